@@ -1,0 +1,127 @@
+/**
+ * How the sources of varve read, as functions over sources: names of files, lengths, the opening
+ * comment, the words that are kept to one place or out of the house.
+ *
+ * Invariant: what stands in a comment or a string never breaks a rule about code. It looks only at
+ * the sources that it is given. It says nothing of imports (import-rules.ts does).
+ */
+import { posix } from 'node:path';
+import type { Breach } from './import-rules.ts';
+import { lineAt, maskSource, type SourceFile } from './source-text.ts';
+
+const linesMax = 400;
+const columnsMax = 100;
+const headerLinesMin = 3;
+
+/** A name that ends so says nothing about what is in the file. */
+const emptyNames = /(?:^|-)(?:utils?|helpers?|misc|common|types|base|impl|manager)(?:\.d)?\.ts$/;
+const kebabCase = /^(?:[a-z0-9]+(?:-[a-z0-9]+)*\/)*[a-z0-9]+(?:-[a-z0-9]+)*(?:\.d)?\.ts$/;
+
+/** Page and sector size: they stand in the layout, and where bytes meet the disk. */
+const layoutNumbers = new Set([512, 4096]);
+const numberLiteral =
+  /(?<![\w$.])(?:0x[\da-f_]+|0b[01_]+|0o[0-7_]+|\d[\d_]*(?:\.\d+)?(?:e[+-]?\d+)?)(?=n?\b)/gi;
+
+interface WordRule {
+  readonly rule: string;
+  readonly pattern: RegExp;
+  /** Sources that the rule leaves alone. */
+  readonly home?: RegExp;
+  readonly message: string;
+}
+
+const wordRules: readonly WordRule[] = [
+  {
+    rule: 'default-exports',
+    pattern: /\bexport\s+default\b|\bexport\s*\{[^}]*\bas\s+default\b/g,
+    message: 'a default export has no name to search for',
+  },
+  {
+    rule: 'erasable',
+    pattern: /(?<![.\w$])enum\s+[\w$]+\s*\{|(?<![.\w$])(?:namespace|module)\s+[\w$.]+\s*\{/g,
+    message: 'enums and namespaces are not erasable',
+  },
+  {
+    rule: 'silence',
+    pattern: /(?<![.\w$])console\b|\bprocess\s*\??\.\s*(?:stdout|stderr)\b/g,
+    home: /^src\/cli\//,
+    message: 'the library prints nothing',
+  },
+  {
+    rule: 'data-view',
+    pattern: /(?<![.\w$])DataView\b/g,
+    home: /^src\/util\//,
+    message: 'DataView belongs behind the cursor of src/util',
+  },
+];
+
+/** Every breach of the rules above, in the order of the files. */
+export function checkHouse(files: readonly SourceFile[]): Breach[] {
+  return files.flatMap((file) => [
+    ...checkName(file),
+    ...checkLengths(file),
+    ...checkHeader(file),
+    ...checkWords(file),
+    ...checkNumbers(file),
+  ]);
+}
+
+function checkName({ path }: SourceFile): Breach[] {
+  const breaches: Breach[] = [];
+  if (!kebabCase.test(path)) {
+    breaches.push({ rule: 'names', path, line: 1, message: 'the path is not kebab-case' });
+  }
+  if (emptyNames.test(posix.basename(path))) {
+    breaches.push({ rule: 'names', path, line: 1, message: 'name the file for its main type' });
+  }
+  return breaches;
+}
+
+function checkLengths({ path, text }: SourceFile): Breach[] {
+  const breaches: Breach[] = [];
+  const lines = text.replace(/\n$/, '').split('\n');
+  if (lines.length > linesMax) {
+    const message = `${lines.length} lines, at most ${linesMax}`;
+    breaches.push({ rule: 'lines', path, line: linesMax + 1, message });
+  }
+  for (const [index, line] of lines.entries()) {
+    const columns = [...line].length;
+    if (columns <= columnsMax || /https?:\/\//.test(line)) continue;
+    const message = `${columns} columns, at most ${columnsMax}`;
+    breaches.push({ rule: 'columns', path, line: index + 1, message });
+  }
+  return breaches;
+}
+
+/** The file opens with a doc comment that says something in at least three lines. */
+function checkHeader({ path, text }: SourceFile): Breach[] {
+  // A reference to a lib has to stand first to be obeyed.
+  const opening = text.replace(/^(?:(?:#!|\/\/\/ *<).*\n|\s*\n)*/, '');
+  const comment = /^\/\*\*([\s\S]*?)\*\//.exec(opening)?.[1] ?? '';
+  const said = comment.split('\n').filter((line) => /\p{L}/u.test(line)).length;
+  if (said >= headerLinesMin) return [];
+  const message = `opens with ${said} lines of doc comment, at least ${headerLinesMin}`;
+  return [{ rule: 'header', path, line: 1, message }];
+}
+
+function checkWords({ path, text }: SourceFile): Breach[] {
+  const code = maskSource(text);
+  return wordRules.flatMap(({ rule, pattern, home, message }) =>
+    home?.test(path)
+      ? []
+      : [...code.matchAll(pattern)].map((match) => {
+          const word = match[0].replace(/\s+/g, ' ');
+          return { rule, path, line: lineAt(text, match.index), message: `${word}: ${message}` };
+        }),
+  );
+}
+
+function checkNumbers({ path, text }: SourceFile): Breach[] {
+  if (path === 'src/format/layout.ts' || path.startsWith('src/io/')) return [];
+  return [...maskSource(text).matchAll(numberLiteral)]
+    .filter((match) => layoutNumbers.has(Number(match[0].replaceAll('_', ''))))
+    .map((match) => {
+      const message = `${match[0]} is a number of the layout: use its name`;
+      return { rule: 'layout-numbers', path, line: lineAt(text, match.index), message };
+    });
+}

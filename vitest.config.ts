@@ -1,0 +1,23 @@
+/**
+ * How the tests run: every test/**\/*.test.ts, each file in a process of its own, so that locks,
+ * file handles and limits of one cannot reach another. The last lines printed count what passed and
+ * what failed; TEST_REPORT_FILE names a file that gets the same as JSON (.ci/run reads it).
+ * The time limits only end what hangs; no test may depend on how fast the machine is.
+ */
+import { defineConfig } from 'vitest/config';
+
+const reportFile = process.env['TEST_REPORT_FILE'];
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    environment: 'node',
+    pool: 'forks',
+    globals: false,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 10_000,
+    allowOnly: false,
+    reporters: reportFile ? ['default', ['json', { outputFile: reportFile }]] : ['default'],
+  },
+});
