@@ -1,0 +1,114 @@
+/**
+ * A basin document: its strata, what is counted of each, and where their grain maps are.
+ *
+ * The root names it; it names the head of every grain map. Layout: `spec/format.md`, "Basin".
+ * Encoding and decoding only.
+ */
+
+import { ByteReader, ByteWriter } from '../util/cursor.ts';
+import {
+  grainExpMax,
+  grainExpMin,
+  grainsPerMarkPage,
+  markPagesMax,
+  sealBytes,
+  strataMax,
+} from './layout.ts';
+
+/** Where a grain map is and which grains it has, as its basin knows it. */
+export interface MapEntry {
+  /** Index in the stratum of the map's first grain. */
+  readonly firstIndex: number;
+  readonly grains: number;
+  /** First page of the map's extent. */
+  readonly page: number;
+  /** Generation of the map's head; 0 where it was never written: every grain is free. */
+  readonly generation: number;
+  readonly crc: number;
+  /** Grains free, and the longest free run (up to 256), as of the basin's stamp: hints. */
+  readonly free: number;
+  readonly longestFree: number;
+}
+
+export interface StratumEntry {
+  readonly grainExp: number;
+  /** Committed values, the archived ones among them, and the bytes of all of them. */
+  readonly values: number;
+  readonly archivedValues: number;
+  readonly valueBytes: number;
+  readonly allocatedGrains: number;
+  readonly maps: readonly MapEntry[];
+}
+
+export interface Basin {
+  readonly strata: readonly StratumEntry[];
+}
+
+/** Bytes of the document, with room for its seal in front. */
+export function encodeBasin(basin: Basin): Uint8Array<ArrayBuffer> {
+  const writer = new ByteWriter(1024);
+  writer.zeros(sealBytes);
+  writer.u32(basin.strata.length);
+  for (const stratum of basin.strata) {
+    writer.u8(stratum.grainExp);
+    writer.zeros(3);
+    writer.u32(stratum.maps.length);
+    writer.u48(stratum.values);
+    writer.u48(stratum.archivedValues);
+    writer.u48(stratum.valueBytes);
+    writer.u48(stratum.allocatedGrains);
+    for (const map of stratum.maps) {
+      writer.u48(map.firstIndex);
+      writer.u32(map.grains);
+      writer.u48(map.page);
+      writer.u32(map.generation);
+      writer.u32(map.crc);
+      writer.u32(map.free);
+      writer.u16(map.longestFree);
+    }
+  }
+  return writer.view();
+}
+
+export function decodeBasin(bytes: Uint8Array, offset: number): Basin {
+  const reader = new ByteReader(bytes, 'a basin', offset, sealBytes);
+  const count = reader.u32();
+  if (count > strataMax) reader.fail('too many strata', strataMax, count);
+  const strata: StratumEntry[] = [];
+  for (let at = 0; at < count; at++) strata.push(decodeStratum(reader));
+  reader.end();
+  return { strata };
+}
+
+function decodeStratum(reader: ByteReader): StratumEntry {
+  const grainExp = reader.u8();
+  if (grainExp < grainExpMin || grainExp > grainExpMax) {
+    reader.fail('an impossible grain size', `2^${grainExpMin} to 2^${grainExpMax}`, grainExp);
+  }
+  reader.zeros(3);
+  const mapCount = reader.u32();
+  const values = reader.u48();
+  const archivedValues = reader.u48();
+  const valueBytes = reader.u48();
+  const allocatedGrains = reader.u48();
+  const maps: MapEntry[] = [];
+  let end = 0;
+  for (let at = 0; at < mapCount; at++) {
+    const map: MapEntry = {
+      firstIndex: reader.u48(),
+      grains: reader.u32(),
+      page: reader.u48(),
+      generation: reader.u32(),
+      crc: reader.u32(),
+      free: reader.u32(),
+      longestFree: reader.u16(),
+    };
+    if (map.firstIndex < end) reader.fail('grain maps overlap', end, map.firstIndex);
+    if (map.grains < 1 || map.grains > markPagesMax * grainsPerMarkPage) {
+      reader.fail('a grain map of an impossible size', '', map.grains);
+    }
+    end = map.firstIndex + map.grains;
+    maps.push(map);
+  }
+  return { grainExp, values, archivedValues, valueBytes, allocatedGrains, maps };
+}

@@ -1,0 +1,151 @@
+/**
+ * The file header: one sector that says where everything starts, kept in two copies.
+ *
+ * Of everything in the file it alone is picked by "newest valid": each write of a copy has a
+ * generation one above the last, and goes to the copy with the lower one. Layout:
+ * `spec/format.md`, "File header". Encoding and decoding only; `store/opening.ts` decides what
+ * follows from it.
+ */
+
+import { assert } from '../util/assert.ts';
+import { crc32 } from '../util/crc.ts';
+import { ByteReader, ByteWriter } from '../util/cursor.ts';
+import { getU32 } from '../util/little-endian.ts';
+import { type DocumentName, decodeDocumentName, encodeDocumentName } from './document.ts';
+import {
+  formatVersion,
+  headerCrcOffset,
+  headerSegmentsMax,
+  headerSegmentsOffset,
+  knownFlags,
+  magic,
+  saltBytes,
+  sectorBytes,
+} from './layout.ts';
+
+/** A stretch of the commit log: `pages` pages from `page` on. */
+export interface SegmentExtent {
+  readonly page: number;
+  readonly pages: number;
+}
+
+/** What one copy of the file header says. */
+export interface FileHeader {
+  readonly salt: Uint8Array;
+  readonly generation: number;
+  /** Records after `confirmed` with an older epoch are no records. */
+  readonly epoch: number;
+  /** The store was closed, and holds nothing after `confirmed`. */
+  readonly clean: boolean;
+  /** Every structure holds the work of the batches up to this one; the log goes on from here. */
+  readonly base: number;
+  /** This batch and all before it are known to have been durable. */
+  readonly confirmed: number;
+  /** As of `base`, like all that follows. */
+  readonly checkpoint: number;
+  readonly embeddedHeader: bigint;
+  readonly root: DocumentName;
+  /** Bytes of the records that are kept. */
+  readonly retainedLogBytes: number;
+  /** Sector of the file where the next record of an even, and of an odd, batch goes. */
+  readonly laneSectors: readonly [number, number];
+  /** Every segment that records after `base` may be in, in order of use. */
+  readonly segments: readonly SegmentExtent[];
+}
+
+export function encodeFileHeader(header: FileHeader): Uint8Array<ArrayBuffer> {
+  assert(header.segments.length <= headerSegmentsMax, 'the file header has room for its segments');
+  const writer = new ByteWriter(sectorBytes);
+  for (const byte of magic) writer.u8(byte);
+  writer.u32(formatVersion);
+  writer.u32(knownFlags);
+  writer.bytes(header.salt);
+  writer.u48(header.generation);
+  writer.u32(header.epoch);
+  writer.u8(header.clean ? 1 : 0);
+  writer.zeros(1);
+  writer.u48(header.base);
+  writer.u48(header.confirmed);
+  writer.u48(header.checkpoint);
+  writer.u64(header.embeddedHeader);
+  encodeDocumentName(writer, header.root);
+  writer.u48(header.retainedLogBytes);
+  writer.u48(header.laneSectors[0]);
+  writer.u48(header.laneSectors[1]);
+  writer.u16(header.segments.length);
+  assert(
+    writer.length === headerSegmentsOffset,
+    'the fixed part of the file header has its length',
+  );
+  for (const segment of header.segments) {
+    writer.u48(segment.page);
+    writer.u32(segment.pages);
+  }
+  writer.zeros(headerCrcOffset - writer.length);
+  writer.u32(crc32(writer.view()));
+  return writer.view();
+}
+
+/** One copy as found: a header, or why it is none. */
+export type HeaderCopy =
+  | { readonly state: 'valid'; readonly header: FileHeader }
+  /** Nothing but zeros. */
+  | { readonly state: 'blank' }
+  /** Begins with varve's magic, but fails its checksum. */
+  | { readonly state: 'damaged' }
+  /** A sound header of a version, or with feature flags, that this code does not know. */
+  | { readonly state: 'unsupported'; readonly version: number; readonly flags: number }
+  /** No header of varve's. */
+  | { readonly state: 'foreign' };
+
+/**
+ * Looks at the sector of one copy. The place of magic, version, flags and CRC is for all versions.
+ */
+export function decodeFileHeader(sector: Uint8Array, offset: number): HeaderCopy {
+  if (sector.every((byte) => byte === 0)) return { state: 'blank' };
+  if (magic.some((byte, at) => sector[at] !== byte)) return { state: 'foreign' };
+  if (sector.length < sectorBytes) return { state: 'damaged' };
+  const crc = crc32(sector.subarray(0, headerCrcOffset));
+  if (crc !== getU32(sector, headerCrcOffset)) return { state: 'damaged' };
+  const reader = new ByteReader(sector.subarray(0, headerCrcOffset), 'the file header', offset, 8);
+  const version = reader.u32();
+  const flags = reader.u32();
+  if (version !== formatVersion || (flags & ~knownFlags) !== 0) {
+    return { state: 'unsupported', version, flags };
+  }
+  return { state: 'valid', header: decodeFields(reader) };
+}
+
+function decodeFields(reader: ByteReader): FileHeader {
+  const salt = reader.bytes(saltBytes).slice();
+  const generation = reader.u48();
+  const epoch = reader.u32();
+  const clean = reader.u8() === 1;
+  reader.zeros(1);
+  const base = reader.u48();
+  const confirmed = reader.u48();
+  const checkpoint = reader.u48();
+  const embeddedHeader = reader.u64();
+  const root = decodeDocumentName(reader);
+  const retainedLogBytes = reader.u48();
+  const laneSectors = [reader.u48(), reader.u48()] as const;
+  const count = reader.u16();
+  if (count < 1 || count > headerSegmentsMax) reader.fail('a wrong number of segments', '', count);
+  const segments: SegmentExtent[] = [];
+  for (let at = 0; at < count; at++) segments.push({ page: reader.u48(), pages: reader.u32() });
+  reader.zeros(reader.remaining);
+  return {
+    salt,
+    generation,
+    epoch,
+    clean,
+    base,
+    confirmed,
+    checkpoint,
+    embeddedHeader,
+    root,
+    retainedLogBytes,
+    laneSectors,
+    segments,
+  };
+}

@@ -1,0 +1,81 @@
+/**
+ * Every number of the format, and the relations between them.
+ *
+ * The byte layouts themselves stand in `spec/format.md`; a test compares the two. Nothing outside
+ * this file spells a layout number. Changing one that is on disk makes another format version.
+ */
+
+/** Smallest unit that the file is divided into. */
+export const pageBytes = 4096;
+/** What a disk writes whole or not at all. */
+export const sectorBytes = 512;
+export const sectorsPerPage = pageBytes / sectorBytes;
+
+/** `varve`, then the line endings and the end-of-file mark that a text transfer would damage. */
+export const magic: readonly number[] = [0x76, 0x61, 0x72, 0x76, 0x65, 0x0d, 0x0a, 0x1a];
+export const formatVersion = 1;
+/** Feature flags that this code understands; a file with any other is refused. */
+export const knownFlags = 0;
+export const saltBytes = 8;
+
+/** The file header: one sector at the start of each of the first two pages. */
+export const headerCopies = 2;
+export const headerSegmentsOffset = 104;
+export const headerSegmentBytes = 10;
+export const headerCrcOffset = sectorBytes - 4;
+/** Commit log segments that a file header can list. */
+export const headerSegmentsMax = 40;
+
+/** The seal in front of every page and document. */
+export const sealBytes = 32;
+export const kindRoot = 0x746f6f72;
+export const kindBasin = 0x6e736162;
+export const kindMap = 0x2070616d;
+export const kindMarks = 0x6b72616d;
+
+/** Name of a document in its parent: page, capacity, generation, length, CRC. */
+export const documentNameBytes = 22;
+
+/** A grain map: its head (two slots), its mark pages (two slots each), then the grains. */
+export const mapHeadFixedBytes = 16;
+export const markPageNameBytes = 12;
+export const markPagesMax = Math.floor(
+  (pageBytes - sealBytes - mapHeadFixedBytes) / markPageNameBytes,
+);
+export const marksBytes = pageBytes - sealBytes;
+export const grainsPerMarkByte = 4;
+export const grainsPerMarkPage = marksBytes * grainsPerMarkByte;
+
+/** Marks of one grain, two bits each. */
+export const markFree = 0;
+export const markContinues = 1;
+export const markValue = 2;
+export const markArchived = 3;
+
+export const basinsMax = 254;
+export const strataMax = 254;
+export const grainsPerValueMax = 255;
+export const grainIndexLimit = 2 ** 48;
+export const grainExpMin = 5;
+export const grainExpStep = 2;
+export const grainExpMax = 25;
+
+/** Length u32 and CRC u32 before the bytes of a value. */
+export const valuePrefixBytes = 8;
+export const valueBytesMax = 4 * 1024 ** 3 - 1024;
+
+/** A commit log sector, and the head of a record in the payload of its first one. */
+export const logSectorHeadBytes = 32;
+export const logPayloadBytes = sectorBytes - logSectorHeadBytes;
+export const recordHeadBytes = 24;
+/** Each segment is two lanes of equal length, for the even and for the odd batches. */
+export const lanesPerSegment = 2;
+export const segmentPagesMin = 16;
+export const segmentPagesMax = 256;
+/** A record takes at most this many sectors in its lane; a longer body has an extent of its own. */
+export const inlineSectorsMax = 32;
+
+/** A new store: two headers, then the first segment of the commit log. */
+export const firstSegmentPage = headerCopies;
+/** A new store's length, and so the longest file of zeros that is a creation cut short. */
+export const newStorePages = 48;

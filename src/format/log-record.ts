@@ -1,0 +1,257 @@
+/**
+ * The body of a commit log record: everything that one batch does, in the order in which its
+ * sessions queued.
+ *
+ * Runs are cheap: the stratum is said once, an index is the distance from the end of the last
+ * value, count and length are left out where they repeat. A structure that the batch relies on
+ * (basin, stratum, grain map) is added before the first value in it. Layout: `spec/format.md`,
+ * "Records". Encoding and decoding only.
+ */
+
+import { ByteReader, ByteWriter } from '../util/cursor.ts';
+import type { GrainIdParts } from './grain-id.ts';
+import { basinsMax, grainIndexLimit, grainsPerValueMax, strataMax } from './layout.ts';
+
+const opStratum = 0;
+const opAllocate = 1;
+const opArchive = 2;
+const opFree = 3;
+const opAddBasin = 4;
+const opAddStratum = 5;
+const opAddMap = 6;
+const opDropMap = 7;
+const opMask = 0x07;
+/** The value begins where the last one ended. */
+const flagAdjacent = 0x08;
+/** Count and length are those of the last value. */
+const flagAlike = 0x10;
+
+/** The run of grains of one value. */
+export interface GrainRun extends GrainIdParts {
+  readonly count: number;
+  /** Bytes of the value. */
+  readonly length: number;
+}
+
+export interface MapPlace {
+  readonly basin: number;
+  readonly stratum: number;
+  readonly firstIndex: number;
+  readonly grains: number;
+  readonly page: number;
+}
+
+export type LogOperation =
+  | ({ readonly operation: 'allocate'; readonly crc: number } & GrainRun)
+  | ({ readonly operation: 'archive' } & GrainRun)
+  | ({ readonly operation: 'free' } & GrainRun)
+  | { readonly operation: 'add-basin'; readonly basin: number }
+  | {
+      readonly operation: 'add-stratum';
+      readonly basin: number;
+      readonly stratum: number;
+      readonly grainExp: number;
+    }
+  | ({ readonly operation: 'add-map' } & MapPlace)
+  | ({ readonly operation: 'drop-map' } & Omit<MapPlace, 'grains' | 'page'>);
+
+/** What stands before the operations of a record. */
+export interface RecordPreamble {
+  readonly batch: number;
+  /** Milliseconds since the epoch, by the writer's clock. */
+  readonly committedAt: number;
+  /** After this batch. */
+  readonly embeddedHeader: bigint;
+  readonly checkpoint: number;
+  /** Bytes of the records before this one that are still kept after it. */
+  readonly retainedLogBytes: number;
+}
+
+export interface LogRecord extends RecordPreamble {
+  readonly operations: readonly LogOperation[];
+}
+
+/** Builds the body of one record, operation by operation. */
+export class LogRecordWriter {
+  readonly #writer: ByteWriter;
+  #basin = -1;
+  #stratum = -1;
+  #next = 0;
+  #count = 0;
+  #length = 0;
+
+  constructor(preamble: RecordPreamble, capacityBytes?: number) {
+    this.#writer = new ByteWriter(capacityBytes);
+    this.#writer.u48(preamble.batch);
+    this.#writer.u48(preamble.committedAt);
+    this.#writer.u64(preamble.embeddedHeader);
+    this.#writer.u48(preamble.checkpoint);
+    this.#writer.u48(preamble.retainedLogBytes);
+  }
+
+  /** The stratum that the next values are in. */
+  #enter(basin: number, stratum: number): void {
+    if (basin === this.#basin && stratum === this.#stratum) return;
+    this.#writer.u8(opStratum);
+    this.#writer.u8(basin);
+    this.#writer.u8(stratum);
+    this.#basin = basin;
+    this.#stratum = stratum;
+    this.#next = 0;
+  }
+
+  #run(op: number, run: GrainRun): void {
+    this.#enter(run.basin, run.stratum);
+    const adjacent = run.index === this.#next;
+    const alike = run.count === this.#count && run.length === this.#length;
+    this.#writer.u8(op | (adjacent ? flagAdjacent : 0) | (alike ? flagAlike : 0));
+    if (!adjacent) this.#writer.zigzag(run.index - this.#next);
+    if (!alike) {
+      this.#writer.u8(run.count);
+      this.#writer.varint(run.length);
+      this.#count = run.count;
+      this.#length = run.length;
+    }
+    this.#next = run.index + run.count;
+  }
+
+  allocate(run: GrainRun, crc: number): void {
+    this.#run(opAllocate, run);
+    this.#writer.u32(crc);
+  }
+
+  archive(run: GrainRun): void {
+    this.#run(opArchive, run);
+  }
+
+  free(run: GrainRun): void {
+    this.#run(opFree, run);
+  }
+
+  addBasin(basin: number): void {
+    this.#writer.u8(opAddBasin);
+    this.#writer.u8(basin);
+  }
+
+  addStratum(basin: number, stratum: number, grainExp: number): void {
+    this.#writer.u8(opAddStratum);
+    this.#writer.u8(basin);
+    this.#writer.u8(stratum);
+    this.#writer.u8(grainExp);
+  }
+
+  addMap(map: MapPlace): void {
+    this.#writer.u8(opAddMap);
+    this.#writer.u8(map.basin);
+    this.#writer.u8(map.stratum);
+    this.#writer.u48(map.firstIndex);
+    this.#writer.u32(map.grains);
+    this.#writer.u48(map.page);
+  }
+
+  dropMap(map: Omit<MapPlace, 'grains' | 'page'>): void {
+    this.#writer.u8(opDropMap);
+    this.#writer.u8(map.basin);
+    this.#writer.u8(map.stratum);
+    this.#writer.u48(map.firstIndex);
+  }
+
+  /** The body. Nothing may be added afterwards. */
+  finish(): Uint8Array<ArrayBuffer> {
+    return this.#writer.view();
+  }
+}
+
+/** Reads a body back. `offset` is its place in the file, for errors. Throws `VARVE_CORRUPT`. */
+export function decodeLogRecord(body: Uint8Array, offset: number | undefined): LogRecord {
+  const reader = new ByteReader(body, 'a commit log record', offset);
+  const preamble: RecordPreamble = {
+    batch: reader.u48(),
+    committedAt: reader.u48(),
+    embeddedHeader: reader.u64(),
+    checkpoint: reader.u48(),
+    retainedLogBytes: reader.u48(),
+  };
+  const operations: LogOperation[] = [];
+  const runs = new RunReader(reader);
+  while (reader.remaining > 0) {
+    const operation = decodeOperation(reader, runs);
+    if (operation !== undefined) operations.push(operation);
+  }
+  return { ...preamble, operations };
+}
+
+/** The state that runs are told by their difference from. */
+class RunReader {
+  readonly #reader: ByteReader;
+  #basin = -1;
+  #stratum = -1;
+  #next = 0;
+  #count = 0;
+  #length = 0;
+
+  constructor(reader: ByteReader) {
+    this.#reader = reader;
+  }
+
+  enter(basin: number, stratum: number): void {
+    this.#basin = basin;
+    this.#stratum = stratum;
+    this.#next = 0;
+  }
+
+  run(flags: number): GrainRun {
+    const reader = this.#reader;
+    if (this.#basin < 0) reader.fail('a value without a stratum');
+    const index = this.#next + ((flags & flagAdjacent) === 0 ? reader.zigzag() : 0);
+    if ((flags & flagAlike) === 0) {
+      this.#count = reader.u8();
+      this.#length = reader.varint();
+    }
+    const count = this.#count;
+    if (count < 1 || index < 0 || index + count > grainIndexLimit) {
+      reader.fail('an impossible run of grains', `1 to ${grainsPerValueMax} below 2^48`, index);
+    }
+    this.#next = index + count;
+    return { basin: this.#basin, stratum: this.#stratum, index, count, length: this.#length };
+  }
+}
+
+function decodeOperation(reader: ByteReader, runs: RunReader): LogOperation | undefined {
+  const code = reader.u8();
+  switch (code & opMask) {
+    case opStratum:
+      runs.enter(part(reader, basinsMax), part(reader, strataMax));
+      return undefined;
+    case opAllocate: {
+      const run = runs.run(code);
+      return { operation: 'allocate', ...run, crc: reader.u32() };
+    }
+    case opArchive:
+      return { operation: 'archive', ...runs.run(code) };
+    case opFree:
+      return { operation: 'free', ...runs.run(code) };
+    case opAddBasin:
+      return { operation: 'add-basin', basin: part(reader, basinsMax) };
+    default:
+      return decodeStructure(reader, code & opMask);
+  }
+}
+
+function decodeStructure(reader: ByteReader, code: number): LogOperation {
+  const basin = part(reader, basinsMax);
+  const stratum = part(reader, strataMax);
+  if (code === opAddStratum) {
+    return { operation: 'add-stratum', basin, stratum, grainExp: reader.u8() };
+  }
+  const firstIndex = reader.u48();
+  if (code === opDropMap) return { operation: 'drop-map', basin, stratum, firstIndex };
+  const grains = reader.u32();
+  return { operation: 'add-map', basin, stratum, firstIndex, grains, page: reader.u48() };
+}
+
+function part(reader: ByteReader, limit: number): number {
+  const value = reader.u8();
+  if (value >= limit) reader.fail('an impossible basin or stratum', `below ${limit}`, value);
+  return value;
+}

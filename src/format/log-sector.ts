@@ -1,0 +1,122 @@
+/**
+ * Sectors of the commit log: how a record's bytes are laid over 512-byte sectors, and back.
+ *
+ * Invariant: a sector is whole, blank (zeros, as every segment is made before its first record) or
+ * rotten; nothing that a user stores can pass for one, since each carries the file's salt, its
+ * epoch, its batch and its own place. The head in the first sector has length and CRC of the whole
+ * body, so that sectors of two attempts at one batch never make a record. Layout:
+ * `spec/format.md`, "Commit log". Pure; `store/log-scan.ts` reads them from the file.
+ */
+
+import { crc32 } from '../util/crc.ts';
+import { getU16, getU32, getU48, setU16, setU32, setU48 } from '../util/little-endian.ts';
+import {
+  logPayloadBytes,
+  logSectorHeadBytes,
+  recordHeadBytes,
+  saltBytes,
+  sectorBytes,
+} from './layout.ts';
+
+/** What the first sector of a record says of the whole. */
+export interface RecordHead {
+  readonly bodyBytes: number;
+  readonly bodyCrc: number;
+  /** Sectors of the record in its lane. */
+  readonly sectors: number;
+  /** Where the body is, when it is not in these sectors. */
+  readonly extent: { readonly page: number; readonly pages: number } | undefined;
+}
+
+/** Whose the sectors are. */
+export interface RecordPlace {
+  readonly epoch: number;
+  readonly batch: number;
+  /** Number of the first sector, counted from the start of the file. */
+  readonly sector: number;
+}
+
+/** Sectors that a body takes in its lane, the record's head included. */
+export function inlineSectors(bodyBytes: number): number {
+  return Math.ceil((bodyBytes + recordHeadBytes) / logPayloadBytes);
+}
+
+/** The sectors of a record; those of its head alone where the body has an extent of its own. */
+export function encodeRecordSectors(
+  body: Uint8Array,
+  place: RecordPlace,
+  extent: RecordHead['extent'],
+  salt: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  const sectors = extent === undefined ? inlineSectors(body.length) : 1;
+  const payload = new Uint8Array(recordHeadBytes + (extent === undefined ? body.length : 0));
+  setU32(payload, 0, body.length);
+  setU32(payload, 4, crc32(body));
+  setU16(payload, 8, sectors);
+  payload[10] = extent === undefined ? 0 : 1;
+  setU48(payload, 12, extent?.page ?? 0);
+  setU32(payload, 18, extent?.pages ?? 0);
+  if (extent === undefined) payload.set(body, recordHeadBytes);
+  const bytes = new Uint8Array(sectors * sectorBytes);
+  for (let ordinal = 0; ordinal < sectors; ordinal++) {
+    const part = payload.subarray(ordinal * logPayloadBytes, (ordinal + 1) * logPayloadBytes);
+    const sector = bytes.subarray(ordinal * sectorBytes, (ordinal + 1) * sectorBytes);
+    sector.set(part, logSectorHeadBytes);
+    const at = { ...place, sector: place.sector + ordinal, ordinal };
+    sealSector(sector, at, part.length, salt);
+  }
+  return bytes;
+}
+
+function sealSector(
+  bytes: Uint8Array,
+  place: RecordPlace & { readonly ordinal: number },
+  used: number,
+  salt: Uint8Array,
+): void {
+  bytes.set(salt, 4);
+  setU32(bytes, 12, place.epoch);
+  setU48(bytes, 16, place.batch);
+  setU16(bytes, 22, place.ordinal);
+  setU48(bytes, 24, place.sector);
+  setU16(bytes, 30, used);
+  setU32(bytes, 0, crc32(bytes.subarray(4)));
+}
+
+/** A whole sector of the log. */
+export interface LogSector {
+  readonly epoch: number;
+  readonly batch: number;
+  readonly ordinal: number;
+  readonly payload: Uint8Array;
+}
+
+/** Looks at one sector. `sector` is its number in the file. */
+export function decodeLogSector(
+  bytes: Uint8Array,
+  sector: number,
+  salt: Uint8Array,
+): LogSector | 'blank' | 'rotten' {
+  if (getU32(bytes, 0) === 0 && bytes.every((byte) => byte === 0)) return 'blank';
+  if (crc32(bytes.subarray(4, sectorBytes)) !== getU32(bytes, 0)) return 'rotten';
+  for (let at = 0; at < saltBytes; at++) if (bytes[4 + at] !== salt[at]) return 'rotten';
+  const used = getU16(bytes, 30);
+  if (getU48(bytes, 24) !== sector || used > logPayloadBytes) return 'rotten';
+  return {
+    epoch: getU32(bytes, 12),
+    batch: getU48(bytes, 16),
+    ordinal: getU16(bytes, 22),
+    payload: bytes.subarray(logSectorHeadBytes, logSectorHeadBytes + used),
+  };
+}
+
+/** The record's head, from the payload of its first sector; undefined where it is impossible. */
+export function decodeRecordHead(payload: Uint8Array): RecordHead | undefined {
+  if (payload.length < recordHeadBytes) return undefined;
+  const bodyBytes = getU32(payload, 0);
+  const sectors = getU16(payload, 8);
+  const outside = payload[10] === 1;
+  if (sectors !== (outside ? 1 : inlineSectors(bodyBytes))) return undefined;
+  const extent = outside ? { page: getU48(payload, 12), pages: getU32(payload, 18) } : undefined;
+  return { bodyBytes, bodyCrc: getU32(payload, 4), sectors, extent };
+}

@@ -1,0 +1,72 @@
+/**
+ * The root document: where the basins are, and the directory of the retained commit log.
+ *
+ * The file header names it; it names every basin. Layout: `spec/format.md`, "Root". Encoding and
+ * decoding only.
+ */
+
+import { ByteReader, ByteWriter } from '../util/cursor.ts';
+import { type DocumentName, decodeDocumentName, encodeDocumentName } from './document.ts';
+import { basinsMax, sealBytes } from './layout.ts';
+
+/** A segment of the commit log that holds records which are still kept. */
+export interface SegmentEntry {
+  readonly page: number;
+  readonly pages: number;
+  /** Batch of the first record that was written to it. */
+  readonly firstBatch: number;
+}
+
+/** The extent of a record's body that did not fit into its lane. */
+export interface BodyEntry {
+  readonly page: number;
+  readonly pages: number;
+  readonly batch: number;
+}
+
+export interface Root {
+  readonly basins: readonly DocumentName[];
+  readonly segments: readonly SegmentEntry[];
+  readonly bodies: readonly BodyEntry[];
+}
+
+/** Bytes of the document, with room for its seal in front. */
+export function encodeRoot(root: Root): Uint8Array<ArrayBuffer> {
+  const writer = new ByteWriter(1024);
+  writer.zeros(sealBytes);
+  writer.u32(root.basins.length);
+  writer.u32(root.segments.length);
+  writer.u32(root.bodies.length);
+  for (const basin of root.basins) encodeDocumentName(writer, basin);
+  for (const segment of root.segments) {
+    writer.u48(segment.page);
+    writer.u32(segment.pages);
+    writer.u48(segment.firstBatch);
+  }
+  for (const body of root.bodies) {
+    writer.u48(body.page);
+    writer.u32(body.pages);
+    writer.u48(body.batch);
+  }
+  return writer.view();
+}
+
+export function decodeRoot(bytes: Uint8Array, offset: number): Root {
+  const reader = new ByteReader(bytes, 'the root', offset, sealBytes);
+  const basinCount = reader.u32();
+  const segmentCount = reader.u32();
+  const bodyCount = reader.u32();
+  if (basinCount > basinsMax) reader.fail('too many basins', basinsMax, basinCount);
+  const basins: DocumentName[] = [];
+  for (let at = 0; at < basinCount; at++) basins.push(decodeDocumentName(reader));
+  const segments: SegmentEntry[] = [];
+  for (let at = 0; at < segmentCount; at++) {
+    segments.push({ page: reader.u48(), pages: reader.u32(), firstBatch: reader.u48() });
+  }
+  const bodies: BodyEntry[] = [];
+  for (let at = 0; at < bodyCount; at++) {
+    bodies.push({ page: reader.u48(), pages: reader.u32(), batch: reader.u48() });
+  }
+  reader.end();
+  return { basins, segments, bodies };
+}

@@ -1,0 +1,98 @@
+/**
+ * The seal: the 32 bytes in front of every page and document that says what it is, whose, where
+ * and which. Layout: `spec/format.md`, "Seals".
+ *
+ * Invariant: what `openSealed` lets through is byte for byte what its parent named. Everything but
+ * the file header is named by its parent with slot, generation and CRC; the slot not named is
+ * scratch, whatever it holds. This file reads and writes no disk.
+ */
+
+import { corrupt } from '../errors.ts';
+import { assert } from '../util/assert.ts';
+import { crc32 } from '../util/crc.ts';
+import { getU32, getU48, setU32, setU48 } from '../util/little-endian.ts';
+import { pageBytes, sealBytes } from './layout.ts';
+
+/** What a seal says besides its CRC. */
+export interface Seal {
+  readonly kind: number;
+  readonly generation: number;
+  /** Bytes sealed, the seal included. */
+  readonly length: number;
+  /** The structure holds the work of every batch up to this one. */
+  readonly stamp: number;
+  /** Page of the file that the structure begins on. */
+  readonly page: number;
+}
+
+/** What the parent of a structure knows of it. */
+export interface SealName {
+  readonly kind: number;
+  readonly generation: number;
+  readonly crc: number;
+  readonly page: number;
+}
+
+/** Low half of the file's salt. */
+function saltOf(salt: Uint8Array): number {
+  return getU32(salt, 0);
+}
+
+/** Fills in the seal at the start of `bytes` and returns its CRC. */
+export function sealBytesOf(bytes: Uint8Array, seal: Seal, salt: Uint8Array): number {
+  assert(seal.length <= bytes.length && seal.length >= sealBytes, 'a seal covers its bytes');
+  setU32(bytes, 0, seal.kind);
+  setU32(bytes, 8, seal.generation);
+  setU32(bytes, 12, seal.length);
+  setU48(bytes, 16, seal.stamp);
+  setU48(bytes, 22, seal.page);
+  setU32(bytes, 28, saltOf(salt));
+  const crc = crc32(bytes.subarray(8, seal.length));
+  setU32(bytes, 4, crc);
+  return crc;
+}
+
+/** The seal of `bytes` where it is whole and belongs to this file and place; else why it is not. */
+export function readSeal(
+  bytes: Uint8Array,
+  at: { kind: number; page: number },
+  salt: Uint8Array,
+): { seal: Seal; crc: number } | string {
+  if (bytes.length < sealBytes) return 'is cut short';
+  const seal: Seal = {
+    kind: getU32(bytes, 0),
+    generation: getU32(bytes, 8),
+    length: getU32(bytes, 12),
+    stamp: getU48(bytes, 16),
+    page: getU48(bytes, 22),
+  };
+  if (seal.kind !== at.kind) return 'is not of its kind';
+  if (seal.length < sealBytes || seal.length > bytes.length) return 'has an impossible length';
+  if (seal.page !== at.page) return 'belongs to another place';
+  if (getU32(bytes, 28) !== saltOf(salt)) return 'belongs to another file';
+  const crc = crc32(bytes.subarray(8, seal.length));
+  if (crc !== getU32(bytes, 4)) return 'fails its checksum';
+  return { seal, crc };
+}
+
+/** The seal of the structure that `name` names. Throws `VARVE_CORRUPT` for any other bytes. */
+export function openSealed(bytes: Uint8Array, name: SealName, salt: Uint8Array): Seal {
+  const offset = name.page * pageBytes;
+  const found = readSeal(bytes, name, salt);
+  const what = kindName(name.kind);
+  if (typeof found === 'string') throw corrupt(`${what} ${found}`, { offset });
+  if (found.seal.generation !== name.generation || found.crc !== name.crc) {
+    throw corrupt(`${what} is not the one that its parent names`, {
+      offset,
+      expected: `generation ${name.generation}, checksum ${name.crc}`,
+      actual: `generation ${found.seal.generation}, checksum ${found.crc}`,
+    });
+  }
+  return found.seal;
+}
+
+/** Four letters of a kind, for messages. */
+export function kindName(kind: number): string {
+  const letters = [0, 8, 16, 24].map((shift) => String.fromCharCode((kind >>> shift) & 0xff));
+  return `the structure '${letters.join('').trim()}'`;
+}

@@ -1,0 +1,192 @@
+/**
+ * Cursors that write and read little-endian fields one after another.
+ *
+ * Invariant: a reader never goes past the end of its bytes (it throws `VARVE_CORRUPT` instead),
+ * and every number above 32 bits that it gives is a safe integer. The writer grows as it must.
+ * Neither knows any structure of the format.
+ */
+
+import { corrupt } from '../errors.ts';
+import { getU16, getU32, getU48, setU16, setU32, setU48 } from './little-endian.ts';
+
+const twoTo32 = 0x1_0000_0000;
+
+/** Appends fields to a buffer that grows. */
+export class ByteWriter {
+  #bytes: Uint8Array<ArrayBuffer>;
+  #at = 0;
+
+  constructor(capacityBytes = 256) {
+    this.#bytes = new Uint8Array(capacityBytes);
+  }
+
+  get length(): number {
+    return this.#at;
+  }
+
+  #reserve(count: number): number {
+    const at = this.#at;
+    const end = at + count;
+    if (end > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(end, this.#bytes.length * 2));
+      grown.set(this.#bytes);
+      this.#bytes = grown;
+    }
+    this.#at = end;
+    return at;
+  }
+
+  u8(value: number): void {
+    const at = this.#reserve(1);
+    this.#bytes[at] = value;
+  }
+
+  u16(value: number): void {
+    const at = this.#reserve(2);
+    setU16(this.#bytes, at, value);
+  }
+
+  u32(value: number): void {
+    const at = this.#reserve(4);
+    setU32(this.#bytes, at, value);
+  }
+
+  u48(value: number): void {
+    const at = this.#reserve(6);
+    setU48(this.#bytes, at, value);
+  }
+
+  u64(value: bigint): void {
+    const at = this.#reserve(8);
+    setU32(this.#bytes, at, Number(value & 0xffff_ffffn));
+    setU32(this.#bytes, at + 4, Number(value >> 32n));
+  }
+
+  /** Seven bits a byte, low ones first; any safe integer from 0. */
+  varint(value: number): void {
+    let rest = value;
+    while (rest >= twoTo32) {
+      this.u8((rest % 128) | 0x80);
+      rest = Math.floor(rest / 128);
+    }
+    while (rest >= 0x80) {
+      this.u8((rest & 0x7f) | 0x80);
+      rest >>>= 7;
+    }
+    this.u8(rest);
+  }
+
+  /** A signed safe integer (below 2^52 in size) as a varint: 0, -1, 1, -2, … */
+  zigzag(value: number): void {
+    this.varint(value < 0 ? -2 * value - 1 : 2 * value);
+  }
+
+  bytes(source: Uint8Array): void {
+    const at = this.#reserve(source.length);
+    this.#bytes.set(source, at);
+  }
+
+  zeros(count: number): void {
+    const at = this.#reserve(count);
+    this.#bytes.fill(0, at, at + count);
+  }
+
+  /** What was written so far; a view that later writes may leave behind. */
+  view(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.subarray(0, this.#at);
+  }
+}
+
+/**
+ * Takes fields off a byte array. `what` and `offset` (of its first byte in the file) go into
+ * errors.
+ */
+export class ByteReader {
+  readonly #bytes: Uint8Array;
+  readonly #what: string;
+  readonly #offset: number | undefined;
+  #at: number;
+
+  constructor(bytes: Uint8Array, what: string, offset?: number | undefined, from = 0) {
+    this.#bytes = bytes;
+    this.#what = what;
+    this.#offset = offset;
+    this.#at = from;
+  }
+
+  get at(): number {
+    return this.#at;
+  }
+
+  get remaining(): number {
+    return this.#bytes.length - this.#at;
+  }
+
+  fail(message: string, expected?: unknown, actual?: unknown): never {
+    const offset = this.#offset === undefined ? undefined : this.#offset + this.#at;
+    throw corrupt(`${this.#what}: ${message}`, { offset, expected, actual });
+  }
+
+  #take(count: number): number {
+    const at = this.#at;
+    if (count > this.#bytes.length - at) this.fail('ends too early', count, this.remaining);
+    this.#at = at + count;
+    return at;
+  }
+
+  u8(): number {
+    return this.#bytes[this.#take(1)] as number;
+  }
+
+  u16(): number {
+    return getU16(this.#bytes, this.#take(2));
+  }
+
+  u32(): number {
+    return getU32(this.#bytes, this.#take(4));
+  }
+
+  u48(): number {
+    return getU48(this.#bytes, this.#take(6));
+  }
+
+  u64(): bigint {
+    const at = this.#take(8);
+    return BigInt(getU32(this.#bytes, at)) + (BigInt(getU32(this.#bytes, at + 4)) << 32n);
+  }
+
+  varint(): number {
+    let value = 0;
+    let scale = 1;
+    for (let count = 0; count < 8; count++) {
+      const byte = this.u8();
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) {
+        if (!Number.isSafeInteger(value)) this.fail('a number is too large');
+        return value;
+      }
+      scale *= 128;
+    }
+    return this.fail('a number has too many bytes');
+  }
+
+  zigzag(): number {
+    const value = this.varint();
+    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
+
+  bytes(count: number): Uint8Array {
+    const at = this.#take(count);
+    return this.#bytes.subarray(at, at + count);
+  }
+
+  /** Bytes that this version of the format leaves zero. */
+  zeros(count: number): void {
+    for (const byte of this.bytes(count)) if (byte !== 0) this.fail('a reserved byte', 0, byte);
+  }
+
+  /** Nothing may follow. */
+  end(): void {
+    if (this.remaining > 0) this.fail('has bytes after its end', 0, this.remaining);
+  }
+}
