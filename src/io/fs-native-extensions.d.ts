@@ -1,0 +1,12 @@
+/**
+ * Types of the optional dependency `fs-native-extensions`, which brings none; only what varve
+ * calls. Offsets and lengths are bytes. They stand here so that the project also compiles where
+ * the addon was not installed. See `node-native-extensions.ts`.
+ */
+
+declare module 'fs-native-extensions' {
+  export function tryLock(fd: number, offset: number, length: number): boolean;
+  export function unlock(fd: number, offset: number, length: number): void;
+  export function trim(fd: number, offset: number, length: number): Promise<void>;
+  export function sparse(fd: number): Promise<void>;
+}

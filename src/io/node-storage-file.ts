@@ -1,0 +1,239 @@
+/**
+ * One open file of this machine, by a raw descriptor and positioned calls.
+ *
+ * Invariant: no call reaches the descriptor once `close` has begun, and `close` lets those under
+ * way finish first: its number may belong to another file a moment later. A read comes back short
+ * only at the end of the file, and a write is whole or an error, however the system divides them.
+ * It does not buffer or copy; opening and locking are done in `node-file-system.ts`.
+ *
+ * What `datasync` is worth is libuv's choice (`uv__fs_fdatasync`): fdatasync on Linux; on macOS
+ * fcntl(F_FULLFSYNC), for fsync there leaves the drive's cache unflushed, and F_BARRIERFSYNC or
+ * fsync only where the file system lacks that; fsync on the BSDs; FlushFileBuffers on Windows.
+ */
+
+import fs from 'node:fs';
+import { systemCode } from '../errors.ts';
+import { callBytesMax, chunksOfOneCall, withoutFront } from './chunk-list.ts';
+import type { StorageFile } from './file-system.ts';
+import type { FileLock } from './node-fallback-lock.ts';
+import type { NativeExtensions } from './node-native-extensions.ts';
+import { checkBytes, systemError } from './system-error.ts';
+
+/** An open descriptor and what goes with it; the `NodeStorageFile` takes all of it over. */
+export interface OpenDescriptor {
+  readonly fd: number;
+  readonly path: string;
+  /** The writer's lock; a file without one is read-only. */
+  readonly lock: FileLock | undefined;
+  /** Where it does not load there is no `trim`. */
+  readonly addon: NativeExtensions | undefined;
+}
+
+export class NodeStorageFile implements StorageFile {
+  /** There only where the addon is: some platforms cannot punch holes. */
+  declare readonly trim?: (position: number, length: number) => Promise<void>;
+  readonly #fd: number;
+  readonly #path: string;
+  readonly #lock: FileLock | undefined;
+  #closing: Promise<void> | undefined;
+  #callsUnderWay = 0;
+  #onIdle: (() => void) | undefined;
+
+  constructor({ fd, path, lock, addon }: OpenDescriptor) {
+    this.#fd = fd;
+    this.#path = path;
+    this.#lock = lock;
+    if (addon !== undefined) this.trim = (position, length) => this.#trim(addon, position, length);
+  }
+
+  length(): number {
+    this.#checkOpen('fstat');
+    return fs.fstatSync(this.#fd).size;
+  }
+
+  readSync(target: Uint8Array, position: number): number {
+    this.#checkOpen('read');
+    checkBytes(position, 'read', this.#path);
+    let done = 0;
+    while (done < target.length) {
+      const count = readOnceSync(this.#fd, target, done, position + done);
+      if (count === 0) break;
+      done += count;
+    }
+    return done;
+  }
+
+  async read(target: Uint8Array, position: number): Promise<number> {
+    this.#checkOpen('read');
+    checkBytes(position, 'read', this.#path);
+    return this.#track(async () => {
+      let done = 0;
+      while (done < target.length) {
+        const count = await readOnce(this.#fd, target, done, position + done);
+        if (count === 0) break;
+        done += count;
+      }
+      return done;
+    });
+  }
+
+  writeSync(chunks: readonly Uint8Array[], position: number): void {
+    this.#checkWritable('write');
+    checkBytes(position, 'write', this.#path);
+    let next = position;
+    let rest = withoutFront(chunks, 0);
+    while (rest.length > 0) {
+      const count = writeOnceSync(this.#fd, chunksOfOneCall(rest), next);
+      this.#checkProgress(count);
+      rest = withoutFront(rest, count);
+      next += count;
+    }
+  }
+
+  async write(chunks: readonly Uint8Array[], position: number): Promise<void> {
+    this.#checkWritable('write');
+    checkBytes(position, 'write', this.#path);
+    await this.#track(async () => {
+      let next = position;
+      let rest = withoutFront(chunks, 0);
+      while (rest.length > 0) {
+        const count = await writeOnce(this.#fd, chunksOfOneCall(rest), next);
+        this.#checkProgress(count);
+        rest = withoutFront(rest, count);
+        next += count;
+      }
+    });
+  }
+
+  truncateSync(length: number): void {
+    this.#checkWritable('ftruncate');
+    checkBytes(length, 'ftruncate', this.#path);
+    fs.ftruncateSync(this.#fd, length);
+  }
+
+  async truncate(length: number): Promise<void> {
+    this.#checkWritable('ftruncate');
+    checkBytes(length, 'ftruncate', this.#path);
+    await this.#track(() => settled((done) => fs.ftruncate(this.#fd, length, done)));
+  }
+
+  datasyncSync(): void {
+    this.#checkOpen('fdatasync');
+    fs.fdatasyncSync(this.#fd);
+  }
+
+  async datasync(): Promise<void> {
+    this.#checkOpen('fdatasync');
+    await this.#track(() => settled((done) => fs.fdatasync(this.#fd, done)));
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#callsUnderWay > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+    }
+    try {
+      await this.#lock?.release();
+    } finally {
+      await settled((done) => fs.close(this.#fd, done));
+    }
+  }
+
+  async #trim(addon: NativeExtensions, position: number, length: number): Promise<void> {
+    this.#checkWritable('trim');
+    checkBytes(position, 'trim', this.#path);
+    checkBytes(length, 'trim', this.#path);
+    // Past the end there is nothing to give back, and macOS would grow the file.
+    const end = Math.min(position + length, this.length());
+    if (end <= position) return;
+    await this.#track(async () => {
+      await addon.sparse(this.#fd);
+      await addon.trim(this.#fd, position, end - position);
+    });
+  }
+
+  /** Runs an asynchronous call that `close` has to wait for. */
+  async #track<T>(call: () => Promise<T>): Promise<T> {
+    this.#callsUnderWay += 1;
+    try {
+      return await call();
+    } finally {
+      this.#callsUnderWay -= 1;
+      if (this.#callsUnderWay === 0) this.#onIdle?.();
+    }
+  }
+
+  #checkOpen(syscall: string): void {
+    if (this.#closing !== undefined) throw systemError('EBADF', syscall, this.#path);
+  }
+
+  #checkWritable(syscall: string): void {
+    this.#checkOpen(syscall);
+    if (this.#lock === undefined) throw systemError('EBADF', syscall, this.#path);
+  }
+
+  /** A call that writes nothing and reports no error would be repeated for ever. */
+  #checkProgress(count: number): void {
+    if (count === 0) throw systemError('EIO', 'write', this.#path);
+  }
+}
+
+/** libuv repeats every call that a signal interrupts, except reads. */
+const interrupted = 'EINTR';
+
+function readOnceSync(fd: number, target: Uint8Array, done: number, position: number): number {
+  const count = Math.min(target.length - done, callBytesMax);
+  for (;;) {
+    try {
+      return fs.readSync(fd, target, done, count, position);
+    } catch (error) {
+      if (systemCode(error) !== interrupted) throw error;
+    }
+  }
+}
+
+function readOnce(fd: number, target: Uint8Array, done: number, position: number): Promise<number> {
+  const count = Math.min(target.length - done, callBytesMax);
+  return new Promise((resolve, reject) => {
+    const start = (): void => {
+      fs.read(fd, target, done, count, position, (error, read) => {
+        if (!error) resolve(read);
+        else if (error.code === interrupted) start();
+        else reject(error);
+      });
+    };
+    start();
+  });
+}
+
+function writeOnceSync(fd: number, chunks: readonly Uint8Array[], position: number): number {
+  const first = chunks[0];
+  return first !== undefined && chunks.length === 1
+    ? fs.writeSync(fd, first, 0, first.length, position)
+    : fs.writevSync(fd, chunks, position);
+}
+
+function writeOnce(fd: number, chunks: readonly Uint8Array[], position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.writev(fd, chunks, position, (error, written) => {
+      if (error) reject(error);
+      else resolve(written);
+    });
+  });
+}
+
+/** The promise of a call that takes a callback with nothing but an error. */
+function settled(call: (done: (error: Error | null) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    call((error) => {
+      if (error) reject(error);
+      else resolve();
+    });
+  });
+}

@@ -1,0 +1,42 @@
+/**
+ * Errors in the form in which Node reports those of the operating system: `code`, `syscall`,
+ * `path`, and a message that begins with the code.
+ *
+ * Invariant: every backend refuses the same mistakes with the same code, whether or not an
+ * operating system is behind it. Nothing here decides what varve makes of a code; that is the
+ * store's.
+ */
+
+const descriptions = {
+  EBADF: 'bad file descriptor',
+  EEXIST: 'file already exists',
+  EINVAL: 'invalid argument',
+  EIO: 'i/o error',
+  EISDIR: 'illegal operation on a directory',
+  ENOENT: 'no such file or directory',
+  ENOTDIR: 'not a directory',
+  ENOTSUP: 'operation not supported',
+  ESTALE: 'the file was replaced while it was opened',
+} as const;
+
+export type SystemErrorCode = keyof typeof descriptions;
+
+export interface SystemError extends Error {
+  readonly code: SystemErrorCode;
+  readonly syscall: string;
+  readonly path: string;
+}
+
+/** An error as the operating system would report it for `syscall` on `path`. */
+export function systemError(code: SystemErrorCode, syscall: string, path: string): SystemError {
+  const error = new Error(`${code}: ${descriptions[code]}, ${syscall} '${path}'`);
+  return Object.assign(error, { code, syscall, path });
+}
+
+/**
+ * Throws EINVAL for a position or length in bytes that is none. A negative position must not reach
+ * Node: it would write at the descriptor's current position instead.
+ */
+export function checkBytes(bytes: number, syscall: string, path: string): void {
+  if (!Number.isSafeInteger(bytes) || bytes < 0) throw systemError('EINVAL', syscall, path);
+}
