@@ -1,0 +1,22 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/**
+ * varve: durable storage inside a program. Bytes go into one file, a 64-bit GrainId comes back.
+ *
+ * The one public door of the core: everything exported here is the contract, nothing else is.
+ * Reads are synchronous unless they say Async, writes are asynchronous unless they say Sync.
+ */
+
+export { VarveError, type VarveErrorCode, type VarveErrorFacts } from './errors.ts';
+export { GrainId, type GrainIdParts } from './format/grain-id.ts';
+export type { FileSystem, OpenFileOptions, StorageFile } from './io/file-system.ts';
+export { memoryFileSystem } from './io/memory-file-system.ts';
+export { nodeFileSystem } from './io/node.ts';
+export type { BatchId } from './store/batch-id.ts';
+export type { RecoveryReport } from './store/core.ts';
+export type { Finding } from './store/finding.ts';
+export type { CheckpointGuard } from './store/guards.ts';
+export type { CommitLogEntry, GrainChange } from './store/log-entries.ts';
+export { Session } from './store/session.ts';
+export type { StoreStatistics, StratumStatistics } from './store/statistics.ts';
+export { Store } from './store/store.ts';
+export type { StoreOptions } from './store/store-options.ts';

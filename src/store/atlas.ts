@@ -1,0 +1,176 @@
+/**
+ * The Atlas: what is known in memory of basins and strata. It finds where a grain is and says
+ * where a new value goes.
+ *
+ * Invariant: what it has given out is reserved until the caller publishes or releases it.
+ * Structures that it adds (basin, stratum, map) stay known to this process only (`durable` false)
+ * until a batch that relies on them is published. It writes nothing.
+ */
+
+import { VarveError } from '../errors.ts';
+import { type DocumentName, noDocument } from '../format/document.ts';
+import type { GrainIdParts } from '../format/grain-id.ts';
+import { mapPages } from '../format/grain-map.ts';
+import { basinsMax, grainIndexLimit, strataMax } from '../format/layout.ts';
+import { grainCount, grainExpFor, grainExpSuits } from '../format/value.ts';
+import { assert } from '../util/assert.ts';
+import type { PageSource } from './grain-map.ts';
+import type { Space } from './space.ts';
+import { Stratum } from './stratum.ts';
+
+/** How large structures may get; tests lower them to reach the next one quickly. */
+export interface AtlasLimits {
+  readonly grainsPerStratum: number;
+  readonly mapsPerStratum: number;
+  readonly strataPerBasin: number;
+  readonly basins: number;
+}
+
+/** 16,384 maps of up to 32 MiB are half a tebibyte to a stratum and half a mebibyte of basin. */
+export const defaultLimits: AtlasLimits = {
+  grainsPerStratum: grainIndexLimit,
+  mapsPerStratum: 16_384,
+  strataPerBasin: strataMax,
+  basins: basinsMax,
+};
+
+/** One basin in memory. */
+export interface BasinState {
+  /** The document as last written; generation 0 before the first settle of it. */
+  name: DocumentName;
+  durable: boolean;
+  /** Published changes that no settle has written. */
+  dirty: boolean;
+  /** The document, as named, holds the batches up to this one. */
+  stamp: number;
+  readonly strata: Stratum[];
+}
+
+/** Grains reserved for a value. */
+export interface Reservation {
+  readonly stratum: Stratum;
+  readonly index: number;
+  readonly count: number;
+}
+
+/** A committed value, found. */
+export interface FoundValue {
+  readonly stratum: Stratum;
+  readonly count: number;
+  /** Byte offset of its prefix in the file. */
+  readonly offset: number;
+}
+
+export class Atlas {
+  readonly basins: BasinState[] = [];
+  readonly #source: PageSource;
+  readonly #space: Space;
+  readonly #limits: AtlasLimits;
+  /** Strata of each grain size, oldest first. */
+  readonly #byGrainExp = new Map<number, Stratum[]>();
+
+  constructor(source: PageSource, space: Space, limits: AtlasLimits) {
+    this.#source = source;
+    this.#space = space;
+    this.#limits = limits;
+  }
+
+  *strata(): Generator<Stratum> {
+    for (const basin of this.basins) yield* basin.strata;
+  }
+
+  /** Takes in a basin as read from the file, its strata with it. */
+  adopt(basin: BasinState): void {
+    this.basins.push(basin);
+    for (const stratum of basin.strata) this.#index(stratum);
+  }
+
+  #index(stratum: Stratum): void {
+    const alike = this.#byGrainExp.get(stratum.grainExp);
+    if (alike === undefined) this.#byGrainExp.set(stratum.grainExp, [stratum]);
+    else alike.push(stratum);
+  }
+
+  stratum(basin: number, number: number): Stratum | undefined {
+    return this.basins[basin]?.strata[number];
+  }
+
+  /** The committed value with this id. Throws `VARVE_CORRUPT` where a map cannot be read. */
+  find(id: GrainIdParts): FoundValue | undefined {
+    const stratum = this.basins[id.basin]?.strata[id.stratum];
+    const spot = stratum?.find(id.index);
+    if (stratum === undefined || spot === undefined) return undefined;
+    const count = spot.page.countAt(spot.at);
+    if (count === 0) return undefined;
+    return { stratum, count, offset: spot.map.grainOffset(id.index) };
+  }
+
+  /**
+   * Reserves grains for a value of `length` bytes, in `preferred` where its grains suit. Throws
+   * `VARVE_TOO_LARGE` where every basin is full, `VARVE_CORRUPT` where a map cannot be read.
+   */
+  reserve(length: number, preferred: Stratum | undefined): Reservation {
+    if (preferred !== undefined && grainExpSuits(length, preferred.grainExp)) {
+      const count = grainCount(length, preferred.grainExp);
+      const index = this.#reserveIn(preferred, count);
+      if (index >= 0) return { stratum: preferred, index, count };
+    }
+    const grainExp = grainExpFor(length);
+    const count = grainCount(length, grainExp);
+    for (const stratum of this.#byGrainExp.get(grainExp) ?? []) {
+      const index = this.#reserveIn(stratum, count);
+      if (index >= 0) return { stratum, index, count };
+    }
+    const stratum = this.#newStratum(grainExp);
+    const index = this.#reserveIn(stratum, count);
+    assert(index >= 0, 'a new stratum has room');
+    return { stratum, index, count };
+  }
+
+  #reserveIn(stratum: Stratum, count: number): number {
+    const index = stratum.reserve(count);
+    if (index >= 0) return index;
+    const firstIndex = stratum.endIndex;
+    const room = this.#limits.grainsPerStratum - firstIndex;
+    if (room < count || stratum.maps.length >= this.#limits.mapsPerStratum) return -1;
+    const grains = Math.min(stratum.nextMapGrains(count), room);
+    const page = this.#space.allocate(mapPages(grains, stratum.grainExp));
+    stratum.addMap({ firstIndex, grains, page }, false);
+    return stratum.reserve(count);
+  }
+
+  #newStratum(grainExp: number): Stratum {
+    let basin = this.basins.length - 1;
+    const full = (this.basins[basin]?.strata.length ?? 0) >= this.#limits.strataPerBasin;
+    if (basin < 0 || full) basin += 1;
+    if (basin >= this.#limits.basins) {
+      throw new VarveError('VARVE_TOO_LARGE', `the store is full: it has ${basin} basins`);
+    }
+    if (basin === this.basins.length) this.addBasin(false);
+    return this.addStratum(basin, grainExp, false);
+  }
+
+  addBasin(durable: boolean): void {
+    this.basins.push({ name: noDocument, durable, dirty: durable, stamp: 0, strata: [] });
+  }
+
+  addStratum(basin: number, grainExp: number, durable: boolean): Stratum {
+    const home = this.basins[basin];
+    assert(home !== undefined, 'a stratum is added to a basin that is there');
+    const place = { basin, number: home.strata.length, durable };
+    const empty = { values: 0, archivedValues: 0, valueBytes: 0, allocatedGrains: 0, maps: [] };
+    const stratum = new Stratum(place, { grainExp, ...empty }, this.#source);
+    home.strata.push(stratum);
+    this.#index(stratum);
+    return stratum;
+  }
+
+  /** Bytes in the free grains of all maps. */
+  freeGrainBytes(): number {
+    let bytes = 0;
+    for (const stratum of this.strata()) {
+      bytes += (stratum.totalGrains - stratum.allocatedGrains) * stratum.grainBytes;
+    }
+    return bytes;
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Runs of bits in a bitmap of 32-bit words: set, clear, find a free one, measure one.
+ *
+ * A set bit is a grain that is taken. Everything works word by word; nothing allocates. Bits after
+ * the end of a bitmap are to be set, so that no run goes past it.
+ */
+
+/** Number of zero bits below the lowest set bit; `word` must not be 0. */
+function trailingZeros(word: number): number {
+  return 31 - Math.clz32(word & -word);
+}
+
+/** `count` low bits, 1 to 32 of them. */
+function lowBits(count: number): number {
+  return count === 32 ? -1 : (1 << count) - 1;
+}
+
+export function setRun(words: Uint32Array, from: number, count: number): void {
+  let at = from;
+  let rest = count;
+  while (rest > 0) {
+    const shift = at & 31;
+    const step = Math.min(32 - shift, rest);
+    const word = at >>> 5;
+    words[word] = (words[word] as number) | (lowBits(step) << shift);
+    at += step;
+    rest -= step;
+  }
+}
+
+export function clearRun(words: Uint32Array, from: number, count: number): void {
+  let at = from;
+  let rest = count;
+  while (rest > 0) {
+    const shift = at & 31;
+    const step = Math.min(32 - shift, rest);
+    const word = at >>> 5;
+    words[word] = (words[word] as number) & ~(lowBits(step) << shift);
+    at += step;
+    rest -= step;
+  }
+}
+
+/** First set bit at or after `from`; `limit` where there is none before it. */
+export function nextSet(words: Uint32Array, from: number, limit: number): number {
+  let at = from;
+  while (at < limit) {
+    const word = (words[at >>> 5] as number) >>> (at & 31);
+    if (word !== 0) return Math.min(at + trailingZeros(word), limit);
+    at = (at | 31) + 1;
+  }
+  return limit;
+}
+
+/** First clear bit at or after `from`; `limit` where there is none before it. */
+export function nextClear(words: Uint32Array, from: number, limit: number): number {
+  let at = from;
+  while (at < limit) {
+    const word = ~(words[at >>> 5] as number) >>> (at & 31);
+    if (word !== 0) return Math.min(at + trailingZeros(word), limit);
+    at = (at | 31) + 1;
+  }
+  return limit;
+}
+
+/** Where a free run begins and ends, or how long the longest was that is too short. */
+export interface FreeRun {
+  start: number;
+  end: number;
+  longest: number;
+}
+
+/** Looks for `want` clear bits in a row from `from` on; puts what it found into `found`. */
+export function findFreeRun(
+  words: Uint32Array,
+  range: { readonly from: number; readonly limit: number },
+  want: number,
+  found: FreeRun,
+): boolean {
+  let at = range.from;
+  found.longest = 0;
+  while (at < range.limit) {
+    const start = nextClear(words, at, range.limit);
+    const end = nextSet(words, start, range.limit);
+    const length = end - start;
+    if (length > found.longest) found.longest = length;
+    if (length >= want) {
+      found.start = start;
+      found.end = end;
+      return true;
+    }
+    at = end;
+  }
+  return false;
+}
+
+/** Length of the clear run around the clear bit `at`, as far as `reach` bits to each side. */
+export function freeRunAround(
+  words: Uint32Array,
+  at: number,
+  limit: number,
+  reach: number,
+): number {
+  const low = Math.max(0, at - reach);
+  let start = at;
+  while (start > low && ((words[(start - 1) >>> 5] as number) & (1 << ((start - 1) & 31))) === 0) {
+    start -= 1;
+  }
+  return nextSet(words, at, Math.min(limit, at + reach)) - start;
+}
+
+/** Whether every bit of the run is clear. */
+export function isClear(words: Uint32Array, from: number, count: number): boolean {
+  return nextSet(words, from, from + count) === from + count;
+}

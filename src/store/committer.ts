@@ -1,0 +1,400 @@
+/**
+ * The Committer: makes batches durable, one at a time.
+ *
+ * A batch is every session that waits when it begins. It writes their values, then, when those
+ * writes have returned, one log record that says everything the batch does, then syncs once, then
+ * publishes. Housekeeping rides along. What a power cut leaves behind at each step: before the
+ * sync, any part of it, which recovery takes back as a whole because the record, or a value that
+ * it names, fails its CRC; after it, all of it. A write that fails rejects sessions and leaves
+ * nothing behind; a sync that fails poisons the store. All syncs of an open store are made here,
+ * one at a time.
+ */
+
+import { internal, ioError, VarveError } from '../errors.ts';
+import { pageBytes, sectorBytes } from '../format/layout.ts';
+import { encodeRecordSectors } from '../format/log-sector.ts';
+import { freedBetween } from './checkpoint.ts';
+import type { RecordTarget } from './commit-log.ts';
+import { type BatchPlan, type DroppedMap, type Freed, planBatch } from './commit-plan.ts';
+import type { StoreCore } from './core.ts';
+import {
+  datasync,
+  type FileWrite,
+  perform,
+  performSync,
+  type Steps,
+  writeBytes,
+} from './effects.ts';
+import type { HousekeepingRound } from './housekeeping.ts';
+import { forgetBatch, publishBatch } from './publish.ts';
+import { mergeWrites, type SessionWork, type StagedValue } from './session-work.ts';
+
+/** A session that waits for its batch. */
+interface Waiting {
+  readonly work: SessionWork;
+  resolve(batch: number): void;
+  reject(error: unknown): void;
+}
+
+/** Rounds of housekeeping that making room for one record may take. */
+const roundsMax = 24;
+/** A batch that writes more than this does not also fill space ahead. */
+const smallBatchBytes = 256 * 1024;
+
+/** The sync failed and the store is poisoned. */
+class Poisoned {
+  readonly error: VarveError;
+
+  constructor(error: VarveError) {
+    this.error = error;
+  }
+}
+
+export class Committer {
+  readonly #core: StoreCore;
+  #queue: Waiting[] = [];
+  #running: Promise<void> | undefined;
+  /** The first batch after a clean opening also writes a header that says open. */
+  #headerSaysOpen: boolean;
+
+  constructor(core: StoreCore) {
+    this.#core = core;
+    this.#headerSaysOpen = !core.headers.content.clean;
+  }
+
+  /** A commit is queued or under way. */
+  get busy(): boolean {
+    return this.#core.committing || this.#queue.length > 0;
+  }
+
+  /** Makes the work durable with everything else that waits; resolves to its batch. */
+  commit(work: SessionWork): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ work, resolve, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  /** As `commit`, on the calling thread. Only while not `busy`. */
+  commitSync(work: SessionWork): number {
+    let batch: number | undefined;
+    let failure: unknown;
+    const waiting: Waiting = {
+      work,
+      resolve: (durable) => {
+        batch = durable;
+      },
+      reject: (error) => {
+        failure = error;
+      },
+    };
+    performSync(this.#core.file, this.#batch([waiting]));
+    if (batch === undefined) throw failure;
+    return batch;
+  }
+
+  /** Resolves when nothing is queued or under way. */
+  async drained(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // Sessions that commit in the same turn, or in answer to the last batch, share this one.
+    for (let hop = 0; hop < 3; hop++) await undefined;
+    while (this.#queue.length > 0) {
+      const waiting = this.#queue;
+      this.#queue = [];
+      await perform(this.#core.file, this.#batch(waiting));
+      for (let hop = 0; hop < 3; hop++) await undefined;
+    }
+    this.#running = undefined;
+  }
+
+  // ── one batch ──
+
+  /** Settles every waiting session; never throws. */
+  *#batch(waiting: readonly Waiting[]): Steps<void> {
+    const core = this.#core;
+    core.committing = true;
+    const left = new Set(waiting);
+    try {
+      core.checkSound();
+      const batch = yield* this.#makeDurable(left);
+      core.committing = false;
+      core.wake();
+      for (const { work, resolve } of left) {
+        work.state = 'ended';
+        resolve(batch);
+      }
+    } catch (error) {
+      core.committing = false;
+      for (const one of left) {
+        if (error instanceof Poisoned) one.work.state = 'ended';
+        else one.work.giveUp();
+        one.reject(error instanceof Poisoned ? error.error : error);
+      }
+    }
+    core.checkpointUnderWay = core.published.checkpoint;
+  }
+
+  /** Makes the sessions of `left` durable; takes those out, rejected, that cannot be. */
+  *#makeDurable(left: Set<Waiting>): Steps<number> {
+    const core = this.#core;
+    this.#sayOpen();
+    const valueBytes = yield* this.#writeValues(left);
+    const plan = this.#plan(left);
+    if (left.size === 0) return core.published.currentBatch;
+    let target: RecordTarget | undefined;
+    try {
+      target = yield* this.#place(plan);
+      const fill = valueBytes + plan.body.length <= smallBatchBytes;
+      yield* this.#houseKeep(core.housekeeping.plan({ urgent: false, room: false, fill }));
+      yield* this.#writeRecord(plan, target);
+    } catch (error) {
+      if (!(error instanceof Poisoned)) forgetBatch(core, plan, target);
+      throw error;
+    }
+    yield* this.#sync();
+    publishBatch(core, plan, target);
+    return plan.after.currentBatch;
+  }
+
+  #sayOpen(): void {
+    if (this.#headerSaysOpen) return;
+    this.#headerSaysOpen = true;
+    const { headers } = this.#core;
+    headers.change({ clean: false, epoch: this.#core.nextEpoch });
+  }
+
+  *#write(write: FileWrite): Steps<void> {
+    yield { kind: 'write', ...write };
+    this.#core.counters.bytesWritten += writeBytes(write);
+  }
+
+  /** Syncs; where that fails, nobody knows what the disk holds. */
+  *#sync(): Steps<void> {
+    try {
+      this.#core.counters.syncs += 1;
+      yield datasync;
+    } catch (error) {
+      throw this.#poisoned(error);
+    }
+    this.#core.housekeeping.synced();
+  }
+
+  #poisoned(cause: unknown): Poisoned {
+    return new Poisoned(this.#core.poison(cause));
+  }
+
+  // ── values ──
+
+  /** Writes the values of every session; rejects alone those whose values the disk refuses. */
+  *#writeValues(left: Set<Waiting>): Steps<number> {
+    let bytes = 0;
+    for (const write of mergeWrites(stagedBy(left))) {
+      this.#reach(write);
+      bytes += writeBytes(write);
+      try {
+        yield* this.#write(write);
+        this.#core.values.cache.written(write.chunks, write.offset);
+      } catch {
+        this.#core.values.cache.forget(write.offset, writeBytes(write));
+        yield* this.#writeAlone(left);
+        return bytes;
+      }
+    }
+    return bytes;
+  }
+
+  /** One session after the other, so that each is told of its own values only. */
+  *#writeAlone(left: Set<Waiting>): Steps<void> {
+    for (const one of [...left]) {
+      try {
+        for (const write of one.work.pendingWrites()) {
+          this.#reach(write);
+          yield* this.#write(write);
+          this.#core.values.cache.written(write.chunks, write.offset);
+        }
+      } catch (error) {
+        this.#reject(left, one, ioError('writing a value', this.#core.path, error));
+      }
+    }
+  }
+
+  #reach(write: FileWrite): void {
+    this.#core.space.reach(Math.ceil((write.offset + writeBytes(write)) / pageBytes));
+  }
+
+  #reject(left: Set<Waiting>, one: Waiting, error: unknown): void {
+    left.delete(one);
+    one.work.giveUp();
+    one.reject(error);
+  }
+
+  // ── the plan ──
+
+  #plan(left: Set<Waiting>): BatchPlan {
+    const core = this.#core;
+    const { published } = core;
+    const freed = new Map<SessionWork, Freed>();
+    let { checkpoint } = published;
+    for (const one of [...left]) {
+      try {
+        const target = this.#validate(one.work);
+        if (target <= published.checkpoint && one.work.onlyCheckpoints) {
+          left.delete(one);
+          one.work.state = 'ended';
+          one.resolve(published.currentBatch);
+        }
+        if (target <= checkpoint) continue;
+        freed.set(one.work, freedBetween(core, checkpoint, target));
+        checkpoint = target;
+      } catch (error) {
+        this.#reject(left, one, error);
+      }
+    }
+    core.checkpointUnderWay = checkpoint;
+    const works = [...left].map(({ work }) => work);
+    const dropped = works.length > 0 ? this.#beginSettle() : [];
+    const now = Date.now();
+    const forgotten = [...freed.values()].reduce((sum, { logBytes }) => sum + logBytes, 0);
+    const retainedLogBytes = core.log.retainedBytes - forgotten;
+    const before = { ...published, retainedLogBytes };
+    return planBatch(core.atlas, { before, works, freed, checkpoint, dropped, now });
+  }
+
+  /** How far the session moves the checkpoint. Throws where it cannot be committed. */
+  #validate(work: SessionWork): number {
+    const core = this.#core;
+    if (work.writeError !== undefined) throw work.writeError;
+    const root = work.embeddedHeader;
+    if (typeof root === 'bigint' && work.own(root) === undefined && !core.place(root)) {
+      const message = 'the value that was to be the embedded header is gone';
+      throw new VarveError('VARVE_NOT_FOUND', message, { path: core.path });
+    }
+    return work.checkpointTo === undefined ? 0 : core.guards.limit(work.checkpointTo);
+  }
+
+  /**
+   * Begins a settle when one is due. Maps that hold nothing are given back first, by this batch: a
+   * settle must not write to pages that are given back while it is under way.
+   */
+  #beginSettle(): readonly DroppedMap[] {
+    const { atlas, housekeeping } = this.#core;
+    if (!housekeeping.settleDue) return [];
+    const dropped: DroppedMap[] = [];
+    for (const stratum of atlas.strata()) {
+      for (const map of stratum.emptyMaps()) {
+        stratum.retire(map);
+        dropped.push({ stratum, map });
+      }
+    }
+    if (dropped.length === 0) housekeeping.beginSettle();
+    return dropped;
+  }
+
+  // ── the record ──
+
+  /** Where the record goes; makes room first where there is none, at the cost of further syncs. */
+  *#place(plan: BatchPlan): Steps<RecordTarget> {
+    const { log, space, housekeeping } = this.#core;
+    for (let round = 0; round < roundsMax; round++) {
+      const target = log.place(plan.body.length, plan.after.currentBatch, space);
+      if (target !== undefined) return target;
+      if (housekeeping.settleDue && plan.dropped.length === 0) housekeeping.beginSettle();
+      yield* this.#houseKeep(housekeeping.plan({ urgent: true, room: true, fill: false }));
+      yield* this.#sync();
+    }
+    throw internal('no room could be made in the commit log', { path: this.#core.path });
+  }
+
+  /**
+   * A write that fails is repeated with the next batch; where it fails again, that batch says so.
+   */
+  *#houseKeep(round: HousekeepingRound): Steps<void> {
+    let failure: unknown;
+    for (const write of round.writes) {
+      try {
+        yield* this.#write(write);
+      } catch (error) {
+        this.#core.housekeeping.failed(write);
+        if (write.purpose !== 'fill') failure = error;
+      }
+    }
+    if (failure !== undefined && round.repeated) {
+      throw ioError('settling', this.#core.path, failure);
+    }
+  }
+
+  /**
+   * Writes the record. Where that fails, a part of it may be in the file: its first sector is
+   * blanked and synced, so that no power cut can make a record of it; where that fails too,
+   * poison.
+   */
+  *#writeRecord(plan: BatchPlan, target: RecordTarget): Steps<void> {
+    const { reader, headers } = this.#core;
+    const { body, after } = plan;
+    const { sector, extent } = target;
+    const place = { epoch: headers.content.epoch, batch: after.currentBatch, sector };
+    const sectors = encodeRecordSectors(body, place, extent, reader.salt);
+    try {
+      if (extent !== undefined) {
+        yield* this.#write({ offset: extent.page * pageBytes, chunks: [body] });
+      }
+      yield* this.#write({ offset: sector * sectorBytes, chunks: [sectors] });
+    } catch (error) {
+      yield* this.#blank(sector, error);
+      throw ioError('writing the commit log', this.#core.path, error);
+    }
+  }
+
+  *#blank(sector: number, cause: unknown): Steps<void> {
+    try {
+      const chunks = [new Uint8Array(sectorBytes)];
+      yield* this.#write({ offset: sector * sectorBytes, chunks });
+    } catch (error) {
+      const message = 'a record could be neither written nor taken back';
+      throw this.#poisoned(new AggregateError([cause, error], message));
+    }
+    yield* this.#sync();
+  }
+
+  // ── the end ──
+
+  /**
+   * Settles everything, so that the next opening reads no log, and marks the file clean. Nothing
+   * may be queued or under way. Throws `VARVE_IO`, `VARVE_POISONED`.
+   */
+  async settleAll(): Promise<void> {
+    try {
+      await perform(this.#core.file, this.#settleAll());
+    } catch (error) {
+      throw error instanceof Poisoned ? error.error : error;
+    }
+  }
+
+  *#settleAll(): Steps<void> {
+    const { housekeeping, headers } = this.#core;
+    if (headers.content.clean && housekeeping.idle) return;
+    let closing = false;
+    for (let round = 0; round < roundsMax; round++) {
+      if (housekeeping.idle) {
+        if (closing) return;
+        closing = true;
+        housekeeping.beginSettle(true);
+      }
+      const { writes } = housekeeping.plan({ urgent: true, room: false, fill: false });
+      yield* this.#houseKeep({ writes, repeated: true });
+      yield* this.#sync();
+    }
+    throw internal('the store could not be settled', { path: this.#core.path });
+  }
+}
+
+function* stagedBy(waiting: Iterable<Waiting>): Generator<StagedValue> {
+  for (const { work } of waiting) {
+    for (const value of work.operations) {
+      if (value.operation === 'allocate' && value.bytes !== undefined) yield value;
+    }
+  }
+}

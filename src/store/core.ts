@@ -1,0 +1,165 @@
+/**
+ * The parts of one open store and what is published in it: the state that sessions, the committer,
+ * checkpoints and verification share.
+ *
+ * Invariant: `published` and the Atlas's committed marks change together, on the thread, when a
+ * batch's sync is complete; nobody sees a batch in part. It has no protocol of its own.
+ */
+
+import { VarveError } from '../errors.ts';
+import { type GrainIdParts, split, splitGrainId } from '../format/grain-id.ts';
+import type { StorageFile } from '../io/file-system.ts';
+import type { Atlas } from './atlas.ts';
+import type { BatchId } from './batch-id.ts';
+import type { CommitLog } from './commit-log.ts';
+import type { FileReader } from './file-reader.ts';
+import { Guards } from './guards.ts';
+import type { HeaderCopies } from './header-copies.ts';
+import { Housekeeping } from './housekeeping.ts';
+import type { Published } from './settle.ts';
+import type { Space } from './space.ts';
+import type { ValuePlace, ValueReader } from './value-reader.ts';
+
+/** What opening found. */
+export interface RecoveryReport {
+  /** The last process closed the store (or the store is new). */
+  readonly clean: boolean;
+  /** The last commit, found incomplete and taken back. */
+  readonly revertedBatch: BatchId | undefined;
+  /** Batches read back from the commit log. */
+  readonly replayedBatches: number;
+  /** Damaged structures that a second copy or the log made good, in words with their places. */
+  readonly healed: readonly string[];
+}
+
+/** What opening hands over. */
+export interface OpenedStore {
+  readonly path: string;
+  readonly readOnly: boolean;
+  readonly file: StorageFile;
+  readonly reader: FileReader;
+  readonly values: ValueReader;
+  readonly atlas: Atlas;
+  readonly space: Space;
+  readonly log: CommitLog;
+  readonly headers: HeaderCopies;
+  readonly published: Published;
+  readonly recovery: RecoveryReport;
+  readonly settleBytes: number;
+  /** An epoch above every one in the file: for the first batch after a clean close. */
+  readonly nextEpoch: number;
+}
+
+export class StoreCore {
+  readonly path: string;
+  readonly readOnly: boolean;
+  readonly recovery: RecoveryReport;
+  readonly nextEpoch: number;
+  readonly file: StorageFile;
+  readonly reader: FileReader;
+  readonly values: ValueReader;
+  readonly atlas: Atlas;
+  readonly space: Space;
+  readonly log: CommitLog;
+  readonly headers: HeaderCopies;
+  readonly housekeeping: Housekeeping;
+  readonly guards = new Guards();
+  readonly published: { -readonly [Field in keyof Published]: Published[Field] };
+  readonly counters = { commits: 0, sessionsCommitted: 0, syncs: 0, bytesWritten: 0 };
+  /** The checkpoint that a batch under way will reach. */
+  checkpointUnderWay = 0;
+  /** Counts batches that freed values: an asynchronous read looks whether one came in between. */
+  freeings = 0;
+  committing = false;
+  closed = false;
+  #poison: VarveError | undefined;
+  /** Called, once each, when the next batch is published or the store closes. */
+  readonly #waiters = new Set<() => void>();
+
+  constructor(opened: OpenedStore) {
+    this.path = opened.path;
+    this.readOnly = opened.readOnly;
+    this.recovery = opened.recovery;
+    this.nextEpoch = opened.nextEpoch;
+    this.file = opened.file;
+    this.reader = opened.reader;
+    this.values = opened.values;
+    this.atlas = opened.atlas;
+    this.space = opened.space;
+    this.log = opened.log;
+    this.headers = opened.headers;
+    this.published = { ...opened.published };
+    this.housekeeping = new Housekeeping(
+      {
+        salt: opened.reader.salt,
+        atlas: this.atlas,
+        space: this.space,
+        log: this.log,
+        headers: this.headers,
+        published: this.published,
+      },
+      opened.settleBytes,
+    );
+  }
+
+  get poisoned(): boolean {
+    return this.#poison !== undefined;
+  }
+
+  /** A sync failed: what the disk holds is unknown, so nothing is written any more. */
+  poison(cause: unknown): VarveError {
+    const message = `a sync failed on '${this.path}': open it again to learn what it holds`;
+    this.#poison = new VarveError('VARVE_POISONED', message, { path: this.path });
+    return new VarveError('VARVE_POISONED', message, { path: this.path, cause });
+  }
+
+  /** Throws `VARVE_CLOSED`. */
+  checkOpen(): void {
+    if (this.closed) throw this.closedError();
+  }
+
+  closedError(): VarveError {
+    const { path } = this;
+    return new VarveError('VARVE_CLOSED', `the store '${path}' is closed`, { path });
+  }
+
+  /** Throws `VARVE_CLOSED`, `VARVE_READ_ONLY`, `VARVE_POISONED`. */
+  checkWritable(): void {
+    this.checkOpen();
+    const { path } = this;
+    if (this.readOnly) {
+      throw new VarveError('VARVE_READ_ONLY', `the store '${path}' is open read-only`, { path });
+    }
+    this.checkSound();
+  }
+
+  /** Throws `VARVE_POISONED`. */
+  checkSound(): void {
+    if (this.#poison !== undefined) throw this.#poison;
+  }
+
+  /** Where the committed value with this id is; undefined where there is none. */
+  place(id: bigint): ValuePlace | undefined {
+    if (!splitGrainId(id)) return undefined;
+    const { basin, stratum, index } = split;
+    return this.placeOf({ basin, stratum, index });
+  }
+
+  placeOf(id: GrainIdParts): ValuePlace | undefined {
+    const found = this.atlas.find(id);
+    if (found === undefined) return undefined;
+    return { id, offset: found.offset, capacity: found.count * found.stratum.grainBytes };
+  }
+
+  /** Calls `resume` once, when the next batch is published or the store closes. */
+  onPublish(resume: () => void): () => void {
+    this.#waiters.add(resume);
+    return () => this.#waiters.delete(resume);
+  }
+
+  wake(): void {
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const resume of waiters) resume();
+  }
+}

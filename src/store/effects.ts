@@ -1,0 +1,68 @@
+/**
+ * Deciding apart from doing: a piece of the protocol is a generator that yields what is to be done
+ * to the file, and one of two performers does it, on the calling thread or without blocking.
+ *
+ * Invariant: an effect is complete when the generator goes on, and its error is thrown where it
+ * was yielded; so a step that follows another in the code follows it on the disk.
+ */
+
+import type { StorageFile } from '../io/file-system.ts';
+
+/** Chunks one after another at a byte offset of the file. */
+export interface FileWrite {
+  readonly offset: number;
+  readonly chunks: readonly Uint8Array[];
+  /** To be done before anything else runs, however long it is. */
+  readonly blocking?: boolean;
+}
+
+export type Effect = ({ readonly kind: 'write' } & FileWrite) | { readonly kind: 'datasync' };
+
+/** A piece of protocol: yields effects, ends with a result. */
+export type Steps<T> = Generator<Effect, T, void>;
+
+export const datasync: Effect = { kind: 'datasync' };
+
+/** A write up to this long is quicker synchronously than by a thread of the pool. */
+const synchronousBytesMax = 256 * 1024;
+
+export function writeBytes(write: FileWrite): number {
+  let bytes = 0;
+  for (const chunk of write.chunks) bytes += chunk.length;
+  return bytes;
+}
+
+/** Does every effect on the calling thread. */
+export function performSync<T>(file: StorageFile, steps: Steps<T>): T {
+  let step = steps.next();
+  while (step.done !== true) {
+    try {
+      if (step.value.kind === 'write') file.writeSync(step.value.chunks, step.value.offset);
+      else file.datasyncSync();
+    } catch (error) {
+      step = steps.throw(error);
+      continue;
+    }
+    step = steps.next();
+  }
+  return step.value;
+}
+
+/** Does small writes on the calling thread, syncs and large writes without blocking it. */
+export async function perform<T>(file: StorageFile, steps: Steps<T>): Promise<T> {
+  let step = steps.next();
+  while (step.done !== true) {
+    const effect = step.value;
+    try {
+      if (effect.kind === 'datasync') await file.datasync();
+      else if (effect.blocking === true || writeBytes(effect) <= synchronousBytesMax) {
+        file.writeSync(effect.chunks, effect.offset);
+      } else await file.write(effect.chunks, effect.offset);
+    } catch (error) {
+      step = steps.throw(error);
+      continue;
+    }
+    step = steps.next();
+  }
+  return step.value;
+}

@@ -1,0 +1,152 @@
+/**
+ * One grain map in memory: a stretch of a stratum, its place in the file and its mark pages.
+ *
+ * A map is opened (its head read) and its pages loaded only when something in them is asked for,
+ * so that opening a store costs nothing for maps that nobody touches. Reading goes through
+ * `PageSource`; nothing here writes.
+ */
+
+import { corrupt } from '../errors.ts';
+import type { MapEntry } from '../format/basin.ts';
+import {
+  decodeMapHead,
+  mapHeadPage,
+  mapOverheadPages,
+  mapPages,
+  markPageCount,
+  markPagePage,
+  openMarkPage,
+} from '../format/grain-map.ts';
+import { grainsPerMarkPage, pageBytes, sealBytes } from '../format/layout.ts';
+import { present } from '../util/assert.ts';
+import { longestRunTold, MarkPage, unwrittenPage } from './mark-page.ts';
+
+/** Where pages of the file come from. */
+export interface PageSource {
+  readonly salt: Uint8Array;
+  /** One page of the file. Throws `VARVE_CORRUPT` past its end, `VARVE_IO`. */
+  readPage(page: number): Uint8Array;
+}
+
+export class GrainMap {
+  readonly firstIndex: number;
+  readonly grains: number;
+  readonly grainExp: number;
+  /** First page of the extent. */
+  readonly page: number;
+  /** The head as named by the basin; generation 0 was never written. */
+  generation: number;
+  crc: number;
+  /** A durable record or basin has it; until then only this process knows of it. */
+  durable: boolean;
+  committedGrains: number;
+  /** Committed or reserved. */
+  takenGrains: number;
+  /** Upper bound of the longest free run while the map is not opened. */
+  readonly longestFree: number;
+  #pages: readonly MarkPage[] | undefined;
+
+  constructor(entry: MapEntry, grainExp: number, durable: boolean) {
+    this.firstIndex = entry.firstIndex;
+    this.grains = entry.grains;
+    this.page = entry.page;
+    this.generation = entry.generation;
+    this.crc = entry.crc;
+    this.longestFree = entry.longestFree;
+    this.committedGrains = entry.grains - entry.free;
+    this.takenGrains = this.committedGrains;
+    this.grainExp = grainExp;
+    this.durable = durable;
+  }
+
+  get extentPages(): number {
+    return mapPages(this.grains, this.grainExp);
+  }
+
+  get opened(): boolean {
+    return this.#pages !== undefined;
+  }
+
+  get pages(): readonly MarkPage[] {
+    return present(this.#pages, 'an opened grain map');
+  }
+
+  /** Byte offset in the file of the grain with this index in the stratum. */
+  grainOffset(index: number): number {
+    const data = (this.page + mapOverheadPages(this.grains)) * pageBytes;
+    return data + (index - this.firstIndex) * 2 ** this.grainExp;
+  }
+
+  /** The mark page that has the grain with this index in the stratum. */
+  pageOf(index: number): MarkPage {
+    const ordinal = Math.floor((index - this.firstIndex) / grainsPerMarkPage);
+    return this.pages[ordinal] as MarkPage;
+  }
+
+  /** Reads the head, where there is one, so that the mark pages are known by name. */
+  open(source: PageSource): void {
+    if (this.#pages !== undefined) return;
+    const names = this.generation === 0 ? undefined : this.#readHead(source);
+    const pages: MarkPage[] = [];
+    for (let ordinal = 0; ordinal < markPageCount(this.grains); ordinal++) {
+      const start = ordinal * grainsPerMarkPage;
+      const grains = Math.min(grainsPerMarkPage, this.grains - start);
+      const place = { ordinal, firstIndex: this.firstIndex + start, grains };
+      pages.push(new MarkPage(place, names?.[ordinal] ?? unwrittenPage));
+    }
+    this.#pages = pages;
+  }
+
+  #readHead(source: PageSource) {
+    const page = mapHeadPage(this.page, this.generation);
+    const name = { page, generation: this.generation, crc: this.crc };
+    const head = decodeMapHead(source.readPage(page), name, source.salt);
+    if (head.firstIndex !== this.firstIndex || head.grains !== this.grains) {
+      throw corrupt('the head of a grain map has other grains than its basin says', {
+        offset: page * pageBytes,
+        expected: `${this.grains} from ${this.firstIndex}`,
+        actual: `${head.grains} from ${head.firstIndex}`,
+      });
+    }
+    return head.pages;
+  }
+
+  /** Reads the marks of one of the pages. */
+  loadPage(page: MarkPage, source: PageSource): void {
+    if (page.loaded) return;
+    const { generation, crc } = page.name;
+    if (generation === 0) {
+      page.load(undefined, 0);
+      return;
+    }
+    const at = markPagePage(this.page, page.ordinal, generation);
+    const bytes = source.readPage(at);
+    const seal = openMarkPage(bytes, { page: at, generation, crc }, source.salt);
+    page.load(bytes.subarray(sealBytes), seal.stamp);
+    page.check(at * pageBytes);
+  }
+
+  /** The map as its basin is to name it. */
+  entry(): MapEntry {
+    let longestFree = this.longestFree;
+    if (this.#pages !== undefined) {
+      longestFree = 0;
+      for (const page of this.#pages) longestFree = Math.max(longestFree, page.hint);
+    }
+    return {
+      firstIndex: this.firstIndex,
+      grains: this.grains,
+      page: this.page,
+      generation: this.generation,
+      crc: this.crc,
+      free: this.grains - this.committedGrains,
+      longestFree: Math.min(longestFree, longestRunTold),
+    };
+  }
+}
+
+/** A map of free grains that no basin names yet. */
+export function newMapEntry(firstIndex: number, grains: number, page: number): MapEntry {
+  const longestFree = Math.min(grains, longestRunTold);
+  return { firstIndex, grains, page, generation: 0, crc: 0, free: grains, longestFree };
+}

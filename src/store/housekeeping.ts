@@ -1,0 +1,162 @@
+/**
+ * Housekeeping: the writes that ride on commits so that opening stays quick and the next commits
+ * stay small: settling, file header copies, the next segment of the commit log, zeros ahead of
+ * need.
+ *
+ * Invariant: it makes no sync of its own while the store is open; what it wrote counts only after
+ * a sync that began later (`synced`). A write that failed is repeated as it was, in the next
+ * round, before anything is built on it; when it fails again that round's commit says so. Nothing
+ * runs between commits: no timers, so a loop of `commitSync` does its share.
+ */
+
+import { headerSegmentsMax, pageBytes } from '../format/layout.ts';
+import { present } from '../util/assert.ts';
+import type { LogSegment } from './commit-log.ts';
+import type { FileWrite } from './effects.ts';
+import { Settle, type SettleParts } from './settle.ts';
+
+/** Settle writes that ride on one commit. */
+const settleWritesMax = 64;
+const fillBytesMax = 1024 * 1024;
+/** Unsettled segments after which a settle begins, whatever the bytes. */
+const segmentsBeforeSettle = headerSegmentsMax - 8;
+
+/** A write and what it is for. */
+export interface HousekeepingWrite extends FileWrite {
+  readonly purpose: 'settle' | 'header' | 'segment' | 'fill';
+}
+
+/** What one round writes, and whether one of its writes has failed before. */
+export interface HousekeepingRound {
+  readonly writes: readonly HousekeepingWrite[];
+  readonly repeated: boolean;
+}
+
+export class Housekeeping {
+  readonly #parts: SettleParts;
+  readonly #settleBytes: number;
+  #settle: Settle | undefined;
+  #failed: HousekeepingWrite[] = [];
+  #hasFailed = false;
+  /** Where records after the settled base begin: the first segment that the file header lists. */
+  #firstSegment: LogSegment;
+  #nextSegment: 'none' | 'filling' | 'listing' | 'ready';
+
+  constructor(parts: SettleParts, settleBytes: number) {
+    this.#parts = parts;
+    this.#settleBytes = settleBytes;
+    const { log, headers } = parts;
+    const first = headers.content.segments[0];
+    const known = log.segments.find(({ page }) => page === first?.page);
+    this.#firstSegment = present(known, 'the first segment that the file header lists');
+    this.#nextSegment = log.next === undefined ? 'none' : 'ready';
+  }
+
+  /** Nothing is left to be written or synced. */
+  get idle(): boolean {
+    if (this.#settle !== undefined || this.#failed.length > 0) return false;
+    return this.#parts.headers.agreed && this.#nextSegment !== 'filling';
+  }
+
+  get settling(): boolean {
+    return this.#settle !== undefined;
+  }
+
+  get #unsettledSegments(): number {
+    const { segments } = this.#parts.log;
+    return segments.length - segments.indexOf(this.#firstSegment);
+  }
+
+  /** Whether a settle is due, and none is under way that it would have to wait for. */
+  get settleDue(): boolean {
+    const { log, headers } = this.#parts;
+    if (this.#settle !== undefined || !headers.agreed) return false;
+    if (this.#unsettledSegments >= segmentsBeforeSettle) return true;
+    return log.bytesSinceSettle >= this.#settleBytes;
+  }
+
+  /** Begins a settle, whether or not one is due; with `clean`, the last one before the close. */
+  beginSettle(clean = false): void {
+    this.#settle = new Settle(this.#parts, clean);
+  }
+
+  /**
+   * The writes of one round. `urgent`: all of a settle that can be written now; `room`: the next
+   * segment of the log, needed or not; `fill`: space ahead too. `failed` is to be told of each
+   * that fails, then `synced` of the sync.
+   */
+  plan(how: {
+    readonly urgent: boolean;
+    readonly room: boolean;
+    readonly fill: boolean;
+  }): HousekeepingRound {
+    const repeated = this.#hasFailed;
+    this.#hasFailed = false;
+    if (this.#failed.length > 0) {
+      const writes = this.#failed;
+      this.#failed = [];
+      return { writes, repeated };
+    }
+    const writes: HousekeepingWrite[] = [];
+    const add = (purpose: HousekeepingWrite['purpose'], write: FileWrite | undefined): void => {
+      if (write !== undefined) writes.push({ ...write, purpose });
+    };
+    const count = how.urgent ? Number.POSITIVE_INFINITY : settleWritesMax;
+    for (const write of this.#settle?.take(count) ?? []) add('settle', write);
+    add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));
+    add('segment', this.#planSegment(how.room));
+    if (how.fill) add('fill', this.#planFill());
+    return { writes, repeated };
+  }
+
+  /** The next segment of the commit log, as zeros. */
+  #planSegment(needed: boolean): FileWrite | undefined {
+    const { log, space } = this.#parts;
+    if (log.next === undefined) this.#nextSegment = 'none';
+    if (this.#nextSegment !== 'none' || !(needed || log.wantsNext)) return undefined;
+    if (this.#unsettledSegments >= headerSegmentsMax - 1) return undefined;
+    const { page, pages } = log.reserveNext(space);
+    this.#nextSegment = 'filling';
+    return { offset: page * pageBytes, chunks: [new Uint8Array(pages * pageBytes)] };
+  }
+
+  /** Zeros over the pages after the last that was written, where those left are too few. */
+  #planFill(): FileWrite | undefined {
+    const { space } = this.#parts;
+    const from = space.frontierPage;
+    const wanted = space.reservePage;
+    if (from - space.endPage > (wanted - space.endPage) / 2) return undefined;
+    const pages = Math.min(wanted - from, Math.ceil(fillBytesMax / pageBytes));
+    space.reach(from + pages);
+    const chunks = [new Uint8Array(pages * pageBytes)];
+    // Blocking: meanwhile nobody can be given pages that the zeros would then overwrite.
+    return { offset: from * pageBytes, chunks, blocking: true };
+  }
+
+  /** A planned write failed. */
+  failed(write: HousekeepingWrite): void {
+    // Space that could not be filled ahead costs speed only.
+    if (write.purpose === 'fill') return;
+    this.#hasFailed = true;
+    if (write.purpose === 'header') this.#parts.headers.failed();
+    else this.#failed.push(write);
+  }
+
+  /** A sync is complete that began after every planned write had returned. */
+  synced(): void {
+    const { headers, log } = this.#parts;
+    headers.synced();
+    if (this.#failed.length > 0) return;
+    const listed = this.#nextSegment === 'listing' || this.#nextSegment === 'ready';
+    if (this.#settle?.synced(listed) === 'headers') this.#firstSegment = this.#settle.firstSegment;
+    if (this.#settle?.done === true) this.#settle = undefined;
+    if (log.next === undefined) this.#nextSegment = 'none';
+    if (this.#nextSegment === 'filling') {
+      headers.change({ segments: log.listFrom(this.#firstSegment, true) });
+      this.#nextSegment = 'listing';
+    } else if (this.#nextSegment === 'listing' && headers.agreed) {
+      log.nextIsListed();
+      this.#nextSegment = 'ready';
+    }
+  }
+}

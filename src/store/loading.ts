@@ -1,0 +1,203 @@
+/**
+ * Loading: what the chosen file header names, and the commit log after it, become the parts of an
+ * open store in memory.
+ *
+ * Invariant: nothing is written, so a file that fails here is as it was. Reads the root, the
+ * basins and the unsettled tail of the log, and of the grain maps only what that tail touches.
+ */
+
+import { corrupt } from '../errors.ts';
+import { decodeBasin } from '../format/basin.ts';
+import { type DocumentName, openDocument, slotPage } from '../format/document.ts';
+import type { FileHeader } from '../format/file-header.ts';
+import { headerCopies, kindBasin, kindRoot, pageBytes } from '../format/layout.ts';
+import { decodeRoot, type Root } from '../format/root.ts';
+import { Atlas } from './atlas.ts';
+import { CommitLog, type LogSegment, laneRange, recordBytes } from './commit-log.ts';
+import type { OpenedStore } from './core.ts';
+import { usedExtents } from './extents.ts';
+import type { FileReader } from './file-reader.ts';
+import { chooseHeader, type HeaderChoice } from './header-choice.ts';
+import { HeaderCopies } from './header-copies.ts';
+import { type LogScan, type ScannedRecord, scanLog } from './log-scan.ts';
+import type { OpenRequest } from './open-request.ts';
+import { type Replayed, replayLog } from './replay.ts';
+import type { Published } from './settle.ts';
+import { Space } from './space.ts';
+import { Stratum } from './stratum.ts';
+import { ValueReader } from './value-reader.ts';
+
+/** Everything that opening has found out before it writes anything. */
+export interface LoadedStore {
+  readonly opened: OpenedStore;
+  readonly choice: HeaderChoice;
+  readonly replayed: Replayed;
+  /** The last process did not close the store, or the header copies do not say the same. */
+  readonly unclean: boolean;
+}
+
+/** Throws `VARVE_CORRUPT`, `VARVE_NOT_A_STORE`, `VARVE_UNSUPPORTED_VERSION`, `VARVE_IO`. */
+export function loadStore(request: OpenRequest, reader: FileReader): LoadedStore {
+  const choice = chooseHeader(reader);
+  if (choice === undefined) throw corrupt('the file header is gone', { offset: 0 });
+  const { header } = choice;
+  reader.salt = header.salt;
+  const values = new ValueReader(reader, request.cacheBytes);
+  const space = new Space();
+  const atlas = new Atlas(reader, space, request.limits);
+  const { root, stamp } = loadAtlas(atlas, reader, header);
+  const scan = scanLog(reader, header);
+  const kept: ScannedRecord[] = [];
+  const parts = { reader, values, atlas, rootStamp: stamp };
+  const replayed = replayLog(parts, scan.records, header.confirmed, ({ found }) => {
+    kept.push(found);
+  });
+  const log = restoreLog(header, root, kept, replayed);
+  space.rebuild(usedExtents(header.root, atlas, log), reader.length());
+  const { path, readOnly, settleBytes } = request;
+  const opened: OpenedStore = {
+    path,
+    readOnly,
+    file: reader.file,
+    reader,
+    values,
+    atlas,
+    space,
+    log,
+    headers: restoreHeaders(choice),
+    published: publishedAs(header, replayed),
+    settleBytes,
+    nextEpoch: nextEpoch(choice, scan),
+    recovery: {
+      clean: isClean(choice, scan),
+      revertedBatch: replayed.reverted?.batch,
+      replayedBatches: kept.length,
+      healed: choice.healed,
+    },
+  };
+  return { opened, choice, replayed, unclean: !header.clean || scan.written || !choice.agreed };
+}
+
+// ── structures ──
+
+function loadAtlas(
+  atlas: Atlas,
+  reader: FileReader,
+  header: FileHeader,
+): { root: Root; stamp: number } {
+  const document = readDocument(reader, kindRoot, header.root);
+  const root = decodeRoot(document.bytes, document.offset);
+  for (const [basin, name] of root.basins.entries()) {
+    // A basin that no settle has written yet: the log adds its strata.
+    if (name.generation === 0) {
+      atlas.addBasin(true);
+      continue;
+    }
+    const { bytes, offset, stamp } = readDocument(reader, kindBasin, name);
+    const strata = decodeBasin(bytes, offset).strata.map(
+      (entry, number) => new Stratum({ basin, number, durable: true }, entry, reader),
+    );
+    atlas.adopt({ name, durable: true, dirty: false, stamp, strata });
+  }
+  return { root, stamp: document.stamp };
+}
+
+function readDocument(
+  reader: FileReader,
+  kind: number,
+  name: DocumentName,
+): { bytes: Uint8Array; offset: number; stamp: number } {
+  const offset = slotPage(name.page, name.capacityPages, name.generation) * pageBytes;
+  const bytes = reader.bytes(offset, name.length);
+  const { stamp } = openDocument(bytes, kind, name, reader.salt);
+  return { bytes, offset, stamp };
+}
+
+// ── the log ──
+
+/** The log as its writer is to go on with it. */
+function restoreLog(
+  header: FileHeader,
+  root: Root,
+  kept: readonly ScannedRecord[],
+  { last }: Replayed,
+): CommitLog {
+  const listed = header.segments.map((extent): LogSegment => {
+    const known = root.segments.find(({ page }) => page === extent.page);
+    const first = kept.find(({ segment }) => segment === extent);
+    return { ...extent, firstBatch: known?.firstBatch ?? first?.batch ?? 0 };
+  });
+  const currentAt = last === undefined ? 0 : header.segments.indexOf(last.found.segment);
+  const older = root.segments.filter(({ page }) => listed.every((one) => one.page !== page));
+  const segments = [...older.map((entry) => ({ ...entry })), ...listed.slice(0, currentAt + 1)];
+  const next = listed[currentAt + 1];
+  const bodies = kept.flatMap(({ batch, head }) =>
+    head.extent === undefined ? [] : [{ ...head.extent, batch }],
+  );
+  const bytes = kept.reduce((sum, { head }) => sum + recordBytes(head), 0);
+  const log = new CommitLog({
+    segments,
+    next: next === undefined ? undefined : { ...next, firstBatch: 0 },
+    positions: [0, 1].map((lane) => lanePosition(header, kept, currentAt, lane)) as [
+      number,
+      number,
+    ],
+    bodies: [...root.bodies, ...bodies],
+    retainedBytes: retainedBytes(header, last),
+  });
+  log.bytesSinceSettle = bytes;
+  return log;
+}
+
+/** Sector after the last record kept in this lane of the current segment. */
+function lanePosition(
+  header: FileHeader,
+  kept: readonly ScannedRecord[],
+  currentAt: number,
+  lane: number,
+): number {
+  const current = header.segments[currentAt];
+  if (current === undefined) throw corrupt('the file header lists no segment', { offset: 0 });
+  const range = laneRange(current, lane);
+  let position = currentAt === 0 ? (header.laneSectors[lane] as number) : range.from;
+  for (const { segment, sector, head } of kept) {
+    if (segment !== current || sector < range.from || sector >= range.to) continue;
+    position = Math.max(position, sector + head.sectors);
+  }
+  return position;
+}
+
+function retainedBytes(header: FileHeader, last: Replayed['last']): number {
+  if (last === undefined) return header.retainedLogBytes;
+  return last.record.retainedLogBytes + recordBytes(last.found.head);
+}
+
+// ── the rest ──
+
+function publishedAs(header: FileHeader, { last }: Replayed): Published {
+  if (last === undefined) {
+    const { base, checkpoint, embeddedHeader } = header;
+    return { currentBatch: base, checkpoint, embeddedHeader };
+  }
+  const { batch, checkpoint, embeddedHeader } = last.record;
+  return { currentBatch: batch, checkpoint, embeddedHeader };
+}
+
+function restoreHeaders({ copy, header, other, agreed }: HeaderChoice): HeaderCopies {
+  const { salt, segments, epoch, clean, ...settled } = header;
+  const otherGeneration = agreed ? (other?.generation ?? 0) : 0;
+  const generations = [header.generation, header.generation];
+  generations[1 - copy] = otherGeneration;
+  const content = { settled, segments, epoch, clean };
+  return new HeaderCopies(salt, content, generations as [number, number]);
+}
+
+function nextEpoch({ header, other }: HeaderChoice, scan: LogScan): number {
+  return Math.max(header.epoch, other?.epoch ?? 0, scan.epochMax) + 1;
+}
+
+/** The last process closed the store, or it has only just been made. */
+function isClean({ header }: HeaderChoice, scan: LogScan): boolean {
+  if (scan.written) return false;
+  return header.clean || (header.generation <= headerCopies && header.epoch === 1);
+}

@@ -1,0 +1,93 @@
+/**
+ * Reads the retained commit log, batch after batch, while the store is open.
+ *
+ * Invariant: it is asked only for batches that are published and after the checkpoint, so whatever
+ * does not read back whole is `VARVE_CORRUPT`. Opening has its own scan (`log-scan.ts`).
+ */
+
+import { corrupt } from '../errors.ts';
+import { lanesPerSegment, sectorBytes } from '../format/layout.ts';
+import { decodeLogRecord, type LogRecord } from '../format/log-record.ts';
+import { type CommitLog, type LogSegment, laneRange } from './commit-log.ts';
+import type { FileReader } from './file-reader.ts';
+import { type FoundRecord, type RestOfRecord, readBody, SectorReader } from './record-reader.ts';
+
+interface LaneCursor {
+  readonly sectors: SectorReader;
+  segment: LogSegment | undefined;
+  /** Sector after the last record that was passed. */
+  sector: number;
+}
+
+/** Reads records of ascending batches. */
+export class LogReader {
+  readonly #file: FileReader;
+  readonly #log: CommitLog;
+  readonly #lanes: readonly LaneCursor[];
+
+  constructor(file: FileReader, log: CommitLog) {
+    this.#file = file;
+    this.#log = log;
+    this.#lanes = Array.from({ length: lanesPerSegment }, () => ({
+      sectors: new SectorReader(file),
+      segment: undefined,
+      sector: 0,
+    }));
+  }
+
+  /** The record of `batch` and where it is. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
+  read(batch: number): { record: LogRecord; found: FoundRecord } {
+    const found = this.#find(batch);
+    const body = readBody(this.#file, found);
+    const offset = found.sector * sectorBytes;
+    if (typeof body === 'string') {
+      throw corrupt(`the record of batch ${batch} is damaged: ${body}`, { batch, offset });
+    }
+    const record = decodeLogRecord(body, undefined);
+    if (record.batch !== batch) {
+      throw corrupt('a record is of another batch', {
+        batch,
+        offset,
+        expected: batch,
+        actual: record.batch,
+      });
+    }
+    return { record, found };
+  }
+
+  #find(batch: number): FoundRecord {
+    const segment = this.#segmentOf(batch);
+    const cursor = this.#lanes[batch % lanesPerSegment] as LaneCursor;
+    const range = laneRange(segment, batch % lanesPerSegment);
+    if (cursor.segment !== segment) {
+      cursor.segment = segment;
+      cursor.sector = range.from;
+    }
+    while (cursor.sector < range.to) {
+      let found = cursor.sectors.look(cursor.sector, range.to);
+      // What was read ahead may be older than the record.
+      if (!isRecordUpTo(found, batch)) found = cursor.sectors.look(cursor.sector, range.to, true);
+      if (!isRecordUpTo(found, batch)) break;
+      cursor.sector += found.head.sectors;
+      if (found.batch === batch) return found;
+    }
+    const offset = cursor.sector * sectorBytes;
+    throw corrupt(`the record of batch ${batch} is not where it was written`, { batch, offset });
+  }
+
+  #segmentOf(batch: number): LogSegment {
+    const { segments } = this.#log;
+    for (let at = segments.length - 1; at >= 0; at--) {
+      const segment = segments[at] as LogSegment;
+      if (segment.firstBatch > 0 && segment.firstBatch <= batch) return segment;
+    }
+    throw corrupt(`no segment of the commit log has batch ${batch}`, { batch });
+  }
+}
+
+function isRecordUpTo(
+  found: FoundRecord | RestOfRecord | string,
+  batch: number,
+): found is FoundRecord {
+  return typeof found !== 'string' && found.head !== undefined && found.batch <= batch;
+}

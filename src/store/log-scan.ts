@@ -1,0 +1,121 @@
+/**
+ * The scan of the commit log at opening: which records there are after the settled base, and which
+ * of them count.
+ *
+ * A record counts when its batch is at or before the header's `confirmed`, or its epoch is not
+ * older than the header's: so a batch that an earlier recovery took back stays away. Of two
+ * records of one batch the one with the higher epoch counts. Damage that cannot be the tear of the
+ * last batch is `VARVE_CORRUPT`: a sector that is neither whole nor blank, a gap, a confirmed
+ * batch that is missing. Reads only.
+ */
+
+import { corrupt } from '../errors.ts';
+import type { FileHeader, SegmentExtent } from '../format/file-header.ts';
+import { lanesPerSegment, sectorBytes } from '../format/layout.ts';
+import { laneRange } from './commit-log.ts';
+import type { FileReader } from './file-reader.ts';
+import { type FoundRecord, SectorReader } from './record-reader.ts';
+
+/** A record that counts, and the segment that it is in. */
+export interface ScannedRecord extends FoundRecord {
+  readonly segment: SegmentExtent;
+}
+
+export interface LogScan {
+  /** The records after `base` that count: consecutive batches. */
+  readonly records: readonly ScannedRecord[];
+  /** Something was written after `confirmed`: the store was not closed. */
+  readonly written: boolean;
+  /** Highest epoch in any sector. */
+  readonly epochMax: number;
+}
+
+/**
+ * Sectors that are looked at after the end of a lane, for records that have lost the one before.
+ */
+const sectorsBeyondEnd = 64;
+
+export function scanLog(file: FileReader, header: FileHeader): LogScan {
+  const scan = new Scan(file, header);
+  for (const segment of header.segments) {
+    for (let lane = 0; lane < lanesPerSegment; lane++) scan.lane(segment, lane);
+  }
+  return scan.finish();
+}
+
+class Scan {
+  readonly #file: FileReader;
+  readonly #header: FileHeader;
+  readonly #counted = new Map<number, ScannedRecord>();
+  #written = false;
+  #epochMax = 0;
+
+  constructor(file: FileReader, header: FileHeader) {
+    this.#file = file;
+    this.#header = header;
+  }
+
+  lane(segment: SegmentExtent, lane: number): void {
+    const range = laneRange(segment, lane);
+    const start = this.#header.laneSectors[lane] as number;
+    const inside = start >= range.from && start <= range.to;
+    const first = segment === this.#header.segments[0];
+    if (first && !inside) {
+      throw corrupt('the file header names a log position outside its segment', {
+        offset: start * sectorBytes,
+      });
+    }
+    const sectors = new SectorReader(this.#file);
+    let at = first ? start : range.from;
+    while (at < range.to) {
+      const found = sectors.look(at, range.to);
+      if (found === 'rotten') {
+        const offset = at * sectorBytes;
+        throw corrupt('a sector of the commit log is neither whole nor blank', { offset });
+      }
+      if (found === 'blank') break;
+      this.#see(found.batch, found.epoch);
+      if (found.head === undefined) break;
+      this.#count({ ...found, segment });
+      at += found.head.sectors;
+    }
+    const end = Math.min(range.to, at + sectorsBeyondEnd);
+    for (let beyond = at; beyond < end; beyond++) {
+      const found = sectors.look(beyond, range.to);
+      if (typeof found === 'string') continue;
+      this.#see(found.batch, found.epoch);
+      if (found.head !== undefined) this.#count({ ...found, segment });
+    }
+  }
+
+  #see(batch: number, epoch: number): void {
+    this.#epochMax = Math.max(this.#epochMax, epoch);
+    if (batch > this.#header.confirmed && epoch >= this.#header.epoch) this.#written = true;
+  }
+
+  #count(record: ScannedRecord): void {
+    const { base, confirmed, epoch } = this.#header;
+    if (record.batch <= base) return;
+    if (record.batch > confirmed && record.epoch < epoch) return;
+    const other = this.#counted.get(record.batch);
+    if (other === undefined || other.epoch < record.epoch) this.#counted.set(record.batch, record);
+  }
+
+  finish(): LogScan {
+    const { base, confirmed } = this.#header;
+    const records = [...this.#counted.values()].sort((one, other) => one.batch - other.batch);
+    for (const [at, record] of records.entries()) {
+      const expected = base + 1 + at;
+      if (record.batch === expected) continue;
+      const message = 'the commit log has a gap: a later record is there';
+      const offset = record.sector * sectorBytes;
+      throw corrupt(message, { batch: expected, offset, expected, actual: record.batch });
+    }
+    const last = base + records.length;
+    if (last < confirmed) {
+      const message = 'the commit log ends before a batch that the file header confirms';
+      throw corrupt(message, { batch: last + 1, expected: confirmed, actual: last });
+    }
+    return { records, written: this.#written, epochMax: this.#epochMax };
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * One mark page in memory: what each of its grains is, as of the last published batch, and which
+ * grains are taken, committed or only reserved.
+ *
+ * Invariant: every committed grain is taken; what is taken and not committed is reserved by an
+ * open session or freed space not yet given out. A page that is not loaded knows only what the
+ * head of its map says. It decides nothing about where values go (`grain-allocator.ts`).
+ */
+
+import { corrupt } from '../errors.ts';
+import type { MarkPageName } from '../format/grain-map.ts';
+import {
+  grainsPerMarkPage,
+  markArchived,
+  markContinues,
+  markFree,
+  marksBytes,
+  markValue,
+} from '../format/layout.ts';
+import { assert, present } from '../util/assert.ts';
+import { type FreeRun, findFreeRun, setRun } from './bit-runs.ts';
+
+const wordCount = Math.ceil(grainsPerMarkPage / 32);
+/** Longest free run that is told apart: one more than the longest value. */
+export const longestRunTold = 256;
+
+/** What a mark page is known by before it is loaded: all of its grains free. */
+export const unwrittenPage: MarkPageName = {
+  generation: 0,
+  crc: 0,
+  free: grainsPerMarkPage,
+  longestFree: longestRunTold,
+};
+
+export class MarkPage {
+  /** Position among the mark pages of its map. */
+  readonly ordinal: number;
+  /** Index in the stratum of the page's first grain. */
+  readonly firstIndex: number;
+  readonly grains: number;
+  /** The page as last written by a settle, or as named when the store was opened. */
+  name: MarkPageName;
+  /** The page, as named, holds the batches up to this one. Known once it is loaded. */
+  stamp = 0;
+  /** Published changes that no settle has written. */
+  dirty = false;
+  /** The allocator's upper bound of the longest free run, and its number there; -1: not listed. */
+  hint = 0;
+  listed = -1;
+  /** Where the allocator goes on looking. */
+  searchFrom = 0;
+  #marks: Uint8Array | undefined;
+  #taken: Uint32Array | undefined;
+
+  constructor(place: { ordinal: number; firstIndex: number; grains: number }, name: MarkPageName) {
+    this.ordinal = place.ordinal;
+    this.firstIndex = place.firstIndex;
+    this.grains = place.grains;
+    this.name = name;
+  }
+
+  get loaded(): boolean {
+    return this.#marks !== undefined;
+  }
+
+  /** The marks as on disk. */
+  get marks(): Uint8Array {
+    return present(this.#marks, 'a loaded mark page');
+  }
+
+  /** The bitmap of grains that are taken. */
+  get taken(): Uint32Array {
+    return present(this.#taken, 'a loaded mark page');
+  }
+
+  /** Takes the marks over; all free without them. */
+  load(marks: Uint8Array | undefined, stamp: number): void {
+    assert(!this.loaded, 'a mark page is loaded once');
+    const owned = new Uint8Array(marksBytes);
+    if (marks !== undefined) owned.set(marks);
+    this.#marks = owned;
+    this.#taken = takenBits(owned, this.grains);
+    this.stamp = stamp;
+  }
+
+  /** Mark of the grain at `at`, counted from the page's first. */
+  mark(at: number): number {
+    return ((this.marks[at >>> 2] as number) >>> ((at & 3) * 2)) & 3;
+  }
+
+  /** Whether the grain is in use or reserved. */
+  isTaken(at: number): boolean {
+    return ((this.taken[at >>> 5] as number) & (1 << (at & 31))) !== 0;
+  }
+
+  /** Grains of the value that begins at `at`: 0 where none does. */
+  countAt(at: number): number {
+    if (this.mark(at) < markValue) return 0;
+    let end = at + 1;
+    while (end < this.grains && this.mark(end) === markContinues) end += 1;
+    return end - at;
+  }
+
+  #set(at: number, mark: number): void {
+    const marks = this.marks;
+    const shift = (at & 3) * 2;
+    marks[at >>> 2] = ((marks[at >>> 2] as number) & ~(3 << shift)) | (mark << shift);
+  }
+
+  /** A value becomes the committed content of `count` grains. */
+  commitValue(at: number, count: number): void {
+    this.#set(at, markValue);
+    for (let next = at + 1; next < at + count; next++) this.#set(next, markContinues);
+    setRun(this.taken, at, count);
+    this.dirty = true;
+  }
+
+  archiveValue(at: number): void {
+    this.#set(at, markArchived);
+    this.dirty = true;
+  }
+
+  /** The grains of a committed value hold nothing any more. The caller frees them in `taken`. */
+  clearValue(at: number, count: number): void {
+    for (let next = at; next < at + count; next++) this.#set(next, markFree);
+    this.dirty = true;
+  }
+
+  /** Free grains, and the longest run of them, as committed. */
+  measure(): { free: number; longestFree: number } {
+    const bits = takenBits(this.marks, this.grains);
+    const found: FreeRun = { start: 0, end: 0, longest: 0 };
+    let free = 0;
+    for (const byte of this.marks) free += fourFree[byte] as number;
+    free -= grainsPerMarkPage - this.grains;
+    findFreeRun(bits, { from: 0, limit: this.grains }, longestRunTold, found);
+    return { free, longestFree: Math.min(found.longest, longestRunTold) };
+  }
+
+  /** Throws `VARVE_CORRUPT` where the marks are such as no sequence of batches leaves behind. */
+  check(offset: number): void {
+    for (let at = 0; at < grainsPerMarkPage; at++) {
+      const mark = this.mark(at);
+      const headless = mark === markContinues && (at === 0 || this.mark(at - 1) === markFree);
+      if (headless || (at >= this.grains && mark !== markFree))
+        throw corrupt(`the mark of grain ${this.firstIndex + at} is impossible`, { offset });
+    }
+  }
+}
+
+/** For each byte of four marks: its four bits of "not free", and how many grains are free. */
+const fourTaken = new Uint8Array(256);
+const fourFree = new Uint8Array(256);
+for (let byte = 0; byte < 256; byte++) {
+  let bits = 0;
+  let free = 0;
+  for (let grain = 0; grain < 4; grain++) {
+    if (((byte >>> (grain * 2)) & 3) === 0) free += 1;
+    else bits |= 1 << grain;
+  }
+  fourTaken[byte] = bits;
+  fourFree[byte] = free;
+}
+
+/** Bitmap of the grains that are not free; grains after the end of the page count as taken. */
+function takenBits(marks: Uint8Array, grains: number): Uint32Array {
+  const words = new Uint32Array(wordCount);
+  for (let at = 0; at < marksBytes; at++) {
+    const four = fourTaken[marks[at] as number] as number;
+    const word = at >>> 3;
+    words[word] = (words[word] as number) | (four << ((at & 7) * 4));
+  }
+  setRun(words, grains, wordCount * 32 - grains);
+  return words;
+}

@@ -1,0 +1,56 @@
+/**
+ * Publishing: makes a batch whose record is durable the present, and undoes one that failed.
+ *
+ * Invariant: `publishBatch` runs to its end on the thread, so readers see the batch whole or not
+ * at all; freed grains are given out only from here on, since the sync that covers their release
+ * is complete.
+ */
+
+import type { RecordTarget } from './commit-log.ts';
+import type { BatchPlan } from './commit-plan.ts';
+import type { StoreCore } from './core.ts';
+import type { Stratum } from './stratum.ts';
+
+export function publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): void {
+  const { atlas, log, published } = core;
+  for (const { basin } of plan.added.basins) basin.durable = true;
+  for (const stratum of plan.added.strata) stratum.durable = true;
+  for (const { map } of plan.added.maps) map.durable = true;
+  const touched = new Set<Stratum>();
+  for (const work of plan.works) {
+    for (const value of work.operations) {
+      touched.add(value.home);
+      if (value.operation === 'allocate') value.home.commitValue(value);
+      else value.home.archiveValue(value);
+    }
+    const freed = plan.freed.get(work);
+    if (freed === undefined) continue;
+    core.freeings += 1;
+    log.retainedBytes -= freed.logBytes;
+    for (const run of freed.values) {
+      const stratum = atlas.stratum(run.basin, run.stratum);
+      stratum?.freeValue(run);
+      if (stratum !== undefined) touched.add(stratum);
+    }
+  }
+  for (const { stratum, map } of plan.dropped) {
+    stratum.dropMap(map.firstIndex);
+    core.space.free(map.page, map.extentPages);
+    touched.add(stratum);
+  }
+  for (const stratum of touched) {
+    const basin = atlas.basins[stratum.basin];
+    if (basin !== undefined) basin.dirty = true;
+  }
+  log.accept(target, plan.after.currentBatch);
+  Object.assign(published, plan.after);
+  core.counters.commits += 1;
+  core.counters.sessionsCommitted += plan.works.length;
+}
+
+/** The batch did not come to be; nothing of its record is on the disk. */
+export function forgetBatch(core: StoreCore, plan: BatchPlan, target?: RecordTarget): void {
+  for (const { stratum, map } of plan.dropped) stratum.restore(map);
+  const extent = target?.extent;
+  if (extent !== undefined) core.space.free(extent.page, extent.pages);
+}

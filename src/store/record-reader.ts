@@ -1,0 +1,116 @@
+/**
+ * Reads one record of the commit log: looks at its first sector, gathers its body, checks it
+ * whole.
+ *
+ * Invariant: a body is given back only where every sector of it is whole, of one batch and epoch,
+ * and its CRC is the one in the head. Whether a record counts (epoch, order) is for `log-scan.ts`.
+ */
+
+import { pageBytes, recordHeadBytes, sectorBytes } from '../format/layout.ts';
+import { decodeLogSector, decodeRecordHead, type RecordHead } from '../format/log-sector.ts';
+import { crc32 } from '../util/crc.ts';
+import type { FileReader } from './file-reader.ts';
+
+/** A record whose first sector is whole. */
+export interface FoundRecord {
+  /** Sector of the file that it begins with. */
+  readonly sector: number;
+  readonly batch: number;
+  readonly epoch: number;
+  readonly head: RecordHead;
+}
+
+/** The later sector of a record whose first sector is not there (any more). */
+export interface RestOfRecord {
+  readonly batch: number;
+  readonly epoch: number;
+  readonly head: undefined;
+}
+
+/** Sectors of one lane, read ahead in pieces. */
+export class SectorReader {
+  readonly #file: FileReader;
+  #bytes: Uint8Array = new Uint8Array(0);
+  #first = 0;
+
+  constructor(file: FileReader) {
+    this.#file = file;
+  }
+
+  /**
+   * The bytes of `sector`; at most those before `limit` are read ahead. Empty past the file's end.
+   */
+  sector(sector: number, limit: number, fresh = false): Uint8Array {
+    const at = (sector - this.#first) * sectorBytes;
+    if (!fresh && at >= 0 && at + sectorBytes <= this.#bytes.length) {
+      return this.#bytes.subarray(at, at + sectorBytes);
+    }
+    const wanted = Math.min(readAheadSectors, limit - sector) * sectorBytes;
+    const bytes = new Uint8Array(wanted);
+    const read = this.#file.fillUpTo(bytes, sector * sectorBytes);
+    this.#first = sector;
+    this.#bytes = bytes.subarray(0, read - (read % sectorBytes));
+    return this.#bytes.subarray(0, sectorBytes);
+  }
+
+  /**
+   * What begins at `sector`: a record (its first sector is whole), the rest of one, nothing
+   * (`blank`), or something that is neither (`rotten`).
+   */
+  look(
+    sector: number,
+    limit: number,
+    fresh = false,
+  ): FoundRecord | RestOfRecord | 'blank' | 'rotten' {
+    const bytes = this.sector(sector, limit, fresh);
+    if (bytes.length < sectorBytes) return 'rotten';
+    const found = decodeLogSector(bytes, sector, this.#file.salt);
+    if (typeof found === 'string') return found;
+    const { batch, epoch } = found;
+    if (found.ordinal > 0) return { batch, epoch, head: undefined };
+    const head = decodeRecordHead(found.payload);
+    if (head === undefined || head.sectors > limit - sector) return 'rotten';
+    return { sector, batch, epoch, head };
+  }
+}
+
+const readAheadSectors = 64;
+
+/** The body of a record, or why it is not whole. Throws `VARVE_IO`. */
+export function readBody(file: FileReader, found: FoundRecord): Uint8Array | string {
+  const body = found.head.extent === undefined ? inline(file, found) : elsewhere(file, found.head);
+  if (typeof body === 'string') return body;
+  if (crc32(body) !== found.head.bodyCrc) return 'the body fails its checksum';
+  return body;
+}
+
+function inline(file: FileReader, found: FoundRecord): Uint8Array | string {
+  const { sector, head } = found;
+  const offset = sector * sectorBytes;
+  if (offset + head.sectors * sectorBytes > file.length()) return 'the file ends within it';
+  const bytes = file.bytes(offset, head.sectors * sectorBytes);
+  const parts: Uint8Array[] = [];
+  for (let ordinal = 0; ordinal < head.sectors; ordinal++) {
+    const part = bytes.subarray(ordinal * sectorBytes, (ordinal + 1) * sectorBytes);
+    const whole = decodeLogSector(part, sector + ordinal, file.salt);
+    if (typeof whole === 'string') return `sector ${ordinal} is ${whole}`;
+    const same = whole.batch === found.batch && whole.epoch === found.epoch;
+    if (!same || whole.ordinal !== ordinal) return `sector ${ordinal} is of another record`;
+    parts.push(whole.payload);
+  }
+  const payload = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    payload.set(part, at);
+    at += part.length;
+  }
+  if (payload.length !== recordHeadBytes + head.bodyBytes) return 'the body is cut short';
+  return payload.subarray(recordHeadBytes);
+}
+
+function elsewhere(file: FileReader, head: RecordHead): Uint8Array | string {
+  const { page, pages } = head.extent ?? { page: 0, pages: 0 };
+  if (head.bodyBytes > pages * pageBytes) return 'the body is longer than its place';
+  if (page * pageBytes + head.bodyBytes > file.length()) return 'the file ends within the body';
+  return file.bytes(page * pageBytes, head.bodyBytes);
+}

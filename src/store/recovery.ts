@@ -1,0 +1,70 @@
+/**
+ * Recovery: what opening for writing writes before anything else may be.
+ *
+ * 1. The chosen header copy, in place, and where the store was not closed everything that the last
+ *    kept batch wrote; then a sync. After a failed sync and a restart without a reboot the page
+ *    cache shows bytes that the disk never got: this makes them durable before anything relies on
+ *    them.
+ * 2. Where the store was not closed: the other header copy, with the last kept batch confirmed and
+ *    an epoch above every one in the file; a sync. From here the decision about the last batch
+ *    stands: a record after `confirmed` with an older epoch is no record.
+ * 3. The copy that was chosen, alike, and blanks over the record taken back; a sync.
+ *
+ * It may be cut at any write, any number of times, and decides the same again. It takes no batch
+ * id.
+ */
+
+import { pageBytes, sectorBytes, valuePrefixBytes } from '../format/layout.ts';
+import { datasync, type Steps } from './effects.ts';
+import type { FileReader } from './file-reader.ts';
+import type { LoadedStore } from './loading.ts';
+import { type KeptRecord, valuesOf } from './replay.ts';
+
+/** Bytes that are read and written again at once. */
+const pieceBytes = 8 * 1024 * 1024;
+
+export function* recoverFile({ opened, choice, replayed, unclean }: LoadedStore): Steps<void> {
+  const { headers, log, published, reader } = opened;
+  yield { kind: 'write', offset: choice.copy * pageBytes, chunks: [choice.sector] };
+  if (unclean && replayed.last !== undefined)
+    yield* rewriteBatch(opened.atlas, reader, replayed.last);
+  yield datasync;
+  if (!unclean) return;
+  const { segments } = headers.content;
+  const first = log.segments.find(({ page }) => page === segments[0]?.page) ?? log.current;
+  const listed = log.listFrom(first, true);
+  headers.change({ clean: false, epoch: opened.nextEpoch, segments: listed });
+  for (let round = 0; !headers.agreed; round++) {
+    const write = headers.plan(published.currentBatch);
+    if (write !== undefined) yield { kind: 'write', ...write };
+    if (round > 0 && replayed.reverted !== undefined) {
+      const offset = replayed.reverted.sector * sectorBytes;
+      yield { kind: 'write', offset, chunks: [new Uint8Array(sectorBytes)] };
+    }
+    yield datasync;
+    headers.synced();
+  }
+}
+
+/** Writes the record of a batch, its body and its values where they are, as they are. */
+function* rewriteBatch(
+  atlas: LoadedStore['opened']['atlas'],
+  reader: FileReader,
+  { found, record }: KeptRecord,
+): Steps<void> {
+  const { sector, head } = found;
+  yield* rewrite(reader, sector * sectorBytes, head.sectors * sectorBytes);
+  if (head.extent !== undefined) {
+    yield* rewrite(reader, head.extent.page * pageBytes, head.bodyBytes);
+  }
+  for (const { run, place } of valuesOf(atlas, record)) {
+    yield* rewrite(reader, place.offset, valuePrefixBytes + run.length);
+  }
+}
+
+function* rewrite(reader: FileReader, offset: number, length: number): Steps<void> {
+  for (let at = 0; at < length; at += pieceBytes) {
+    const bytes = reader.bytes(offset + at, Math.min(pieceBytes, length - at));
+    yield { kind: 'write', offset: offset + at, chunks: [bytes] };
+  }
+}

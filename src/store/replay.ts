@@ -1,0 +1,199 @@
+/**
+ * Replay: applies the records of the commit log after the settled base to the Atlas, and judges
+ * the last of them.
+ *
+ * Invariant: a record is applied to a structure only where its batch is after the structure's
+ * stamp. Only the last record can belong to a batch that was never acknowledged: it is kept when
+ * its body is whole and every value that it allocated has, in the file, the length and CRC that
+ * stand in the record; else taken back, or `VARVE_CORRUPT` where the header confirms it. Changes
+ * memory only.
+ */
+
+import { corrupt } from '../errors.ts';
+import { mapOverheadPages } from '../format/grain-map.ts';
+import { grainExpMax, grainExpMin, pageBytes, sectorBytes } from '../format/layout.ts';
+import { decodeLogRecord, type GrainRun, type LogRecord } from '../format/log-record.ts';
+import type { Atlas } from './atlas.ts';
+import type { FileReader } from './file-reader.ts';
+import type { ScannedRecord } from './log-scan.ts';
+import { readBody } from './record-reader.ts';
+import type { ValuePlace, ValueReader } from './value-reader.ts';
+
+/** A record that was kept. */
+export interface KeptRecord {
+  readonly found: ScannedRecord;
+  readonly record: LogRecord;
+}
+
+export interface Replayed {
+  readonly keptCount: number;
+  readonly last: KeptRecord | undefined;
+  readonly reverted: ScannedRecord | undefined;
+}
+
+/** What replay needs of the store that is being opened. */
+export interface ReplayParts {
+  readonly reader: FileReader;
+  readonly values: ValueReader;
+  readonly atlas: Atlas;
+  /** Batch up to which the root names every basin. */
+  readonly rootStamp: number;
+}
+
+/** Applies `records`; calls `kept` for each that counts. */
+export function replayLog(
+  parts: ReplayParts,
+  records: readonly ScannedRecord[],
+  confirmed: number,
+  kept: (record: KeptRecord) => void,
+): Replayed {
+  let last: KeptRecord | undefined;
+  for (const [at, found] of records.entries()) {
+    const record = readRecord(parts, found);
+    const isLast = at === records.length - 1;
+    const damage = typeof record === 'string' ? record : isLast && tornValue(parts, record);
+    if (typeof record === 'string' || typeof damage === 'string') {
+      if (isLast && found.batch > confirmed) return { keptCount: at, last, reverted: found };
+      const { batch } = found;
+      const offset = found.sector * sectorBytes;
+      throw corrupt(`batch ${batch} was durable and is damaged: ${damage}`, { batch, offset });
+    }
+    applyRecord(parts, record);
+    last = { found, record };
+    kept(last);
+  }
+  return { keptCount: records.length, last, reverted: undefined };
+}
+
+/** The record, or why it is not whole. */
+function readRecord(parts: ReplayParts, found: ScannedRecord): LogRecord | string {
+  const body = readBody(parts.reader, found);
+  if (typeof body === 'string') return body;
+  const record = decodeLogRecord(body, undefined);
+  return record.batch === found.batch ? record : `it is of batch ${record.batch}`;
+}
+
+/** Says which value of the record is not in the file as the record has it; false where all are. */
+function tornValue(parts: ReplayParts, record: LogRecord): string | false {
+  for (const { run, crc, place } of valuesOf(parts.atlas, record)) {
+    const found = parts.values.measure(place);
+    const whole = found?.length === run.length && found.computed === crc && found.stored === crc;
+    if (!whole) return `the value at byte ${place.offset} is not whole`;
+  }
+  return false;
+}
+
+/** Every value that a record allocated, and where: before or after it has been applied. */
+export function* valuesOf(
+  atlas: Atlas,
+  record: LogRecord,
+): Generator<{ run: GrainRun; crc: number; place: ValuePlace }> {
+  for (const operation of record.operations) {
+    if (operation.operation !== 'allocate') continue;
+    const place = placeIn(atlas, record, operation);
+    if (place === undefined) {
+      throw corrupt('the commit log names grains that no map has', { batch: record.batch });
+    }
+    yield { run: operation, crc: operation.crc, place };
+  }
+}
+
+function placeIn(atlas: Atlas, record: LogRecord, run: GrainRun): ValuePlace | undefined {
+  const grainExp = grainExpOf(atlas, record, run);
+  if (grainExp === undefined) return undefined;
+  const capacity = run.count * 2 ** grainExp;
+  const id = { basin: run.basin, stratum: run.stratum, index: run.index };
+  const spot = atlas.stratum(run.basin, run.stratum)?.find(run.index);
+  if (spot !== undefined) return { id, capacity, offset: spot.map.grainOffset(run.index) };
+  for (const added of record.operations) {
+    if (added.operation !== 'add-map') continue;
+    if (added.basin !== run.basin || added.stratum !== run.stratum) continue;
+    const within = run.index - added.firstIndex;
+    if (within < 0 || within + run.count > added.grains) continue;
+    const data = (added.page + mapOverheadPages(added.grains)) * pageBytes;
+    return { id, capacity, offset: data + within * 2 ** grainExp };
+  }
+  return undefined;
+}
+
+function grainExpOf(atlas: Atlas, record: LogRecord, run: GrainRun): number | undefined {
+  const known = atlas.stratum(run.basin, run.stratum);
+  if (known !== undefined) return known.grainExp;
+  for (const added of record.operations) {
+    if (added.operation !== 'add-stratum') continue;
+    if (added.basin === run.basin && added.stratum === run.stratum) return added.grainExp;
+  }
+  return undefined;
+}
+
+function applyRecord(parts: ReplayParts, record: LogRecord): void {
+  const { atlas } = parts;
+  const { batch } = record;
+  for (const operation of record.operations) {
+    switch (operation.operation) {
+      case 'add-basin':
+        addBasin(parts, operation.basin, batch);
+        break;
+      case 'add-stratum':
+        addStratum(atlas, operation, batch);
+        break;
+      case 'add-map':
+        addMap(atlas, operation, batch);
+        break;
+      case 'drop-map': {
+        const basin = atlas.basins[operation.basin];
+        if (basin === undefined || batch <= basin.stamp) break;
+        basin.dirty = true;
+        atlas.stratum(operation.basin, operation.stratum)?.dropMap(operation.firstIndex);
+        break;
+      }
+      default: {
+        const basin = atlas.basins[operation.basin];
+        const stratum = basin?.strata[operation.stratum];
+        if (basin === undefined || stratum === undefined) throw misfit(batch, 'a value');
+        const counted = batch > basin.stamp;
+        if (counted) basin.dirty = true;
+        stratum.replay(operation.operation, operation, { batch, counted });
+      }
+    }
+  }
+}
+
+function addBasin(parts: ReplayParts, number: number, batch: number): void {
+  const { basins } = parts.atlas;
+  if (number < basins.length && batch <= parts.rootStamp) return;
+  if (number !== basins.length) throw misfit(batch, 'a basin');
+  parts.atlas.addBasin(true);
+}
+
+function addStratum(
+  atlas: Atlas,
+  added: { basin: number; stratum: number; grainExp: number },
+  batch: number,
+): void {
+  const basin = atlas.basins[added.basin];
+  if (basin === undefined) throw misfit(batch, 'a stratum');
+  if (added.stratum < basin.strata.length && batch <= basin.stamp) return;
+  const possible = added.grainExp >= grainExpMin && added.grainExp <= grainExpMax;
+  if (added.stratum !== basin.strata.length || !possible) throw misfit(batch, 'a stratum');
+  atlas.addStratum(added.basin, added.grainExp, true);
+  basin.dirty = true;
+}
+
+function addMap(
+  atlas: Atlas,
+  added: { basin: number; stratum: number; firstIndex: number; grains: number; page: number },
+  batch: number,
+): void {
+  const basin = atlas.basins[added.basin];
+  const stratum = basin?.strata[added.stratum];
+  if (basin === undefined || stratum === undefined) throw misfit(batch, 'a grain map');
+  if (added.firstIndex < stratum.endIndex && batch <= basin.stamp) return;
+  if (added.firstIndex < stratum.endIndex || added.grains < 1) throw misfit(batch, 'a grain map');
+  stratum.addMap(added, true);
+  basin.dirty = true;
+}
+
+function misfit(batch: number, what: string): Error {
+  return corrupt(`the commit log adds or names ${what} that does not fit the Atlas`, { batch });
+}

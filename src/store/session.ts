@@ -1,0 +1,284 @@
+/**
+ * Session: one writer's changes, as its user holds them.
+ *
+ * Invariant: a session ends once; afterwards `get` answers until its commit has settled and
+ * nothing else does anything. What it asked for lives in a `SessionWork` of its own, so that a
+ * session which is garbage-collected unended is abandoned. Durability is the Committer's.
+ */
+
+import { invalidArgument, VarveError } from '../errors.ts';
+import { GrainId, split, splitGrainId } from '../format/grain-id.ts';
+import { pageBytes, valueBytesMax, valuePrefixBytes } from '../format/layout.ts';
+import { encodeValuePrefix, valueCrc } from '../format/value.ts';
+import type { Reservation } from './atlas.ts';
+import { type BatchId, checkBatch } from './batch-id.ts';
+import type { Committer } from './committer.ts';
+import type { StoreCore } from './core.ts';
+import { type FileWrite, writeBytes } from './effects.ts';
+import { type SessionWork, type StagedValue, stagedBytesMax } from './session-work.ts';
+
+/** What a session works with. */
+export interface SessionHome {
+  readonly core: StoreCore;
+  readonly committer: Committer;
+  /** Sessions that have not ended: closing abandons them. */
+  readonly open: Set<SessionWork>;
+  /** Abandons the work when the session is garbage-collected. */
+  readonly collected: FinalizationRegistry<SessionWork>;
+}
+
+let construct: (home: SessionHome, work: SessionWork) => Session;
+
+/** Makes a session. `Store.session` is the public way. */
+export function newSession(home: SessionHome, work: SessionWork): Session {
+  return construct(home, work);
+}
+
+/**
+ * One writer's changes. A session ends when `commit` or `abandon` is called, or when `commitSync`
+ * returns or throws anything but `VARVE_BUSY`. After that: `get` goes on answering until the
+ * commit has settled, `abandon` and dispose do nothing, `commit` rejects and everything else
+ * throws, both with `VARVE_SESSION_ENDED`. A session that is garbage-collected unended is
+ * abandoned.
+ */
+export class Session implements Disposable {
+  readonly #home: SessionHome;
+  readonly #work: SessionWork;
+
+  private constructor(home: SessionHome, work: SessionWork) {
+    this.#home = home;
+    this.#work = work;
+    home.open.add(work);
+    home.collected.register(this, work, this);
+  }
+
+  static {
+    construct = (home, work) => new Session(home, work);
+  }
+
+  #checkOpen(): void {
+    if (this.#work.state !== 'open') throw this.#ended();
+    this.#home.core.checkWritable();
+  }
+
+  /** Why the session takes nothing more: it has ended, or was open when the store was closed. */
+  #ended(): VarveError {
+    return this.#work.closedWithStore ? this.#home.core.closedError() : ended();
+  }
+
+  /**
+   * Reserves grains for the bytes; the id is final; the value is readable by others after
+   * `commit`. Up to 1 MiB is copied; a larger value, or one that takes the session past 1 MiB
+   * staged, is written to its unpublished grains before `push` returns (this blocks; `Store.put`
+   * does not); where that write fails, `commit` says so. Throws `VARVE_TOO_LARGE` beyond 4 GiB - 1
+   * KiB, `VARVE_INVALID_ARGUMENT` for what is no Uint8Array.
+   */
+  push(data: Uint8Array): GrainId {
+    this.#checkOpen();
+    checkData('Session.push', data);
+    const work = this.#work;
+    const place = this.#home.core.atlas.reserve(data.length, work.preferred);
+    if (place.count * place.stratum.grainBytes > stagedBytesMax) {
+      return this.#writeThrough(place, data).id;
+    }
+    const { id } = work.stage(place, data);
+    if (work.stagedBytes > stagedBytesMax) this.#writeAhead();
+    return id;
+  }
+
+  /** Writes a value straight from the caller's memory to its grains. */
+  #writeThrough(place: Reservation, data: Uint8Array): StagedValue {
+    const { stratum, index } = place;
+    const id = { basin: stratum.basin, stratum: stratum.number, index };
+    const crc = valueCrc(id, data);
+    const prefix = new Uint8Array(valuePrefixBytes);
+    encodeValuePrefix(prefix, data.length, crc);
+    this.#write({ offset: stratum.offsetOf(index), chunks: [prefix, data] });
+    return this.#work.addWritten(place, data.length, crc);
+  }
+
+  #writeAhead(): void {
+    for (const write of this.#work.pendingWrites()) this.#write(write);
+    this.#work.forgetBytes();
+  }
+
+  #write(write: FileWrite): void {
+    const { core } = this.#home;
+    if (this.#work.writeError !== undefined) return;
+    const bytes = writeBytes(write);
+    core.space.reach(Math.ceil((write.offset + bytes) / pageBytes));
+    try {
+      core.file.writeSync(write.chunks, write.offset);
+      core.values.cache.written(write.chunks, write.offset);
+      core.counters.bytesWritten += bytes;
+    } catch (error) {
+      core.values.cache.forget(write.offset, bytes);
+      this.#work.failed(core.path, error);
+    }
+  }
+
+  /**
+   * Marks a committed value to be freed by a later checkpoint. A value pushed by this very session
+   * is withdrawn: its grains are free again. Throws `VARVE_NOT_FOUND` where the id names no
+   * committed value, `VARVE_ALREADY_ARCHIVED` where a committed session, this one, or another
+   * still open or committing has archived it.
+   */
+  archive(id: GrainId): void {
+    this.#checkOpen();
+    checkId('Session.archive', id);
+    const own = this.#work.own(id);
+    if (own !== undefined) {
+      this.#work.withdraw(own);
+      return;
+    }
+    const { core } = this.#home;
+    const place = core.place(id);
+    const found = place === undefined ? undefined : core.atlas.find(place.id);
+    if (place === undefined || found === undefined) throw noSuchValue(id);
+    const home = found.stratum;
+    const { index } = place.id;
+    if (home.isArchived(index) || home.claims.has(index)) {
+      const message = `the value ${GrainId.format(id)} is archived already`;
+      throw new VarveError('VARVE_ALREADY_ARCHIVED', message, { grainId: id });
+    }
+    const length = core.values.length(place);
+    this.#work.claim({ ...place.id, count: found.count, length }, home);
+  }
+
+  /**
+   * Asks for `Store.checkpointTo(batch)` as a part of this session's own commit; same rules.
+   * Throws `VARVE_INVALID_ARGUMENT` for a batch after the current one.
+   */
+  checkpointTo(batch: BatchId): void {
+    this.#checkOpen();
+    checkBatch('Session.checkpointTo', batch, this.#home.core.published.currentBatch);
+    if (batch <= this.#home.core.published.checkpoint) return;
+    this.#work.checkpointTo = Math.max(batch, this.#work.checkpointTo ?? 0);
+  }
+
+  /**
+   * Replaces the embedded header as part of this commit; null clears it. Throws `VARVE_NOT_FOUND`
+   * where the id is neither committed nor this session's. Within a batch the last in order of
+   * `commit` calls wins.
+   */
+  setEmbeddedHeader(id: GrainId | null): void {
+    this.#checkOpen();
+    if (id !== null) {
+      checkId('Session.setEmbeddedHeader', id);
+      if (this.#work.own(id) === undefined && this.#home.core.place(id) === undefined) {
+        throw noSuchValue(id);
+      }
+    }
+    this.#work.embeddedHeader = id;
+  }
+
+  /** The session's own staged values, then the store's. Throws as `Store.get`. */
+  get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
+    const { core } = this.#home;
+    if (this.#work.state === 'ended') throw this.#ended();
+    core.checkOpen();
+    checkId('Session.get', id);
+    const own = this.#work.own(id);
+    if (own !== undefined) return this.#ownBytes(own);
+    const place = core.place(id);
+    return place === undefined ? undefined : core.values.read(place);
+  }
+
+  #ownBytes(own: StagedValue): Uint8Array<ArrayBuffer> {
+    const { home, index, count, length, bytes } = own;
+    if (bytes !== undefined) return bytes.slice(valuePrefixBytes, valuePrefixBytes + length);
+    if (this.#work.writeError !== undefined) throw this.#work.writeError;
+    const capacity = count * home.grainBytes;
+    return this.#home.core.values.read({ id: own, offset: home.offsetOf(index), capacity });
+  }
+
+  /**
+   * Makes everything above durable at once or not at all. Sessions that commit while another
+   * commit is being synced share the next sync. A session with nothing to do resolves to
+   * `currentBatch`. After a rejection other than `VARVE_POISONED` nothing of the session is
+   * visible, now or after reopening, and its grains are free again. Rejects with `VARVE_IO` (the
+   * disk refused), `VARVE_POISONED` (with the disk's error as `cause`, when it is this commit's
+   * own sync that failed: not visible now, whether it survives is known after reopening),
+   * `VARVE_CLOSED`, `VARVE_SESSION_ENDED`, `VARVE_NOT_FOUND` (the embedded header has been freed
+   * meanwhile).
+   */
+  async commit(): Promise<BatchId> {
+    if (this.#work.state !== 'open') throw this.#ended();
+    const { core, committer } = this.#home;
+    this.#end('committing');
+    try {
+      core.checkWritable();
+    } catch (error) {
+      this.#work.giveUp();
+      throw error;
+    }
+    if (this.#work.isEmpty) {
+      this.#work.state = 'ended';
+      return core.published.currentBatch;
+    }
+    return await committer.commit(this.#work);
+  }
+
+  /**
+   * As `commit`, on the calling thread: the quickest way for one writer, at the price of blocking
+   * the event loop for one sync. Throws `VARVE_BUSY`, with the session still open, while another
+   * session's commit is queued or under way.
+   */
+  commitSync(): BatchId {
+    if (this.#work.state !== 'open') throw this.#ended();
+    const { core, committer } = this.#home;
+    if (committer.busy) {
+      throw new VarveError('VARVE_BUSY', 'another commit is queued or under way');
+    }
+    this.#end('committing');
+    try {
+      core.checkWritable();
+      if (!this.#work.isEmpty) return committer.commitSync(this.#work);
+      this.#work.state = 'ended';
+      return core.published.currentBatch;
+    } catch (error) {
+      if (this.#work.state !== 'ended') this.#work.giveUp();
+      throw error;
+    }
+  }
+
+  #end(state: 'committing' | 'ended'): void {
+    this.#work.state = state;
+    this.#home.open.delete(this.#work);
+    this.#home.collected.unregister(this);
+  }
+
+  /** Gives the reserved grains back (once writes under way to them have returned). */
+  abandon(): void {
+    if (this.#work.state !== 'open') return;
+    this.#end('ended');
+    this.#work.giveUp();
+  }
+
+  [Symbol.dispose](): void {
+    this.abandon();
+  }
+}
+
+function ended(): VarveError {
+  return new VarveError('VARVE_SESSION_ENDED', 'the session has ended');
+}
+
+function noSuchValue(id: GrainId): VarveError {
+  const text = splitGrainId(id) ? `${split.basin}-${split.stratum}-${split.index}` : `${id}n`;
+  return new VarveError('VARVE_NOT_FOUND', `there is no committed value ${text}`, { grainId: id });
+}
+
+/** Throws `VARVE_INVALID_ARGUMENT` for what is no bigint. */
+export function checkId(what: string, id: unknown): void {
+  if (typeof id !== 'bigint') throw invalidArgument(what, 'a GrainId', id);
+}
+
+/** Throws `VARVE_INVALID_ARGUMENT`, `VARVE_TOO_LARGE`. */
+export function checkData(what: string, data: unknown): void {
+  if (!(data instanceof Uint8Array)) throw invalidArgument(what, 'a Uint8Array', data);
+  if (data.length <= valueBytesMax) return;
+  const message = `${what}: a value has at most ${valueBytesMax} bytes, this one ${data.length}`;
+  const facts = { expected: valueBytesMax, actual: data.length };
+  throw new VarveError('VARVE_TOO_LARGE', message, facts);
+}

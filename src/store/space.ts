@@ -1,0 +1,160 @@
+/**
+ * The pages of the file: which stretches are free, and where the file grows.
+ *
+ * Invariant: no page is given out twice, and freed neighbours are one stretch. It holds nothing on
+ * disk: opening rebuilds it from what the structures name. Allocation is O(1) amortised: stretches
+ * are kept in classes of their power of two, and only a few of one class are looked at.
+ *
+ * `frontier` is the end of what has been written or filled with zeros: a small commit should not
+ * land beyond it, because a file system pays a second device flush for blocks it has not
+ * initialised. It is a matter of speed only.
+ */
+
+import { corrupt } from '../errors.ts';
+import { pageBytes } from '../format/layout.ts';
+import { assert } from '../util/assert.ts';
+
+const classCount = 54;
+const looksPerClass = 8;
+const kibibyte = 1024;
+const mebibyte = kibibyte * kibibyte;
+
+/** How far something of `bytes` bytes grows at once: 1/16 while small, 1/64 when large. */
+export function growthBytes(bytes: number): number {
+  return Math.max(
+    64 * kibibyte,
+    Math.min(bytes / 16, mebibyte),
+    Math.min(bytes / 64, 32 * mebibyte),
+  );
+}
+
+/** A stretch of the file in use. */
+export interface Extent {
+  readonly page: number;
+  readonly pages: number;
+}
+
+export class Space {
+  /** Start page to length of each free stretch, and end page to start. */
+  readonly #free = new Map<number, number>();
+  readonly #freeEnds = new Map<number, number>();
+  readonly #classes: Set<number>[] = Array.from({ length: classCount }, () => new Set());
+  #end = 0;
+  #frontier = 0;
+  #freePages = 0;
+
+  /**
+   * Makes everything between the stretches in use free; the first `fileBytes` have been written
+   * once. Throws `VARVE_CORRUPT` where two of `used` overlap.
+   */
+  rebuild(used: readonly Extent[], fileBytes: number): void {
+    assert(this.#end === 0, 'space is rebuilt once');
+    const sorted = used.filter((extent) => extent.pages > 0).sort((a, b) => a.page - b.page);
+    let end = 0;
+    for (const { page, pages } of sorted) {
+      if (page < end) {
+        const offset = page * pageBytes;
+        throw corrupt('two structures share a page', { offset });
+      }
+      if (page > end) this.#insert(end, page - end);
+      end = page + pages;
+    }
+    this.#end = end;
+    this.#frontier = Math.ceil(fileBytes / pageBytes);
+  }
+
+  /** First page after everything in use. */
+  get endPage(): number {
+    return this.#end;
+  }
+
+  get frontierPage(): number {
+    return this.#frontier;
+  }
+
+  get freePages(): number {
+    return this.#freePages;
+  }
+
+  /** Pages that the file should reach, all written, so that the next commits land on them. */
+  get reservePage(): number {
+    return this.#end + Math.ceil(growthBytes(this.#end * pageBytes) / pageBytes);
+  }
+
+  /** To be called before a write or zero-fill up to `endPage` is issued. */
+  reach(endPage: number): void {
+    if (endPage > this.#frontier) this.#frontier = endPage;
+  }
+
+  /** First page of a stretch of `pages` pages that nothing else uses. */
+  allocate(pages: number): number {
+    assert(Number.isInteger(pages) && pages > 0, 'a stretch of the file has pages');
+    for (let sizeClass = classOf(pages); sizeClass < classCount; sizeClass++) {
+      const page = this.#take(sizeClass, pages);
+      if (page !== undefined) return page;
+    }
+    const page = this.#end;
+    this.#end += pages;
+    return page;
+  }
+
+  #take(sizeClass: number, pages: number): number | undefined {
+    let looks = 0;
+    for (const page of this.#classes[sizeClass] as Set<number>) {
+      const length = this.#free.get(page) as number;
+      if (length >= pages) {
+        this.#remove(page, length);
+        if (length > pages) this.#insert(page + pages, length - pages);
+        return page;
+      }
+      looks += 1;
+      if (looks === looksPerClass) return undefined;
+    }
+    return undefined;
+  }
+
+  /** Gives a stretch back. Nothing written to it may be needed, or still be under way. */
+  free(page: number, pages: number): void {
+    assert(pages > 0 && page + pages <= this.#end, 'only a stretch in use is freed');
+    assert(!this.#free.has(page), 'a stretch is freed once');
+    let start = page;
+    let length = pages;
+    const before = this.#freeEnds.get(page);
+    if (before !== undefined) {
+      const beforeLength = this.#free.get(before) as number;
+      this.#remove(before, beforeLength);
+      start = before;
+      length += beforeLength;
+    }
+    const afterLength = this.#free.get(page + pages);
+    if (afterLength !== undefined) {
+      this.#remove(page + pages, afterLength);
+      length += afterLength;
+    }
+    if (start + length === this.#end) this.#end = start;
+    else this.#insert(start, length);
+  }
+
+  /** Free stretches, in no order. */
+  *stretches(): Generator<Extent> {
+    for (const [page, pages] of this.#free) yield { page, pages };
+  }
+
+  #insert(page: number, pages: number): void {
+    this.#free.set(page, pages);
+    this.#freeEnds.set(page + pages, page);
+    (this.#classes[classOf(pages)] as Set<number>).add(page);
+    this.#freePages += pages;
+  }
+
+  #remove(page: number, pages: number): void {
+    this.#free.delete(page);
+    this.#freeEnds.delete(page + pages);
+    (this.#classes[classOf(pages)] as Set<number>).delete(page);
+    this.#freePages -= pages;
+  }
+}
+
+function classOf(pages: number): number {
+  return Math.min(classCount - 1, Math.floor(Math.log2(pages)));
+}

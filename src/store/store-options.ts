@@ -1,0 +1,93 @@
+/**
+ * The options of a store, and their check.
+ *
+ * Invariant: what leaves here is complete and of the right types; anything else is
+ * `VARVE_INVALID_ARGUMENT` before a file is touched.
+ */
+
+import { invalidArgument } from '../errors.ts';
+import type { FileSystem } from '../io/file-system.ts';
+import { nodeFileSystem } from '../io/node.ts';
+import { type AtlasLimits, defaultLimits } from './atlas.ts';
+import type { OpenRequest } from './open-request.ts';
+
+export interface StoreOptions {
+  /**
+   * Create the file, and missing folders above it, when it does not exist. Default true. With
+   * false: `VARVE_NOT_FOUND`.
+   */
+  create?: boolean | undefined;
+  /** Refuse with `VARVE_EXISTS` when it exists. Default false. */
+  exclusive?: boolean | undefined;
+  /**
+   * Open without the writer's lock and without ever writing; a store that was not closed is
+   * recovered in memory. Beside a live writer it sees the batch that it opened at, and a value
+   * freed since may throw `VARVE_CORRUPT`. Default false.
+   */
+  readOnly?: boolean | undefined;
+  /** Where the bytes live. Default: `nodeFileSystem`. */
+  fileSystem?: FileSystem | undefined;
+  /** Upper bound of the read cache, bytes. Default 64 MiB. 0 switches it off. */
+  cacheBytes?: number | undefined;
+  /**
+   * Metadata is settled each time this many bytes of commit log have been written. Default 1 MiB.
+   * Small values are for tests.
+   */
+  settleBytes?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+const mebibyte = 1024 * 1024;
+
+function flag(what: string, value: unknown, otherwise: boolean): boolean {
+  if (value === undefined) return otherwise;
+  if (typeof value !== 'boolean') throw invalidArgument(what, 'a boolean', value);
+  return value;
+}
+
+function bytes(what: string, value: unknown, range: { min: number; otherwise: number }): number {
+  if (value === undefined) return range.otherwise;
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < range.min) {
+    throw invalidArgument(what, `an integer from ${range.min}`, value);
+  }
+  return value;
+}
+
+function signalOf(value: unknown): AbortSignal | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'object' && value !== null && 'throwIfAborted' in value) {
+    return value as AbortSignal;
+  }
+  throw invalidArgument('signal', 'an AbortSignal', value);
+}
+
+function fileSystemOf(value: unknown): FileSystem {
+  if (value === undefined) return nodeFileSystem;
+  if (typeof value === 'object' && value !== null && 'open' in value) return value as FileSystem;
+  throw invalidArgument('fileSystem', 'a FileSystem', value);
+}
+
+/** Throws `VARVE_INVALID_ARGUMENT`. */
+export function checkOptions(
+  path: unknown,
+  options: StoreOptions,
+  limits: AtlasLimits = defaultLimits,
+): OpenRequest {
+  if (typeof path !== 'string' || path === '' || path.includes('\0')) {
+    throw invalidArgument('path', 'the path of a file', path);
+  }
+  if (typeof options !== 'object' || options === null) {
+    throw invalidArgument('options', 'an object', options);
+  }
+  return {
+    path,
+    create: flag('create', options.create, true),
+    exclusive: flag('exclusive', options.exclusive, false),
+    readOnly: flag('readOnly', options.readOnly, false),
+    fileSystem: fileSystemOf(options.fileSystem),
+    cacheBytes: bytes('cacheBytes', options.cacheBytes, { min: 0, otherwise: 64 * mebibyte }),
+    settleBytes: bytes('settleBytes', options.settleBytes, { min: 1, otherwise: mebibyte }),
+    limits,
+    signal: signalOf(options.signal),
+  };
+}

@@ -1,0 +1,357 @@
+/**
+ * Store: the door to one file of values, and the wiring behind it.
+ *
+ * Invariant: every promise of `spec/format.md` and of the doc comments here is kept by the parts
+ * that this file connects: opening and recovery, sessions, the Committer, checkpoints,
+ * verification. It checks arguments and states, and decides nothing else.
+ */
+
+import { Mutex } from 'async-mutex';
+import { invalidArgument, ioError, isVarveError } from '../errors.ts';
+import type { GrainId } from '../format/grain-id.ts';
+import { memoryFileSystem } from '../io/memory-file-system.ts';
+import { type BatchId, checkBatch } from './batch-id.ts';
+import { Committer } from './committer.ts';
+import type { RecoveryReport, StoreCore } from './core.ts';
+import type { Finding } from './finding.ts';
+import type { CheckpointGuard } from './guards.ts';
+import { writeLargeValue } from './large-value.ts';
+import { type CommitLogEntry, holdLog, logEntries } from './log-entries.ts';
+import type { OpenRequest } from './open-request.ts';
+import { openCore } from './opening.ts';
+import { checkData, checkId, newSession, type Session } from './session.ts';
+import { SessionWork, stagedBytesMax } from './session-work.ts';
+import { type StoreStatistics, statisticsOf } from './statistics.ts';
+import { checkOptions, type StoreOptions } from './store-options.ts';
+import { verifyStore } from './verify.ts';
+
+let construct: (core: StoreCore) => Store;
+
+/**
+ * Opens a store as `Store.open` does, from options that are checked; tests lower limits with it.
+ */
+export async function openStore(request: OpenRequest): Promise<Store> {
+  return construct(await openCore(request));
+}
+
+/** A file of values. Make one with `Store.open` or `Store.inMemory`. */
+export class Store implements AsyncDisposable {
+  readonly #core: StoreCore;
+  readonly #committer: Committer;
+  readonly #openSessions = new Set<SessionWork>();
+  readonly #collected = new FinalizationRegistry<SessionWork>((work) => {
+    this.#openSessions.delete(work);
+    if (work.state === 'open') work.giveUp();
+  });
+  readonly #headerMutex = new Mutex();
+  /** Large values that are being written ahead of their commit. */
+  readonly #largeWrites = new Set<Promise<unknown>>();
+  #closing: Promise<void> | undefined;
+
+  private constructor(core: StoreCore) {
+    this.#core = core;
+    this.#committer = new Committer(core);
+  }
+
+  static {
+    construct = (core) => new Store(core);
+  }
+
+  /**
+   * Opens `path`, recovering first when the last process did not close it.
+   *
+   * Rejects with `VARVE_LOCKED` (another writer has it), `VARVE_NOT_A_STORE` (some other file, a
+   * directory: left untouched), `VARVE_UNSUPPORTED_VERSION`, `VARVE_CORRUPT`, `VARVE_NOT_FOUND`,
+   * `VARVE_EXISTS`, `VARVE_IO`, `VARVE_INVALID_ARGUMENT`. A file that is empty, or holds only
+   * zeros and is no longer than a new store, counts as a creation cut short: with `create` it is
+   * made anew, else `VARVE_NOT_FOUND`.
+   */
+  static async open(path: string, options: StoreOptions = {}): Promise<Store> {
+    return await openStore(checkOptions(path, options));
+  }
+
+  /**
+   * A store that lives in memory only, under the path `:memory:`; same behaviour, nothing on disk.
+   */
+  static async inMemory(options: Pick<StoreOptions, 'cacheBytes'> = {}): Promise<Store> {
+    const { cacheBytes } = options;
+    return await Store.open(':memory:', { fileSystem: memoryFileSystem(), cacheBytes });
+  }
+
+  get path(): string {
+    return this.#core.path;
+  }
+
+  get readOnly(): boolean {
+    return this.#core.readOnly;
+  }
+
+  /** What opening found. */
+  get recovery(): RecoveryReport {
+    return this.#core.recovery;
+  }
+
+  /** The last durable batch, 0 in a store never written to. */
+  get currentBatch(): BatchId {
+    return this.#core.published.currentBatch;
+  }
+
+  /** Every value archived at or before this batch has been freed. */
+  get checkpoint(): BatchId {
+    return this.#core.published.checkpoint;
+  }
+
+  /** A commit is being written or synced. */
+  get committing(): boolean {
+    return this.#core.committing;
+  }
+
+  /** The root that the user of the store last committed. */
+  get embeddedHeader(): GrainId | undefined {
+    const { embeddedHeader } = this.#core.published;
+    return embeddedHeader === 0n ? undefined : (embeddedHeader as GrainId);
+  }
+
+  /** Throws `VARVE_READ_ONLY`, `VARVE_CLOSED`, `VARVE_POISONED`. */
+  session(): Session {
+    this.#core.checkWritable();
+    const home = {
+      core: this.#core,
+      committer: this.#committer,
+      open: this.#openSessions,
+      collected: this.#collected,
+    };
+    return newSession(home, new SessionWork());
+  }
+
+  /**
+   * The value's bytes; `undefined` where the id is not that of a committed value (an id inside a
+   * value included, and 0n). Archived values stay readable until they are checkpointed away.
+   * Throws `VARVE_CORRUPT` where the stored bytes fail their checksum, `VARVE_CLOSED`, `VARVE_IO`.
+   */
+  get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
+    this.#core.checkOpen();
+    checkId('Store.get', id);
+    const place = this.#core.place(id);
+    return place === undefined ? undefined : this.#core.values.read(place);
+  }
+
+  /**
+   * As `get`, without blocking the event loop: for large or cold values. A value freed meanwhile
+   * gives `undefined`.
+   */
+  async getAsync(id: GrainId): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const core = this.#core;
+    for (;;) {
+      core.checkOpen();
+      checkId('Store.getAsync', id);
+      const place = core.place(id);
+      if (place === undefined) return undefined;
+      const { freeings } = core;
+      try {
+        const bytes = await core.values.readAsync(place);
+        // Grains that were freed meanwhile may have been given to another value: look again.
+        if (freeings === core.freeings) return bytes;
+      } catch (error) {
+        core.checkOpen();
+        if (!isVarveError(error, 'VARVE_CORRUPT') || freeings === core.freeings) throw error;
+      }
+    }
+  }
+
+  /** Whether the id is that of a committed value. */
+  has(id: GrainId): boolean {
+    this.#core.checkOpen();
+    checkId('Store.has', id);
+    return this.#core.place(id) !== undefined;
+  }
+
+  /** Length of the value in bytes. */
+  lengthOf(id: GrainId): number | undefined {
+    this.#core.checkOpen();
+    checkId('Store.lengthOf', id);
+    const place = this.#core.place(id);
+    return place === undefined ? undefined : this.#core.values.length(place);
+  }
+
+  /**
+   * Pushes and commits one value. Large data is written without blocking or copying: leave it
+   * alone until this settles. Rejects as `Session.push` throws and `Session.commit` rejects.
+   */
+  async put(data: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
+    this.#core.checkWritable();
+    checkData('Store.put', data);
+    const work = new SessionWork();
+    const id =
+      data.length < stagedBytesMax ? this.#stage(work, data) : await this.#write(work, data);
+    const batch = await this.#committer.commit(work);
+    return { id, batch };
+  }
+
+  #stage(work: SessionWork, data: Uint8Array): GrainId {
+    const place = this.#core.atlas.reserve(data.length, undefined);
+    work.state = 'committing';
+    return work.stage(place, data).id;
+  }
+
+  async #write(work: SessionWork, data: Uint8Array): Promise<GrainId> {
+    const core = this.#core;
+    const place = core.atlas.reserve(data.length, undefined);
+    const writing = writeLargeValue(core, place, data);
+    this.#largeWrites.add(writing);
+    try {
+      const crc = await writing;
+      core.checkWritable();
+      work.state = 'committing';
+      return work.addWritten(place, data.length, crc).id;
+    } catch (error) {
+      place.stratum.release(place.index, place.count);
+      throw error;
+    } finally {
+      this.#largeWrites.delete(writing);
+    }
+  }
+
+  /**
+   * Frees every value archived at or before `batch`, and forgets the commit log up to it. Resolves
+   * to the batch that made it durable. It goes only as far as the oldest live `CheckpointGuard`
+   * allows; a later call frees the rest. A batch at or before `checkpoint` (0 too) changes nothing
+   * and resolves to `currentBatch`. Rejects with `VARVE_INVALID_ARGUMENT` for a batch after
+   * `currentBatch`, and as `Session.commit`.
+   */
+  async checkpointTo(batch: BatchId): Promise<BatchId> {
+    const session = this.session();
+    try {
+      session.checkpointTo(batch);
+    } catch (error) {
+      session.abandon();
+      throw error;
+    }
+    return await session.commit();
+  }
+
+  /**
+   * While it lives, a checkpoint reaches `batch` (default: `currentBatch`) and no further: what
+   * was readable and not archived as of that batch stays readable, and the log after it stays.
+   * Throws `VARVE_LOG_TRUNCATED` for a batch before `checkpoint` or before one under way,
+   * `VARVE_INVALID_ARGUMENT` for one after `currentBatch`, `VARVE_CLOSED`.
+   */
+  guard(batch: BatchId = this.currentBatch): CheckpointGuard {
+    this.#core.checkOpen();
+    return holdLog(this.#core, checkBatch('Store.guard', batch, this.currentBatch));
+  }
+
+  /**
+   * The retained commit log after batch `after` (default: `checkpoint`), oldest first, up to the
+   * batch current at the call; with `follow`, on and on until `signal`. Holds a guard while
+   * iterated. The first `next()` rejects with `VARVE_LOG_TRUNCATED` where entries after `after`
+   * have been checkpointed away.
+   */
+  commitLog(
+    options: {
+      after?: BatchId | undefined;
+      follow?: boolean | undefined;
+      signal?: AbortSignal | undefined;
+    } = {},
+  ): AsyncIterable<CommitLogEntry> {
+    this.#core.checkOpen();
+    const { currentBatch } = this;
+    const after = checkBatch('after', options.after ?? this.checkpoint, currentBatch);
+    const { follow = false, signal } = options;
+    if (typeof follow !== 'boolean') throw invalidArgument('follow', 'a boolean', follow);
+    return logEntries(this.#core, { after, until: follow ? undefined : currentBatch, signal });
+  }
+
+  /**
+   * Runs `update` while no other caller of this method runs, then commits its session with the id
+   * it returns as the embedded header (null clears it). Nothing is committed where `update`
+   * throws. The next `update` starts when this commit has settled, so that `current` is durable;
+   * calling it from inside `update` never ends. Rejects with what `update` throws, and as
+   * `Session.commit`.
+   */
+  async updateEmbeddedHeader(
+    update: (
+      session: Session,
+      current: GrainId | undefined,
+    ) => GrainId | null | Promise<GrainId | null>,
+  ): Promise<BatchId> {
+    this.#core.checkWritable();
+    if (typeof update !== 'function') {
+      throw invalidArgument('Store.updateEmbeddedHeader', 'a function', update);
+    }
+    return await this.#headerMutex.runExclusive(async () => {
+      const session = this.session();
+      try {
+        session.setEmbeddedHeader(await update(session, this.embeddedHeader));
+      } catch (error) {
+        session.abandon();
+        throw error;
+      }
+      return await session.commit();
+    });
+  }
+
+  /** Throws `VARVE_CLOSED`. */
+  statistics(): StoreStatistics {
+    this.#core.checkOpen();
+    return statisticsOf(this.#core);
+  }
+
+  /**
+   * Walks the whole structure, and with `deep` every value's checksum, and yields each
+   * inconsistency: two live values on one grain, something free that is referenced, space that
+   * does not add up, a bad checksum, … A sound store yields nothing.
+   */
+  verify(
+    options: { deep?: boolean | undefined; signal?: AbortSignal | undefined } = {},
+  ): AsyncIterable<Finding> {
+    this.#core.checkOpen();
+    return verifyStore(this.#core, {
+      deep: options.deep === true,
+      signal: options.signal,
+      quiet: () => this.#openSessions.size === 0 && this.#largeWrites.size === 0,
+    });
+  }
+
+  /**
+   * Waits for commits under way, abandons open sessions, releases guards, settles the metadata so
+   * that the next open is quick, unlocks (even where it rejects). Later calls of anything else
+   * fail with `VARVE_CLOSED`. Idempotent. Rejects with `VARVE_IO` where settling failed (nothing
+   * durable is lost: the next opening recovers), `VARVE_POISONED` where its own sync did.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const core = this.#core;
+    core.closed = true;
+    for (const work of this.#openSessions) {
+      work.closedWithStore = true;
+      work.giveUp();
+    }
+    this.#openSessions.clear();
+    core.guards.releaseAll();
+    core.wake();
+    try {
+      await this.#committer.drained();
+      await Promise.allSettled([...this.#largeWrites]);
+      if (!core.readOnly && !core.poisoned) await this.#committer.settleAll();
+    } finally {
+      await this.#closeFile();
+    }
+  }
+
+  async #closeFile(): Promise<void> {
+    try {
+      await this.#core.file.close();
+    } catch (error) {
+      throw ioError('closing', this.path, error);
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

@@ -1,0 +1,397 @@
+/**
+ * One stratum in memory: its grain maps, what is counted of it, and its allocator.
+ *
+ * Invariant: the counters are those of the published batches. Grains go free -> reserved (at push)
+ * -> committed (at publish) -> archived -> free; a reservation that is not committed goes straight
+ * back. Changes come from published batches and from replay only, through `commitValue`,
+ * `archiveValue` and `freeValue`.
+ */
+
+import { corrupt } from '../errors.ts';
+import type { StratumEntry } from '../format/basin.ts';
+import { grainsPerMarkPage, markArchived, markPagesMax, markValue } from '../format/layout.ts';
+import type { GrainRun } from '../format/log-record.ts';
+import { assert } from '../util/assert.ts';
+import { GrainAllocator } from './grain-allocator.ts';
+import { GrainMap, newMapEntry, type PageSource } from './grain-map.ts';
+import type { MarkPage } from './mark-page.ts';
+import { growthBytes } from './space.ts';
+
+/** Where a grain is. */
+export interface GrainSpot {
+  readonly map: GrainMap;
+  readonly page: MarkPage;
+  /** Counted from the first grain of the page. */
+  readonly at: number;
+}
+
+export class Stratum {
+  readonly basin: number;
+  readonly number: number;
+  readonly grainExp: number;
+  /** A durable record or basin has it. */
+  durable: boolean;
+  values: number;
+  archivedValues: number;
+  valueBytes: number;
+  allocatedGrains: number;
+  totalGrains = 0;
+  /** Values that an open or committing session has archived. */
+  readonly claims = new Set<number>();
+  readonly #source: PageSource;
+  readonly #allocator: GrainAllocator;
+  readonly #maps: GrainMap[] = [];
+  #takenGrains: number;
+  /** Longest free run that a map not yet opened may have. */
+  #unopenedLongest = 0;
+  #lastFound: GrainMap | undefined;
+  readonly #dirty = new Map<MarkPage, GrainMap>();
+
+  constructor(
+    place: { basin: number; number: number; durable: boolean },
+    entry: StratumEntry,
+    source: PageSource,
+  ) {
+    this.basin = place.basin;
+    this.number = place.number;
+    this.durable = place.durable;
+    this.grainExp = entry.grainExp;
+    this.values = entry.values;
+    this.archivedValues = entry.archivedValues;
+    this.valueBytes = entry.valueBytes;
+    this.allocatedGrains = entry.allocatedGrains;
+    this.#takenGrains = entry.allocatedGrains;
+    this.#source = source;
+    this.#allocator = new GrainAllocator((page) => this.#load(page));
+    for (const map of entry.maps) {
+      this.#maps.push(new GrainMap(map, entry.grainExp, true));
+      this.totalGrains += map.grains;
+      this.#unopenedLongest = Math.max(this.#unopenedLongest, map.longestFree);
+    }
+  }
+
+  get maps(): readonly GrainMap[] {
+    return this.#maps;
+  }
+
+  get grainBytes(): number {
+    return 2 ** this.grainExp;
+  }
+
+  /** Index after the last grain of the last map. */
+  get endIndex(): number {
+    const last = this.#maps.at(-1);
+    return last === undefined ? 0 : last.firstIndex + last.grains;
+  }
+
+  #load(page: MarkPage): void {
+    if (!page.loaded) this.mapOf(page.firstIndex).loadPage(page, this.#source);
+  }
+
+  #mapOf(index: number): GrainMap | undefined {
+    const last = this.#lastFound;
+    if (last !== undefined && index >= last.firstIndex && index < last.firstIndex + last.grains) {
+      return last;
+    }
+    let low = 0;
+    let high = this.#maps.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#maps[middle] as GrainMap).firstIndex <= index) low = middle + 1;
+      else high = middle;
+    }
+    const map = this.#maps[low - 1];
+    if (map === undefined || index >= map.firstIndex + map.grains) return undefined;
+    this.#lastFound = map;
+    return map;
+  }
+
+  #open(map: GrainMap): void {
+    if (map.opened) return;
+    map.open(this.#source);
+    for (const page of map.pages) {
+      this.#allocator.add(page, Math.min(page.name.longestFree, page.grains));
+    }
+  }
+
+  /** Where the grain `index` is, with its page loaded; undefined where no map has it. */
+  find(index: number): GrainSpot | undefined {
+    const map = this.#mapOf(index);
+    if (map === undefined) return undefined;
+    this.#open(map);
+    const page = map.pageOf(index);
+    if (!page.loaded) map.loadPage(page, this.#source);
+    return { map, page, at: index - page.firstIndex };
+  }
+
+  /** The mark pages of one of the maps, all loaded. */
+  pagesOf(map: GrainMap): readonly MarkPage[] {
+    this.#open(map);
+    for (const page of map.pages) map.loadPage(page, this.#source);
+    return map.pages;
+  }
+
+  isArchived(index: number): boolean {
+    const spot = this.find(index);
+    return spot !== undefined && spot.page.mark(spot.at) === markArchived;
+  }
+
+  /** Byte offset of a grain that a map has. */
+  offsetOf(index: number): number {
+    return this.mapOf(index).grainOffset(index);
+  }
+
+  mapOf(index: number): GrainMap {
+    const map = this.#mapOf(index);
+    assert(map !== undefined, 'a grain in use belongs to a map');
+    return map;
+  }
+
+  // ── reservations ──
+
+  /** Index of `count` free grains in a row, reserved; -1 where the maps have none. */
+  reserve(count: number): number {
+    const free = this.totalGrains - this.#takenGrains;
+    const dense = free * 8 < this.totalGrains;
+    for (;;) {
+      const index = this.#allocator.reserve(count, dense);
+      if (index >= 0) {
+        this.#take(index, count);
+        return index;
+      }
+      if (count > this.#unopenedLongest || !this.#openOneWith(count)) return -1;
+    }
+  }
+
+  /** Opens a map that may have so long a free run. */
+  #openOneWith(count: number): boolean {
+    let longest = 0;
+    let chosen: GrainMap | undefined;
+    for (const map of this.#maps) {
+      if (map.opened) continue;
+      if (chosen === undefined && map.longestFree >= count) chosen = map;
+      else longest = Math.max(longest, map.longestFree);
+    }
+    this.#unopenedLongest = longest;
+    if (chosen === undefined) return false;
+    this.#open(chosen);
+    return true;
+  }
+
+  /** Reserves just these grains; false where one of them is taken or there is no such grain. */
+  reserveAt(index: number, count: number): boolean {
+    const spot = this.find(index);
+    if (spot === undefined || spot.at + count > spot.page.grains) return false;
+    if (spot.page.listed < 0) return false;
+    if (!this.#allocator.reserveAt(spot.page, spot.at, count)) return false;
+    this.#take(index, count);
+    return true;
+  }
+
+  #take(index: number, count: number): void {
+    this.mapOf(index).takenGrains += count;
+    this.#takenGrains += count;
+  }
+
+  /** Gives a reservation back. */
+  release(index: number, count: number): void {
+    const map = this.mapOf(index);
+    const page = map.pageOf(index);
+    this.#allocator.release(page, index - page.firstIndex, count);
+    map.takenGrains -= count;
+    this.#takenGrains -= count;
+  }
+
+  // ── published changes ──
+
+  /** A reserved run becomes a committed value. */
+  commitValue(run: GrainRun): void {
+    const map = this.mapOf(run.index);
+    const page = map.pageOf(run.index);
+    page.commitValue(run.index - page.firstIndex, run.count);
+    this.#dirty.set(page, map);
+    map.committedGrains += run.count;
+    this.allocatedGrains += run.count;
+    this.values += 1;
+    this.valueBytes += run.length;
+  }
+
+  archiveValue(run: GrainRun): void {
+    const map = this.mapOf(run.index);
+    const page = map.pageOf(run.index);
+    page.archiveValue(run.index - page.firstIndex);
+    this.#dirty.set(page, map);
+    this.archivedValues += 1;
+    this.claims.delete(run.index);
+  }
+
+  /** The release of an archived value is durable: its grains can be given out. */
+  freeValue(run: GrainRun): void {
+    const spot = this.find(run.index);
+    assert(spot !== undefined, 'a value that is freed has a map');
+    spot.page.clearValue(spot.at, run.count);
+    this.#dirty.set(spot.page, spot.map);
+    spot.map.committedGrains -= run.count;
+    this.allocatedGrains -= run.count;
+    this.values -= 1;
+    this.archivedValues -= 1;
+    this.valueBytes -= run.length;
+    this.release(run.index, run.count);
+  }
+
+  // ── replay ──
+
+  /**
+   * Applies a change of a logged batch again: to the marks where they do not hold it yet, to the
+   * counters where `counted` says that the basin does not. Throws `VARVE_CORRUPT` where the marks
+   * contradict it.
+   */
+  replay(operation: 'allocate' | 'archive' | 'free', run: GrainRun, as: ReplayOf): void {
+    const spot = this.find(run.index);
+    // A map that was dropped before its basin was written.
+    if (spot === undefined && !as.counted) return;
+    if (spot === undefined || spot.at + run.count > spot.page.grains) {
+      throw corrupt('the commit log names grains that no map has', { batch: as.batch });
+    }
+    const { page, map } = spot;
+    if (as.batch > page.stamp) this.#replayMarks(operation, run, spot, as);
+    if (!as.counted) return;
+    const sign = operation === 'allocate' ? 1 : -1;
+    if (operation === 'archive') {
+      this.archivedValues += 1;
+      return;
+    }
+    if (operation === 'free') this.archivedValues -= 1;
+    this.values += sign;
+    this.valueBytes += sign * run.length;
+    this.allocatedGrains += sign * run.count;
+    map.committedGrains += sign * run.count;
+    map.takenGrains += sign * run.count;
+    this.#takenGrains += sign * run.count;
+  }
+
+  #replayMarks(
+    operation: 'allocate' | 'archive' | 'free',
+    run: GrainRun,
+    { page, at, map }: GrainSpot,
+    as: ReplayOf,
+  ): void {
+    const wrong = (): never => {
+      throw corrupt(`the commit log would ${operation} a value against the grain map`, {
+        batch: as.batch,
+        offset: map.grainOffset(run.index),
+      });
+    };
+    if (operation === 'allocate') {
+      if (!this.#allocator.reserveAt(page, at, run.count)) wrong();
+      page.commitValue(at, run.count);
+    } else {
+      const expected = operation === 'archive' ? markValue : markArchived;
+      if (page.countAt(at) !== run.count || page.mark(at) !== expected) wrong();
+      if (operation === 'archive') page.archiveValue(at);
+      else {
+        page.clearValue(at, run.count);
+        this.#allocator.release(page, at, run.count);
+      }
+    }
+    this.#dirty.set(page, map);
+  }
+
+  // ── maps ──
+
+  /** Grains of the next map, with room for a value of `count` grains at least. */
+  nextMapGrains(count: number): number {
+    const bytes = growthBytes(this.totalGrains * this.grainBytes);
+    const grains = Math.max(count, Math.floor(bytes / this.grainBytes));
+    return Math.min(grains, markPagesMax * grainsPerMarkPage);
+  }
+
+  /** Adds a map whose grains are all free. */
+  addMap(at: { firstIndex: number; grains: number; page: number }, durable: boolean): GrainMap {
+    assert(at.firstIndex >= this.endIndex, 'a grain map is added after the last');
+    const entry = newMapEntry(at.firstIndex, at.grains, at.page);
+    const map = new GrainMap(entry, this.grainExp, durable);
+    this.#maps.push(map);
+    this.totalGrains += map.grains;
+    this.#open(map);
+    return map;
+  }
+
+  /**
+   * Maps that hold nothing and can be given back while as much stays free elsewhere. Never the
+   * last: an index is not used for a second map, so that replay cannot take one for the other.
+   */
+  emptyMaps(): GrainMap[] {
+    const last = this.#maps.at(-1);
+    let free = this.totalGrains - this.#takenGrains;
+    return this.#maps.filter((map) => {
+      if (map.takenGrains > 0 || !map.durable || map === last) return false;
+      if (free < 2 * map.grains) return false;
+      free -= map.grains;
+      return true;
+    });
+  }
+
+  /** From now on nothing is reserved in a map that holds nothing. */
+  retire(map: GrainMap): void {
+    this.#open(map);
+    for (const page of map.pages) this.#allocator.remove(page);
+  }
+
+  /** A retired map is in use again. */
+  restore(map: GrainMap): void {
+    for (const page of map.pages) this.#allocator.add(page, page.grains);
+  }
+
+  /** Takes out a map that holds nothing. */
+  dropMap(firstIndex: number): GrainMap | undefined {
+    const position = this.#maps.findIndex((map) => map.firstIndex === firstIndex);
+    const map = this.#maps[position];
+    if (map === undefined) return undefined;
+    for (const page of map.opened ? map.pages : []) {
+      if (page.listed >= 0) this.#allocator.remove(page);
+      this.#dirty.delete(page);
+    }
+    this.#maps.splice(position, 1);
+    this.#lastFound = undefined;
+    this.totalGrains -= map.grains;
+    return map;
+  }
+
+  // ── settle ──
+
+  /** Pages with published changes that no settle has written yet. */
+  dirtyPages(): DirtyPage[] {
+    return [...this.#dirty].map(([page, map]) => ({ stratum: this, map, page }));
+  }
+
+  /** Changes of the page from now on are for the next settle. */
+  markWritten(page: MarkPage): void {
+    page.dirty = false;
+    this.#dirty.delete(page);
+  }
+
+  entry(): StratumEntry {
+    return {
+      grainExp: this.grainExp,
+      values: this.values,
+      archivedValues: this.archivedValues,
+      valueBytes: this.valueBytes,
+      allocatedGrains: this.allocatedGrains,
+      maps: this.#maps.filter((map) => map.durable).map((map) => map.entry()),
+    };
+  }
+}
+
+/** A mark page that a settle has to write. */
+export interface DirtyPage {
+  readonly stratum: Stratum;
+  readonly map: GrainMap;
+  readonly page: MarkPage;
+}
+
+/** Which batch is replayed, and whether the basin's counters lack it. */
+export interface ReplayOf {
+  readonly batch: number;
+  readonly counted: boolean;
+}

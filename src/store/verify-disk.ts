@@ -1,0 +1,62 @@
+/**
+ * Verification of the structures on the disk: both header copies, and everything that the durable
+ * root names, read again as the next opening would.
+ *
+ * Values are not read here. Throws `VARVE_CORRUPT` for damage that leaves nothing further to
+ * follow.
+ */
+
+import { decodeBasin } from '../format/basin.ts';
+import { type DocumentName, openDocument, slotPage } from '../format/document.ts';
+import { decodeFileHeader } from '../format/file-header.ts';
+import { decodeMapHead, mapHeadPage, markPagePage, openMarkPage } from '../format/grain-map.ts';
+import { headerCopies, kindBasin, kindRoot, pageBytes, sectorBytes } from '../format/layout.ts';
+import { decodeRoot } from '../format/root.ts';
+import type { StoreCore } from './core.ts';
+import type { Report } from './finding.ts';
+
+export function verifyDisk(core: StoreCore, report: Report): void {
+  for (let copy = 0; copy < headerCopies; copy++) verifyHeader(core, copy, report);
+  const root = documentBytes(core, kindRoot, core.headers.content.settled.root);
+  for (const name of decodeRoot(root.bytes, root.offset).basins) {
+    if (name.generation === 0) continue;
+    const { bytes, offset } = documentBytes(core, kindBasin, name);
+    for (const stratum of decodeBasin(bytes, offset).strata) {
+      for (const map of stratum.maps) if (map.generation > 0) verifyMap(core, map);
+    }
+  }
+}
+
+function verifyHeader(core: StoreCore, copy: number, report: Report): void {
+  const offset = copy * pageBytes;
+  const found = decodeFileHeader(core.reader.bytes(offset, sectorBytes), offset);
+  if (found.state !== 'valid') {
+    report(`copy ${copy} of the file header is ${found.state}`, offset);
+    return;
+  }
+  const { confirmed } = found.header;
+  if (core.readOnly || confirmed <= core.published.currentBatch) return;
+  report(`copy ${copy} of the file header confirms batch ${confirmed}, which is not there`, offset);
+}
+
+function documentBytes(
+  core: StoreCore,
+  kind: number,
+  name: DocumentName,
+): { bytes: Uint8Array; offset: number } {
+  const offset = slotPage(name.page, name.capacityPages, name.generation) * pageBytes;
+  const bytes = core.reader.bytes(offset, name.length);
+  openDocument(bytes, kind, name, core.reader.salt);
+  return { bytes, offset };
+}
+
+function verifyMap(core: StoreCore, map: { page: number; generation: number; crc: number }): void {
+  const { reader } = core;
+  const page = mapHeadPage(map.page, map.generation);
+  const head = decodeMapHead(reader.readPage(page), { ...map, page }, reader.salt);
+  for (const [ordinal, { generation, crc }] of head.pages.entries()) {
+    if (generation === 0) continue;
+    const at = markPagePage(map.page, ordinal, generation);
+    openMarkPage(reader.readPage(at), { page: at, generation, crc }, reader.salt);
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * Verification: walks everything that the store relies on and says what does not hold together.
+ *
+ * The structures on the disk are read again, from the root that the header names; the state in
+ * memory is held against them, against the log and against itself; with `deep`, every value
+ * against its checksum. Invariant: it changes nothing, and a sound store, idle or busy, yields
+ * nothing: what a batch under way may have left half done is not looked at until it is published.
+ */
+
+import { type GrainId, joinGrainId } from '../format/grain-id.ts';
+import { markArchived, markContinues, markFree } from '../format/layout.ts';
+import { grainCount } from '../format/value.ts';
+import { recordBytes } from './commit-log.ts';
+import type { StoreCore } from './core.ts';
+import { type Finding, guarded, type Report } from './finding.ts';
+import { LogReader } from './log-reader.ts';
+import type { MarkPage } from './mark-page.ts';
+import type { Stratum } from './stratum.ts';
+import { verifyDisk } from './verify-disk.ts';
+import { verifySpace } from './verify-space.ts';
+
+export interface VerifyRequest {
+  readonly deep: boolean;
+  readonly signal: AbortSignal | undefined;
+  /** Whether no session has grains reserved. */
+  quiet(): boolean;
+}
+
+/** Bytes of values that are read before others get a turn. */
+const bytesPerTurn = 4 * 1024 * 1024;
+
+export async function* verifyStore(
+  core: StoreCore,
+  request: VerifyRequest,
+): AsyncGenerator<Finding, void, undefined> {
+  request.signal?.throwIfAborted();
+  core.checkOpen();
+  const findings: Finding[] = [];
+  const report = (message: string, offset?: number, grainId?: GrainId): void => {
+    findings.push({ message, offset, grainId });
+  };
+  guarded(report, () => verifyDisk(core, report));
+  guarded(report, () => verifySpace(core, report));
+  const quiet = request.quiet() && !core.committing;
+  for (const stratum of core.atlas.strata()) {
+    guarded(report, () => verifyStratum(stratum, quiet, report));
+  }
+  guarded(report, () => verifyLog(core, report));
+  yield* findings;
+  if (request.deep) yield* verifyValues(core, request);
+}
+
+interface Counted {
+  values: number;
+  archived: number;
+  grains: number;
+}
+
+function verifyStratum(stratum: Stratum, quiet: boolean, report: Report): void {
+  const counted: Counted = { values: 0, archived: 0, grains: 0 };
+  let totalGrains = 0;
+  let end = 0;
+  for (const map of stratum.maps) {
+    if (map.firstIndex < end) report('two grain maps of a stratum overlap', undefined);
+    end = map.firstIndex + map.grains;
+    totalGrains += map.grains;
+    const before = counted.grains;
+    for (const page of stratum.pagesOf(map)) verifyPage(stratum, page, quiet, { counted, report });
+    const what = `grains in use in the map at grain ${map.firstIndex}`;
+    compare(report, what, map.committedGrains, counted.grains - before);
+  }
+  const where = `of stratum ${stratum.basin}-${stratum.number}`;
+  compare(report, `grains ${where}`, stratum.totalGrains, totalGrains);
+  compare(report, `grains in use ${where}`, stratum.allocatedGrains, counted.grains);
+  compare(report, `values ${where}`, stratum.values, counted.values);
+  compare(report, `archived values ${where}`, stratum.archivedValues, counted.archived);
+}
+
+function compare(report: Report, what: string, expected: number, actual: number): void {
+  if (expected !== actual) report(`${what}: ${expected} are counted, ${actual} are there`);
+}
+
+function verifyPage(
+  stratum: Stratum,
+  page: MarkPage,
+  quiet: boolean,
+  { counted, report }: { counted: Counted; report: Report },
+): void {
+  const offset = stratum.offsetOf(page.firstIndex);
+  guarded(report, () => page.check(offset));
+  for (let at = 0; at < page.grains; at++) {
+    const mark = page.mark(at);
+    const taken = page.isTaken(at);
+    const id = (): GrainId => joinGrainId(stratum.basin, stratum.number, page.firstIndex + at);
+    if (mark === markFree) {
+      if (taken && quiet) report('a grain is neither free nor in use', offset, id());
+      continue;
+    }
+    if (!taken) report('a grain in use can be given out', offset, id());
+    counted.grains += 1;
+    if (mark === markContinues) continue;
+    counted.values += 1;
+    if (mark === markArchived) counted.archived += 1;
+    if (page.countAt(at) > 255) report('a value has more than 255 grains', offset, id());
+  }
+}
+
+/** The retained log reads back whole, and archives just what is archived. */
+function verifyLog(core: StoreCore, report: Report): void {
+  const { checkpoint, currentBatch } = core.published;
+  const reader = new LogReader(core.reader, core.log);
+  let bytes = 0;
+  let archived = 0;
+  for (let batch = checkpoint + 1; batch <= currentBatch; batch++) {
+    const { record, found } = reader.read(batch);
+    bytes += recordBytes(found.head);
+    for (const operation of record.operations) {
+      if (operation.operation !== 'archive') continue;
+      archived += 1;
+      const { basin, stratum, index } = operation;
+      if (core.atlas.stratum(basin, stratum)?.isArchived(index) === true) continue;
+      const id = joinGrainId(basin, stratum, index);
+      report(`batch ${batch} archived a value that is not archived`, undefined, id);
+    }
+  }
+  compare(report, 'bytes of the commit log', core.log.retainedBytes, bytes);
+  let marked = 0;
+  for (const stratum of core.atlas.strata()) marked += stratum.archivedValues;
+  compare(report, 'archived values in the commit log', marked, archived);
+}
+
+/** Every value against its checksum, a few mebibytes at a turn. */
+async function* verifyValues(
+  core: StoreCore,
+  { signal }: VerifyRequest,
+): AsyncGenerator<Finding, void, undefined> {
+  for (const stratum of core.atlas.strata()) {
+    const { currentBatch } = core.published;
+    let valueBytes = 0;
+    let turnBytes = 0;
+    for (const map of [...stratum.maps]) {
+      for (const page of stratum.pagesOf(map)) {
+        for (let at = 0; at < page.grains; at++) {
+          const count = page.countAt(at);
+          if (count === 0) continue;
+          const { length, finding } = verifyValue(core, stratum, page.firstIndex + at, count);
+          if (finding !== undefined) yield finding;
+          valueBytes += length;
+          turnBytes += length;
+          at += count - 1;
+          if (turnBytes < bytesPerTurn) continue;
+          turnBytes = 0;
+          await nextTurn();
+          signal?.throwIfAborted();
+          core.checkOpen();
+        }
+      }
+    }
+    const unchanged = currentBatch === core.published.currentBatch;
+    if (!unchanged || valueBytes === stratum.valueBytes) continue;
+    const where = `of stratum ${stratum.basin}-${stratum.number}`;
+    const message = `bytes ${where}: ${stratum.valueBytes} are counted, ${valueBytes} are there`;
+    yield { message, offset: undefined, grainId: undefined };
+  }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, 0);
+  });
+}
+
+function verifyValue(
+  core: StoreCore,
+  stratum: Stratum,
+  index: number,
+  count: number,
+): { length: number; finding: Finding | undefined } {
+  const offset = stratum.offsetOf(index);
+  const id = { basin: stratum.basin, stratum: stratum.number, index };
+  const grainId = joinGrainId(stratum.basin, stratum.number, index);
+  const found = core.values.measure({ id, offset, capacity: count * stratum.grainBytes });
+  if (found === undefined) {
+    const finding = { message: 'a value does not fit its grains or the file', offset, grainId };
+    return { length: 0, finding };
+  }
+  const { length, stored, computed } = found;
+  if (stored !== computed) {
+    return { length, finding: { message: 'a value fails its checksum', offset, grainId } };
+  }
+  if (grainCount(length, stratum.grainExp) !== count) {
+    const message = `a value of ${length} bytes has ${count} grains`;
+    return { length, finding: { message, offset, grainId } };
+  }
+  return { length, finding: undefined };
+}
