@@ -15,7 +15,7 @@ import { basinsMax, grainIndexLimit, strataMax } from '../format/layout.ts';
 import { grainCount, grainExpFor, grainExpSuits } from '../format/value.ts';
 import { assert } from '../util/assert.ts';
 import type { PageSource } from './grain-map.ts';
-import type { Space } from './space.ts';
+import type { Extent, Space } from './space.ts';
 import { Stratum } from './stratum.ts';
 
 /** How large structures may get; tests lower them to reach the next one quickly. */
@@ -63,6 +63,11 @@ export interface FoundValue {
 
 export class Atlas {
   readonly basins: BasinState[] = [];
+  /**
+   * Places of maps that were dropped after the settled base. Replay from there would still read
+   * them, so they are free only when both header copies are past the drop.
+   */
+  readonly leaving: Extent[] = [];
   readonly #source: PageSource;
   readonly #space: Space;
   readonly #limits: AtlasLimits;
@@ -163,6 +168,17 @@ export class Atlas {
     home.strata.push(stratum);
     this.#index(stratum);
     return stratum;
+  }
+
+  /** Takes out a map that holds nothing. */
+  dropMap(stratum: Stratum, firstIndex: number): void {
+    const map = stratum.dropMap(firstIndex);
+    if (map !== undefined) this.leaving.push({ page: map.page, pages: map.extentPages });
+  }
+
+  /** The places are free: a settle that began after the drops is done. */
+  left(places: readonly Extent[]): void {
+    for (const place of places) this.leaving.splice(this.leaving.indexOf(place), 1);
   }
 
   /** Bytes in the free grains of all maps. */

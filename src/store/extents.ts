@@ -12,7 +12,7 @@ import type { CommitLog } from './commit-log.ts';
 import type { Extent } from './space.ts';
 
 export function usedExtents(root: DocumentName, atlas: Atlas, log: CommitLog): Extent[] {
-  const used: Extent[] = [{ page: 0, pages: headerCopies }, ...log.extents];
+  const used: Extent[] = [{ page: 0, pages: headerCopies }, ...log.extents, ...atlas.leaving];
   for (const { page, capacityPages } of [root, ...atlas.basins.map(({ name }) => name)]) {
     if (capacityPages > 0) used.push({ page, pages: 2 * capacityPages });
   }

@@ -32,9 +32,9 @@ export async function openCore(request: OpenRequest): Promise<StoreCore> {
     request.signal?.throwIfAborted();
     return new StoreCore(opened);
   } catch (error) {
-    await file.close().catch((closing: unknown) => {
-      throw ioError('closing', path, closing);
-    });
+    // What went wrong first is what counts.
+    await Promise.allSettled([file.close()]);
+    request.signal?.throwIfAborted();
     throw ioError('opening', path, error);
   }
 }

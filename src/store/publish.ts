@@ -34,8 +34,7 @@ export function publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTar
     }
   }
   for (const { stratum, map } of plan.dropped) {
-    stratum.dropMap(map.firstIndex);
-    core.space.free(map.page, map.extentPages);
+    atlas.dropMap(stratum, map.firstIndex);
     touched.add(stratum);
   }
   for (const stratum of touched) {

@@ -144,7 +144,9 @@ function applyRecord(parts: ReplayParts, record: LogRecord): void {
         const basin = atlas.basins[operation.basin];
         if (basin === undefined || batch <= basin.stamp) break;
         basin.dirty = true;
-        atlas.stratum(operation.basin, operation.stratum)?.dropMap(operation.firstIndex);
+        const stratum = basin.strata[operation.stratum];
+        if (stratum === undefined) throw misfit(batch, 'a grain map');
+        atlas.dropMap(stratum, operation.firstIndex);
         break;
       }
       default: {

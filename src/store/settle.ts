@@ -50,8 +50,9 @@ export class Settle {
   readonly #base: Published;
   readonly #root: DocumentName;
   readonly #dirty: readonly DirtyPage[];
-  /** Extents that documents moved out of. */
+  /** Extents that documents moved out of, and those of maps dropped before this settle. */
   readonly #left: Extent[] = [];
+  readonly #leaving: readonly Extent[];
   readonly #writes: Generator<FileWrite, DocumentName>;
   #settled: SettledState | undefined;
   #step: 'structures' | 'headers' | 'done' = 'structures';
@@ -68,6 +69,7 @@ export class Settle {
     this.#snapshot = log.snapshot(published.checkpoint);
     this.#root = headers.content.settled.root;
     this.#dirty = [...atlas.strata()].flatMap((stratum) => stratum.dirtyPages());
+    this.#leaving = [...atlas.leaving];
     this.#writes = this.#structures();
     log.bytesSinceSettle = 0;
   }
@@ -112,7 +114,8 @@ export class Settle {
       this.#step = 'headers';
     } else if (this.#step === 'headers' && headers.agreed) {
       log.drop(this.#snapshot.dropped, space);
-      for (const { page, pages } of this.#left) space.free(page, pages);
+      for (const { page, pages } of [...this.#left, ...this.#leaving]) space.free(page, pages);
+      this.#parts.atlas.left(this.#leaving);
       this.#step = 'done';
     }
     return this.#step;

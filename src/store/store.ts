@@ -309,7 +309,8 @@ export class Store implements AsyncDisposable {
     return verifyStore(this.#core, {
       deep: options.deep === true,
       signal: options.signal,
-      quiet: () => this.#openSessions.size === 0 && this.#largeWrites.size === 0,
+      quiet: () =>
+        this.#openSessions.size === 0 && this.#largeWrites.size === 0 && !this.#committer.busy,
     });
   }
 
