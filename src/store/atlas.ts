@@ -14,7 +14,7 @@ import { mapPages } from '../format/grain-map.ts';
 import { basinsMax, grainIndexLimit, strataMax } from '../format/layout.ts';
 import { grainCount, grainExpFor, grainExpSuits } from '../format/value.ts';
 import { assert } from '../util/assert.ts';
-import type { PageSource } from './grain-map.ts';
+import type { PageSource } from './map-loader.ts';
 import type { Extent, Space } from './space.ts';
 import { Stratum } from './stratum.ts';
 

@@ -54,12 +54,9 @@ export class Committer {
   readonly #core: StoreCore;
   #queue: Waiting[] = [];
   #running: Promise<void> | undefined;
-  /** The first batch after a clean opening also writes a header that says open. */
-  #headerSaysOpen: boolean;
 
   constructor(core: StoreCore) {
     this.#core = core;
-    this.#headerSaysOpen = !core.headers.content.clean;
   }
 
   /** A commit is queued or under way. */
@@ -140,7 +137,6 @@ export class Committer {
   /** Makes the sessions of `left` durable; takes those out, rejected, that cannot be. */
   *#makeDurable(left: Set<Waiting>): Steps<number> {
     const core = this.#core;
-    this.#sayOpen();
     const valueBytes = yield* this.#writeValues(left);
     const plan = this.#plan(left);
     if (left.size === 0) return core.published.currentBatch;
@@ -157,13 +153,6 @@ export class Committer {
     yield* this.#sync();
     publishBatch(core, plan, target);
     return plan.after.currentBatch;
-  }
-
-  #sayOpen(): void {
-    if (this.#headerSaysOpen) return;
-    this.#headerSaysOpen = true;
-    const { headers } = this.#core;
-    headers.change({ clean: false, epoch: this.#core.nextEpoch });
   }
 
   *#write(write: FileWrite): Steps<void> {
@@ -374,14 +363,14 @@ export class Committer {
   }
 
   *#settleAll(): Steps<void> {
-    const { housekeeping, headers } = this.#core;
-    if (headers.content.clean && housekeeping.idle) return;
+    const { housekeeping, headers, published } = this.#core;
     let closing = false;
     for (let round = 0; round < roundsMax; round++) {
       if (housekeeping.idle) {
         if (closing) return;
         closing = true;
-        housekeeping.beginSettle(true);
+        if (published.currentBatch > headers.content.settled.base) housekeeping.beginSettle(true);
+        else headers.change({ clean: true });
       }
       const { writes } = housekeeping.plan({ urgent: true, room: false, fill: false });
       yield* this.#houseKeep({ writes, repeated: true });

@@ -46,7 +46,7 @@ export interface OpenedStore {
   readonly published: Published;
   readonly recovery: RecoveryReport;
   readonly settleBytes: number;
-  /** An epoch above every one in the file: for the first batch after a clean close. */
+  /** An epoch above every one in the file. */
   readonly nextEpoch: number;
 }
 
@@ -54,7 +54,6 @@ export class StoreCore {
   readonly path: string;
   readonly readOnly: boolean;
   readonly recovery: RecoveryReport;
-  readonly nextEpoch: number;
   readonly file: StorageFile;
   readonly reader: FileReader;
   readonly values: ValueReader;
@@ -80,7 +79,6 @@ export class StoreCore {
     this.path = opened.path;
     this.readOnly = opened.readOnly;
     this.recovery = opened.recovery;
-    this.nextEpoch = opened.nextEpoch;
     this.file = opened.file;
     this.reader = opened.reader;
     this.values = opened.values;

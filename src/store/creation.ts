@@ -1,21 +1,19 @@
 /**
- * Making a new store: zeros, an empty root, the first segment of the commit log, then the headers.
+ * Making a new store: zeros, then one copy of the file header, then the other.
  *
- * Invariant: until the last step the file has no header, so a creation that was cut short is a
- * file of zeros and little else that opening makes anew; each header is one sector, so it is there
- * or it is not.
+ * Invariant: until the first header the file holds only zeros, so a creation that was cut short is
+ * told from any other file and made anew; each header is one sector, so it is there or it is not,
+ * and the second is written when the first is durable. There is no root yet: its name says so.
  */
 
-import { sealDocument, slotPage } from '../format/document.ts';
+import { noDocument } from '../format/document.ts';
 import {
   firstSegmentPage,
-  kindRoot,
   newStorePages,
   pageBytes,
   saltBytes,
   segmentPagesMin,
 } from '../format/layout.ts';
-import { encodeRoot } from '../format/root.ts';
 import { laneRange } from './commit-log.ts';
 import { datasync, type Steps } from './effects.ts';
 import { type HeaderContent, HeaderCopies } from './header-copies.ts';
@@ -27,19 +25,12 @@ export const newStoreBytes = newStorePages * pageBytes;
 export function* createStore(): Steps<void> {
   const salt = globalThis.crypto.getRandomValues(new Uint8Array(saltBytes));
   const segment = { page: firstSegmentPage, pages: segmentPagesMin };
-  const rootPage = firstSegmentPage + segmentPagesMin;
-  const bytes = encodeRoot({ basins: [], segments: [], bodies: [] });
-  const place = { kind: kindRoot, page: rootPage, capacityPages: 1, generation: 1, stamp: 0 };
-  const root = sealDocument(bytes, place, salt);
-  yield { kind: 'write', offset: 0, chunks: [new Uint8Array(newStoreBytes)] };
-  yield { kind: 'write', offset: slotPage(rootPage, 1, 1) * pageBytes, chunks: [bytes] };
-  yield datasync;
   const content: HeaderContent = {
     settled: {
       base: 0,
       checkpoint: 0,
       embeddedHeader: 0n,
-      root,
+      root: noDocument,
       retainedLogBytes: 0,
       laneSectors: [laneRange(segment, 0).from, laneRange(segment, 1).from],
     },
@@ -47,8 +38,10 @@ export function* createStore(): Steps<void> {
     epoch: 1,
     clean: false,
   };
+  yield { kind: 'write', offset: 0, chunks: [new Uint8Array(newStoreBytes)] };
+  yield datasync;
   for (const write of new HeaderCopies(salt, content, [0, 0]).planBoth(0)) {
     yield { kind: 'write', ...write };
+    yield datasync;
   }
-  yield datasync;
 }

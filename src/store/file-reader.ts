@@ -8,13 +8,15 @@
 import { corrupt, ioError } from '../errors.ts';
 import { pageBytes } from '../format/layout.ts';
 import type { StorageFile } from '../io/file-system.ts';
-import type { PageSource } from './grain-map.ts';
+import { type LogHistory, noHistory, type PageSource } from './map-loader.ts';
 
 export class FileReader implements PageSource {
   readonly file: StorageFile;
   readonly path: string;
   /** The file's salt; set once the header has been read. */
   salt: Uint8Array = new Uint8Array(0);
+  /** What damaged structures are made good with; set once the log is known. */
+  history: LogHistory = noHistory;
   /** Reads of the file since it was opened. */
   reads = 0;
 

@@ -1,32 +1,21 @@
 /**
  * One grain map in memory: a stretch of a stratum, its place in the file and its mark pages.
  *
- * A map is opened (its head read) and its pages loaded only when something in them is asked for,
- * so that opening a store costs nothing for maps that nobody touches. Reading goes through
- * `PageSource`; nothing here writes.
+ * A map is opened (its head read) and its pages loaded only when something in them is asked for
+ * (`map-loader.ts`), so that opening a store costs nothing for maps that nobody touches. Knows its
+ * geometry and its names; reads and writes nothing.
  */
 
-import { corrupt } from '../errors.ts';
 import type { MapEntry } from '../format/basin.ts';
 import {
-  decodeMapHead,
-  mapHeadPage,
+  type MarkPageName,
   mapOverheadPages,
   mapPages,
   markPageCount,
-  markPagePage,
-  openMarkPage,
 } from '../format/grain-map.ts';
-import { grainsPerMarkPage, pageBytes, sealBytes } from '../format/layout.ts';
+import { grainsPerMarkPage, pageBytes } from '../format/layout.ts';
 import { present } from '../util/assert.ts';
 import { longestRunTold, MarkPage, unwrittenPage } from './mark-page.ts';
-
-/** Where pages of the file come from. */
-export interface PageSource {
-  readonly salt: Uint8Array;
-  /** One page of the file. Throws `VARVE_CORRUPT` past its end, `VARVE_IO`. */
-  readPage(page: number): Uint8Array;
-}
 
 export class GrainMap {
   readonly firstIndex: number;
@@ -83,10 +72,8 @@ export class GrainMap {
     return this.pages[ordinal] as MarkPage;
   }
 
-  /** Reads the head, where there is one, so that the mark pages are known by name. */
-  open(source: PageSource): void {
-    if (this.#pages !== undefined) return;
-    const names = this.generation === 0 ? undefined : this.#readHead(source);
+  /** The mark pages become known, by the names in the map's head; without one all are free. */
+  open(names: readonly MarkPageName[] | undefined): void {
     const pages: MarkPage[] = [];
     for (let ordinal = 0; ordinal < markPageCount(this.grains); ordinal++) {
       const start = ordinal * grainsPerMarkPage;
@@ -95,35 +82,6 @@ export class GrainMap {
       pages.push(new MarkPage(place, names?.[ordinal] ?? unwrittenPage));
     }
     this.#pages = pages;
-  }
-
-  #readHead(source: PageSource) {
-    const page = mapHeadPage(this.page, this.generation);
-    const name = { page, generation: this.generation, crc: this.crc };
-    const head = decodeMapHead(source.readPage(page), name, source.salt);
-    if (head.firstIndex !== this.firstIndex || head.grains !== this.grains) {
-      throw corrupt('the head of a grain map has other grains than its basin says', {
-        offset: page * pageBytes,
-        expected: `${this.grains} from ${this.firstIndex}`,
-        actual: `${head.grains} from ${head.firstIndex}`,
-      });
-    }
-    return head.pages;
-  }
-
-  /** Reads the marks of one of the pages. */
-  loadPage(page: MarkPage, source: PageSource): void {
-    if (page.loaded) return;
-    const { generation, crc } = page.name;
-    if (generation === 0) {
-      page.load(undefined, 0);
-      return;
-    }
-    const at = markPagePage(this.page, page.ordinal, generation);
-    const bytes = source.readPage(at);
-    const seal = openMarkPage(bytes, { page: at, generation, crc }, source.salt);
-    page.load(bytes.subarray(sealBytes), seal.stamp);
-    page.check(at * pageBytes);
   }
 
   /** The map as its basin is to name it. */

@@ -56,7 +56,7 @@ export function chooseHeader(reader: FileReader): HeaderChoice | undefined {
   };
 }
 
-/** A creation that was cut leaves zeros, or the zeros and the root of a file with no header. */
+/** A creation that was cut leaves zeros and nothing else. */
 function isCutCreation(reader: FileReader): boolean {
   const length = reader.length();
   if (length > newStoreBytes) return false;

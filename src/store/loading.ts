@@ -6,12 +6,13 @@
  * basins and the unsettled tail of the log, and of the grain maps only what that tail touches.
  */
 
-import { corrupt } from '../errors.ts';
+import { corrupt, isVarveError } from '../errors.ts';
 import { decodeBasin } from '../format/basin.ts';
 import { type DocumentName, openDocument, slotPage } from '../format/document.ts';
 import type { FileHeader } from '../format/file-header.ts';
 import { headerCopies, kindBasin, kindRoot, pageBytes } from '../format/layout.ts';
 import { decodeRoot, type Root } from '../format/root.ts';
+import { readSeal } from '../format/seal.ts';
 import { Atlas } from './atlas.ts';
 import { CommitLog, type LogSegment, laneRange, recordBytes } from './commit-log.ts';
 import type { OpenedStore } from './core.ts';
@@ -19,9 +20,10 @@ import { usedExtents } from './extents.ts';
 import type { FileReader } from './file-reader.ts';
 import { chooseHeader, type HeaderChoice } from './header-choice.ts';
 import { HeaderCopies } from './header-copies.ts';
+import { RetainedHistory } from './log-history.ts';
 import { type LogScan, type ScannedRecord, scanLog } from './log-scan.ts';
 import type { OpenRequest } from './open-request.ts';
-import { type Replayed, replayLog } from './replay.ts';
+import { applyRecord, type Replayed, replayLog } from './replay.ts';
 import type { Published } from './settle.ts';
 import { Space } from './space.ts';
 import { Stratum } from './stratum.ts';
@@ -32,8 +34,8 @@ export interface LoadedStore {
   readonly opened: OpenedStore;
   readonly choice: HeaderChoice;
   readonly replayed: Replayed;
-  /** The last process did not close the store, or the header copies do not say the same. */
-  readonly unclean: boolean;
+  /** Records after the last kept batch: taken back now or earlier. */
+  readonly after: readonly ScannedRecord[];
 }
 
 /** Throws `VARVE_CORRUPT`, `VARVE_NOT_A_STORE`, `VARVE_UNSUPPORTED_VERSION`, `VARVE_IO`. */
@@ -45,14 +47,23 @@ export function loadStore(request: OpenRequest, reader: FileReader): LoadedStore
   const values = new ValueReader(reader, request.cacheBytes);
   const space = new Space();
   const atlas = new Atlas(reader, space, request.limits);
-  const { root, stamp } = loadAtlas(atlas, reader, header);
+  const healed = [...choice.healed];
+  const { root, stamp } = readRoot(reader, header.root);
+  const retained = { log: { segments: root.segments }, checkpoint: header.checkpoint };
+  const history = new RetainedHistory(reader, header.base, retained, healed);
+  reader.history = history;
+  const parts = { reader, values, atlas, rootStamp: stamp };
+  const oldest = loadBasins(atlas, reader, root);
+  for (const record of oldest < header.base ? (history.after(oldest) ?? []) : []) {
+    applyRecord(parts, record);
+  }
   const scan = scanLog(reader, header);
   const kept: ScannedRecord[] = [];
-  const parts = { reader, values, atlas, rootStamp: stamp };
   const replayed = replayLog(parts, scan.records, header.confirmed, ({ found }) => {
     kept.push(found);
   });
   const log = restoreLog(header, root, kept, replayed);
+  history.retained = { log, checkpoint: header.checkpoint };
   space.rebuild(usedExtents(header.root, atlas, log), reader.length());
   const { path, readOnly, settleBytes } = request;
   const opened: OpenedStore = {
@@ -72,41 +83,81 @@ export function loadStore(request: OpenRequest, reader: FileReader): LoadedStore
       clean: isClean(choice, scan),
       revertedBatch: replayed.reverted?.batch,
       replayedBatches: kept.length,
-      healed: choice.healed,
+      healed,
     },
   };
-  return { opened, choice, replayed, unclean: !header.clean || scan.written || !choice.agreed };
+  const { currentBatch } = opened.published;
+  const after = scan.found.filter(({ batch }) => batch > currentBatch);
+  return { opened, choice, replayed, after };
 }
 
 // ── structures ──
 
-function loadAtlas(
-  atlas: Atlas,
-  reader: FileReader,
-  header: FileHeader,
-): { root: Root; stamp: number } {
-  const document = readDocument(reader, kindRoot, header.root);
-  const root = decodeRoot(document.bytes, document.offset);
+/** The root; that of a store which was never settled is empty. */
+function readRoot(reader: FileReader, name: DocumentName): { root: Root; stamp: number } {
+  if (name.generation === 0) return { root: { basins: [], segments: [], bodies: [] }, stamp: 0 };
+  const { bytes, offset, stamp } = readDocument(reader, kindRoot, name);
+  return { root: decodeRoot(bytes, offset), stamp };
+}
+
+/**
+ * Loads the basins; returns the batch up to which all of them hold every change before the base.
+ */
+function loadBasins(atlas: Atlas, reader: FileReader, root: Root): number {
+  let oldest = Number.POSITIVE_INFINITY;
   for (const [basin, name] of root.basins.entries()) {
     // A basin that no settle has written yet: the log adds its strata.
     if (name.generation === 0) {
       atlas.addBasin(true);
       continue;
     }
-    const { bytes, offset, stamp } = readDocument(reader, kindBasin, name);
+    const { document, healed } = readBasin(reader, name);
+    const { bytes, offset, stamp } = document;
+    if (healed) oldest = Math.min(oldest, stamp);
     const strata = decodeBasin(bytes, offset).strata.map(
       (entry, number) => new Stratum({ basin, number, durable: true }, entry, reader),
     );
-    atlas.adopt({ name, durable: true, dirty: false, stamp, strata });
+    // What was made good is written over the damaged slot, not over the good one.
+    const generation = name.generation + (healed ? 1 : 0);
+    atlas.adopt({ name: { ...name, generation }, durable: true, dirty: healed, stamp, strata });
   }
-  return { root, stamp: document.stamp };
+  return oldest;
 }
 
-function readDocument(
+/** A basin as named or, where that is damaged and the log since is kept, the generation before. */
+function readBasin(
   reader: FileReader,
-  kind: number,
   name: DocumentName,
-): { bytes: Uint8Array; offset: number; stamp: number } {
+): { document: LoadedDocument; healed: boolean } {
+  try {
+    return { document: readDocument(reader, kindBasin, name), healed: false };
+  } catch (error) {
+    const twin = isVarveError(error, 'VARVE_CORRUPT') ? readTwin(reader, name) : undefined;
+    if (twin === undefined || reader.history.after(twin.stamp) === undefined) throw error;
+    const offset = slotPage(name.page, name.capacityPages, name.generation) * pageBytes;
+    reader.history.healed(`a basin, at byte ${offset}, was damaged`);
+    return { document: twin, healed: true };
+  }
+}
+
+function readTwin(reader: FileReader, name: DocumentName): LoadedDocument | undefined {
+  const generation = name.generation - 1;
+  const page = slotPage(name.page, name.capacityPages, generation);
+  const offset = page * pageBytes;
+  const bytes = reader.bytes(offset, name.capacityPages * pageBytes);
+  const found = readSeal(bytes, { kind: kindBasin, page }, reader.salt);
+  if (typeof found === 'string' || found.seal.generation !== generation) return undefined;
+  const { length, stamp } = found.seal;
+  return { bytes: bytes.subarray(0, length), offset, stamp };
+}
+
+interface LoadedDocument {
+  readonly bytes: Uint8Array;
+  readonly offset: number;
+  readonly stamp: number;
+}
+
+function readDocument(reader: FileReader, kind: number, name: DocumentName): LoadedDocument {
   const offset = slotPage(name.page, name.capacityPages, name.generation) * pageBytes;
   const bytes = reader.bytes(offset, name.length);
   const { stamp } = openDocument(bytes, kind, name, reader.salt);

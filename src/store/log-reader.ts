@@ -8,7 +8,7 @@
 import { corrupt } from '../errors.ts';
 import { lanesPerSegment, sectorBytes } from '../format/layout.ts';
 import { decodeLogRecord, type LogRecord } from '../format/log-record.ts';
-import { type CommitLog, type LogSegment, laneRange } from './commit-log.ts';
+import { type LogSegment, laneRange } from './commit-log.ts';
 import type { FileReader } from './file-reader.ts';
 import { type FoundRecord, type RestOfRecord, readBody, SectorReader } from './record-reader.ts';
 
@@ -22,10 +22,10 @@ interface LaneCursor {
 /** Reads records of ascending batches. */
 export class LogReader {
   readonly #file: FileReader;
-  readonly #log: CommitLog;
+  readonly #log: { readonly segments: readonly LogSegment[] };
   readonly #lanes: readonly LaneCursor[];
 
-  constructor(file: FileReader, log: CommitLog) {
+  constructor(file: FileReader, log: { readonly segments: readonly LogSegment[] }) {
     this.#file = file;
     this.#log = log;
     this.#lanes = Array.from({ length: lanesPerSegment }, () => ({

@@ -24,6 +24,8 @@ export interface ScannedRecord extends FoundRecord {
 export interface LogScan {
   /** The records after `base` that count: consecutive batches. */
   readonly records: readonly ScannedRecord[];
+  /** Every record after `base`, whether or not it counts. */
+  readonly found: readonly ScannedRecord[];
   /** Something was written after `confirmed`: the store was not closed. */
   readonly written: boolean;
   /** Highest epoch in any sector. */
@@ -46,6 +48,7 @@ export function scanLog(file: FileReader, header: FileHeader): LogScan {
 class Scan {
   readonly #file: FileReader;
   readonly #header: FileHeader;
+  readonly #found: ScannedRecord[] = [];
   readonly #counted = new Map<number, ScannedRecord>();
   #written = false;
   #epochMax = 0;
@@ -96,6 +99,7 @@ class Scan {
   #count(record: ScannedRecord): void {
     const { base, confirmed, epoch } = this.#header;
     if (record.batch <= base) return;
+    this.#found.push(record);
     if (record.batch > confirmed && record.epoch < epoch) return;
     const other = this.#counted.get(record.batch);
     if (other === undefined || other.epoch < record.epoch) this.#counted.set(record.batch, record);
@@ -116,6 +120,6 @@ class Scan {
       const message = 'the commit log ends before a batch that the file header confirms';
       throw corrupt(message, { batch: last + 1, expected: confirmed, actual: last });
     }
-    return { records, written: this.#written, epochMax: this.#epochMax };
+    return { records, found: this.#found, written: this.#written, epochMax: this.#epochMax };
   }
 }

@@ -1,14 +1,15 @@
 /**
- * Recovery: what opening for writing writes before anything else may be.
+ * Recovery: what opening for writing writes before anything else may be, after a clean close too.
  *
  * 1. The chosen header copy, in place, and where the store was not closed everything that the last
  *    kept batch wrote; then a sync. After a failed sync and a restart without a reboot the page
  *    cache shows bytes that the disk never got: this makes them durable before anything relies on
  *    them.
- * 2. Where the store was not closed: the other header copy, with the last kept batch confirmed and
- *    an epoch above every one in the file; a sync. From here the decision about the last batch
- *    stands: a record after `confirmed` with an older epoch is no record.
- * 3. The copy that was chosen, alike, and blanks over the record taken back; a sync.
+ * 2. The other header copy: open, the last kept batch confirmed, an epoch above every one in the
+ *    file; a sync. From here the decision about the last batch stands: a record after `confirmed`
+ *    with an older epoch is no record.
+ * 3. The copy that was chosen, alike, and blanks over the heads of records after the last kept
+ *    batch, so that none is ever taken for a later record of the same batch; a sync.
  *
  * It may be cut at any write, any number of times, and decides the same again. It takes no batch
  * id.
@@ -23,13 +24,11 @@ import { type KeptRecord, valuesOf } from './replay.ts';
 /** Bytes that are read and written again at once. */
 const pieceBytes = 8 * 1024 * 1024;
 
-export function* recoverFile({ opened, choice, replayed, unclean }: LoadedStore): Steps<void> {
+export function* recoverFile({ opened, choice, replayed, after }: LoadedStore): Steps<void> {
   const { headers, log, published, reader } = opened;
   yield { kind: 'write', offset: choice.copy * pageBytes, chunks: [choice.sector] };
-  if (unclean && replayed.last !== undefined)
-    yield* rewriteBatch(opened.atlas, reader, replayed.last);
+  if (replayed.last !== undefined) yield* rewriteBatch(opened.atlas, reader, replayed.last);
   yield datasync;
-  if (!unclean) return;
   const { segments } = headers.content;
   const first = log.segments.find(({ page }) => page === segments[0]?.page) ?? log.current;
   const listed = log.listFrom(first, true);
@@ -37,9 +36,9 @@ export function* recoverFile({ opened, choice, replayed, unclean }: LoadedStore)
   for (let round = 0; !headers.agreed; round++) {
     const write = headers.plan(published.currentBatch);
     if (write !== undefined) yield { kind: 'write', ...write };
-    if (round > 0 && replayed.reverted !== undefined) {
-      const offset = replayed.reverted.sector * sectorBytes;
-      yield { kind: 'write', offset, chunks: [new Uint8Array(sectorBytes)] };
+    for (const { sector } of round > 0 ? after : []) {
+      const chunks = [new Uint8Array(sectorBytes)];
+      yield { kind: 'write', offset: sector * sectorBytes, chunks };
     }
     yield datasync;
     headers.synced();

@@ -126,7 +126,8 @@ function grainExpOf(atlas: Atlas, record: LogRecord, run: GrainRun): number | un
   return undefined;
 }
 
-function applyRecord(parts: ReplayParts, record: LogRecord): void {
+/** Applies a record to every structure whose stamp is before it. */
+export function applyRecord(parts: ReplayParts, record: LogRecord): void {
   const { atlas } = parts;
   const { batch } = record;
   for (const operation of record.operations) {

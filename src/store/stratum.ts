@@ -13,7 +13,8 @@ import { grainsPerMarkPage, markArchived, markPagesMax, markValue } from '../for
 import type { GrainRun } from '../format/log-record.ts';
 import { assert } from '../util/assert.ts';
 import { GrainAllocator } from './grain-allocator.ts';
-import { GrainMap, newMapEntry, type PageSource } from './grain-map.ts';
+import { GrainMap, newMapEntry } from './grain-map.ts';
+import { MapLoader, type PageSource } from './map-loader.ts';
 import type { MarkPage } from './mark-page.ts';
 import { growthBytes } from './space.ts';
 
@@ -38,7 +39,7 @@ export class Stratum {
   totalGrains = 0;
   /** Values that an open or committing session has archived. */
   readonly claims = new Set<number>();
-  readonly #source: PageSource;
+  readonly #loader: MapLoader;
   readonly #allocator: GrainAllocator;
   readonly #maps: GrainMap[] = [];
   #takenGrains: number;
@@ -61,7 +62,7 @@ export class Stratum {
     this.valueBytes = entry.valueBytes;
     this.allocatedGrains = entry.allocatedGrains;
     this.#takenGrains = entry.allocatedGrains;
-    this.#source = source;
+    this.#loader = new MapLoader(this, source);
     this.#allocator = new GrainAllocator((page) => this.#load(page));
     for (const map of entry.maps) {
       this.#maps.push(new GrainMap(map, entry.grainExp, true));
@@ -85,7 +86,9 @@ export class Stratum {
   }
 
   #load(page: MarkPage): void {
-    if (!page.loaded) this.mapOf(page.firstIndex).loadPage(page, this.#source);
+    if (page.loaded) return;
+    const map = this.mapOf(page.firstIndex);
+    if (this.#loader.load(map, page)) this.#dirty.set(page, map);
   }
 
   #mapOf(index: number): GrainMap | undefined {
@@ -108,7 +111,7 @@ export class Stratum {
 
   #open(map: GrainMap): void {
     if (map.opened) return;
-    map.open(this.#source);
+    this.#loader.open(map);
     for (const page of map.pages) {
       this.#allocator.add(page, Math.min(page.name.longestFree, page.grains));
     }
@@ -120,14 +123,14 @@ export class Stratum {
     if (map === undefined) return undefined;
     this.#open(map);
     const page = map.pageOf(index);
-    if (!page.loaded) map.loadPage(page, this.#source);
+    this.#load(page);
     return { map, page, at: index - page.firstIndex };
   }
 
   /** The mark pages of one of the maps, all loaded. */
   pagesOf(map: GrainMap): readonly MarkPage[] {
     this.#open(map);
-    for (const page of map.pages) map.loadPage(page, this.#source);
+    for (const page of map.pages) this.#load(page);
     return map.pages;
   }
 

@@ -17,7 +17,9 @@ import type { Report } from './finding.ts';
 
 export function verifyDisk(core: StoreCore, report: Report): void {
   for (let copy = 0; copy < headerCopies; copy++) verifyHeader(core, copy, report);
-  const root = documentBytes(core, kindRoot, core.headers.content.settled.root);
+  const rootName = core.headers.content.settled.root;
+  if (rootName.generation === 0) return;
+  const root = documentBytes(core, kindRoot, rootName);
   for (const name of decodeRoot(root.bytes, root.offset).basins) {
     if (name.generation === 0) continue;
     const { bytes, offset } = documentBytes(core, kindBasin, name);
