@@ -1,0 +1,237 @@
+/**
+ * Opening: from what is on the disk (or what the page cache shows of it) to a store in memory.
+ *
+ * Everything is decided before anything is written, and what the decision rests on is made durable
+ * before anything else is. Recovery takes no batch id, and may be cut at any write, any number of
+ * times. A file that is refused is left as it is.
+ */
+
+import type { Disk } from './disk.ts';
+import { lastOfTail, recordsByBatch, scanLog } from './log.ts';
+import type { Rules } from './rules.ts';
+import {
+  decodeMap,
+  encodeRecord,
+  type GrainMap,
+  grainsPerMap,
+  type Header,
+  headerPlace,
+  type LogRecord,
+  logPlace,
+  type MapName,
+  mapCount,
+  mapPlace,
+  partsPerMap,
+  type Side,
+  valueCrc,
+  valuePlace,
+} from './sectors.ts';
+import {
+  applyOp,
+  Corrupt,
+  claimSegment,
+  laneOf,
+  newestHeader,
+  other,
+  passRecord,
+  type State,
+} from './state.ts';
+
+/** Whether nothing was ever created here, as far as the headers show. */
+export function isBlank(disk: Disk): boolean {
+  return disk.read(headerPlace(0)) === undefined && disk.read(headerPlace(1)) === undefined;
+}
+
+/** Creation: all but the headers is zeros, so that a creation cut short can be told. */
+export function createStore(disk: Disk, rules: Rules): void {
+  const header: Header = {
+    kind: 'header',
+    generation: 1,
+    base: 0,
+    maps: new Array<undefined>(mapCount).fill(undefined),
+    segments: [0],
+    epoch: 1,
+    confirmed: 0,
+    checkpoint: 0,
+    clean: true,
+  };
+  disk.sync();
+  disk.write(headerPlace(0), header);
+  if (rules.oneHeaderAtATime) disk.sync();
+  disk.write(headerPlace(1), { ...header, generation: 2 });
+  disk.sync();
+}
+
+export function openStore(disk: Disk, rules: Rules): State {
+  const copies = [readHeader(disk, 0), readHeader(disk, 1)] as [Header?, Header?];
+  const newest = pickNewest(copies);
+  const header = copies[newest] as Header;
+  const log = scanLog(disk, header.segments, rules);
+  const byBatch = recordsByBatch(log.records, header, rules);
+  const found = lastOfTail(byBatch, header, rules);
+  const clean = header.clean && (found === header.base || !rules.cleanMarkChecked);
+  const unproven = !clean && found > header.confirmed ? byBatch.get(found) : undefined;
+  const last = unproven && !valuesAreThere(disk, unproven, rules) ? found - 1 : found;
+
+  const epochs = [header.epoch, ...copies.map((copy) => copy?.epoch ?? 0)];
+  if (rules.topEpoch) epochs.push(log.topEpoch);
+  const state = emptyState(disk, rules, Math.max(...epochs) + (rules.epoch ? 1 : 0));
+  state.copies.splice(0, 2, ...(copies as State['copies']));
+  state.newest = newest;
+  state.last = last;
+  replay(state, byBatch);
+  placeLanes(state, byBatch);
+  for (const record of log.records) claimSegment(state, record);
+  makeDurable(state, {
+    clean,
+    lastRecord: last > header.confirmed ? byBatch.get(last) : undefined,
+    takenBack: log.records.filter(({ batch }) => batch > last),
+  });
+  return state;
+}
+
+function readHeader(disk: Disk, copy: Side): Header | undefined {
+  const sector = disk.read(headerPlace(copy));
+  return sector?.kind === 'header' ? sector : undefined;
+}
+
+function pickNewest([first, second]: readonly [Header?, Header?]): Side {
+  if (!first && !second) throw new Corrupt('both copies of the header are unreadable');
+  return (second?.generation ?? 0) > (first?.generation ?? 0) ? 1 : 0;
+}
+
+/** The record's own CRCs, not those that the values carry: these can be of an older value. */
+function valuesAreThere(disk: Disk, record: LogRecord, rules: Rules): boolean {
+  return record.ops.every((op) => {
+    if (op.kind !== 'allocate') return true;
+    const sector = disk.read(valuePlace(op.grain));
+    if (sector?.kind !== 'value' || sector.grain !== op.grain) return false;
+    return !rules.valueCrcInRecord || valueCrc(sector.grain, sector.bytes) === op.crc;
+  });
+}
+
+function emptyState(disk: Disk, rules: Rules, epoch: number): State {
+  return {
+    disk,
+    rules,
+    used: [],
+    touched: new Array<number>(mapCount).fill(0),
+    stamps: [],
+    last: 0,
+    checkpoint: 0,
+    epoch,
+    copies: [undefined, undefined],
+    newest: 0,
+    pendingHeaders: [],
+    settle: undefined,
+    filling: undefined,
+    lanes: [
+      { segment: 0, lane: 0, index: 0 },
+      { segment: 0, lane: 1, index: 0 },
+    ],
+    lastIn: new Map(),
+    closing: false,
+  };
+}
+
+/** Loads the named maps and applies to each what the log says after its stamp. */
+function replay(state: State, byBatch: ReadonlyMap<number, LogRecord>): void {
+  const header = newestHeader(state);
+  state.checkpoint = header.checkpoint;
+  for (let map = 0; map < mapCount; map++) {
+    const { stamp, used } = loadMap(state, map);
+    if (stamp > state.last) throw new Corrupt(`map ${map} is of batch ${stamp}`);
+    state.stamps.push(stamp);
+    state.touched[map] = stamp;
+    state.used.push(...used);
+  }
+  for (let batch = header.base + 1; batch <= state.last; batch++) {
+    for (const op of byBatch.get(batch)?.ops ?? []) {
+      const map = op.kind === 'checkpoint' ? undefined : Math.floor(op.grain / grainsPerMap);
+      const contained = map !== undefined && batch <= (state.stamps[map] ?? 0);
+      if (!contained || !state.rules.stamps) applyOp(state, op, batch);
+    }
+  }
+}
+
+function loadMap(state: State, map: number): GrainMap {
+  const { disk, rules } = state;
+  const header = newestHeader(state);
+  const read = (slot: Side) => {
+    const sectors = [];
+    for (let part = 0; part < partsPerMap; part++)
+      sectors.push(disk.read(mapPlace(map, slot, part)));
+    return decodeMap(sectors);
+  };
+  if (!rules.namedByParent) {
+    const slots = ([0, 1] as const).filter((slot) => read(slot) !== undefined);
+    slots.sort((a, b) => (read(b)?.stamp ?? 0) - (read(a)?.stamp ?? 0));
+    const slot = slots[0];
+    const found = slot === undefined ? undefined : read(slot);
+    if (slot !== undefined && found) {
+      const maps: (MapName | undefined)[] = [...header.maps];
+      maps[map] = { slot, generation: found.stamp, crc: found.crc };
+      state.copies[state.newest] = { ...header, maps };
+      return found;
+    }
+  }
+  const name = header.maps[map];
+  if (!name) return { stamp: 0, used: new Array<boolean>(grainsPerMap).fill(false) };
+  const found = read(name.slot);
+  if (found?.crc !== name.crc) throw new Corrupt(`map ${map} is not what the header names`);
+  return found;
+}
+
+/** The next record of each lane goes behind the last one that was kept. */
+function placeLanes(state: State, byBatch: ReadonlyMap<number, LogRecord>): void {
+  const first = newestHeader(state).segments[0] ?? 0;
+  state.lanes[0] = { segment: first, lane: 0, index: 0 };
+  state.lanes[1] = { segment: first, lane: 1, index: 0 };
+  const kept = [...byBatch.values()].filter((record) => record.batch <= state.last);
+  for (const lane of [0, 1] as const) {
+    const inLane = kept.filter((record) => laneOf(record.batch, state.rules) === lane);
+    inLane.sort((a, b) => a.batch - b.batch);
+    const newest = inLane.at(-1);
+    if (newest) passRecord(state, newest);
+  }
+}
+
+interface Decision {
+  readonly clean: boolean;
+  /** The record of the last batch, where nothing but this opening says that it was durable. */
+  readonly lastRecord: LogRecord | undefined;
+  readonly takenBack: readonly LogRecord[];
+}
+
+/** The writes of opening; each sync completes before the next write is issued. */
+function makeDurable(state: State, { clean, lastRecord, takenBack }: Decision): void {
+  const { disk, rules, newest, copies } = state;
+  const header = newestHeader(state);
+  if (rules.rewriteHeader) disk.write(headerPlace(newest), header);
+  if (!clean && lastRecord && rules.rewriteLastBatch) rewriteBatch(disk, lastRecord);
+  if (rules.rewriteHeader || !clean) disk.sync();
+  const { epoch, last: confirmed } = state;
+  // Without the rule, the header that says open rides with the first commit after a clean close.
+  if (clean && !rules.openAtOnce) return;
+  const content: Header = { ...header, clean: false, epoch, confirmed };
+  // Never the copy that opening goes by, until the other is durable.
+  for (const [index, side] of [other(newest), newest].entries()) {
+    // What is taken back is so by the epoch of the first copy, durable now.
+    if (index === 1 && rules.blankTakenBack) {
+      for (const { position } of takenBack) disk.write(logPlace(position), undefined);
+    }
+    const written = { ...content, generation: newestHeader(state).generation + 1 };
+    disk.write(headerPlace(side), written);
+    disk.sync();
+    copies[side] = written;
+    state.newest = side;
+  }
+}
+
+function rewriteBatch(disk: Disk, record: LogRecord): void {
+  for (const { place, sector } of encodeRecord(record)) disk.write(place, sector);
+  for (const op of record.ops) {
+    if (op.kind !== 'allocate') continue;
+    disk.write(valuePlace(op.grain), disk.read(valuePlace(op.grain)));
+  }
+}
