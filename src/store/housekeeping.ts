@@ -117,7 +117,7 @@ export class Housekeeping {
     if (this.#unsettledSegments >= headerSegmentsMax - 1) return undefined;
     const { page, pages } = log.reserveNext(space);
     this.#nextSegment = 'filling';
-    return { offset: page * pageBytes, chunks: [new Uint8Array(pages * pageBytes)] };
+    return { offset: page * pageBytes, chunks: zeroPages(pages) };
   }
 
   /** Zeros over the pages after the last that was written, where those left are too few. */
@@ -128,7 +128,7 @@ export class Housekeeping {
     if (from - space.endPage > (wanted - space.endPage) / 2) return undefined;
     const pages = Math.min(wanted - from, Math.ceil(fillBytesMax / pageBytes));
     space.reach(from + pages);
-    const chunks = [new Uint8Array(pages * pageBytes)];
+    const chunks = zeroPages(pages);
     // Blocking: meanwhile nobody can be given pages that the zeros would then overwrite.
     return { offset: from * pageBytes, chunks, blocking: true };
   }
@@ -159,4 +159,15 @@ export class Housekeeping {
       this.#nextSegment = 'ready';
     }
   }
+}
+
+const zeros = new Uint8Array(pageBytes * 16);
+
+/** So many pages of zeros, without the memory for them. */
+function zeroPages(pages: number): Uint8Array[] {
+  const chunks: Uint8Array[] = [];
+  for (let rest = pages * pageBytes; rest > 0; rest -= zeros.length) {
+    chunks.push(rest >= zeros.length ? zeros : zeros.subarray(0, rest));
+  }
+  return chunks;
 }

@@ -21,6 +21,8 @@ import { MarkPage } from './mark-page.ts';
 export interface PageSource {
   readonly salt: Uint8Array;
   readonly history: LogHistory;
+  /** A writer may have replaced what is read: what is newer than named counts too. */
+  readonly besideWriter: boolean;
   /** One page of the file. Throws `VARVE_CORRUPT` past its end, `VARVE_IO`. */
   readPage(page: number): Uint8Array;
 }
@@ -62,8 +64,30 @@ export class MapLoader {
     try {
       map.open(this.#head(map, { page, generation, crc }).pages);
     } catch (error) {
-      this.#openTwin(map, error);
+      const newer = this.#newer(kindMap, mapHeadPage(map.page, 0), generation);
+      if (newer === undefined) this.#openTwin(map, error);
+      else map.open(this.#head(map, newer).pages);
     }
+  }
+
+  /**
+   * Beside a writer: the newest of the two slots, where it is newer than the one named, which the
+   * writer has replaced since.
+   */
+  #newer(
+    kind: number,
+    firstSlot: number,
+    generation: number,
+  ): { page: number; generation: number; crc: number } | undefined {
+    if (!this.#source.besideWriter) return undefined;
+    let newest: { page: number; generation: number; crc: number } | undefined;
+    for (const page of [firstSlot, firstSlot + 1]) {
+      const found = readSeal(this.#source.readPage(page), { kind, page }, this.#source.salt);
+      if (typeof found === 'string' || found.seal.generation <= generation) continue;
+      if (found.seal.generation <= (newest?.generation ?? 0)) continue;
+      newest = { page, generation: found.seal.generation, crc: found.crc };
+    }
+    return newest;
   }
 
   #head(map: GrainMap, name: { page: number; generation: number; crc: number }) {
@@ -121,8 +145,11 @@ export class MapLoader {
       return behind !== undefined;
     } catch (error) {
       if (page.loaded) throw error;
-      this.#loadTwin(map, page, error);
-      return true;
+      const firstSlot = markPagePage(map.page, page.ordinal, 0);
+      const newer = this.#newer(kindMarks, firstSlot, page.name.generation);
+      if (newer === undefined) this.#loadTwin(map, page, error);
+      else page.load(this.#marks(map, page, newer).marks, 0);
+      return newer === undefined;
     }
   }
 

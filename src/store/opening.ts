@@ -67,7 +67,7 @@ function openError(path: string, cause: unknown): VarveError {
 
 async function openLocked(request: OpenRequest, file: StorageFile): Promise<OpenedStore> {
   const { path, readOnly } = request;
-  const reader = new FileReader(file, path);
+  const reader = new FileReader(file, path, readOnly);
   if (chooseHeader(reader) === undefined) {
     if (!request.create || readOnly) {
       const message = `'${path}' is empty, or its creation was cut short`;
