@@ -37,6 +37,8 @@ export interface StratumEntry {
   readonly archivedValues: number;
   readonly valueBytes: number;
   readonly allocatedGrains: number;
+  /** Index after the last grain that any map of it ever had: the next map begins there. */
+  readonly endIndex: number;
   readonly maps: readonly MapEntry[];
 }
 
@@ -57,6 +59,7 @@ export function encodeBasin(basin: Basin): Uint8Array<ArrayBuffer> {
     writer.u48(stratum.archivedValues);
     writer.u48(stratum.valueBytes);
     writer.u48(stratum.allocatedGrains);
+    writer.u48(stratum.endIndex);
     for (const map of stratum.maps) {
       writer.u48(map.firstIndex);
       writer.u32(map.grains);
@@ -91,6 +94,7 @@ function decodeStratum(reader: ByteReader): StratumEntry {
   const archivedValues = reader.u48();
   const valueBytes = reader.u48();
   const allocatedGrains = reader.u48();
+  const endIndex = reader.u48();
   const maps: MapEntry[] = [];
   let end = 0;
   for (let at = 0; at < mapCount; at++) {
@@ -110,5 +114,6 @@ function decodeStratum(reader: ByteReader): StratumEntry {
     end = map.firstIndex + map.grains;
     maps.push(map);
   }
-  return { grainExp, values, archivedValues, valueBytes, allocatedGrains, maps };
+  if (endIndex < end) reader.fail('a grain map after the end of its stratum', endIndex, end);
+  return { grainExp, values, archivedValues, valueBytes, allocatedGrains, endIndex, maps };
 }

@@ -97,17 +97,25 @@ function parts(id: GrainId): { basin: number; stratum: number; index: number } {
 }
 
 function format(id: GrainId): string {
-  const { basin, stratum, index } = parts(id);
-  return `${basin}-${stratum}-${index}`;
+  from(id);
+  if (splitGrainId(id)) return `${split.basin}-${split.stratum}-${split.index}`;
+  return `x${id.toString(16).padStart(hexDigits, '0')}`;
 }
 
+const hexDigits = 16;
 const number = '(0|[1-9][0-9]*)';
 const textForm = new RegExp(`^${number}-${number}-${number}$`);
+/** A u64 that no value can have, but that `from` takes. */
+const hexForm = new RegExp(`^x[0-9a-f]{${hexDigits}}$`);
 
 function parse(text: string): GrainId {
   const found = typeof text === 'string' ? textForm.exec(text) : null;
-  if (found === null) throw invalidArgument('GrainId.parse', 'basin-stratum-index', text);
-  return of(Number(found[1]), Number(found[2]), Number(found[3]));
+  if (found !== null) return of(Number(found[1]), Number(found[2]), Number(found[3]));
+  if (typeof text === 'string' && hexForm.test(text)) {
+    const id = from(BigInt(`0${text}`));
+    if (!splitGrainId(id)) return id;
+  }
+  throw invalidArgument('GrainId.parse', 'basin-stratum-index', text);
 }
 
 /** Making, taking apart and writing down GrainIds. */
@@ -128,7 +136,8 @@ export const GrainId: {
    */
   parts(id: GrainId): { basin: number; stratum: number; index: number };
   /**
-   * Text form `basin-stratum-index` for logs, command lines and file names. As `parts` otherwise.
+   * Text form `basin-stratum-index` for logs, command lines and file names; `x` and 16 hexadecimal
+   * digits for a number that has no such parts. Throws `VARVE_INVALID_ARGUMENT` as `from`.
    */
   format(id: GrainId): string;
   /** Throws `VARVE_INVALID_ARGUMENT` for text that `format` would not have produced. */

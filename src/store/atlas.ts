@@ -34,6 +34,15 @@ export const defaultLimits: AtlasLimits = {
   basins: basinsMax,
 };
 
+const emptyStratum = {
+  values: 0,
+  archivedValues: 0,
+  valueBytes: 0,
+  allocatedGrains: 0,
+  endIndex: 0,
+  maps: [],
+};
+
 /** One basin in memory. */
 export interface BasinState {
   /** The document as last written; generation 0 before the first settle of it. */
@@ -163,8 +172,8 @@ export class Atlas {
     const home = this.basins[basin];
     assert(home !== undefined, 'a stratum is added to a basin that is there');
     const place = { basin, number: home.strata.length, durable };
-    const empty = { values: 0, archivedValues: 0, valueBytes: 0, allocatedGrains: 0, maps: [] };
-    const stratum = new Stratum(place, { grainExp, ...empty }, this.#source);
+    const entry = { ...emptyStratum, grainExp };
+    const stratum = new Stratum(place, entry, this.#source);
     home.strata.push(stratum);
     this.#index(stratum);
     return stratum;

@@ -6,26 +6,17 @@
  * publishes. Housekeeping rides along. What a power cut leaves behind at each step: before the
  * sync, any part of it, which recovery takes back as a whole because the record, or a value that
  * it names, fails its CRC; after it, all of it. A write that fails rejects sessions and leaves
- * nothing behind; a sync that fails poisons the store. All syncs of an open store are made here,
- * one at a time.
+ * nothing behind; a sync that fails poisons the store (`durable-writer.ts`).
  */
 
-import { internal, ioError, VarveError } from '../errors.ts';
-import { pageBytes, sectorBytes } from '../format/layout.ts';
-import { encodeRecordSectors } from '../format/log-sector.ts';
+import { ioError, VarveError } from '../errors.ts';
+import { pageBytes } from '../format/layout.ts';
 import { freedBetween } from './checkpoint.ts';
 import type { RecordTarget } from './commit-log.ts';
 import { type BatchPlan, type DroppedMap, type Freed, planBatch } from './commit-plan.ts';
 import type { StoreCore } from './core.ts';
-import {
-  datasync,
-  type FileWrite,
-  perform,
-  performSync,
-  type Steps,
-  writeBytes,
-} from './effects.ts';
-import type { HousekeepingRound } from './housekeeping.ts';
+import { DurableWriter, Poisoned } from './durable-writer.ts';
+import { type FileWrite, perform, performSync, type Steps, writeBytes } from './effects.ts';
 import { forgetBatch, publishBatch } from './publish.ts';
 import { mergeWrites, type SessionWork, type StagedValue } from './session-work.ts';
 
@@ -36,27 +27,18 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-/** Rounds of housekeeping that making room for one record may take. */
-const roundsMax = 24;
 /** A batch that writes more than this does not also fill space ahead. */
 const smallBatchBytes = 256 * 1024;
 
-/** The sync failed and the store is poisoned. */
-class Poisoned {
-  readonly error: VarveError;
-
-  constructor(error: VarveError) {
-    this.error = error;
-  }
-}
-
 export class Committer {
   readonly #core: StoreCore;
+  readonly #writer: DurableWriter;
   #queue: Waiting[] = [];
   #running: Promise<void> | undefined;
 
   constructor(core: StoreCore) {
     this.#core = core;
+    this.#writer = new DurableWriter(core);
   }
 
   /** A commit is queued or under way. */
@@ -88,6 +70,18 @@ export class Committer {
     performSync(this.#core.file, this.#batch([waiting]));
     if (batch === undefined) throw failure;
     return batch;
+  }
+
+  /**
+   * Settles everything, so that the next opening reads no log, and marks the file clean. Nothing
+   * may be queued or under way. Throws `VARVE_IO`, `VARVE_POISONED`.
+   */
+  async settleAll(): Promise<void> {
+    try {
+      await perform(this.#core.file, this.#writer.settleAll());
+    } catch (error) {
+      throw error instanceof Poisoned ? error.error : error;
+    }
   }
 
   /** Resolves when nothing is queued or under way. */
@@ -142,37 +136,17 @@ export class Committer {
     if (left.size === 0) return core.published.currentBatch;
     let target: RecordTarget | undefined;
     try {
-      target = yield* this.#place(plan);
+      target = yield* this.#writer.place(plan);
       const fill = valueBytes + plan.body.length <= smallBatchBytes;
-      yield* this.#houseKeep(core.housekeeping.plan({ urgent: false, room: false, fill }));
-      yield* this.#writeRecord(plan, target);
+      yield* this.#writer.houseKeep(core.housekeeping.plan({ urgent: false, room: false, fill }));
+      yield* this.#writer.writeRecord(plan, target);
     } catch (error) {
       if (!(error instanceof Poisoned)) forgetBatch(core, plan, target);
       throw error;
     }
-    yield* this.#sync();
+    yield* this.#writer.sync();
     publishBatch(core, plan, target);
     return plan.after.currentBatch;
-  }
-
-  *#write(write: FileWrite): Steps<void> {
-    yield { kind: 'write', ...write };
-    this.#core.counters.bytesWritten += writeBytes(write);
-  }
-
-  /** Syncs; where that fails, nobody knows what the disk holds. */
-  *#sync(): Steps<void> {
-    try {
-      this.#core.counters.syncs += 1;
-      yield datasync;
-    } catch (error) {
-      throw this.#poisoned(error);
-    }
-    this.#core.housekeeping.synced();
-  }
-
-  #poisoned(cause: unknown): Poisoned {
-    return new Poisoned(this.#core.poison(cause));
   }
 
   // ── values ──
@@ -184,7 +158,7 @@ export class Committer {
       this.#reach(write);
       bytes += writeBytes(write);
       try {
-        yield* this.#write(write);
+        yield* this.#writer.write(write);
         this.#core.values.cache.written(write.chunks, write.offset);
       } catch {
         this.#core.values.cache.forget(write.offset, writeBytes(write));
@@ -201,7 +175,7 @@ export class Committer {
       try {
         for (const write of one.work.pendingWrites()) {
           this.#reach(write);
-          yield* this.#write(write);
+          yield* this.#writer.write(write);
           this.#core.values.cache.written(write.chunks, write.offset);
         }
       } catch (error) {
@@ -280,103 +254,6 @@ export class Committer {
     }
     if (dropped.length === 0) housekeeping.beginSettle();
     return dropped;
-  }
-
-  // ── the record ──
-
-  /** Where the record goes; makes room first where there is none, at the cost of further syncs. */
-  *#place(plan: BatchPlan): Steps<RecordTarget> {
-    const { log, space, housekeeping } = this.#core;
-    for (let round = 0; round < roundsMax; round++) {
-      const target = log.place(plan.body.length, plan.after.currentBatch, space);
-      if (target !== undefined) return target;
-      if (housekeeping.settleDue && plan.dropped.length === 0) housekeeping.beginSettle();
-      yield* this.#houseKeep(housekeeping.plan({ urgent: true, room: true, fill: false }));
-      yield* this.#sync();
-    }
-    throw internal('no room could be made in the commit log', { path: this.#core.path });
-  }
-
-  /**
-   * A write that fails is repeated with the next batch; where it fails again, that batch says so.
-   */
-  *#houseKeep(round: HousekeepingRound): Steps<void> {
-    let failure: unknown;
-    for (const write of round.writes) {
-      try {
-        yield* this.#write(write);
-      } catch (error) {
-        this.#core.housekeeping.failed(write);
-        if (write.purpose !== 'fill') failure = error;
-      }
-    }
-    if (failure !== undefined && round.repeated) {
-      throw ioError('settling', this.#core.path, failure);
-    }
-  }
-
-  /**
-   * Writes the record. Where that fails, a part of it may be in the file: its first sector is
-   * blanked and synced, so that no power cut can make a record of it; where that fails too,
-   * poison.
-   */
-  *#writeRecord(plan: BatchPlan, target: RecordTarget): Steps<void> {
-    const { reader, headers } = this.#core;
-    const { body, after } = plan;
-    const { sector, extent } = target;
-    const place = { epoch: headers.content.epoch, batch: after.currentBatch, sector };
-    const sectors = encodeRecordSectors(body, place, extent, reader.salt);
-    try {
-      if (extent !== undefined) {
-        yield* this.#write({ offset: extent.page * pageBytes, chunks: [body] });
-      }
-      yield* this.#write({ offset: sector * sectorBytes, chunks: [sectors] });
-    } catch (error) {
-      yield* this.#blank(sector, error);
-      throw ioError('writing the commit log', this.#core.path, error);
-    }
-  }
-
-  *#blank(sector: number, cause: unknown): Steps<void> {
-    try {
-      const chunks = [new Uint8Array(sectorBytes)];
-      yield* this.#write({ offset: sector * sectorBytes, chunks });
-    } catch (error) {
-      const message = 'a record could be neither written nor taken back';
-      throw this.#poisoned(new AggregateError([cause, error], message));
-    }
-    yield* this.#sync();
-  }
-
-  // ── the end ──
-
-  /**
-   * Settles everything, so that the next opening reads no log, and marks the file clean. Nothing
-   * may be queued or under way. Throws `VARVE_IO`, `VARVE_POISONED`.
-   */
-  async settleAll(): Promise<void> {
-    try {
-      await perform(this.#core.file, this.#settleAll());
-    } catch (error) {
-      throw error instanceof Poisoned ? error.error : error;
-    }
-  }
-
-  *#settleAll(): Steps<void> {
-    const { housekeeping, headers, published } = this.#core;
-    let closing = false;
-    for (let round = 0; round < roundsMax; round++) {
-      if (housekeeping.idle) {
-        if (closing) return;
-        closing = true;
-        if (published.currentBatch > headers.content.settled.base) housekeeping.beginSettle(true);
-        else headers.change({ clean: true });
-      }
-      const { writes } = housekeeping.plan({ urgent: true, room: false, fill: false });
-      yield* this.#houseKeep({ writes, repeated: true });
-      yield* this.#sync();
-    }
-    throw internal('the store could not be settled', { path: this.#core.path });
   }
 }
 

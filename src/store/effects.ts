@@ -16,7 +16,10 @@ export interface FileWrite {
   readonly blocking?: boolean;
 }
 
-export type Effect = ({ readonly kind: 'write' } & FileWrite) | { readonly kind: 'datasync' };
+export type Effect =
+  | ({ readonly kind: 'write' } & FileWrite)
+  | { readonly kind: 'truncate'; readonly length: number }
+  | { readonly kind: 'datasync' };
 
 /** A piece of protocol: yields effects, ends with a result. */
 export type Steps<T> = Generator<Effect, T, void>;
@@ -37,8 +40,7 @@ export function performSync<T>(file: StorageFile, steps: Steps<T>): T {
   let step = steps.next();
   while (step.done !== true) {
     try {
-      if (step.value.kind === 'write') file.writeSync(step.value.chunks, step.value.offset);
-      else file.datasyncSync();
+      doSync(file, step.value);
     } catch (error) {
       step = steps.throw(error);
       continue;
@@ -48,6 +50,12 @@ export function performSync<T>(file: StorageFile, steps: Steps<T>): T {
   return step.value;
 }
 
+function doSync(file: StorageFile, effect: Effect): void {
+  if (effect.kind === 'write') file.writeSync(effect.chunks, effect.offset);
+  else if (effect.kind === 'truncate') file.truncateSync(effect.length);
+  else file.datasyncSync();
+}
+
 /** Does small writes on the calling thread, syncs and large writes without blocking it. */
 export async function perform<T>(file: StorageFile, steps: Steps<T>): Promise<T> {
   let step = steps.next();
@@ -55,9 +63,8 @@ export async function perform<T>(file: StorageFile, steps: Steps<T>): Promise<T>
     const effect = step.value;
     try {
       if (effect.kind === 'datasync') await file.datasync();
-      else if (effect.blocking === true || writeBytes(effect) <= synchronousBytesMax) {
-        file.writeSync(effect.chunks, effect.offset);
-      } else await file.write(effect.chunks, effect.offset);
+      else if (isLong(effect)) await file.write(effect.chunks, effect.offset);
+      else doSync(file, effect);
     } catch (error) {
       step = steps.throw(error);
       continue;
@@ -65,4 +72,9 @@ export async function perform<T>(file: StorageFile, steps: Steps<T>): Promise<T>
     step = steps.next();
   }
   return step.value;
+}
+
+function isLong(effect: Effect): effect is Effect & { kind: 'write' } {
+  if (effect.kind !== 'write' || effect.blocking === true) return false;
+  return writeBytes(effect) > synchronousBytesMax;
 }

@@ -7,9 +7,9 @@
  * and only freeing raises it: so each look that fails is paid for by a value freed before.
  *
  * While more than an eighth of the stratum is free it takes from the emptiest page, so that a
- * session's values share pages; when it is denser, from the fullest that still fits, so that no
- * space is lost. Reservations and releases are marks in memory only. (Segregated lists as in TLSF,
- * Masmano et al. 2004; next fit within the page.)
+ * session's values share pages; when it is denser, and for long runs always, from the fullest that
+ * still fits, so that no space is lost. Reservations and releases are marks in memory only.
+ * (Segregated lists as in TLSF, Masmano et al. 2004; next fit within the page.)
  */
 
 import { assert } from '../util/assert.ts';

@@ -16,7 +16,7 @@ import type { StoreCore } from './core.ts';
 /** Bytes that are summed and written at once: about a millisecond of the thread's time. */
 const pieceBytes = 4 * 1024 * 1024;
 
-/** Writes `data` to the reserved grains and gives its CRC. Throws `VARVE_IO`. */
+/** Writes `data` to the reserved grains and gives its CRC. Throws `VARVE_IO`, `VARVE_POISONED`. */
 export async function writeLargeValue(
   core: StoreCore,
   place: Reservation,
@@ -40,6 +40,7 @@ export async function writeLargeValue(
 }
 
 async function write(core: StoreCore, chunk: Uint8Array, offset: number): Promise<void> {
+  core.checkSound();
   try {
     await core.file.write([chunk], offset);
   } catch (error) {

@@ -44,8 +44,8 @@ export class Store implements AsyncDisposable {
     if (work.state === 'open') work.giveUp();
   });
   readonly #headerMutex = new Mutex();
-  /** Large values that are being written ahead of their commit. */
-  readonly #largeWrites = new Set<Promise<unknown>>();
+  /** Puts of large values that have not settled: closing waits for them, as for commits. */
+  readonly #largePuts = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
   private constructor(core: StoreCore) {
@@ -181,35 +181,38 @@ export class Store implements AsyncDisposable {
   async put(data: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
     this.#core.checkWritable();
     checkData('Store.put', data);
-    const work = new SessionWork();
-    const id =
-      data.length < stagedBytesMax ? this.#stage(work, data) : await this.#write(work, data);
-    const batch = await this.#committer.commit(work);
-    return { id, batch };
+    if (data.length < stagedBytesMax) return await this.#putSmall(data);
+    const put = this.#putLarge(data);
+    this.#largePuts.add(put);
+    try {
+      return await put;
+    } finally {
+      this.#largePuts.delete(put);
+    }
   }
 
-  #stage(work: SessionWork, data: Uint8Array): GrainId {
+  async #putSmall(data: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
+    const work = new SessionWork();
     const place = this.#core.atlas.reserve(data.length, undefined);
     work.state = 'committing';
-    return work.stage(place, data).id;
+    const { id } = work.stage(place, data);
+    return { id, batch: await this.#committer.commit(work) };
   }
 
-  async #write(work: SessionWork, data: Uint8Array): Promise<GrainId> {
+  async #putLarge(data: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
     const core = this.#core;
+    const work = new SessionWork();
     const place = core.atlas.reserve(data.length, undefined);
-    const writing = writeLargeValue(core, place, data);
-    this.#largeWrites.add(writing);
+    let crc: number;
     try {
-      const crc = await writing;
-      core.checkWritable();
-      work.state = 'committing';
-      return work.addWritten(place, data.length, crc).id;
+      crc = await writeLargeValue(core, place, data);
     } catch (error) {
       place.stratum.release(place.index, place.count);
       throw error;
-    } finally {
-      this.#largeWrites.delete(writing);
     }
+    work.state = 'committing';
+    const { id } = work.addWritten(place, data.length, crc);
+    return { id, batch: await this.#committer.commit(work) };
   }
 
   /**
@@ -310,7 +313,10 @@ export class Store implements AsyncDisposable {
       deep: options.deep === true,
       signal: options.signal,
       quiet: () =>
-        this.#openSessions.size === 0 && this.#largeWrites.size === 0 && !this.#committer.busy,
+        !this.#core.poisoned &&
+        this.#openSessions.size === 0 &&
+        this.#largePuts.size === 0 &&
+        !this.#committer.busy,
     });
   }
 
@@ -336,8 +342,8 @@ export class Store implements AsyncDisposable {
     core.guards.releaseAll();
     core.wake();
     try {
+      await Promise.allSettled([...this.#largePuts]);
       await this.#committer.drained();
-      await Promise.allSettled([...this.#largeWrites]);
       if (!core.readOnly && !core.poisoned) await this.#committer.settleAll();
     } finally {
       await this.#closeFile();

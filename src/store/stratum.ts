@@ -14,6 +14,7 @@ import type { GrainRun } from '../format/log-record.ts';
 import { assert } from '../util/assert.ts';
 import { GrainAllocator } from './grain-allocator.ts';
 import { GrainMap, newMapEntry } from './grain-map.ts';
+import { MapList } from './map-list.ts';
 import { MapLoader, type PageSource } from './map-loader.ts';
 import type { MarkPage } from './mark-page.ts';
 import { growthBytes } from './space.ts';
@@ -25,6 +26,12 @@ export interface GrainSpot {
   /** Counted from the first grain of the page. */
   readonly at: number;
 }
+
+/**
+ * Runs of at least this many grains go where they fit best however much is free: taken from the
+ * longest runs they would break the places that the longest values need.
+ */
+const longRunGrains = 8;
 
 export class Stratum {
   readonly basin: number;
@@ -41,11 +48,10 @@ export class Stratum {
   readonly claims = new Set<number>();
   readonly #loader: MapLoader;
   readonly #allocator: GrainAllocator;
-  readonly #maps: GrainMap[] = [];
+  readonly #maps: MapList;
   #takenGrains: number;
   /** Longest free run that a map not yet opened may have. */
   #unopenedLongest = 0;
-  #lastFound: GrainMap | undefined;
   readonly #dirty = new Map<MarkPage, GrainMap>();
 
   constructor(
@@ -64,49 +70,31 @@ export class Stratum {
     this.#takenGrains = entry.allocatedGrains;
     this.#loader = new MapLoader(this, source);
     this.#allocator = new GrainAllocator((page) => this.#load(page));
-    for (const map of entry.maps) {
-      this.#maps.push(new GrainMap(map, entry.grainExp, true));
+    const maps = entry.maps.map((map) => new GrainMap(map, entry.grainExp, true));
+    this.#maps = new MapList(maps, entry.endIndex);
+    for (const map of maps) {
       this.totalGrains += map.grains;
       this.#unopenedLongest = Math.max(this.#unopenedLongest, map.longestFree);
     }
   }
 
   get maps(): readonly GrainMap[] {
-    return this.#maps;
+    return this.#maps.all;
+  }
+
+  /** Where the next map begins. */
+  get endIndex(): number {
+    return this.#maps.endIndex;
   }
 
   get grainBytes(): number {
     return 2 ** this.grainExp;
   }
 
-  /** Index after the last grain of the last map. */
-  get endIndex(): number {
-    const last = this.#maps.at(-1);
-    return last === undefined ? 0 : last.firstIndex + last.grains;
-  }
-
   #load(page: MarkPage): void {
     if (page.loaded) return;
     const map = this.mapOf(page.firstIndex);
     if (this.#loader.load(map, page)) this.#dirty.set(page, map);
-  }
-
-  #mapOf(index: number): GrainMap | undefined {
-    const last = this.#lastFound;
-    if (last !== undefined && index >= last.firstIndex && index < last.firstIndex + last.grains) {
-      return last;
-    }
-    let low = 0;
-    let high = this.#maps.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#maps[middle] as GrainMap).firstIndex <= index) low = middle + 1;
-      else high = middle;
-    }
-    const map = this.#maps[low - 1];
-    if (map === undefined || index >= map.firstIndex + map.grains) return undefined;
-    this.#lastFound = map;
-    return map;
   }
 
   #open(map: GrainMap): void {
@@ -119,7 +107,7 @@ export class Stratum {
 
   /** Where the grain `index` is, with its page loaded; undefined where no map has it. */
   find(index: number): GrainSpot | undefined {
-    const map = this.#mapOf(index);
+    const map = this.#maps.find(index);
     if (map === undefined) return undefined;
     this.#open(map);
     const page = map.pageOf(index);
@@ -145,7 +133,7 @@ export class Stratum {
   }
 
   mapOf(index: number): GrainMap {
-    const map = this.#mapOf(index);
+    const map = this.#maps.find(index);
     assert(map !== undefined, 'a grain in use belongs to a map');
     return map;
   }
@@ -155,7 +143,7 @@ export class Stratum {
   /** Index of `count` free grains in a row, reserved; -1 where the maps have none. */
   reserve(count: number): number {
     const free = this.totalGrains - this.#takenGrains;
-    const dense = free * 8 < this.totalGrains;
+    const dense = count >= longRunGrains || free * 8 < this.totalGrains;
     for (;;) {
       const index = this.#allocator.reserve(count, dense);
       if (index >= 0) {
@@ -170,7 +158,7 @@ export class Stratum {
   #openOneWith(count: number): boolean {
     let longest = 0;
     let chosen: GrainMap | undefined;
-    for (const map of this.#maps) {
+    for (const map of this.#maps.all) {
       if (map.opened) continue;
       if (chosen === undefined && map.longestFree >= count) chosen = map;
       else longest = Math.max(longest, map.longestFree);
@@ -311,24 +299,20 @@ export class Stratum {
 
   /** Adds a map whose grains are all free. */
   addMap(at: { firstIndex: number; grains: number; page: number }, durable: boolean): GrainMap {
-    assert(at.firstIndex >= this.endIndex, 'a grain map is added after the last');
     const entry = newMapEntry(at.firstIndex, at.grains, at.page);
     const map = new GrainMap(entry, this.grainExp, durable);
-    this.#maps.push(map);
+    this.#maps.add(map);
     this.totalGrains += map.grains;
     this.#open(map);
     return map;
   }
 
-  /**
-   * Maps that hold nothing and can be given back while as much stays free elsewhere. Never the
-   * last: an index is not used for a second map, so that replay cannot take one for the other.
-   */
+  /** Maps that hold nothing and can be given back while as much stays free: the rearmost first. */
   emptyMaps(): GrainMap[] {
-    const last = this.#maps.at(-1);
     let free = this.totalGrains - this.#takenGrains;
-    return this.#maps.filter((map) => {
-      if (map.takenGrains > 0 || !map.durable || map === last) return false;
+    const empty = this.#maps.all.filter((map) => map.takenGrains === 0 && map.durable);
+    empty.sort((one, other) => other.page - one.page);
+    return empty.filter((map) => {
       if (free < 2 * map.grains) return false;
       free -= map.grains;
       return true;
@@ -348,15 +332,12 @@ export class Stratum {
 
   /** Takes out a map that holds nothing. */
   dropMap(firstIndex: number): GrainMap | undefined {
-    const position = this.#maps.findIndex((map) => map.firstIndex === firstIndex);
-    const map = this.#maps[position];
+    const map = this.#maps.remove(firstIndex);
     if (map === undefined) return undefined;
     for (const page of map.opened ? map.pages : []) {
       if (page.listed >= 0) this.#allocator.remove(page);
       this.#dirty.delete(page);
     }
-    this.#maps.splice(position, 1);
-    this.#lastFound = undefined;
     this.totalGrains -= map.grains;
     return map;
   }
@@ -381,7 +362,8 @@ export class Stratum {
       archivedValues: this.archivedValues,
       valueBytes: this.valueBytes,
       allocatedGrains: this.allocatedGrains,
-      maps: this.#maps.filter((map) => map.durable).map((map) => map.entry()),
+      endIndex: this.#maps.durableEndIndex,
+      maps: this.#maps.all.filter((map) => map.durable).map((map) => map.entry()),
     };
   }
 }

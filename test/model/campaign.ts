@@ -5,6 +5,7 @@
  * the model, and is not caught.
  */
 
+import { Stuck } from './engine.ts';
 import { BrokenPromise, History } from './history.ts';
 import { allRules, type Rules, ruleNames, ruleSentences, rulesWithout } from './rules.ts';
 
@@ -19,7 +20,7 @@ export function reasonBroken(rules: Rules, seed: number): string | undefined {
     new History(rules, seed).run();
     return undefined;
   } catch (error) {
-    if (error instanceof BrokenPromise) return error.message;
+    if (error instanceof BrokenPromise || error instanceof Stuck) return error.message;
     throw error;
   }
 }

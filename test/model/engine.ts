@@ -138,7 +138,7 @@ export class Engine {
       throw rejectionOf(error);
     }
     const position = placeForRecord(state, sectorCount);
-    if (!position) throw new Error('no place for a record');
+    if (!position) throw new Stuck('no place for a record');
     return { batch: state.last + 1, epoch: state.epoch, ops, sectorCount, position };
   }
 
@@ -175,7 +175,7 @@ export class Engine {
       if (!wrote && this.#state.pendingHeaders.length === 0) return;
       this.#sync();
     }
-    throw new Error('housekeeping does not come to an end');
+    throw new Stuck('housekeeping does not come to an end');
   }
 
   #sync(): void {
@@ -191,6 +191,9 @@ export class Engine {
     housekeepingSynced(this.#state);
   }
 }
+
+/** The store can make no room in the log any more: its commits would never end. */
+export class Stuck extends Error {}
 
 /** What a record says. Freed grains come first, so that a batch that (wrongly) reuses its own makes sense. */
 export function opsOf(plan: SessionPlan): Op[] {
