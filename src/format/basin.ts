@@ -9,6 +9,7 @@ import { ByteReader, ByteWriter } from '../util/cursor.ts';
 import {
   grainExpMax,
   grainExpMin,
+  grainIndexLimit,
   grainsPerMarkPage,
   markPagesMax,
   sealBytes,
@@ -111,9 +112,11 @@ function decodeStratum(reader: ByteReader): StratumEntry {
     if (map.grains < 1 || map.grains > markPagesMax * grainsPerMarkPage) {
       reader.fail('a grain map of an impossible size', '', map.grains);
     }
+    if (map.free > map.grains) reader.fail('more free grains than grains', map.grains, map.free);
     end = map.firstIndex + map.grains;
     maps.push(map);
   }
+  if (endIndex > grainIndexLimit) reader.fail('an index beyond 2^48', grainIndexLimit, endIndex);
   if (endIndex < end) reader.fail('a grain map after the end of its stratum', endIndex, end);
   return { grainExp, values, archivedValues, valueBytes, allocatedGrains, endIndex, maps };
 }

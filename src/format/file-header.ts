@@ -18,6 +18,7 @@ import {
   headerSegmentsMax,
   headerSegmentsOffset,
   knownFlags,
+  lanesPerSegment,
   magic,
   saltBytes,
   sectorBytes,
@@ -120,7 +121,8 @@ function decodeFields(reader: ByteReader): FileHeader {
   const salt = reader.bytes(saltBytes).slice();
   const generation = reader.u48();
   const epoch = reader.u32();
-  const clean = reader.u8() === 1;
+  const cleanMark = reader.u8();
+  if (cleanMark > 1) reader.fail('an unknown mark', '0 or 1', cleanMark);
   reader.zeros(1);
   const base = reader.u48();
   const confirmed = reader.u48();
@@ -132,13 +134,13 @@ function decodeFields(reader: ByteReader): FileHeader {
   const count = reader.u16();
   if (count < 1 || count > headerSegmentsMax) reader.fail('a wrong number of segments', '', count);
   const segments: SegmentExtent[] = [];
-  for (let at = 0; at < count; at++) segments.push({ page: reader.u48(), pages: reader.u32() });
+  for (let at = 0; at < count; at++) segments.push(decodeSegment(reader));
   reader.zeros(reader.remaining);
   return {
     salt,
     generation,
     epoch,
-    clean,
+    clean: cleanMark === 1,
     base,
     confirmed,
     checkpoint,
@@ -148,4 +150,14 @@ function decodeFields(reader: ByteReader): FileHeader {
     laneSectors,
     segments,
   };
+}
+
+/** Place and length of a segment: its two lanes are of whole pages. */
+export function decodeSegment(reader: ByteReader): SegmentExtent {
+  const page = reader.u48();
+  const pages = reader.u32();
+  if (pages === 0 || pages % lanesPerSegment !== 0) {
+    reader.fail('a segment of an impossible length', 'an even number of pages', pages);
+  }
+  return { page, pages };
 }

@@ -7,6 +7,7 @@
  */
 
 import { invalidArgument } from '../errors.ts';
+import { setU48 } from '../util/little-endian.ts';
 import { basinsMax, grainIndexLimit, strataMax } from './layout.ts';
 
 /**
@@ -58,11 +59,7 @@ export function joinGrainId(basin: number, stratum: number, index: number): Grai
 /** Writes the 8 bytes of an id, as they stand on disk, without making a bigint. */
 export function setGrainId(bytes: Uint8Array, at: number, id: GrainIdParts): void {
   const { basin, stratum, index } = id;
-  let rest = index;
-  for (let place = 0; place < 6; place++) {
-    bytes[at + place] = rest % 256;
-    rest = Math.floor(rest / 256);
-  }
+  setU48(bytes, at, index);
   bytes[at + 6] = stratum + 1;
   bytes[at + 7] = basin + 1;
 }

@@ -219,7 +219,11 @@ class RunReader {
 
 function decodeOperation(reader: ByteReader, runs: RunReader): LogOperation | undefined {
   const code = reader.u8();
-  switch (code & opMask) {
+  const op = code & opMask;
+  const isRun = op === opAllocate || op === opArchive || op === opFree;
+  const known = isRun ? opMask | flagAdjacent | flagAlike : opMask;
+  if ((code & ~known) !== 0) reader.fail('an unknown operation', known, code);
+  switch (op) {
     case opStratum:
       runs.enter(part(reader, basinsMax), part(reader, strataMax));
       return undefined;
@@ -234,7 +238,7 @@ function decodeOperation(reader: ByteReader, runs: RunReader): LogOperation | un
     case opAddBasin:
       return { operation: 'add-basin', basin: part(reader, basinsMax) };
     default:
-      return decodeStructure(reader, code & opMask);
+      return decodeStructure(reader, op);
   }
 }
 

@@ -116,6 +116,8 @@ export function decodeRecordHead(payload: Uint8Array): RecordHead | undefined {
   const bodyBytes = getU32(payload, 0);
   const sectors = getU16(payload, 8);
   const outside = payload[10] === 1;
+  const reserved = [payload[11], payload[22], payload[23]];
+  if ((payload[10] as number) > 1 || reserved.some((byte) => byte !== 0)) return undefined;
   if (sectors !== (outside ? 1 : inlineSectors(bodyBytes))) return undefined;
   const extent = outside ? { page: getU48(payload, 12), pages: getU32(payload, 18) } : undefined;
   return { bodyBytes, bodyCrc: getU32(payload, 4), sectors, extent };

@@ -7,6 +7,7 @@
 
 import { ByteReader, ByteWriter } from '../util/cursor.ts';
 import { type DocumentName, decodeDocumentName, encodeDocumentName } from './document.ts';
+import { decodeSegment } from './file-header.ts';
 import { basinsMax, sealBytes } from './layout.ts';
 
 /** A segment of the commit log that holds records which are still kept. */
@@ -61,7 +62,7 @@ export function decodeRoot(bytes: Uint8Array, offset: number): Root {
   for (let at = 0; at < basinCount; at++) basins.push(decodeDocumentName(reader));
   const segments: SegmentEntry[] = [];
   for (let at = 0; at < segmentCount; at++) {
-    segments.push({ page: reader.u48(), pages: reader.u32(), firstBatch: reader.u48() });
+    segments.push({ ...decodeSegment(reader), firstBatch: reader.u48() });
   }
   const bodies: BodyEntry[] = [];
   for (let at = 0; at < bodyCount; at++) {

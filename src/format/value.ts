@@ -35,9 +35,12 @@ export function encodeValuePrefix(target: Uint8Array, length: number, crc: numbe
   setU32(target, 4, crc);
 }
 
-/** Grains of 2^grainExp bytes that a value of `length` bytes takes. */
+/**
+ * Grains of 2^grainExp bytes that a value of `length` bytes takes. Here and wherever a value is
+ * found, a shift: `2 **` costs as much as the rest of it.
+ */
 export function grainCount(length: number, grainExp: number): number {
-  return Math.ceil((length + valuePrefixBytes) / 2 ** grainExp);
+  return Math.ceil((length + valuePrefixBytes) / (1 << grainExp));
 }
 
 /** The smallest grain in which a value of `length` bytes takes no more than 255. */
@@ -55,6 +58,6 @@ export function grainExpFor(length: number): number {
 export function grainExpSuits(length: number, grainExp: number): boolean {
   const count = grainCount(length, grainExp);
   if (count > grainsPerValueMax) return false;
-  const padding = count * 2 ** grainExp - valuePrefixBytes - length;
+  const padding = count * (1 << grainExp) - valuePrefixBytes - length;
   return padding * 8 <= length || (length < 256 && padding < 2 ** grainExpMin);
 }

@@ -1,0 +1,95 @@
+/**
+ * Shows the operations of a record's body, one after another, with what each says in full.
+ *
+ * It follows the section "Records" of `spec/format.md` and not the code of varve, so that the dump
+ * in the spec is read as any other reader would. It looks at bodies that lie in one piece.
+ */
+
+import type { AnnotatedBytes } from './annotated-bytes.ts';
+
+const names = [
+  'stratum',
+  'allocate',
+  'archive',
+  'free',
+  'add basin',
+  'add stratum',
+  'add map',
+  'drop map',
+];
+
+/** Shows the operations from `from` to `end`. */
+export function dumpOperations(bytes: AnnotatedBytes, from: number, end: number): void {
+  const runs = { next: 0, count: 0, length: 0 };
+  for (let at = from; at < end; ) {
+    const operation = readOperation(bytes, at, runs);
+    bytes.field(at, operation.end - at, operation.name, operation.text);
+    at = operation.end;
+  }
+}
+
+function readOperation(
+  bytes: AnnotatedBytes,
+  at: number,
+  runs: { next: number; count: number; length: number },
+): { name: string; text: string; end: number } {
+  const byte = bytes.uint(at, 1);
+  const code = byte & 7;
+  const name = names[code] ?? '';
+  if (code >= 1 && code <= 3) return { name, ...readRun(bytes, at, runs) };
+  if (code === 0) runs.next = 0;
+  const wanted: [string, number][] = [['basin', 1]];
+  if (code !== 4) wanted.push(['stratum', 1]);
+  if (code === 5) wanted.push(['grain exponent', 1]);
+  if (code >= 6) wanted.push(['first index', 6]);
+  if (code === 6) wanted.push(['grains', 4], ['page', 6]);
+  let next = at + 1;
+  const said: string[] = [];
+  for (const [field, size] of wanted) {
+    said.push(`${field} ${bytes.uint(next, size)}`);
+    next += size;
+  }
+  return { name, text: said.join(', '), end: next };
+}
+
+function readRun(
+  bytes: AnnotatedBytes,
+  at: number,
+  runs: { next: number; count: number; length: number },
+): { text: string; end: number } {
+  const byte = bytes.uint(at, 1);
+  const said: string[] = [];
+  let end = at + 1;
+  let index = runs.next;
+  if ((byte & 8) === 0) {
+    const distance = readVarint(bytes, end);
+    const { value } = distance;
+    index += value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+    end = distance.end;
+  } else said.push('adjacent');
+  if ((byte & 16) === 0) {
+    runs.count = bytes.uint(end, 1);
+    const length = readVarint(bytes, end + 1);
+    runs.length = length.value;
+    end = length.end;
+  } else said.push('alike');
+  runs.next = index + runs.count;
+  const text = [`index ${index}, count ${runs.count}, length ${runs.length}`];
+  if ((byte & 7) === 1) {
+    text.push(`, crc 0x${bytes.uint(end, 4).toString(16).padStart(8, '0')}`);
+    end += 4;
+  }
+  if (said.length > 0) text.push(` (${said.join(', ')})`);
+  return { text: text.join(''), end };
+}
+
+function readVarint(bytes: AnnotatedBytes, at: number): { value: number; end: number } {
+  let value = 0;
+  let scale = 1;
+  for (let end = at; ; scale *= 128) {
+    const byte = bytes.uint(end, 1);
+    end += 1;
+    value += (byte & 0x7f) * scale;
+    if (byte < 0x80) return { value, end };
+  }
+}

@@ -1,0 +1,325 @@
+/**
+ * Reads a store through `spec/format.ksy`: compiles it and gives what is in a file as plain data.
+ *
+ * Invariant: what it gives comes from the description alone; the code of varve is not asked. It
+ * judges nothing: of the records after the settled base it takes each that stands there. Only
+ * what the language cannot say is said here: which grains begin a value, and where a logged value
+ * lies.
+ */
+
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { runInThisContext } from 'node:vm';
+import { parse } from 'yaml';
+
+const loadModule = createRequire(import.meta.url);
+
+interface U48 {
+  readonly value: number;
+}
+interface KaitaiName {
+  readonly generation: number;
+}
+interface KaitaiValue {
+  readonly length: number;
+  readonly crc: number;
+  readonly data: Uint8Array;
+}
+interface KaitaiGrain {
+  readonly mark: number;
+  readonly isValue: boolean;
+  readonly index: number;
+  readonly value: KaitaiValue;
+}
+interface KaitaiMap {
+  readonly firstIndex: U48;
+  readonly numGrains: number;
+  readonly generation: number;
+  readonly grainsOffset: number;
+  readonly head: { readonly markPages: readonly KaitaiMarkPage[] } | undefined;
+}
+interface KaitaiMarkPage {
+  readonly generation: number;
+  readonly grains: readonly KaitaiGrain[] | undefined;
+}
+interface KaitaiStratum {
+  readonly grainExp: number;
+  readonly numValues: U48;
+  readonly numArchivedValues: U48;
+  readonly valueBytes: U48;
+  readonly maps: readonly KaitaiMap[];
+}
+interface KaitaiGrainId {
+  readonly index: U48;
+  readonly stratum: number;
+  readonly basin: number;
+  readonly isNone: boolean;
+}
+interface KaitaiAddMap {
+  readonly basin: U48;
+  readonly stratum: U48;
+  readonly firstIndex: U48;
+  readonly numGrains: U48;
+  readonly page: U48;
+}
+interface KaitaiOperation {
+  readonly operation: number;
+  readonly isRun: boolean;
+  readonly basin: number;
+  readonly stratum: number;
+  readonly index: number;
+  readonly count: number;
+  readonly length: number;
+  readonly valueCrc: U48;
+  readonly structure: unknown;
+}
+export interface KaitaiRecord {
+  readonly isRecord: boolean;
+  readonly head: { readonly place: number; readonly numSectors: number };
+  readonly body: {
+    readonly batch: U48;
+    readonly committedAt: U48;
+    readonly embeddedHeader: KaitaiGrainId;
+    readonly checkpoint: U48;
+    readonly operations: readonly KaitaiOperation[] | undefined;
+  };
+}
+interface KaitaiLanes {
+  readonly even: { readonly records: readonly KaitaiRecord[] | undefined };
+  readonly odd: { readonly records: readonly KaitaiRecord[] | undefined };
+}
+interface KaitaiStore {
+  readonly header: {
+    readonly isHeader: boolean;
+    readonly clean: number;
+    readonly generation: U48;
+    readonly base: U48;
+    readonly checkpoint: U48;
+    readonly embeddedHeader: KaitaiGrainId;
+  };
+  readonly rootDocument:
+    | {
+        readonly basinNames: readonly KaitaiName[];
+        readonly basins: readonly {
+          readonly document: { readonly strata: readonly KaitaiStratum[] } | undefined;
+        }[];
+        readonly segments: readonly KaitaiLanes[];
+      }
+    | undefined;
+  readonly log: readonly KaitaiLanes[];
+}
+
+/** The classes that the compiler made. */
+interface Compiled {
+  new (stream: object): KaitaiStore;
+  readonly Mark: Readonly<Record<'VALUE' | 'ARCHIVED', number>>;
+  readonly OperationCode: Readonly<
+    Record<'ALLOCATE' | 'ARCHIVE' | 'FREE' | 'ADD_STRATUM' | 'ADD_MAP' | 'DROP_MAP', number>
+  >;
+  readonly BodyPlace: Readonly<Record<'INLINE' | 'EXTENT', number>>;
+  readonly Value: new (stream: object) => KaitaiValue;
+}
+
+interface KaitaiStreamLike {
+  seek(position: number): void;
+}
+type StreamClass = new (buffer: ArrayBuffer, offset: number) => KaitaiStreamLike;
+
+/** Compiles the description. */
+export async function compileKsy(path: URL): Promise<Compiled> {
+  const compiler = loadModule('kaitai-struct-compiler') as {
+    compile(
+      language: string,
+      description: unknown,
+      importer: undefined,
+      debug: boolean,
+    ): Promise<Record<string, string>>;
+  };
+  const description: unknown = parse(readFileSync(path, 'utf8'));
+  const files = await compiler.compile('javascript', description, undefined, false);
+  const source = files['Varve.js'];
+  if (source === undefined) throw new Error(`the compiler made ${Object.keys(files).join(', ')}`);
+  const module: { exports: { Varve?: Compiled } } = { exports: {} };
+  const run = runInThisContext(`(function (module, exports, require) {${source}\n})`) as (
+    ...scope: unknown[]
+  ) => void;
+  run(module, module.exports, loadModule);
+  if (module.exports.Varve === undefined) throw new Error('the compiled module exports no Varve');
+  return module.exports.Varve;
+}
+
+/** A value as found in the file; its id in the text form of `GrainId.format`. */
+export interface FoundValue {
+  readonly id: string;
+  readonly archived: boolean;
+  readonly crc: number;
+  readonly data: Uint8Array;
+}
+
+/** One store file, read through the description. */
+export class KaitaiReader {
+  readonly store: KaitaiStore;
+  readonly #classes: Compiled;
+  readonly #stream: KaitaiStreamLike;
+
+  constructor(classes: Compiled, bytes: Uint8Array) {
+    const Stream = loadModule('kaitai-struct/KaitaiStream') as StreamClass;
+    const copy = bytes.slice();
+    this.#stream = new Stream(copy.buffer, 0);
+    this.#classes = classes;
+    this.store = new classes(this.#stream);
+  }
+
+  get strata(): KaitaiStratum[] {
+    return (this.store.rootDocument?.basins ?? []).flatMap(
+      ({ document }) => document?.strata ?? [],
+    );
+  }
+
+  /** Every value that the marks name, as of the settled base. */
+  settledValues(): Map<string, FoundValue> {
+    const found = new Map<string, FoundValue>();
+    for (const [basin, { document }] of (this.store.rootDocument?.basins ?? []).entries()) {
+      for (const [stratum, { maps }] of (document?.strata ?? []).entries()) {
+        for (const { head } of maps) {
+          for (const { grains } of head?.markPages ?? []) {
+            for (const grain of grains ?? []) {
+              if (!grain.isValue) continue;
+              const id = `${basin}-${stratum}-${grain.index}`;
+              const archived = grain.mark === this.#classes.Mark.ARCHIVED;
+              const { crc, data } = grain.value;
+              found.set(id, { id, archived, crc, data });
+            }
+          }
+        }
+      }
+    }
+    return found;
+  }
+
+  /** The records in these segments, by batch. */
+  #records(segments: readonly KaitaiLanes[]): KaitaiRecord[] {
+    return segments
+      .flatMap(({ even, odd }) => [...(even.records ?? []), ...(odd.records ?? [])])
+      .filter(({ isRecord }) => isRecord)
+      .sort((one, other) => one.body.batch.value - other.body.batch.value);
+  }
+
+  /** The records after the settled base. */
+  unsettledRecords(): KaitaiRecord[] {
+    return this.#records(this.store.log);
+  }
+
+  /** The records in the segments that the root names, those before the checkpoint among them. */
+  retainedRecords(): KaitaiRecord[] {
+    return this.#records(this.store.rootDocument?.segments ?? []);
+  }
+
+  isOutside(record: KaitaiRecord): boolean {
+    return record.head.place === this.#classes.BodyPlace.EXTENT;
+  }
+
+  /** The changes of a record to values: operation, id and count. */
+  changesOf(record: KaitaiRecord): { operation: string; id: string; count: number }[] {
+    const { ALLOCATE, ARCHIVE } = this.#classes.OperationCode;
+    const changes: { operation: string; id: string; count: number }[] = [];
+    // In order, since each operation follows from the one before.
+    for (const found of record.body.operations ?? []) {
+      const { isRun, operation, basin, stratum, index, count } = found;
+      if (!isRun) continue;
+      const otherName = operation === ARCHIVE ? 'archive' : 'free';
+      const name = operation === ALLOCATE ? 'allocate' : otherName;
+      changes.push({ operation: name, id: `${basin}-${stratum}-${index}`, count });
+    }
+    return changes;
+  }
+
+  /** The first index of each map that the record drops. */
+  droppedMaps(record: KaitaiRecord): number[] {
+    const { DROP_MAP } = this.#classes.OperationCode;
+    return (record.body.operations ?? [])
+      .filter(({ operation }) => operation === DROP_MAP)
+      .map(({ structure }) => (structure as KaitaiAddMap).firstIndex.value);
+  }
+
+  /** Every value as of the last record: the settled ones, with the log since applied. */
+  values(): Map<string, FoundValue> {
+    const found = this.settledValues();
+    const codes = this.#classes.OperationCode;
+    const places = this.#places();
+    for (const record of this.unsettledRecords()) {
+      for (const operation of record.body.operations ?? []) {
+        if (operation.operation === codes.ADD_STRATUM) places.addStratum(operation.structure);
+        if (operation.operation === codes.ADD_MAP) places.addMap(operation.structure);
+        if (!operation.isRun) continue;
+        const { basin, stratum, index } = operation;
+        const id = `${basin}-${stratum}-${index}`;
+        const before = found.get(id);
+        if (operation.operation === codes.FREE) found.delete(id);
+        else if (operation.operation === codes.ALLOCATE) {
+          this.#stream.seek(places.of(basin, stratum, index));
+          const { crc, data } = new this.#classes.Value(this.#stream);
+          found.set(id, { id, archived: false, crc, data });
+        } else if (before !== undefined) found.set(id, { ...before, archived: true });
+      }
+    }
+    return found;
+  }
+
+  #places(): Places {
+    const places = new Places();
+    for (const [basin, { document }] of (this.store.rootDocument?.basins ?? []).entries()) {
+      for (const [stratum, { grainExp, maps }] of (document?.strata ?? []).entries()) {
+        places.add(basin, stratum, grainExp);
+        for (const { firstIndex, numGrains, grainsOffset } of maps) {
+          const from = firstIndex.value;
+          places.stretch(basin, stratum, { from, grains: numGrains, offset: grainsOffset });
+        }
+      }
+    }
+    return places;
+  }
+}
+
+interface Stretch {
+  readonly from: number;
+  readonly grains: number;
+  /** Byte offset in the file of the first grain. */
+  readonly offset: number;
+}
+
+/** Where each grain of each stratum is. */
+class Places {
+  readonly #strata = new Map<string, { grainExp: number; stretches: Stretch[] }>();
+
+  add(basin: number, stratum: number, grainExp: number): void {
+    this.#strata.set(`${basin}-${stratum}`, { grainExp, stretches: [] });
+  }
+
+  stretch(basin: number, stratum: number, stretch: Stretch): void {
+    this.#strata.get(`${basin}-${stratum}`)?.stretches.push(stretch);
+  }
+
+  addStratum(structure: unknown): void {
+    const { basin, stratum, grainExp } = structure as Record<string, U48>;
+    if (basin && stratum && grainExp) this.add(basin.value, stratum.value, grainExp.value);
+  }
+
+  addMap(structure: unknown): void {
+    const { basin, stratum, firstIndex, numGrains, page } = structure as KaitaiAddMap;
+    const markPages = Math.ceil(numGrains.value / 16_256);
+    const offset = (page.value + 2 + 2 * markPages) * 4096;
+    const grains = numGrains.value;
+    this.stretch(basin.value, stratum.value, { from: firstIndex.value, grains, offset });
+  }
+
+  of(basin: number, stratum: number, index: number): number {
+    const known = this.#strata.get(`${basin}-${stratum}`);
+    for (const { from, grains, offset } of known?.stretches ?? []) {
+      if (index >= from && index < from + grains) {
+        return offset + (index - from) * 2 ** (known?.grainExp ?? 0);
+      }
+    }
+    throw new Error(`no grain map has ${basin}-${stratum}-${index}`);
+  }
+}
