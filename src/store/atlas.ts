@@ -11,7 +11,13 @@ import { VarveError } from '../errors.ts';
 import { type DocumentName, noDocument } from '../format/document.ts';
 import type { GrainIdParts } from '../format/grain-id.ts';
 import { mapPages } from '../format/grain-map.ts';
-import { basinsMax, grainIndexLimit, strataMax } from '../format/layout.ts';
+import {
+  basinsMax,
+  grainExpMax,
+  grainExpStep,
+  grainIndexLimit,
+  strataMax,
+} from '../format/layout.ts';
 import { grainCount, grainExpFor, grainExpSuits } from '../format/value.ts';
 import { assert } from '../util/assert.ts';
 import type { PageSource } from './map-loader.ts';
@@ -120,15 +126,39 @@ export class Atlas {
   }
 
   /**
-   * Reserves grains for a value of `length` bytes, in `preferred` where its grains suit. Throws
+   * Reserves grains for a value of `length` bytes: in `preferred` where its grains suit, else in
+   * any stratum whose grains do, and only where none of them has a run left in a new map. Throws
    * `VARVE_TOO_LARGE` where every basin is full, `VARVE_CORRUPT` where a map cannot be read.
    */
   reserve(length: number, preferred: Stratum | undefined): Reservation {
-    if (preferred !== undefined && grainExpSuits(length, preferred.grainExp)) {
-      const count = grainCount(length, preferred.grainExp);
-      const index = this.#reserveIn(preferred, count);
-      if (index >= 0) return { stratum: preferred, index, count };
+    if (preferred === undefined || !grainExpSuits(length, preferred.grainExp)) {
+      return this.#reuse(length) ?? this.#grow(length);
     }
+    const count = grainCount(length, preferred.grainExp);
+    let index = preferred.reserve(count);
+    if (index < 0) {
+      const elsewhere = this.#reuse(length);
+      if (elsewhere !== undefined) return elsewhere;
+      index = this.#reserveIn(preferred, count);
+    }
+    return index < 0 ? this.#grow(length) : { stratum: preferred, index, count };
+  }
+
+  /** Free grains of any size that suits, so that no stratum grows while another has room. */
+  #reuse(length: number): Reservation | undefined {
+    let grainExp = grainExpFor(length);
+    while (grainExp <= grainExpMax && grainExpSuits(length, grainExp)) {
+      const count = grainCount(length, grainExp);
+      for (const stratum of this.#byGrainExp.get(grainExp) ?? []) {
+        const index = stratum.reserve(count);
+        if (index >= 0) return { stratum, index, count };
+      }
+      grainExp += grainExpStep;
+    }
+    return undefined;
+  }
+
+  #grow(length: number): Reservation {
     const grainExp = grainExpFor(length);
     const count = grainCount(length, grainExp);
     for (const stratum of this.#byGrainExp.get(grainExp) ?? []) {

@@ -34,6 +34,8 @@ export class Committer {
   readonly #core: StoreCore;
   readonly #writer: DurableWriter;
   #queue: Waiting[] = [];
+  /** The last batch gave maps back, and the settle that was due has not begun. */
+  #gaveBack = false;
   #running: Promise<void> | undefined;
 
   constructor(core: StoreCore) {
@@ -240,19 +242,21 @@ export class Committer {
 
   /**
    * Begins a settle when one is due. Maps that hold nothing are given back first, by this batch: a
-   * settle must not write to pages that are given back while it is under way.
+   * settle must not write to pages that are given back while it is under way. Once for each settle,
+   * or batches that empty a map each would put it off for ever.
    */
   #beginSettle(): readonly DroppedMap[] {
     const { atlas, housekeeping } = this.#core;
     if (!housekeeping.settleDue) return [];
     const dropped: DroppedMap[] = [];
-    for (const stratum of atlas.strata()) {
+    for (const stratum of this.#gaveBack ? [] : atlas.strata()) {
       for (const map of stratum.emptyMaps()) {
         stratum.retire(map);
         dropped.push({ stratum, map });
       }
     }
-    if (dropped.length === 0) housekeeping.beginSettle();
+    this.#gaveBack = dropped.length > 0;
+    if (!this.#gaveBack) housekeeping.beginSettle();
     return dropped;
   }
 }

@@ -106,7 +106,7 @@ export class StoreCore {
 
   /** A sync failed: what the disk holds is unknown, so nothing is written any more. */
   poison(cause: unknown): VarveError {
-    const message = `a sync failed on '${this.path}': open it again to learn what it holds`;
+    const message = `'${this.path}' may hold more than it should: open it again to find out`;
     this.#poison = new VarveError('VARVE_POISONED', message, { path: this.path });
     return new VarveError('VARVE_POISONED', message, { path: this.path, cause });
   }

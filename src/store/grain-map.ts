@@ -63,7 +63,7 @@ export class GrainMap {
   /** Byte offset in the file of the grain with this index in the stratum. */
   grainOffset(index: number): number {
     const data = (this.page + mapOverheadPages(this.grains)) * pageBytes;
-    return data + (index - this.firstIndex) * 2 ** this.grainExp;
+    return data + (index - this.firstIndex) * (1 << this.grainExp);
   }
 
   /** The mark page that has the grain with this index in the stratum. */
@@ -89,7 +89,10 @@ export class GrainMap {
     let longestFree = this.longestFree;
     if (this.#pages !== undefined) {
       longestFree = 0;
-      for (const page of this.#pages) longestFree = Math.max(longestFree, page.hint);
+      // A hint may be low for grains that are only reserved; the name knows of committed ones.
+      for (const { hint, name } of this.#pages) {
+        longestFree = Math.max(longestFree, hint, name.longestFree);
+      }
     }
     return {
       firstIndex: this.firstIndex,

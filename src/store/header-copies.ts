@@ -86,7 +86,7 @@ export class HeaderCopies {
 
   #encode(copy: number, generation: number, confirmed: number): FileWrite {
     const { settled, ...rest } = this.#content;
-    const header: FileHeader = { salt: this.#salt, generation, confirmed, ...settled, ...rest };
+    const header: FileHeader = { ...settled, ...rest, salt: this.#salt, generation, confirmed };
     return { offset: copy * pageBytes, chunks: [encodeFileHeader(header)] };
   }
 

@@ -235,9 +235,9 @@ function publishedAs(header: FileHeader, { last }: Replayed): Published {
 }
 
 function restoreHeaders({ copy, header, other, agreed }: HeaderChoice): HeaderCopies {
-  const { salt, segments, epoch, clean, ...settled } = header;
+  const { salt, generation, confirmed: _, segments, epoch, clean, ...settled } = header;
   const otherGeneration = agreed ? (other?.generation ?? 0) : 0;
-  const generations = [header.generation, header.generation];
+  const generations = [generation, generation];
   generations[1 - copy] = otherGeneration;
   const content = { settled, segments, epoch, clean };
   return new HeaderCopies(salt, content, generations as [number, number]);

@@ -77,8 +77,11 @@ export async function* logEntries(
   }
 }
 
-function nextPublish(core: StoreCore, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
+async function nextPublish(core: StoreCore, signal: AbortSignal | undefined): Promise<void> {
+  // What came between the last awakening and this call awakens nobody again.
+  signal?.throwIfAborted();
+  core.checkOpen();
+  await new Promise<void>((resolve, reject) => {
     const settle = (): void => {
       signal?.removeEventListener('abort', abort);
       if (core.closed) reject(core.closedError());

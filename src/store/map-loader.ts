@@ -148,7 +148,10 @@ export class MapLoader {
       const firstSlot = markPagePage(map.page, page.ordinal, 0);
       const newer = this.#newer(kindMarks, firstSlot, page.name.generation);
       if (newer === undefined) this.#loadTwin(map, page, error);
-      else page.load(this.#marks(map, page, newer).marks, 0);
+      else {
+        const { marks, stamp } = this.#marks(map, page, newer);
+        page.load(marks, stamp);
+      }
       return newer === undefined;
     }
   }

@@ -45,7 +45,10 @@ export function* recoverFile({ opened, choice, replayed, after }: LoadedStore): 
   }
 }
 
-/** Writes the record of a batch, its body and its values where they are, as they are. */
+/**
+ * Writes the record of a batch, its body and its values where they are, as they are; values side
+ * by side at once, with what is between them in their grains.
+ */
 function* rewriteBatch(
   atlas: LoadedStore['opened']['atlas'],
   reader: FileReader,
@@ -56,9 +59,18 @@ function* rewriteBatch(
   if (head.extent !== undefined) {
     yield* rewrite(reader, head.extent.page * pageBytes, head.bodyBytes);
   }
+  let from = 0;
+  let end = 0;
+  let grainsEnd = -1;
   for (const { run, place } of valuesOf(atlas, record)) {
-    yield* rewrite(reader, place.offset, valuePrefixBytes + run.length);
+    if (place.offset !== grainsEnd) {
+      yield* rewrite(reader, from, end - from);
+      from = place.offset;
+    }
+    end = place.offset + valuePrefixBytes + run.length;
+    grainsEnd = place.offset + place.capacity;
   }
+  yield* rewrite(reader, from, end - from);
 }
 
 function* rewrite(reader: FileReader, offset: number, length: number): Steps<void> {

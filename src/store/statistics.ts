@@ -57,13 +57,15 @@ export function statisticsOf(core: StoreCore): StoreStatistics {
     });
   }
   const fileBytes = core.reader.length();
-  const afterEnd = Math.max(0, fileBytes - space.endPage * pageBytes);
+  // Maps that only reservations were made in may lie, in part, where the file has yet to grow.
+  const afterEnd = fileBytes - space.endPage * pageBytes;
+  const freeBytes = atlas.freeGrainBytes() + space.freePages * pageBytes + afterEnd;
   return {
     fileBytes,
     valueBytes,
     values,
     archivedValues,
-    freeBytes: atlas.freeGrainBytes() + space.freePages * pageBytes + afterEnd,
+    freeBytes: Math.max(0, freeBytes),
     commitLogBytes: core.log.retainedBytes,
     oldestGuard: core.guards.oldest,
     ...counters,

@@ -39,7 +39,8 @@ export interface StoreOptions {
 
 const mebibyte = 1024 * 1024;
 
-function flag(what: string, value: unknown, otherwise: boolean): boolean {
+/** Throws `VARVE_INVALID_ARGUMENT` for what is no boolean. */
+export function checkFlag(what: string, value: unknown, otherwise: boolean): boolean {
   if (value === undefined) return otherwise;
   if (typeof value !== 'boolean') throw invalidArgument(what, 'a boolean', value);
   return value;
@@ -53,7 +54,8 @@ function bytes(what: string, value: unknown, range: { min: number; otherwise: nu
   return value;
 }
 
-function signalOf(value: unknown): AbortSignal | undefined {
+/** Throws `VARVE_INVALID_ARGUMENT` for what is no AbortSignal. */
+export function checkSignal(value: unknown): AbortSignal | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'object' && value !== null && 'throwIfAborted' in value) {
     return value as AbortSignal;
@@ -81,13 +83,13 @@ export function checkOptions(
   }
   return {
     path,
-    create: flag('create', options.create, true),
-    exclusive: flag('exclusive', options.exclusive, false),
-    readOnly: flag('readOnly', options.readOnly, false),
+    create: checkFlag('create', options.create, true),
+    exclusive: checkFlag('exclusive', options.exclusive, false),
+    readOnly: checkFlag('readOnly', options.readOnly, false),
     fileSystem: fileSystemOf(options.fileSystem),
     cacheBytes: bytes('cacheBytes', options.cacheBytes, { min: 0, otherwise: 64 * mebibyte }),
     settleBytes: bytes('settleBytes', options.settleBytes, { min: 1, otherwise: mebibyte }),
     limits,
-    signal: signalOf(options.signal),
+    signal: checkSignal(options.signal),
   };
 }

@@ -22,7 +22,7 @@ import { openCore } from './opening.ts';
 import { checkData, checkId, newSession, type Session } from './session.ts';
 import { SessionWork, stagedBytesMax } from './session-work.ts';
 import { type StoreStatistics, statisticsOf } from './statistics.ts';
-import { checkOptions, type StoreOptions } from './store-options.ts';
+import { checkFlag, checkOptions, checkSignal, type StoreOptions } from './store-options.ts';
 import { verifyStore } from './verify.ts';
 
 let construct: (core: StoreCore) => Store;
@@ -259,9 +259,10 @@ export class Store implements AsyncDisposable {
   ): AsyncIterable<CommitLogEntry> {
     this.#core.checkOpen();
     const { currentBatch } = this;
-    const after = checkBatch('after', options.after ?? this.checkpoint, currentBatch);
-    const { follow = false, signal } = options;
-    if (typeof follow !== 'boolean') throw invalidArgument('follow', 'a boolean', follow);
+    const { after = this.checkpoint } = options;
+    checkBatch('after', after, currentBatch);
+    const follow = checkFlag('follow', options.follow, false);
+    const signal = checkSignal(options.signal);
     return logEntries(this.#core, { after, until: follow ? undefined : currentBatch, signal });
   }
 
@@ -310,8 +311,8 @@ export class Store implements AsyncDisposable {
   ): AsyncIterable<Finding> {
     this.#core.checkOpen();
     return verifyStore(this.#core, {
-      deep: options.deep === true,
-      signal: options.signal,
+      deep: checkFlag('deep', options.deep, false),
+      signal: checkSignal(options.signal),
       quiet: () =>
         !this.#core.poisoned &&
         this.#openSessions.size === 0 &&

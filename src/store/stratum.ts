@@ -31,7 +31,7 @@ export interface GrainSpot {
  * Runs of at least this many grains go where they fit best however much is free: taken from the
  * longest runs they would break the places that the longest values need.
  */
-const longRunGrains = 8;
+const longRunGrains = 32;
 
 export class Stratum {
   readonly basin: number;
@@ -88,7 +88,7 @@ export class Stratum {
   }
 
   get grainBytes(): number {
-    return 2 ** this.grainExp;
+    return 1 << this.grainExp;
   }
 
   #load(page: MarkPage): void {

@@ -6,14 +6,23 @@
  * follow.
  */
 
-import { decodeBasin } from '../format/basin.ts';
+import { decodeBasin, type MapEntry } from '../format/basin.ts';
 import { type DocumentName, openDocument, slotPage } from '../format/document.ts';
 import { decodeFileHeader } from '../format/file-header.ts';
 import { decodeMapHead, mapHeadPage, markPagePage, openMarkPage } from '../format/grain-map.ts';
-import { headerCopies, kindBasin, kindRoot, pageBytes, sectorBytes } from '../format/layout.ts';
+import {
+  grainsPerMarkPage,
+  headerCopies,
+  kindBasin,
+  kindRoot,
+  pageBytes,
+  sealBytes,
+  sectorBytes,
+} from '../format/layout.ts';
 import { decodeRoot } from '../format/root.ts';
 import type { StoreCore } from './core.ts';
 import type { Report } from './finding.ts';
+import { MarkPage } from './mark-page.ts';
 
 export function verifyDisk(core: StoreCore, report: Report): void {
   for (let copy = 0; copy < headerCopies; copy++) verifyHeader(core, copy, report);
@@ -24,7 +33,7 @@ export function verifyDisk(core: StoreCore, report: Report): void {
     if (name.generation === 0) continue;
     const { bytes, offset } = documentBytes(core, kindBasin, name);
     for (const stratum of decodeBasin(bytes, offset).strata) {
-      for (const map of stratum.maps) if (map.generation > 0) verifyMap(core, map);
+      for (const map of stratum.maps) if (map.generation > 0) verifyMap(core, map, report);
     }
   }
 }
@@ -52,13 +61,22 @@ function documentBytes(
   return { bytes, offset };
 }
 
-function verifyMap(core: StoreCore, map: { page: number; generation: number; crc: number }): void {
+function verifyMap(core: StoreCore, map: MapEntry, report: Report): void {
   const { reader } = core;
   const page = mapHeadPage(map.page, map.generation);
   const head = decodeMapHead(reader.readPage(page), { ...map, page }, reader.salt);
-  for (const [ordinal, { generation, crc }] of head.pages.entries()) {
+  for (const [ordinal, name] of head.pages.entries()) {
+    const { generation, crc } = name;
     if (generation === 0) continue;
     const at = markPagePage(map.page, ordinal, generation);
-    openMarkPage(reader.readPage(at), { page: at, generation, crc }, reader.salt);
+    const bytes = reader.readPage(at);
+    const { stamp } = openMarkPage(bytes, { page: at, generation, crc }, reader.salt);
+    const start = ordinal * grainsPerMarkPage;
+    const grains = Math.min(grainsPerMarkPage, map.grains - start);
+    const marks = new MarkPage({ ordinal, firstIndex: map.firstIndex + start, grains }, name);
+    marks.load(bytes.subarray(sealBytes), stamp);
+    const { free } = marks.measure();
+    if (free === name.free) continue;
+    report(`a mark page has ${free} free grains, its map says ${name.free}`, at * pageBytes);
   }
 }
