@@ -1,0 +1,191 @@
+/**
+ * The public contract as types of its own: names, argument order, results and codes, written down
+ * a second time, so that a change of what `src/index.ts` exports does not go unseen.
+ *
+ * Functions are properties here, not methods: so their parameters are compared strictly. What the
+ * types cannot say (rules, errors, order) is what the other tests in this folder are about.
+ */
+
+export type GrainId = bigint & { readonly __grainId: true };
+export type BatchId = number;
+export type Bytes = Uint8Array<ArrayBuffer>;
+
+export interface ContractGrainId {
+  readonly from: (value: bigint) => GrainId;
+  readonly of: (basin: number, stratum: number, index: number) => GrainId;
+  readonly parts: (id: GrainId) => { basin: number; stratum: number; index: number };
+  readonly format: (id: GrainId) => string;
+  readonly parse: (text: string) => GrainId;
+}
+
+export interface ContractStoreOptions {
+  create?: boolean | undefined;
+  exclusive?: boolean | undefined;
+  readOnly?: boolean | undefined;
+  fileSystem?: ContractFileSystem | undefined;
+  cacheBytes?: number | undefined;
+  settleBytes?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export interface ContractStoreClass {
+  readonly open: (path: string, options?: ContractStoreOptions) => Promise<ContractStore>;
+  readonly inMemory: (options?: Pick<ContractStoreOptions, 'cacheBytes'>) => Promise<ContractStore>;
+}
+
+export interface ContractStore extends AsyncDisposable {
+  readonly path: string;
+  readonly readOnly: boolean;
+  readonly recovery: ContractRecoveryReport;
+  readonly currentBatch: BatchId;
+  readonly checkpoint: BatchId;
+  readonly committing: boolean;
+  readonly embeddedHeader: GrainId | undefined;
+  readonly session: () => ContractSession;
+  readonly get: (id: GrainId) => Bytes | undefined;
+  readonly getAsync: (id: GrainId) => Promise<Bytes | undefined>;
+  readonly has: (id: GrainId) => boolean;
+  readonly lengthOf: (id: GrainId) => number | undefined;
+  readonly put: (data: Uint8Array) => Promise<{ id: GrainId; batch: BatchId }>;
+  readonly checkpointTo: (batch: BatchId) => Promise<BatchId>;
+  readonly guard: (batch?: BatchId) => ContractCheckpointGuard;
+  readonly commitLog: (options?: {
+    after?: BatchId | undefined;
+    follow?: boolean | undefined;
+    signal?: AbortSignal | undefined;
+  }) => AsyncIterable<ContractCommitLogEntry>;
+  readonly updateEmbeddedHeader: (update: ContractUpdate) => Promise<BatchId>;
+  readonly statistics: () => ContractStoreStatistics;
+  readonly verify: (options?: {
+    deep?: boolean | undefined;
+    signal?: AbortSignal | undefined;
+  }) => AsyncIterable<ContractFinding>;
+  readonly close: () => Promise<void>;
+  readonly [Symbol.asyncDispose]: () => Promise<void>;
+}
+
+export type ContractUpdate = (
+  session: ContractSession,
+  current: GrainId | undefined,
+) => GrainId | null | Promise<GrainId | null>;
+
+export interface ContractSession extends Disposable {
+  readonly push: (data: Uint8Array) => GrainId;
+  readonly archive: (id: GrainId) => void;
+  readonly checkpointTo: (batch: BatchId) => void;
+  readonly setEmbeddedHeader: (id: GrainId | null) => void;
+  readonly get: (id: GrainId) => Bytes | undefined;
+  readonly commit: () => Promise<BatchId>;
+  readonly commitSync: () => BatchId;
+  readonly abandon: () => void;
+  readonly [Symbol.dispose]: () => void;
+}
+
+export interface ContractCheckpointGuard extends Disposable {
+  readonly batch: BatchId;
+  readonly release: () => void;
+}
+
+export interface ContractRecoveryReport {
+  readonly clean: boolean;
+  readonly revertedBatch: BatchId | undefined;
+  readonly replayedBatches: number;
+  readonly healed: readonly string[];
+}
+
+export interface ContractCommitLogEntry {
+  readonly batch: BatchId;
+  readonly committedAt: number;
+  readonly embeddedHeader: GrainId | undefined;
+  readonly changes: readonly ContractGrainChange[];
+}
+
+export interface ContractGrainChange {
+  readonly operation: 'allocate' | 'archive' | 'free';
+  readonly id: GrainId;
+  readonly count: number;
+}
+
+export interface ContractFinding {
+  readonly message: string;
+  readonly offset: number | undefined;
+  readonly grainId: GrainId | undefined;
+}
+
+export interface ContractStoreStatistics {
+  readonly fileBytes: number;
+  readonly valueBytes: number;
+  readonly values: number;
+  readonly archivedValues: number;
+  readonly freeBytes: number;
+  readonly commitLogBytes: number;
+  readonly oldestGuard: BatchId | undefined;
+  readonly commits: number;
+  readonly sessionsCommitted: number;
+  readonly syncs: number;
+  readonly bytesWritten: number;
+  readonly strata: readonly {
+    basin: number;
+    stratum: number;
+    grainBytes: number;
+    allocated: number;
+    free: number;
+  }[];
+}
+
+export interface ContractVarveError extends Error {
+  readonly code: ContractErrorCode;
+  readonly path: string | undefined;
+  readonly offset: number | undefined;
+  readonly grainId: GrainId | undefined;
+  readonly batch: BatchId | undefined;
+  readonly expected: unknown;
+  readonly actual: unknown;
+}
+
+export type ContractErrorCode =
+  | 'VARVE_INVALID_ARGUMENT'
+  | 'VARVE_NOT_FOUND'
+  | 'VARVE_EXISTS'
+  | 'VARVE_ALREADY_ARCHIVED'
+  | 'VARVE_SESSION_ENDED'
+  | 'VARVE_BUSY'
+  | 'VARVE_CLOSED'
+  | 'VARVE_READ_ONLY'
+  | 'VARVE_LOCKED'
+  | 'VARVE_NOT_A_STORE'
+  | 'VARVE_UNSUPPORTED_VERSION'
+  | 'VARVE_CORRUPT'
+  | 'VARVE_TOO_LARGE'
+  | 'VARVE_LOG_TRUNCATED'
+  | 'VARVE_SNAPSHOT_GONE'
+  | 'VARVE_IO'
+  | 'VARVE_POISONED'
+  | 'VARVE_INTERNAL'
+  | 'VARVE_NOT_A_FOREST'
+  | 'VARVE_TREE_MISMATCH'
+  | 'VARVE_TRANSACTION_ENDED'
+  | 'VARVE_SNAPSHOT_RELEASED'
+  | 'VARVE_CODEC'
+  | 'VARVE_VAULT';
+
+export interface ContractFileSystem {
+  open(
+    path: string,
+    options: { create: boolean; exclusive: boolean; readOnly: boolean },
+  ): Promise<ContractStorageFile>;
+}
+
+export interface ContractStorageFile {
+  length(): number;
+  readSync(target: Uint8Array, position: number): number;
+  read(target: Uint8Array, position: number): Promise<number>;
+  writeSync(chunks: readonly Uint8Array[], position: number): void;
+  write(chunks: readonly Uint8Array[], position: number): Promise<void>;
+  truncate(length: number): Promise<void>;
+  truncateSync(length: number): void;
+  datasync(): Promise<void>;
+  datasyncSync(): void;
+  trim?(position: number, length: number): Promise<void>;
+  close(): Promise<void>;
+}

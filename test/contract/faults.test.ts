@@ -1,0 +1,313 @@
+/**
+ * A disk that refuses: a write that fails rejects its own commit and leaves nothing behind; a sync
+ * that fails poisons the store; and what each leaves to those who come after.
+ *
+ * Power cuts are not simulated here.
+ */
+
+import { describe, expect, it } from 'vitest';
+import type { GrainId, Store } from '../../src/index.ts';
+import { patternOf } from '../support/bytes.ts';
+import {
+  bytesOf,
+  commit,
+  committed,
+  contentOf,
+  expectNoValue,
+  expectRejects,
+  expectSound,
+  expectThrows,
+  expectValue,
+  logOf,
+  placeOf,
+  storePath,
+  storesOfTest,
+  textOf,
+  turns,
+  watch,
+} from '../support/store-checks.ts';
+import type { WrappedFileSystem } from '../support/wrapped-file-system.ts';
+
+const stores = storesOfTest();
+const kibibyte = 1024;
+const mebibyte = kibibyte * kibibyte;
+
+async function withValue(): Promise<{ store: Store; disk: WrappedFileSystem; id: GrainId }> {
+  const { store, disk } = await stores.wrapped();
+  return { store, disk, id: await committed(store, bytesOf('old')) };
+}
+
+describe('a full disk', () => {
+  for (const way of ['commit', 'commitSync', 'put'] as const) {
+    it(`rejects that ${way} alone with VARVE_IO and the cause`, async () => {
+      const { store, disk, id: old } = await withValue();
+      const fault = disk.fail('write', 'ENOSPC');
+      const session = store.session();
+      const id = session.push(bytesOf('no room for this'));
+      if (way === 'put') session.abandon();
+      const error = await expectRejects('VARVE_IO', async () =>
+        way === 'put' ? store.put(bytesOf('no room for this')) : session[way](),
+      );
+      expect(error).toMatchObject({ path: storePath, cause: fault.error });
+      expect(error.message).toContain('ENOSPC');
+      await expectNoValue(store, id);
+      await expectValue(store, old, bytesOf('old'));
+      await expectSound(store);
+      fault.stop();
+      expect(await store.put(bytesOf('now there is'))).toMatchObject({ id, batch: 2 });
+      await expectValue(store, id, bytesOf('now there is'));
+    });
+  }
+
+  it('leaves nothing to be seen after reopening', async () => {
+    const { store, disk, id: old } = await withValue();
+    const fault = disk.fail('write', 'ENOSPC', { partialBytes: 300 });
+    const session = store.session();
+    const id = session.push(patternOf(1000));
+    session.archive(old);
+    await expectRejects('VARVE_IO', () => session.commit());
+    fault.stop();
+    for (const closed of [false, true]) {
+      if (closed) await store.close();
+      const again = await stores.open(storePath, { fileSystem: disk, readOnly: true });
+      expect(again).toMatchObject({ currentBatch: 1, embeddedHeader: undefined });
+      await expectNoValue(again, id);
+      await expectValue(again, old, bytesOf('old'));
+      expect(again.statistics()).toMatchObject({ values: 1, archivedValues: 0 });
+    }
+  });
+
+  it('lets what the refused session had archived be archived by another', async () => {
+    const { store, disk, id: old } = await withValue();
+    const session = store.session();
+    session.push(bytesOf('refused'));
+    session.archive(old);
+    const fault = disk.fail('write', 'ENOSPC');
+    await expectRejects('VARVE_IO', () => session.commit());
+    fault.stop();
+    expect(await commit(store, (next) => next.archive(old))).toBe(2);
+  });
+
+  it('rejects, of sessions that share a batch, only those whose bytes it refused', async () => {
+    const { store, disk } = await withValue();
+    const small = [store.session(), store.session()];
+    const ids = small.map((session, n) => session.push(bytesOf(`small ${n}`)));
+    const large = store.session();
+    const refused = large.push(patternOf(200 * kibibyte));
+    const fault = disk.fail('write', 'ENOSPC', { when: ({ bytes }) => bytes > 100 * kibibyte });
+    const commits = [small[0], large, small[1]].map((session) => watch(session?.commit() as never));
+    await turns();
+    expect(commits.map(({ state }) => state)).toEqual(['resolved', 'rejected', 'resolved']);
+    const error = await expectRejects('VARVE_IO', () => commits[1]?.promise as Promise<unknown>);
+    expect(error.cause).toBe(fault.error);
+    for (const [n, id] of ids.entries()) expect(textOf(store.get(id))).toBe(`small ${n}`);
+    await expectNoValue(store, refused);
+    expect(store.currentBatch).toBe(2);
+    expect((await logOf(store, { after: 1 }))[0]?.changes.map(({ id }) => id)).toEqual(ids);
+  });
+
+  it('rejects them all where it refuses the record, and takes the record back', async () => {
+    for (const partialBytes of [0, 512, 700]) {
+      const { store, disk, id: old } = await withValue();
+      // The values go first, then the record, in one write each.
+      let writes = 0;
+      const when = (): boolean => ++writes === 2;
+      disk.fail('write', 'EIO', { when, partialBytes });
+      const commits = [1, 2].map((n) => watch(store.put(bytesOf(`refused ${n}`))));
+      for (const { promise } of commits) await expectRejects('VARVE_IO', () => promise);
+      expect(store.currentBatch).toBe(1);
+      const left = await stores.open(storePath, { fileSystem: disk, readOnly: true });
+      expect(left.currentBatch).toBe(1);
+      const { batch } = await store.put(bytesOf('after it'));
+      expect(batch).toBe(2);
+      await expectValue(store, old, bytesOf('old'));
+      await expectSound(store);
+    }
+  });
+
+  it('does not lose commits where it refuses for a while, again and again', async () => {
+    const { store, disk } = await stores.wrapped({ settleBytes: 3000 });
+    const kept = new Map<GrainId, number>();
+    for (let n = 0; n < 250; n += 1) {
+      // One write in the commit fails, another each time, housekeeping's included.
+      let writes = 0;
+      const failing = n % 11;
+      const fault = disk.fail('write', 'ENOSPC', { when: () => ++writes === failing, times: 1 });
+      try {
+        kept.set((await store.put(patternOf(100 + n, n))).id, n);
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'VARVE_IO', cause: fault.error });
+      }
+      fault.stop();
+    }
+    expect(kept.size).toBeGreaterThan(150);
+    await expectSound(store);
+    await store.close();
+    const again = await stores.open(storePath, { fileSystem: disk });
+    expect(again.statistics().values).toBe(kept.size);
+    for (const [id, n] of kept) await expectValue(again, id, patternOf(100 + n, n));
+  });
+
+  it('does not keep close from unlocking', async () => {
+    const { store, disk, id } = await withValue();
+    const fault = disk.fail('write', 'ENOSPC');
+    const error = await expectRejects('VARVE_IO', () => store.close());
+    expect(error.cause).toBe(fault.error);
+    fault.stop();
+    const again = await stores.open(storePath, { fileSystem: disk });
+    await expectValue(again, id, bytesOf('old'));
+  });
+});
+
+describe('a failed sync', () => {
+  for (const way of ['commit', 'commitSync', 'put'] as const) {
+    it(`rejects that ${way} with VARVE_POISONED and the disk's error as its cause`, async () => {
+      const { store, disk, id: old } = await withValue();
+      const fault = disk.fail('datasync', 'EIO');
+      const session = store.session();
+      const id = session.push(bytesOf('who knows'));
+      if (way === 'put') session.abandon();
+      const error = await expectRejects('VARVE_POISONED', async () =>
+        way === 'put' ? store.put(bytesOf('who knows')) : session[way](),
+      );
+      expect(error).toMatchObject({ path: storePath, cause: fault.error });
+      await expectNoValue(store, id);
+      await expectValue(store, old, bytesOf('old'));
+      expect(store).toMatchObject({ currentBatch: 1, committing: false });
+      await store.close();
+    });
+  }
+
+  async function poisoned(): Promise<{
+    store: Store;
+    disk: WrappedFileSystem;
+    old: GrainId;
+    lost: GrainId;
+  }> {
+    const { store, disk, id: old } = await withValue();
+    const fault = disk.fail('datasync', 'EIO', { times: 1 });
+    const session = store.session();
+    const lost = session.push(bytesOf('who knows'));
+    await expectRejects('VARVE_POISONED', () => session.commit());
+    fault.stop();
+    return { store, disk, old, lost };
+  }
+
+  it('ends all writing until the store is opened again', async () => {
+    const { store, disk, old } = await poisoned();
+    const from = disk.calls.length;
+    for (let n = 0; n < 2; n += 1) {
+      expectThrows('VARVE_POISONED', () => store.session());
+      await expectRejects('VARVE_POISONED', () => store.put(bytesOf('no')));
+      await expectRejects('VARVE_POISONED', () => store.put(new Uint8Array(2 * mebibyte)));
+      await expectRejects('VARVE_POISONED', () => store.checkpointTo(1));
+      await expectRejects('VARVE_POISONED', () => store.updateEmbeddedHeader(() => old));
+    }
+    const written = disk.calls.slice(from).filter(({ operation }) => operation !== 'read');
+    expect(written).toEqual([]);
+    await store.close();
+  });
+
+  it('rejects sessions that were open or queued when it failed', async () => {
+    const { store, disk } = await withValue();
+    const syncs = disk.count('datasync');
+    const gate = disk.hold('datasync');
+    disk.fail('datasync', 'EIO');
+    const open = store.session();
+    open.push(bytesOf('open'));
+    const openSync = store.session();
+    openSync.push(bytesOf('open too'));
+    const first = watch(store.put(bytesOf('first')));
+    await gate.reached();
+    const queued = watch(store.put(bytesOf('queued')));
+    gate.open();
+    expect((await expectRejects('VARVE_POISONED', () => first.promise)).cause).not.toBe(undefined);
+    await expectRejects('VARVE_POISONED', () => queued.promise);
+    await expectRejects('VARVE_POISONED', () => open.commit());
+    expectThrows('VARVE_POISONED', () => openSync.commitSync());
+    expectThrows('VARVE_SESSION_ENDED', () => openSync.push(bytesOf('ended')));
+    expect(disk.count('datasync')).toBe(syncs + 1);
+    await store.close();
+  });
+
+  it('leaves reads as they were', async () => {
+    const { store, old, lost } = await poisoned();
+    await expectValue(store, old, bytesOf('old'));
+    await expectNoValue(store, lost);
+    expect(await logOf(store)).toMatchObject([{ batch: 1 }]);
+    expect(store.statistics()).toMatchObject({ values: 1, commits: 1 });
+    using guard = store.guard();
+    expect(guard.batch).toBe(1);
+    await expectSound(store);
+    await store.close();
+  });
+
+  it('lets close write nothing, sync nothing, and unlock', async () => {
+    const { store, disk } = await poisoned();
+    const from = disk.calls.length;
+    await store.close();
+    expect(disk.calls.slice(from).map(({ operation }) => operation)).toEqual(['close']);
+    await stores.open(storePath, { fileSystem: disk });
+  });
+
+  it('says after reopening whether the batch survived, and either way it is whole', async () => {
+    const { store, disk, old, lost } = await poisoned();
+    const offset = placeOf(await contentOf(disk.inner), bytesOf('who knows'));
+    await store.close();
+    const survived = await stores.open(storePath, { fileSystem: disk });
+    await expectValue(survived, lost, bytesOf('who knows'));
+    await expectValue(survived, old, bytesOf('old'));
+    expect(survived.currentBatch).toBe(2);
+    expect(offset).toBeGreaterThan(0);
+  });
+
+  it('does not give the grains of what it failed out again', async () => {
+    const { store, disk, id: old } = await withValue();
+    disk.fail('datasync', 'EIO');
+    const waiting = store.session();
+    const lost = store.session();
+    const id = lost.push(bytesOf('who knows'));
+    await expectRejects('VARVE_POISONED', () => lost.commit());
+    expectThrows('VARVE_POISONED', () => waiting.push(bytesOf('who knows')));
+    expect(waiting.get(id)).toBe(undefined);
+    expect(textOf(waiting.get(old))).toBe('old');
+    await store.close();
+  });
+
+  it('poisons on close too: VARVE_POISONED, unlocked, nothing lost', async () => {
+    const { store, disk, id } = await withValue();
+    const fault = disk.fail('datasync', 'EIO', { times: 1 });
+    const error = await expectRejects('VARVE_POISONED', () => store.close());
+    expect(error.cause).toBe(fault.error);
+    const again = await stores.open(storePath, { fileSystem: disk });
+    await expectValue(again, id, bytesOf('old'));
+    expect(again.recovery.clean).toBe(false);
+  });
+
+  it('poisons also where a record can be neither written nor taken back', async () => {
+    const { store, disk, id } = await withValue();
+    let writes = 0;
+    const fault = disk.fail('write', 'EIO', { when: () => ++writes > 1, partialBytes: 512 });
+    await expectRejects('VARVE_POISONED', () => store.put(bytesOf('half there')));
+    fault.stop();
+    await expectRejects('VARVE_POISONED', () => store.put(bytesOf('no more')));
+    await expectValue(store, id, bytesOf('old'));
+    const from = disk.calls.length;
+    await store.close();
+    expect(disk.calls.slice(from).map(({ operation }) => operation)).toEqual(['close']);
+  });
+
+  it('stops large data that was being written', async () => {
+    const { store, disk } = await withValue();
+    const writing = disk.hold('write');
+    const large = watch(store.put(new Uint8Array(20 * mebibyte)));
+    await writing.reached();
+    disk.fail('datasync', 'EIO');
+    await expectRejects('VARVE_POISONED', () => store.put(bytesOf('poison')));
+    const from = disk.calls.length;
+    writing.open();
+    await expectRejects('VARVE_POISONED', () => large.promise);
+    expect(disk.calls.slice(from)).toEqual([]);
+    await store.close();
+  });
+});

@@ -1,0 +1,191 @@
+/**
+ * GrainId as its users see it: taken back from where they kept it, built, taken apart, written
+ * down and read again.
+ *
+ * Nothing here says how the bits lie; that an id is a u64 other than 0n does.
+ */
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { GrainId } from '../../src/index.ts';
+import { bytesOf, committed, expectThrows, storesOfTest } from '../support/store-checks.ts';
+
+const stores = storesOfTest();
+const lastU64 = 2n ** 64n - 1n;
+const wrongTypes: readonly unknown[] = [undefined, null, 1, 1.5, '1', '0-0-1', {}, [], true];
+
+const anyParts = fc.record({
+  basin: fc.integer({ min: 0, max: 253 }),
+  stratum: fc.integer({ min: 0, max: 253 }),
+  index: fc.oneof(
+    fc.maxSafeNat().map((n) => n % 2 ** 48),
+    fc.constantFrom(0, 2 ** 48 - 1),
+  ),
+});
+
+describe('GrainId.from', () => {
+  it('gives back the same number for every u64 but 0n', () => {
+    for (const value of [1n, 255n, 2n ** 48n, 2n ** 63n, lastU64]) {
+      expect(GrainId.from(value)).toBe(value);
+    }
+  });
+
+  it('refuses 0n and what is no u64', () => {
+    for (const value of [0n, -1n, -(2n ** 63n), lastU64 + 1n, 2n ** 80n]) {
+      const error = expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.from(value));
+      expect(error.actual).toBe(value);
+    }
+  });
+
+  it('refuses what is no bigint', () => {
+    for (const value of wrongTypes) {
+      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.from(value as bigint));
+    }
+  });
+
+  it('takes the id of a stored value', async () => {
+    const { store } = await stores.wrapped();
+    const id = await committed(store, bytesOf('kept'));
+    expect(GrainId.from(BigInt(id.toString()))).toBe(id);
+  });
+});
+
+describe('GrainId.of and GrainId.parts', () => {
+  it('are each the inverse of the other', () => {
+    fc.assert(
+      fc.property(anyParts, (parts) => {
+        const id = GrainId.of(parts.basin, parts.stratum, parts.index);
+        expect(typeof id).toBe('bigint');
+        expect(id > 0n && id <= lastU64).toBe(true);
+        expect(GrainId.parts(id)).toEqual(parts);
+        expect(GrainId.from(id)).toBe(id);
+      }),
+    );
+  });
+
+  it('give no two places one id', () => {
+    fc.assert(
+      fc.property(anyParts, anyParts, (one, other) => {
+        const same =
+          one.basin === other.basin && one.stratum === other.stratum && one.index === other.index;
+        const ids = [one, other].map((at) => GrainId.of(at.basin, at.stratum, at.index));
+        expect(ids[0] === ids[1]).toBe(same);
+      }),
+    );
+  });
+
+  it('count parts from 0, and never make 0n of them', () => {
+    expect(GrainId.of(0, 0, 0)).not.toBe(0n);
+    expect(GrainId.parts(GrainId.of(0, 0, 0))).toEqual({ basin: 0, stratum: 0, index: 0 });
+  });
+
+  it('are exact for every index below 2^48', () => {
+    for (const index of [2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1, 2 ** 47 + 1, 2 ** 48 - 1]) {
+      expect(GrainId.parts(GrainId.of(1, 2, index)).index).toBe(index);
+    }
+  });
+
+  it('refuse a part out of range, of each of the three', () => {
+    for (const wrong of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 256]) {
+      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.of(wrong, 0, 0));
+      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.of(0, wrong, 0));
+    }
+    for (const wrong of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 48, 2 ** 53]) {
+      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.of(0, 0, wrong));
+    }
+  });
+
+  it('refuse parts of the wrong type', () => {
+    for (const wrong of ['0', 0n, null, undefined, {}]) {
+      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.of(wrong as number, 0, 0));
+      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.of(0, wrong as number, 0));
+      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.of(0, 0, wrong as number));
+    }
+  });
+
+  it('take apart the ids of stored values, neighbours in their stratum', async () => {
+    const { store } = await stores.wrapped();
+    const session = store.session();
+    const ids = [session.push(bytesOf('one')), session.push(bytesOf('two'))];
+    await session.commit();
+    const [one, two] = ids.map((id) => GrainId.parts(id));
+    expect(two).toMatchObject({ basin: one?.basin, stratum: one?.stratum });
+    expect(two?.index).toBeGreaterThan(one?.index ?? 0);
+  });
+});
+
+describe('GrainId.format and GrainId.parse', () => {
+  it('are each the inverse of the other', () => {
+    fc.assert(
+      fc.property(anyParts, ({ basin, stratum, index }) => {
+        const id = GrainId.of(basin, stratum, index);
+        expect(GrainId.parse(GrainId.format(id))).toBe(id);
+      }),
+    );
+  });
+
+  it('write down and read every id that GrainId.from takes', () => {
+    fc.assert(
+      fc.property(fc.bigInt({ min: 1n, max: lastU64 }), (value) => {
+        const id = GrainId.from(value);
+        expect(GrainId.parse(GrainId.format(id))).toBe(id);
+      }),
+      { examples: [[1n], [lastU64], [2n ** 48n], [2n ** 56n - 1n], [0xff00_0000_0000_0001n]] },
+    );
+  });
+
+  it('give a text that can be the name of a file and stand on a command line', () => {
+    fc.assert(
+      fc.property(fc.bigInt({ min: 1n, max: lastU64 }), (value) => {
+        expect(GrainId.format(GrainId.from(value))).toMatch(/^[a-z0-9][a-z0-9.-]*$/);
+      }),
+    );
+  });
+
+  it('refuse text that format would not have produced', () => {
+    const text = GrainId.format(GrainId.of(1, 2, 3));
+    const near = [`${text} `, ` ${text}`, `${text}\n`, `0${text}`, `+${text}`, `${text}.0`];
+    const far = [
+      '',
+      'x',
+      '-',
+      '1',
+      '1-2',
+      '1-2-',
+      '1-2-3-4',
+      '-1-2-3',
+      '1-2--3',
+      '1-2-3n',
+      '1e0-2-3',
+    ];
+    const outOfRange = ['255-0-0', '0-255-0', `0-0-${2 ** 48}`, '0-0-99999999999999999999'];
+    for (const wrong of [...near, ...far, ...outOfRange, '01-2-3', '1-02-3', '1-2-03']) {
+      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.parse(wrong));
+    }
+  });
+
+  it('refuse any text that is not written as format writes it', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[0-9a-fx-]{1,24}$/)), (text) => {
+        let id: GrainId;
+        try {
+          id = GrainId.parse(text);
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'VARVE_INVALID_ARGUMENT' });
+          return;
+        }
+        expect(GrainId.format(id)).toBe(text);
+      }),
+    );
+  });
+
+  it('refuse what is no text, and what is no id', () => {
+    for (const wrong of [undefined, null, 1, 1n, {}, ['1-2-3']]) {
+      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.parse(wrong as string));
+    }
+    for (const wrong of [...wrongTypes, 0n, -1n, lastU64 + 1n]) {
+      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.format(wrong as GrainId));
+      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.parts(wrong as GrainId));
+    }
+  });
+});
