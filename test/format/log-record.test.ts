@@ -1,0 +1,149 @@
+/**
+ * Bodies of commit log records: every operation comes back, runs are written short, and any bytes
+ * are a record or VARVE_CORRUPT.
+ */
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { basinsMax, grainIndexLimit, strataMax } from '../../src/format/layout.ts';
+import {
+  decodeLogRecord,
+  type GrainRun,
+  type LogOperation,
+  LogRecordWriter,
+  type RecordPreamble,
+} from '../../src/format/log-record.ts';
+import {
+  expectCorrupt,
+  expectSoundOrCorrupt,
+  flipped,
+  operations,
+  preamble,
+} from './arbitraries.ts';
+
+const first: RecordPreamble = {
+  batch: 7,
+  committedAt: 1_700_000_000_000,
+  embeddedHeader: 3n,
+  checkpoint: 5,
+  retainedLogBytes: 512,
+};
+
+function write(before: RecordPreamble, list: readonly LogOperation[]): Uint8Array {
+  const writer = new LogRecordWriter(before, 16);
+  for (const one of list) {
+    switch (one.operation) {
+      case 'allocate':
+        writer.allocate(one, one.crc);
+        break;
+      case 'archive':
+        writer.archive(one);
+        break;
+      case 'free':
+        writer.free(one);
+        break;
+      case 'add-basin':
+        writer.addBasin(one.basin);
+        break;
+      case 'add-stratum':
+        writer.addStratum(one.basin, one.stratum, one.grainExp);
+        break;
+      case 'add-map':
+        writer.addMap(one);
+        break;
+      case 'drop-map':
+        writer.dropMap(one);
+        break;
+    }
+  }
+  return writer.finish();
+}
+
+function run(index: number, part: Partial<GrainRun> = {}): GrainRun {
+  return { basin: 0, stratum: 0, index, count: 4, length: 100, ...part };
+}
+
+describe('a record', () => {
+  it('gives back its preamble and every operation in order', () => {
+    fc.assert(
+      fc.property(preamble, operations, (before, list) => {
+        const record = decodeLogRecord(write(before, list), 0);
+        expect(record).toEqual({ ...before, operations: list });
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('is a record or VARVE_CORRUPT for any bytes, and for sound ones changed or cut', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        expectSoundOrCorrupt(() => decodeLogRecord(bytes, undefined));
+      }),
+      { numRuns: 500 },
+    );
+    fc.assert(
+      fc.property(operations, fc.nat(), fc.nat(60), (list, bit, cut) => {
+        const body = write(first, list);
+        expectSoundOrCorrupt(() => decodeLogRecord(flipped(body, bit), 0));
+        expectSoundOrCorrupt(() => decodeLogRecord(body.subarray(0, body.length - cut), 0));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('takes 5 bytes for each value that follows another of its size', () => {
+    const values = Array.from({ length: 101 }, (_, at) => run(at * 4));
+    const bytesOf = (count: number): number =>
+      write(
+        first,
+        values.slice(0, count).map((one) => ({ operation: 'allocate', ...one, crc: 9 })),
+      ).length;
+    expect(bytesOf(101) - bytesOf(1)).toBe(5 * 100);
+  });
+
+  it('tells a run by its distance to the last, forwards and back, to the ends of a stratum', () => {
+    const indexes = [0, grainIndexLimit - 4, 5, 9, 2 ** 32, 2 ** 32 - 4];
+    const list = indexes.map((index): LogOperation => ({ operation: 'free', ...run(index) }));
+    expect(decodeLogRecord(write(first, list), 0).operations).toEqual(list);
+  });
+
+  it('remembers no place from one stratum to another', () => {
+    const list: LogOperation[] = [
+      { operation: 'archive', ...run(8) },
+      { operation: 'archive', ...run(0, { stratum: 1 }) },
+      { operation: 'archive', ...run(12) },
+    ];
+    expect(decodeLogRecord(write(first, list), 0).operations).toEqual(list);
+  });
+});
+
+describe('an impossible record is VARVE_CORRUPT', () => {
+  const head = (): number[] => [...write(first, [])];
+  const decode =
+    (...bytes: number[]) =>
+    () =>
+      decodeLogRecord(new Uint8Array(bytes), 0);
+
+  it('where it has a value before it says in which stratum', () => {
+    expectCorrupt(decode(...head(), 2, 0, 4, 100));
+  });
+
+  it('where a value has no grains, or ends behind the last grain there can be', () => {
+    expectCorrupt(decode(...head(), 0, 0, 0, 2, 0, 0, 100));
+    const beyond = write(first, [{ operation: 'free', ...run(grainIndexLimit - 3) }]);
+    expectCorrupt(() => decodeLogRecord(beyond, 0));
+    const before = write(first, [{ operation: 'free', ...run(-1) }]);
+    expectCorrupt(() => decodeLogRecord(before, 0));
+  });
+
+  it('where the first value says that it is like the one before', () => {
+    expectCorrupt(decode(...head(), 0, 0, 0, 2 + 0x08 + 0x10));
+  });
+
+  it('where it names a basin or stratum that no GrainId can', () => {
+    expectCorrupt(decode(...head(), 0, basinsMax, 0));
+    expectCorrupt(decode(...head(), 0, 0, strataMax));
+    expectCorrupt(decode(...head(), 4, basinsMax));
+    expectCorrupt(decode(...head(), 5, 0, strataMax, 5));
+  });
+});

@@ -1,0 +1,77 @@
+/**
+ * Housekeeping: what rides on commits keeps going whatever the commits do, so that the log never
+ * grows without end, and what is given back is used again.
+ */
+
+import { describe, expect, it } from 'vitest';
+import { headerSegmentsMax } from '../../src/format/layout.ts';
+import type { GrainId } from '../../src/index.ts';
+import { patternOf } from '../support/bytes.ts';
+import { type CoreLab, openLab } from './core-lab.ts';
+
+function base({ core }: CoreLab): number {
+  return core.headers.content.settled.base;
+}
+
+describe('a settle', () => {
+  it('begins at last, though every batch leaves a map that can be given back', async () => {
+    const lab = await openLab({ settleBytes: 1 });
+    const live: GrainId[] = [];
+    let longestWait = 0;
+    let dropped = 0;
+    for (let round = 0; round < 100; round++) {
+      const session = lab.session();
+      // Longer than every value before: no map that came free has room for it.
+      live.push(session.push(patternOf((74 + round) * 2048 - 8)));
+      if (live.length > 3) session.archive(live.shift() as GrainId);
+      session.checkpointTo(lab.core.published.currentBatch);
+      await session.commit();
+      dropped += lab.core.atlas.leaving.length;
+      longestWait = Math.max(longestWait, lab.core.published.currentBatch - base(lab));
+    }
+    expect(dropped).toBeGreaterThan(20);
+    expect(longestWait).toBeLessThan(20);
+    expect(await lab.findings()).toEqual([]);
+    await lab.close();
+  });
+
+  it('keeps up with any number of small batches, in a log of bounded length', async () => {
+    const lab = await openLab({ settleBytes: 2000 });
+    const ids: GrainId[] = [];
+    let segments = 0;
+    for (let round = 0; round < 3000; round++) {
+      const session = lab.session();
+      ids.push(session.push(patternOf(round % 50)));
+      if (ids.length > 20) session.archive(ids.shift() as GrainId);
+      if (round % 10 === 0) session.checkpointTo(lab.core.published.currentBatch);
+      session.commitSync();
+      segments = Math.max(segments, lab.core.log.segments.length);
+    }
+    expect(segments).toBeLessThan(4);
+    expect(lab.core.published.currentBatch - base(lab)).toBeLessThan(30);
+    expect(lab.core.reader.length()).toBeLessThan(600 * 1024);
+    expect(await lab.findings()).toEqual([]);
+    await lab.close();
+  });
+
+  it('is forced when the header can list no more segments, however rarely it was asked for', async () => {
+    const lab = await openLab({ settleBytes: 1024 ** 3 });
+    for (let round = 0; round < 3 * headerSegmentsMax; round++) {
+      const session = lab.session();
+      // A record of 8 sectors: eight of them fill a lane.
+      for (let at = 0; at < 550; at++) session.push(new Uint8Array(at % 2));
+      for (let time = 0; time < 1; time++) session.commitSync();
+      for (let small = 0; small < 15; small++) {
+        const filler = lab.session();
+        for (let at = 0; at < 500; at++) filler.push(new Uint8Array(at % 2));
+        filler.commitSync();
+      }
+      const { segments } = lab.core.headers.content;
+      expect(segments.length).toBeLessThanOrEqual(headerSegmentsMax);
+    }
+    expect(base(lab)).toBeGreaterThan(0);
+    expect(lab.core.log.segments.length).toBeGreaterThan(headerSegmentsMax);
+    expect(await lab.findings(false)).toEqual([]);
+    await lab.close();
+  }, 60_000);
+});
