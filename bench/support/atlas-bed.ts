@@ -1,0 +1,102 @@
+/**
+ * An Atlas with values in it, for measuring allocation: no file, no store, only what is known in
+ * memory.
+ *
+ * Invariant: it does to the Atlas what a store does: reserve and commit a value; archive and free
+ * one. What it remembers of its values lies in typed arrays, so that it costs little itself.
+ */
+
+import { Atlas, defaultLimits } from '../../src/store/atlas.ts';
+import { noHistory } from '../../src/store/map-loader.ts';
+import { Space } from '../../src/store/space.ts';
+import type { Stratum } from '../../src/store/stratum.ts';
+
+/** Nothing was ever written, so nothing is ever read. */
+const noPages = {
+  salt: new Uint8Array(8),
+  history: noHistory,
+  besideWriter: false,
+  readPage: (): never => {
+    throw new Error('a grain map that was never written is not read');
+  },
+};
+
+/** Numbers from 0 to `below`, cheap and the same in each run. */
+export class Dice {
+  #state = 1;
+
+  next(below: number): number {
+    this.#state = (Math.imul(this.#state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((this.#state / 2 ** 32) * below);
+  }
+}
+
+export class AtlasBed {
+  readonly atlas = new Atlas(noPages, new Space(), defaultLimits);
+  readonly #lengths: () => number;
+  readonly #dice = new Dice();
+  /** The one stratum that every value is in: lengths are such that they have grains of one size. */
+  #home: Stratum | undefined;
+  #indexes = new Float64Array(1024);
+  #counts = new Uint8Array(1024);
+  #values = 0;
+
+  /** `lengths` gives the length of the next value. */
+  constructor(lengths: () => number) {
+    this.#lengths = lengths;
+  }
+
+  get values(): number {
+    return this.#values;
+  }
+
+  indexAt(at: number): number {
+    return this.#indexes[at] as number;
+  }
+
+  allocate(): void {
+    const length = this.#lengths();
+    const { stratum, index, count } = this.atlas.reserve(length, this.#home);
+    this.#home ??= stratum;
+    const { basin, number } = stratum;
+    stratum.commitValue({ basin, stratum: number, index, count, length });
+    if (this.#values === this.#indexes.length) this.#grow();
+    this.#indexes[this.#values] = index;
+    this.#counts[this.#values] = count;
+    this.#values += 1;
+  }
+
+  #grow(): void {
+    const indexes = new Float64Array(this.#values * 2);
+    indexes.set(this.#indexes);
+    this.#indexes = indexes;
+    const counts = new Uint8Array(this.#values * 2);
+    counts.set(this.#counts);
+    this.#counts = counts;
+  }
+
+  /** Frees one of the values. */
+  free(): void {
+    const at = this.#dice.next(this.#values);
+    const stratum = this.#home as Stratum;
+    const index = this.#indexes[at] as number;
+    const count = this.#counts[at] as number;
+    this.#values -= 1;
+    this.#indexes[at] = this.#indexes[this.#values] as number;
+    this.#counts[at] = this.#counts[this.#values] as number;
+    const run = { basin: stratum.basin, stratum: stratum.number, index, count, length: 0 };
+    stratum.archiveValue(run);
+    stratum.freeValue(run);
+  }
+
+  fill(count: number): this {
+    while (this.#values < count) this.allocate();
+    return this;
+  }
+
+  /** Frees values here and there until so many are left. */
+  thin(count: number): this {
+    while (this.#values > count) this.free();
+    return this;
+  }
+}
