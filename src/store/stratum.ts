@@ -208,10 +208,10 @@ export class Stratum {
   }
 
   archiveValue(run: GrainRun): void {
-    const map = this.mapOf(run.index);
-    const page = map.pageOf(run.index);
-    page.archiveValue(run.index - page.firstIndex);
-    this.#dirty.set(page, map);
+    const spot = this.find(run.index);
+    assert(spot !== undefined, 'a value that is archived has a map');
+    spot.page.archiveValue(spot.at);
+    this.#dirty.set(spot.page, spot.map);
     this.archivedValues += 1;
     this.claims.delete(run.index);
   }
