@@ -105,7 +105,9 @@ export class Housekeeping {
     for (const write of this.#settle?.take(count) ?? []) add('settle', write);
     add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));
     add('segment', this.#planSegment(how.room));
-    if (how.fill) add('fill', this.#planFill());
+    const fill = how.fill ? this.#planFill() : undefined;
+    // First: during another write a session may be given pages there, and write them.
+    if (fill !== undefined) writes.unshift({ ...fill, purpose: 'fill' });
     return { writes, repeated };
   }
 

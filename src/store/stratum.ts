@@ -28,10 +28,11 @@ export interface GrainSpot {
 }
 
 /**
- * Runs of at least this many grains go where they fit best however much is free: taken from the
- * longest runs they would break the places that the longest values need.
+ * Runs of at least so many bytes go where they fit best however much is free: taken from the
+ * longest runs they would break the places that the longest values need. Shorter ones go where most
+ * is free, so that those of one session lie side by side.
  */
-const longRunGrains = 32;
+const longRunBytes = 1024;
 
 export class Stratum {
   readonly basin: number;
@@ -143,7 +144,7 @@ export class Stratum {
   /** Index of `count` free grains in a row, reserved; -1 where the maps have none. */
   reserve(count: number): number {
     const free = this.totalGrains - this.#takenGrains;
-    const dense = count >= longRunGrains || free * 8 < this.totalGrains;
+    const dense = count * this.grainBytes >= longRunBytes || free * 8 < this.totalGrains;
     for (;;) {
       const index = this.#allocator.reserve(count, dense);
       if (index >= 0) {

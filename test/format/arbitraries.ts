@@ -40,7 +40,7 @@ export function upTo(max: number): fc.Arbitrary<number> {
   );
 }
 
-export const u16: fc.Arbitrary<number> = upTo(0xffff);
+const u16: fc.Arbitrary<number> = upTo(0xffff);
 export const u32: fc.Arbitrary<number> = upTo(0xffff_ffff);
 export const u48: fc.Arbitrary<number> = upTo(2 ** 48 - 1);
 export const u64: fc.Arbitrary<bigint> = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });

@@ -62,7 +62,7 @@ export function housekeepingSynced(state: State): void {
 }
 
 /** The header that should be written now, if any: the mirror of the newest, or a newer one. */
-export function nextHeader(state: State): Header | undefined {
+function nextHeader(state: State): Header | undefined {
   if (state.pendingHeaders.length > 0) return undefined;
   const newest = newestHeader(state);
   const older = state.copies[other(state.newest)];
@@ -75,7 +75,7 @@ export function nextHeader(state: State): Header | undefined {
   return sameContent(wanted, newest) ? undefined : { ...wanted, generation };
 }
 
-export function writeHeader(state: State, header: Header): void {
+function writeHeader(state: State, header: Header): void {
   const { disk, rules, newest, pendingHeaders } = state;
   disk.write(headerPlace(other(newest)), header);
   pendingHeaders.push({ copy: other(newest), header });

@@ -34,7 +34,7 @@ export interface LabOptions extends StoreOptions {
   readonly limits?: Partial<AtlasLimits>;
 }
 
-export const labPath = 'lab';
+const labPath = 'lab';
 
 export async function openLab(options: LabOptions = {}): Promise<CoreLab> {
   const { limits, ...asked } = options;

@@ -1,0 +1,65 @@
+/**
+ * Every cut: each history is run once, its power is cut before every write, truncate and datasync,
+ * with many fates of what was not synced; each time the store is reopened and held against what it
+ * should have.
+ *
+ * VARVE_CRASH_SCALE multiplies the number of fates and of made-up histories.
+ */
+
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import { powerCut, restarted } from '../support/disk-state.ts';
+import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { type FateBounds, fatesOf } from './fates.ts';
+import { type History, histories, randomHistory } from './histories.ts';
+import { Life } from './life.ts';
+import { crashScale, ticking } from './scale.ts';
+import { acknowledgedBefore, survives } from './trial.ts';
+
+const bounds: FateBounds = { singles: 2 * crashScale, randoms: 2 * crashScale };
+let cuts = 0;
+
+/** Cuts everywhere; the number of cuts. */
+async function cutEverywhere(history: History): Promise<number> {
+  const life = new Life(new SimulatedDisk(), history.settings);
+  await history.run(life);
+  const { before, operations } = life.disk;
+  const states = [...before, life.disk.state];
+  let tried = 0;
+  for (const [at, state] of states.entries()) {
+    if (life.aside.has(at)) continue;
+    const floor = acknowledgedBefore(life, at);
+    const last = life.aside.has(at - 1) ? undefined : states[at - 1];
+    const known = last?.durable === state.durable ? last.unsynced.length : 0;
+    for (const fate of fatesOf(state, known, bounds, at)) {
+      tried += 1;
+      try {
+        await survives(restarted(powerCut(state, fate.keeps)), life, floor);
+      } catch (error) {
+        const operation = operations[at]?.kind ?? 'end';
+        const place = `cut before operation ${at} (${operation}) of '${history.name}'`;
+        throw new Error(`${place}, ${fate.name}: ${error}`, { cause: error });
+      }
+    }
+  }
+  cuts += tried;
+  return tried;
+}
+
+describe('a power cut at any operation, with any fate of what was not synced', () => {
+  ticking(vi);
+
+  it.each(histories.map((history) => [history.name, history] as const))(
+    '%s',
+    async (_, history) => {
+      expect(await cutEverywhere(history)).toBeGreaterThan(4);
+    },
+  );
+
+  it.each(Array.from({ length: 4 * crashScale }, (_, at) => at + 1))('seed %i', async (seed) => {
+    expect(await cutEverywhere(randomHistory(seed))).toBeGreaterThan(20);
+  });
+
+  afterAll(() => {
+    console.log(`power cuts tried: ${cuts}`);
+  });
+});

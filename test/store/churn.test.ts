@@ -1,0 +1,89 @@
+/**
+ * Churn does not creep: after 200 rounds in which a twentieth of the bytes is replaced by values of
+ * other lengths and a checkpoint frees them, the file is at most 1.5 times as long as what lives.
+ */
+
+import { expect, it } from 'vitest';
+import { type GrainId, memoryFileSystem, Store } from '../../src/index.ts';
+import { Random } from '../model/random.ts';
+import { patternOf } from '../support/bytes.ts';
+
+const mebibyte = 1024 * 1024;
+const liveBytes = 8 * mebibyte;
+const rounds = 200;
+const valuesPerSession = 20;
+const data = patternOf(mebibyte);
+
+type Lengths = (random: Random) => number;
+
+interface LiveValue {
+  readonly id: GrainId;
+  readonly length: number;
+}
+
+/** A store that always holds just as many bytes: the last value of a round is cut to fit. */
+class Churn {
+  readonly store: Store;
+  readonly #random = new Random(1);
+  readonly #lengthOf: Lengths;
+  readonly #live: LiveValue[] = [];
+  #bytes = 0;
+
+  constructor(store: Store, lengthOf: Lengths) {
+    this.store = store;
+    this.#lengthOf = lengthOf;
+  }
+
+  async fill(): Promise<void> {
+    const fresh: LiveValue[] = [];
+    while (this.#bytes < liveBytes) {
+      const session = this.store.session();
+      for (let at = 0; at < valuesPerSession && this.#bytes < liveBytes; at++) {
+        const length = Math.min(this.#lengthOf(this.#random), liveBytes - this.#bytes);
+        fresh.push({ id: session.push(data.subarray(0, length)), length });
+        this.#bytes += length;
+      }
+      session.commitSync();
+    }
+    this.#live.push(...fresh);
+  }
+
+  async round(): Promise<void> {
+    const { store } = this;
+    while (this.#bytes > liveBytes * 0.95) {
+      const session = store.session();
+      for (let at = 0; at < valuesPerSession && this.#bytes > liveBytes * 0.95; at++) {
+        const pick = this.#random.below(this.#live.length);
+        const gone = this.#live[pick] as LiveValue;
+        this.#live[pick] = this.#live.at(-1) as LiveValue;
+        this.#live.pop();
+        session.archive(gone.id);
+        this.#bytes -= gone.length;
+      }
+      session.commitSync();
+    }
+    await this.fill();
+    await store.checkpointTo(store.currentBatch);
+  }
+}
+
+it.each([
+  ['of 4,096 bytes', () => 4096],
+  ['of up to 20,000 bytes', (random) => random.below(20_000)],
+  ['of 100 and of 8,000 bytes', (random) => (random.below(2) === 0 ? 100 : 8000)],
+  ['of 4,000 to 32,000 bytes', (random) => 4000 + random.below(28_000)],
+] as [string, Lengths][])('values %s are replaced in place', async (_, lengthOf) => {
+  const store = await Store.open('churn', { fileSystem: memoryFileSystem() });
+  const churn = new Churn(store, lengthOf);
+  await churn.fill();
+  let most = 0;
+  for (let round = 0; round < rounds; round++) {
+    await churn.round();
+    most = Math.max(most, store.statistics().fileBytes / liveBytes);
+  }
+  expect(most).toBeLessThan(1.5);
+  const findings = [];
+  for await (const finding of store.verify({ deep: true })) findings.push(finding);
+  expect(findings).toEqual([]);
+  await store.close();
+});
