@@ -15,6 +15,7 @@ import { type BatchId, checkBatch } from './batch-id.ts';
 import type { Committer } from './committer.ts';
 import type { StoreCore } from './core.ts';
 import { type FileWrite, writeBytes } from './effects.ts';
+import type { OpenSessions } from './open-sessions.ts';
 import { type SessionWork, type StagedValue, stagedBytesMax } from './session-work.ts';
 
 /** What a session works with. */
@@ -22,9 +23,7 @@ export interface SessionHome {
   readonly core: StoreCore;
   readonly committer: Committer;
   /** Sessions that have not ended: closing abandons them. */
-  readonly open: Set<SessionWork>;
-  /** Abandons the work when the session is garbage-collected. */
-  readonly collected: FinalizationRegistry<SessionWork>;
+  readonly open: OpenSessions;
 }
 
 let construct: (home: SessionHome, work: SessionWork) => Session;
@@ -48,8 +47,7 @@ export class Session implements Disposable {
   private constructor(home: SessionHome, work: SessionWork) {
     this.#home = home;
     this.#work = work;
-    home.open.add(work);
-    home.collected.register(this, work, this);
+    home.open.add(work, this);
   }
 
   static {
@@ -244,8 +242,7 @@ export class Session implements Disposable {
 
   #end(state: 'committing' | 'ended'): void {
     this.#work.state = state;
-    this.#home.open.delete(this.#work);
-    this.#home.collected.unregister(this);
+    this.#home.open.delete(this.#work, this);
   }
 
   /** Gives the reserved grains back (once writes under way to them have returned). */

@@ -78,7 +78,7 @@ export class Space {
 
   /** Pages that the file should reach, all written, so that the next commits land on them. */
   get reservePage(): number {
-    return this.#end + Math.ceil(growthBytes(this.#end * pageBytes) / pageBytes);
+    return this.#end + Math.ceil(growthBytes((this.#end * pageBytes) / 2) / pageBytes);
   }
 
   /** To be called before a write or zero-fill up to `endPage` is issued. */

@@ -18,8 +18,9 @@ import type { CheckpointGuard } from './guards.ts';
 import { writeLargeValue } from './large-value.ts';
 import { type CommitLogEntry, holdLog, logEntries } from './log-entries.ts';
 import type { OpenRequest } from './open-request.ts';
+import { OpenSessions } from './open-sessions.ts';
 import { openCore } from './opening.ts';
-import { checkData, checkId, newSession, type Session } from './session.ts';
+import { checkData, checkId, newSession, type Session, type SessionHome } from './session.ts';
 import { SessionWork, stagedBytesMax } from './session-work.ts';
 import { type StoreStatistics, statisticsOf } from './statistics.ts';
 import { checkFlag, checkOptions, checkSignal, type StoreOptions } from './store-options.ts';
@@ -38,11 +39,8 @@ export async function openStore(request: OpenRequest): Promise<Store> {
 export class Store implements AsyncDisposable {
   readonly #core: StoreCore;
   readonly #committer: Committer;
-  readonly #openSessions = new Set<SessionWork>();
-  readonly #collected = new FinalizationRegistry<SessionWork>((work) => {
-    this.#openSessions.delete(work);
-    if (work.state === 'open') work.giveUp();
-  });
+  readonly #openSessions = new OpenSessions();
+  readonly #sessionHome: SessionHome;
   readonly #headerMutex = new Mutex();
   /** Puts of large values that have not settled: closing waits for them, as for commits. */
   readonly #largePuts = new Set<Promise<unknown>>();
@@ -51,6 +49,7 @@ export class Store implements AsyncDisposable {
   private constructor(core: StoreCore) {
     this.#core = core;
     this.#committer = new Committer(core);
+    this.#sessionHome = { core, committer: this.#committer, open: this.#openSessions };
   }
 
   static {
@@ -115,13 +114,7 @@ export class Store implements AsyncDisposable {
   /** Throws `VARVE_READ_ONLY`, `VARVE_CLOSED`, `VARVE_POISONED`. */
   session(): Session {
     this.#core.checkWritable();
-    const home = {
-      core: this.#core,
-      committer: this.#committer,
-      open: this.#openSessions,
-      collected: this.#collected,
-    };
-    return newSession(home, new SessionWork());
+    return newSession(this.#sessionHome, new SessionWork());
   }
 
   /**
@@ -335,11 +328,7 @@ export class Store implements AsyncDisposable {
   async #close(): Promise<void> {
     const core = this.#core;
     core.closed = true;
-    for (const work of this.#openSessions) {
-      work.closedWithStore = true;
-      work.giveUp();
-    }
-    this.#openSessions.clear();
+    this.#openSessions.abandonAll();
     core.guards.releaseAll();
     core.wake();
     try {

@@ -34,6 +34,12 @@ export interface GrainSpot {
  */
 const longRunBytes = 1024;
 
+/**
+ * A young stratum doubles up to maps of this size: each map costs four pages besides its grains,
+ * and a value cannot go from one to the next.
+ */
+const quicklyReachedBytes = 256 * 1024;
+
 export class Stratum {
   readonly basin: number;
   readonly number: number;
@@ -293,7 +299,8 @@ export class Stratum {
 
   /** Grains of the next map, with room for a value of `count` grains at least. */
   nextMapGrains(count: number): number {
-    const bytes = growthBytes(this.totalGrains * this.grainBytes);
+    const total = this.totalGrains * this.grainBytes;
+    const bytes = Math.max(growthBytes(total), Math.min(total, quicklyReachedBytes));
     const grains = Math.max(count, Math.floor(bytes / this.grainBytes));
     return Math.min(grains, markPagesMax * grainsPerMarkPage);
   }

@@ -79,12 +79,12 @@ class LongLife {
     const disk = this.#disk(nextFault(random));
     const life = new Life(disk, this.#settings, this.#expected);
     life.tolerant = true;
-    if (random.chance(0.3)) intrude(life, random);
     counts.faults += 1;
     try {
       await life.open();
       await life.decide(this.#inFlight);
       await compareStore(life.store, life.expected.current);
+      if (random.chance(0.3)) intrude(life, random);
       for (let round = random.below(30); round >= 0; round--) await randomRound(life, random);
       if (random.chance(0.5)) await life.close();
     } catch (error) {

@@ -9,7 +9,6 @@ import { Random } from '../model/random.ts';
 import { patternOf } from '../support/bytes.ts';
 
 const mebibyte = 1024 * 1024;
-const liveBytes = 8 * mebibyte;
 const rounds = 200;
 const valuesPerSession = 20;
 const data = patternOf(mebibyte);
@@ -26,20 +25,22 @@ class Churn {
   readonly store: Store;
   readonly #random = new Random(1);
   readonly #lengthOf: Lengths;
+  readonly #liveBytes: number;
   readonly #live: LiveValue[] = [];
   #bytes = 0;
 
-  constructor(store: Store, lengthOf: Lengths) {
+  constructor(store: Store, liveBytes: number, lengthOf: Lengths) {
     this.store = store;
     this.#lengthOf = lengthOf;
+    this.#liveBytes = liveBytes;
   }
 
   async fill(): Promise<void> {
     const fresh: LiveValue[] = [];
-    while (this.#bytes < liveBytes) {
+    while (this.#bytes < this.#liveBytes) {
       const session = this.store.session();
-      for (let at = 0; at < valuesPerSession && this.#bytes < liveBytes; at++) {
-        const length = Math.min(this.#lengthOf(this.#random), liveBytes - this.#bytes);
+      for (let at = 0; at < valuesPerSession && this.#bytes < this.#liveBytes; at++) {
+        const length = Math.min(this.#lengthOf(this.#random), this.#liveBytes - this.#bytes);
         fresh.push({ id: session.push(data.subarray(0, length)), length });
         this.#bytes += length;
       }
@@ -50,9 +51,9 @@ class Churn {
 
   async round(): Promise<void> {
     const { store } = this;
-    while (this.#bytes > liveBytes * 0.95) {
+    while (this.#bytes > this.#liveBytes * 0.95) {
       const session = store.session();
-      for (let at = 0; at < valuesPerSession && this.#bytes > liveBytes * 0.95; at++) {
+      for (let at = 0; at < valuesPerSession && this.#bytes > this.#liveBytes * 0.95; at++) {
         const pick = this.#random.below(this.#live.length);
         const gone = this.#live[pick] as LiveValue;
         this.#live[pick] = this.#live.at(-1) as LiveValue;
@@ -67,14 +68,23 @@ class Churn {
   }
 }
 
-it.each([
-  ['of 4,096 bytes', () => 4096],
-  ['of up to 20,000 bytes', (random) => random.below(20_000)],
-  ['of 100 and of 8,000 bytes', (random) => (random.below(2) === 0 ? 100 : 8000)],
-  ['of 4,000 to 32,000 bytes', (random) => 4000 + random.below(28_000)],
-] as [string, Lengths][])('values %s are replaced in place', async (_, lengthOf) => {
+/** Lengths of every size up to `most`, as many of each order of magnitude. */
+function spread(most: number): Lengths {
+  return (random) => Math.floor(10 * (most / 10) ** random.next());
+}
+
+const mixes: [number, string, Lengths][] = [
+  [8, 'of 4,096 bytes', () => 4096],
+  [8, 'of up to 20,000 bytes', (random) => random.below(20_000)],
+  [8, 'of 100 and of 8,000 bytes', (random) => (random.chance(0.5) ? 100 : 8000)],
+  [16, 'of 4,000 to 32,000 bytes', (random) => 4000 + random.below(28_000)],
+  [48, 'of 10 to 300,000 bytes', spread(300_000)],
+];
+
+it.each(mixes)('%d MiB of values %s are replaced in place', async (mebibytes, _, lengthOf) => {
   const store = await Store.open('churn', { fileSystem: memoryFileSystem() });
-  const churn = new Churn(store, lengthOf);
+  const liveBytes = mebibytes * mebibyte;
+  const churn = new Churn(store, liveBytes, lengthOf);
   await churn.fill();
   let most = 0;
   for (let round = 0; round < rounds; round++) {

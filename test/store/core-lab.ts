@@ -12,6 +12,7 @@ import { type AtlasLimits, defaultLimits } from '../../src/store/atlas.ts';
 import { Committer } from '../../src/store/committer.ts';
 import type { StoreCore } from '../../src/store/core.ts';
 import type { Finding } from '../../src/store/finding.ts';
+import { OpenSessions } from '../../src/store/open-sessions.ts';
 import { openCore } from '../../src/store/opening.ts';
 import { newSession, type Session } from '../../src/store/session.ts';
 import { SessionWork } from '../../src/store/session-work.ts';
@@ -42,12 +43,11 @@ export async function openLab(options: LabOptions = {}): Promise<CoreLab> {
   const request = checkOptions(labPath, { ...asked, fileSystem }, { ...defaultLimits, ...limits });
   const core = await openCore(request);
   const committer = new Committer(core);
-  const open = new Set<SessionWork>();
-  const collected = new FinalizationRegistry<SessionWork>(() => {});
+  const open = new OpenSessions();
   return {
     core,
     file: core.file,
-    session: () => newSession({ core, committer, open, collected }, new SessionWork()),
+    session: () => newSession({ core, committer, open }, new SessionWork()),
     async findings(deep = true) {
       const found: Finding[] = [];
       const quiet = (): boolean => open.size === 0 && !committer.busy;
