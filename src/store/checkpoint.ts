@@ -21,7 +21,10 @@ export function freedBetween(core: StoreCore, checkpoint: number, target: number
     const { record, found } = reader.read(batch);
     logBytes += recordBytes(found.head);
     for (const operation of record.operations) {
-      if (operation.operation === 'archive') values.push(operation);
+      if (operation.operation !== 'archive') continue;
+      // Its marks are read now: when the batch is published, nothing may fail any more.
+      core.atlas.stratum(operation.basin, operation.stratum)?.find(operation.index);
+      values.push(operation);
     }
   }
   return { values, logBytes };

@@ -10,6 +10,7 @@
  */
 
 import { ioError, VarveError } from '../errors.ts';
+import { joinGrainId } from '../format/grain-id.ts';
 import { pageBytes } from '../format/layout.ts';
 import { freedBetween } from './checkpoint.ts';
 import type { RecordTarget } from './commit-log.ts';
@@ -147,8 +148,17 @@ export class Committer {
       throw error;
     }
     yield* this.#writer.sync();
-    publishBatch(core, plan, target);
+    this.#publish(plan, target);
     return plan.after.currentBatch;
+  }
+
+  /** What is durable and cannot be made the present is for the next opening to show. */
+  #publish(plan: BatchPlan, target: RecordTarget): void {
+    try {
+      publishBatch(this.#core, plan, target);
+    } catch (error) {
+      throw this.#writer.poisoned(error);
+    }
   }
 
   // ── values ──
@@ -211,8 +221,10 @@ export class Committer {
           one.work.state = 'ended';
           one.resolve(published.currentBatch);
         }
-        if (target <= checkpoint) continue;
-        freed.set(one.work, freedBetween(core, checkpoint, target));
+        const found = target > checkpoint ? freedBetween(core, checkpoint, target) : undefined;
+        this.#checkRoot(one.work, [...freed.values(), ...(found === undefined ? [] : [found])]);
+        if (found === undefined) continue;
+        freed.set(one.work, found);
         checkpoint = target;
       } catch (error) {
         this.#reject(left, one, error);
@@ -234,10 +246,25 @@ export class Committer {
     if (work.writeError !== undefined) throw work.writeError;
     const root = work.embeddedHeader;
     if (typeof root === 'bigint' && work.own(root) === undefined && !core.place(root)) {
-      const message = 'the value that was to be the embedded header is gone';
-      throw new VarveError('VARVE_NOT_FOUND', message, { path: core.path });
+      throw this.#rootIsGone();
     }
     return work.checkpointTo === undefined ? 0 : core.guards.limit(work.checkpointTo);
+  }
+
+  /** Throws where the session's embedded header is freed by it or by one before it. */
+  #checkRoot(work: SessionWork, freed: readonly Freed[]): void {
+    const root = work.embeddedHeader;
+    if (typeof root !== 'bigint') return;
+    for (const { values } of freed) {
+      for (const { basin, stratum, index } of values) {
+        if (joinGrainId(basin, stratum, index) === root) throw this.#rootIsGone();
+      }
+    }
+  }
+
+  #rootIsGone(): VarveError {
+    const message = 'the value that was to be the embedded header is gone';
+    return new VarveError('VARVE_NOT_FOUND', message, { path: this.#core.path });
   }
 
   /**
@@ -251,8 +278,7 @@ export class Committer {
     const dropped: DroppedMap[] = [];
     for (const stratum of this.#gaveBack ? [] : atlas.strata()) {
       for (const map of stratum.emptyMaps()) {
-        stratum.retire(map);
-        dropped.push({ stratum, map });
+        if (stratum.retire(map)) dropped.push({ stratum, map });
       }
     }
     this.#gaveBack = dropped.length > 0;

@@ -16,6 +16,7 @@ import type { FileReader } from './file-reader.ts';
 import { Guards } from './guards.ts';
 import type { HeaderCopies } from './header-copies.ts';
 import { Housekeeping } from './housekeeping.ts';
+import type { RetainedLog } from './log-history.ts';
 import type { Published } from './settle.ts';
 import type { Space } from './space.ts';
 import type { ValuePlace, ValueReader } from './value-reader.ts';
@@ -44,6 +45,8 @@ export interface OpenedStore {
   readonly log: CommitLog;
   readonly headers: HeaderCopies;
   readonly published: Published;
+  /** To be told where the log and its checkpoint are from now on. */
+  readonly history: { retained: RetainedLog };
   readonly recovery: RecoveryReport;
   readonly settleBytes: number;
   /** An epoch above every one in the file. */
@@ -87,6 +90,7 @@ export class StoreCore {
     this.log = opened.log;
     this.headers = opened.headers;
     this.published = { ...opened.published };
+    opened.history.retained = { log: this.log, state: this.published };
     this.housekeeping = new Housekeeping(
       {
         salt: opened.reader.salt,

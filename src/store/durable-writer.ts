@@ -47,12 +47,12 @@ export class DurableWriter {
       this.#core.counters.syncs += 1;
       yield datasync;
     } catch (error) {
-      throw this.#poisoned(error);
+      throw this.poisoned(error);
     }
     this.#core.housekeeping.synced();
   }
 
-  #poisoned(cause: unknown): Poisoned {
+  poisoned(cause: unknown): Poisoned {
     return new Poisoned(this.#core.poison(cause));
   }
 
@@ -115,7 +115,7 @@ export class DurableWriter {
       yield* this.write({ offset: sector * sectorBytes, chunks });
     } catch (error) {
       const message = 'a record could be neither written nor taken back';
-      throw this.#poisoned(new AggregateError([cause, error], message));
+      throw this.poisoned(new AggregateError([cause, error], message));
     }
     yield* this.sync();
   }

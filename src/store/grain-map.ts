@@ -26,6 +26,8 @@ export class GrainMap {
   /** The head as named by the basin; generation 0 was never written. */
   generation: number;
   crc: number;
+  /** The head as named was made good: the next goes over it, not over its twin. */
+  damaged = false;
   /** A durable record or basin has it; until then only this process knows of it. */
   durable: boolean;
   committedGrains: number;

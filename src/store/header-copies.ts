@@ -75,8 +75,9 @@ export class HeaderCopies {
     const [first, second] = this.#copies;
     const copy = lags(first, second) ? first : second;
     this.#generation += 1;
+    const write = this.#encode(this.#copies.indexOf(copy), this.#generation, confirmed);
     this.#pending = { copy, generation: this.#generation, version: this.#version };
-    return this.#encode(this.#copies.indexOf(copy), this.#generation, confirmed);
+    return write;
   }
 
   /** Both copies of a store that has none yet: there is no other that must stay as it is. */

@@ -49,7 +49,7 @@ export function loadStore(request: OpenRequest, reader: FileReader): LoadedStore
   const atlas = new Atlas(reader, space, request.limits);
   const healed = [...choice.healed];
   const { root, stamp } = readRoot(reader, header.root);
-  const retained = { log: { segments: root.segments }, checkpoint: header.checkpoint };
+  const retained = { log: { segments: root.segments }, state: header };
   const history = new RetainedHistory(reader, header.base, retained, healed);
   reader.history = history;
   const parts = { reader, values, atlas, rootStamp: stamp };
@@ -63,7 +63,8 @@ export function loadStore(request: OpenRequest, reader: FileReader): LoadedStore
     kept.push(found);
   });
   const log = restoreLog(header, root, kept, replayed);
-  history.retained = { log, checkpoint: header.checkpoint };
+  const published = publishedAs(header, replayed);
+  history.retained = { log, state: published };
   space.rebuild(usedExtents(header.root, atlas, log), reader.length());
   const { path, readOnly, settleBytes } = request;
   const opened: OpenedStore = {
@@ -76,7 +77,8 @@ export function loadStore(request: OpenRequest, reader: FileReader): LoadedStore
     space,
     log,
     headers: restoreHeaders(choice),
-    published: publishedAs(header, replayed),
+    published,
+    history,
     settleBytes,
     nextEpoch: nextEpoch(choice, scan),
     recovery: {

@@ -15,8 +15,8 @@ import type { LogHistory } from './map-loader.ts';
 /** What the history reads: the log of the store as far as it is known. */
 export interface RetainedLog {
   readonly log: { readonly segments: readonly LogSegment[] };
-  /** The log before this batch is gone. */
-  readonly checkpoint: number;
+  /** The log up to this checkpoint is gone. */
+  readonly state: { readonly checkpoint: number };
 }
 
 export class RetainedHistory implements LogHistory {
@@ -34,7 +34,7 @@ export class RetainedHistory implements LogHistory {
   }
 
   after(batch: number): Iterable<LogRecord> | undefined {
-    if (batch < this.retained.checkpoint) return undefined;
+    if (batch < this.retained.state.checkpoint) return undefined;
     return this.#records(batch);
   }
 

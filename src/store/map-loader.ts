@@ -52,13 +52,17 @@ export class MapLoader {
     this.#source = source;
   }
 
-  /** Makes the mark pages of a map known. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
-  open(map: GrainMap): void {
-    if (map.opened) return;
+  /**
+   * Makes the mark pages of a map known. True where its head was made good: then all of its pages
+   * are to be loaded and written, since only their older names are known. Throws `VARVE_CORRUPT`,
+   * `VARVE_IO`.
+   */
+  open(map: GrainMap): boolean {
+    if (map.opened) return false;
     const { generation, crc } = map;
     if (generation === 0) {
       map.open(undefined);
-      return;
+      return false;
     }
     const page = mapHeadPage(map.page, generation);
     try {
@@ -68,6 +72,7 @@ export class MapLoader {
       if (newer === undefined) this.#openTwin(map, error);
       else map.open(this.#head(map, newer).pages);
     }
+    return this.#behind.has(map);
   }
 
   /**
@@ -109,7 +114,7 @@ export class MapLoader {
     if (this.#source.history.after(stamp) === undefined) throw error;
     map.open(head?.pages);
     this.#behind.set(map, stamp);
-    map.generation += 1;
+    map.damaged = true;
     const offset = mapHeadPage(map.page, generation + 1) * pageBytes;
     this.#source.history.healed(`the head of a grain map, at byte ${offset}, was damaged`);
   }
@@ -176,7 +181,7 @@ export class MapLoader {
     if (this.#source.history.after(stamp) === undefined) throw error;
     this.#catchUp(page, marks, stamp);
     page.check(at * pageBytes);
-    page.name = { ...page.name, generation: generation + 2 };
+    page.damaged = true;
     const offset = markPagePage(map.page, page.ordinal, generation + 1) * pageBytes;
     this.#source.history.healed(`a mark page, at byte ${offset}, was damaged`);
   }

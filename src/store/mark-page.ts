@@ -40,6 +40,8 @@ export class MarkPage {
   readonly grains: number;
   /** The page as last written by a settle, or as named when the store was opened. */
   name: MarkPageName;
+  /** The page as named was made good: the next goes over it, not over its twin. */
+  damaged = false;
   /** The page, as named, holds the batches up to this one. Known once it is loaded. */
   stamp = 0;
   /** Published changes that no settle has written. */

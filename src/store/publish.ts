@@ -25,7 +25,7 @@ export function publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTar
     }
     const freed = plan.freed.get(work);
     if (freed === undefined) continue;
-    core.freeings += 1;
+    if (freed.values.length > 0) core.freeings += 1;
     log.retainedBytes -= freed.logBytes;
     for (const run of freed.values) {
       const stratum = atlas.stratum(run.basin, run.stratum);

@@ -17,7 +17,7 @@ import { type DocumentName, sealDocument, slotPage } from '../format/document.ts
 import { encodeMapHead, encodeMarkPage, mapHeadPage, markPagePage } from '../format/grain-map.ts';
 import { kindBasin, kindRoot, pageBytes } from '../format/layout.ts';
 import { encodeRoot } from '../format/root.ts';
-import { assert } from '../util/assert.ts';
+import { assert, present } from '../util/assert.ts';
 import type { Atlas, BasinState } from './atlas.ts';
 import type { CommitLog, LogSnapshot } from './commit-log.ts';
 import type { FileWrite } from './effects.ts';
@@ -69,6 +69,10 @@ export class Settle {
     this.#snapshot = log.snapshot(published.checkpoint);
     this.#root = headers.content.settled.root;
     this.#dirty = [...atlas.strata()].flatMap((stratum) => stratum.dirtyPages());
+    // A basin names its maps' heads: where one is written, so is the basin, be its counts as told.
+    for (const { stratum } of this.#dirty) {
+      present(atlas.basins[stratum.basin], 'the basin of a stratum').dirty = true;
+    }
     this.#leaving = [...atlas.leaving];
     this.#writes = this.#structures();
     log.bytesSinceSettle = 0;
@@ -150,19 +154,20 @@ export class Settle {
   }
 
   #markPage({ stratum, map, page }: DirtyPage): FileWrite {
-    const generation = page.name.generation + 1;
+    const generation = page.name.generation + (page.damaged ? 2 : 1);
     const at = markPagePage(map.page, page.ordinal, generation);
     const stamp = this.#parts.published.currentBatch;
     const place = { page: at, generation, stamp };
     const { bytes, crc } = encodeMarkPage(page.marks, place, this.#parts.salt);
     page.name = { generation, crc, ...page.measure() };
     page.stamp = stamp;
+    page.damaged = false;
     stratum.markWritten(page);
     return { offset: at * pageBytes, chunks: [bytes] };
   }
 
   #mapHead(map: GrainMap): FileWrite {
-    const generation = map.generation + 1;
+    const generation = map.generation + (map.damaged ? 2 : 1);
     const page = mapHeadPage(map.page, generation);
     const place = { page, generation, stamp: this.#parts.published.currentBatch };
     const pages = map.pages.map((markPage) => markPage.name);
@@ -170,6 +175,7 @@ export class Settle {
     const { bytes, crc } = encodeMapHead(head, place, this.#parts.salt);
     map.generation = generation;
     map.crc = crc;
+    map.damaged = false;
     return { offset: page * pageBytes, chunks: [bytes] };
   }
 

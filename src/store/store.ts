@@ -142,9 +142,13 @@ export class Store implements AsyncDisposable {
       if (place === undefined) return undefined;
       const { freeings } = core;
       try {
-        const bytes = await core.values.readAsync(place);
-        // Grains that were freed meanwhile may have been given to another value: look again.
+        const { bytes, crc } = await core.values.readAsync(place);
         if (freeings === core.freeings) return bytes;
+        // Grains that were freed meanwhile may have been given to another value.
+        core.checkOpen();
+        const now = core.place(id);
+        if (now === undefined) return undefined;
+        if (now.capacity === place.capacity && core.values.storedCrc(now) === crc) return bytes;
       } catch (error) {
         core.checkOpen();
         if (!isVarveError(error, 'VARVE_CORRUPT') || freeings === core.freeings) throw error;

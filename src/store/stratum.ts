@@ -7,25 +7,18 @@
  * `archiveValue` and `freeValue`.
  */
 
-import { corrupt } from '../errors.ts';
+import { corrupt, isVarveError } from '../errors.ts';
 import type { StratumEntry } from '../format/basin.ts';
 import { grainsPerMarkPage, markArchived, markPagesMax, markValue } from '../format/layout.ts';
 import type { GrainRun } from '../format/log-record.ts';
 import { assert } from '../util/assert.ts';
 import { GrainAllocator } from './grain-allocator.ts';
 import { GrainMap, newMapEntry } from './grain-map.ts';
+import type { GrainSpot, ReplayOf } from './grain-spot.ts';
 import { MapList } from './map-list.ts';
 import { MapLoader, type PageSource } from './map-loader.ts';
 import type { MarkPage } from './mark-page.ts';
 import { growthBytes } from './space.ts';
-
-/** Where a grain is. */
-export interface GrainSpot {
-  readonly map: GrainMap;
-  readonly page: MarkPage;
-  /** Counted from the first grain of the page. */
-  readonly at: number;
-}
 
 /**
  * Runs of at least so many bytes go where they fit best however much is free: taken from the
@@ -60,6 +53,8 @@ export class Stratum {
   /** Longest free run that a map not yet opened may have. */
   #unopenedLongest = 0;
   readonly #dirty = new Map<MarkPage, GrainMap>();
+  /** Maps whose head is damaged. */
+  readonly #unreadable = new Set<GrainMap>();
 
   constructor(
     place: { basin: number; number: number; durable: boolean },
@@ -106,10 +101,14 @@ export class Stratum {
 
   #open(map: GrainMap): void {
     if (map.opened) return;
-    this.#loader.open(map);
+    const healed = this.#loader.open(map);
     for (const page of map.pages) {
-      this.#allocator.add(page, Math.min(page.name.longestFree, page.grains));
+      this.#allocator.add(
+        page,
+        healed ? page.grains : Math.min(page.name.longestFree, page.grains),
+      );
     }
+    for (const page of healed ? map.pages : []) this.#load(page);
   }
 
   /** Where the grain `index` is, with its page loaded; undefined where no map has it. */
@@ -163,17 +162,26 @@ export class Stratum {
 
   /** Opens a map that may have so long a free run. */
   #openOneWith(count: number): boolean {
-    let longest = 0;
-    let chosen: GrainMap | undefined;
-    for (const map of this.#maps.all) {
-      if (map.opened) continue;
-      if (chosen === undefined && map.longestFree >= count) chosen = map;
-      else longest = Math.max(longest, map.longestFree);
+    const unopened = this.#maps.all.filter((map) => !map.opened && !this.#unreadable.has(map));
+    const chosen = unopened.find((map) => map.longestFree >= count);
+    if (chosen !== undefined) this.#openOrSkip(chosen);
+    this.#unopenedLongest = 0;
+    for (const map of unopened) {
+      if (map !== chosen) this.#unopenedLongest = Math.max(this.#unopenedLongest, map.longestFree);
     }
-    this.#unopenedLongest = longest;
-    if (chosen === undefined) return false;
-    this.#open(chosen);
-    return true;
+    return chosen !== undefined;
+  }
+
+  /** Nothing is reserved in a map that is damaged; reading what is in it says so. */
+  #openOrSkip(map: GrainMap): boolean {
+    try {
+      this.#open(map);
+      return true;
+    } catch (error) {
+      if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
+      this.#unreadable.add(map);
+      return false;
+    }
   }
 
   /** Reserves just these grains; false where one of them is taken or there is no such grain. */
@@ -327,10 +335,11 @@ export class Stratum {
     });
   }
 
-  /** From now on nothing is reserved in a map that holds nothing. */
-  retire(map: GrainMap): void {
-    this.#open(map);
+  /** From now on nothing is reserved in a map that holds nothing; false where it is damaged. */
+  retire(map: GrainMap): boolean {
+    if (this.#unreadable.has(map) || !this.#openOrSkip(map)) return false;
     for (const page of map.pages) this.#allocator.remove(page);
+    return true;
   }
 
   /** A retired map is in use again. */
@@ -381,10 +390,4 @@ export interface DirtyPage {
   readonly stratum: Stratum;
   readonly map: GrainMap;
   readonly page: MarkPage;
-}
-
-/** Which batch is replayed, and whether the basin's counters lack it. */
-export interface ReplayOf {
-  readonly batch: number;
-  readonly counted: boolean;
 }

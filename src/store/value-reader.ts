@@ -95,8 +95,14 @@ export class ValueReader {
     return result;
   }
 
+  /** CRC in the value's prefix. */
+  storedCrc(place: ValuePlace): number {
+    this.length(place);
+    return getU32(this.#prefix, 4);
+  }
+
   /** As `read`, in pieces and without blocking. Goes past the cache. */
-  async readAsync(place: ValuePlace): Promise<Uint8Array<ArrayBuffer>> {
+  async readAsync(place: ValuePlace): Promise<{ bytes: Uint8Array<ArrayBuffer>; crc: number }> {
     const prefix = new Uint8Array(valuePrefixBytes);
     await this.#file.fillAsync(prefix, place.offset);
     const length = this.#checkLength(place, getU32(prefix, 0));
@@ -108,7 +114,7 @@ export class ValueReader {
       crc = crc32(piece, crc);
     }
     this.#checkCrc(place, getU32(prefix, 4), crc);
-    return result;
+    return { bytes: result, crc };
   }
 
   /**

@@ -58,7 +58,13 @@ export class PlainStore {
   /** Commits sessions at once, in this order. */
   commit(sessions: readonly PlainSession[]): Outcome[] {
     const before = this.currentBatch;
-    const outcomes = sessions.map((session) => this.#outcome(session));
+    let reached = this.checkpoint;
+    const outcomes = sessions.map((session) => {
+      const target = Math.max(reached, Math.min(session.checkpointTo, ...this.guards));
+      const outcome = this.#outcome(session, target);
+      if (outcome === before + 1) reached = target;
+      return outcome;
+    });
     const taking = sessions.filter((_, n) => outcomes[n] === before + 1);
     if (taking.length === 0) return outcomes;
     this.currentBatch += 1;
@@ -72,12 +78,15 @@ export class PlainStore {
     return outcomes;
   }
 
-  #outcome(session: PlainSession): Outcome {
+  /** `reached`: what this session and those before it free. */
+  #outcome(session: PlainSession, reached: number): Outcome {
     const { header } = session;
     if (session.isEmpty) return this.currentBatch;
     if (header && !session.pushed.has(header) && !this.values.has(header)) {
       return 'VARVE_NOT_FOUND';
     }
+    const archivedBy = header ? this.archivedBy.get(header) : undefined;
+    if (archivedBy !== undefined && archivedBy <= reached) return 'VARVE_NOT_FOUND';
     const target = Math.min(session.checkpointTo, ...this.guards);
     if (session.onlyCheckpoints && target <= this.checkpoint) return this.currentBatch;
     return this.currentBatch + 1;

@@ -156,9 +156,9 @@ describe('a process that is killed, and an opening without a reboot', () => {
   it.each(seeds)('seed %i', async (seed) => {
     await killEverywhere(randomHistory(seed, 16), strideOf('', cheap));
   });
+});
 
-  afterAll(() => {
-    const { syncs, kills, cuts } = counts;
-    console.log(`failed syncs: ${syncs}, kills: ${kills}, power cuts after them: ${cuts}`);
-  });
+afterAll(() => {
+  const { syncs, kills, cuts } = counts;
+  console.log(`failed syncs: ${syncs}, kills: ${kills}, power cuts after them: ${cuts}`);
 });

@@ -223,7 +223,11 @@ export const histories: readonly History[] = [
 export function randomHistory(seed: number, batches = 30): History {
   const random = new Random(seed);
   const narrow = random.chance(0.5);
-  const limits = { grainsPerStratum: 256, mapsPerStratum: 3, strataPerBasin: 4 };
+  const limits = {
+    grainsPerStratum: 256,
+    mapsPerStratum: 1 + random.below(3),
+    strataPerBasin: random.chance(0.5) ? 3 : 30,
+  };
   return {
     name: `random history ${seed}`,
     settings: {

@@ -132,9 +132,9 @@ describe.each([
   it.each(seeds)('seed %i', async (seed) => {
     await failEveryWrite(randomHistory(seed, 16), Math.ceil(5 / crashScale), twice);
   });
+});
 
-  afterAll(() => {
-    const { faults, rejections, cuts } = counts;
-    console.log(`failed writes: ${faults}, rejections: ${rejections}, cuts after them: ${cuts}`);
-  });
+afterAll(() => {
+  const { faults, rejections, cuts } = counts;
+  console.log(`failed writes: ${faults}, rejections: ${rejections}, cuts after them: ${cuts}`);
 });

@@ -30,7 +30,11 @@ const faults: readonly Fault[] = [
 ];
 
 function settingsOf(random: Random): LifeSettings {
-  const limits = { grainsPerStratum: 256, mapsPerStratum: 3, strataPerBasin: 4 };
+  const limits = {
+    grainsPerStratum: 256,
+    mapsPerStratum: 1 + random.below(3),
+    strataPerBasin: random.chance(0.5) ? 3 : 30,
+  };
   const settleBytes = (1 + random.below(8)) * 1024;
   return random.chance(0.4) ? { settleBytes, limits } : { settleBytes };
 }

@@ -48,7 +48,7 @@ describe.each([
       first.fill(0);
       const second = values.read(place);
       expectSameBytes(second, expected);
-      expectSameBytes(await values.readAsync(place), expected);
+      expectSameBytes((await values.readAsync(place)).bytes, expected);
       expect(values.length(place)).toBe(length);
       expect(values.measure(place)).toMatchObject({ length });
       expectSameBytes(second, expected);
