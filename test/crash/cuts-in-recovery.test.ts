@@ -96,9 +96,9 @@ const strides = new Map([
   ['archive, checkpoint, reuse', 11],
   ['embedded header', 9],
   ['roll-over of the commit log', 13],
-  ['large values', 7],
-  ['records with a body of their own', 17],
-  ['map dropped and its place used again', 19],
+  ['large values', 9],
+  ['records with a body of their own', 29],
+  ['map dropped and its place used again', 29],
   ['close and reopen', 11],
 ]);
 
@@ -111,7 +111,7 @@ describe('a power cut in a recovery from a power cut', () => {
   });
 
   it.each(Array.from({ length: 2 * crashScale }, (_, at) => at + 101))('seed %i', async (seed) => {
-    await cutTwice(randomHistory(seed, 12), Math.ceil(31 / crashScale));
+    await cutTwice(randomHistory(seed, 12), Math.ceil(43 / crashScale));
   });
 
   afterAll(() => {

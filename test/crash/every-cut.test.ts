@@ -18,19 +18,22 @@ import { acknowledgedBefore, survives } from './trial.ts';
 const bounds: FateBounds = { singles: 2 * crashScale, randoms: 2 * crashScale };
 let cuts = 0;
 
-/** Cuts everywhere; the number of cuts. */
-async function cutEverywhere(history: History): Promise<number> {
+/** Cuts everywhere, and tries one of `stride` fates; the number of cuts. */
+async function cutEverywhere(history: History, stride: number): Promise<number> {
   const life = new Life(new SimulatedDisk(), history.settings);
   await history.run(life);
   const { before, operations } = life.disk;
   const states = [...before, life.disk.state];
   let tried = 0;
+  let number = 0;
   for (const [at, state] of states.entries()) {
     if (life.aside.has(at)) continue;
     const floor = acknowledgedBefore(life, at);
     const last = life.aside.has(at - 1) ? undefined : states[at - 1];
     const known = last?.durable === state.durable ? last.unsynced.length : 0;
     for (const fate of fatesOf(state, known, bounds, at)) {
+      number += 1;
+      if (number % stride !== 0) continue;
       tried += 1;
       try {
         await survives(restarted(powerCut(state, fate.keeps)), life, floor);
@@ -45,18 +48,29 @@ async function cutEverywhere(history: History): Promise<number> {
   return tried;
 }
 
+/** Histories whose stores take long to look through: not every fate of each is tried. */
+const strides = new Map([
+  ['settle in chunks', 12],
+  ['roll-over of the commit log', 2],
+  ['file growth', 2],
+  ['new stratum, map and basin', 2],
+]);
+const randomStride = 6;
+
 describe('a power cut at any operation, with any fate of what was not synced', () => {
   ticking(vi);
 
   it.each(histories.map((history) => [history.name, history] as const))(
     '%s',
     async (_, history) => {
-      expect(await cutEverywhere(history)).toBeGreaterThan(4);
+      const stride = Math.ceil((strides.get(history.name) ?? 1) / crashScale);
+      expect(await cutEverywhere(history, stride)).toBeGreaterThan(4);
     },
   );
 
   it.each(Array.from({ length: 4 * crashScale }, (_, at) => at + 1))('seed %i', async (seed) => {
-    expect(await cutEverywhere(randomHistory(seed))).toBeGreaterThan(20);
+    const stride = Math.ceil(randomStride / crashScale);
+    expect(await cutEverywhere(randomHistory(seed), stride)).toBeGreaterThan(20);
   });
 
   afterAll(() => {

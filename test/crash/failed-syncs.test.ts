@@ -123,7 +123,9 @@ async function killEverywhere(history: History, stride: number): Promise<void> {
 const cheap = 3;
 const strides = new Map([
   ['roll-over of the commit log', 5],
-  ['settle in chunks', 9],
+  ['settle in chunks', 11],
+  ['map dropped and its place used again', 2],
+  ['close and reopen', 2],
   ['new stratum, map and basin', 4],
 ]);
 

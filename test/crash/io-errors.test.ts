@@ -111,9 +111,13 @@ async function failEveryWrite(history: History, stride: number, twice: boolean):
 }
 
 const strides = new Map([
-  ['roll-over of the commit log', 3],
-  ['settle in chunks', 7],
-  ['new stratum, map and basin', 2],
+  ['roll-over of the commit log', 7],
+  ['settle in chunks', 31],
+  ['new stratum, map and basin', 5],
+  ['file growth', 2],
+  ['large values', 2],
+  ['map dropped and its place used again', 3],
+  ['a loop of commitSync', 2],
 ]);
 
 const named = histories.map((history) => [history.name, history] as const);
@@ -130,7 +134,7 @@ describe.each([
   });
 
   it.each(seeds)('seed %i', async (seed) => {
-    await failEveryWrite(randomHistory(seed, 16), Math.ceil(5 / crashScale), twice);
+    await failEveryWrite(randomHistory(seed, 16), Math.ceil(9 / crashScale), twice);
   });
 });
 

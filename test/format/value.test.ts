@@ -44,6 +44,11 @@ function expectWell(length: number): void {
   if (!grainExpSuits(length, grainExpFor(length))) expect(length).toBe('suited by its own grain');
 }
 
+/** Lengths of every order of magnitude, as many of each. */
+const anyLength = fc
+  .double({ min: 0, max: Math.log(valueBytesMax), noNaN: true })
+  .map((log) => Math.min(valueBytesMax, Math.floor(Math.exp(log))));
+
 describe('grains', () => {
   it('waste at most an eighth of a value of 256 bytes or more, for every length to 100,000', () => {
     for (let length = 0; length <= 100_000; length++) expectWell(length);
@@ -57,11 +62,8 @@ describe('grains', () => {
         if (length <= valueBytesMax) expectWell(length);
       }
     }
-    const magnitude = fc.double({ min: Math.log(256), max: Math.log(valueBytesMax), noNaN: true });
     fc.assert(
-      fc.property(magnitude, (log) =>
-        expectWell(Math.min(valueBytesMax, Math.floor(Math.exp(log)))),
-      ),
+      fc.property(anyLength, (length) => expectWell(length)),
       { numRuns: 5000 },
     );
   });
@@ -79,13 +81,28 @@ describe('grains', () => {
   it('of another size suit a value only where they too waste little', () => {
     const grainExp = fc.integer({ min: 0, max: (grainExpMax - grainExpMin) / grainExpStep });
     fc.assert(
-      fc.property(upTo(valueBytesMax), grainExp, (length, step) => {
+      fc.property(anyLength, grainExp, (length, step) => {
         const chosen = grainExpMin + step * grainExpStep;
         const suits = grainExpSuits(length, chosen);
         expect(suits).toBe(wrongWith(length, chosen) === undefined);
       }),
       { numRuns: 2000 },
     );
+  });
+
+  it('suit a value up to just an eighth of padding', () => {
+    for (let grainExp = grainExpMin; grainExp <= grainExpMax; grainExp += grainExpStep) {
+      for (let count = 1; count <= 20; count++) {
+        const room = count * 2 ** grainExp - valuePrefixBytes;
+        for (let padding = Math.floor(room / 9) - 2; padding < room / 9 + 2; padding++) {
+          const length = room - padding;
+          if (padding < 0 || grainCount(length, grainExp) !== count || length < 256) continue;
+          const suits = padding * 8 <= length;
+          if (grainExpSuits(length, grainExp) !== suits)
+            expect(`${length} in 2^${grainExp}`).toBe(suits);
+        }
+      }
+    }
   });
 
   it('that do not suit a value are too small, or no larger ones suit it either', () => {

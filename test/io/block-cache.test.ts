@@ -174,6 +174,26 @@ describe('a block cache', () => {
     expect(file.reads).toBe(2);
   });
 
+  it('does not take the block found last for there when it has made way', () => {
+    const { file, cache } = cacheOf(smallest, 200);
+    expectAsFile(cache, file, 0, 10);
+    expectAsFile(cache, file, 0, 10);
+    for (let block = 1; block < 100; block++) cache.slotFor(block);
+    expectAsFile(cache, file, 0, 10);
+  });
+
+  it('keeps a block that was read again when the place that it had before is used', () => {
+    const { file, cache } = cacheOf(smallest, 200);
+    // One after another, so that the next to make way is known: the places go round.
+    for (let block = 0; block <= smallest; block++) cache.slotFor(block);
+    cache.forget(10 * blockBytes, 1);
+    cache.slotFor(10);
+    for (let block = 100; block < 115; block++) cache.slotFor(block);
+    file.reads = 0;
+    cache.slotFor(10);
+    expect(file.reads).toBe(0);
+  });
+
   it('takes no part in writes to blocks that it does not hold', () => {
     const { file, cache } = cacheOf(smallest, 20);
     cache.written([patternOf(3 * blockBytes)], 0);

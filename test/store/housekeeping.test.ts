@@ -54,6 +54,20 @@ describe('a settle', () => {
     await lab.close();
   });
 
+  it('leaves behind the segments that it settled, though the log in them is kept', async () => {
+    const lab = await openLab({ settleBytes: 20_000 });
+    let listed = 0;
+    while (lab.core.log.segments.length < headerSegmentsMax + 5) {
+      const session = lab.session();
+      session.setEmbeddedHeader(null);
+      session.commitSync();
+      listed = Math.max(listed, lab.core.headers.content.segments.length);
+    }
+    expect(listed).toBeLessThan(5);
+    expect(await lab.findings()).toEqual([]);
+    await lab.close();
+  });
+
   it('is forced before the header can list no more segments, however rarely it was asked for', async () => {
     const lab = await openLab({ settleBytes: 1024 ** 3 });
     let listed = 0;

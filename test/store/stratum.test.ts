@@ -347,6 +347,21 @@ describe('a stratum', () => {
     expect(first?.takenGrains).toBe(1);
   });
 
+  it('takes nothing from a map that is being given back, until it is restored', () => {
+    const pair = new StratumPair();
+    pair.addMap(100, 0);
+    pair.addMap(100, 0);
+    const [, map] = pair.real.emptyMaps().length > 0 ? pair.real.maps : [];
+    if (map === undefined) throw new Error('a map can be given back');
+    pair.real.retire(map);
+    expect(pair.real.reserveAt(150, 1)).toBe(false);
+    expect(pair.real.reserve(100)).toBe(0);
+    expect(pair.real.reserve(1)).toBe(-1);
+    pair.real.restore(map);
+    expect(pair.real.reserveAt(150, 1)).toBe(true);
+    expect(pair.real.reserve(50)).toBe(100);
+  });
+
   it('keeps a map that no batch has made durable, and does not name it', () => {
     const pair = new StratumPair();
     pair.addMap(100, 0);
