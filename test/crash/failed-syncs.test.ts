@@ -12,6 +12,7 @@ import { sectorBytes } from '../../src/format/layout.ts';
 import { Random } from '../model/random.ts';
 import { type DiskState, powerCut, restarted, type Unsynced } from '../support/disk-state.ts';
 import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { type FateBounds, fatesOf } from './fates.ts';
 import { type History, histories, randomHistory } from './histories.ts';
 import { Life } from './life.ts';
 import { crashScale, ticking } from './scale.ts';
@@ -24,6 +25,7 @@ import {
   survives,
 } from './trial.ts';
 
+const bounds: FateBounds = { singles: 1, randoms: 1 };
 const counts = { syncs: 0, kills: 0, cuts: 0 };
 
 /** Cuts the power at some operations of a life since it was opened, and after the last. */
@@ -38,6 +40,16 @@ async function cutSome(life: Life, opened: number, seed: number): Promise<void> 
     const image = powerCut(states[at] as DiskState, () => random.chance(share));
     await reopened(restarted(image), life, acknowledgedBefore(life, at));
     counts.cuts += 1;
+  }
+}
+
+/** Cuts the power during the opening of `next`, which saw what a failed sync had left. */
+async function cutRecovery(next: Life, life: Life): Promise<void> {
+  for (const [at, state] of next.disk.before.entries()) {
+    for (const fate of fatesOf(state, Math.max(1, state.unsynced.length - 1), bounds, at)) {
+      await succeed(restarted(powerCut(state, fate.keeps)), life);
+      counts.cuts += 1;
+    }
   }
 }
 
@@ -64,6 +76,7 @@ async function failSync(
   expect(disk.operations.length).toBe(disk.begunAtFailure);
   const next = await succeed(disk.state, life, number);
   const opened = next.disk.operations.length;
+  await cutRecovery(next, life);
   for (let batch = 0; batch < 3; batch++) await commitMore(next);
   await cutSome(next, opened, number);
 }

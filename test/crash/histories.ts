@@ -112,8 +112,12 @@ export const histories: readonly History[] = [
       await pushes(10);
       await life.leadUp(() => pushes(54));
       await pushes(8);
-      await replaceOldest(life, 3);
-      await pushes(3);
+      // Both segments are freed but for the end of the second, and used for something else.
+      await life.checkpoint();
+      await pushes(9);
+      await life.push(30_000, 60_000);
+      await life.reopen();
+      await pushes(2);
     },
   },
   {
@@ -163,6 +167,12 @@ export const histories: readonly History[] = [
       await life.commit((draft) => draft.archive(...life.live.slice(1)));
       await life.checkpoint();
       await life.put(mebibyte + 1);
+      await life.commit((draft) => draft.archive(...life.live.slice(0, 2)));
+      await life.checkpoint();
+      // The first close gives back the empty maps' places, the second the end of the file.
+      await life.reopen();
+      await life.push(20);
+      await life.reopen();
     },
   },
   {

@@ -94,7 +94,8 @@ export async function runWithFaults(life: Life, history: History): Promise<boole
  * the sessions whose own sync it was are there together or not.
  */
 export async function succeed(state: DiskState, life: Life, seed = 1): Promise<Life> {
-  const { settings, expected, uncertain } = life;
+  const { settings, uncertain } = life;
+  const expected = life.expected.upTo(life.expected.current.batch);
   const next = new Life(new SimulatedDisk({ state, seed }), settings, expected);
   await next.open();
   await next.decide(uncertain);
