@@ -137,21 +137,18 @@ class StoreDump {
   #map(entry: { stratum: number; map: number }): void {
     const field = (of: string): number => this.#bytes.number('map entry', of, entry.map);
     const page = field('page');
-    const head = (page + (field('generation') % 2)) * pageSize;
-    this.#bytes.structure('map head', head);
-    this.#section('The head of the grain map', 'The basin names it.');
-    const name = head + this.#bytes.offsetOf('map head', 'mark pages');
-    const generation = this.#bytes.number('mark page name', 'generation', name);
-    const marks = (page + 2 + (generation % 2)) * pageSize;
+    const plain = field('grains') <= grainsPerMarkPage && field('further extent count') === 0;
+    if (!plain) throw new Error('the dump is of a map in one extent that has no head');
+    const marks = (page + (field('generation') % 2)) * pageSize;
     this.#bytes.structure('mark page', marks);
     const markBytes = marks + this.#bytes.offsetOf('mark page', 'marks');
     const told = this.#runs(markBytes).map(
       ({ from, count, mark }) =>
         `- grain ${from}${count > 1 ? ` to ${from + count - 1}` : ''}: ${mark}, ${markNames[mark]}`,
     );
-    this.#section('The mark page', 'The head names it. Its marks say:', '', ...told);
-    const markPages = Math.ceil(field('grains') / grainsPerMarkPage);
-    const grains = (page + 2 + 2 * markPages) * pageSize;
+    const named = 'The basin names it, since a map of one mark page has no head. Its marks say:';
+    this.#section('The mark page', named, '', ...told);
+    const grains = (page + 2) * pageSize;
     const exponent = this.#bytes.number('stratum', 'grain exponent', entry.stratum);
     this.#values(this.#runs(markBytes), grains, 2 ** exponent);
   }

@@ -42,13 +42,14 @@ function readOperation(
   if (code !== 4) wanted.push(['stratum', 1]);
   if (code === 5) wanted.push(['grain exponent', 1]);
   if (code >= 6) wanted.push(['first index', 6]);
-  if (code === 6) wanted.push(['grains', 4], ['page', 6]);
+  if (code === 6) wanted.push(['grains', 4], ['page', 6], ['further extents', 1]);
   let next = at + 1;
   const said: string[] = [];
   for (const [field, size] of wanted) {
     said.push(`${field} ${bytes.uint(next, size)}`);
     next += size;
   }
+  if (code === 6 && bytes.uint(next - 1, 1) > 0) throw new Error('a map in more than one extent');
   return { name, text: said.join(', '), end: next };
 }
 

@@ -3,7 +3,8 @@
 #
 # spec/format.md says what the structures mean and how they are written. Here is only how they are
 # read: from the newer copy of the file header to the root, its basins, their grain maps, the marks,
-# and from each mark that begins a value to the value; and the commit log, retained and unsettled.
+# and from each mark that begins a value to the value, but for maps in several extents, of which it
+# shows the extents and the marks; and the commit log, retained and unsettled.
 #
 # It checks no CRC (the language has none) and judges no record: it shows what stands in the file.
 # No field is read as an integer of more than 48 bits: a GrainId is read as its parts.
@@ -269,18 +270,39 @@ types:
         type: u4
       - id: longest_free
         type: u2
+      - id: num_further_extents
+        type: u2
+      - id: further_extents
+        type: extent
+        repeat: expr
+        repeat-expr: num_further_extents
     instances:
       num_mark_pages:
         value: (num_grains + 16255) / 16256
+      has_head:
+        value: num_mark_pages > 1
+        doc: Without a head, generation and crc are those of the one mark page.
+      overhead_pages:
+        value: '(has_head ? 2 : 0) + 2 * num_mark_pages'
+      num_pages:
+        value: overhead_pages + (num_grains * grain_bytes + 4095) / 4096
+        doc: Of all extents; the first one has those that the further ones do not have.
+      is_in_one_extent:
+        value: num_further_extents == 0
       grain_bytes:
         value: 1 << grain_exp
       grains_offset:
-        value: (page.value + 2 + 2 * num_mark_pages) * 4096
+        value: (page.value + overhead_pages) * 4096
+        doc: Of the first grain. All others follow it there, unless there are further extents.
       head:
         pos: (page.value + generation % 2) * 4096
         type: map_head
-        if: generation > 0
-        doc: Without a head every grain is free.
+        if: has_head and generation > 0
+      mark_pages:
+        pos: 0
+        type: mark_page(_index)
+        repeat: expr
+        repeat-expr: num_mark_pages
   map_head:
     seq:
       - id: seal
@@ -294,17 +316,11 @@ types:
       - id: reserved
         size: 4
       - id: mark_pages
-        type: mark_page(_index)
+        type: mark_page_name
         repeat: expr
         repeat-expr: num_mark_pages
-    instances:
-      map:
-        value: _parent
-  mark_page:
-    doc: What the head says of a mark page, and from there the marks.
-    params:
-      - id: ordinal
-        type: u4
+  mark_page_name:
+    doc: What the head says of a mark page.
     seq:
       - id: generation
         type: u4
@@ -314,13 +330,23 @@ types:
         type: u2
       - id: longest_free
         type: u2
+  mark_page:
+    doc: A mark page as the head, or without one the basin, names it, and from there the marks.
+    params:
+      - id: ordinal
+        type: u4
     instances:
       map:
-        value: _parent.map
+        value: _parent
+      named_generation:
+        value: map.head.mark_pages[ordinal].generation
+        if: map.has_head and map.generation > 0
+      generation:
+        value: 'map.has_head and map.generation > 0 ? named_generation : map.generation'
       num_grains_left:
         value: map.num_grains - ordinal * 16256
       marks:
-        pos: (map.page.value + 2 + 2 * ordinal + generation % 2) * 4096
+        pos: '(map.page.value + (map.has_head ? 2 : 0) + 2 * ordinal + generation % 2) * 4096'
         type: marks
         if: generation > 0
         doc: Without marks every grain of the page is free.
@@ -356,7 +382,10 @@ types:
       value:
         pos: map.grains_offset + (_parent.ordinal * 16256 + at) * map.grain_bytes
         type: value
-        if: is_value
+        if: is_value and map.is_in_one_extent
+        doc: |
+          Only in a map of one extent: the bytes of a value may go on in another extent, and one
+          type cannot be read from two places. spec/format.md "Grain map" says where they are.
   value:
     doc-ref: spec/format.md "Values"
     seq:
@@ -634,6 +663,12 @@ types:
         type: body_u32(framed)
       - id: page
         type: body_u48(framed)
+      - id: num_further_extents
+        type: body_u1(framed)
+      - id: further_extents
+        type: body_extent(framed)
+        repeat: expr
+        repeat-expr: num_further_extents.value
   op_drop_map:
     params:
       - id: framed
@@ -684,6 +719,15 @@ types:
     instances:
       value:
         value: low.value + (high[0].value + high[1].value * 256) * 4294967296
+  body_extent:
+    params:
+      - id: framed
+        type: bool
+    seq:
+      - id: page
+        type: body_u48(framed)
+      - id: pages
+        type: body_u32(framed)
   body_grain_id:
     params:
       - id: framed

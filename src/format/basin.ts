@@ -1,11 +1,17 @@
 /**
  * A basin document: its strata, what is counted of each, and where their grain maps are.
  *
- * The root names it; it names the head of every grain map. Layout: `spec/format.md`, "Basin".
- * Encoding and decoding only.
+ * The root names it; it names the head, or the one mark page, of every grain map. Layout:
+ * `spec/format.md`, "Basin". Encoding and decoding only.
  */
 
 import { ByteReader, ByteWriter } from '../util/cursor.ts';
+import {
+  type MapPlacement,
+  placementIsSound,
+  readFurtherExtents,
+  writeFurtherExtents,
+} from './grain-map.ts';
 import {
   grainExpMax,
   grainExpMin,
@@ -17,13 +23,13 @@ import {
 } from './layout.ts';
 
 /** Where a grain map is and which grains it has, as its basin knows it. */
-export interface MapEntry {
+export interface MapEntry extends MapPlacement {
   /** Index in the stratum of the map's first grain. */
   readonly firstIndex: number;
-  readonly grains: number;
-  /** First page of the map's extent. */
-  readonly page: number;
-  /** Generation of the map's head; 0 where it was never written: every grain is free. */
+  /**
+   * Generation of the map's head or, where it has none, of its mark page; 0 where that was never
+   * written: every grain is free.
+   */
   readonly generation: number;
   readonly crc: number;
   /** Grains free, and the longest free run (up to 256), as of the basin's stamp: hints. */
@@ -69,6 +75,8 @@ export function encodeBasin(basin: Basin): Uint8Array<ArrayBuffer> {
       writer.u32(map.crc);
       writer.u32(map.free);
       writer.u16(map.longestFree);
+      writer.u16(map.further.length);
+      writeFurtherExtents(writer, map.further);
     }
   }
   return writer.view();
@@ -107,11 +115,13 @@ function decodeStratum(reader: ByteReader): StratumEntry {
       crc: reader.u32(),
       free: reader.u32(),
       longestFree: reader.u16(),
+      further: readFurtherExtents(reader, reader.u16()),
     };
     if (map.firstIndex < end) reader.fail('grain maps overlap', end, map.firstIndex);
     if (map.grains < 1 || map.grains > markPagesMax * grainsPerMarkPage) {
       reader.fail('a grain map of an impossible size', '', map.grains);
     }
+    if (!placementIsSound(map, grainExp)) reader.fail('a grain map in impossible extents');
     if (map.free > map.grains) reader.fail('more free grains than grains', map.grains, map.free);
     end = map.firstIndex + map.grains;
     maps.push(map);

@@ -1,15 +1,18 @@
 /**
- * A grain map on disk: its head, which names its mark pages, and the marks of the grains, two bits
- * each, that say where every value begins and ends.
+ * A grain map on disk: the marks of its grains, two bits each, that say where every value begins
+ * and ends, and the head that names its mark pages where there is more than one. A basin names the
+ * head or, where there is none, the one mark page.
  *
- * The extent of a map is: two slots of the head (a page each), then for each mark page two slots,
- * then the grains. Generation g of a page lives in slot g mod 2; generation 0 was never written
- * and means that every grain is free. A value never crosses from one mark page to the next.
- * Layout: `spec/format.md`, "Grain map". Encoding, decoding and places only.
+ * The first extent of a map is: two slots of the head (a page each), then for each mark page two
+ * slots, then grains, which go on in further extents. Generation g of a page lives in slot g mod 2;
+ * generation 0 was never written and means that every grain is free. A value never crosses from
+ * one mark page to the next. Layout: `spec/format.md`, "Grain map". Encoding, decoding and places
+ * only.
  */
 
 import { ByteReader, ByteWriter } from '../util/cursor.ts';
 import {
+  furtherExtentsMax,
   grainsPerMarkPage,
   kindMap,
   kindMarks,
@@ -39,12 +42,17 @@ export function markPageCount(grains: number): number {
   return Math.ceil(grains / grainsPerMarkPage);
 }
 
-/** Pages in front of the grains of a map. */
-export function mapOverheadPages(grains: number): number {
-  return 2 + 2 * markPageCount(grains);
+/** Whether a map of so many grains has a head: its basin names a single mark page itself. */
+export function hasHead(grains: number): boolean {
+  return grains > grainsPerMarkPage;
 }
 
-/** Pages of the whole extent of a map. */
+/** Pages in front of the grains of a map. */
+export function mapOverheadPages(grains: number): number {
+  return (hasHead(grains) ? 2 : 0) + 2 * markPageCount(grains);
+}
+
+/** Pages of all extents of a map. */
 export function mapPages(grains: number, grainExp: number): number {
   return mapOverheadPages(grains) + Math.ceil((grains * 2 ** grainExp) / pageBytes);
 }
@@ -55,8 +63,58 @@ export function mapHeadPage(mapPage: number, generation: number): number {
 }
 
 /** The page that generation `generation` of mark page `ordinal` lives in. */
-export function markPagePage(mapPage: number, ordinal: number, generation: number): number {
-  return mapPage + 2 + 2 * ordinal + (generation % 2);
+export function markPagePage(
+  map: { readonly page: number; readonly grains: number },
+  ordinal: number,
+  generation: number,
+): number {
+  return map.page + (hasHead(map.grains) ? 2 : 0) + 2 * ordinal + (generation % 2);
+}
+
+/** A stretch of the file that a map has. */
+export interface MapExtent {
+  readonly page: number;
+  readonly pages: number;
+}
+
+/** Where a map is: its first page, and its extents besides the one that begins there. */
+export interface MapPlacement {
+  readonly grains: number;
+  /** First page of the map's first extent. */
+  readonly page: number;
+  readonly further: readonly MapExtent[];
+}
+
+/**
+ * Every extent of a map, in the order of what is in them: the first has what the others do not.
+ */
+export function mapExtents(map: MapPlacement, grainExp: number): MapExtent[] {
+  let first = mapPages(map.grains, grainExp);
+  for (const { pages } of map.further) first -= pages;
+  return [{ page: map.page, pages: first }, ...map.further];
+}
+
+/** Whether the first extent is left with a page of grains, and the others have any. */
+export function placementIsSound(map: MapPlacement, grainExp: number): boolean {
+  if (map.further.length === 0) return true;
+  const [first, ...further] = mapExtents(map, grainExp);
+  const enough = (first?.pages ?? 0) > mapOverheadPages(map.grains);
+  return enough && further.every(({ pages }) => pages > 0);
+}
+
+export function writeFurtherExtents(writer: ByteWriter, further: readonly MapExtent[]): void {
+  for (const { page, pages } of further) {
+    writer.u48(page);
+    writer.u32(pages);
+  }
+}
+
+/** Reads `count` extents. Throws `VARVE_CORRUPT` for more than a map may have. */
+export function readFurtherExtents(reader: ByteReader, count: number): MapExtent[] {
+  if (count > furtherExtentsMax) reader.fail('too many extents', furtherExtentsMax, count);
+  const further: MapExtent[] = [];
+  for (let at = 0; at < count; at++) further.push({ page: reader.u48(), pages: reader.u32() });
+  return further;
 }
 
 /** Where and as of when a page is to be sealed. */

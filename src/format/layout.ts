@@ -36,12 +36,17 @@ export const kindMarks = 0x6b72616d;
 /** Name of a document in its parent: page, capacity, generation, length, CRC. */
 export const documentNameBytes = 22;
 
-/** A grain map: its head (two slots), its mark pages (two slots each), then the grains. */
+/**
+ * A grain map: its head (two slots), where it has more than one mark page; its mark pages (two
+ * slots each); then the grains.
+ */
 export const mapHeadFixedBytes = 16;
 export const markPageNameBytes = 12;
 export const markPagesMax = Math.floor(
   (pageBytes - sealBytes - mapHeadFixedBytes) / markPageNameBytes,
 );
+/** Extents that a map may have besides its first. */
+export const furtherExtentsMax = 15;
 export const marksBytes = pageBytes - sealBytes;
 export const grainsPerMarkByte = 4;
 export const grainsPerMarkPage = marksBytes * grainsPerMarkByte;

@@ -10,6 +10,7 @@
 
 import { ByteReader, ByteWriter } from '../util/cursor.ts';
 import type { GrainIdParts } from './grain-id.ts';
+import { type MapPlacement, readFurtherExtents, writeFurtherExtents } from './grain-map.ts';
 import { basinsMax, grainIndexLimit, grainsPerValueMax, strataMax } from './layout.ts';
 
 const opStratum = 0;
@@ -33,13 +34,14 @@ export interface GrainRun extends GrainIdParts {
   readonly length: number;
 }
 
-export interface MapPlace {
+/** A grain map as its stratum knows it. */
+export interface MapName {
   readonly basin: number;
   readonly stratum: number;
   readonly firstIndex: number;
-  readonly grains: number;
-  readonly page: number;
 }
+
+export type AddedMap = MapName & MapPlacement;
 
 export type LogOperation =
   | ({ readonly operation: 'allocate'; readonly crc: number } & GrainRun)
@@ -52,8 +54,8 @@ export type LogOperation =
       readonly stratum: number;
       readonly grainExp: number;
     }
-  | ({ readonly operation: 'add-map' } & MapPlace)
-  | ({ readonly operation: 'drop-map' } & Omit<MapPlace, 'grains' | 'page'>);
+  | ({ readonly operation: 'add-map' } & AddedMap)
+  | ({ readonly operation: 'drop-map' } & MapName);
 
 /** What stands before the operations of a record. */
 export interface RecordPreamble {
@@ -140,16 +142,18 @@ export class LogRecordWriter {
     this.#writer.u8(grainExp);
   }
 
-  addMap(map: MapPlace): void {
+  addMap(map: AddedMap): void {
     this.#writer.u8(opAddMap);
     this.#writer.u8(map.basin);
     this.#writer.u8(map.stratum);
     this.#writer.u48(map.firstIndex);
     this.#writer.u32(map.grains);
     this.#writer.u48(map.page);
+    this.#writer.u8(map.further.length);
+    writeFurtherExtents(this.#writer, map.further);
   }
 
-  dropMap(map: Omit<MapPlace, 'grains' | 'page'>): void {
+  dropMap(map: MapName): void {
     this.#writer.u8(opDropMap);
     this.#writer.u8(map.basin);
     this.#writer.u8(map.stratum);
@@ -251,7 +255,9 @@ function decodeStructure(reader: ByteReader, code: number): LogOperation {
   const firstIndex = reader.u48();
   if (code === opDropMap) return { operation: 'drop-map', basin, stratum, firstIndex };
   const grains = reader.u32();
-  return { operation: 'add-map', basin, stratum, firstIndex, grains, page: reader.u48() };
+  const page = reader.u48();
+  const further = readFurtherExtents(reader, reader.u8());
+  return { operation: 'add-map', basin, stratum, firstIndex, grains, page, further };
 }
 
 function part(reader: ByteReader, limit: number): number {

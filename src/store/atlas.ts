@@ -10,7 +10,6 @@
 import { VarveError } from '../errors.ts';
 import { type DocumentName, noDocument } from '../format/document.ts';
 import type { GrainIdParts } from '../format/grain-id.ts';
-import { mapPages } from '../format/grain-map.ts';
 import {
   basinsMax,
   grainExpMax,
@@ -20,14 +19,18 @@ import {
 } from '../format/layout.ts';
 import { grainCount, grainExpFor, grainExpSuits } from '../format/value.ts';
 import { assert } from '../util/assert.ts';
+import type { GrainMap } from './grain-map.ts';
+import { nextMapGrains, placeMap } from './map-growth.ts';
 import type { PageSource } from './map-loader.ts';
 import type { Extent, Space } from './space.ts';
 import { Stratum } from './stratum.ts';
 
-/** How large structures may get; tests lower them to reach the next one quickly. */
+/** How large structures may get; tests change them to reach the next one quickly. */
 export interface AtlasLimits {
   readonly grainsPerStratum: number;
   readonly mapsPerStratum: number;
+  /** A new map that values share has at least so many bytes. */
+  readonly mapBytesLeast: number;
   readonly strataPerBasin: number;
   readonly basins: number;
 }
@@ -36,6 +39,7 @@ export interface AtlasLimits {
 export const defaultLimits: AtlasLimits = {
   grainsPerStratum: grainIndexLimit,
   mapsPerStratum: 16_384,
+  mapBytesLeast: 64 * 1024,
   strataPerBasin: strataMax,
   basins: basinsMax,
 };
@@ -71,9 +75,8 @@ export interface Reservation {
 /** A committed value, found. */
 export interface FoundValue {
   readonly stratum: Stratum;
+  readonly map: GrainMap;
   readonly count: number;
-  /** Byte offset of its prefix in the file. */
-  readonly offset: number;
 }
 
 export class Atlas {
@@ -82,7 +85,11 @@ export class Atlas {
    * Places of maps that were dropped after the settled base. Replay from there would still read
    * them, so they are free only when both header copies are past the drop.
    */
-  readonly leaving: Extent[] = [];
+  readonly leaving = new Set<Extent>();
+  /** Pages of `leaving`. */
+  leavingPages = 0;
+  /** Maps that one value had to itself and left, to be given back by the next batch. */
+  readonly vacated = new Map<GrainMap, Stratum>();
   readonly #source: PageSource;
   readonly #space: Space;
   readonly #limits: AtlasLimits;
@@ -122,7 +129,7 @@ export class Atlas {
     if (stratum === undefined || spot === undefined) return undefined;
     const count = spot.page.countAt(spot.at);
     if (count === 0) return undefined;
-    return { stratum, count, offset: spot.map.grainOffset(id.index) };
+    return { stratum, map: spot.map, count };
   }
 
   /**
@@ -177,9 +184,11 @@ export class Atlas {
     const firstIndex = stratum.endIndex;
     const room = this.#limits.grainsPerStratum - firstIndex;
     if (room < count || stratum.maps.length >= this.#limits.mapsPerStratum) return -1;
-    const grains = Math.min(stratum.nextMapGrains(count), room);
-    const page = this.#space.allocate(mapPages(grains, stratum.grainExp));
-    stratum.addMap({ firstIndex, grains, page }, false);
+    const { grainExp, totalGrains } = stratum;
+    const bytesLeast = this.#limits.mapBytesLeast;
+    const wanted = Math.min(nextMapGrains({ grainExp, totalGrains, count, bytesLeast }), room);
+    const place = placeMap(this.#space, grainExp, wanted, count);
+    stratum.addMap({ firstIndex, ...place }, false);
     return stratum.reserve(count);
   }
 
@@ -212,12 +221,20 @@ export class Atlas {
   /** Takes out a map that holds nothing. */
   dropMap(stratum: Stratum, firstIndex: number): void {
     const map = stratum.dropMap(firstIndex);
-    if (map !== undefined) this.leaving.push({ page: map.page, pages: map.extentPages });
+    if (map === undefined) return;
+    this.vacated.delete(map);
+    for (const extent of map.extents) {
+      this.leaving.add(extent);
+      this.leavingPages += extent.pages;
+    }
   }
 
   /** The places are free: a settle that began after the drops is done. */
   left(places: readonly Extent[]): void {
-    for (const place of places) this.leaving.splice(this.leaving.indexOf(place), 1);
+    for (const place of places) {
+      this.leaving.delete(place);
+      this.leavingPages -= place.pages;
+    }
   }
 
   /** Bytes in the free grains of all maps. */

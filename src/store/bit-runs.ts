@@ -94,19 +94,17 @@ export function findFreeRun(
   return false;
 }
 
-/** Length of the clear run around the clear bit `at`, as far as `reach` bits to each side. */
-export function freeRunAround(
-  words: Uint32Array,
-  at: number,
-  limit: number,
-  reach: number,
-): number {
+/** Where the clear run before `at` begins, at most `reach` bits back; `at` where it is empty. */
+export function runStart(words: Uint32Array, at: number, reach: number): number {
   const low = Math.max(0, at - reach);
   let start = at;
-  while (start > low && ((words[(start - 1) >>> 5] as number) & (1 << ((start - 1) & 31))) === 0) {
-    start -= 1;
+  while (start > low) {
+    const last = start - 1;
+    const word = (words[last >>> 5] as number) << (31 - (last & 31));
+    if (word !== 0) return Math.max(low, start - Math.clz32(word));
+    start = last & ~31;
   }
-  return nextSet(words, at, Math.min(limit, at + reach)) - start;
+  return low;
 }
 
 /** Whether every bit of the run is clear. */

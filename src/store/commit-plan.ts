@@ -94,7 +94,9 @@ function writeStructures(
   }
   for (const { stratum, map } of added.maps) {
     const { firstIndex, grains, page } = map;
-    writer.addMap({ basin: stratum.basin, stratum: stratum.number, firstIndex, grains, page });
+    const further = map.extents.slice(1);
+    const { basin, number } = stratum;
+    writer.addMap({ basin, stratum: number, firstIndex, grains, page, further });
   }
   for (const { stratum, map } of dropped) {
     const { basin, number } = stratum;

@@ -268,20 +268,23 @@ export class Committer {
   }
 
   /**
-   * Begins a settle when one is due. Maps that hold nothing are given back first, by this batch: a
-   * settle must not write to pages that are given back while it is under way. Once for each settle,
-   * or batches that empty a map each would put it off for ever.
+   * Begins a settle when one is due, and says which maps this batch gives back: at once those that
+   * a value had to itself, with a settle the others that hold nothing. They are given back before
+   * the settle, since only the next would free the places of those given back meanwhile; but once
+   * for each settle, or batches that empty a map each would put it off for ever.
    */
   #beginSettle(): readonly DroppedMap[] {
     const { atlas, housekeeping } = this.#core;
-    if (!housekeeping.settleDue) return [];
+    const due = housekeeping.settleDue;
     const dropped: DroppedMap[] = [];
+    for (const [map, stratum] of atlas.vacated) dropped.push({ stratum, map });
+    if (!due) return dropped;
     for (const stratum of this.#gaveBack ? [] : atlas.strata()) {
       for (const map of stratum.emptyMaps()) {
         if (stratum.retire(map)) dropped.push({ stratum, map });
       }
     }
-    this.#gaveBack = dropped.length > 0;
+    this.#gaveBack = !this.#gaveBack && dropped.length > 0;
     if (!this.#gaveBack) housekeeping.beginSettle();
     return dropped;
   }

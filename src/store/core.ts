@@ -19,7 +19,7 @@ import { Housekeeping } from './housekeeping.ts';
 import type { RetainedLog } from './log-history.ts';
 import type { Published } from './settle.ts';
 import type { Space } from './space.ts';
-import type { ValuePlace, ValueReader } from './value-reader.ts';
+import { type ValuePlace, type ValueReader, valuePlace } from './value-reader.ts';
 
 /** What opening found. */
 export interface RecoveryReport {
@@ -48,7 +48,7 @@ export interface OpenedStore {
   /** To be told where the log and its checkpoint are from now on. */
   readonly history: { retained: RetainedLog };
   readonly recovery: RecoveryReport;
-  readonly settleBytes: number;
+  readonly settleBytes: number | undefined;
   /** An epoch above every one in the file. */
   readonly nextEpoch: number;
 }
@@ -150,7 +150,7 @@ export class StoreCore {
   placeOf(id: GrainIdParts): ValuePlace | undefined {
     const found = this.atlas.find(id);
     if (found === undefined) return undefined;
-    return { id, offset: found.offset, capacity: found.count * found.stratum.grainBytes };
+    return valuePlace(id, found.map, found.count);
   }
 
   /** Calls `resume` once, when the next batch is published or the store closes. */

@@ -17,7 +17,7 @@ export function usedExtents(root: DocumentName, atlas: Atlas, log: CommitLog): E
     if (capacityPages > 0) used.push({ page, pages: 2 * capacityPages });
   }
   for (const stratum of atlas.strata()) {
-    for (const map of stratum.maps) used.push({ page: map.page, pages: map.extentPages });
+    for (const map of stratum.maps) used.push(...map.extents);
   }
   return used;
 }

@@ -1,31 +1,54 @@
 /**
  * Where in a stratum the next value goes: O(1) allocation over its mark pages.
  *
- * Each page has a hint, an upper bound of its longest free run (told apart up to 256). Pages are
- * listed by hint; the one that is taken from is read front to back, so values pushed one after
- * another lie side by side. A page that turns out to have no run long enough gets its exact bound,
- * and only freeing raises it: so each look that fails is paid for by a value freed before.
+ * Free runs are kept by their length, and a value takes the shortest that is long enough: what is
+ * left of it is the current run, so values pushed one after another lie side by side. Invariant:
+ * every free run of an indexed page is the current one or has an entry, by its first grain, under
+ * its length or a longer one. Entries are not looked for when runs merge or are cut: one that no
+ * longer fits is put right, or forgotten, when it turns up, which is paid for by the change that
+ * made it so; and all are made anew when too many have piled up.
  *
- * While more than an eighth of the stratum is free it takes from the emptiest page, so that a
- * session's values share pages; when it is denser, and for long runs always, from the fullest that
- * still fits, so that no space is lost. Reservations and releases are marks in memory only.
- * (Segregated lists as in TLSF, Masmano et al. 2004; next fit within the page.)
+ * A page is indexed when nothing else has a run that is long enough: until then its hint, an upper
+ * bound of its longest run, is what is known of it. Reservations and releases are marks in memory
+ * only. (Segregated fits, as in TLSF, Masmano et al. 2004; best fit, Knuth vol. 1, 2.5.)
  */
 
+import { isVarveError } from '../errors.ts';
 import { assert } from '../util/assert.ts';
-import { clearRun, type FreeRun, findFreeRun, freeRunAround, isClear, setRun } from './bit-runs.ts';
-import { longestRunTold, type MarkPage } from './mark-page.ts';
+import {
+  clearRun,
+  type FreeRun,
+  findFreeRun,
+  isClear,
+  nextClear,
+  nextSet,
+  runStart,
+  setRun,
+} from './bit-runs.ts';
+import { LengthBuckets, longestRunTold } from './length-buckets.ts';
+import type { MarkPage } from './mark-page.ts';
 
-const bucketCount = longestRunTold + 1;
 const none = -1;
+/** Grains of a page, rounded up to a power of two: an entry is page and first grain in one. */
+const pageStride = 2 ** 14;
+/**
+ * While much is free, a value takes a run that has room for so many like it: those of one session
+ * are to lie side by side, and be one write.
+ */
+const roomForAlike = 8;
+/** Entries kept at most: pages with more runs than that stay unindexed until they are needed. */
+const entriesMax = 2 ** 20;
+const entriesAtLeast = 4000;
 
 export class GrainAllocator {
   readonly #pages: (MarkPage | undefined)[] = [];
+  readonly #freeSlots: number[] = [];
   readonly #load: (page: MarkPage) => void;
-  #next = new Int32Array(16);
-  #previous = new Int32Array(16);
-  readonly #heads = new Int32Array(bucketCount).fill(none);
-  readonly #filled = new Uint32Array(Math.ceil(bucketCount / 32));
+  /** Free runs of indexed pages: page slot * pageStride + first grain. */
+  readonly #runs = new LengthBuckets();
+  /** Slots of pages with runs that are not indexed, by the page's hint. */
+  readonly #unindexed = new LengthBuckets();
+  #entriesBeforeRenewal = entriesAtLeast;
   /** The free run that values are being taken from. */
   #page: MarkPage | undefined;
   #at = 0;
@@ -40,136 +63,171 @@ export class GrainAllocator {
   /** Lists a page whose longest free run is at most `hint`. */
   add(page: MarkPage, hint: number): void {
     assert(page.listed === none, 'a mark page is listed once');
-    page.listed = this.#pages.length;
-    page.hint = Math.min(hint, longestRunTold);
-    this.#pages.push(page);
-    if (this.#pages.length > this.#next.length) {
-      this.#next = grown(this.#next);
-      this.#previous = grown(this.#previous);
-    }
-    this.#link(page);
+    page.listed = this.#freeSlots.pop() ?? this.#pages.length;
+    this.#pages[page.listed] = page;
+    page.hint = 0;
+    this.#notIndexed(page, hint);
   }
 
   /** Takes a page off the list: its map is given back. */
   remove(page: MarkPage): void {
-    this.#unlink(page);
     this.#pages[page.listed] = undefined;
+    this.#freeSlots.push(page.listed);
     page.listed = none;
     if (this.#page === page) this.#page = undefined;
   }
 
   /**
    * Reserves `count` grains in a row within one page; index of the first in the stratum, or -1
-   * where no page listed has them.
+   * where no page listed has them. `roomy`: rather in a run with room for others like it.
    */
-  reserve(count: number, dense: boolean): number {
-    let page = this.#page;
-    if (page === undefined || this.#end - this.#at < count) {
-      page = this.#findRun(count, dense);
-      if (page === undefined) return none;
-      this.#page = page;
-      this.#at = this.#found.start;
-      this.#end = this.#found.end;
+  reserve(count: number, roomy: boolean): number {
+    if (this.#page === undefined || this.#end - this.#at < count) {
+      if (!this.#enterRun(count, roomy)) return none;
     }
+    const page = this.#page as MarkPage;
     const at = this.#at;
     setRun(page.taken, at, count);
     this.#at = at + count;
     return page.firstIndex + at;
   }
 
-  #findRun(count: number, dense: boolean): MarkPage | undefined {
+  /** Makes a run of at least `count` grains the current one. */
+  #enterRun(count: number, roomy: boolean): boolean {
+    this.#leaveRun();
     for (;;) {
-      const page = this.#pick(count, dense);
-      if (page === undefined) return undefined;
+      const wanted = roomy ? Math.min(count * roomForAlike, longestRunTold) : count;
+      const length = this.#runs.shortestFrom(wanted) || this.#runs.shortestFrom(count);
+      if (length > 0) {
+        if (this.#tryEntry(length, count)) return true;
+      } else if (!this.#indexOne(count)) return false;
+    }
+  }
+
+  /** Takes an entry out: makes its run the current one, where there is one and it is as long. */
+  #tryEntry(length: number, count: number): boolean {
+    const entry = this.#runs.pop(length);
+    const at = entry % pageStride;
+    const page = this.#pages[(entry - at) / pageStride];
+    if (page?.loaded !== true || at >= page.grains || !isRunStart(page.taken, at)) return false;
+    const end = nextSet(page.taken, at, page.grains);
+    if (end - at < length && end - at < count) {
+      this.#runs.push(end - at, entry);
+      return false;
+    }
+    this.#page = page;
+    this.#at = at;
+    this.#end = end;
+    return true;
+  }
+
+  /** What is left of the current run becomes a run like others. */
+  #leaveRun(): void {
+    const page = this.#page;
+    if (page === undefined) return;
+    this.#page = undefined;
+    if (this.#at < this.#end) this.#enter(page, this.#at, this.#end - this.#at);
+  }
+
+  /** Indexes a page that may have a run of `count` grains; false where none may. */
+  #indexOne(count: number): boolean {
+    for (;;) {
+      const hint = this.#unindexed.shortestFrom(count);
+      if (hint === 0) return false;
+      const page = this.#pages[this.#unindexed.pop(hint)];
+      if (page === undefined || page.hint !== hint) continue;
+      page.hint = 0;
+      if (!this.#loadOrSkip(page)) continue;
+      this.#index(page);
+      return true;
+    }
+  }
+
+  /** Nothing is reserved in a page that is damaged; reading what is in it says so. */
+  #loadOrSkip(page: MarkPage): boolean {
+    try {
       this.#load(page);
-      const limit = page.grains;
-      const rest = { from: page.searchFrom, limit };
-      if (
-        findFreeRun(page.taken, rest, count, this.#found) ||
-        findFreeRun(page.taken, { from: 0, limit }, count, this.#found)
-      ) {
-        page.searchFrom = this.#found.start;
-        return page;
+      return true;
+    } catch (error) {
+      if (!isVarveError(error, 'VARVE_CORRUPT')) {
+        this.#notIndexed(page, longestRunTold);
+        throw error;
       }
-      this.#setHint(page, this.#found.longest);
+      return false;
     }
   }
 
-  /** A page whose hint is at least `count`: the smallest such hint when dense, else the largest. */
-  #pick(count: number, dense: boolean): MarkPage | undefined {
-    const bucket = dense ? this.#lowestFrom(count) : this.#highest();
-    if (bucket < count) return undefined;
-    return this.#pages[this.#heads[bucket] as number];
+  #index(page: MarkPage): void {
+    const { taken, grains } = page;
+    const base = page.listed * pageStride;
+    let at = nextClear(taken, 0, grains);
+    while (at < grains) {
+      const end = nextSet(taken, at, grains);
+      this.#runs.push(Math.min(end - at, longestRunTold), base + at);
+      at = nextClear(taken, end, grains);
+    }
   }
 
-  #lowestFrom(count: number): number {
-    let mask = -1 << (count & 31);
-    for (let word = count >>> 5; word < this.#filled.length; word++) {
-      const bits = (this.#filled[word] as number) & mask;
-      if (bits !== 0) return word * 32 + 31 - Math.clz32(bits & -bits);
-      mask = -1;
-    }
-    return none;
+  /** Lists a free run of an indexed page. */
+  #enter(page: MarkPage, at: number, length: number): void {
+    if (this.#runs.size >= this.#entriesBeforeRenewal) this.#renew();
+    this.#runs.push(Math.min(length, longestRunTold), page.listed * pageStride + at);
   }
 
-  #highest(): number {
-    for (let word = this.#filled.length - 1; word >= 0; word--) {
-      const bits = this.#filled[word] as number;
-      if (bits !== 0) return word * 32 + 31 - Math.clz32(bits);
+  /** There are runs in the page, the longest at most `hint`, that have no entries. */
+  #notIndexed(page: MarkPage, hint: number): void {
+    const told = Math.min(hint, longestRunTold);
+    if (told <= page.hint) return;
+    page.hint = told;
+    this.#unindexed.push(told, page.listed);
+  }
+
+  /** Forgets the entries that no longer stand for a run. */
+  #renew(): void {
+    this.#runs.clear();
+    this.#unindexed.clear();
+    for (const page of this.#pages) {
+      if (page === undefined) continue;
+      const hint = page.loaded ? this.#longestIn(page) : page.hint;
+      page.hint = 0;
+      if (page.loaded && this.#runs.size < entriesMax / 2) this.#index(page);
+      else this.#notIndexed(page, hint);
     }
-    return none;
+    const enough = 2 * this.#runs.size + 16 * this.#pages.length + entriesAtLeast;
+    this.#entriesBeforeRenewal = Math.min(enough, entriesMax);
+  }
+
+  #longestIn(page: MarkPage): number {
+    findFreeRun(page.taken, { from: 0, limit: page.grains }, longestRunTold, this.#found);
+    return this.#found.longest;
   }
 
   /** Reserves the run of grains at `at` of `page`; false where one of them is taken. */
   reserveAt(page: MarkPage, at: number, count: number): boolean {
     if (!isClear(page.taken, at, count)) return false;
+    if (this.#page === page) this.#leaveRun();
     setRun(page.taken, at, count);
-    if (this.#page === page && at < this.#end && at + count > this.#at) this.#page = undefined;
+    const end = nextSet(page.taken, at + count, page.grains);
+    // What is left in front keeps its entry, under a length that was right before.
+    if (end > at + count) this.#enter(page, at + count, end - at - count);
     return true;
   }
 
   /** The grains are free: a reservation was given back, or a freed value's release is durable. */
   release(page: MarkPage, at: number, count: number): void {
     clearRun(page.taken, at, count);
-    if (this.#page === page && at + count === this.#at) this.#at = at;
-    if (page.hint === longestRunTold) return;
-    const run = Math.min(
-      freeRunAround(page.taken, at, page.grains, longestRunTold),
-      longestRunTold,
-    );
-    if (run > page.hint) this.#setHint(page, run);
-  }
-
-  #setHint(page: MarkPage, hint: number): void {
-    this.#unlink(page);
-    page.hint = hint;
-    this.#link(page);
-  }
-
-  #link(page: MarkPage): void {
-    const head = this.#heads[page.hint] as number;
-    this.#next[page.listed] = head;
-    this.#previous[page.listed] = none;
-    if (head !== none) this.#previous[head] = page.listed;
-    this.#heads[page.hint] = page.listed;
-    const word = page.hint >>> 5;
-    this.#filled[word] = (this.#filled[word] as number) | (1 << (page.hint & 31));
-  }
-
-  #unlink(page: MarkPage): void {
-    const next = this.#next[page.listed] as number;
-    const previous = this.#previous[page.listed] as number;
-    if (next !== none) this.#previous[next] = previous;
-    if (previous !== none) this.#next[previous] = next;
-    else this.#heads[page.hint] = next;
-    if ((this.#heads[page.hint] as number) !== none) return;
-    const word = page.hint >>> 5;
-    this.#filled[word] = (this.#filled[word] as number) & ~(1 << (page.hint & 31));
+    if (page.listed === none) return;
+    const start = runStart(page.taken, at, longestRunTold);
+    const end = nextSet(page.taken, at + count, Math.min(page.grains, at + longestRunTold));
+    if (this.#page === page && start <= this.#end && end >= this.#at) {
+      this.#at = Math.min(this.#at, start);
+      this.#end = Math.max(this.#end, end);
+    } else if (at - start < longestRunTold) this.#enter(page, start, end - start);
+    // Else the run in front was as long as is told apart, and has its entry.
   }
 }
 
-function grown(list: Int32Array): Int32Array<ArrayBuffer> {
-  const larger = new Int32Array(list.length * 2);
-  larger.set(list);
-  return larger;
+/** Whether a free run begins with the grain `at`. */
+function isRunStart(taken: Uint32Array, at: number): boolean {
+  return isClear(taken, at, 1) && (at === 0 || !isClear(taken, at - 1, 1));
 }

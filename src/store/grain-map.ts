@@ -1,29 +1,37 @@
 /**
- * One grain map in memory: a stretch of a stratum, its place in the file and its mark pages.
+ * One grain map in memory: a stretch of a stratum, its places in the file and its mark pages.
  *
  * A map is opened (its head read) and its pages loaded only when something in them is asked for
  * (`map-loader.ts`), so that opening a store costs nothing for maps that nobody touches. Knows its
  * geometry and its names; reads and writes nothing.
  */
 
+import { internal } from '../errors.ts';
 import type { MapEntry } from '../format/basin.ts';
 import {
+  hasHead,
+  type MapExtent,
+  type MapPlacement,
   type MarkPageName,
+  mapExtents,
   mapOverheadPages,
-  mapPages,
   markPageCount,
 } from '../format/grain-map.ts';
 import { grainsPerMarkPage, pageBytes } from '../format/layout.ts';
 import { present } from '../util/assert.ts';
-import { longestRunTold, MarkPage, unwrittenPage } from './mark-page.ts';
+import type { FilePart } from './file-parts.ts';
+import { longestRunTold } from './length-buckets.ts';
+import { MarkPage, unwrittenPage } from './mark-page.ts';
 
 export class GrainMap {
   readonly firstIndex: number;
   readonly grains: number;
   readonly grainExp: number;
-  /** First page of the extent. */
+  /** First page of the first extent. */
   readonly page: number;
-  /** The head as named by the basin; generation 0 was never written. */
+  /** Where its marks and then its grains are, one extent after another. */
+  readonly extents: readonly MapExtent[];
+  /** What the basin names, the head or the one mark page; generation 0 was never written. */
   generation: number;
   crc: number;
   /** The head as named was made good: the next goes over it, not over its twin. */
@@ -35,6 +43,8 @@ export class GrainMap {
   takenGrains: number;
   /** Upper bound of the longest free run while the map is not opened. */
   readonly longestFree: number;
+  /** A value had it to itself and is gone: it is to be given back. */
+  vacated = false;
   #pages: readonly MarkPage[] | undefined;
 
   constructor(entry: MapEntry, grainExp: number, durable: boolean) {
@@ -48,10 +58,12 @@ export class GrainMap {
     this.takenGrains = this.committedGrains;
     this.grainExp = grainExp;
     this.durable = durable;
+    this.extents = mapExtents(entry, grainExp);
   }
 
-  get extentPages(): number {
-    return mapPages(this.grains, this.grainExp);
+  /** False where the basin names the one mark page. */
+  get hasHead(): boolean {
+    return hasHead(this.grains);
   }
 
   get opened(): boolean {
@@ -64,8 +76,40 @@ export class GrainMap {
 
   /** Byte offset in the file of the grain with this index in the stratum. */
   grainOffset(index: number): number {
-    const data = (this.page + mapOverheadPages(this.grains)) * pageBytes;
-    return data + (index - this.firstIndex) * (1 << this.grainExp);
+    const within = this.#grainsFrom + (index - this.firstIndex) * (1 << this.grainExp);
+    return this.extents.length === 1 ? this.page * pageBytes + within : this.#place(within);
+  }
+
+  /** Bytes in front of the grains. */
+  get #grainsFrom(): number {
+    return mapOverheadPages(this.grains) * pageBytes;
+  }
+
+  /** Byte offset in the file of the byte `within` of the map's extents. */
+  #place(within: number): number {
+    let from = within;
+    for (const { page, pages } of this.extents) {
+      if (from < pages * pageBytes) return page * pageBytes + from;
+      from -= pages * pageBytes;
+    }
+    throw internal('a grain is within an extent of its map');
+  }
+
+  /** Where `bytes` bytes are from the grain `index` on; undefined where they are in one place. */
+  parts(index: number, bytes: number): FilePart[] | undefined {
+    if (this.extents.length === 1) return undefined;
+    let from = this.#grainsFrom + (index - this.firstIndex) * (1 << this.grainExp);
+    let rest = bytes;
+    const parts: FilePart[] = [];
+    for (const { page, pages } of this.extents) {
+      const room = pages * pageBytes - from;
+      if (room > 0 && rest > 0) {
+        parts.push({ offset: page * pageBytes + from, bytes: Math.min(room, rest) });
+        rest -= Math.min(room, rest);
+      }
+      from = Math.max(0, -room);
+    }
+    return parts.length > 1 ? parts : undefined;
   }
 
   /** The mark page that has the grain with this index in the stratum. */
@@ -86,20 +130,24 @@ export class GrainMap {
     this.#pages = pages;
   }
 
+  /** Its one mark page as the basin names it. */
+  singleName(): MarkPageName {
+    const { generation, crc, grains, committedGrains, longestFree } = this;
+    return { generation, crc, free: grains - committedGrains, longestFree };
+  }
+
   /** The map as its basin is to name it. */
   entry(): MapEntry {
-    let longestFree = this.longestFree;
+    let { longestFree } = this;
     if (this.#pages !== undefined) {
       longestFree = 0;
-      // A hint may be low for grains that are only reserved; the name knows of committed ones.
-      for (const { hint, name } of this.#pages) {
-        longestFree = Math.max(longestFree, hint, name.longestFree);
-      }
+      for (const { name } of this.#pages) longestFree = Math.max(longestFree, name.longestFree);
     }
     return {
       firstIndex: this.firstIndex,
       grains: this.grains,
       page: this.page,
+      further: this.extents.slice(1),
       generation: this.generation,
       crc: this.crc,
       free: this.grains - this.committedGrains,
@@ -109,7 +157,8 @@ export class GrainMap {
 }
 
 /** A map of free grains that no basin names yet. */
-export function newMapEntry(firstIndex: number, grains: number, page: number): MapEntry {
+export function newMapEntry(firstIndex: number, placement: MapPlacement): MapEntry {
+  const { grains, page, further } = placement;
   const longestFree = Math.min(grains, longestRunTold);
-  return { firstIndex, grains, page, generation: 0, crc: 0, free: grains, longestFree };
+  return { firstIndex, grains, page, further, generation: 0, crc: 0, free: grains, longestFree };
 }

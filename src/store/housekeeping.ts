@@ -17,6 +17,14 @@ import { Settle, type SettleParts } from './settle.ts';
 
 /** Settle writes that ride on one commit. */
 const settleWritesMax = 64;
+/**
+ * A settle is due when so much of the file is log, or places given back, that wait for one: so that
+ * a small store stays small.
+ */
+const logShare = 32;
+const leavingShare = 64;
+const settleBytesLeast = 64 * 1024;
+const settleBytesMost = 1024 * 1024;
 const fillBytesMax = 1024 * 1024;
 /** Unsettled segments after which a settle begins, whatever the bytes. */
 const segmentsBeforeSettle = headerSegmentsMax - 8;
@@ -34,7 +42,7 @@ export interface HousekeepingRound {
 
 export class Housekeeping {
   readonly #parts: SettleParts;
-  readonly #settleBytes: number;
+  readonly #settleBytes: number | undefined;
   #settle: Settle | undefined;
   #failed: HousekeepingWrite[] = [];
   #hasFailed = false;
@@ -42,7 +50,7 @@ export class Housekeeping {
   #firstSegment: LogSegment;
   #nextSegment: 'none' | 'filling' | 'listing' | 'ready';
 
-  constructor(parts: SettleParts, settleBytes: number) {
+  constructor(parts: SettleParts, settleBytes: number | undefined) {
     this.#parts = parts;
     this.#settleBytes = settleBytes;
     const { log, headers } = parts;
@@ -58,10 +66,6 @@ export class Housekeeping {
     return this.#parts.headers.agreed && this.#nextSegment !== 'filling';
   }
 
-  get settling(): boolean {
-    return this.#settle !== undefined;
-  }
-
   get #unsettledSegments(): number {
     const { segments } = this.#parts.log;
     return segments.length - segments.indexOf(this.#firstSegment);
@@ -69,10 +73,14 @@ export class Housekeeping {
 
   /** Whether a settle is due, and none is under way that it would have to wait for. */
   get settleDue(): boolean {
-    const { log, headers } = this.#parts;
+    const { atlas, log, headers, space } = this.#parts;
     if (this.#settle !== undefined || !headers.agreed) return false;
     if (this.#unsettledSegments >= segmentsBeforeSettle) return true;
-    return log.bytesSinceSettle >= this.#settleBytes;
+    const fileBytes = space.endPage * pageBytes;
+    const share = Math.min(settleBytesMost, Math.max(settleBytesLeast, fileBytes / logShare));
+    if (log.bytesSinceSettle >= (this.#settleBytes ?? share)) return true;
+    const leavingBytes = atlas.leavingPages * pageBytes;
+    return leavingBytes >= Math.max(settleBytesLeast, fileBytes / leavingShare);
   }
 
   /** Begins a settle, whether or not one is due; with `clean`, the last one before the close. */

@@ -12,6 +12,8 @@ import { encodeValuePrefix, valueCrcStart } from '../format/value.ts';
 import { crc32 } from '../util/crc.ts';
 import type { Reservation } from './atlas.ts';
 import type { StoreCore } from './core.ts';
+import { writeBytes } from './effects.ts';
+import { type FilePart, partsWithin, writesTo } from './file-parts.ts';
 
 /** Bytes that are summed and written at once: about a millisecond of the thread's time. */
 const pieceBytes = 4 * 1024 * 1024;
@@ -24,29 +26,30 @@ export async function writeLargeValue(
 ): Promise<number> {
   const { stratum, index } = place;
   const id = { basin: stratum.basin, stratum: stratum.number, index };
-  const offset = stratum.offsetOf(index);
-  const end = offset + valuePrefixBytes + data.length;
-  core.space.reach(Math.ceil(end / pageBytes));
+  const parts = stratum.partsOf(index, valuePrefixBytes + data.length);
+  for (const { offset, bytes } of parts) core.space.reach(Math.ceil((offset + bytes) / pageBytes));
   let crc = valueCrcStart(id, data.length);
   for (let at = 0; at < data.length; at += pieceBytes) {
     const piece = data.subarray(at, at + pieceBytes);
     crc = crc32(piece, crc);
-    await write(core, piece, offset + valuePrefixBytes + at);
+    await write(core, piece, partsWithin(parts, valuePrefixBytes + at, piece.length));
   }
   const prefix = new Uint8Array(valuePrefixBytes);
   encodeValuePrefix(prefix, data.length, crc);
-  await write(core, prefix, offset);
+  await write(core, prefix, partsWithin(parts, 0, valuePrefixBytes));
   return crc;
 }
 
-async function write(core: StoreCore, chunk: Uint8Array, offset: number): Promise<void> {
-  core.checkSound();
-  try {
-    await core.file.write([chunk], offset);
-  } catch (error) {
-    core.values.cache.forget(offset, chunk.length);
-    throw ioError('writing a value', core.path, error);
+async function write(core: StoreCore, bytes: Uint8Array, parts: Iterable<FilePart>): Promise<void> {
+  for (const { offset, chunks } of writesTo([...parts], [bytes])) {
+    core.checkSound();
+    try {
+      await core.file.write(chunks, offset);
+    } catch (error) {
+      core.values.cache.forget(offset, writeBytes({ offset, chunks }));
+      throw ioError('writing a value', core.path, error);
+    }
+    core.values.cache.written(chunks, offset);
+    core.counters.bytesWritten += writeBytes({ offset, chunks });
   }
-  core.values.cache.written([chunk], offset);
-  core.counters.bytesWritten += chunk.length;
 }

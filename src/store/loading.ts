@@ -7,7 +7,7 @@
  */
 
 import { corrupt, isVarveError } from '../errors.ts';
-import { decodeBasin } from '../format/basin.ts';
+import { decodeBasin, type StratumEntry } from '../format/basin.ts';
 import { type DocumentName, openDocument, slotPage } from '../format/document.ts';
 import type { FileHeader } from '../format/file-header.ts';
 import { headerCopies, kindBasin, kindRoot, pageBytes } from '../format/layout.ts';
@@ -23,7 +23,7 @@ import { HeaderCopies } from './header-copies.ts';
 import { RetainedHistory } from './log-history.ts';
 import { type LogScan, type ScannedRecord, scanLog } from './log-scan.ts';
 import type { OpenRequest } from './open-request.ts';
-import { applyRecord, type Replayed, replayLog } from './replay.ts';
+import { applyRecord, type Replayed, type ReplayParts, replayLog } from './replay.ts';
 import type { Published } from './settle.ts';
 import { Space } from './space.ts';
 import { Stratum } from './stratum.ts';
@@ -54,9 +54,9 @@ export function loadStore(request: OpenRequest, reader: FileReader): LoadedStore
   reader.history = history;
   const parts = { reader, values, atlas, rootStamp: stamp };
   const oldest = loadBasins(atlas, reader, root);
-  for (const record of oldest < header.base ? (history.after(oldest) ?? []) : []) {
-    applyRecord(parts, record);
-  }
+  if (oldest < header.base) catchUp(parts, history, oldest);
+  // What they drop left with the settle that made the base.
+  atlas.left([...atlas.leaving]);
   const scan = scanLog(reader, header);
   const kept: ScannedRecord[] = [];
   const replayed = replayLog(parts, scan.records, header.confirmed, ({ found }) => {
@@ -113,10 +113,9 @@ function loadBasins(atlas: Atlas, reader: FileReader, root: Root): number {
       atlas.addBasin(true);
       continue;
     }
-    const { document, healed } = readBasin(reader, name);
-    const { bytes, offset, stamp } = document;
+    const { entries, stamp, healed } = readBasin(reader, name);
     if (healed) oldest = Math.min(oldest, stamp);
-    const strata = decodeBasin(bytes, offset).strata.map(
+    const strata = entries.map(
       (entry, number) => new Stratum({ basin, number, durable: true }, entry, reader),
     );
     // What was made good is written over the damaged slot, not over the good one.
@@ -126,31 +125,42 @@ function loadBasins(atlas: Atlas, reader: FileReader, root: Root): number {
   return oldest;
 }
 
+interface LoadedBasin {
+  readonly entries: readonly StratumEntry[];
+  readonly stamp: number;
+}
+
 /** A basin as named or, where that is damaged and the log since is kept, the generation before. */
 function readBasin(
   reader: FileReader,
   name: DocumentName,
-): { document: LoadedDocument; healed: boolean } {
+): LoadedBasin & { readonly healed: boolean } {
   try {
-    return { document: readDocument(reader, kindBasin, name), healed: false };
+    return { ...basinIn(readDocument(reader, kindBasin, name)), healed: false };
   } catch (error) {
     const twin = isVarveError(error, 'VARVE_CORRUPT') ? readTwin(reader, name) : undefined;
     if (twin === undefined || reader.history.after(twin.stamp) === undefined) throw error;
     const offset = slotPage(name.page, name.capacityPages, name.generation) * pageBytes;
     reader.history.healed(`a basin, at byte ${offset}, was damaged`);
-    return { document: twin, healed: true };
+    return { ...twin, healed: true };
   }
 }
 
-function readTwin(reader: FileReader, name: DocumentName): LoadedDocument | undefined {
+function basinIn({ bytes, offset, stamp }: LoadedDocument): LoadedBasin {
+  return { entries: decodeBasin(bytes, offset).strata, stamp };
+}
+
+/** The generation before; before the first it was empty. */
+function readTwin(reader: FileReader, name: DocumentName): LoadedBasin | undefined {
   const generation = name.generation - 1;
+  if (generation === 0) return { entries: [], stamp: 0 };
   const page = slotPage(name.page, name.capacityPages, generation);
   const offset = page * pageBytes;
   const bytes = reader.bytes(offset, name.capacityPages * pageBytes);
   const found = readSeal(bytes, { kind: kindBasin, page }, reader.salt);
   if (typeof found === 'string' || found.seal.generation !== generation) return undefined;
   const { length, stamp } = found.seal;
-  return { bytes: bytes.subarray(0, length), offset, stamp };
+  return basinIn({ bytes: bytes.subarray(0, length), offset, stamp });
 }
 
 interface LoadedDocument {
@@ -164,6 +174,20 @@ function readDocument(reader: FileReader, kind: number, name: DocumentName): Loa
   const bytes = reader.bytes(offset, name.length);
   const { stamp } = openDocument(bytes, kind, name, reader.salt);
   return { bytes, offset, stamp };
+}
+
+/**
+ * Brings basins that were made good from their twins up to the base. What is in maps that are given
+ * back meanwhile is not read: their places may have been used again since.
+ */
+function catchUp(parts: ReplayParts, history: RetainedHistory, oldest: number): void {
+  for (const { operations } of history.after(oldest) ?? []) {
+    for (const one of operations) {
+      if (one.operation !== 'drop-map') continue;
+      parts.atlas.stratum(one.basin, one.stratum)?.willDrop(one.firstIndex);
+    }
+  }
+  for (const record of history.after(oldest) ?? []) applyRecord(parts, record);
 }
 
 // ── the log ──

@@ -60,8 +60,8 @@ export class MapLoader {
   open(map: GrainMap): boolean {
     if (map.opened) return false;
     const { generation, crc } = map;
-    if (generation === 0) {
-      map.open(undefined);
+    if (generation === 0 || !map.hasHead) {
+      map.open(generation === 0 ? undefined : [map.singleName()]);
       return false;
     }
     const page = mapHeadPage(map.page, generation);
@@ -150,7 +150,7 @@ export class MapLoader {
       return behind !== undefined;
     } catch (error) {
       if (page.loaded) throw error;
-      const firstSlot = markPagePage(map.page, page.ordinal, 0);
+      const firstSlot = markPagePage(map, page.ordinal, 0);
       const newer = this.#newer(kindMarks, firstSlot, page.name.generation);
       if (newer === undefined) this.#loadTwin(map, page, error);
       else {
@@ -167,7 +167,7 @@ export class MapLoader {
     { generation, crc }: { generation: number; crc: number },
   ): { marks: Uint8Array | undefined; stamp: number } {
     if (generation === 0) return { marks: undefined, stamp: 0 };
-    const at = markPagePage(map.page, page.ordinal, generation);
+    const at = markPagePage(map, page.ordinal, generation);
     const bytes = this.#source.readPage(at);
     const { stamp } = openMarkPage(bytes, { page: at, generation, crc }, this.#source.salt);
     return { marks: bytes.subarray(sealBytes), stamp };
@@ -175,14 +175,14 @@ export class MapLoader {
 
   #loadTwin(map: GrainMap, page: MarkPage, error: unknown): void {
     const generation = page.name.generation - 1;
-    const at = markPagePage(map.page, page.ordinal, generation);
+    const at = markPagePage(map, page.ordinal, generation);
     const twin = this.#twin({ kind: kindMarks, page: at }, generation, error);
     const { marks, stamp } = this.#marks(map, page, { generation, crc: twin?.crc ?? 0 });
     if (this.#source.history.after(stamp) === undefined) throw error;
     this.#catchUp(page, marks, stamp);
     page.check(at * pageBytes);
     page.damaged = true;
-    const offset = markPagePage(map.page, page.ordinal, generation + 1) * pageBytes;
+    const offset = markPagePage(map, page.ordinal, generation + 1) * pageBytes;
     this.#source.history.healed(`a mark page, at byte ${offset}, was damaged`);
   }
 

@@ -19,10 +19,9 @@ import {
 } from '../format/layout.ts';
 import { assert, present } from '../util/assert.ts';
 import { type FreeRun, findFreeRun, setRun } from './bit-runs.ts';
+import { longestRunTold } from './length-buckets.ts';
 
 const wordCount = Math.ceil(grainsPerMarkPage / 32);
-/** Longest free run that is told apart: one more than the longest value. */
-export const longestRunTold = 256;
 
 /** What a mark page is known by before it is loaded: all of its grains free. */
 export const unwrittenPage: MarkPageName = {
@@ -46,11 +45,9 @@ export class MarkPage {
   stamp = 0;
   /** Published changes that no settle has written. */
   dirty = false;
-  /** The allocator's upper bound of the longest free run, and its number there; -1: not listed. */
-  hint = 0;
+  /** The allocator's number for it (-1: not listed), and bound of runs that are not indexed. */
   listed = -1;
-  /** Where the allocator goes on looking. */
-  searchFrom = 0;
+  hint = 0;
   #marks: Uint8Array | undefined;
   #taken: Uint32Array | undefined;
 

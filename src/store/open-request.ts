@@ -16,7 +16,8 @@ export interface OpenRequest {
   readonly readOnly: boolean;
   readonly fileSystem: FileSystem;
   readonly cacheBytes: number;
-  readonly settleBytes: number;
+  /** Undefined: as suits the file. */
+  readonly settleBytes: number | undefined;
   readonly limits: AtlasLimits;
   readonly signal: AbortSignal | undefined;
 }

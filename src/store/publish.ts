@@ -29,8 +29,10 @@ export function publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTar
     log.retainedBytes -= freed.logBytes;
     for (const run of freed.values) {
       const stratum = atlas.stratum(run.basin, run.stratum);
-      stratum?.freeValue(run);
-      if (stratum !== undefined) touched.add(stratum);
+      if (stratum === undefined) continue;
+      const vacated = stratum.freeValue(run);
+      if (vacated !== undefined) atlas.vacated.set(vacated, stratum);
+      touched.add(stratum);
     }
   }
   for (const { stratum, map } of plan.dropped) {

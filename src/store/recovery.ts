@@ -17,6 +17,7 @@
 
 import { pageBytes, sectorBytes, valuePrefixBytes } from '../format/layout.ts';
 import { datasync, type Steps } from './effects.ts';
+import { partsWithin } from './file-parts.ts';
 import type { FileReader } from './file-reader.ts';
 import type { LoadedStore } from './loading.ts';
 import { type KeptRecord, valuesOf } from './replay.ts';
@@ -63,6 +64,11 @@ function* rewriteBatch(
   let end = 0;
   let grainsEnd = -1;
   for (const { run, place } of valuesOf(atlas, record)) {
+    if (place.parts !== undefined) {
+      for (const { offset, bytes } of partsWithin(place.parts, 0, valuePrefixBytes + run.length))
+        yield* rewrite(reader, offset, bytes);
+      continue;
+    }
     if (place.offset !== grainsEnd) {
       yield* rewrite(reader, from, end - from);
       from = place.offset;

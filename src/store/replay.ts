@@ -10,14 +10,26 @@
  */
 
 import { corrupt } from '../errors.ts';
-import { mapOverheadPages } from '../format/grain-map.ts';
-import { grainExpMax, grainExpMin, pageBytes, sectorBytes } from '../format/layout.ts';
-import { decodeLogRecord, type GrainRun, type LogRecord } from '../format/log-record.ts';
+import { placementIsSound } from '../format/grain-map.ts';
+import {
+  grainExpMax,
+  grainExpMin,
+  grainsPerMarkPage,
+  markPagesMax,
+  sectorBytes,
+} from '../format/layout.ts';
+import {
+  type AddedMap,
+  decodeLogRecord,
+  type GrainRun,
+  type LogRecord,
+} from '../format/log-record.ts';
 import type { Atlas } from './atlas.ts';
 import type { FileReader } from './file-reader.ts';
+import { GrainMap, newMapEntry } from './grain-map.ts';
 import type { ScannedRecord } from './log-scan.ts';
 import { readBody } from './record-reader.ts';
-import type { ValuePlace, ValueReader } from './value-reader.ts';
+import { type ValuePlace, type ValueReader, valuePlace } from './value-reader.ts';
 
 /** A record that was kept. */
 export interface KeptRecord {
@@ -101,17 +113,16 @@ export function* valuesOf(
 function placeIn(atlas: Atlas, record: LogRecord, run: GrainRun): ValuePlace | undefined {
   const grainExp = grainExpOf(atlas, record, run);
   if (grainExp === undefined) return undefined;
-  const capacity = run.count * 2 ** grainExp;
-  const id = { basin: run.basin, stratum: run.stratum, index: run.index };
   const spot = atlas.stratum(run.basin, run.stratum)?.find(run.index);
-  if (spot !== undefined) return { id, capacity, offset: spot.map.grainOffset(run.index) };
+  if (spot !== undefined) return valuePlace(run, spot.map, run.count);
   for (const added of record.operations) {
     if (added.operation !== 'add-map') continue;
     if (added.basin !== run.basin || added.stratum !== run.stratum) continue;
     const within = run.index - added.firstIndex;
     if (within < 0 || within + run.count > added.grains) continue;
-    const data = (added.page + mapOverheadPages(added.grains)) * pageBytes;
-    return { id, capacity, offset: data + within * 2 ** grainExp };
+    checkPlacement(added, grainExp, record.batch);
+    const map = new GrainMap(newMapEntry(added.firstIndex, added), grainExp, false);
+    return valuePlace(run, map, run.count);
   }
   return undefined;
 }
@@ -183,16 +194,19 @@ function addStratum(
   basin.dirty = true;
 }
 
-function addMap(
-  atlas: Atlas,
-  added: { basin: number; stratum: number; firstIndex: number; grains: number; page: number },
-  batch: number,
-): void {
+function checkPlacement(added: AddedMap, grainExp: number, batch: number): void {
+  const grainsMax = markPagesMax * grainsPerMarkPage;
+  const possible = added.grains >= 1 && added.grains <= grainsMax;
+  if (!possible || !placementIsSound(added, grainExp)) throw misfit(batch, 'a grain map');
+}
+
+function addMap(atlas: Atlas, added: AddedMap, batch: number): void {
   const basin = atlas.basins[added.basin];
   const stratum = basin?.strata[added.stratum];
   if (basin === undefined || stratum === undefined) throw misfit(batch, 'a grain map');
   if (added.firstIndex < stratum.endIndex && batch <= basin.stamp) return;
-  if (added.firstIndex < stratum.endIndex || added.grains < 1) throw misfit(batch, 'a grain map');
+  if (added.firstIndex < stratum.endIndex) throw misfit(batch, 'a grain map');
+  checkPlacement(added, stratum.grainExp, batch);
   stratum.addMap(added, true);
   basin.dirty = true;
 }

@@ -14,6 +14,7 @@ import type { GrainRun } from '../format/log-record.ts';
 import { encodeValuePrefix, valueCrc } from '../format/value.ts';
 import type { Reservation } from './atlas.ts';
 import type { FileWrite } from './effects.ts';
+import { writesTo } from './file-parts.ts';
 import type { Stratum } from './stratum.ts';
 
 /** Bytes that a session keeps in memory before it writes them ahead. */
@@ -191,12 +192,22 @@ export function mergeWrites(values: Iterable<StagedValue>): FileWrite[] {
   const writes: { offset: number; end: number; chunks: Uint8Array[] }[] = [];
   let last: (typeof writes)[number] | undefined;
   const placed: { offset: number; bytes: Uint8Array }[] = [];
-  let ascending = true;
   for (const value of values) {
     if (value.bytes === undefined) continue;
-    const offset = value.home.offsetOf(value.index);
-    ascending &&= offset >= (placed.at(-1)?.offset ?? 0);
-    placed.push({ offset, bytes: value.bytes });
+    const { home, index, bytes } = value;
+    const map = home.mapOf(index);
+    const parts = map.parts(index, bytes.length);
+    if (parts === undefined) placed.push({ offset: map.grainOffset(index), bytes });
+    else
+      for (const { offset, chunks } of writesTo(parts, [bytes])) {
+        for (const chunk of chunks) placed.push({ offset, bytes: chunk });
+      }
+  }
+  let reached = 0;
+  let ascending = true;
+  for (const { offset } of placed) {
+    ascending &&= offset >= reached;
+    reached = offset;
   }
   if (!ascending) placed.sort((one, other) => one.offset - other.offset);
   for (const { offset, bytes } of placed) {

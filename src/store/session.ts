@@ -15,8 +15,10 @@ import { type BatchId, checkBatch } from './batch-id.ts';
 import type { Committer } from './committer.ts';
 import type { StoreCore } from './core.ts';
 import { type FileWrite, writeBytes } from './effects.ts';
+import { writesTo } from './file-parts.ts';
 import type { OpenSessions } from './open-sessions.ts';
 import { type SessionWork, type StagedValue, stagedBytesMax } from './session-work.ts';
+import { valuePlace } from './value-reader.ts';
 
 /** What a session works with. */
 export interface SessionHome {
@@ -91,7 +93,8 @@ export class Session implements Disposable {
     const crc = valueCrc(id, data);
     const prefix = new Uint8Array(valuePrefixBytes);
     encodeValuePrefix(prefix, data.length, crc);
-    this.#write({ offset: stratum.offsetOf(index), chunks: [prefix, data] });
+    const parts = stratum.partsOf(index, valuePrefixBytes + data.length);
+    for (const write of writesTo(parts, [prefix, data])) this.#write(write);
     return this.#work.addWritten(place, data.length, crc);
   }
 
@@ -183,11 +186,10 @@ export class Session implements Disposable {
   }
 
   #ownBytes(own: StagedValue): Uint8Array<ArrayBuffer> {
-    const { home, index, count, length, bytes } = own;
+    const { home, count, length, bytes } = own;
     if (bytes !== undefined) return bytes.slice(valuePrefixBytes, valuePrefixBytes + length);
     if (this.#work.writeError !== undefined) throw this.#work.writeError;
-    const capacity = count * home.grainBytes;
-    return this.#home.core.values.read({ id: own, offset: home.offsetOf(index), capacity });
+    return this.#home.core.values.read(valuePlace(own, home.mapOf(own.index), count));
   }
 
   /**

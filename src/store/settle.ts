@@ -69,7 +69,7 @@ export class Settle {
     this.#snapshot = log.snapshot(published.checkpoint);
     this.#root = headers.content.settled.root;
     this.#dirty = [...atlas.strata()].flatMap((stratum) => stratum.dirtyPages());
-    // A basin names its maps' heads: where one is written, so is the basin, be its counts as told.
+    // A basin names its maps' heads and single mark pages: where one is written, so is the basin.
     for (const { stratum } of this.#dirty) {
       present(atlas.basins[stratum.basin], 'the basin of a stratum').dirty = true;
     }
@@ -133,7 +133,7 @@ export class Settle {
       yield this.#markPage(dirty);
       maps.add(dirty.map);
     }
-    for (const map of maps) yield this.#mapHead(map);
+    for (const map of maps) if (map.hasHead) yield this.#mapHead(map);
     const { atlas, published } = this.#parts;
     for (const basin of atlas.basins) {
       if (!basin.durable || (!basin.dirty && basin.name.generation > 0)) continue;
@@ -155,13 +155,14 @@ export class Settle {
 
   #markPage({ stratum, map, page }: DirtyPage): FileWrite {
     const generation = page.name.generation + (page.damaged ? 2 : 1);
-    const at = markPagePage(map.page, page.ordinal, generation);
+    const at = markPagePage(map, page.ordinal, generation);
     const stamp = this.#parts.published.currentBatch;
     const place = { page: at, generation, stamp };
     const { bytes, crc } = encodeMarkPage(page.marks, place, this.#parts.salt);
     page.name = { generation, crc, ...page.measure() };
     page.stamp = stamp;
     page.damaged = false;
+    if (!map.hasHead) Object.assign(map, { generation, crc });
     stratum.markWritten(page);
     return { offset: at * pageBytes, chunks: [bytes] };
   }

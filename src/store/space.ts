@@ -15,7 +15,7 @@ import { pageBytes } from '../format/layout.ts';
 import { assert } from '../util/assert.ts';
 
 const classCount = 54;
-const looksPerClass = 8;
+const looksPerClass = 16;
 const kibibyte = 1024;
 const mebibyte = kibibyte * kibibyte;
 
@@ -89,26 +89,83 @@ export class Space {
   /** First page of a stretch of `pages` pages that nothing else uses. */
   allocate(pages: number): number {
     assert(Number.isInteger(pages) && pages > 0, 'a stretch of the file has pages');
-    for (let sizeClass = classOf(pages); sizeClass < classCount; sizeClass++) {
-      const page = this.#take(sizeClass, pages);
-      if (page !== undefined) return page;
+    return this.#reuse(pages) ?? this.#grow(pages);
+  }
+
+  /**
+   * How many pages, up to `wanted`, can be allocated without the file growing, if that is at least
+   * `least`; else `wanted`.
+   */
+  available(wanted: number, least: number): number {
+    const longest = this.#longest(least);
+    return longest === undefined ? wanted : Math.min(wanted, longest.pages);
+  }
+
+  /**
+   * Stretches of `pages` pages together: one where there is one, else at most `most`, the longest
+   * that are free, of at least `least` pages each, the last of them where the file grows.
+   */
+  gather(pages: number, least: number, most: number): Extent[] {
+    const parts: Extent[] = [];
+    let rest = pages;
+    while (rest > 0) {
+      const page = this.#reuse(rest);
+      const longest = page === undefined ? this.#longest(least) : undefined;
+      if (longest === undefined || parts.length === most - 1) {
+        parts.push({ page: page ?? this.#grow(rest), pages: rest });
+        break;
+      }
+      this.#remove(longest.page, longest.pages);
+      parts.push(longest);
+      rest -= longest.pages;
     }
+    return parts;
+  }
+
+  #grow(pages: number): number {
     const page = this.#end;
     this.#end += pages;
     return page;
   }
 
-  #take(sizeClass: number, pages: number): number | undefined {
+  /** Takes `pages` pages of the shortest free stretch, of those looked at, that has them. */
+  #reuse(pages: number): number | undefined {
+    for (let sizeClass = classOf(pages); sizeClass < classCount; sizeClass++) {
+      const found = this.#best(sizeClass, pages);
+      if (found === undefined) continue;
+      this.#remove(found.page, found.pages);
+      if (found.pages > pages) this.#insert(found.page + pages, found.pages - pages);
+      return found.page;
+    }
+    return undefined;
+  }
+
+  #best(sizeClass: number, pages: number): Extent | undefined {
+    let best: Extent | undefined;
     let looks = 0;
     for (const page of this.#classes[sizeClass] as Set<number>) {
       const length = this.#free.get(page) as number;
-      if (length >= pages) {
-        this.#remove(page, length);
-        if (length > pages) this.#insert(page + pages, length - pages);
-        return page;
+      if (length >= pages && length < (best?.pages ?? Number.POSITIVE_INFINITY)) {
+        best = { page, pages: length };
       }
       looks += 1;
-      if (looks === looksPerClass) return undefined;
+      if (looks === looksPerClass) break;
+    }
+    return best;
+  }
+
+  /** The longest free stretch, of those looked at; undefined where it has not `least` pages. */
+  #longest(least: number): Extent | undefined {
+    for (let sizeClass = classCount - 1; sizeClass >= classOf(least); sizeClass--) {
+      let longest: Extent | undefined;
+      let looks = 0;
+      for (const page of this.#classes[sizeClass] as Set<number>) {
+        const length = this.#free.get(page) as number;
+        if (length >= Math.max(least, (longest?.pages ?? 0) + 1)) longest = { page, pages: length };
+        looks += 1;
+        if (looks === looksPerClass) break;
+      }
+      if (longest !== undefined) return longest;
     }
     return undefined;
   }

@@ -30,8 +30,8 @@ export interface StoreOptions {
   /** Upper bound of the read cache, bytes. Default 64 MiB. 0 switches it off. */
   cacheBytes?: number | undefined;
   /**
-   * Metadata is settled each time this many bytes of commit log have been written. Default 1 MiB.
-   * Small values are for tests.
+   * Metadata is settled each time this many bytes of commit log have been written. Default 1 MiB,
+   * or 1/32 of the file where that is less, but 64 KiB at least. Small values are for tests.
    */
   settleBytes?: number | undefined;
   signal?: AbortSignal | undefined;
@@ -46,7 +46,11 @@ export function checkFlag(what: string, value: unknown, otherwise: boolean): boo
   return value;
 }
 
-function bytes(what: string, value: unknown, range: { min: number; otherwise: number }): number {
+function bytes<Otherwise extends number | undefined>(
+  what: string,
+  value: unknown,
+  range: { min: number; otherwise: Otherwise },
+): number | Otherwise {
   if (value === undefined) return range.otherwise;
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < range.min) {
     throw invalidArgument(what, `an integer from ${range.min}`, value);
@@ -88,7 +92,7 @@ export function checkOptions(
     readOnly: checkFlag('readOnly', options.readOnly, false),
     fileSystem: fileSystemOf(options.fileSystem),
     cacheBytes: bytes('cacheBytes', options.cacheBytes, { min: 0, otherwise: 64 * mebibyte }),
-    settleBytes: bytes('settleBytes', options.settleBytes, { min: 1, otherwise: mebibyte }),
+    settleBytes: bytes('settleBytes', options.settleBytes, { min: 1, otherwise: undefined }),
     limits,
     signal: checkSignal(options.signal),
   };

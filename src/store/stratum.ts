@@ -9,29 +9,25 @@
 
 import { corrupt, isVarveError } from '../errors.ts';
 import type { StratumEntry } from '../format/basin.ts';
-import { grainsPerMarkPage, markArchived, markPagesMax, markValue } from '../format/layout.ts';
+import type { MapPlacement } from '../format/grain-map.ts';
+import { markArchived, markValue } from '../format/layout.ts';
 import type { GrainRun } from '../format/log-record.ts';
 import { assert } from '../util/assert.ts';
+import type { FilePart } from './file-parts.ts';
 import { GrainAllocator } from './grain-allocator.ts';
 import { GrainMap, newMapEntry } from './grain-map.ts';
 import type { GrainSpot, ReplayOf } from './grain-spot.ts';
 import { MapList } from './map-list.ts';
 import { MapLoader, type PageSource } from './map-loader.ts';
 import type { MarkPage } from './mark-page.ts';
-import { growthBytes } from './space.ts';
+import { UnopenedMaps } from './unopened-maps.ts';
 
 /**
- * Runs of at least so many bytes go where they fit best however much is free: taken from the
- * longest runs they would break the places that the longest values need. Shorter ones go where most
- * is free, so that those of one session lie side by side.
+ * Runs of at least so many bytes go where they fit best however much is free. Shorter ones take a
+ * roomy run, so that those of one session lie side by side, while a quarter of the stratum is free:
+ * with less, that would break up the runs that the longest values need.
  */
 const longRunBytes = 1024;
-
-/**
- * A young stratum doubles up to maps of this size: each map costs four pages besides its grains,
- * and a value cannot go from one to the next.
- */
-const quicklyReachedBytes = 256 * 1024;
 
 export class Stratum {
   readonly basin: number;
@@ -49,12 +45,11 @@ export class Stratum {
   readonly #loader: MapLoader;
   readonly #allocator: GrainAllocator;
   readonly #maps: MapList;
+  /** Maps that the log to be replayed gives back. Their places may be in use for something else. */
+  readonly #doomed = new Set<GrainMap>();
   #takenGrains: number;
-  /** Longest free run that a map not yet opened may have. */
-  #unopenedLongest = 0;
+  readonly #unopened = new UnopenedMaps();
   readonly #dirty = new Map<MarkPage, GrainMap>();
-  /** Maps whose head is damaged. */
-  readonly #unreadable = new Set<GrainMap>();
 
   constructor(
     place: { basin: number; number: number; durable: boolean },
@@ -74,10 +69,8 @@ export class Stratum {
     this.#allocator = new GrainAllocator((page) => this.#load(page));
     const maps = entry.maps.map((map) => new GrainMap(map, entry.grainExp, true));
     this.#maps = new MapList(maps, entry.endIndex);
-    for (const map of maps) {
-      this.totalGrains += map.grains;
-      this.#unopenedLongest = Math.max(this.#unopenedLongest, map.longestFree);
-    }
+    for (const map of maps) this.totalGrains += map.grains;
+    this.#unopened.add(maps);
   }
 
   get maps(): readonly GrainMap[] {
@@ -138,6 +131,12 @@ export class Stratum {
     return this.mapOf(index).grainOffset(index);
   }
 
+  /** Where `bytes` bytes are from the grain `index` on. */
+  partsOf(index: number, bytes: number): FilePart[] {
+    const map = this.mapOf(index);
+    return map.parts(index, bytes) ?? [{ offset: map.grainOffset(index), bytes }];
+  }
+
   mapOf(index: number): GrainMap {
     const map = this.#maps.find(index);
     assert(map !== undefined, 'a grain in use belongs to a map');
@@ -149,26 +148,21 @@ export class Stratum {
   /** Index of `count` free grains in a row, reserved; -1 where the maps have none. */
   reserve(count: number): number {
     const free = this.totalGrains - this.#takenGrains;
-    const dense = count * this.grainBytes >= longRunBytes || free * 8 < this.totalGrains;
+    const roomy = count * this.grainBytes < longRunBytes && free * 4 >= this.totalGrains;
     for (;;) {
-      const index = this.#allocator.reserve(count, dense);
+      const index = this.#allocator.reserve(count, roomy);
       if (index >= 0) {
         this.#take(index, count);
         return index;
       }
-      if (count > this.#unopenedLongest || !this.#openOneWith(count)) return -1;
+      if (!this.#openOneWith(count)) return -1;
     }
   }
 
   /** Opens a map that may have so long a free run. */
   #openOneWith(count: number): boolean {
-    const unopened = this.#maps.all.filter((map) => !map.opened && !this.#unreadable.has(map));
-    const chosen = unopened.find((map) => map.longestFree >= count);
+    const chosen = this.#unopened.choose(this.#maps.all, count);
     if (chosen !== undefined) this.#openOrSkip(chosen);
-    this.#unopenedLongest = 0;
-    for (const map of unopened) {
-      if (map !== chosen) this.#unopenedLongest = Math.max(this.#unopenedLongest, map.longestFree);
-    }
     return chosen !== undefined;
   }
 
@@ -179,7 +173,7 @@ export class Stratum {
       return true;
     } catch (error) {
       if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
-      this.#unreadable.add(map);
+      this.#unopened.skip(map);
       return false;
     }
   }
@@ -188,8 +182,7 @@ export class Stratum {
   reserveAt(index: number, count: number): boolean {
     const spot = this.find(index);
     if (spot === undefined || spot.at + count > spot.page.grains) return false;
-    if (spot.page.listed < 0) return false;
-    if (!this.#allocator.reserveAt(spot.page, spot.at, count)) return false;
+    if (spot.page.listed < 0 || !this.#allocator.reserveAt(spot.page, spot.at, count)) return false;
     this.#take(index, count);
     return true;
   }
@@ -231,8 +224,11 @@ export class Stratum {
     this.claims.delete(run.index);
   }
 
-  /** The release of an archived value is durable: its grains can be given out. */
-  freeValue(run: GrainRun): void {
+  /**
+   * The release of an archived value is durable: its grains can be given out. Gives the map that
+   * the value had to itself: nothing is reserved there any more, it is to be given back.
+   */
+  freeValue(run: GrainRun): GrainMap | undefined {
     const spot = this.find(run.index);
     assert(spot !== undefined, 'a value that is freed has a map');
     spot.page.clearValue(spot.at, run.count);
@@ -243,6 +239,8 @@ export class Stratum {
     this.archivedValues -= 1;
     this.valueBytes -= run.length;
     this.release(run.index, run.count);
+    spot.map.vacated = run.count === spot.map.grains && this.retire(spot.map);
+    return spot.map.vacated ? spot.map : undefined;
   }
 
   // ── replay ──
@@ -253,15 +251,22 @@ export class Stratum {
    * contradict it.
    */
   replay(operation: 'allocate' | 'archive' | 'free', run: GrainRun, as: ReplayOf): void {
+    const doomed = this.#maps.find(run.index);
+    if (doomed !== undefined && this.#doomed.has(doomed)) {
+      if (as.counted) this.#count(operation, run, doomed);
+      return;
+    }
     const spot = this.find(run.index);
     // A map that was dropped before its basin was written.
     if (spot === undefined && !as.counted) return;
     if (spot === undefined || spot.at + run.count > spot.page.grains) {
       throw corrupt('the commit log names grains that no map has', { batch: as.batch });
     }
-    const { page, map } = spot;
-    if (as.batch > page.stamp) this.#replayMarks(operation, run, spot, as);
-    if (!as.counted) return;
+    if (as.batch > spot.page.stamp) this.#replayMarks(operation, run, spot, as);
+    if (as.counted) this.#count(operation, run, spot.map);
+  }
+
+  #count(operation: 'allocate' | 'archive' | 'free', run: GrainRun, map: GrainMap): void {
     const sign = operation === 'allocate' ? 1 : -1;
     if (operation === 'archive') {
       this.archivedValues += 1;
@@ -274,6 +279,12 @@ export class Stratum {
     map.committedGrains += sign * run.count;
     map.takenGrains += sign * run.count;
     this.#takenGrains += sign * run.count;
+  }
+
+  /** The log that is to be replayed gives this map back: what is in it is not to be read. */
+  willDrop(firstIndex: number): void {
+    const map = this.#maps.find(firstIndex);
+    if (map?.firstIndex === firstIndex) this.#doomed.add(map);
   }
 
   #replayMarks(
@@ -305,17 +316,9 @@ export class Stratum {
 
   // ── maps ──
 
-  /** Grains of the next map, with room for a value of `count` grains at least. */
-  nextMapGrains(count: number): number {
-    const total = this.totalGrains * this.grainBytes;
-    const bytes = Math.max(growthBytes(total), Math.min(total, quicklyReachedBytes));
-    const grains = Math.max(count, Math.floor(bytes / this.grainBytes));
-    return Math.min(grains, markPagesMax * grainsPerMarkPage);
-  }
-
   /** Adds a map whose grains are all free. */
-  addMap(at: { firstIndex: number; grains: number; page: number }, durable: boolean): GrainMap {
-    const entry = newMapEntry(at.firstIndex, at.grains, at.page);
+  addMap(at: MapPlacement & { readonly firstIndex: number }, durable: boolean): GrainMap {
+    const entry = newMapEntry(at.firstIndex, at);
     const map = new GrainMap(entry, this.grainExp, durable);
     this.#maps.add(map);
     this.totalGrains += map.grains;
@@ -326,7 +329,9 @@ export class Stratum {
   /** Maps that hold nothing and can be given back while as much stays free: the rearmost first. */
   emptyMaps(): GrainMap[] {
     let free = this.totalGrains - this.#takenGrains;
-    const empty = this.#maps.all.filter((map) => map.takenGrains === 0 && map.durable);
+    const empty = this.#maps.all.filter(
+      (map) => map.takenGrains === 0 && map.durable && !map.vacated,
+    );
     empty.sort((one, other) => other.page - one.page);
     return empty.filter((map) => {
       if (free < 2 * map.grains) return false;
@@ -337,13 +342,14 @@ export class Stratum {
 
   /** From now on nothing is reserved in a map that holds nothing; false where it is damaged. */
   retire(map: GrainMap): boolean {
-    if (this.#unreadable.has(map) || !this.#openOrSkip(map)) return false;
+    if (this.#unopened.isSkipped(map) || !this.#openOrSkip(map)) return false;
     for (const page of map.pages) this.#allocator.remove(page);
     return true;
   }
 
-  /** A retired map is in use again. */
+  /** A retired map is in use again, unless it is to be given back whatever happens. */
   restore(map: GrainMap): void {
+    if (map.vacated) return;
     for (const page of map.pages) this.#allocator.add(page, page.grains);
   }
 
@@ -351,6 +357,7 @@ export class Stratum {
   dropMap(firstIndex: number): GrainMap | undefined {
     const map = this.#maps.remove(firstIndex);
     if (map === undefined) return undefined;
+    this.#doomed.delete(map);
     for (const page of map.opened ? map.pages : []) {
       if (page.listed >= 0) this.#allocator.remove(page);
       this.#dirty.delete(page);

@@ -14,7 +14,9 @@ import { valueCrcStart } from '../format/value.ts';
 import { BlockCache } from '../io/block-cache.ts';
 import { crc32 } from '../util/crc.ts';
 import { getU32 } from '../util/little-endian.ts';
+import { type FilePart, partsWithin } from './file-parts.ts';
 import type { FileReader } from './file-reader.ts';
+import type { GrainMap } from './grain-map.ts';
 
 /** Values up to this long, prefix and padding included, are read through the cache. */
 const cachedBytesMax = 64 * 1024;
@@ -31,6 +33,19 @@ export interface ValuePlace {
   readonly offset: number;
   /** Bytes of its grains. */
   readonly capacity: number;
+  /** Where its grains are, when that is not all in one place. */
+  readonly parts: readonly FilePart[] | undefined;
+}
+
+/** Where the `count` grains are that begin with the id's. */
+export function valuePlace(
+  { basin, stratum, index }: GrainIdParts,
+  map: GrainMap,
+  count: number,
+): ValuePlace {
+  const capacity = count * (1 << map.grainExp);
+  const id = { basin, stratum, index };
+  return { id, offset: map.grainOffset(index), capacity, parts: map.parts(index, capacity) };
 }
 
 export class ValueReader {
@@ -61,16 +76,25 @@ export class ValueReader {
     return result;
   }
 
-  /** `length` bytes at `offset` into `target`, from the cache where they may be there. */
-  #fill(target: Uint8Array, offset: number, cached: boolean): void {
-    if (cached) this.#cache.copy(offset, target.length, target, 0);
-    else this.#file.fill(target, offset);
+  /** The value's bytes from `at` on into `target`, from the cache where they may be there. */
+  #fill(target: Uint8Array, place: ValuePlace, at: number): void {
+    if (place.parts !== undefined) this.#fillParts(target, place.parts, at);
+    else if (this.#cache.usable && place.capacity <= cachedBytesMax) {
+      this.#cache.copy(place.offset + at, target.length, target, 0);
+    } else this.#file.fill(target, place.offset + at);
+  }
+
+  #fillParts(target: Uint8Array, parts: readonly FilePart[], at: number): void {
+    let filled = 0;
+    for (const { offset, bytes } of partsWithin(parts, at, target.length)) {
+      this.#file.fill(target.subarray(filled, filled + bytes), offset);
+      filled += bytes;
+    }
   }
 
   /** Length in the value's prefix. Throws `VARVE_CORRUPT` where its grains cannot hold that. */
   length(place: ValuePlace): number {
-    const cached = this.#cache.usable && place.capacity <= cachedBytesMax;
-    this.#fill(this.#prefix, place.offset, cached);
+    this.#fill(this.#prefix, place, 0);
     return this.#checkLength(place, getU32(this.#prefix, 0));
   }
 
@@ -88,9 +112,8 @@ export class ValueReader {
   read(place: ValuePlace): Uint8Array<ArrayBuffer> {
     const length = this.length(place);
     const expected = getU32(this.#prefix, 4);
-    const cached = this.#cache.usable && place.capacity <= cachedBytesMax;
     const result = this.#result(length);
-    this.#fill(result, place.offset + valuePrefixBytes, cached);
+    this.#fill(result, place, valuePrefixBytes);
     this.#checkCrc(place, expected, crc32(result, valueCrcStart(place.id, length)));
     return result;
   }
@@ -104,17 +127,25 @@ export class ValueReader {
   /** As `read`, in pieces and without blocking. Goes past the cache. */
   async readAsync(place: ValuePlace): Promise<{ bytes: Uint8Array<ArrayBuffer>; crc: number }> {
     const prefix = new Uint8Array(valuePrefixBytes);
-    await this.#file.fillAsync(prefix, place.offset);
+    await this.#fillAsync(prefix, place, 0);
     const length = this.#checkLength(place, getU32(prefix, 0));
     const result = new Uint8Array(length);
     let crc = valueCrcStart(place.id, length);
     for (let at = 0; at < length; at += pieceBytes) {
       const piece = result.subarray(at, Math.min(at + pieceBytes, length));
-      await this.#file.fillAsync(piece, place.offset + valuePrefixBytes + at);
+      await this.#fillAsync(piece, place, valuePrefixBytes + at);
       crc = crc32(piece, crc);
     }
     this.#checkCrc(place, getU32(prefix, 4), crc);
     return { bytes: result, crc };
+  }
+
+  async #fillAsync(target: Uint8Array, place: ValuePlace, at: number): Promise<void> {
+    let filled = 0;
+    for (const { offset, bytes } of partsWithin(partsOf(place), at, target.length)) {
+      await this.#file.fillAsync(target.subarray(filled, filled + bytes), offset);
+      filled += bytes;
+    }
   }
 
   /**
@@ -122,17 +153,19 @@ export class ValueReader {
    * where the file ends within them or the length is impossible.
    */
   measure(place: ValuePlace): { length: number; stored: number; computed: number } | undefined {
-    if (place.offset + valuePrefixBytes > this.#file.length()) return undefined;
-    this.#file.fill(this.#prefix, place.offset);
+    const parts = partsOf(place);
+    const fileBytes = this.#file.length();
+    if (endOf(parts, valuePrefixBytes) > fileBytes) return undefined;
+    this.#fillParts(this.#prefix, parts, 0);
     const length = getU32(this.#prefix, 0);
     const stored = getU32(this.#prefix, 4);
-    const end = place.offset + valuePrefixBytes + length;
-    if (length + valuePrefixBytes > place.capacity || end > this.#file.length()) return undefined;
+    if (length + valuePrefixBytes > place.capacity) return undefined;
+    if (endOf(parts, valuePrefixBytes + length) > fileBytes) return undefined;
     const buffer = new Uint8Array(Math.min(pieceBytes, length));
     let crc = valueCrcStart(place.id, length);
     for (let at = 0; at < length; at += pieceBytes) {
       const piece = buffer.subarray(0, Math.min(pieceBytes, length - at));
-      this.#file.fill(piece, place.offset + valuePrefixBytes + at);
+      this.#fillParts(piece, parts, valuePrefixBytes + at);
       crc = crc32(piece, crc);
     }
     return { length, stored, computed: crc };
@@ -147,4 +180,15 @@ export class ValueReader {
       actual,
     });
   }
+}
+
+function partsOf(place: ValuePlace): readonly FilePart[] {
+  return place.parts ?? [{ offset: place.offset, bytes: place.capacity }];
+}
+
+/** Rearmost byte of the file, plus 1, of the first `length` bytes in `parts`. */
+function endOf(parts: readonly FilePart[], length: number): number {
+  let end = 0;
+  for (const part of partsWithin(parts, 0, length)) end = Math.max(end, part.offset + part.bytes);
+  return end;
 }

@@ -9,7 +9,13 @@
 import { decodeBasin, type MapEntry } from '../format/basin.ts';
 import { type DocumentName, openDocument, slotPage } from '../format/document.ts';
 import { decodeFileHeader } from '../format/file-header.ts';
-import { decodeMapHead, mapHeadPage, markPagePage, openMarkPage } from '../format/grain-map.ts';
+import {
+  decodeMapHead,
+  hasHead,
+  mapHeadPage,
+  markPagePage,
+  openMarkPage,
+} from '../format/grain-map.ts';
 import {
   grainsPerMarkPage,
   headerCopies,
@@ -63,14 +69,15 @@ function documentBytes(
 
 function verifyMap(core: StoreCore, map: MapEntry, report: Report): void {
   const { reader } = core;
+  if (!hasHead(map.grains)) {
+    openMarks(core, map, 0, map);
+    return;
+  }
   const page = mapHeadPage(map.page, map.generation);
   const head = decodeMapHead(reader.readPage(page), { ...map, page }, reader.salt);
   for (const [ordinal, name] of head.pages.entries()) {
-    const { generation, crc } = name;
-    if (generation === 0) continue;
-    const at = markPagePage(map.page, ordinal, generation);
-    const bytes = reader.readPage(at);
-    const { stamp } = openMarkPage(bytes, { page: at, generation, crc }, reader.salt);
+    if (name.generation === 0) continue;
+    const { at, bytes, stamp } = openMarks(core, map, ordinal, name);
     const start = ordinal * grainsPerMarkPage;
     const grains = Math.min(grainsPerMarkPage, map.grains - start);
     const marks = new MarkPage({ ordinal, firstIndex: map.firstIndex + start, grains }, name);
@@ -79,4 +86,17 @@ function verifyMap(core: StoreCore, map: MapEntry, report: Report): void {
     if (free === name.free) continue;
     report(`a mark page has ${free} free grains, its map says ${name.free}`, at * pageBytes);
   }
+}
+
+/** The mark page that its map, or its basin, names so. */
+function openMarks(
+  { reader }: StoreCore,
+  map: MapEntry,
+  ordinal: number,
+  { generation, crc }: { generation: number; crc: number },
+): { at: number; bytes: Uint8Array; stamp: number } {
+  const at = markPagePage(map, ordinal, generation);
+  const bytes = reader.readPage(at);
+  const { stamp } = openMarkPage(bytes, { page: at, generation, crc }, reader.salt);
+  return { at, bytes, stamp };
 }

@@ -16,6 +16,7 @@ import { type Finding, guarded, type Report } from './finding.ts';
 import { LogReader } from './log-reader.ts';
 import type { MarkPage } from './mark-page.ts';
 import type { Stratum } from './stratum.ts';
+import { valuePlace } from './value-reader.ts';
 import { verifyDisk } from './verify-disk.ts';
 import { verifySpace } from './verify-space.ts';
 
@@ -179,7 +180,7 @@ function verifyValue(
   const offset = stratum.offsetOf(index);
   const id = { basin: stratum.basin, stratum: stratum.number, index };
   const grainId = joinGrainId(stratum.basin, stratum.number, index);
-  const found = core.values.measure({ id, offset, capacity: count * stratum.grainBytes });
+  const found = core.values.measure(valuePlace(id, stratum.mapOf(index), count));
   if (found === undefined) {
     const finding = { message: 'a value does not fit its grains or the file', offset, grainId };
     return { length: 0, finding };

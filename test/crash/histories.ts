@@ -199,6 +199,35 @@ export const histories: readonly History[] = [
     },
   },
   {
+    name: 'a map with a head',
+    settings: { settleBytes: 2 * kibibyte, limits: { mapBytesLeast: 544 * kibibyte } },
+    async run(life) {
+      await from(life, () => life.push(...lengths(12)));
+      for (let round = 0; round < 3; round++) await replaceOldest(life, 6);
+      await life.reopen();
+      await life.push(33);
+    },
+  },
+  {
+    name: 'values in several places',
+    settings: { settleBytes: 2 * kibibyte },
+    async run(life) {
+      // Six maps of one value each; every second is given back, so what is free lies apart.
+      await from(life, async () => {
+        for (let at = 0; at < 6; at++) await life.push(90_000 + at);
+      });
+      await life.commit((draft) => draft.archive(...everySecond(life.live)));
+      await life.checkpoint();
+      for (let batch = 0; batch < 8; batch++) await life.push(40 + batch);
+      await life.push(170_000);
+      await life.push(20);
+      await life.commit((draft) => draft.archive(...life.live.slice(-2)));
+      await life.checkpoint();
+      await life.reopen();
+      await life.push(100_000);
+    },
+  },
+  {
     name: 'close and reopen',
     settings: { settleBytes: 4 * kibibyte },
     async run(life) {
@@ -228,6 +257,10 @@ export const histories: readonly History[] = [
     },
   },
 ];
+
+function everySecond<T>(all: readonly T[]): T[] {
+  return all.filter((_, at) => at % 2 === 0);
+}
 
 /** A history made up from a seed. */
 export function randomHistory(seed: number, batches = 30): History {

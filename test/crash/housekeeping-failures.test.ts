@@ -19,11 +19,17 @@ import { getU32 } from '../../src/util/little-endian.ts';
 import { powerCut, restarted } from '../support/disk-state.ts';
 import { type DiskOperation, type Fault, SimulatedDisk } from '../support/simulated-disk.ts';
 import { compareStore } from './compare-store.ts';
-import { Life } from './life.ts';
+import { Life, type LifeSettings } from './life.ts';
 import { crashScale, ticking } from './scale.ts';
 import { reopened } from './trial.ts';
 
-const settings = { settleBytes: 2048, limits: { grainsPerStratum: 64 } };
+/** Strata too small for a map with a head, but where that is what cannot be written. */
+function settingsFor(purpose: string): LifeSettings {
+  const headed = { mapBytesLeast: 544 * 1024 };
+  const limits = purpose === 'the head of a map' ? headed : { grainsPerStratum: 64 };
+  return { settleBytes: 2048, limits };
+}
+
 const kinds = new Map([
   [kindMarks, 'a mark page'],
   [kindMap, 'the head of a map'],
@@ -75,7 +81,7 @@ function rounds(purpose: string): number {
 
 /** The numbers of the writes for `purpose` after the store was opened. */
 async function writesFor(purpose: string): Promise<DiskOperation[]> {
-  const life = new Life(new SimulatedDisk(), settings);
+  const life = new Life(new SimulatedDisk(), settingsFor(purpose));
   await life.open();
   const from = life.disk.operations.length;
   await manyCommits(life, rounds(purpose));
@@ -111,7 +117,7 @@ describe.each(names)('%s cannot be written', (purpose) => {
         seed: number,
         faultOf: (operation) => (operation.number === number ? fault : undefined),
       });
-      const life = new Life(disk, settings);
+      const life = new Life(disk, settingsFor(purpose));
       await life.open();
       await manyCommits(life, rounds(purpose));
       failures += 1;
@@ -126,7 +132,7 @@ describe.each(names)('%s cannot be written', (purpose) => {
       for (const times of [2, 3, 5]) {
         let left = times;
         const disk = new SimulatedDisk({ seed: number + times });
-        const life = new Life(disk, settings);
+        const life = new Life(disk, settingsFor(purpose));
         life.tolerant = true;
         disk.faultOf = (operation) => {
           const { kind, bytes: length } = operation;
@@ -146,7 +152,7 @@ describe.each(names)('%s cannot be written', (purpose) => {
   });
 
   it('until the close: it rejects, and the next opening has everything', async () => {
-    const life = new Life(new SimulatedDisk(), settings);
+    const life = new Life(new SimulatedDisk(), settingsFor(purpose));
     life.tolerant = true;
     await life.open();
     await manyCommits(life, 9);

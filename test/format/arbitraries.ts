@@ -13,9 +13,15 @@ import type { Basin, MapEntry, StratumEntry } from '../../src/format/basin.ts';
 import type { DocumentName } from '../../src/format/document.ts';
 import type { FileHeader } from '../../src/format/file-header.ts';
 import type { MapHead } from '../../src/format/grain-map.ts';
-import { markPageCount } from '../../src/format/grain-map.ts';
+import {
+  type MapExtent,
+  mapOverheadPages,
+  mapPages,
+  markPageCount,
+} from '../../src/format/grain-map.ts';
 import {
   basinsMax,
+  furtherExtentsMax,
   grainExpMax,
   grainExpMin,
   grainIndexLimit,
@@ -71,13 +77,32 @@ export const root: fc.Arbitrary<Root> = fc.record({
 
 const mapGrainsMax = markPagesMax * grainsPerMarkPage;
 
-/** Maps one after another, with gaps, none reaching into the next. */
+/** Extents of any size, as a record may have them before anybody looks whether they fit. */
+const extents: fc.Arbitrary<MapExtent[]> = fc.oneof(
+  fc.constant<MapExtent[]>([]),
+  fc.array(fc.record({ page: u48, pages: upTo(0xffff_ffff) }), { maxLength: furtherExtentsMax }),
+);
+
+/** As many of these extents as a map has room for behind its first page of grains, cut to size. */
+function within(grains: number, grainExp: number, wanted: readonly MapExtent[]): MapExtent[] {
+  let room = mapPages(grains, grainExp) - mapOverheadPages(grains) - 1;
+  const further: MapExtent[] = [];
+  for (const { page, pages } of wanted) {
+    if (room === 0) break;
+    further.push({ page, pages: Math.min(room, Math.max(1, pages)) });
+    room -= Math.min(room, Math.max(1, pages));
+  }
+  return further;
+}
+
+/** Maps one after another, with gaps, none reaching into the next; extents of any size. */
 const maps: fc.Arbitrary<MapEntry[]> = fc
   .array(
     fc.record({
       gap: upTo(100_000),
-      grains: upTo(mapGrainsMax - 1).map((grains) => grains + 1),
+      grains: fc.oneof(upTo(mapGrainsMax - 1), upTo(grainsPerMarkPage)).map((grains) => grains + 1),
       page: u48,
+      further: extents,
       generation: u32,
       crc: u32,
       free: u32,
@@ -104,10 +129,13 @@ const stratum: fc.Arbitrary<StratumEntry> = fc
     beyond: upTo(1_000_000),
     maps,
   })
-  .map(({ beyond, ...entry }) => {
-    const last = entry.maps.at(-1);
+  .map(({ beyond, maps: wanted, ...entry }) => {
+    const last = wanted.at(-1);
     const end = last === undefined ? 0 : last.firstIndex + last.grains;
-    return { ...entry, endIndex: end + beyond };
+    const placed = wanted.map((map) => {
+      return { ...map, further: within(map.grains, entry.grainExp, map.further) };
+    });
+    return { ...entry, endIndex: end + beyond, maps: placed };
   });
 
 export const basin: fc.Arbitrary<Basin> = fc.record({
@@ -202,6 +230,7 @@ const structure: fc.Arbitrary<LogOperation> = fc.oneof(
     firstIndex: u48,
     grains: u32,
     page: u48,
+    further: extents,
   }),
   fc.record({ operation: fc.constant('drop-map' as const), ...place, firstIndex: u48 }),
 );

@@ -6,7 +6,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Basin, decodeBasin, encodeBasin, type MapEntry } from '../../src/format/basin.ts';
 import { openDocument, sealDocument } from '../../src/format/document.ts';
+import { type MapExtent, mapOverheadPages, mapPages } from '../../src/format/grain-map.ts';
 import {
+  furtherExtentsMax,
   grainExpMax,
   grainExpMin,
   grainsPerMarkPage,
@@ -22,6 +24,7 @@ const map: MapEntry = {
   firstIndex: 0,
   grains: 10,
   page: 50,
+  further: [],
   generation: 1,
   crc: 2,
   free: 3,
@@ -91,5 +94,39 @@ describe('a basin', () => {
     expectCorrupt(() => decodeBasin(basinOf([{ ...map, firstIndex: 5 }, map]), 0));
     expectCorrupt(() => decodeBasin(basinOf([map], { endIndex: 9 }), 0));
     expect(decodeBasin(basinOf([map], { endIndex: 10 }), 0).strata[0]?.endIndex).toBe(10);
+  });
+
+  it('has maps in at most 16 extents, each of a page of grains at least', () => {
+    const single = { ...map, grains: 20 * 128, page: 50 };
+    const headed = { ...map, grains: grainsPerMarkPage + 1, page: 50 };
+    const decoded = (entry: MapEntry, grainExp = 5): unknown =>
+      decodeBasin(basinOf([entry], { grainExp }), 0).strata[0]?.maps[0];
+    const extents = (count: number, pages = 1): MapExtent[] =>
+      Array.from({ length: count }, (_, at) => ({ page: 100 + 10 * at, pages }));
+    for (const count of [0, 1, furtherExtentsMax]) {
+      const entry = { ...single, further: extents(count) };
+      expect(decoded(entry)).toEqual(entry);
+      expect(decoded({ ...entry, further: extents(1, 19) })).toMatchObject({ page: 50 });
+    }
+    expectCorrupt(() => decoded({ ...single, further: extents(furtherExtentsMax + 1) }));
+    expectCorrupt(() => decoded({ ...single, further: extents(1, 20) }));
+    expectCorrupt(() => decoded({ ...single, further: extents(1, 0xffff_ffff) }));
+    expectCorrupt(() => decoded({ ...single, further: extents(2, 10) }));
+    expectCorrupt(() => decoded({ ...single, further: extents(1, 0) }));
+    expectCorrupt(() => decoded({ ...single, further: [...extents(2), ...extents(1, 0)] }));
+    const pages = mapPages(headed.grains, 5) - mapOverheadPages(headed.grains);
+    const most = { ...headed, further: extents(1, pages - 1) };
+    expect(decoded(most)).toEqual(most);
+    expectCorrupt(() => decoded({ ...headed, further: extents(1, pages) }));
+  });
+
+  it('has no room for extents that it claims and does not have', () => {
+    const bytes = basinOf([map]);
+    for (const count of [1, furtherExtentsMax, furtherExtentsMax + 1, 0xffff]) {
+      const claims = bytes.slice();
+      claims[claims.length - 2] = count & 0xff;
+      claims[claims.length - 1] = count >>> 8;
+      expectCorrupt(() => decodeBasin(claims, 0));
+    }
   });
 });

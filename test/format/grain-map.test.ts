@@ -1,6 +1,6 @@
 /**
- * Grain maps on disk: heads and mark pages come back as written, under their names only, and the
- * pages of a map do not overlap.
+ * Grain maps on disk: heads and mark pages come back as written, under their names only, the pages
+ * of a map do not overlap, and its extents are all of its pages.
  */
 
 import fc from 'fast-check';
@@ -9,6 +9,8 @@ import {
   decodeMapHead,
   encodeMapHead,
   encodeMarkPage,
+  hasHead,
+  mapExtents,
   mapHeadPage,
   mapOverheadPages,
   mapPages,
@@ -16,8 +18,12 @@ import {
   markPagePage,
   openMarkPage,
   type PagePlace,
+  placementIsSound,
+  readFurtherExtents,
+  writeFurtherExtents,
 } from '../../src/format/grain-map.ts';
 import {
+  furtherExtentsMax,
   grainExpMax,
   grainExpMin,
   grainsPerMarkPage,
@@ -28,6 +34,7 @@ import {
   sealBytes,
 } from '../../src/format/layout.ts';
 import { sealBytesOf } from '../../src/format/seal.ts';
+import { ByteReader, ByteWriter } from '../../src/util/cursor.ts';
 import { setU32 } from '../../src/util/little-endian.ts';
 import {
   expectCorrupt,
@@ -106,38 +113,100 @@ describe('a mark page', () => {
   });
 });
 
+const grainCounts = fc
+  .oneof(upTo(6 * grainsPerMarkPage), upTo(grainsPerMarkPage), upTo(40 * 128))
+  .map((grains) => grains + 1);
+const grainExps = fc.integer({ min: grainExpMin, max: grainExpMax });
+
 describe('the pages of a map', () => {
-  it('are its head twice, each mark page twice, then grains to the end, none shared', () => {
+  it('are its head twice if it has one, each mark page twice, then grains, none shared', () => {
     fc.assert(
-      fc.property(
-        upTo(6 * grainsPerMarkPage).map((grains) => grains + 1),
-        fc.integer({ min: grainExpMin, max: grainExpMax }),
-        upTo(2 ** 40),
-        (grains, grainExp, first) => {
-          const pages = [mapHeadPage(first, 0), mapHeadPage(first, 1)];
-          for (let ordinal = 0; ordinal < markPageCount(grains); ordinal++) {
-            pages.push(markPagePage(first, ordinal, 0), markPagePage(first, ordinal, 1));
-          }
-          const overhead = mapOverheadPages(grains);
-          expect(pages).toEqual(Array.from({ length: overhead }, (_, at) => first + at));
-          const dataBytes = (mapPages(grains, grainExp) - overhead) * pageBytes;
-          expect(dataBytes).toBeGreaterThanOrEqual(grains * 2 ** grainExp);
-          expect(dataBytes - grains * 2 ** grainExp).toBeLessThan(pageBytes);
-        },
-      ),
+      fc.property(grainCounts, grainExps, upTo(2 ** 40), (grains, grainExp, page) => {
+        const pages = hasHead(grains) ? [mapHeadPage(page, 0), mapHeadPage(page, 1)] : [];
+        for (let ordinal = 0; ordinal < markPageCount(grains); ordinal++) {
+          const slots = [0, 1].map((slot) => markPagePage({ page, grains }, ordinal, slot));
+          pages.push(...slots);
+        }
+        const overhead = mapOverheadPages(grains);
+        expect(pages).toEqual(Array.from({ length: overhead }, (_, at) => page + at));
+        const dataBytes = (mapPages(grains, grainExp) - overhead) * pageBytes;
+        expect(dataBytes).toBeGreaterThanOrEqual(grains * 2 ** grainExp);
+        expect(dataBytes - grains * 2 ** grainExp).toBeLessThan(pageBytes);
+      }),
     );
+  });
+
+  it('have a head only where there is more than one page of marks to name', () => {
+    for (const grains of [1, 2048, grainsPerMarkPage]) {
+      expect([hasHead(grains), mapOverheadPages(grains)]).toEqual([false, 2]);
+    }
+    for (const grains of [grainsPerMarkPage + 1, 2 * grainsPerMarkPage]) {
+      expect([hasHead(grains), mapOverheadPages(grains)]).toEqual([true, 6]);
+    }
   });
 
   it('have one slot for even generations and one for odd', () => {
     expect(mapHeadPage(10, 6)).toBe(10);
     expect(mapHeadPage(10, 7)).toBe(11);
-    expect(markPagePage(10, 0, 6)).toBe(12);
-    expect(markPagePage(10, 3, 7)).toBe(19);
+    const headed = { page: 10, grains: 4 * grainsPerMarkPage };
+    expect(markPagePage(headed, 0, 6)).toBe(12);
+    expect(markPagePage(headed, 3, 7)).toBe(19);
+    const single = { page: 10, grains: grainsPerMarkPage };
+    expect(markPagePage(single, 0, 6)).toBe(10);
+    expect(markPagePage(single, 0, 7)).toBe(11);
   });
 
   it('of the largest map are as many marks as one head can name', () => {
     expect(markPageCount(markPagesMax * grainsPerMarkPage)).toBe(markPagesMax);
     expect(markPageCount(1)).toBe(1);
     expect(markPageCount(grainsPerMarkPage + 1)).toBe(2);
+  });
+});
+
+describe('the extents of a map', () => {
+  const further = fc.array(fc.record({ page: u48, pages: upTo(40) }), {
+    maxLength: furtherExtentsMax,
+  });
+
+  it('are as many pages as the map has, the first ones where the others leave some', () => {
+    fc.assert(
+      fc.property(grainCounts, grainExps, further, (grains, grainExp, others) => {
+        const map = { grains, page: 7, further: others };
+        const [first, ...rest] = mapExtents(map, grainExp);
+        expect(first?.page).toBe(7);
+        expect(rest).toEqual(others);
+        const pages = others.reduce((sum, extent) => sum + extent.pages, first?.pages ?? 0);
+        expect(pages).toBe(mapPages(grains, grainExp));
+      }),
+    );
+  });
+
+  it('are sound where the first has a page of grains, and no other has none', () => {
+    fc.assert(
+      fc.property(grainCounts, fc.constantFrom(5, 7, 12), further, (grains, grainExp, others) => {
+        let grainPages = Math.ceil((grains * 2 ** grainExp) / pageBytes);
+        for (const { pages } of others) grainPages -= pages;
+        const sound = grainPages >= 1 && others.every(({ pages }) => pages >= 1);
+        expect(placementIsSound({ grains, page: 7, further: others }, grainExp)).toBe(sound);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('come back as they were written, 10 bytes each, or VARVE_CORRUPT where too many', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ page: u48, pages: u32 }), { maxLength: furtherExtentsMax + 3 }),
+        (extents) => {
+          const writer = new ByteWriter();
+          writeFurtherExtents(writer, extents);
+          expect(writer.length).toBe(10 * extents.length);
+          const reader = new ByteReader(writer.view(), 'extents');
+          const read = () => readFurtherExtents(reader, extents.length);
+          if (extents.length > furtherExtentsMax) expectCorrupt(read);
+          else expect(read()).toEqual(extents);
+        },
+      ),
+    );
   });
 });

@@ -25,6 +25,11 @@ it('the head of a map with every mark page that it can have fits into a page, ti
   expect(used + layout.markPageNameBytes).toBeGreaterThan(layout.pageBytes);
 });
 
+it('the further extents of a map are counted by a u8, and an entry with all of them is short', () => {
+  expect(layout.furtherExtentsMax).toBeLessThanOrEqual(0xff);
+  expect(32 + layout.furtherExtentsMax * 10).toBeLessThan(layout.sectorBytes);
+});
+
 it('marks fill a page, and their count fits the u16 that a head has for it', () => {
   expect(layout.sealBytes + layout.marksBytes).toBe(layout.pageBytes);
   expect(layout.grainsPerMarkPage).toBe(layout.marksBytes * layout.grainsPerMarkByte);

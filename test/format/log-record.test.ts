@@ -5,7 +5,12 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { basinsMax, grainIndexLimit, strataMax } from '../../src/format/layout.ts';
+import {
+  basinsMax,
+  furtherExtentsMax,
+  grainIndexLimit,
+  strataMax,
+} from '../../src/format/layout.ts';
 import {
   decodeLogRecord,
   type GrainRun,
@@ -138,6 +143,20 @@ describe('an impossible record is VARVE_CORRUPT', () => {
 
   it('where the first value says that it is like the one before', () => {
     expectCorrupt(decode(...head(), 0, 0, 0, 2 + 0x08 + 0x10));
+  });
+
+  it('where it adds a map in more extents than a map may have', () => {
+    const map = { basin: 0, stratum: 0, firstIndex: 0, grains: 5000, page: 9 };
+    const added = (count: number): LogOperation => {
+      const further = Array.from({ length: count }, (_, at) => ({ page: 100 + at, pages: 1 }));
+      return { operation: 'add-map', ...map, further };
+    };
+    const most = added(furtherExtentsMax);
+    expect(decodeLogRecord(write(first, [most]), 0).operations).toEqual([most]);
+    expectCorrupt(() => decodeLogRecord(write(first, [added(furtherExtentsMax + 1)]), 0));
+    expectCorrupt(() => decodeLogRecord(write(first, [added(255)]), 0));
+    const body = write(first, [most]);
+    expectCorrupt(() => decodeLogRecord(body.subarray(0, body.length - 1), 0));
   });
 
   it('where it names a basin or stratum that no GrainId can', () => {

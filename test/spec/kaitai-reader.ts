@@ -3,8 +3,8 @@
  *
  * Invariant: what it gives comes from the description alone; the code of varve is not asked. It
  * judges nothing: of the records after the settled base it takes each that stands there. Only
- * what the language cannot say is said here: which grains begin a value, and where a logged value
- * lies.
+ * what the language cannot say is said here: which grains begin a value, where a logged value
+ * lies, and how one is read that may lie in several extents.
  */
 
 import { readFileSync } from 'node:fs';
@@ -29,14 +29,20 @@ interface KaitaiGrain {
   readonly mark: number;
   readonly isValue: boolean;
   readonly index: number;
-  readonly value: KaitaiValue;
+  /** Undefined in a map of more than one extent. */
+  readonly value: KaitaiValue | undefined;
 }
 interface KaitaiMap {
   readonly firstIndex: U48;
   readonly numGrains: number;
+  readonly page: U48;
   readonly generation: number;
-  readonly grainsOffset: number;
-  readonly head: { readonly markPages: readonly KaitaiMarkPage[] } | undefined;
+  readonly overheadPages: number;
+  readonly numPages: number;
+  readonly furtherExtents: readonly { readonly page: U48; readonly pages: number }[];
+  readonly hasHead: boolean;
+  readonly head: object | undefined;
+  readonly markPages: readonly KaitaiMarkPage[];
 }
 interface KaitaiMarkPage {
   readonly generation: number;
@@ -61,6 +67,7 @@ interface KaitaiAddMap {
   readonly firstIndex: U48;
   readonly numGrains: U48;
   readonly page: U48;
+  readonly furtherExtents: readonly { readonly page: U48; readonly pages: U48 }[];
 }
 interface KaitaiOperation {
   readonly operation: number;
@@ -120,10 +127,8 @@ interface Compiled {
   readonly Value: new (stream: object) => KaitaiValue;
 }
 
-interface KaitaiStreamLike {
-  seek(position: number): void;
-}
-type StreamClass = new (buffer: ArrayBuffer, offset: number) => KaitaiStreamLike;
+type StreamClass = new (buffer: ArrayBuffer, offset: number) => object;
+const Stream = loadModule('kaitai-struct/KaitaiStream') as StreamClass;
 
 /** Compiles the description. */
 export async function compileKsy(path: URL): Promise<Compiled> {
@@ -160,14 +165,12 @@ export interface FoundValue {
 export class KaitaiReader {
   readonly store: KaitaiStore;
   readonly #classes: Compiled;
-  readonly #stream: KaitaiStreamLike;
+  readonly #bytes: Uint8Array<ArrayBuffer>;
 
   constructor(classes: Compiled, bytes: Uint8Array) {
-    const Stream = loadModule('kaitai-struct/KaitaiStream') as StreamClass;
-    const copy = bytes.slice();
-    this.#stream = new Stream(copy.buffer, 0);
+    this.#bytes = bytes.slice();
     this.#classes = classes;
-    this.store = new classes(this.#stream);
+    this.store = new classes(new Stream(this.#bytes.buffer, 0));
   }
 
   get strata(): KaitaiStratum[] {
@@ -179,22 +182,37 @@ export class KaitaiReader {
   /** Every value that the marks name, as of the settled base. */
   settledValues(): Map<string, FoundValue> {
     const found = new Map<string, FoundValue>();
+    const places = this.#places();
     for (const [basin, { document }] of (this.store.rootDocument?.basins ?? []).entries()) {
       for (const [stratum, { maps }] of (document?.strata ?? []).entries()) {
-        for (const { head } of maps) {
-          for (const { grains } of head?.markPages ?? []) {
-            for (const grain of grains ?? []) {
-              if (!grain.isValue) continue;
-              const id = `${basin}-${stratum}-${grain.index}`;
-              const archived = grain.mark === this.#classes.Mark.ARCHIVED;
-              const { crc, data } = grain.value;
-              found.set(id, { id, archived, crc, data });
-            }
+        for (const { markPages } of maps) {
+          for (const grain of markPages.flatMap(({ grains }) => grains ?? [])) {
+            if (!grain.isValue) continue;
+            const id = `${basin}-${stratum}-${grain.index}`;
+            const archived = grain.mark === this.#classes.Mark.ARCHIVED;
+            const gathered = (): KaitaiValue =>
+              this.#gather(places.of(basin, stratum, grain.index));
+            const { crc, data } = grain.value ?? gathered();
+            found.set(id, { id, archived, crc, data });
           }
         }
       }
     }
     return found;
+  }
+
+  /** The value that begins with `parts`, put together from them. */
+  #gather(parts: readonly Part[]): KaitaiValue {
+    const all: Uint8Array[] = [];
+    let room = this.#bytes.length;
+    for (const { offset, bytes } of parts) {
+      all.push(this.#bytes.subarray(offset, offset + Math.min(bytes, room)));
+      room -= Math.min(bytes, room);
+    }
+    const [first = new Uint8Array()] = all;
+    const length = new DataView(first.buffer, first.byteOffset).getUint32(0, true);
+    const value = Uint8Array.from(Buffer.concat(all, 8 + length));
+    return new this.#classes.Value(new Stream(value.buffer, 0));
   }
 
   /** The records in these segments, by batch. */
@@ -257,8 +275,7 @@ export class KaitaiReader {
         const before = found.get(id);
         if (operation.operation === codes.FREE) found.delete(id);
         else if (operation.operation === codes.ALLOCATE) {
-          this.#stream.seek(places.of(basin, stratum, index));
-          const { crc, data } = new this.#classes.Value(this.#stream);
+          const { crc, data } = this.#gather(places.of(basin, stratum, index));
           found.set(id, { id, archived: false, crc, data });
         } else if (before !== undefined) found.set(id, { ...before, archived: true });
       }
@@ -271,9 +288,11 @@ export class KaitaiReader {
     for (const [basin, { document }] of (this.store.rootDocument?.basins ?? []).entries()) {
       for (const [stratum, { grainExp, maps }] of (document?.strata ?? []).entries()) {
         places.add(basin, stratum, grainExp);
-        for (const { firstIndex, numGrains, grainsOffset } of maps) {
-          const from = firstIndex.value;
-          places.stretch(basin, stratum, { from, grains: numGrains, offset: grainsOffset });
+        for (const map of maps) {
+          const { numGrains: grains, overheadPages, numPages, furtherExtents } = map;
+          const further = furtherExtents.map(({ page, pages }) => ({ page: page.value, pages }));
+          const parts = partsOf({ page: map.page.value, numPages, overheadPages }, further);
+          places.stretch(basin, stratum, { from: map.firstIndex.value, grains, parts });
         }
       }
     }
@@ -281,11 +300,28 @@ export class KaitaiReader {
   }
 }
 
+/** A stretch of the file, in bytes. */
+interface Part {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
 interface Stretch {
   readonly from: number;
   readonly grains: number;
-  /** Byte offset in the file of the first grain. */
-  readonly offset: number;
+  /** Where the grains are, one part after another. */
+  readonly parts: readonly Part[];
+}
+
+/** The places of a map's grains: what is left of its first extent, then the further ones. */
+function partsOf(
+  map: { readonly page: number; readonly numPages: number; readonly overheadPages: number },
+  further: readonly { readonly page: number; readonly pages: number }[],
+): Part[] {
+  let pages = map.numPages - map.overheadPages;
+  for (const extent of further) pages -= extent.pages;
+  const parts = [{ page: map.page + map.overheadPages, pages }, ...further];
+  return parts.map((part) => ({ offset: part.page * 4096, bytes: part.pages * 4096 }));
 }
 
 /** Where each grain of each stratum is. */
@@ -306,19 +342,33 @@ class Places {
   }
 
   addMap(structure: unknown): void {
-    const { basin, stratum, firstIndex, numGrains, page } = structure as KaitaiAddMap;
-    const markPages = Math.ceil(numGrains.value / 16_256);
-    const offset = (page.value + 2 + 2 * markPages) * 4096;
+    const { basin, stratum, firstIndex, numGrains, page, furtherExtents } =
+      structure as KaitaiAddMap;
     const grains = numGrains.value;
-    this.stretch(basin.value, stratum.value, { from: firstIndex.value, grains, offset });
+    const { grainExp = 0 } = this.#strata.get(`${basin.value}-${stratum.value}`) ?? {};
+    const markPages = Math.ceil(grains / 16_256);
+    const overheadPages = (markPages > 1 ? 2 : 0) + 2 * markPages;
+    const numPages = overheadPages + Math.ceil((grains * 2 ** grainExp) / 4096);
+    const further = furtherExtents.map((one) => ({
+      page: one.page.value,
+      pages: one.pages.value,
+    }));
+    const parts = partsOf({ page: page.value, numPages, overheadPages }, further);
+    this.stretch(basin.value, stratum.value, { from: firstIndex.value, grains, parts });
   }
 
-  of(basin: number, stratum: number, index: number): number {
+  /** Where the bytes are from a grain on, to the end of its map. */
+  of(basin: number, stratum: number, index: number): Part[] {
     const known = this.#strata.get(`${basin}-${stratum}`);
-    for (const { from, grains, offset } of known?.stretches ?? []) {
-      if (index >= from && index < from + grains) {
-        return offset + (index - from) * 2 ** (known?.grainExp ?? 0);
+    for (const { from, grains, parts } of known?.stretches ?? []) {
+      if (index < from || index >= from + grains) continue;
+      let skip = (index - from) * 2 ** (known?.grainExp ?? 0);
+      const found: Part[] = [];
+      for (const { offset, bytes } of parts) {
+        if (bytes > skip) found.push({ offset: offset + skip, bytes: bytes - skip });
+        skip = Math.max(0, skip - bytes);
       }
+      return found;
     }
     throw new Error(`no grain map has ${basin}-${stratum}-${index}`);
   }

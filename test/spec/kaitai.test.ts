@@ -11,6 +11,7 @@ import { type FileSystem, GrainId, memoryFileSystem, Store } from '../../src/ind
 import { defaultLimits } from '../../src/store/atlas.ts';
 import { openStore } from '../../src/store/store.ts';
 import { checkOptions } from '../../src/store/store-options.ts';
+import { addMapTo, headedGrains, labPath, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
 import { contentOf, expectSound, logOf, storePath } from '../support/store-checks.ts';
 import { compileKsy, type FoundValue, KaitaiReader } from './kaitai-reader.ts';
@@ -55,16 +56,21 @@ async function checkpoint(store: Store, expected: Expected): Promise<void> {
 /** A history with every kind of change; small enough settles for several generations of each. */
 async function fill(store: Store, expected: Expected): Promise<void> {
   await pushAll(store, expected, lengths);
+  await fillSmall(store, expected);
+  for (let round = 0; round < 12; round++) {
+    await pushAll(store, expected, [...lengths.slice(0, 9), round * 10]);
+    await archiveSome(store, expected, 11 + round);
+  }
+}
+
+/** Small values, so little of everything that nothing is settled for it. */
+async function fillSmall(store: Store, expected: Expected): Promise<void> {
   // Enough operations for a body of several sectors, then for one with an extent of its own.
   await pushAll(store, expected, Array<number>(120).fill(200));
   const many = Array.from({ length: 1500 }, (_, at) => (at * 37) % 150);
   await pushAll(store, expected, many);
   await archiveSome(store, expected, 3);
   await checkpoint(store, expected);
-  for (let round = 0; round < 12; round++) {
-    await pushAll(store, expected, [...lengths.slice(0, 9), round * 10]);
-    await archiveSome(store, expected, 11 + round);
-  }
   const [id] = [...expected].find(([, { archived }]) => !archived) ?? [];
   await store.updateEmbeddedHeader(() => id ?? null);
 }
@@ -165,6 +171,40 @@ describe('a store that was closed', () => {
   });
 });
 
+describe('a store with a map that is not of one mark page in one extent', () => {
+  it.each<[string, { grains: number; further?: number[] }, boolean]>([
+    ['has a head', { grains: headedGrains }, true],
+    ['has a head and several extents', { grains: headedGrains, further: [120, 3, 1] }, true],
+    ['has several extents', { grains: 8000, further: [30, 3, 1] }, false],
+  ])('has every value, in the log and in the structures, where it %s', async (_, map, headed) => {
+    const fileSystem = memoryFileSystem();
+    const lab = await openLab({ fileSystem });
+    addMapTo(lab.core, map);
+    const first = lab.session();
+    const bytes = patternOf(10);
+    const expected: Expected = new Map([[first.push(bytes), { bytes, archived: false }]]);
+    await first.commit();
+    await lab.kill();
+    const store = await Store.open(labPath, { fileSystem });
+    await pushAll(store, expected, [10, ...Array<number>(headed ? 68 : 25).fill(8000), 100, 200]);
+    await archiveSome(store, expected, 7);
+    const logged = new KaitaiReader(compiled, await contentOf(fileSystem, labPath));
+    expect(logged.store.rootDocument).toBe(undefined);
+    expectSameValues(store, logged.values(), expected);
+    await store.close();
+    const settled = new KaitaiReader(compiled, await contentOf(fileSystem, labPath));
+    const again = await Store.open(labPath, { fileSystem, readOnly: true });
+    expectSameValues(again, settled.settledValues(), expected);
+    await expectSound(again);
+    await again.close();
+    const [found] = settled.strata[0]?.maps ?? [];
+    expect(found?.hasHead).toBe(headed);
+    expect(found?.head !== undefined).toBe(headed);
+    expect(found?.markPages.map(({ generation }) => generation)).toEqual(headed ? [1, 1] : [1]);
+    expect(found?.furtherExtents.map(({ pages }) => pages)).toEqual(map.further ?? []);
+  });
+});
+
 describe('a store that was not closed', () => {
   it('has its values in the settled structures and the log since', async () => {
     const fileSystem = memoryFileSystem();
@@ -188,7 +228,8 @@ describe('a store that was not closed', () => {
     const fileSystem = memoryFileSystem();
     const store = await Store.open(storePath, { fileSystem });
     const expected: Expected = new Map();
-    await fill(store, expected);
+    await fillSmall(store, expected);
+    await pushAll(store, expected, lengths);
     const reader = new KaitaiReader(compiled, await contentOf(fileSystem));
     expect(reader.store.rootDocument).toBe(undefined);
     const records = reader.unsettledRecords();

@@ -76,7 +76,8 @@ describe('the numbers in the spec', () => {
       'retained body': 16,
       basin: 36,
       stratum: 38,
-      'map entry': 30,
+      'map entry': 32,
+      'map extent': 10,
       'map head': layout.sealBytes + layout.mapHeadFixedBytes,
       'mark page name': layout.markPageNameBytes,
       'mark page': layout.pageBytes,
@@ -186,11 +187,16 @@ describe('the byte tables of the spec', () => {
       firstIndex: next(6),
       grains: next(4),
       page: next(6),
+      further: [
+        { page: next(6), pages: next(4) },
+        { page: next(6), pages: next(4) },
+      ],
       generation: next(4),
       crc: next(4),
       free: next(4),
       longestFree: next(2),
     };
+    const whole = { ...map, further: [], page: next(6) };
     const stratum = {
       grainExp: next(1),
       values: next(6),
@@ -198,25 +204,31 @@ describe('the byte tables of the spec', () => {
       valueBytes: next(6),
       allocatedGrains: next(6),
       endIndex: next(6),
-      maps: [map],
+      maps: [map, whole],
     };
     const bytes = encodeBasin({ strata: [stratum] });
     const place = { kind: layout.kindBasin, page: 10, capacityPages: 3, generation: 6, stamp: 4 };
     sealDocument(bytes, place, salt);
-    const { firstIndex, longestFree, ...entry } = map;
+    const told = ({ firstIndex, longestFree, further, ...entry }: typeof map): Read => ({
+      'first index': firstIndex,
+      'longest free': longestFree,
+      'further extent count': further.length,
+      'further extents': further,
+      ...entry,
+    });
     expect(readWhole('basin', bytes)).toEqual({
       seal: sealOf(bytes, layout.kindBasin, { generation: 6, stamp: 4, page: 10 }),
       'stratum count': 1,
       strata: [
         {
           'grain exponent': stratum.grainExp,
-          'map count': 1,
+          'map count': 2,
           values: stratum.values,
           'archived values': stratum.archivedValues,
           'value bytes': stratum.valueBytes,
           'allocated grains': stratum.allocatedGrains,
           'end index': stratum.endIndex,
-          maps: [{ 'first index': firstIndex, 'longest free': longestFree, ...entry }],
+          maps: [told(map), told(whole)],
         },
       ],
     });
@@ -249,8 +261,11 @@ describe('the byte tables of the spec', () => {
 
   it('have the slots of a grain map where they are', () => {
     expect([mapHeadPage(100, 4), mapHeadPage(100, 5)]).toEqual([100, 101]);
-    expect([markPagePage(100, 3, 4), markPagePage(100, 3, 5)]).toEqual([108, 109]);
-    expect([mapOverheadPages(16_256), mapOverheadPages(16_257)]).toEqual([4, 6]);
+    const headed = { page: 100, grains: 16_256 * 3 + 1 };
+    expect([markPagePage(headed, 3, 4), markPagePage(headed, 3, 5)]).toEqual([108, 109]);
+    const single = { page: 100, grains: 16_256 };
+    expect([markPagePage(single, 0, 4), markPagePage(single, 0, 5)]).toEqual([100, 101]);
+    expect([mapOverheadPages(16_256), mapOverheadPages(16_257)]).toEqual([2, 6]);
   });
 
   it('have a GrainId as it stands in the file', () => {

@@ -14,7 +14,7 @@ import { encodeRecordSectors } from '../../src/format/log-sector.ts';
 import { crc32 } from '../../src/util/crc.ts';
 import { patternOf } from '../support/bytes.ts';
 import { next } from './distinct-numbers.ts';
-import { hex, readPart, readWhole, spec } from './table-reader.ts';
+import { hex, readPart, readWhole, spec, tables } from './table-reader.ts';
 
 const salt = patternOf(layout.saltBytes, 3);
 
@@ -87,7 +87,12 @@ describe('the operations in the spec', () => {
     grains: 0x0708_090a,
     page: 0x0b0c_0d0e_0f10,
     crc: 0x1112_1314,
+    'further extent count': 2,
   };
+  const further = [
+    { page: 0x2122_2324_2526, pages: 0x2728_292a },
+    { page: 0x3132_3334_3536, pages: 0x3738_393a },
+  ];
   const preamble = {
     batch: 1,
     committedAt: 0,
@@ -99,6 +104,19 @@ describe('the operations in the spec', () => {
   /** A distance of 100 as a zigzag, 2 grains, 300 bytes as a varint. */
   const runBytes = [200 | 0x80, 1, 2, (300 & 0x7f) | 0x80, 2];
 
+  /** By the table of a map extent: page and pages. */
+  const extentBytes = further.flatMap(({ page, pages }) => {
+    const fields = tables.get('map extent')?.fields.map(({ name, size }) => [name, size]);
+    expect(fields).toEqual([
+      ['page', 6],
+      ['pages', 4],
+    ]);
+    const bytes = Buffer.alloc(10);
+    bytes.writeUIntLE(page, 0, 6);
+    bytes.writeUInt32LE(pages, 6);
+    return [...bytes];
+  });
+
   /** The bytes of an operation by the row of its table. */
   function bytesOf(name: string, flags = 0, ofRun = runBytes): number[] {
     const [code, , follows = ''] = rows.find((row) => row[1] === name) ?? [];
@@ -106,6 +124,7 @@ describe('the operations in the spec', () => {
     for (const field of follows.split(', ')) {
       const [, what = '', bits] = /^(.*) u(\d+)$/.exec(field) ?? [];
       if (field === 'run') bytes.push(...ofRun);
+      if (field === 'further extents') bytes.push(...extentBytes);
       for (let place = 0; place < Number(bits ?? 0) / 8; place++) {
         bytes.push(Math.floor((numbers[what] ?? 0) / 256 ** place) % 256);
       }
@@ -126,7 +145,7 @@ describe('the operations in the spec', () => {
     ['add stratum', (writer) => writer.addStratum(3, 4, 9)],
     [
       'add map',
-      (writer) => writer.addMap({ ...place, grains: 0x0708_090a, page: 0x0b0c_0d0e_0f10 }),
+      (writer) => writer.addMap({ ...place, grains: 0x0708_090a, page: 0x0b0c_0d0e_0f10, further }),
     ],
     ['drop map', (writer) => writer.dropMap(place)],
   ])('have %s as it is written', (name, add) => {

@@ -17,14 +17,14 @@ function atlasOf(limits: Partial<AtlasLimits> = {}): { atlas: Atlas; space: Spac
   return { atlas: new Atlas(new PagedMemory(), space, { ...defaultLimits, ...limits }), space };
 }
 
-function placeOf({ stratum, index, count }: Reservation): { from: number; to: number } {
-  const from = stratum.offsetOf(index);
-  return { from, to: from + count * stratum.grainBytes };
+function placesOf({ stratum, index, count }: Reservation): { from: number; to: number }[] {
+  const parts = stratum.partsOf(index, count * stratum.grainBytes);
+  return parts.map(({ offset, bytes }) => ({ from: offset, to: offset + bytes }));
 }
 
 /** Nobody's bytes are another's, and all of them are in the data of their map. */
 function expectApart(live: readonly Reservation[], atlas: Atlas): void {
-  const places = live.map(placeOf).sort((one, other) => one.from - other.from);
+  const places = live.flatMap(placesOf).sort((one, other) => one.from - other.from);
   let end = 40 * 4096;
   for (const { from, to } of places) {
     expect(from).toBeGreaterThanOrEqual(end);
@@ -32,15 +32,21 @@ function expectApart(live: readonly Reservation[], atlas: Atlas): void {
   }
   let lastPage = 40;
   const maps = [...atlas.strata()].flatMap((stratum) => stratum.maps);
-  for (const map of [...maps].sort((one, other) => one.page - other.page)) {
-    expect(map.page).toBeGreaterThanOrEqual(lastPage);
-    lastPage = map.page + map.extentPages;
+  const extents = maps.flatMap((map) => map.extents);
+  for (const { page, pages } of extents.sort((one, other) => one.page - other.page)) {
+    expect(page).toBeGreaterThanOrEqual(lastPage);
+    lastPage = page + pages;
   }
-  for (const { stratum, index, count } of live) {
-    const map = stratum.mapOf(index);
-    const { from, to } = placeOf({ stratum, index, count });
-    expect(from).toBeGreaterThanOrEqual(map.grainOffset(map.firstIndex));
-    expect(to).toBeLessThanOrEqual((map.page + map.extentPages) * 4096);
+  for (const place of live) {
+    const map = place.stratum.mapOf(place.index);
+    for (const { from, to } of placesOf(place)) {
+      const extent = map.extents.find(
+        ({ page, pages }) => from >= page * 4096 && to <= (page + pages) * 4096,
+      );
+      expect(extent).not.toBe(undefined);
+      const isFirst = extent?.page === map.page;
+      if (isFirst) expect(from).toBeGreaterThanOrEqual(map.grainOffset(map.firstIndex));
+    }
   }
 }
 
@@ -85,8 +91,8 @@ describe('the Atlas', () => {
       Stratum,
       Stratum,
     ];
-    fine.addMap({ firstIndex: 0, grains: 200, page: space.allocate(20) }, false);
-    coarse.addMap({ firstIndex: 0, grains: 100, page: space.allocate(20) }, false);
+    fine.addMap({ firstIndex: 0, grains: 200, page: space.allocate(20), further: [] }, false);
+    coarse.addMap({ firstIndex: 0, grains: 100, page: space.allocate(20), further: [] }, false);
     const end = space.endPage;
     const places = Array.from({ length: 3 }, () => atlas.reserve(20_000, fine));
     expect(places.map(({ stratum, count }) => [stratum, count])).toEqual([
@@ -116,7 +122,7 @@ describe('the Atlas', () => {
     const id = { basin: 0, stratum: 0, index };
     expect(atlas.find(id)).toBe(undefined);
     stratum.commitValue({ ...id, count, length: 1000 });
-    expect(atlas.find(id)).toEqual({ stratum, count, offset: stratum.offsetOf(index) });
+    expect(atlas.find(id)).toEqual({ stratum, map: stratum.mapOf(index), count });
     expect(atlas.find({ ...id, index: index + 1 })).toBe(undefined);
     expect(atlas.find({ ...id, index: 10_000_000 })).toBe(undefined);
     expect(atlas.find({ ...id, stratum: 1 })).toBe(undefined);
@@ -139,15 +145,14 @@ describe('the Atlas', () => {
     const [map] = stratum.maps;
     atlas.dropMap(stratum, map?.firstIndex ?? -1);
     atlas.dropMap(stratum, 99);
-    const place = { page: map?.page, pages: map?.extentPages };
-    expect(atlas.leaving).toEqual([place]);
+    expect([...atlas.leaving]).toEqual(map?.extents);
     const before = [...atlas.leaving];
     const next = atlas.reserve(10, undefined);
     expect(next.index).toBe((map?.firstIndex ?? 0) + (map?.grains ?? 0));
     atlas.dropMap(stratum, next.index);
     atlas.left(before);
-    expect(atlas.leaving.length).toBe(1);
-    expect(atlas.leaving).not.toContainEqual(place);
+    expect([atlas.leaving.size, atlas.leavingPages]).toEqual([1, map?.extents[0]?.pages]);
+    expect([...atlas.leaving]).not.toContainEqual(map?.extents[0]);
   });
 });
 

@@ -8,10 +8,10 @@ import {
   clearRun,
   type FreeRun,
   findFreeRun,
-  freeRunAround,
   isClear,
   nextClear,
   nextSet,
+  runStart,
   setRun,
 } from '../../src/store/bit-runs.ts';
 
@@ -123,16 +123,13 @@ describe('a search', () => {
     );
   });
 
-  it('measures the free run around a bit, as far as it reaches to each side', () => {
+  it('finds where the free run before a bit begins, as far back as it reaches', () => {
     const reach = fc.integer({ min: 1, max: 100 });
     fc.assert(
-      fc.property(bits, at, at, reach, (flags, where, wanted, sides) => {
-        if (flags[where]) return;
-        const limit = Math.max(wanted, where + 1);
+      fc.property(bits, at, reach, (flags, where, back) => {
         let start = where;
-        while (start > Math.max(0, where - sides) && !flags[start - 1]) start -= 1;
-        const end = next(flags, true, where, Math.min(limit, where + sides));
-        expect(freeRunAround(wordsOf(flags), where, limit, sides)).toBe(end - start);
+        while (start > Math.max(0, where - back) && !flags[start - 1]) start -= 1;
+        expect(runStart(wordsOf(flags), where, back)).toBe(start);
       }),
     );
   });

@@ -11,7 +11,7 @@ import { patternOf } from '../support/bytes.ts';
 const mebibyte = 1024 * 1024;
 const rounds = 200;
 const valuesPerSession = 20;
-const data = patternOf(mebibyte);
+const data = patternOf(2_000_000);
 
 type Lengths = (random: Random) => number;
 
@@ -73,12 +73,26 @@ function spread(most: number): Lengths {
   return (random) => Math.floor(10 * (most / 10) ** random.next());
 }
 
+/** Few long ones among many short ones: half are above `median`. */
+function lognormal(median: number, sigma: number, most: number): Lengths {
+  return (random) => {
+    const normal = Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(6.283 * random.next());
+    return Math.min(most, Math.ceil(median * Math.exp(sigma * normal)));
+  };
+}
+
 const mixes: [number, string, Lengths][] = [
   [8, 'of 4,096 bytes', () => 4096],
   [8, 'of up to 20,000 bytes', (random) => random.below(20_000)],
   [8, 'of 100 and of 8,000 bytes', (random) => (random.chance(0.5) ? 100 : 8000)],
+  [8, 'of 256 to 8,000 bytes', (random) => 256 + random.below(7744)],
+  [4, 'of 10 to 1,000 bytes', spread(1000)],
+  [8, 'of about 200 bytes, up to 65,536', lognormal(200, 1.5, 65_536)],
+  [8, 'of 1,000 to 64,000 bytes', (random) => 1000 + random.below(63_000)],
   [16, 'of 4,000 to 32,000 bytes', (random) => 4000 + random.below(28_000)],
-  [48, 'of 10 to 300,000 bytes', spread(300_000)],
+  [16, 'of 50,000 to 150,000 bytes', (random) => 50_000 + random.below(100_000)],
+  [24, 'of 10 to 300,000 bytes', spread(300_000)],
+  [48, 'of 10 to 2,000,000 bytes', spread(2_000_000)],
 ];
 
 it.each(mixes)('%d MiB of values %s are replaced in place', async (mebibytes, _, lengthOf) => {

@@ -110,7 +110,7 @@ describe('a plan', () => {
         for (const { home, index, count } of values) {
           const id = { basin: home.basin, stratum: home.number, index };
           expect(again.find(id)?.count).toBe(count);
-          expect(again.find(id)?.offset).toBe(home.offsetOf(index));
+          expect(again.find(id)?.map.grainOffset(index)).toBe(home.offsetOf(index));
         }
         // Of what a stamp covers nothing is applied twice.
         for (const basin of again.basins) basin.stamp = batches.length;

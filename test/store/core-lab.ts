@@ -6,12 +6,14 @@
  * it settles and closes the file, or leaves both undone as a killed process does.
  */
 
+import { type MapExtent, mapPages } from '../../src/format/grain-map.ts';
 import type { FileSystem, StorageFile } from '../../src/io/file-system.ts';
 import { memoryFileSystem } from '../../src/io/memory-file-system.ts';
 import { type AtlasLimits, defaultLimits } from '../../src/store/atlas.ts';
 import { Committer } from '../../src/store/committer.ts';
 import type { StoreCore } from '../../src/store/core.ts';
 import type { Finding } from '../../src/store/finding.ts';
+import type { GrainMap } from '../../src/store/grain-map.ts';
 import { OpenSessions } from '../../src/store/open-sessions.ts';
 import { openCore } from '../../src/store/opening.ts';
 import { newSession, type Session } from '../../src/store/session.ts';
@@ -35,7 +37,7 @@ export interface LabOptions extends StoreOptions {
   readonly limits?: Partial<AtlasLimits>;
 }
 
-const labPath = 'lab';
+export const labPath = 'lab';
 
 export async function openLab(options: LabOptions = {}): Promise<CoreLab> {
   const { limits, ...asked } = options;
@@ -62,4 +64,37 @@ export async function openLab(options: LabOptions = {}): Promise<CoreLab> {
     },
     kill: () => core.file.close(),
   };
+}
+
+/** Grains of a map with two mark pages, and so with a head. */
+export const headedGrains = 20_000;
+
+/** What a test wants a map to be like. */
+interface WantedMap {
+  readonly grains: number;
+  /** 5 where it is not given: grains of 32 bytes. */
+  readonly grainExp?: number;
+  /** Pages of each further extent. */
+  readonly further?: readonly number[];
+}
+
+/**
+ * A map in the first stratum of such grains, made where there is none; known to this process only,
+ * as those that the Atlas adds. Its further extents lie before it in the file, the last of them
+ * first.
+ */
+export function addMapTo(core: StoreCore, wanted: WantedMap): GrainMap {
+  const { grains, grainExp = 5, further = [] } = wanted;
+  const { atlas, space } = core;
+  if (atlas.basins.length === 0) atlas.addBasin(false);
+  const alike = [...atlas.strata()].find((one) => one.grainExp === grainExp);
+  const stratum = alike ?? atlas.addStratum(0, grainExp, false);
+  const extents: MapExtent[] = [];
+  let rest = mapPages(grains, grainExp);
+  for (const pages of [...further].reverse()) {
+    extents.unshift({ page: space.allocate(pages), pages });
+    rest -= pages;
+  }
+  const place = { grains, page: space.allocate(rest), further: extents };
+  return stratum.addMap({ firstIndex: stratum.endIndex, ...place }, false);
 }

@@ -4,18 +4,32 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { mapHeadPage, markPagePage } from '../../src/format/grain-map.ts';
 import { kindBasin, kindMap, kindMarks, pageBytes } from '../../src/format/layout.ts';
 import type { FileSystem, GrainId } from '../../src/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { getU32 } from '../../src/util/little-endian.ts';
+import { addMapTo, headedGrains, openLab, labPath as path } from './core-lab.ts';
 
-const path = 'store';
+/** How a store comes to be. */
+interface Life {
+  /** Its first map has more than one mark page, and so a head. */
+  readonly headed: boolean;
+  readonly rounds: number;
+  readonly checkpoint: boolean;
+}
 
-/** Closes twice with commits between, so that every structure has a twin; gives what is in it. */
-async function settledTwice(fileSystem: FileSystem, checkpoint: boolean) {
+/** Closes after each round of commits: twice, and every structure has a twin. Gives what is in it. */
+async function settled(fileSystem: FileSystem, { headed, rounds, checkpoint }: Life) {
   const values = new Map<GrainId, number>();
-  for (let round = 0; round < 2; round++) {
+  if (headed) {
+    const lab = await openLab({ fileSystem });
+    addMapTo(lab.core, { grains: headedGrains });
+    const session = lab.session();
+    values.set(session.push(new Uint8Array(30)), 30);
+    await session.commit();
+    await lab.kill();
+  }
+  for (let round = 0; round < rounds; round++) {
     const store = await Store.open(path, { fileSystem });
     for (let commit = 0; commit < 5; commit++) {
       const session = store.session();
@@ -35,8 +49,8 @@ async function settledTwice(fileSystem: FileSystem, checkpoint: boolean) {
   return values;
 }
 
-/** Newest generation of the structures of a kind: the page of each. */
-async function damageNewest(fileSystem: FileSystem, kind: number): Promise<number> {
+/** Damages the structure of a kind that has the highest generation; gives its byte. */
+async function damageNewest(fileSystem: FileSystem, kind: number, rounds = 2): Promise<number> {
   const options = { create: false, exclusive: false, readOnly: false };
   const file = await fileSystem.open(path, options);
   const bytes = new Uint8Array(file.length());
@@ -47,7 +61,7 @@ async function damageNewest(fileSystem: FileSystem, kind: number): Promise<numbe
     const generation = getU32(bytes, offset + 8);
     if (generation > newest.generation) newest = { offset, generation };
   }
-  expect(newest.generation).toBeGreaterThan(1);
+  expect(newest.generation).toBe(rounds);
   file.writeSync([new Uint8Array(64).fill(0xa5)], newest.offset + 40);
   await file.close();
   return newest.offset;
@@ -61,14 +75,19 @@ async function expectSound(store: Store, values: Map<GrainId, number>): Promise<
 }
 
 describe.each([
-  ['a mark page', kindMarks],
-  ['the head of a grain map', kindMap],
-  ['a basin', kindBasin],
-])('%s that is damaged', (name, kind) => {
-  it('is made good from its twin and the log since', async () => {
+  ['a mark page', 'without a head', kindMarks, false],
+  ['a basin', 'without a head', kindBasin, false],
+  ['a mark page', 'with a head', kindMarks, true],
+  ['the head of a grain map', 'with a head', kindMap, true],
+  ['a basin', 'with a head', kindBasin, true],
+])('%s that is damaged, of a map %s,', (name, _, kind, headed) => {
+  it.each([
+    ['its twin and the log since', 2],
+    ['the log alone, having been written once', 1],
+  ] as const)('is made good from %s', async (_from, rounds) => {
     const fileSystem = memoryFileSystem();
-    const values = await settledTwice(fileSystem, false);
-    const offset = await damageNewest(fileSystem, kind);
+    const values = await settled(fileSystem, { headed, rounds, checkpoint: false });
+    const offset = await damageNewest(fileSystem, kind, rounds);
     const store = await Store.open(path, { fileSystem });
     for (const id of values.keys()) store.get(id);
     expect(store.recovery.healed).toEqual([`${name}, at byte ${offset}, was damaged`]);
@@ -84,7 +103,7 @@ describe.each([
 
   it('is corruption where the log since is gone', async () => {
     const fileSystem = memoryFileSystem();
-    const values = await settledTwice(fileSystem, true);
+    const values = await settled(fileSystem, { headed, rounds: 2, checkpoint: true });
     await damageNewest(fileSystem, kind);
     const act = async (): Promise<void> => {
       const store = await Store.open(path, { fileSystem });
@@ -98,7 +117,12 @@ describe.each([
   });
 });
 
-it('pages of a grain map alternate between their two slots', () => {
-  expect(mapHeadPage(10, 3)).toBe(11);
-  expect(markPagePage(10, 2, 4)).toBe(16);
+it('a map of one mark page has none of its heads in the file, a larger one has', async () => {
+  for (const headed of [false, true]) {
+    const fileSystem = memoryFileSystem();
+    await settled(fileSystem, { headed, rounds: 2, checkpoint: false });
+    const found = damageNewest(fileSystem, kindMap);
+    if (headed) await found;
+    else await expect(found).rejects.toThrow();
+  }
 });

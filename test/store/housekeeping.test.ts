@@ -26,7 +26,7 @@ describe('a settle', () => {
       if (live.length > 3) session.archive(live.shift() as GrainId);
       session.checkpointTo(lab.core.published.currentBatch);
       await session.commit();
-      dropped += lab.core.atlas.leaving.length;
+      dropped += lab.core.atlas.leaving.size;
       longestWait = Math.max(longestWait, lab.core.published.currentBatch - base(lab));
     }
     expect(dropped).toBeGreaterThan(20);

@@ -7,7 +7,7 @@ import { GrainMap, newMapEntry } from '../../src/store/grain-map.ts';
 import { MapList } from '../../src/store/map-list.ts';
 
 function mapOf(firstIndex: number, grains: number, durable = true): GrainMap {
-  return new GrainMap(newMapEntry(firstIndex, grains, 50), 5, durable);
+  return new GrainMap(newMapEntry(firstIndex, { grains, page: 50, further: [] }), 5, durable);
 }
 
 it('finds the map that has a grain, in any order of asking, and none in a gap', () => {

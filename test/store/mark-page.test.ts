@@ -13,7 +13,8 @@ import {
   marksBytes,
   markValue,
 } from '../../src/format/layout.ts';
-import { longestRunTold, MarkPage, unwrittenPage } from '../../src/store/mark-page.ts';
+import { longestRunTold } from '../../src/store/length-buckets.ts';
+import { MarkPage, unwrittenPage } from '../../src/store/mark-page.ts';
 
 function pageOf(grains: number, marks?: Uint8Array): MarkPage {
   const page = new MarkPage({ ordinal: 0, firstIndex: 100, grains }, unwrittenPage);

@@ -3,13 +3,15 @@
  * stratum puts them.
  *
  * Invariant: a page that nobody wrote is VARVE_CORRUPT, as past the end of a file. It counts reads.
- * Which pages a settle writes is said here once more, plainly: mark pages, then heads.
+ * Which pages a settle writes is said here once more, plainly: mark pages, then the heads of the
+ * maps that have one.
  */
 
 import { corrupt } from '../../src/errors.ts';
 import {
   encodeMapHead,
   encodeMarkPage,
+  hasHead,
   mapHeadPage,
   markPagePage,
 } from '../../src/format/grain-map.ts';
@@ -36,14 +38,18 @@ export class PagedMemory implements PageSource {
     const maps = new Set(stratum.dirtyPages().map(({ map }) => map));
     for (const { map, page } of stratum.dirtyPages()) {
       const generation = page.name.generation + 1;
-      const at = markPagePage(map.page, page.ordinal, generation);
+      const at = markPagePage(map, page.ordinal, generation);
       const { bytes, crc } = encodeMarkPage(page.marks, { page: at, generation, stamp }, this.salt);
       this.pages.set(at, bytes);
       page.name = { generation, crc, ...page.measure() };
       page.stamp = stamp;
       stratum.markWritten(page);
+      if (hasHead(map.grains)) continue;
+      map.generation = generation;
+      map.crc = crc;
     }
     for (const map of maps) {
+      if (!hasHead(map.grains)) continue;
       const generation = map.generation + 1;
       const page = mapHeadPage(map.page, generation);
       const { firstIndex, grains } = map;

@@ -123,6 +123,49 @@ describe('space', () => {
     expect(looks).toBeLessThan(100 * 20);
   });
 
+  it('gathers what is free from few, long stretches before the file grows', () => {
+    fc.assert(
+      fc.property(
+        disjoint,
+        fc.integer({ min: 1, max: 200 }),
+        fc.integer({ min: 1, max: 20 }),
+        fc.integer({ min: 1, max: 6 }),
+        (used, pages, least, most) => {
+          const space = new Space();
+          space.rebuild(used, 0);
+          const before = { end: space.endPage, free: [...space.stretches()] };
+          const whole = longestFree(space) >= pages;
+          const parts = space.gather(pages, least, most);
+          expect(parts.reduce((sum, part) => sum + part.pages, 0)).toBe(pages);
+          expectAddsUp(space, [...used, ...parts]);
+          expect(parts.length).toBeLessThanOrEqual(most);
+          if (whole && before.free.length < 8) expect(parts.length).toBe(1);
+          for (const part of parts.slice(0, -1)) expect(part.pages).toBeGreaterThanOrEqual(least);
+          const useful = before.free.filter((free) => free.pages >= least);
+          // It grows only for what the longest stretches, as many as may be, do not have.
+          if (space.endPage > before.end && parts.length < most) {
+            expect(useful.length).toBe(parts.length - 1);
+          }
+        },
+      ),
+    );
+  });
+
+  it('says how much there is without growing, up to what is wanted', () => {
+    const space = new Space();
+    space.rebuild(
+      [
+        { page: 10, pages: 1 },
+        { page: 31, pages: 1 },
+      ],
+      0,
+    );
+    expect(space.available(15, 5)).toBe(15);
+    expect(space.available(25, 5)).toBe(20);
+    expect(space.available(25, 20)).toBe(20);
+    expect(space.available(25, 21)).toBe(25);
+  });
+
   it('cannot be rebuilt from stretches that overlap: VARVE_CORRUPT, with the place', () => {
     fc.assert(
       fc.property(

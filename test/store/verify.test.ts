@@ -6,7 +6,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { decodeFileHeader, encodeFileHeader } from '../../src/format/file-header.ts';
 import { GrainId, joinGrainId } from '../../src/format/grain-id.ts';
-import { mapHeadPage, markPagePage } from '../../src/format/grain-map.ts';
+import { hasHead, mapHeadPage, markPagePage } from '../../src/format/grain-map.ts';
 import { sectorBytes } from '../../src/format/layout.ts';
 import { encodeValuePrefix, valueCrc } from '../../src/format/value.ts';
 import { memoryFileSystem } from '../../src/io/memory-file-system.ts';
@@ -15,7 +15,7 @@ import { GrainMap, newMapEntry } from '../../src/store/grain-map.ts';
 import type { MarkPage } from '../../src/store/mark-page.ts';
 import type { Stratum } from '../../src/store/stratum.ts';
 import { patternOf } from '../support/bytes.ts';
-import { type CoreLab, openLab } from './core-lab.ts';
+import { addMapTo, type CoreLab, headedGrains, openLab } from './core-lab.ts';
 
 const lengths = [0, 10, 500, 3000, 40, 40, 40];
 
@@ -190,14 +190,15 @@ describe('a fault in the space is found', () => {
   });
 
   it('where two structures share a page', async () => {
-    lab.core.atlas.leaving.push({ page: map.page + 1, pages: 1 });
+    lab.core.atlas.leaving.add({ page: map.page + 1, pages: 1 });
     await expectFound(/two structures share a page/, { offset: (map.page + 1) * 4096 });
   });
 
   it('where two maps of a stratum share grains', async () => {
     const pages = 30;
     const at = lab.core.space.allocate(pages);
-    const other = new GrainMap(newMapEntry(map.grains - 1, 100, at), 5, false);
+    const placement = { grains: 100, page: at, further: [] };
+    const other = new GrainMap(newMapEntry(map.grains - 1, placement), 5, false);
     other.open(undefined);
     (stratum.maps as GrainMap[]).push(other);
     await expectFound(/two grain maps of a stratum overlap/);
@@ -233,16 +234,39 @@ describe('a fault in the structures on the disk is found', () => {
     expect(await lab.findings()).toEqual([]);
   });
 
-  it('where the head of a map or a mark page is damaged', async () => {
-    for (const at of [
-      mapHeadPage(map.page, map.generation),
-      markPagePage(map.page, 0, page.name.generation),
-    ]) {
+  async function expectFoundAt(pages: number[]): Promise<void> {
+    for (const at of pages) {
       flipByte(at * 4096 + 200);
       await expectFound(/checksum/, { offset: at * 4096 });
       flipByte(at * 4096 + 200);
     }
     expect(await lab.findings()).toEqual([]);
+  }
+
+  it('where the mark page of a map that has no head is damaged', async () => {
+    expect(hasHead(map.grains)).toBe(false);
+    await expectFoundAt([markPagePage(map, 0, page.name.generation)]);
+  });
+
+  it('where the head of a map or one of its mark pages is damaged', async () => {
+    const fileSystem = memoryFileSystem();
+    lab = await openLab({ fileSystem });
+    addMapTo(lab.core, { grains: headedGrains });
+    const session = lab.session();
+    // More grains than a mark page has, so that both are written.
+    for (let count = 0; count < 70; count++) session.push(patternOf(8000));
+    for (let count = 0; count < 300; count++) session.push(patternOf(200));
+    await session.commit();
+    await lab.close();
+    lab = await openLab({ fileSystem });
+    const headed = lab.core.atlas.stratum(0, 0)?.maps[0] as GrainMap;
+    expect([hasHead(headed.grains), headed.committedGrains > 16_256]).toEqual([true, true]);
+    const home = lab.core.atlas.stratum(0, 0) as Stratum;
+    const marks = home
+      .pagesOf(headed)
+      .map(({ ordinal, name }) => markPagePage(headed, ordinal, name.generation));
+    expect(marks.length).toBe(2);
+    await expectFoundAt([mapHeadPage(headed.page, headed.generation), ...marks]);
   });
 
   it('where a record of the retained log is damaged', async () => {

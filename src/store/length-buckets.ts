@@ -1,0 +1,54 @@
+/**
+ * Items kept by a length from 1 to 256: the last one put in, of the shortest length that is long
+ * enough, is found in a few machine instructions.
+ *
+ * A stack for each length and a bitmap of the stacks that hold something (segregated fits, as in
+ * TLSF, Masmano et al. 2004). What an item is, and whether it still is as long, only the owner
+ * knows.
+ */
+
+/** Longest length that is told apart: one more than the grains of the longest value. */
+export const longestRunTold = 256;
+
+export class LengthBuckets {
+  readonly #stacks: number[][] = Array.from({ length: longestRunTold + 1 }, () => []);
+  readonly #filled = new Uint32Array((longestRunTold >>> 5) + 1);
+  /** Items in all stacks. */
+  size = 0;
+
+  push(length: number, item: number): void {
+    (this.#stacks[length] as number[]).push(item);
+    const word = length >>> 5;
+    this.#filled[word] = (this.#filled[word] as number) | (1 << (length & 31));
+    this.size += 1;
+  }
+
+  /** The shortest length of at least `length` that has an item; 0 where none has. */
+  shortestFrom(length: number): number {
+    let mask = -1 << (length & 31);
+    for (let word = length >>> 5; word < this.#filled.length; word++) {
+      const bits = (this.#filled[word] as number) & mask;
+      if (bits !== 0) return word * 32 + 31 - Math.clz32(bits & -bits);
+      mask = -1;
+    }
+    return 0;
+  }
+
+  /** Takes out the last item put in with just this length; there has to be one. */
+  pop(length: number): number {
+    const stack = this.#stacks[length] as number[];
+    const item = stack.pop() as number;
+    if (stack.length === 0) {
+      const word = length >>> 5;
+      this.#filled[word] = (this.#filled[word] as number) & ~(1 << (length & 31));
+    }
+    this.size -= 1;
+    return item;
+  }
+
+  clear(): void {
+    for (const stack of this.#stacks) stack.length = 0;
+    this.#filled.fill(0);
+    this.size = 0;
+  }
+}
