@@ -122,10 +122,10 @@ export class Committer {
       }
     } catch (error) {
       core.committing = false;
-      for (const one of left) {
-        if (error instanceof Poisoned) one.work.state = 'ended';
-        else one.work.giveUp();
-        one.reject(error instanceof Poisoned ? error.error : error);
+      for (const one of left) one.reject(error instanceof Poisoned ? error.error : error);
+      for (const { work } of left) {
+        if (error instanceof Poisoned) work.state = 'ended';
+        else work.giveUp();
       }
     }
     core.checkpointUnderWay = core.published.checkpoint;

@@ -43,8 +43,6 @@ export class MarkPage {
   damaged = false;
   /** The page, as named, holds the batches up to this one. Known once it is loaded. */
   stamp = 0;
-  /** Published changes that no settle has written. */
-  dirty = false;
   /** The allocator's number for it (-1: not listed), and bound of runs that are not indexed. */
   listed = -1;
   hint = 0;
@@ -111,18 +109,15 @@ export class MarkPage {
     this.#set(at, markValue);
     for (let next = at + 1; next < at + count; next++) this.#set(next, markContinues);
     setRun(this.taken, at, count);
-    this.dirty = true;
   }
 
   archiveValue(at: number): void {
     this.#set(at, markArchived);
-    this.dirty = true;
   }
 
   /** The grains of a committed value hold nothing any more. The caller frees them in `taken`. */
   clearValue(at: number, count: number): void {
     for (let next = at; next < at + count; next++) this.#set(next, markFree);
-    this.dirty = true;
   }
 
   /** Free grains, and the longest run of them, as committed. */

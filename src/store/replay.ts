@@ -38,7 +38,6 @@ export interface KeptRecord {
 }
 
 export interface Replayed {
-  readonly keptCount: number;
   readonly last: KeptRecord | undefined;
   readonly reverted: ScannedRecord | undefined;
 }
@@ -65,7 +64,7 @@ export function replayLog(
     const isLast = at === records.length - 1;
     const damage = typeof record === 'string' ? record : isLast && tornValue(parts, record);
     if (typeof record === 'string' || typeof damage === 'string') {
-      if (isLast && found.batch > confirmed) return { keptCount: at, last, reverted: found };
+      if (isLast && found.batch > confirmed) return { last, reverted: found };
       const { batch } = found;
       const offset = found.sector * sectorBytes;
       throw corrupt(`batch ${batch} was durable and is damaged: ${damage}`, { batch, offset });
@@ -74,7 +73,7 @@ export function replayLog(
     last = { found, record };
     kept(last);
   }
-  return { keptCount: records.length, last, reverted: undefined };
+  return { last, reverted: undefined };
 }
 
 /** The record, or why it is not whole. */

@@ -6,10 +6,10 @@
  * session which is garbage-collected unended is abandoned. Durability is the Committer's.
  */
 
-import { invalidArgument, VarveError } from '../errors.ts';
+import { corrupt, invalidArgument, VarveError } from '../errors.ts';
 import { GrainId, split, splitGrainId } from '../format/grain-id.ts';
 import { pageBytes, valueBytesMax, valuePrefixBytes } from '../format/layout.ts';
-import { encodeValuePrefix, valueCrc } from '../format/value.ts';
+import { encodeValuePrefix, grainCount, valueCrc } from '../format/value.ts';
 import type { Reservation } from './atlas.ts';
 import { type BatchId, checkBatch } from './batch-id.ts';
 import type { Committer } from './committer.ts';
@@ -18,7 +18,7 @@ import { type FileWrite, writeBytes } from './effects.ts';
 import { writesTo } from './file-parts.ts';
 import type { OpenSessions } from './open-sessions.ts';
 import { type SessionWork, type StagedValue, stagedBytesMax } from './session-work.ts';
-import { valuePlace } from './value-reader.ts';
+import { type ValuePlace, valuePlace } from './value-reader.ts';
 
 /** What a session works with. */
 export interface SessionHome {
@@ -122,7 +122,8 @@ export class Session implements Disposable {
    * Marks a committed value to be freed by a later checkpoint. A value pushed by this very session
    * is withdrawn: its grains are free again. Throws `VARVE_NOT_FOUND` where the id names no
    * committed value, `VARVE_ALREADY_ARCHIVED` where a committed session, this one, or another
-   * still open or committing has archived it.
+   * still open or committing has archived it, `VARVE_CORRUPT` where the length stored with it is
+   * impossible.
    */
   archive(id: GrainId): void {
     this.#checkOpen();
@@ -143,6 +144,7 @@ export class Session implements Disposable {
       throw new VarveError('VARVE_ALREADY_ARCHIVED', message, { grainId: id });
     }
     const length = core.values.length(place);
+    if (grainCount(length, home.grainExp) !== found.count) throw wrongLength(place, length);
     this.#work.claim({ ...place.id, count: found.count, length }, home);
   }
 
@@ -266,6 +268,10 @@ function ended(): VarveError {
 function noSuchValue(id: GrainId): VarveError {
   const text = splitGrainId(id) ? `${split.basin}-${split.stratum}-${split.index}` : `${id}n`;
   return new VarveError('VARVE_NOT_FOUND', `there is no committed value ${text}`, { grainId: id });
+}
+
+function wrongLength({ offset }: ValuePlace, length: number): VarveError {
+  return corrupt(`a value says it has ${length} bytes, its grains do not`, { offset });
 }
 
 /** Throws `VARVE_INVALID_ARGUMENT` for what is no bigint. */

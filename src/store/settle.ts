@@ -92,6 +92,10 @@ export class Settle {
     const writes: FileWrite[] = [];
     while (writes.length < count && this.#settled === undefined) {
       const next = this.#writes.next();
+      assert(
+        next.done !== true || next.value !== undefined,
+        'a settle that threw is not gone on with',
+      );
       if (next.done === true) this.#settled = this.#stateWith(next.value);
       else writes.push(next.value);
     }

@@ -375,7 +375,6 @@ export class Stratum {
 
   /** Changes of the page from now on are for the next settle. */
   markWritten(page: MarkPage): void {
-    page.dirty = false;
     this.#dirty.delete(page);
   }
 

@@ -88,10 +88,25 @@ function verifyMap(core: StoreCore, map: MapEntry, report: Report): void {
   }
 }
 
+/** Mark pages in memory that nothing has changed are as on the disk. */
+export function verifyLoaded(core: StoreCore, report: Report): void {
+  for (const stratum of core.atlas.strata()) {
+    const changed = new Set(stratum.dirtyPages().map(({ page }) => page));
+    for (const map of stratum.maps) {
+      for (const page of map.opened ? map.pages : []) {
+        if (!page.loaded || changed.has(page) || page.name.generation === 0) continue;
+        const { at, bytes } = openMarks(core, map, page.ordinal, page.name);
+        if (equalBytes(bytes.subarray(sealBytes), page.marks)) continue;
+        report('a mark page in memory is not as on the disk', at * pageBytes);
+      }
+    }
+  }
+}
+
 /** The mark page that its map, or its basin, names so. */
 function openMarks(
   { reader }: StoreCore,
-  map: MapEntry,
+  map: { readonly page: number; readonly grains: number },
   ordinal: number,
   { generation, crc }: { generation: number; crc: number },
 ): { at: number; bytes: Uint8Array; stamp: number } {
@@ -99,4 +114,8 @@ function openMarks(
   const bytes = reader.readPage(at);
   const { stamp } = openMarkPage(bytes, { page: at, generation, crc }, reader.salt);
   return { at, bytes, stamp };
+}
+
+function equalBytes(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, at) => byte === other[at]);
 }

@@ -31,7 +31,7 @@ export function verifySpace(core: StoreCore, report: Report): void {
   }
 }
 
-/** Nothing has been taken out of the file's space, or is about to go back, for work under way. */
-function isAtRest(core: StoreCore): boolean {
+/** Nothing is being written, and nothing has been taken out of the file's space meanwhile. */
+export function isAtRest(core: StoreCore): boolean {
   return !core.committing && core.housekeeping.idle;
 }

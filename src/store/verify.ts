@@ -17,8 +17,8 @@ import { LogReader } from './log-reader.ts';
 import type { MarkPage } from './mark-page.ts';
 import type { Stratum } from './stratum.ts';
 import { valuePlace } from './value-reader.ts';
-import { verifyDisk } from './verify-disk.ts';
-import { verifySpace } from './verify-space.ts';
+import { verifyDisk, verifyLoaded } from './verify-disk.ts';
+import { isAtRest, verifySpace } from './verify-space.ts';
 
 export interface VerifyRequest {
   readonly deep: boolean;
@@ -41,6 +41,7 @@ export async function* verifyStore(
     findings.push({ message, offset, grainId });
   };
   guarded(report, () => verifyDisk(core, report));
+  if (!core.readOnly && isAtRest(core)) guarded(report, () => verifyLoaded(core, report));
   guarded(report, () => verifySpace(core, report));
   const quiet = request.quiet() && !core.committing;
   for (const stratum of core.atlas.strata()) {

@@ -99,20 +99,6 @@ describe('a mark page', () => {
     }
   });
 
-  it('says that it has to be written after each change', () => {
-    const page = pageOf(50);
-    for (const change of [
-      () => page.commitValue(3, 2),
-      () => page.archiveValue(3),
-      () => page.clearValue(3, 2),
-    ]) {
-      expect(page.dirty).toBe(false);
-      change();
-      expect(page.dirty).toBe(true);
-      page.dirty = false;
-    }
-  });
-
   it('is loaded once, with marks of its own, and has none before', () => {
     const place = { ordinal: 0, firstIndex: 0, grains: 10 };
     const page = new MarkPage(place, unwrittenPage);

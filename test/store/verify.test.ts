@@ -9,6 +9,7 @@ import { GrainId, joinGrainId } from '../../src/format/grain-id.ts';
 import { hasHead, mapHeadPage, markPagePage } from '../../src/format/grain-map.ts';
 import { sectorBytes } from '../../src/format/layout.ts';
 import { encodeValuePrefix, valueCrc } from '../../src/format/value.ts';
+import type { FileSystem } from '../../src/io/file-system.ts';
 import { memoryFileSystem } from '../../src/io/memory-file-system.ts';
 import { clearRun, setRun } from '../../src/store/bit-runs.ts';
 import { GrainMap, newMapEntry } from '../../src/store/grain-map.ts';
@@ -19,6 +20,7 @@ import { addMapTo, type CoreLab, headedGrains, openLab } from './core-lab.ts';
 
 const lengths = [0, 10, 500, 3000, 40, 40, 40];
 
+let fileSystem: FileSystem;
 let lab: CoreLab;
 let ids: GrainId[];
 let stratum: Stratum;
@@ -27,7 +29,7 @@ let page: MarkPage;
 
 /** A store that was settled and closed, and then written to: some of it is in the log only. */
 beforeEach(async () => {
-  const fileSystem = memoryFileSystem();
+  fileSystem = memoryFileSystem();
   lab = await openLab({ fileSystem });
   const session = lab.session();
   ids = lengths.map((length) => session.push(patternOf(length)));
@@ -176,6 +178,20 @@ describe('a fault in a value is found', () => {
     lab.file.writeSync([prefix, bytes], offset);
     await expectFound(/a value of 100 bytes has 94 grains/, { grainId: ids[3] as bigint });
   });
+});
+
+it('a mark page in memory that is not as on the disk is found', async () => {
+  await lab.close();
+  const again = await openLab({ fileSystem });
+  const [known] = again.core.atlas.stratum(0, 0)?.maps ?? [];
+  if (known === undefined) throw new Error('the store has a map');
+  const [loaded] = again.core.atlas.stratum(0, 0)?.pagesOf(known) ?? [];
+  expect(await again.findings()).toEqual([]);
+  // A whole value goes from the marks, and every count with it: only the disk still has it.
+  loaded?.marks.fill(0xff, 4000, 4001);
+  const said = (await again.findings(false)).map(({ message }) => message);
+  expect(said).toContain('a mark page in memory is not as on the disk');
+  await again.kill();
 });
 
 describe('a fault in the space is found', () => {
