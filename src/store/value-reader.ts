@@ -124,6 +124,12 @@ export class ValueReader {
     return getU32(this.#prefix, 4);
   }
 
+  /** Length and CRC in the value's prefix, as they are on the disk. */
+  stored(place: ValuePlace): { length: number; crc: number } {
+    this.#fillParts(this.#prefix, partsOf(place), 0);
+    return { length: getU32(this.#prefix, 0), crc: getU32(this.#prefix, 4) };
+  }
+
   /** As `read`, in pieces and without blocking. Goes past the cache. */
   async readAsync(place: ValuePlace): Promise<{ bytes: Uint8Array<ArrayBuffer>; crc: number }> {
     const prefix = new Uint8Array(valuePrefixBytes);
