@@ -22,6 +22,8 @@ const cacheBytes = 128 * 1024;
 export interface LifeSettings {
   readonly settleBytes?: number;
   readonly limits?: Partial<AtlasLimits>;
+  /** Values of one length have the same bytes: what is done twice leaves the same behind. */
+  readonly sameBytes?: boolean;
 }
 
 async function openOn(disk: SimulatedDisk, settings: LifeSettings): Promise<Store> {
@@ -146,7 +148,7 @@ export class Life {
 
   bytes(length: number): Uint8Array {
     this.#seed += 1;
-    return patternOf(length, this.#seed);
+    return patternOf(length, this.settings.sameBytes === true ? length : this.#seed);
   }
 
   draft(): Draft {
@@ -224,6 +226,11 @@ export class Life {
     this.rejections.push(error.code);
     if (error.cause !== undefined && !isNothing(work)) this.uncertain.push(work);
     throw new LifeOver('poisoned', { cause: error });
+  }
+
+  /** Nobody will commit it. */
+  givenUp(work: Work): void {
+    this.#release(work);
   }
 
   #release(work: Work): void {
@@ -319,6 +326,7 @@ export class Draft {
 
   abandon(): void {
     this.#session.abandon();
+    this.#life.givenUp(this.work);
   }
 
   /** As `commit`, on the calling thread, unless another commit is under way. */

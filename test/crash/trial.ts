@@ -32,7 +32,7 @@ export function acknowledgedBefore({ acknowledged }: Witness, operation: number)
 /** Opens the store of `state`: it has everything up to `floor`, and at most one batch more. */
 export async function reopened(
   state: DiskState,
-  witness: Pick<Witness, 'settings' | 'expected'>,
+  witness: Pick<Witness, 'settings' | 'expected'> & { readonly deep?: boolean },
   floor: number,
   disk = new SimulatedDisk({ state, records: false }),
 ): Promise<Life> {
@@ -46,7 +46,7 @@ export async function reopened(
   if (content === undefined || currentBatch > floor + 1) {
     throw new Error(`the store has batch ${currentBatch}, batch ${floor} was acknowledged`);
   }
-  await compareStore(opening.store, content);
+  await compareStore(opening.store, content, witness.deep);
   return opening.goOn(witness.expected.upTo(currentBatch));
 }
 
