@@ -279,10 +279,15 @@ export class Committer {
     const dropped: DroppedMap[] = [];
     for (const [map, stratum] of atlas.vacated) dropped.push({ stratum, map });
     if (!due) return dropped;
-    for (const stratum of this.#gaveBack ? [] : atlas.strata()) {
-      for (const map of stratum.emptyMaps()) {
-        if (stratum.retire(map)) dropped.push({ stratum, map });
+    try {
+      for (const stratum of this.#gaveBack ? [] : atlas.strata()) {
+        for (const map of stratum.emptyMaps()) {
+          if (stratum.retire(map)) dropped.push({ stratum, map });
+        }
       }
+    } catch (error) {
+      for (const { stratum, map } of dropped) stratum.restore(map);
+      throw error;
     }
     this.#gaveBack = !this.#gaveBack && dropped.length > 0;
     if (!this.#gaveBack) housekeeping.beginSettle();

@@ -90,7 +90,8 @@ export class StoreCore {
     this.log = opened.log;
     this.headers = opened.headers;
     this.published = { ...opened.published };
-    opened.history.retained = { log: this.log, state: this.published };
+    const checkpoint = (): number => this.headers.content.settled.checkpoint;
+    opened.history.retained = { log: this.log, checkpoint };
     this.housekeeping = new Housekeeping(
       {
         salt: opened.reader.salt,

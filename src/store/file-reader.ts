@@ -2,10 +2,11 @@
  * Reads of the store's file: exact lengths, bounded by the file, with varve's errors.
  *
  * Invariant: no buffer is made for bytes that the file does not have, whatever a length field
- * claims. What the bytes mean is for the caller to check.
+ * claims, and a read that comes back short before the end of the file is gone on with. What the
+ * bytes mean is for the caller to check.
  */
 
-import { corrupt, ioError } from '../errors.ts';
+import { corrupt, ioError, VarveError } from '../errors.ts';
 import { pageBytes } from '../format/layout.ts';
 import type { StorageFile } from '../io/file-system.ts';
 import { type LogHistory, noHistory, type PageSource } from './map-loader.ts';
@@ -45,23 +46,50 @@ export class FileReader implements PageSource {
 
   /** As `fill`, but fewer bytes at the end of the file; returns how many there were. */
   fillUpTo(target: Uint8Array, offset: number): number {
+    if (isBeyondFiles(offset + target.length)) return 0;
     this.reads += 1;
     try {
-      return this.file.readSync(target, offset);
+      let read = this.file.readSync(target, offset);
+      while (this.#isShort(target, offset, read)) {
+        const more = this.file.readSync(target.subarray(read), offset + read);
+        if (more === 0 && this.#isShort(target, offset, read))
+          throw this.#nothingCame(offset + read);
+        read += more;
+      }
+      return read;
     } catch (error) {
       throw ioError('a read', this.path, error);
     }
   }
 
   async fillAsync(target: Uint8Array, offset: number): Promise<void> {
+    if (isBeyondFiles(offset + target.length)) throw pastTheEnd(offset, target.length, 0);
     this.reads += 1;
     let read: number;
     try {
       read = await this.file.read(target, offset);
+      while (this.#isShort(target, offset, read)) {
+        const more = await this.file.read(target.subarray(read), offset + read);
+        if (more === 0 && this.#isShort(target, offset, read))
+          throw this.#nothingCame(offset + read);
+        read += more;
+      }
     } catch (error) {
       throw ioError('a read', this.path, error);
     }
     if (read < target.length) throw pastTheEnd(offset, target.length, read);
+  }
+
+  /** Fewer bytes came than the file has: no zeros stand for the rest, it is asked for. */
+  #isShort(target: Uint8Array, offset: number, read: number): boolean {
+    return read < target.length && offset + read < this.file.length();
+  }
+
+  #nothingCame(offset: number): VarveError {
+    const { path } = this;
+    const actual = this.file.length();
+    const message = `a read at byte ${offset} gave nothing, and '${path}' has ${actual} bytes`;
+    return new VarveError('VARVE_IO', message, { path, offset, actual });
   }
 
   /** `length` bytes at `offset`, in a buffer of their own. Throws as `fill`. */
@@ -75,6 +103,11 @@ export class FileReader implements PageSource {
   readPage(page: number): Uint8Array {
     return this.bytes(page * pageBytes, pageBytes);
   }
+}
+
+/** No file is so long, though a page number of 48 bits leads there: the system is not asked. */
+function isBeyondFiles(offset: number): boolean {
+  return !Number.isSafeInteger(offset);
 }
 
 function pastTheEnd(offset: number, expected: number, actual: number): Error {

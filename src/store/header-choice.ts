@@ -46,6 +46,7 @@ export function chooseHeader(reader: FileReader): HeaderChoice | undefined {
   if (other !== undefined && !sameBytes(other.salt, header.salt)) {
     throw corrupt('the two copies of the file header are of different files', { offset: 0 });
   }
+  checkOrder(header, copy * pageBytes);
   return {
     copy,
     header,
@@ -54,6 +55,16 @@ export function chooseHeader(reader: FileReader): HeaderChoice | undefined {
     agreed: other !== undefined && sameContent(header, other),
     healed: other === undefined ? healedWords(1 - copy, copies, header) : [],
   };
+}
+
+/** What is checkpointed is settled, and what is settled was durable. */
+function checkOrder({ checkpoint, base, confirmed }: FileHeader, offset: number): void {
+  if (checkpoint <= base && base <= confirmed) return;
+  throw corrupt('the batches that the file header names are out of order', {
+    offset,
+    expected: 'checkpoint, base, confirmed batch',
+    actual: `${checkpoint}, ${base}, ${confirmed}`,
+  });
 }
 
 /** A creation that was cut leaves zeros and nothing else. */

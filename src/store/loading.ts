@@ -48,8 +48,9 @@ export function loadStore(request: OpenRequest, reader: FileReader): LoadedStore
   const space = new Space();
   const atlas = new Atlas(reader, space, request.limits);
   const healed = [...choice.healed];
-  const { root, stamp } = readRoot(reader, header.root);
-  const retained = { log: { segments: root.segments }, state: header };
+  const { root, stamp } = readRoot(reader, header);
+  const checkpoint = (): number => header.checkpoint;
+  const retained = { log: { segments: root.segments }, checkpoint };
   const history = new RetainedHistory(reader, header.base, retained, healed);
   reader.history = history;
   const parts = { reader, values, atlas, rootStamp: stamp };
@@ -64,7 +65,7 @@ export function loadStore(request: OpenRequest, reader: FileReader): LoadedStore
   });
   const log = restoreLog(header, root, kept, replayed);
   const published = publishedAs(header, replayed);
-  history.retained = { log, state: published };
+  history.retained = { log, checkpoint };
   space.rebuild(usedExtents(header.root, atlas, log), reader.length());
   const { path, readOnly, settleBytes } = request;
   const opened: OpenedStore = {
@@ -96,10 +97,24 @@ export function loadStore(request: OpenRequest, reader: FileReader): LoadedStore
 // ── structures ──
 
 /** The root; that of a store which was never settled is empty. */
-function readRoot(reader: FileReader, name: DocumentName): { root: Root; stamp: number } {
-  if (name.generation === 0) return { root: { basins: [], segments: [], bodies: [] }, stamp: 0 };
-  const { bytes, offset, stamp } = readDocument(reader, kindRoot, name);
-  return { root: decodeRoot(bytes, offset), stamp };
+function readRoot(
+  reader: FileReader,
+  { root: name, base }: FileHeader,
+): { root: Root; stamp: number } {
+  const isNew = name.generation === 0;
+  const found = isNew ? undefined : readDocument(reader, kindRoot, name);
+  const { offset, stamp } = found ?? { offset: 0, stamp: 0 };
+  // A settle writes the root after it has chosen the base.
+  if (stamp < base) {
+    const message = 'the root is older than the file header says';
+    throw corrupt(message, { offset, expected: base, actual: stamp });
+  }
+  if (found === undefined) return { root: { basins: [], segments: [], bodies: [] }, stamp };
+  const root = decodeRoot(found.bytes, offset);
+  if (root.bodies.some(({ pages }) => pages === 0)) {
+    throw corrupt('the root names a record body that has no pages', { offset });
+  }
+  return { root, stamp };
 }
 
 /**

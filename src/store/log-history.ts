@@ -15,8 +15,11 @@ import type { LogHistory } from './map-loader.ts';
 /** What the history reads: the log of the store as far as it is known. */
 export interface RetainedLog {
   readonly log: { readonly segments: readonly LogSegment[] };
-  /** The log up to this checkpoint is gone. */
-  readonly state: { readonly checkpoint: number };
+  /**
+   * The log up to this checkpoint is gone: that of the settled state, since what a later one lets
+   * go stays until a settle.
+   */
+  checkpoint(): number;
 }
 
 export class RetainedHistory implements LogHistory {
@@ -34,7 +37,7 @@ export class RetainedHistory implements LogHistory {
   }
 
   after(batch: number): Iterable<LogRecord> | undefined {
-    if (batch < this.retained.state.checkpoint) return undefined;
+    if (batch < this.retained.checkpoint()) return undefined;
     return this.#records(batch);
   }
 

@@ -63,15 +63,25 @@ export class LogReader {
       cursor.segment = segment;
       cursor.sector = range.from;
     }
-    while (cursor.sector < range.to) {
+    // A segment may claim to be longer than the file.
+    const end = Math.min(range.to, Math.floor(this.#file.length() / sectorBytes));
+    let gone: number | undefined;
+    while (cursor.sector < end) {
       let found = cursor.sectors.look(cursor.sector, range.to);
+      const isStale = gone === undefined && !isRecordUpTo(found, batch);
       // What was read ahead may be older than the record.
-      if (!isRecordUpTo(found, batch)) found = cursor.sectors.look(cursor.sector, range.to, true);
-      if (!isRecordUpTo(found, batch)) break;
-      cursor.sector += found.head.sectors;
-      if (found.batch === batch) return found;
+      if (isStale) found = cursor.sectors.look(cursor.sector, range.to, true);
+      if (isRecordUpTo(found, batch)) {
+        cursor.sector += found.head.sectors;
+        if (found.batch === batch) return found;
+      } else if (isRecordUpTo(found, Number.POSITIVE_INFINITY)) break;
+      else {
+        // Records up to the checkpoint mean nothing: one that is damaged is passed over.
+        gone ??= cursor.sector;
+        cursor.sector += 1;
+      }
     }
-    const offset = cursor.sector * sectorBytes;
+    const offset = (gone ?? cursor.sector) * sectorBytes;
     throw corrupt(`the record of batch ${batch} is not where it was written`, { batch, offset });
   }
 

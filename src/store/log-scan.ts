@@ -111,15 +111,30 @@ class Scan {
     for (const [at, record] of records.entries()) {
       const expected = base + 1 + at;
       if (record.batch === expected) continue;
-      const message = 'the commit log has a gap: a later record is there';
-      const offset = record.sector * sectorBytes;
+      const message = 'a record of the commit log is gone, and a later one is there';
+      const offset = this.#placeOf(expected);
       throw corrupt(message, { batch: expected, offset, expected, actual: record.batch });
     }
     const last = base + records.length;
     if (last < confirmed) {
       const message = 'the commit log ends before a batch that the file header confirms';
-      throw corrupt(message, { batch: last + 1, expected: confirmed, actual: last });
+      const offset = this.#placeOf(last + 1);
+      throw corrupt(message, { batch: last + 1, offset, expected: confirmed, actual: last });
     }
     return { records, found: this.#found, written: this.#written, epochMax: this.#epochMax };
+  }
+
+  /** Where a record that was not found should be: after the one before it in its lane. */
+  #placeOf(batch: number): number {
+    const { segments, laneSectors } = this.#header;
+    const lane = batch % lanesPerSegment;
+    const segment = this.#counted.get(batch - 1)?.segment ?? (segments[0] as SegmentExtent);
+    const before = this.#counted.get(batch - lanesPerSegment);
+    const { from, to } = laneRange(segment, lane);
+    let sector = segment === segments[0] ? (laneSectors[lane] as number) : from;
+    if (before?.segment === segment) sector = before.sector + before.head.sectors;
+    const next = segments[segments.indexOf(segment) + 1];
+    if (sector >= to && next !== undefined) sector = laneRange(next, lane).from;
+    return sector * sectorBytes;
   }
 }

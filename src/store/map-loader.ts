@@ -141,6 +141,15 @@ export class MapLoader {
    */
   load(map: GrainMap, page: MarkPage): boolean {
     if (page.loaded) return false;
+    try {
+      return this.#load(map, page);
+    } catch (error) {
+      page.forget();
+      throw error;
+    }
+  }
+
+  #load(map: GrainMap, page: MarkPage): boolean {
     const behind = this.#behind.get(map);
     try {
       const { marks, stamp } = this.#marks(map, page, page.name);

@@ -80,6 +80,12 @@ export class MarkPage {
     this.stamp = stamp;
   }
 
+  /** The marks loaded are impossible: nobody is to see them. */
+  forget(): void {
+    this.#marks = undefined;
+    this.#taken = undefined;
+  }
+
   /** Mark of the grain at `at`, counted from the page's first. */
   mark(at: number): number {
     return ((this.marks[at >>> 2] as number) >>> ((at & 3) * 2)) & 3;

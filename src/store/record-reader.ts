@@ -45,8 +45,9 @@ export class SectorReader {
     if (!fresh && at >= 0 && at + sectorBytes <= this.#bytes.length) {
       return this.#bytes.subarray(at, at + sectorBytes);
     }
-    const wanted = Math.min(readAheadSectors, limit - sector) * sectorBytes;
-    const bytes = new Uint8Array(wanted);
+    const left = Math.floor(this.#file.length() / sectorBytes) - sector;
+    const wanted = Math.max(0, Math.min(readAheadSectors, limit - sector, left));
+    const bytes = new Uint8Array(wanted * sectorBytes);
     const read = this.#file.fillUpTo(bytes, sector * sectorBytes);
     this.#first = sector;
     this.#bytes = bytes.subarray(0, read - (read % sectorBytes));

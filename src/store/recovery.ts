@@ -15,9 +15,11 @@
  * id.
  */
 
+import { corrupt } from '../errors.ts';
 import { pageBytes, sectorBytes, valuePrefixBytes } from '../format/layout.ts';
+import type { Atlas } from './atlas.ts';
 import { datasync, type Steps } from './effects.ts';
-import { partsWithin } from './file-parts.ts';
+import { type FilePart, partsWithin } from './file-parts.ts';
 import type { FileReader } from './file-reader.ts';
 import type { LoadedStore } from './loading.ts';
 import { type KeptRecord, valuesOf } from './replay.ts';
@@ -26,9 +28,13 @@ import { type KeptRecord, valuesOf } from './replay.ts';
 const pieceBytes = 8 * 1024 * 1024;
 
 export function* recoverFile({ opened, choice, replayed, after }: LoadedStore): Steps<void> {
-  const { headers, log, published, reader } = opened;
+  const { atlas, headers, log, published, reader } = opened;
+  const { last } = replayed;
+  if (last !== undefined) checkWithin(reader, atlas, last);
   yield { kind: 'write', offset: choice.copy * pageBytes, chunks: [choice.sector] };
-  if (replayed.last !== undefined) yield* rewriteBatch(opened.atlas, reader, replayed.last);
+  for (const { offset, bytes } of last === undefined ? [] : stretchesOf(atlas, last)) {
+    yield* rewrite(reader, offset, bytes);
+  }
   yield datasync;
   const { segments } = headers.content;
   const first = log.segments.find(({ page }) => page === segments[0]?.page) ?? log.current;
@@ -47,36 +53,42 @@ export function* recoverFile({ opened, choice, replayed, after }: LoadedStore): 
 }
 
 /**
- * Writes the record of a batch, its body and its values where they are, as they are; values side
- * by side at once, with what is between them in their grains.
+ * Everything that a batch wrote, to be written again: its record, its body and its values where
+ * they are, as they are; values side by side at once, with what is between them in their grains.
  */
-function* rewriteBatch(
-  atlas: LoadedStore['opened']['atlas'],
-  reader: FileReader,
-  { found, record }: KeptRecord,
-): Steps<void> {
+function* stretchesOf(atlas: Atlas, { found, record }: KeptRecord): Generator<FilePart> {
   const { sector, head } = found;
-  yield* rewrite(reader, sector * sectorBytes, head.sectors * sectorBytes);
+  yield { offset: sector * sectorBytes, bytes: head.sectors * sectorBytes };
   if (head.extent !== undefined) {
-    yield* rewrite(reader, head.extent.page * pageBytes, head.bodyBytes);
+    yield { offset: head.extent.page * pageBytes, bytes: head.bodyBytes };
   }
   let from = 0;
   let end = 0;
   let grainsEnd = -1;
   for (const { run, place } of valuesOf(atlas, record)) {
     if (place.parts !== undefined) {
-      for (const { offset, bytes } of partsWithin(place.parts, 0, valuePrefixBytes + run.length))
-        yield* rewrite(reader, offset, bytes);
+      yield* partsWithin(place.parts, 0, valuePrefixBytes + run.length);
       continue;
     }
     if (place.offset !== grainsEnd) {
-      yield* rewrite(reader, from, end - from);
+      yield { offset: from, bytes: end - from };
       from = place.offset;
     }
     end = place.offset + valuePrefixBytes + run.length;
     grainsEnd = place.offset + place.capacity;
   }
-  yield* rewrite(reader, from, end - from);
+  yield { offset: from, bytes: end - from };
+}
+
+/** Of a batch before one that was taken back, nobody has looked at the values yet. */
+function checkWithin(reader: FileReader, atlas: Atlas, last: KeptRecord): void {
+  const fileBytes = reader.length();
+  for (const { offset, bytes } of stretchesOf(atlas, last)) {
+    if (offset + bytes <= fileBytes) continue;
+    const { batch } = last.record;
+    const facts = { batch, offset, expected: offset + bytes, actual: fileBytes };
+    throw corrupt(`the file ends within what batch ${batch} wrote`, facts);
+  }
 }
 
 function* rewrite(reader: FileReader, offset: number, length: number): Steps<void> {

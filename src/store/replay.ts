@@ -14,6 +14,7 @@ import { placementIsSound } from '../format/grain-map.ts';
 import {
   grainExpMax,
   grainExpMin,
+  grainIndexLimit,
   grainsPerMarkPage,
   markPagesMax,
   sectorBytes,
@@ -81,7 +82,8 @@ function readRecord(parts: ReplayParts, found: ScannedRecord): LogRecord | strin
   const body = readBody(parts.reader, found);
   if (typeof body === 'string') return body;
   const record = decodeLogRecord(body, undefined);
-  return record.batch === found.batch ? record : `it is of batch ${record.batch}`;
+  if (record.batch !== found.batch) return `it is of batch ${record.batch}`;
+  return record.checkpoint < record.batch ? record : `its checkpoint is ${record.checkpoint}`;
 }
 
 /** Says which value of the record is not in the file as the record has it; false where all are. */
@@ -196,6 +198,7 @@ function addStratum(
 function checkPlacement(added: AddedMap, grainExp: number, batch: number): void {
   const grainsMax = markPagesMax * grainsPerMarkPage;
   const possible = added.grains >= 1 && added.grains <= grainsMax;
+  if (added.firstIndex + added.grains > grainIndexLimit) throw misfit(batch, 'a grain map');
   if (!possible || !placementIsSound(added, grainExp)) throw misfit(batch, 'a grain map');
 }
 

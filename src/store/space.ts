@@ -45,7 +45,8 @@ export class Space {
 
   /**
    * Makes everything between the stretches in use free; the first `fileBytes` have been written
-   * once. Throws `VARVE_CORRUPT` where two of `used` overlap.
+   * once. Throws `VARVE_CORRUPT` where two of `used` overlap, or one lies beyond what a number of
+   * bytes can say.
    */
   rebuild(used: readonly Extent[], fileBytes: number): void {
     assert(this.#end === 0, 'space is rebuilt once');
@@ -55,6 +56,9 @@ export class Space {
       if (page < end) {
         const offset = page * pageBytes;
         throw corrupt('two structures share a page', { offset });
+      }
+      if (!Number.isSafeInteger((page + pages) * pageBytes)) {
+        throw corrupt('a structure lies where no file reaches', { offset: page * pageBytes });
       }
       if (page > end) this.#insert(end, page - end);
       end = page + pages;

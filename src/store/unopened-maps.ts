@@ -32,7 +32,8 @@ export class UnopenedMaps {
     const unopened = maps.filter((map) => !map.opened && !this.#skipped.has(map));
     const chosen = unopened.find((map) => map.longestFree >= count);
     this.#longest = 0;
-    this.add(unopened.filter((map) => map !== chosen));
+    // The chosen one too: where the disk refuses to read it, it is chosen again.
+    this.add(unopened);
     return chosen;
   }
 }

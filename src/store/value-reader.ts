@@ -108,10 +108,25 @@ export class ValueReader {
     });
   }
 
+  /** No memory is taken for a long value that the file does not have. */
+  #checkWithin(place: ValuePlace, length: number): void {
+    if (length <= cachedBytesMax) return;
+    const end = endOf(partsOf(place), valuePrefixBytes + length);
+    const fileBytes = this.#file.length();
+    if (end <= fileBytes) return;
+    throw corrupt('the file ends within a value', {
+      offset: place.offset,
+      grainId: joinGrainId(place.id.basin, place.id.stratum, place.id.index),
+      expected: end,
+      actual: fileBytes,
+    });
+  }
+
   /** The value's bytes. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
   read(place: ValuePlace): Uint8Array<ArrayBuffer> {
     const length = this.length(place);
     const expected = getU32(this.#prefix, 4);
+    this.#checkWithin(place, length);
     const result = this.#result(length);
     this.#fill(result, place, valuePrefixBytes);
     this.#checkCrc(place, expected, crc32(result, valueCrcStart(place.id, length)));
@@ -135,6 +150,7 @@ export class ValueReader {
     const prefix = new Uint8Array(valuePrefixBytes);
     await this.#fillAsync(prefix, place, 0);
     const length = this.#checkLength(place, getU32(prefix, 0));
+    this.#checkWithin(place, length);
     const result = new Uint8Array(length);
     let crc = valueCrcStart(place.id, length);
     for (let at = 0; at < length; at += pieceBytes) {

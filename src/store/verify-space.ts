@@ -31,7 +31,10 @@ export function verifySpace(core: StoreCore, report: Report): void {
   }
 }
 
-/** Nothing is being written, and nothing has been taken out of the file's space meanwhile. */
+/**
+ * Nothing is being written, and nothing has been taken out of the file's space meanwhile: what a
+ * batch had taken whose sync failed is not given out again.
+ */
 export function isAtRest(core: StoreCore): boolean {
-  return !core.committing && core.housekeeping.idle;
+  return !core.committing && !core.poisoned && core.housekeeping.idle;
 }

@@ -7,13 +7,15 @@
  * nothing: what a batch under way may have left half done is not looked at until it is published.
  */
 
+import { isVarveError } from '../errors.ts';
 import { type GrainId, joinGrainId } from '../format/grain-id.ts';
 import { markArchived, markContinues, markFree } from '../format/layout.ts';
-import type { GrainRun } from '../format/log-record.ts';
+import type { GrainRun, LogRecord } from '../format/log-record.ts';
 import { grainCount } from '../format/value.ts';
 import { recordBytes } from './commit-log.ts';
 import type { StoreCore } from './core.ts';
 import { type Finding, guarded, type Report } from './finding.ts';
+import type { GrainMap } from './grain-map.ts';
 import { LogReader } from './log-reader.ts';
 import type { MarkPage } from './mark-page.ts';
 import type { Stratum } from './stratum.ts';
@@ -153,8 +155,11 @@ async function* verifyLogged(
     const report = (message: string, offset?: number, grainId?: GrainId): void => {
       findings.push({ message, offset, grainId });
     };
+    const record = readable(reader, batch);
+    // What does not read back has been reported, and may be any number of batches.
+    if (record === undefined) return;
     guarded(report, () => {
-      for (const value of reader.read(batch).record.operations) {
+      for (const value of record.operations) {
         if (value.operation !== 'allocate') continue;
         verifyWritten(core, value, value.crc, report);
         values += 1;
@@ -167,6 +172,16 @@ async function* verifyLogged(
     signal?.throwIfAborted();
     core.checkOpen();
     batch = Math.max(batch, core.published.checkpoint);
+  }
+}
+
+/** The record of a batch; undefined where it is damaged. */
+function readable(reader: LogReader, batch: number): LogRecord | undefined {
+  try {
+    return reader.read(batch).record;
+  } catch (error) {
+    if (isVarveError(error, 'VARVE_CORRUPT')) return undefined;
+    throw error;
   }
 }
 
@@ -195,7 +210,12 @@ async function* verifyValues(
     const { currentBatch } = core.published;
     let valueBytes = 0;
     let turnBytes = 0;
+    let unread = 0;
     for (const map of [...stratum.maps]) {
+      if (!isReadable(stratum, map)) {
+        unread += 1;
+        continue;
+      }
       for (const page of stratum.pagesOf(map)) {
         for (let at = 0; at < page.grains; at++) {
           const count = page.countAt(at);
@@ -214,11 +234,24 @@ async function* verifyValues(
       }
     }
     const unchanged = currentBatch === core.published.currentBatch;
-    if (!unchanged || valueBytes === stratum.valueBytes) continue;
+    if (unread > 0 || !unchanged || valueBytes === stratum.valueBytes) continue;
     const where = `of stratum ${stratum.basin}-${stratum.number}`;
     const message = `bytes ${where}: ${stratum.valueBytes} are counted, ${valueBytes} are there`;
     yield { message, offset: undefined, grainId: undefined };
   }
+}
+
+/** False where the marks are damaged: that has been found with the structures. */
+function isReadable(stratum: Stratum, map: GrainMap): boolean {
+  let readable = false;
+  guarded(
+    () => undefined,
+    () => {
+      stratum.pagesOf(map);
+      readable = true;
+    },
+  );
+  return readable;
 }
 
 function nextTurn(): Promise<void> {

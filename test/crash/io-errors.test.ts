@@ -1,16 +1,22 @@
 /**
  * Writes that fail: each write, and each truncate, of a history fails once, with any part of it
  * done, as EIO or ENOSPC; or it and the next operation fail, so that a record can be neither written
- * nor taken back.
+ * nor taken back. And every operation of some workloads (write, truncate, datasync, open, close)
+ * fails once, with each error that it can have: each call of the store says what the contract has.
+ * (Reads: `read-errors.test.ts`.)
  *
  * What was rejected is never there, at a power cut in the next moments, at the end and after
  * reopening; what was acknowledged is; the store goes on working.
  */
 
 import { afterAll, describe, expect, it, vi } from 'vitest';
+import { Store } from '../../src/index.ts';
 import { Random } from '../model/random.ts';
+import { type Calls, callsOf, type FailingCall, failOnce } from '../support/disk-aftermath.ts';
 import { type DiskState, powerCut, restarted } from '../support/disk-state.ts';
+import { type Workload, workloads } from '../support/disk-workload.ts';
 import { type Fault, SimulatedDisk } from '../support/simulated-disk.ts';
+import { expectRejects, expectSound } from '../support/store-checks.ts';
 import { compareStore } from './compare-store.ts';
 import { type History, histories, randomHistory } from './histories.ts';
 import { Life } from './life.ts';
@@ -138,7 +144,68 @@ describe.each([
   });
 });
 
+const failed = { write: 0, truncate: 0, datasync: 0, open: 0, silent: 0 };
+const codes = ['EIO', 'ENOSPC', 'EDQUOT'] as const;
+
+/** Every call but reads, with every way in which it can fail; with `each` code, or one of them. */
+function* failing({ operations, handles }: Calls, each: boolean): Generator<FailingCall> {
+  for (const { kind, number } of operations) {
+    for (const code of each ? codes : [codes[number % codes.length] ?? 'EIO']) {
+      const ways: Fault[] = [{ kind: 'error', code }];
+      if (kind === 'truncate') ways.push({ kind: 'error', code, done: 'all' });
+      if (kind === 'datasync') {
+        ways.pop();
+        for (const cache of ['dropped', 'kept'] as const) ways.push({ kind: 'sync', cache, code });
+      }
+      failed[kind] += ways.length;
+      for (const fault of ways) yield { of: 'operations', number, fault };
+    }
+  }
+  for (let number = 0; number < handles; number++) {
+    failed.open += codes.length;
+    for (const code of codes) yield { of: 'handles', number, fault: { kind: 'error', code } };
+  }
+}
+
+/** Only what a commit writes on the side may fail unheard: it is written with the next. */
+function mayBeSilent({ of, fault }: FailingCall, { operations }: Calls, number: number): boolean {
+  return of === 'operations' && fault.kind === 'error' && operations[number]?.kind === 'write';
+}
+
+describe('each operation of a workload fails once', () => {
+  ticking(vi);
+
+  it.each(workloads.map((workload, at) => [workload.name, at] as const))('%s', async (_, at) => {
+    const workload = workloads[at] as Workload;
+    const calls = await callsOf(workload);
+    for (const call of failing(calls, at === 0 || crashScale > 1)) {
+      if ((await failOnce(workload, call)) > 0) continue;
+      failed.silent += 1;
+      if (mayBeSilent(call, calls, call.number)) continue;
+      throw new Error(`nobody heard that ${call.of} ${call.number} of '${workload.name}' failed`);
+    }
+  });
+});
+
+it('a poisoned store is sound: what the batch had taken of the file is not missed', async () => {
+  const disk = new SimulatedDisk({ records: false });
+  const store = await Store.open('store', { fileSystem: disk });
+  const session = store.session();
+  // The record of so many is too large for the log: its body takes pages of its own.
+  for (let at = 0; at < 1000; at++) session.push(new Uint8Array(12));
+  disk.faultOf = ({ kind }) =>
+    kind === 'datasync' ? { kind: 'sync', cache: 'dropped' } : undefined;
+  await expectRejects('VARVE_POISONED', () => session.commit());
+  await expectSound(store);
+  await store.close();
+});
+
 afterAll(() => {
   const { faults, rejections, cuts } = counts;
   console.log(`failed writes: ${faults}, rejections: ${rejections}, cuts after them: ${cuts}`);
+  const { write, silent, truncate, datasync, open } = failed;
+  console.log(
+    `of workloads: ${write} writes failed, ${silent} of them in silence, ${truncate} truncates, ` +
+      `${datasync} datasyncs, ${open} openings and closings`,
+  );
 });

@@ -12,13 +12,21 @@ import { DiskImage } from './disk-image.ts';
 
 /** A change that no completed sync covers: whole sectors, or another length of the file. */
 export type Unsynced =
-  | { readonly position: number; readonly bytes: Uint8Array }
+  | {
+      readonly position: number;
+      readonly bytes: Uint8Array;
+      /** Where the disk puts them, when not there. */
+      readonly lands?: number | 'nowhere';
+    }
   /** At least so long (after a write) or just so long (after a truncate). */
   | { readonly length: number; readonly exactly: boolean };
 
 export interface DiskState {
   readonly durable: DiskImage;
-  /** What reads saw before the changes: `durable`, but for what a failed sync left behind. */
+  /**
+   * What reads saw before the changes: `durable`, but for what a failed sync left behind and for
+   * writes that the disk lost or misdirected.
+   */
   readonly seen: DiskImage;
   readonly unsynced: readonly Unsynced[];
 }
@@ -47,11 +55,15 @@ export function lengthAfter(length: number, change: Unsynced): number {
   return change.exactly ? change.length : Math.max(length, change.length);
 }
 
-/** Applies changes one after another, those units of them that `keeps` says. */
+/**
+ * Applies changes one after another, those units of them that `keeps` says, as the page cache has
+ * them or as the disk gets them.
+ */
 export function apply(
   base: DiskImage,
   unsynced: readonly Unsynced[],
   keeps: (unit: number) => boolean = () => true,
+  as: 'cached' | 'disk' = 'cached',
 ): DiskEditor {
   const editor = base.edit();
   let unit = 0;
@@ -61,12 +73,13 @@ export function apply(
       unit += 1;
       continue;
     }
-    const { bytes, position } = change;
+    const { bytes, position, lands = position } = change;
+    const place = as === 'cached' ? position : lands;
     for (let at = 0; at < bytes.length; ) {
       const from = at;
       while (at < bytes.length && keeps(unit + at / sectorBytes)) at += sectorBytes;
-      if (at > from) editor.write(bytes.subarray(from, at), position + from);
-      else at += sectorBytes;
+      if (at === from) at += sectorBytes;
+      else if (place !== 'nowhere') editor.write(bytes.subarray(from, at), place + from);
     }
     unit += bytes.length / sectorBytes;
   }
@@ -76,5 +89,5 @@ export function apply(
 
 /** What is on the disk after a power cut in which those units survived that `keeps` says. */
 export function powerCut(state: DiskState, keeps: (unit: number) => boolean): DiskImage {
-  return apply(state.durable, state.unsynced, keeps).image();
+  return apply(state.durable, state.unsynced, keeps, 'disk').image();
 }

@@ -1,0 +1,195 @@
+/**
+ * Reads that fail: each read of a workload fails once, and each look at the length of the file, or
+ * comes back short. The call that needed it says so (VARVE_IO, with the system's error), nothing
+ * changes by it, and the same call succeeds when it is made again.
+ *
+ * A short read is no error: by the contract of `StorageFile` fewer bytes come back only at the end
+ * of the file, so where the file is longer the store asks for the rest. It never takes what it did
+ * not get for zeros, and where the rest does not come it says VARVE_IO.
+ */
+
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import type { GrainId, Store } from '../../src/index.ts';
+import { defaultLimits } from '../../src/store/atlas.ts';
+import { openStore } from '../../src/store/store.ts';
+import { checkOptions } from '../../src/store/store-options.ts';
+import { expectSameBytes, patternOf } from '../support/bytes.ts';
+import { type Calls, callsOf, type FailingCall, failOnce } from '../support/disk-aftermath.ts';
+import { workloads } from '../support/disk-workload.ts';
+import { type ReadFault, SimulatedDisk } from '../support/simulated-disk.ts';
+import { expectRejects, expectSound, expectThrows, storesOfTest } from '../support/store-checks.ts';
+import { crashScale, ticking } from './scale.ts';
+
+const counts = { failed: 0, short: 0, lengths: 0 };
+const stores = storesOfTest();
+
+/** Each read fails or comes back short; with the first workload, and larger scales, does both. */
+function failingReads(at: number, { reads }: Calls): FailingCall[] {
+  const both = at === 0 || crashScale > 1;
+  const failing: FailingCall[] = [];
+  for (const { number, kind } of reads) {
+    const errs = both || number % 2 === 0;
+    const error: ReadFault = { kind: 'error', code: 'EIO' };
+    if (errs) failing.push({ of: 'reads', number, fault: error });
+    if (kind === 'length') counts.lengths += errs ? 1 : 0;
+    else {
+      counts.failed += errs ? 1 : 0;
+      if (errs && !both) continue;
+      failing.push({ of: 'reads', number, fault: { kind: 'short' } });
+      counts.short += 1;
+    }
+  }
+  return failing;
+}
+
+describe('each read fails once', () => {
+  ticking(vi);
+
+  it.each(workloads.map((workload, at) => [workload.name, at] as const))('%s', async (_, at) => {
+    const workload = workloads[at] as (typeof workloads)[number];
+    for (const failing of failingReads(at, await callsOf(workload))) {
+      const refusals = await failOnce(workload, failing);
+      if (failing.fault.kind === 'error' && refusals === 0) {
+        throw new Error(`nobody heard that read ${failing.number} of '${workload.name}' failed`);
+      }
+    }
+  });
+});
+
+describe('a short read', () => {
+  const bytes = patternOf(900);
+
+  /** A store just opened, whose next read comes back so short. */
+  async function reopened(count: number, value = bytes): Promise<{ store: Store; id: GrainId }> {
+    const disk = new SimulatedDisk();
+    const first = await stores.open('store', { fileSystem: disk });
+    const { id } = await first.put(value);
+    await first.close();
+    const store = await stores.open('store', { fileSystem: disk });
+    expect(store.has(id)).toBe(true);
+    let left = 1;
+    disk.readFaultOf = ({ kind }) =>
+      kind === 'read' && left-- > 0 ? { kind: 'short', bytes: count } : undefined;
+    return { store, id };
+  }
+
+  for (const count of [0, 3, 800]) {
+    it(`of ${count} bytes is gone on with: the length is right`, async () => {
+      const { store, id } = await reopened(count);
+      expect(store.lengthOf(id)).toBe(900);
+      expectSameBytes(store.get(id) as Uint8Array, bytes);
+    });
+
+    it(`of ${count} bytes is gone on with: the bytes are right`, async () => {
+      const { store, id } = await reopened(count);
+      expectSameBytes(store.get(id) as Uint8Array, bytes);
+    });
+
+    it(`of ${count} bytes is gone on with: the bytes read without blocking are`, async () => {
+      const { store, id } = await reopened(count);
+      expectSameBytes((await store.getAsync(id)) as Uint8Array, bytes);
+    });
+
+    it(`of ${count} bytes is gone on with: what is archived has its length`, async () => {
+      // One grain: its length is not held against their number.
+      const { store, id } = await reopened(count, patternOf(20));
+      const session = store.session();
+      session.archive(id);
+      await store.checkpointTo(await session.commit());
+      expect(store.statistics()).toMatchObject({ values: 0, valueBytes: 0 });
+      await expectSound(store);
+    });
+  }
+
+  it('that is all there is to be had is VARVE_IO, and no value of zeros', async () => {
+    const disk = new SimulatedDisk();
+    const first = await stores.open('store', { fileSystem: disk });
+    const { id } = await first.put(bytes);
+    await first.close();
+    const store = await stores.open('store', { fileSystem: disk });
+    expect(store.has(id)).toBe(true);
+    disk.readFaultOf = ({ kind }) => (kind === 'read' ? { kind: 'short', bytes: 0 } : undefined);
+    expectThrows('VARVE_IO', () => store.get(id));
+    expectThrows('VARVE_IO', () => store.lengthOf(id));
+    await expectRejects('VARVE_IO', () => store.getAsync(id));
+    disk.readFaultOf = undefined;
+    expectSameBytes(store.get(id) as Uint8Array, bytes);
+  });
+});
+
+describe('a read that fails costs no space', () => {
+  /** Maps with heads, which are read when the map is opened. */
+  const limits = { ...defaultLimits, mapBytesLeast: 544 * 1024 };
+  const error: ReadFault = { kind: 'error', code: 'EIO' };
+
+  async function opened(disk: SimulatedDisk): Promise<Store> {
+    const options = { fileSystem: disk, settleBytes: 2048 };
+    return stores.keep(await openStore(checkOptions('store', options, limits)));
+  }
+
+  /** Values for six maps, and a commit for each. */
+  async function pushMany(store: Store): Promise<GrainId[]> {
+    const ids: GrainId[] = [];
+    for (let map = 0; map < 6; map++) {
+      const session = store.session();
+      for (let at = 0; at < 66; at++) ids.push(session.push(patternOf(8100)));
+      await session.commit();
+    }
+    return ids;
+  }
+
+  it('where a value was to go into a map that could not be opened', async () => {
+    const disk = new SimulatedDisk({ records: false });
+    const first = await opened(disk);
+    await first.put(patternOf(20));
+    await first.close();
+    const store = await opened(disk);
+    const { fileBytes } = store.statistics();
+    let left = 1;
+    disk.readFaultOf = ({ kind }) => (kind === 'read' && left-- > 0 ? error : undefined);
+    await expectRejects('VARVE_IO', () => store.put(patternOf(21)));
+    await store.put(patternOf(21));
+    expect(store.statistics().fileBytes).toBe(fileBytes);
+  });
+
+  /** Five empty maps and one that is not; the read fails with that number after an opening. */
+  async function emptied(failing: number) {
+    const disk = new SimulatedDisk({ records: false });
+    const first = await opened(disk);
+    await first.put(patternOf(20));
+    const archiving = first.session();
+    for (const id of await pushMany(first)) archiving.archive(id);
+    await first.checkpointTo(await archiving.commit());
+    await first.close();
+    const store = await opened(disk);
+    let reads = 0;
+    let refusals = 0;
+    disk.readFaultOf = ({ kind }) => (kind === 'read' && reads++ === failing ? error : undefined);
+    for (let batch = 0; batch < 10; batch++) {
+      const put = store.put(patternOf(30 + batch));
+      const refused = await put.then(() => undefined).catch((reason: unknown) => reason);
+      if (refused === undefined) continue;
+      expect(refused).toMatchObject({ code: 'VARVE_IO', cause: { code: 'EIO' } });
+      refusals += 1;
+      await store.put(patternOf(30 + batch));
+    }
+    disk.readFaultOf = undefined;
+    await pushMany(store);
+    await pushMany(store);
+    await expectSound(store);
+    return { fileBytes: store.statistics().fileBytes, refusals, reads };
+  }
+
+  it('where maps that are empty were to be given back, and one could not be opened', async () => {
+    const { fileBytes, reads } = await emptied(-1);
+    expect(reads).toBeGreaterThan(3);
+    for (let failing = 0; failing < reads; failing++) {
+      expect(await emptied(failing)).toMatchObject({ fileBytes, refusals: 1 });
+    }
+  });
+});
+
+afterAll(() => {
+  const { failed, short, lengths } = counts;
+  console.log(`reads that failed: ${failed}, came back short: ${short}; lengths: ${lengths}`);
+});
