@@ -3,12 +3,15 @@
  * file handles and limits of one cannot reach another. The last lines printed count what passed and
  * what failed; TEST_REPORT_FILE names a file that gets the same as JSON (.ci/run reads it).
  * The time limits only end what hangs; no test may depend on how fast the machine is.
+ * VARVE_SEEDED_FAULT puts one fault into the engine (test/seeded-faults/README.md).
  */
 import { defineConfig } from 'vitest/config';
+import { seededFaultPlugins } from './test/seeded-faults/fault-plugin.ts';
 
 const reportFile = process.env['TEST_REPORT_FILE'];
 
 export default defineConfig({
+  plugins: seededFaultPlugins(import.meta.url),
   test: {
     include: ['test/**/*.test.ts'],
     environment: 'node',

@@ -1,0 +1,323 @@
+/**
+ * Faults in making a batch durable: what is written and synced in which order, what happens when
+ * the disk refuses, what a record says, what a checkpoint frees.
+ */
+
+import { lines, type SeededFault } from './seeded-fault.ts';
+
+export const faultsOfCommits: readonly SeededFault[] = [
+  // ── the order of a commit ──
+  {
+    name: 'the sync of a commit is left out',
+    file: 'store/committer.ts',
+    find: 'yield* this.#writer.sync();',
+    replace: 'core.housekeeping.synced();',
+    caughtBy: {
+      file: 'test/regression/simulated.test.ts',
+      test: 'seeded-torn-value-kept.json',
+    },
+  },
+  {
+    name: 'a batch is published before its sync',
+    file: 'store/committer.ts',
+    find: lines('    yield* this.#writer.sync();', '    this.#publish(plan, target);'),
+    replace: lines('    this.#publish(plan, target);', '    yield* this.#writer.sync();'),
+    caughtBy: {
+      file: 'test/contract/faults.test.ts',
+      test: 'a failed sync leaves reads as they were',
+    },
+  },
+  {
+    name: 'sessions that share a batch are told of it before its sync',
+    file: 'store/committer.ts',
+    find: '    yield* this.#writer.sync();',
+    replace: lines(
+      '    for (const { resolve } of left) resolve(plan.after.currentBatch);',
+      '    yield* this.#writer.sync();',
+    ),
+    caughtBy: {
+      file: 'test/regression/simulated.test.ts',
+      test: 'seeded-torn-value-kept.json',
+    },
+  },
+  {
+    name: 'a session that comes while a batch is being synced is told that batch',
+    file: 'store/committer.ts',
+    find: '      this.#queue.push({ work, resolve, reject });',
+    replace: lines(
+      '      this.#queue.push({ work, resolve, reject });',
+      '      if (this.#core.committing) resolve(this.#core.published.currentBatch + 1);',
+    ),
+    caughtBy: {
+      file: 'test/regression/simulated.test.ts',
+      test: 'seeded-opening-does-not-rewrite.json',
+    },
+  },
+  {
+    name: 'the record of a batch is written before its values',
+    file: 'store/committer.ts',
+    find: lines(
+      '    const valueBytes = yield* this.#writeValues(left);',
+      '    const plan = this.#plan(left);',
+      '    if (left.size === 0) return core.published.currentBatch;',
+      '    let target: RecordTarget | undefined;',
+      '    try {',
+      '      target = yield* this.#writer.place(plan);',
+      '      const fill = valueBytes + plan.body.length <= smallBatchBytes;',
+      '      yield* this.#writer.houseKeep(core.housekeeping.plan({ urgent: false, room: false, fill }));',
+      '      yield* this.#writer.writeRecord(plan, target);',
+    ),
+    replace: lines(
+      '    const plan = this.#plan(left);',
+      '    if (left.size === 0) return core.published.currentBatch;',
+      '    let target: RecordTarget | undefined;',
+      '    try {',
+      '      target = yield* this.#writer.place(plan);',
+      '      yield* this.#writer.houseKeep(core.housekeeping.plan({ urgent: false, room: false, fill: true }));',
+      '      yield* this.#writer.writeRecord(plan, target);',
+      '      yield* this.#writeValues(left);',
+    ),
+    caughtBy: {
+      file: 'test/contract/errors.test.ts',
+      test: 'every code of the core is reached: VARVE_IO',
+    },
+  },
+  // ── the disk refuses ──
+  {
+    name: 'a failed sync does not poison the store',
+    file: 'store/durable-writer.ts',
+    find: '      throw this.poisoned(error);',
+    replace: '      throw error;',
+    caughtBy: {
+      file: 'test/regression/simulated.test.ts',
+      test: 'seeded-failed-sync-goes-on.json',
+    },
+  },
+  {
+    name: 'a poisoned store goes on taking commits',
+    file: 'store/core.ts',
+    find: '    if (this.#poison !== undefined) throw this.#poison;',
+    replace: '',
+    caughtBy: {
+      file: 'test/contract/faults.test.ts',
+      test: 'a failed sync stops large data that was being written',
+    },
+  },
+  {
+    name: 'a poisoned store is settled on close',
+    file: 'store/store.ts',
+    find: '!core.readOnly && !core.poisoned',
+    replace: '!core.readOnly',
+    caughtBy: {
+      file: 'test/contract/faults.test.ts',
+      test: 'a failed sync stops large data that was being written',
+    },
+  },
+  {
+    name: 'a large value goes on being written after a failed sync',
+    file: 'store/large-value.ts',
+    find: '    core.checkSound();',
+    replace: '',
+    caughtBy: {
+      file: 'test/contract/faults.test.ts',
+      test: 'a failed sync stops large data that was being written',
+    },
+  },
+  {
+    name: 'a record whose write failed is not blanked',
+    file: 'store/durable-writer.ts',
+    find: '      yield* this.#blank(sector, error);',
+    replace: '',
+    caughtBy: {
+      file: 'test/contract/faults.test.ts',
+      test: 'a failed sync poisons also where a record can be neither written nor taken back',
+    },
+  },
+  {
+    name: 'the blank over a record whose write failed is not synced',
+    file: 'store/durable-writer.ts',
+    find: lines(
+      '      throw this.poisoned(new AggregateError([cause, error], message));',
+      '    }',
+      '    yield* this.sync();',
+    ),
+    replace: lines(
+      '      throw this.poisoned(new AggregateError([cause, error], message));',
+      '    }',
+    ),
+    caughtBy: {
+      file: 'test/crash/io-errors.test.ts',
+      test: 'a write fails, once a map with a head',
+    },
+  },
+  {
+    name: 'the store goes on where a record can be neither written nor blanked',
+    file: 'store/durable-writer.ts',
+    find: '      throw this.poisoned(new AggregateError([cause, error], message));',
+    replace: '      throw new AggregateError([cause, error], message);',
+    caughtBy: {
+      file: 'test/contract/faults.test.ts',
+      test: 'a failed sync poisons also where a record can be neither written nor taken back',
+    },
+  },
+  {
+    name: 'a session whose values the disk refused is committed with the others',
+    file: 'store/committer.ts',
+    find: "        this.#reject(left, one, ioError('writing a value', this.#core.path, error));",
+    replace: '        void error;',
+    caughtBy: {
+      file: 'test/contract/errors.test.ts',
+      test: 'every code of the core is reached: VARVE_IO',
+    },
+  },
+  {
+    name: 'a batch that failed keeps the place of its record’s body',
+    file: 'store/publish.ts',
+    find: '  if (extent !== undefined) core.space.free(extent.page, extent.pages);',
+    replace: '',
+    caughtBy: {
+      file: 'test/crash/io-errors.test.ts',
+      test: 'a write fails, once records with a body of their own',
+    },
+  },
+  {
+    name: 'a settled structure whose write failed is not written again',
+    file: 'store/housekeeping.ts',
+    find: '    else this.#failed.push(write);',
+    replace: '',
+    caughtBy: {
+      file: 'test/crash/housekeeping-failures.test.ts',
+      test: 'a mark page cannot be written for a while: the next commit says so, and later ones are accepted',
+    },
+  },
+  // ── what a record says ──
+  {
+    name: 'the embedded header of a batch is not in its record',
+    file: 'store/commit-plan.ts',
+    find: lines('    embeddedHeader,', '    checkpoint,'),
+    replace: lines('    embeddedHeader: before.embeddedHeader,', '    checkpoint,'),
+    caughtBy: {
+      file: 'test/store/commit-plan.test.ts',
+      test: 'a plan keeps the embedded header that nobody replaces, and takes the last that was asked for',
+    },
+  },
+  {
+    name: 'the checkpoint of a batch is not in its record',
+    file: 'store/commit-plan.ts',
+    find: lines('    embeddedHeader,', '    checkpoint,'),
+    replace: lines('    embeddedHeader,', '    checkpoint: before.checkpoint,'),
+    caughtBy: {
+      file: 'test/regression/simulated.test.ts',
+      test: 'seeded-opening-does-not-rewrite.json',
+    },
+  },
+  {
+    name: 'a new grain map that a batch relies on is not in its record',
+    file: 'store/commit-plan.ts',
+    find: '.filter((map) => !map.durable && map.firstIndex <= (lastIndex.get(stratum) ?? 0))',
+    replace: '.filter((map) => !map.durable && map.firstIndex < (lastIndex.get(stratum) ?? 0))',
+    caughtBy: {
+      file: 'test/store/shrink.test.ts',
+      test: 'a file whose values were freed is shorter after the close',
+    },
+  },
+  {
+    name: 'a value that its own session withdrew is committed all the same',
+    file: 'store/session-work.ts',
+    find: '    this.operations.splice(this.operations.indexOf(value), 1);',
+    replace: '',
+    caughtBy: {
+      file: 'test/store/session-work.test.ts',
+      test: 'a session knows its own values and no others, those pushed after the first question too',
+    },
+  },
+  {
+    name: 'two sessions can archive the same value',
+    file: 'store/session.ts',
+    find: 'home.isArchived(index) || home.claims.has(index)',
+    replace: 'home.isArchived(index)',
+    caughtBy: {
+      file: 'test/contract/session-end.test.ts',
+      test: 'a session that is garbage-collected unended is abandoned',
+    },
+  },
+  // ── checkpoints ──
+  {
+    name: 'freed grains are given out before the sync of the batch that frees them',
+    file: 'store/committer.ts',
+    find: lines('    yield* this.#writer.sync();', '    this.#publish(plan, target);'),
+    replace: lines(
+      '    const freed = new Map<SessionWork, Freed>();',
+      '    for (const [work, { values, logBytes }] of plan.freed) {',
+      '      for (const run of values) core.atlas.stratum(run.basin, run.stratum)?.freeValue(run);',
+      '      freed.set(work, { values: [], logBytes });',
+      '    }',
+      '    yield* this.#writer.sync();',
+      '    this.#publish({ ...plan, freed }, target);',
+    ),
+    caughtBy: {
+      file: 'test/store/own-maps.test.ts',
+      test: 'a large value goes to places that lie apart before the file grows',
+    },
+  },
+  {
+    name: 'a checkpoint frees what the batch after it archived: one batch early',
+    file: 'store/checkpoint.ts',
+    find: 'batch <= target; batch++',
+    replace: 'batch <= Math.min(target + 1, core.published.currentBatch); batch++',
+    caughtBy: {
+      file: 'test/regression/simulated.test.ts',
+      test: 'seeded-opening-does-not-rewrite.json',
+    },
+  },
+  {
+    name: 'a checkpoint frees again what the one before it freed',
+    file: 'store/checkpoint.ts',
+    find: 'let batch = checkpoint + 1;',
+    replace: 'let batch = Math.max(1, checkpoint);',
+    caughtBy: {
+      file: 'test/store/own-maps.test.ts',
+      test: 'a large value goes to places that lie apart before the file grows',
+    },
+  },
+  {
+    name: 'a checkpoint goes past a guard',
+    file: 'store/guards.ts',
+    find: '    return Math.min(batch, this.oldest ?? batch);',
+    replace: '    return batch;',
+    caughtBy: {
+      file: 'test/store/guards.test.ts',
+      test: 'guards hold back to the oldest that has not been released, whatever is released how often',
+    },
+  },
+  {
+    name: 'of several guards the youngest holds checkpoints back',
+    file: 'store/guards.ts',
+    find: 'batch < oldest',
+    replace: 'batch > oldest',
+    caughtBy: {
+      file: 'test/store/guards.test.ts',
+      test: 'guards hold back to the oldest that has not been released, whatever is released how often',
+    },
+  },
+  {
+    name: 'a guard can be had of a batch that a checkpoint under way passes',
+    file: 'store/committer.ts',
+    find: '    core.checkpointUnderWay = checkpoint;',
+    replace: '',
+    caughtBy: {
+      file: 'test/contract/checkpoint.test.ts',
+      test: 'a guard throws VARVE_LOG_TRUNCATED for a batch before a checkpoint under way',
+    },
+  },
+  {
+    name: 'the bytes of the log that a checkpoint forgets go on being counted',
+    file: 'store/publish.ts',
+    find: '    log.retainedBytes -= freed.logBytes;',
+    replace: '',
+    caughtBy: {
+      file: 'test/store/shrink.test.ts',
+      test: 'a file whose values were freed is shorter after the close',
+    },
+  },
+];

@@ -1,0 +1,275 @@
+/**
+ * Faults in opening: creation, the lock, which header is believed, which records count, what replay
+ * applies, whether the last batch is kept, what recovery writes, how damage is made good.
+ */
+
+import type { SeededFault } from './seeded-fault.ts';
+
+export const faultsOfOpening: readonly SeededFault[] = [
+  // ── creation and the lock ──
+  {
+    name: 'a store is made over a file that is no store',
+    file: 'store/header-choice.ts',
+    find: "copies.every(({ state }) => state === 'blank') && isCutCreation(reader)",
+    replace: "copies.every(({ state }) => state !== 'damaged')",
+    caughtBy: {
+      file: 'test/contract/errors.test.ts',
+      test: 'every code of the core is reached: VARVE_NOT_A_STORE',
+    },
+  },
+  {
+    name: 'a store is made over a file that only begins with zeros',
+    file: 'store/header-choice.ts',
+    find: '  return bytes.every((byte) => byte === 0);',
+    replace: '  return bytes.length === length;',
+    caughtBy: {
+      file: 'test/contract/opening.test.ts',
+      test: 'a file that is no store is VARVE_NOT_A_STORE and stays as it is: zeros with one other byte at the end',
+    },
+  },
+  {
+    name: 'a store is made over zeros that are longer than a new store',
+    file: 'store/header-choice.ts',
+    find: '  if (length > newStoreBytes) return false;',
+    replace: '',
+    caughtBy: {
+      file: 'test/contract/options.test.ts',
+      test: 'a creation that was cut short is none where the zeros are longer than a new store',
+    },
+  },
+  {
+    name: 'another process that writes the file is not heeded',
+    file: 'io/node-lock.ts',
+    find: '    if (!addon.tryLock(fd, offset, length)) return undefined;',
+    replace: '    addon.tryLock(fd, offset, length);',
+    caughtBy: {
+      file: 'test/io/node-lock.test.ts',
+      test: 'the lock between processes (file) is refused with VARVE_LOCKED while another process has it',
+    },
+  },
+  {
+    name: 'another writer in this process is not heeded',
+    file: 'io/node-lock.ts',
+    find: "  if (heldHere.has(identity)) throw locked(target.path, 'this process');",
+    replace: '',
+    caughtBy: {
+      file: 'test/io/node-lock.test.ts',
+      test: 'the lock between processes (file) is refused within this process, and free once let go',
+    },
+  },
+  {
+    name: 'the folder of a new file is not synced',
+    file: 'io/node-file-system.ts',
+    find: '      if (file.length() === 0) await syncFolders(path);',
+    replace: '',
+    caughtBy: {
+      file: 'test/io/node-file-system.test.ts',
+      test: 'opening in a folder syncs the folder of a new file, new folders, and the one that holds the first',
+    },
+  },
+  {
+    name: 'an opening that is refused leaves the file open and locked',
+    file: 'store/opening.ts',
+    find: '    await Promise.allSettled([file.close()]);',
+    replace: '',
+    caughtBy: {
+      file: 'test/contract/opening.test.ts',
+      test: 'a file that is no store is VARVE_NOT_A_STORE and stays as it is: a text',
+    },
+  },
+  // ── the file header ──
+  {
+    name: 'a header marked clean is believed though records follow it',
+    file: 'store/loading.ts',
+    find: '  if (scan.written) return false;',
+    replace: '',
+    caughtBy: {
+      file: 'test/store/read-only.test.ts',
+      test: 'recovers in memory what was not closed, and leaves the file as it is',
+    },
+  },
+  // ── the log ──
+  {
+    name: 'the epoch is not raised on opening',
+    file: 'store/loading.ts',
+    find: 'scan.epochMax) + 1;',
+    replace: 'scan.epochMax);',
+    caughtBy: {
+      file: 'test/regression/header-after-reopening.test.ts',
+      test: 'recovery confirms the last batch that it kept, in headers of rising generations',
+    },
+  },
+  {
+    name: 'a record after the confirmed batch counts though its epoch is old',
+    file: 'store/log-scan.ts',
+    find: '    if (record.batch > confirmed && record.epoch < epoch) return;',
+    replace: '',
+    caughtBy: {
+      file: 'test/store/log-scan.test.ts',
+      test: 'the scan counts no record after the confirmed batch that has an older epoch',
+    },
+  },
+  {
+    name: 'of two records of one batch the one with the older epoch counts',
+    file: 'store/log-scan.ts',
+    find: 'other.epoch < record.epoch',
+    replace: 'other.epoch > record.epoch',
+    caughtBy: {
+      file: 'test/store/log-scan.test.ts',
+      test: 'the scan counts, of two records of one batch, the one with the higher epoch',
+    },
+  },
+  {
+    name: 'a gap in the log is passed over',
+    file: 'store/log-scan.ts',
+    find: '      if (record.batch === expected) continue;',
+    replace: '      if (record.batch >= expected) continue;',
+    caughtBy: {
+      file: 'test/store/log-scan.test.ts',
+      test: 'the scan takes a gap for corruption: a later record is there',
+    },
+  },
+  {
+    name: 'a log that ends before the confirmed batch is taken for whole',
+    file: 'store/log-scan.ts',
+    find: '    if (last < confirmed) {',
+    replace: '    if (last < base) {',
+    caughtBy: {
+      file: 'test/store/log-scan.test.ts',
+      test: 'the scan takes a confirmed batch that is missing for corruption',
+    },
+  },
+  {
+    name: 'a rotten sector is taken for the end of the log',
+    file: 'store/log-scan.ts',
+    find: "      if (found === 'blank') break;",
+    replace: '',
+    caughtBy: {
+      file: 'test/store/log-scan.test.ts',
+      test: 'the scan of an empty log finds nothing written',
+    },
+  },
+  {
+    name: 'records behind one that was lost are not looked for',
+    file: 'store/log-scan.ts',
+    find: 'const sectorsBeyondEnd = 64;',
+    replace: 'const sectorsBeyondEnd = 0;',
+    caughtBy: {
+      file: 'test/store/log-scan.test.ts',
+      test: 'the scan takes a record that has lost its first sector for the last, and looks behind it',
+    },
+  },
+  {
+    name: 'the last batch is kept though a value of it is torn',
+    file: 'store/replay.ts',
+    find: 'isLast && tornValue(parts, record)',
+    replace: 'false',
+    caughtBy: {
+      file: 'test/store/spread-map.test.ts',
+      test: 'a map in several extents, with a head, loses the last batch where its value is torn in any of its places, and no other',
+    },
+  },
+  {
+    name: 'of the last batch’s values only the prefix is looked at',
+    file: 'store/replay.ts',
+    find: 'found.computed === crc && found.stored === crc',
+    replace: 'found.stored === crc',
+    caughtBy: {
+      file: 'test/store/spread-map.test.ts',
+      test: 'a map in several extents, with a head, loses the last batch where its value is torn in any of its places, and no other',
+    },
+  },
+  {
+    name: 'the prefix of the last batch’s values is believed, not the record',
+    file: 'store/replay.ts',
+    find: 'found?.length === run.length && found.computed === crc && found.stored === crc',
+    replace: 'found !== undefined && found.computed === found.stored',
+    caughtBy: {
+      file: 'test/crash/every-cut.test.ts',
+      test: 'a power cut at any operation, with any fate of what was not synced settle in chunks',
+    },
+  },
+  // ── replay ──
+  {
+    name: 'replay loses the marks of archived values',
+    file: 'store/stratum.ts',
+    find: "      if (operation === 'archive') page.archiveValue(at);",
+    replace: "      if (operation === 'archive') page.check(0);",
+    caughtBy: {
+      file: 'test/store/stratum.test.ts',
+      test: 'replay applies a change that the marks do not hold yet',
+    },
+  },
+  {
+    name: 'replay does not count archived values that are freed',
+    file: 'store/stratum.ts',
+    find: "    if (operation === 'free') this.archivedValues -= 1;",
+    replace: '',
+    caughtBy: {
+      file: 'test/store/stratum.test.ts',
+      test: 'replay applies a change that the marks do not hold yet',
+    },
+  },
+  {
+    name: 'replay counts again what the basin has counted',
+    file: 'store/replay.ts',
+    find: '        const counted = batch > basin.stamp;',
+    replace: '        const counted = true;',
+    caughtBy: {
+      file: 'test/store/commit-plan.test.ts',
+      test: 'a plan has a record from which the same Atlas is made again',
+    },
+  },
+  {
+    name: 'replay applies to a mark page what its stamp says it has',
+    file: 'store/stratum.ts',
+    find: 'if (as.batch > spot.page.stamp)',
+    replace: 'if (as.batch >= spot.page.stamp)',
+    caughtBy: {
+      file: 'test/store/commit-plan.test.ts',
+      test: 'a plan has a record from which the same Atlas is made again',
+    },
+  },
+  {
+    name: 'replay does not give back the maps that the log gave back',
+    file: 'store/replay.ts',
+    find: '        atlas.dropMap(stratum, operation.firstIndex);',
+    replace: '',
+    caughtBy: {
+      file: 'test/regression/healed-basin-drops-again.test.ts',
+      test: 'what lies where a map was dropped, whose marks are as they were, is not lost',
+    },
+  },
+  {
+    name: 'the log goes on over the last record that was kept',
+    file: 'store/loading.ts',
+    find: 'Math.max(position, sector + head.sectors)',
+    replace: 'Math.max(position, sector)',
+    caughtBy: {
+      file: 'test/store/spread-map.test.ts',
+      test: 'large values go through the borders of extents, pushed and put, waiting or not',
+    },
+  },
+  // ── recovery ──
+  // ── damage ──
+  {
+    name: 'a damaged page is replaced by its twin without the log since',
+    file: 'store/map-loader.ts',
+    find: "        if (change.operation === 'allocate') scratch.commitValue(at, change.count);",
+    replace: "        if (change.operation === 'allocate') continue;",
+    caughtBy: {
+      file: 'test/store/healing.test.ts',
+      test: 'a mark page that is damaged, of a map with a head, is made good from its twin and the log since',
+    },
+  },
+  {
+    name: 'opening does not write the last batch again',
+    file: 'store/recovery.ts',
+    find: 'last === undefined ? [] : stretchesOf(atlas, last)',
+    replace: '[]',
+    caughtBy: {
+      file: 'test/regression/simulated.test.ts',
+      test: 'seeded-opening-does-not-rewrite.json',
+    },
+  },
+];

@@ -1,0 +1,192 @@
+/**
+ * Faults in reading and checking: checksums that are not looked at, structures that are believed in
+ * the wrong place, a cache that is behind the file, reads that overlap a change.
+ */
+
+import { lines, type SeededFault } from './seeded-fault.ts';
+
+export const faultsOfReading: readonly SeededFault[] = [
+  {
+    name: 'the checksum of a value is not looked at',
+    file: 'store/value-reader.ts',
+    find: '    if (expected === actual) return;',
+    replace: '    if (expected === actual || place.capacity > 0) return;',
+    caughtBy: {
+      file: 'test/store/value-reader.test.ts',
+      test: 'a value reader with a cache refuses a value whose bytes, length, id or place are not those stored',
+    },
+  },
+  {
+    name: 'the checksum of a value does not cover its id: a misdirected value is accepted',
+    file: 'format/value.ts',
+    find: '  setGrainId(idAndLength, 0, id);',
+    replace: '  setGrainId(idAndLength, 0, { ...id, index: 0 });',
+    caughtBy: {
+      file: 'test/store/value-reader.test.ts',
+      test: 'a value reader with a cache refuses a value whose bytes, length, id or place are not those stored',
+    },
+  },
+  {
+    name: 'a value that is longer than its grains is read beyond them',
+    file: 'store/value-reader.ts',
+    find: '    if (length + valuePrefixBytes <= place.capacity) return length;',
+    replace: '    if (length >= 0) return length;',
+    caughtBy: {
+      file: 'test/store/value-reader.test.ts',
+      test: 'a value reader with a cache refuses a length that its grains cannot hold, before it makes room for it',
+    },
+  },
+  {
+    name: 'the checksum of a seal is not looked at',
+    file: 'format/seal.ts',
+    find: "  if (crc !== getU32(bytes, 4)) return 'fails its checksum';",
+    replace: '  if (crc === undefined) return "fails its checksum";',
+    caughtBy: {
+      file: 'test/format/seal.test.ts',
+      test: 'a seal says in words what is wrong, and where',
+    },
+  },
+  {
+    name: 'a structure is believed that is not the one that its parent names',
+    file: 'format/seal.ts',
+    find: 'found.seal.generation !== name.generation || found.crc !== name.crc',
+    replace: 'found.seal.kind !== name.kind',
+    caughtBy: {
+      file: 'test/format/seal.test.ts',
+      test: 'a seal says in words what is wrong, and where',
+    },
+  },
+  {
+    name: 'a structure is believed that was written to the wrong place',
+    file: 'format/seal.ts',
+    find: "  if (seal.page !== at.page) return 'belongs to another place';",
+    replace: '',
+    caughtBy: {
+      file: 'test/format/seal.test.ts',
+      test: 'a seal says in words what is wrong, and where',
+    },
+  },
+  {
+    name: 'the checksum of a file header is not looked at',
+    file: 'format/file-header.ts',
+    find: "  if (crc !== getU32(sector, headerCrcOffset)) return { state: 'damaged' };",
+    replace: "  if (crc === undefined) return { state: 'damaged' };",
+    caughtBy: {
+      file: 'test/store/verify.test.ts',
+      test: 'a fault in the structures on the disk is found where copy 0 of the file header is damaged, or gone',
+    },
+  },
+  {
+    name: 'the checksum of a sector of the log is not looked at',
+    file: 'format/log-sector.ts',
+    find: "  if (crc32(bytes.subarray(4, sectorBytes)) !== getU32(bytes, 0)) return 'rotten';",
+    replace: '',
+    caughtBy: {
+      file: 'test/store/log-scan.test.ts',
+      test: 'the scan takes a first sector that is neither whole nor blank for corruption',
+    },
+  },
+  {
+    name: 'a sector of the log is believed that was written to the wrong place',
+    file: 'format/log-sector.ts',
+    find: 'getU48(bytes, 24) !== sector || used > logPayloadBytes',
+    replace: 'used > logPayloadBytes',
+    caughtBy: {
+      file: 'test/format/log-sector.test.ts',
+      test: 'a sector in another place, or of a file with another salt in any byte, is rotten',
+    },
+  },
+  {
+    name: 'a sector of the log of another file is believed',
+    file: 'format/log-sector.ts',
+    find: "if (bytes[4 + at] !== salt[at]) return 'rotten';",
+    replace: "if (bytes[4 + at] === undefined) return 'rotten';",
+    caughtBy: {
+      file: 'test/format/log-sector.test.ts',
+      test: 'a sector in another place, or of a file with another salt in any byte, is rotten',
+    },
+  },
+  {
+    name: 'the checksum of a record’s body is not looked at',
+    file: 'store/record-reader.ts',
+    find: "  if (crc32(body) !== found.head.bodyCrc) return 'the body fails its checksum';",
+    replace: '',
+    caughtBy: {
+      file: 'test/store/log-scan.test.ts',
+      test: 'the body of a record is read from its own place where it has one',
+    },
+  },
+  {
+    name: 'sectors of two records make one',
+    file: 'store/record-reader.ts',
+    find: 'whole.batch === found.batch && whole.epoch === found.epoch',
+    replace: 'whole.ordinal === ordinal',
+    caughtBy: {
+      file: 'test/store/log-scan.test.ts',
+      test: 'the body of a record is read back from its sectors, and only where they are all its own',
+    },
+  },
+  {
+    name: 'marks that no history leaves behind are believed',
+    file: 'store/mark-page.ts',
+    find: '    if (this.#isSound()) return;',
+    replace: '    if (this.loaded) return;',
+    caughtBy: {
+      file: 'test/store/mark-page.test.ts',
+      test: 'a mark page refuses just those marks that no values have',
+    },
+  },
+  {
+    name: 'a commit does not bring the cache up to date',
+    file: 'store/committer.ts',
+    find: lines(
+      '        this.#core.values.cache.written(write.chunks, write.offset);',
+      '      } catch {',
+    ),
+    replace: '      } catch {',
+    caughtBy: {
+      file: 'test/store/own-maps.test.ts',
+      test: 'a value among the many of a shared map leaves its place to the next',
+    },
+  },
+  {
+    name: 'a block whose write failed stays in the cache',
+    file: 'store/committer.ts',
+    find: '        this.#core.values.cache.forget(write.offset, writeBytes(write));',
+    replace: '',
+    caughtBy: {
+      file: 'test/io/node-storage-file.test.ts',
+      test: 'closing closes the descriptor also where the lock cannot be given up, and says so',
+    },
+  },
+  {
+    name: 'a write ahead does not bring the cache up to date',
+    file: 'store/session.ts',
+    find: '      core.values.cache.written(write.chunks, write.offset);',
+    replace: '',
+    caughtBy: {
+      file: 'test/io/node-storage-file.test.ts',
+      test: 'closing closes the descriptor also where the lock cannot be given up, and says so',
+    },
+  },
+  {
+    name: 'a value that was freed while it was read is given back as it was found',
+    file: 'store/store.ts',
+    find: '        if (freeings === core.freeings) return bytes;',
+    replace: '        if (freeings <= core.freeings) return bytes;',
+    caughtBy: {
+      file: 'test/contract/values.test.ts',
+      test: 'a value that is archived, then freed gives undefined to a getAsync under way when it is only freed',
+    },
+  },
+  {
+    name: 'a read that damage broke off while values were freed is not tried again',
+    file: 'store/store.ts',
+    find: "!isVarveError(error, 'VARVE_CORRUPT') || freeings === core.freeings",
+    replace: 'freeings <= core.freeings',
+    caughtBy: {
+      file: 'test/contract/values.test.ts',
+      test: 'a value that is archived, then freed gives undefined to a getAsync under way when its grains have another value',
+    },
+  },
+];

@@ -1,0 +1,241 @@
+/**
+ * Faults in settling: the order of its steps, the slots and stamps of structures, what is marked as
+ * changed, the copies of the file header, the segments of the commit log and when they are reused.
+ */
+
+import { lines, type SeededFault } from './seeded-fault.ts';
+
+export const faultsOfSettling: readonly SeededFault[] = [
+  // ── the steps ──
+  {
+    name: 'a settle has one step: the header goes into the sync of what it names',
+    file: 'store/settle.ts',
+    find: '      if (next.done === true) this.#settled = this.#stateWith(next.value);',
+    replace: lines(
+      '      if (next.done === true) {',
+      '        this.#settled = this.#stateWith(next.value);',
+      '        this.synced(this.#parts.log.next !== undefined);',
+      '      }',
+    ),
+    caughtBy: {
+      file: 'test/contract/faults.test.ts',
+      test: 'a failed sync poisons on close too: VARVE_POISONED, unlocked, nothing lost',
+    },
+  },
+  {
+    name: 'both copies of the file header go into one sync',
+    file: 'store/housekeeping.ts',
+    find: "    add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));",
+    replace: lines(
+      "    add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));",
+      '    this.#parts.headers.synced();',
+      "    add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));",
+    ),
+    caughtBy: {
+      file: 'test/crash/housekeeping-failures.test.ts',
+      test: 'a file header cannot be written for a while: the next commit says so, and later ones are accepted',
+    },
+  },
+  {
+    name: 'a file header confirms the batch that is under way',
+    file: 'store/housekeeping.ts',
+    find: 'this.#parts.headers.plan(this.#parts.published.currentBatch)',
+    replace: 'this.#parts.headers.plan(this.#parts.published.currentBatch + 1)',
+    caughtBy: {
+      file: 'test/store/verify.test.ts',
+      test: 'a fault in the marks is found where marks are impossible',
+    },
+  },
+  // ── slots and stamps ──
+  {
+    name: 'a basin is written over the copy of it that is named',
+    file: 'store/settle.ts',
+    find: 'const generation = old.generation + 1;',
+    replace: 'const generation = old.generation + 2;',
+    caughtBy: {
+      file: 'test/store/healing.test.ts',
+      test: 'a basin that is damaged, of a map with a head, is corruption where the log since is gone',
+    },
+  },
+  {
+    name: 'a mark page is written over the copy of it that is named',
+    file: 'store/settle.ts',
+    find: 'page.name.generation + (page.damaged ? 2 : 1)',
+    replace: 'page.name.generation + 2',
+    caughtBy: {
+      file: 'test/store/healing.test.ts',
+      test: 'a basin that is damaged, of a map with a head, is made good from its twin and the log since',
+    },
+  },
+  {
+    name: 'the head of a map is written over the copy of it that is named',
+    file: 'store/settle.ts',
+    find: 'map.generation + (map.damaged ? 2 : 1)',
+    replace: 'map.generation + 2',
+    caughtBy: {
+      file: 'test/store/healing.test.ts',
+      test: 'a map of one mark page has none of its heads in the file, a larger one has',
+    },
+  },
+  {
+    name: 'the stamp of a mark page is one batch late',
+    file: 'store/settle.ts',
+    find: '    const stamp = this.#parts.published.currentBatch;',
+    replace: '    const stamp = this.#parts.published.currentBatch + 1;',
+    caughtBy: {
+      file: 'test/store/healing.test.ts',
+      test: 'a basin that is damaged, of a map with a head, is made good from its twin and the log since',
+    },
+  },
+  // ── what has changed ──
+  {
+    name: 'the mark page of a value that was committed is not marked as changed',
+    file: 'store/stratum.ts',
+    find: lines('    this.#dirty.set(page, map);', '    map.committedGrains += run.count;'),
+    replace: '    map.committedGrains += run.count;',
+    caughtBy: {
+      file: 'test/store/stratum.test.ts',
+      test: 'replay applies a change that the marks do not hold yet',
+    },
+  },
+  {
+    name: 'the mark page of a value that was archived is not marked as changed',
+    file: 'store/stratum.ts',
+    find: lines('    this.#dirty.set(spot.page, spot.map);', '    this.archivedValues += 1;'),
+    replace: '    this.archivedValues += 1;',
+    caughtBy: {
+      file: 'test/store/stratum.test.ts',
+      test: 'a stratum says the same as plain lists of maps and runs after any history',
+    },
+  },
+  {
+    name: 'the mark page of a value that was freed is not marked as changed',
+    file: 'store/stratum.ts',
+    find: lines(
+      '    this.#dirty.set(spot.page, spot.map);',
+      '    spot.map.committedGrains -= run.count;',
+    ),
+    replace: '    spot.map.committedGrains -= run.count;',
+    caughtBy: {
+      file: 'test/regression/checkpoint-reads-marks-first.test.ts',
+      test: 'a map that cannot be read rejects the checkpoint before anything is written',
+    },
+  },
+  {
+    name: 'a mark page that replay changed is not marked as changed',
+    file: 'store/stratum.ts',
+    find: lines('    this.#dirty.set(page, map);', '  }', '', '  // ── maps ──'),
+    replace: lines('  }', '', '  // ── maps ──'),
+    caughtBy: {
+      file: 'test/store/stratum.test.ts',
+      test: 'replay applies a change that the marks do not hold yet',
+    },
+  },
+  {
+    name: 'a basin is not marked as changed by a batch',
+    file: 'store/publish.ts',
+    find: '    if (basin !== undefined) basin.dirty = true;',
+    replace: '    void basin;',
+    caughtBy: {
+      file: 'test/regression/healed-basin-drops-again.test.ts',
+      test: 'what lies where a map was dropped, whose marks are as they were, is not lost',
+    },
+  },
+  {
+    name: 'a basin is not marked as changed where a mark page of it is written',
+    file: 'store/settle.ts',
+    find: "      present(atlas.basins[stratum.basin], 'the basin of a stratum').dirty = true;",
+    replace: '      void stratum;',
+    caughtBy: {
+      file: 'test/regression/healed-page-is-settled.test.ts',
+      test: 'what a healed head of a map held is there after a checkpoint and an opening',
+    },
+  },
+  {
+    name: 'the head of a map is not written with its mark pages',
+    file: 'store/settle.ts',
+    find: '    for (const map of maps) if (map.hasHead) yield this.#mapHead(map);',
+    replace: '    void maps;',
+    caughtBy: {
+      file: 'test/store/healing.test.ts',
+      test: 'a map of one mark page has none of its heads in the file, a larger one has',
+    },
+  },
+  // ── the commit log ──
+  {
+    name: 'consecutive records are in one lane and share a page',
+    file: 'format/layout.ts',
+    find: 'export const lanesPerSegment = 2;',
+    replace: 'export const lanesPerSegment = 1;',
+    caughtBy: {
+      file: 'test/store/commit-log.test.ts',
+      test: 'the commit log counts what it writes since the last settle',
+    },
+  },
+  {
+    name: 'a segment of the log is used before both header copies list it',
+    file: 'store/commit-log.ts',
+    find: 'this.#next !== undefined && this.#nextReady',
+    replace: 'this.#next !== undefined',
+    caughtBy: {
+      file: 'test/store/commit-log.test.ts',
+      test: 'the commit log drops no segment that its own records go on in',
+    },
+  },
+  {
+    name: 'the next segment of the log is not filled with zeros',
+    file: 'store/housekeeping.ts',
+    find: '    return { offset: page * pageBytes, chunks: zeroPages(pages) };',
+    replace: '    return pages > 0 ? undefined : { offset: page, chunks: [] };',
+    caughtBy: {
+      file: 'test/crash/housekeeping-failures.test.ts',
+      test: 'a log segment cannot be written once: nobody hears of it',
+    },
+  },
+  {
+    name: 'a segment of the log is given back while its last batch is after the checkpoint',
+    file: 'store/commit-log.ts',
+    find: 'following.firstBatch - 1 <= checkpoint',
+    replace: 'following.firstBatch - 2 <= checkpoint',
+    caughtBy: {
+      file: 'test/store/commit-log.test.ts',
+      test: 'the commit log drops no segment that its own records go on in',
+    },
+  },
+  {
+    name: 'the body of a record is given back one batch before its checkpoint',
+    file: 'store/commit-log.ts',
+    find: lines(
+      '    const bodies = this.#bodies.filter((body) => body.batch > checkpoint);',
+      '    dropped.push(...this.#bodies.filter((body) => body.batch <= checkpoint));',
+    ),
+    replace: lines(
+      '    const bodies = this.#bodies.filter((body) => body.batch > checkpoint + 1);',
+      '    dropped.push(...this.#bodies.filter((body) => body.batch <= checkpoint + 1));',
+    ),
+    caughtBy: {
+      file: 'test/store/commit-log.test.ts',
+      test: 'the commit log puts every record where nothing is that counts, and gives back what does not',
+    },
+  },
+  {
+    name: 'a segment of the log that was given back stays in the list, to be freed twice',
+    file: 'store/commit-log.ts',
+    find: '    this.#segments = this.#segments.filter((segment) => !gone.has(segment));',
+    replace: '',
+    caughtBy: {
+      file: 'test/store/own-maps.test.ts',
+      test: 'a value among the many of a shared map leaves its place to the next',
+    },
+  },
+  {
+    name: 'while zeros are written ahead, values can be written where they will go',
+    file: 'store/housekeeping.ts',
+    find: 'chunks, blocking: true }',
+    replace: 'chunks, blocking: false }',
+    caughtBy: {
+      file: 'test/regression/fill-over-a-value.test.ts',
+      test: 'a value written while the next log segment is being made stays as it was pushed',
+    },
+  },
+];

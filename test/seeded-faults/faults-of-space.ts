@@ -1,0 +1,185 @@
+/**
+ * Faults in what is where: reservations and releases of grains, lengths, grain maps that come and go,
+ * the pages of the file.
+ */
+
+import { lines, type SeededFault } from './seeded-fault.ts';
+
+export const faultsOfSpace: readonly SeededFault[] = [
+  {
+    name: 'one grain too many is released',
+    file: 'store/stratum.ts',
+    find: '    this.#allocator.release(page, index - page.firstIndex, count);',
+    replace: '    this.#allocator.release(page, index - page.firstIndex, count + 1);',
+    caughtBy: {
+      file: 'test/store/stratum.test.ts',
+      test: 'a stratum finds a freed run before anybody has to add a map',
+    },
+  },
+  {
+    name: 'a free run is taken to be a grain longer than it is',
+    file: 'store/grain-allocator.ts',
+    find: '    this.#end = end;',
+    replace: '    this.#end = end + 1;',
+    caughtBy: {
+      file: 'test/store/commit-plan.test.ts',
+      test: 'a plan has a record from which the same Atlas is made again',
+    },
+  },
+  {
+    name: 'a reservation at given grains does not look whether they are taken',
+    file: 'store/grain-allocator.ts',
+    find: '    if (!isClear(page.taken, at, count)) return false;',
+    replace: '',
+    caughtBy: {
+      file: 'test/store/stratum.test.ts',
+      test: 'replay applies a change that the marks do not hold yet',
+    },
+  },
+  {
+    name: 'grains that a map does not have can be given out',
+    file: 'store/mark-page.ts',
+    find: '  setRun(words, grains, wordCount * 32 - grains);',
+    replace: '',
+    caughtBy: {
+      file: 'test/store/mark-page.test.ts',
+      test: 'a mark page takes nothing for free that lies behind its last grain',
+    },
+  },
+  {
+    name: 'values that were committed before the store was opened can be overwritten',
+    file: 'store/mark-page.ts',
+    find: '    this.#taken = takenBits(owned, this.grains);',
+    replace: '    this.#taken = takenBits(new Uint8Array(marksBytes), this.grains);',
+    caughtBy: {
+      file: 'test/store/verify.test.ts',
+      test: 'a fault in the marks is found where marks are impossible',
+    },
+  },
+  {
+    name: 'a value has a grain too few where its bytes just need one more',
+    file: 'format/value.ts',
+    find: '  return Math.ceil((length + valuePrefixBytes) / (1 << grainExp));',
+    replace: '  return Math.ceil((length + valuePrefixBytes - 1) / (1 << grainExp));',
+    caughtBy: {
+      file: 'test/store/commit-plan.test.ts',
+      test: 'a plan has a record from which the same Atlas is made again',
+    },
+  },
+  {
+    name: 'the length in front of a value is one too small',
+    file: 'format/value.ts',
+    find: '  setU32(target, 0, length);',
+    replace: '  setU32(target, 0, length > 0 ? length - 1 : 0);',
+    caughtBy: {
+      file: 'test/store/value-reader.test.ts',
+      test: 'small results do not overlap, however many there are',
+    },
+  },
+  {
+    name: 'what is left behind a value is filled with what was there before',
+    file: 'store/session-work.ts',
+    find: '    bytes.set(data, valuePrefixBytes);',
+    replace: '    bytes.set(data, valuePrefixBytes - 1);',
+    caughtBy: {
+      file: 'test/store/verify.test.ts',
+      test: 'a fault in the marks is found where marks are impossible',
+    },
+  },
+  {
+    name: 'a map in which a session has reserved grains is given back',
+    file: 'store/stratum.ts',
+    find: 'map.takenGrains === 0 && map.durable',
+    replace: 'map.committedGrains === 0 && map.durable',
+    caughtBy: {
+      file: 'test/store/stratum.test.ts',
+      test: 'a stratum gives its emptied maps back, the rearmost first, while as much stays free',
+    },
+  },
+  {
+    name: 'a map that is given back goes on taking values until then',
+    file: 'store/stratum.ts',
+    find: '    for (const page of map.pages) this.#allocator.remove(page);',
+    replace: '',
+    caughtBy: {
+      file: 'test/store/stratum.test.ts',
+      test: 'a stratum gives nothing out of a map that one value had to itself and left',
+    },
+  },
+  {
+    name: 'the place of a map that was given back is used again before the settle',
+    file: 'store/atlas.ts',
+    find: lines('      this.leaving.add(extent);', '      this.leavingPages += extent.pages;'),
+    replace: lines(
+      '      if (this.#space.endPage > 0) this.#space.free(extent.page, extent.pages);',
+      '      else this.leaving.add(extent);',
+    ),
+    caughtBy: {
+      file: 'test/store/housekeeping.test.ts',
+      test: 'a settle begins at last, though every batch leaves a map that can be given back',
+    },
+  },
+  {
+    name: 'the indexes of a map that was given back are used for the next map',
+    file: 'store/map-list.ts',
+    find: '    this.#lastFound = undefined;',
+    replace: lines(
+      '    this.#lastFound = undefined;',
+      '    if (map.firstIndex + map.grains === this.endIndex) this.endIndex = map.firstIndex;',
+    ),
+    caughtBy: {
+      file: 'test/store/map-list.test.ts',
+      test: 'adds maps only behind every map that it ever had',
+    },
+  },
+  {
+    name: 'pages behind a stretch that was taken are given out twice',
+    file: 'store/space.ts',
+    find: 'this.#insert(found.page + pages, found.pages - pages)',
+    replace: 'this.#insert(found.page + pages - 1, found.pages - pages + 1)',
+    caughtBy: {
+      file: 'test/store/own-maps.test.ts',
+      test: 'a large value goes to places that lie apart before the file grows',
+    },
+  },
+  {
+    name: 'a stretch that was freed is not joined with the one in front of it',
+    file: 'store/space.ts',
+    find: '      start = before;',
+    replace: '',
+    caughtBy: {
+      file: 'test/store/own-maps.test.ts',
+      test: 'the place of a large value that was freed is free a few commits later',
+    },
+  },
+  {
+    name: 'the second place of a map is taken for free on opening',
+    file: 'store/extents.ts',
+    find: 'used.push(...map.extents)',
+    replace: 'used.push(...map.extents.slice(0, 1))',
+    caughtBy: {
+      file: 'test/store/spread-map.test.ts',
+      test: 'a map in several extents, with a head, has the values that were put into it, committed, killed and closed',
+    },
+  },
+  {
+    name: 'the other slot of a document is taken for free on opening',
+    file: 'store/extents.ts',
+    find: 'used.push({ page, pages: 2 * capacityPages })',
+    replace: 'used.push({ page, pages: capacityPages })',
+    caughtBy: {
+      file: 'test/store/own-maps.test.ts',
+      test: 'a large value goes to places that lie apart before the file grows',
+    },
+  },
+  {
+    name: 'closing cuts off a page that is in use',
+    file: 'store/durable-writer.ts',
+    find: '    const length = space.reservePage * pageBytes;',
+    replace: '    const length = (space.endPage - 1) * pageBytes;',
+    caughtBy: {
+      file: 'test/store/verify.test.ts',
+      test: 'a fault in the marks is found where marks are impossible',
+    },
+  },
+];

@@ -1,0 +1,19 @@
+/**
+ * Every fault that is seeded, in the order of the table in README.md: its numbers are those that
+ * VARVE_SEEDED_FAULT takes.
+ */
+
+import { faultsOfCommits } from './faults-of-commits.ts';
+import { faultsOfOpening } from './faults-of-opening.ts';
+import { faultsOfReading } from './faults-of-reading.ts';
+import { faultsOfSettling } from './faults-of-settling.ts';
+import { faultsOfSpace } from './faults-of-space.ts';
+import type { SeededFault } from './seeded-fault.ts';
+
+export const faults: readonly SeededFault[] = [
+  ...faultsOfCommits,
+  ...faultsOfSettling,
+  ...faultsOfOpening,
+  ...faultsOfSpace,
+  ...faultsOfReading,
+];
