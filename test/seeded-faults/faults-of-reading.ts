@@ -150,24 +150,11 @@ export const faultsOfReading: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a block whose write failed stays in the cache',
-    file: 'store/committer.ts',
-    find: '        this.#core.values.cache.forget(write.offset, writeBytes(write));',
-    replace: '',
-    caughtBy: {
-      file: 'test/io/node-storage-file.test.ts',
-      test: 'closing closes the descriptor also where the lock cannot be given up, and says so',
-    },
-  },
-  {
     name: 'a write ahead does not bring the cache up to date',
     file: 'store/session.ts',
     find: '      core.values.cache.written(write.chunks, write.offset);',
     replace: '',
-    caughtBy: {
-      file: 'test/io/node-storage-file.test.ts',
-      test: 'closing closes the descriptor also where the lock cannot be given up, and says so',
-    },
+    caughtBy: { file: 'test/store/write-ahead.test.ts' },
   },
   {
     name: 'a value that was freed while it was read is given back as it was found',

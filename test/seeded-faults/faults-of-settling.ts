@@ -104,8 +104,8 @@ export const faultsOfSettling: readonly SeededFault[] = [
     find: lines('    this.#dirty.set(spot.page, spot.map);', '    this.archivedValues += 1;'),
     replace: '    this.archivedValues += 1;',
     caughtBy: {
-      file: 'test/store/stratum.test.ts',
-      test: 'a stratum says the same as plain lists of maps and runs after any history',
+      file: 'test/regression/simulated.test.ts',
+      test: 'seeded-mark-page-not-dirty.json',
     },
   },
   {
