@@ -163,7 +163,7 @@ export class Store implements AsyncDisposable {
     return this.#core.place(id) !== undefined;
   }
 
-  /** Length of the value in bytes. */
+  /** Length of the value in bytes, as stored with it: only reading the value checks it. */
   lengthOf(id: GrainId): number | undefined {
     this.#core.checkOpen();
     checkId('Store.lengthOf', id);

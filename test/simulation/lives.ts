@@ -10,7 +10,7 @@ import { noCounts, Simulation, type SimulationCounts, SimulationFailure } from '
 import { planOf, type SimulationPlan } from './steps.ts';
 
 /** Power cuts beside a life, for each operation of its disk. */
-export const cutsBeside = 0.5;
+export const cutsBeside = 1;
 
 /** A life that failed, as it is kept and repeated. */
 export interface FailedLife {

@@ -62,7 +62,7 @@ export function* namedBy(durable: DiskImage, header: FileHeader): Generator<Name
 
 function bytesAt(durable: DiskImage, offset: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
-  durable.edit().read(bytes, offset);
+  durable.read(bytes, offset);
   return bytes;
 }
 

@@ -1,7 +1,7 @@
 /**
- * Large settles, cut at every operation: settles that take several commits, while batches change
- * what has been written already, and documents that move because they have outgrown their places.
- * (The histories of test/crash settle what they have with one commit, and move none.)
+ * Settles with much to move, cut at every operation: settles that take several commits, while batches
+ * change what has been written already, documents that move because they have outgrown their places,
+ * maps that come and go. (The histories of test/crash settle with one commit, and move no document.)
  *
  * What was acknowledged is there after each cut, and a session that was not is there whole or not at
  * all.
@@ -16,7 +16,7 @@ import { crashScale, ticking } from '../crash/scale.ts';
 import { acknowledgedBefore, reopened } from '../crash/trial.ts';
 import { powerCut, restarted } from '../support/disk-state.ts';
 import { SimulatedDisk } from '../support/simulated-disk.ts';
-import { documentsThatMove, settleOverCommits } from './settle-histories.ts';
+import { documentsThatMove, placesThatChange, settleOverCommits } from './settle-histories.ts';
 
 const bounds = { singles: 1, randoms: 1 };
 let cuts = 0;
@@ -60,6 +60,10 @@ describe('a power cut', () => {
 
   it('while a document that has outgrown its place moves', async () => {
     await cutEverywhere(documentsThatMove, Math.ceil(3 / crashScale));
+  });
+
+  it('while maps are given back and their places are used again', async () => {
+    await cutEverywhere(placesThatChange, Math.ceil(6 / crashScale));
   });
 
   afterAll(() => {

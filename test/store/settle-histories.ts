@@ -1,9 +1,9 @@
 /**
- * Histories in which settles are large: one that takes several commits, and one in which documents
- * outgrow their places. What they settle is changed while they do.
+ * Histories in which settles have much to move: one that takes several commits, one in which documents
+ * outgrow their places, one in which maps come and go. What they settle is changed while they do.
  *
- * Invariant: one or two values fill a stratum with its map and its mark page, so that a few values
- * make many structures.
+ * Invariant: in the first two one or two values fill a stratum, so that a few values make many
+ * structures.
  */
 
 import type { History } from '../crash/histories.ts';
@@ -73,5 +73,22 @@ export const documentsThatMove: History = {
     });
     await pushMany(life, 20);
     await touchOften(life, 5);
+  },
+};
+
+/** With each batch a large value comes, takes a place that is free, and an older one goes. */
+export const placesThatChange: History = {
+  name: 'large values that come and go with each batch',
+  settings: { settleBytes: 512 },
+  async run(life) {
+    await life.leadUp(() => life.open());
+    for (let batch = 0; batch < 30; batch++) {
+      await life.commit((draft) => {
+        if (life.live.length > 4) draft.archive(...life.live.slice(0, 1));
+        draft.push(66_000 * (1 + ((batch * 7) % 5)));
+        const { checkpoint, batch: current } = life.expected.current;
+        if (current > checkpoint) draft.checkpointTo(current);
+      });
+    }
   },
 };

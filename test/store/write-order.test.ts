@@ -12,11 +12,12 @@ import { decodeFileHeader } from '../../src/format/file-header.ts';
 import { headerCopies, pageBytes, sectorBytes } from '../../src/format/layout.ts';
 import { type History, histories, randomHistory } from '../crash/histories.ts';
 import { Life } from '../crash/life.ts';
+import { runWithFaults } from '../crash/trial.ts';
 import type { DiskImage } from '../support/disk-image.ts';
 import type { DiskState } from '../support/disk-state.ts';
 import { SimulatedDisk } from '../support/simulated-disk.ts';
 import { headersOf, type NamedRange, namedBy } from './named-ranges.ts';
-import { documentsThatMove, settleOverCommits } from './settle-histories.ts';
+import { documentsThatMove, placesThatChange, settleOverCommits } from './settle-histories.ts';
 
 let writes = 0;
 
@@ -33,7 +34,7 @@ function isHeader({ position }: Written): boolean {
 /** Whether those bytes are on the disk already: opening writes some of them again. */
 function isThere(durable: DiskImage, { position, bytes }: Written): boolean {
   const there = new Uint8Array(bytes.length);
-  durable.edit().read(there, position);
+  durable.read(there, position);
   return Buffer.compare(there, bytes) === 0;
 }
 
@@ -53,7 +54,7 @@ function namedSectors(durable: DiskImage): Map<number, NamedRange> {
 }
 
 /** Throws where the write goes over something that is named and is not what is there. */
-function checkValueOrStructure(
+function checkStructure(
   durable: DiskImage,
   { position, bytes }: Written,
   named: ReadonlyMap<number, NamedRange>,
@@ -75,6 +76,10 @@ function checkHeader(durable: DiskImage, { position, bytes }: Written): void {
   const other = generations[1 - copy] as number;
   if (other < (generations[copy] as number)) throw new Error(`the newer copy ${copy} is written`);
   if (found.header.generation <= other) throw new Error('a generation does not rise');
+  for (const { page, pages } of found.header.segments) {
+    const end = (page + pages) * pageBytes;
+    if (end > durable.length) throw new Error(`the log to byte ${end} is not in the file`);
+  }
   for (const _ of namedBy(durable, found.header));
 }
 
@@ -93,10 +98,12 @@ class Watch {
     for (const change of after.unsynced.slice(unsynced.length)) {
       if ('length' in change || isThere(durable, change)) continue;
       writes += 1;
-      if (!isHeader(change) || headersOf(durable).every((header) => header === undefined)) {
-        checkValueOrStructure(durable, change, this.#named);
+      if (!isHeader(change)) {
+        checkStructure(durable, change, this.#named);
         continue;
       }
+      // The zeros that a new store begins with.
+      if (change.bytes.every((byte) => byte === 0)) continue;
       checkHeader(durable, change);
       this.#copies.add(change.position);
       if (this.#copies.size > 1) throw new Error('both copies of the header are in one sync');
@@ -104,10 +111,8 @@ class Watch {
   }
 }
 
-async function watch(history: History): Promise<void> {
-  const life = new Life(new SimulatedDisk(), history.settings);
-  await history.run(life);
-  const { before, operations, state } = life.disk;
+/** Looks at every write that a disk has recorded. */
+function watchDisk({ before, operations, state }: SimulatedDisk, what: string): void {
   const states = [...before, state];
   const watched = new Watch();
   for (const { number, kind } of operations) {
@@ -115,14 +120,43 @@ async function watch(history: History): Promise<void> {
     try {
       watched.write(states[number] as DiskState, states[number + 1] as DiskState);
     } catch (error) {
-      const place = `operation ${number} of '${history.name}'`;
-      throw new Error(`${place}: ${error}`, { cause: error });
+      throw new Error(`operation ${number} of '${what}': ${error}`, { cause: error });
     }
   }
 }
 
+async function watch(history: History): Promise<SimulatedDisk> {
+  const life = new Life(new SimulatedDisk(), history.settings);
+  await history.run(life);
+  watchDisk(life.disk, history.name);
+  return life.disk;
+}
+
+/** Every sync fails once, as on a kernel that keeps the pages; then the store is opened again. */
+async function watchOpenings(history: History): Promise<number> {
+  const { operations } = await watch(history);
+  let openings = 0;
+  for (const { number, kind } of operations) {
+    if (kind !== 'datasync') continue;
+    const disk = new SimulatedDisk({
+      seed: number,
+      faultOf: (at) => (at.number === number ? { kind: 'sync', cache: 'kept' } : undefined),
+    });
+    const life = new Life(disk, history.settings);
+    if (!(await runWithFaults(life, history))) continue;
+    await life.abandonStore();
+    const next = new SimulatedDisk({ state: disk.state });
+    const opened = new Life(next, history.settings);
+    await opened.open();
+    await opened.close();
+    watchDisk(next, `the opening after operation ${number} of ${history.name}`);
+    openings += 1;
+  }
+  return openings;
+}
+
 describe('nothing that a copy of the file header relies on is overwritten, in', () => {
-  const all = [...histories, settleOverCommits, documentsThatMove];
+  const all = [...histories, settleOverCommits, documentsThatMove, placesThatChange];
 
   it.each(all.map((history) => [history.name, history] as const))('%s', async (_, history) => {
     const before = writes;
@@ -132,6 +166,13 @@ describe('nothing that a copy of the file header relies on is overwritten, in', 
 
   it.each([401, 402, 403])('the history of seed %i', async (seed) => {
     await watch(randomHistory(seed, 60));
+  });
+
+  const few = ['group commit', 'embedded header', 'file growth', 'close and reopen'];
+
+  it.each(few)('the openings after a failed sync of %s', async (name) => {
+    const history = histories.find((one) => one.name === name) as History;
+    expect(await watchOpenings(history)).toBeGreaterThan(0);
   });
 
   afterAll(() => {
