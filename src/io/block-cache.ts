@@ -4,25 +4,26 @@
  * Invariant: whatever part of a block has been written since it was read is in it, because every
  * write is told of when it returns (`written`) and a block is read in one synchronous call; reads
  * that may overlap a write under way (`get` without blocking) do not go through here at all.
- * Evicts by the clock algorithm (Corbató 1969). It checks nothing: checksums are the caller's.
+ * Evicts by the clock algorithm (Corbató 1969). It checks nothing itself: its user may note that
+ * what begins at a place was found right, and the note goes with any write to the block.
  */
 
+import { BlockTable } from './block-table.ts';
 import type { StorageFile } from './file-system.ts';
 
 export const blockBytes = 4096;
-const blocksPerSlab = 256;
+const slabExp = 8;
+const blocksPerSlab = 1 << slabExp;
+
 export class BlockCache {
   readonly #file: Pick<StorageFile, 'readSync'>;
   readonly #slotsMax: number;
-  readonly #slotOf = new Map<number, number>();
+  readonly #table = new BlockTable();
   readonly #slabs: Uint8Array[] = [];
+  /** Block in each slot; -1 where it holds none. */
   #blockOf = new Float64Array(blocksPerSlab);
-  #referenced = new Uint8Array(blocksPerSlab);
   #slots = 0;
   #hand = 0;
-  /** Block and slot found last: values read one after another share blocks. */
-  #lastBlock = -1;
-  #lastSlot = 0;
 
   constructor(file: Pick<StorageFile, 'readSync'>, cacheBytes: number) {
     this.#file = file;
@@ -36,38 +37,60 @@ export class BlockCache {
 
   /** The slab that holds `slot`. */
   slab(slot: number): Uint8Array {
-    return this.#slabs[Math.floor(slot / blocksPerSlab)] as Uint8Array;
+    return this.#slabs[slot >>> slabExp] as Uint8Array;
   }
 
   /** Where in its slab `slot` begins. */
   slotStart(slot: number): number {
-    return (slot % blocksPerSlab) * blockBytes;
-  }
-
-  /** Slot of a block that is in memory, else -1. */
-  #find(block: number): number {
-    if (block === this.#lastBlock) return this.#lastSlot;
-    const slot = this.#slotOf.get(block);
-    if (slot === undefined) return -1;
-    this.#referenced[slot] = 1;
-    this.#lastBlock = block;
-    this.#lastSlot = slot;
-    return slot;
+    return (slot & (blocksPerSlab - 1)) * blockBytes;
   }
 
   /** Slot of the block, read from the file where it is not in memory. Throws the file's errors. */
   slotFor(block: number): number {
-    const found = this.#find(block);
-    if (found >= 0) return found;
+    const found = this.#table.find(block);
+    if (found < 0) return this.#read(block);
+    this.#table.reference(found);
+    return this.#table.slot(found);
+  }
+
+  #read(block: number): number {
     const slot = this.#claimSlot();
     const start = this.slotStart(slot);
     const target = this.slab(slot).subarray(start, start + blockBytes);
     const read = this.#file.readSync(target, block * blockBytes);
     if (read < blockBytes) target.fill(0, read);
-    this.#slotOf.set(block, slot);
+    this.#table.add(block, slot);
     this.#blockOf[slot] = block;
-    this.#referenced[slot] = 1;
     return slot;
+  }
+
+  /**
+   * Slot of the block with byte `offset` of the file, where it is in memory and what begins there
+   * was found right; else -1.
+   */
+  slotOfChecked(offset: number): number {
+    const block = Math.floor(offset / blockBytes);
+    const cell = this.#table.find(block);
+    if (cell < 0 || !this.#table.isChecked(cell, offset - block * blockBytes)) return -1;
+    this.#table.reference(cell);
+    return this.#table.slot(cell);
+  }
+
+  /**
+   * What begins at byte `offset` was found right. Noted by 32 bytes: no two things may begin in
+   * the same. Forgotten with any write to the block.
+   */
+  check(offset: number): void {
+    const block = Math.floor(offset / blockBytes);
+    const cell = this.#table.find(block);
+    if (cell >= 0) this.#table.check(cell, offset - block * blockBytes);
+  }
+
+  /** What begins at byte `offset` is not to be taken for right any more. */
+  uncheck(offset: number): void {
+    const block = Math.floor(offset / blockBytes);
+    const cell = this.#table.find(block);
+    if (cell >= 0) this.#table.uncheckPlace(cell, offset - block * blockBytes);
   }
 
   /** A slot that holds nothing: a new one, or one whose block was not asked for lately. */
@@ -76,11 +99,15 @@ export class BlockCache {
     for (;;) {
       const slot = this.#hand;
       this.#hand = (slot + 1) % this.#slots;
-      if (this.#referenced[slot] === 0) {
-        this.#forget(slot);
+      const block = this.#blockOf[slot] as number;
+      const cell = block < 0 ? -1 : this.#table.find(block);
+      if (cell < 0) return slot;
+      if (!this.#table.isReferenced(cell)) {
+        this.#table.remove(cell);
+        this.#blockOf[slot] = -1;
         return slot;
       }
-      this.#referenced[slot] = 0;
+      this.#table.unreference(cell);
     }
   }
 
@@ -95,19 +122,9 @@ export class BlockCache {
       const blockOf = new Float64Array(this.#blockOf.length * 2);
       blockOf.set(this.#blockOf);
       this.#blockOf = blockOf;
-      const referenced = new Uint8Array(this.#referenced.length * 2);
-      referenced.set(this.#referenced);
-      this.#referenced = referenced;
     }
     this.#blockOf[slot] = -1;
     return slot;
-  }
-
-  #forget(slot: number): void {
-    const block = this.#blockOf[slot] as number;
-    if (this.#slotOf.get(block) === slot) this.#slotOf.delete(block);
-    this.#blockOf[slot] = -1;
-    if (this.#lastBlock === block) this.#lastBlock = -1;
   }
 
   /** Takes `length` bytes at `offset` of the file into `target` at `at`. */
@@ -129,7 +146,7 @@ export class BlockCache {
 
   /** These chunks were written at `offset`, or may have been: blocks in memory take them over. */
   written(chunks: readonly Uint8Array[], offset: number): void {
-    if (this.#slotOf.size === 0) return;
+    if (this.#table.size === 0) return;
     let at = offset;
     for (const chunk of chunks) {
       this.#patch(chunk, at);
@@ -143,10 +160,12 @@ export class BlockCache {
       const block = Math.floor((offset + done) / blockBytes);
       const within = offset + done - block * blockBytes;
       const step = Math.min(blockBytes - within, chunk.length - done);
-      const slot = this.#slotOf.get(block);
-      if (slot !== undefined) {
+      const cell = this.#table.find(block);
+      if (cell >= 0) {
+        const slot = this.#table.slot(cell);
         const start = this.slotStart(slot) + within;
         this.slab(slot).set(chunk.subarray(done, done + step), start);
+        this.#table.uncheck(cell);
       }
       done += step;
     }
@@ -156,11 +175,10 @@ export class BlockCache {
   forget(offset: number, length: number): void {
     const last = Math.floor((offset + length - 1) / blockBytes);
     for (let block = Math.floor(offset / blockBytes); block <= last; block++) {
-      const slot = this.#slotOf.get(block);
-      if (slot === undefined) continue;
-      this.#slotOf.delete(block);
-      this.#referenced[slot] = 0;
-      if (this.#lastBlock === block) this.#lastBlock = -1;
+      const cell = this.#table.find(block);
+      if (cell < 0) continue;
+      this.#blockOf[this.#table.slot(cell)] = -1;
+      this.#table.remove(cell);
     }
   }
 }

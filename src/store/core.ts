@@ -141,6 +141,31 @@ export class StoreCore {
     if (this.#poison !== undefined) throw this.#poison;
   }
 
+  /**
+   * The bytes of the committed value with this id; undefined where there is none. Makes nothing on
+   * the way where the value lies in one block of the cache, and where it was read before asks only
+   * the cache: a value that is freed is unchecked there. Throws `VARVE_CORRUPT`, `VARVE_IO`.
+   */
+  read(id: bigint): Uint8Array<ArrayBuffer> | undefined {
+    if (!splitGrainId(id)) return undefined;
+    const { index } = split;
+    const home = this.atlas.basins[split.basin]?.strata[split.stratum];
+    const map = home?.openedWith(index);
+    if (home === undefined || map === undefined) return undefined;
+    const offset = map.grainOffset(index);
+    const checked = this.values.readChecked(offset);
+    if (checked !== undefined) return checked;
+    const page = home.loadedPage(map, index);
+    const count = page.countAt(index - page.firstIndex);
+    if (count === 0) return undefined;
+    const { basin, number } = home;
+    if (!map.spread) {
+      const found = this.values.readInBlock(split, offset, count << map.grainExp);
+      if (found !== undefined) return found;
+    }
+    return this.values.read(valuePlace({ basin, stratum: number, index }, map, count));
+  }
+
   /** Where the committed value with this id is; undefined where there is none. */
   place(id: bigint): ValuePlace | undefined {
     if (!splitGrainId(id)) return undefined;

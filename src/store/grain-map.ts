@@ -45,6 +45,10 @@ export class GrainMap {
   readonly longestFree: number;
   /** A value had it to itself and is gone: it is to be given back. */
   vacated = false;
+  /** Its grains are in several places of the file. */
+  readonly spread: boolean;
+  /** Byte offset of its first grain, where they are all in one place. */
+  readonly #grainsOffset: number;
   #pages: readonly MarkPage[] | undefined;
 
   constructor(entry: MapEntry, grainExp: number, durable: boolean) {
@@ -59,6 +63,8 @@ export class GrainMap {
     this.grainExp = grainExp;
     this.durable = durable;
     this.extents = mapExtents(entry, grainExp);
+    this.spread = this.extents.length > 1;
+    this.#grainsOffset = this.page * pageBytes + this.#grainsFrom;
   }
 
   /** False where the basin names the one mark page. */
@@ -76,8 +82,8 @@ export class GrainMap {
 
   /** Byte offset in the file of the grain with this index in the stratum. */
   grainOffset(index: number): number {
-    const within = this.#grainsFrom + (index - this.firstIndex) * (1 << this.grainExp);
-    return this.extents.length === 1 ? this.page * pageBytes + within : this.#place(within);
+    const within = (index - this.firstIndex) * (1 << this.grainExp);
+    return this.spread ? this.#place(this.#grainsFrom + within) : this.#grainsOffset + within;
   }
 
   /** Bytes in front of the grains. */
@@ -97,7 +103,7 @@ export class GrainMap {
 
   /** Where `bytes` bytes are from the grain `index` on; undefined where they are in one place. */
   parts(index: number, bytes: number): FilePart[] | undefined {
-    if (this.extents.length === 1) return undefined;
+    if (!this.spread) return undefined;
     let from = this.#grainsFrom + (index - this.firstIndex) * (1 << this.grainExp);
     let rest = bytes;
     const parts: FilePart[] = [];

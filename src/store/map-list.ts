@@ -10,6 +10,8 @@ import type { GrainMap } from './grain-map.ts';
 
 export class MapList {
   readonly #maps: GrainMap[] = [];
+  /** First index of each map: a search goes through these alone. */
+  #starts = new Float64Array(8);
   #lastFound: GrainMap | undefined;
   /** Index after the last grain that any map ever had. */
   endIndex: number;
@@ -17,6 +19,7 @@ export class MapList {
   constructor(maps: readonly GrainMap[], endIndex: number) {
     this.#maps.push(...maps);
     this.endIndex = endIndex;
+    this.#keepStarts(0);
   }
 
   get all(): readonly GrainMap[] {
@@ -34,11 +37,12 @@ export class MapList {
     if (last !== undefined && index >= last.firstIndex && index < last.firstIndex + last.grains) {
       return last;
     }
+    const starts = this.#starts;
     let low = 0;
     let high = this.#maps.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#maps[middle] as GrainMap).firstIndex <= index) low = middle + 1;
+      if ((starts[middle] as number) <= index) low = middle + 1;
       else high = middle;
     }
     const map = this.#maps[low - 1];
@@ -47,9 +51,34 @@ export class MapList {
     return map;
   }
 
+  /** Maps that hold nothing, rearmost first, of `free` grains no more than leave as many free. */
+  spare(free: number): GrainMap[] {
+    let left = free;
+    const empty = this.#maps.filter((map) => map.takenGrains === 0 && map.durable && !map.vacated);
+    empty.sort((one, other) => other.page - one.page);
+    return empty.filter((map) => {
+      if (left < 2 * map.grains) return false;
+      left -= map.grains;
+      return true;
+    });
+  }
+
+  /** What is known of the maps from the one at `at` on has changed. */
+  #keepStarts(at: number): void {
+    if (this.#maps.length > this.#starts.length) {
+      const starts = new Float64Array(this.#maps.length * 2);
+      starts.set(this.#starts);
+      this.#starts = starts;
+    }
+    for (let next = at; next < this.#maps.length; next++) {
+      this.#starts[next] = (this.#maps[next] as GrainMap).firstIndex;
+    }
+  }
+
   add(map: GrainMap): void {
     assert(map.firstIndex >= this.endIndex, 'a grain map is added after the last');
     this.#maps.push(map);
+    this.#keepStarts(this.#maps.length - 1);
     this.endIndex = map.firstIndex + map.grains;
   }
 
@@ -57,7 +86,9 @@ export class MapList {
   remove(firstIndex: number): GrainMap | undefined {
     const map = this.find(firstIndex);
     if (map?.firstIndex !== firstIndex) return undefined;
-    this.#maps.splice(this.#maps.indexOf(map), 1);
+    const at = this.#maps.indexOf(map);
+    this.#maps.splice(at, 1);
+    this.#keepStarts(at);
     this.#lastFound = undefined;
     return map;
   }

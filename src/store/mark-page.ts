@@ -88,7 +88,7 @@ export class MarkPage {
 
   /** Mark of the grain at `at`, counted from the page's first. */
   mark(at: number): number {
-    return ((this.marks[at >>> 2] as number) >>> ((at & 3) * 2)) & 3;
+    return markIn(this.marks, at);
   }
 
   /** Whether the grain is in use or reserved. */
@@ -98,9 +98,10 @@ export class MarkPage {
 
   /** Grains of the value that begins at `at`: 0 where none does. */
   countAt(at: number): number {
-    if (this.mark(at) < markValue) return 0;
+    const { marks, grains } = this;
+    if (markIn(marks, at) < markValue) return 0;
     let end = at + 1;
-    while (end < this.grains && this.mark(end) === markContinues) end += 1;
+    while (end < grains && markIn(marks, end) === markContinues) end += 1;
     return end - at;
   }
 
@@ -165,6 +166,10 @@ export class MarkPage {
     for (let at = end + 1; at < marks.length; at++) if (marks[at] !== 0) return false;
     return true;
   }
+}
+
+function markIn(marks: Uint8Array, at: number): number {
+  return ((marks[at >>> 2] as number) >>> ((at & 3) * 2)) & 3;
 }
 
 /** For each byte of four marks: what matters to the marks beside it, and whether it can be. */

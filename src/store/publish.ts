@@ -3,7 +3,7 @@
  *
  * Invariant: `publishBatch` runs to its end on the thread, so readers see the batch whole or not
  * at all; freed grains are given out only from here on, since the sync that covers their release
- * is complete.
+ * is complete. A freed value is not read from the cache without a look at its marks any more.
  */
 
 import type { RecordTarget } from './commit-log.ts';
@@ -30,6 +30,7 @@ export function publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTar
     for (const run of freed.values) {
       const stratum = atlas.stratum(run.basin, run.stratum);
       if (stratum === undefined) continue;
+      core.values.cache.uncheck(stratum.offsetOf(run.index));
       const vacated = stratum.freeValue(run);
       if (vacated !== undefined) atlas.vacated.set(vacated, stratum);
       touched.add(stratum);

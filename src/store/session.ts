@@ -183,8 +183,7 @@ export class Session implements Disposable {
     checkId('Session.get', id);
     const own = this.#work.own(id);
     if (own !== undefined) return this.#ownBytes(own);
-    const place = core.place(id);
-    return place === undefined ? undefined : core.values.read(place);
+    return core.read(id);
   }
 
   #ownBytes(own: StagedValue): Uint8Array<ArrayBuffer> {

@@ -125,8 +125,7 @@ export class Store implements AsyncDisposable {
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
     this.#core.checkOpen();
     checkId('Store.get', id);
-    const place = this.#core.place(id);
-    return place === undefined ? undefined : this.#core.values.read(place);
+    return this.#core.read(id);
   }
 
   /**

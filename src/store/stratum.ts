@@ -96,21 +96,31 @@ export class Stratum {
     if (map.opened) return;
     const healed = this.#loader.open(map);
     for (const page of map.pages) {
-      this.#allocator.add(
-        page,
-        healed ? page.grains : Math.min(page.name.longestFree, page.grains),
-      );
+      const hint = healed ? page.grains : Math.min(page.name.longestFree, page.grains);
+      this.#allocator.add(page, hint);
     }
     for (const page of healed ? map.pages : []) this.#load(page);
   }
 
+  /** The map that has the grain, opened; undefined where none has. */
+  openedWith(index: number): GrainMap | undefined {
+    const map = this.#maps.find(index);
+    if (map !== undefined && !map.opened) this.#open(map);
+    return map;
+  }
+
+  /** The page of an opened map that has the grain, loaded. */
+  loadedPage(map: GrainMap, index: number): MarkPage {
+    const page = map.pageOf(index);
+    if (!page.loaded) this.#load(page);
+    return page;
+  }
+
   /** Where the grain `index` is, with its page loaded; undefined where no map has it. */
   find(index: number): GrainSpot | undefined {
-    const map = this.#maps.find(index);
+    const map = this.openedWith(index);
     if (map === undefined) return undefined;
-    this.#open(map);
-    const page = map.pageOf(index);
-    this.#load(page);
+    const page = this.loadedPage(map, index);
     return { map, page, at: index - page.firstIndex };
   }
 
@@ -328,16 +338,7 @@ export class Stratum {
 
   /** Maps that hold nothing and can be given back while as much stays free: the rearmost first. */
   emptyMaps(): GrainMap[] {
-    let free = this.totalGrains - this.#takenGrains;
-    const empty = this.#maps.all.filter(
-      (map) => map.takenGrains === 0 && map.durable && !map.vacated,
-    );
-    empty.sort((one, other) => other.page - one.page);
-    return empty.filter((map) => {
-      if (free < 2 * map.grains) return false;
-      free -= map.grains;
-      return true;
-    });
+    return this.#maps.spare(this.totalGrains - this.#takenGrains);
   }
 
   /** From now on nothing is reserved in a map that holds nothing; false where it is damaged. */

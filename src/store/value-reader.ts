@@ -11,7 +11,7 @@ import { corrupt } from '../errors.ts';
 import { type GrainIdParts, joinGrainId } from '../format/grain-id.ts';
 import { valuePrefixBytes } from '../format/layout.ts';
 import { valueCrcStart } from '../format/value.ts';
-import { BlockCache } from '../io/block-cache.ts';
+import { BlockCache, blockBytes } from '../io/block-cache.ts';
 import { crc32 } from '../util/crc.ts';
 import { getU32 } from '../util/little-endian.ts';
 import { type FilePart, partsWithin } from './file-parts.ts';
@@ -23,6 +23,8 @@ const cachedBytesMax = 64 * 1024;
 /** Results up to this long share a slab: a quarter of the time of an array of their own. */
 const slabResultMax = 1024;
 const slabBytes = 16 * 1024;
+/** So few bytes are copied more quickly one by one. */
+const copiedByHandMax = 64;
 /** Bytes that are summed at once while a large value is read without blocking. */
 const pieceBytes = 8 * 1024 * 1024;
 
@@ -122,6 +124,43 @@ export class ValueReader {
     });
   }
 
+  /** The bytes of the value at `offset`, where the cache has them as `readInBlock` passed them. */
+  readChecked(offset: number): Uint8Array<ArrayBuffer> | undefined {
+    const slot = this.#cache.slotOfChecked(offset);
+    if (slot < 0) return undefined;
+    const slab = this.#cache.slab(slot);
+    const at = this.#cache.slotStart(slot) + (offset % blockBytes);
+    const result = this.#result(getU32(slab, at));
+    copyOut(slab, at + valuePrefixBytes, result);
+    return result;
+  }
+
+  /**
+   * The bytes of the value with this id and so many bytes of grains at `offset`, where they lie in
+   * one block and pass; undefined where `read` has to look, or to say what is wrong. Once passed
+   * they are given by `readChecked`, until something is written to the block or the value is freed.
+   */
+  readInBlock(
+    id: GrainIdParts,
+    offset: number,
+    capacity: number,
+  ): Uint8Array<ArrayBuffer> | undefined {
+    const cache = this.#cache;
+    const block = Math.floor(offset / blockBytes);
+    const within = offset - block * blockBytes;
+    if (within + capacity > blockBytes || !cache.usable) return undefined;
+    const slot = cache.slotFor(block);
+    const slab = cache.slab(slot);
+    const at = cache.slotStart(slot) + within;
+    const length = getU32(slab, at);
+    if (length + valuePrefixBytes > capacity) return undefined;
+    const result = this.#result(length);
+    copyOut(slab, at + valuePrefixBytes, result);
+    if (crc32(result, valueCrcStart(id, length)) !== getU32(slab, at + 4)) return undefined;
+    cache.check(offset);
+    return result;
+  }
+
   /** The value's bytes. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
   read(place: ValuePlace): Uint8Array<ArrayBuffer> {
     const length = this.length(place);
@@ -202,6 +241,12 @@ export class ValueReader {
       actual,
     });
   }
+}
+
+function copyOut(from: Uint8Array, at: number, target: Uint8Array): void {
+  const { length } = target;
+  if (length > copiedByHandMax) target.set(from.subarray(at, at + length));
+  else for (let done = 0; done < length; done++) target[done] = from[at + done] as number;
 }
 
 function partsOf(place: ValuePlace): readonly FilePart[] {

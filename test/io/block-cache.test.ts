@@ -202,6 +202,33 @@ describe('a block cache', () => {
     expectAsFile(cache, file, 0, 3 * blockBytes);
   });
 
+  it('notes what was found right until its block is written, makes way, or the note is taken back', () => {
+    const { cache } = cacheOf(smallest, 200);
+    const at = 5 * blockBytes + 96;
+    cache.check(at);
+    expect(cache.slotOfChecked(at)).toBe(-1);
+    const slot = cache.slotFor(5);
+    expect(cache.slotOfChecked(at)).toBe(-1);
+    const changes: readonly (() => void)[] = [
+      () => cache.uncheck(at),
+      () => cache.written([patternOf(1)], 6 * blockBytes - 1),
+      () => cache.forget(5 * blockBytes, 1),
+      () => {
+        for (let block = 100; block < 100 + 2 * smallest; block++) cache.slotFor(block);
+        cache.slotFor(5);
+      },
+    ];
+    for (const change of changes) {
+      cache.slotFor(5);
+      cache.check(at);
+      expect(cache.slotOfChecked(at)).toBe(cache.slotFor(5));
+      expect(cache.slotOfChecked(at + 32)).toBe(-1);
+      change();
+      expect(cache.slotOfChecked(at)).toBe(-1);
+    }
+    expect(slot).toBe(0);
+  });
+
   it('is of no use below the room for the longest value that is read through it', () => {
     expect(new BlockCache(new ArrayFile(new Uint8Array(0)), 0).usable).toBe(false);
     expect(new BlockCache(new ArrayFile(new Uint8Array(0)), smallest * blockBytes - 1).usable).toBe(

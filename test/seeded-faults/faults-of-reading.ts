@@ -157,6 +157,20 @@ export const faultsOfReading: readonly SeededFault[] = [
     caughtBy: { file: 'test/store/write-ahead.test.ts' },
   },
   {
+    name: 'the cache goes on giving a value that was freed',
+    file: 'store/publish.ts',
+    find: '      core.values.cache.uncheck(stratum.offsetOf(run.index));',
+    replace: '',
+    caughtBy: { file: 'test/store/freed-reads.test.ts' },
+  },
+  {
+    name: 'what was checked in a block stays so when the block is written',
+    file: 'io/block-cache.ts',
+    find: '        this.#table.uncheck(cell);',
+    replace: '',
+    caughtBy: { file: 'test/io/block-cache.test.ts' },
+  },
+  {
     name: 'a value that was freed while it was read is given back as it was found',
     file: 'store/store.ts',
     find: '        if (freeings === core.freeings) return bytes;',

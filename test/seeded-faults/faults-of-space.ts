@@ -88,7 +88,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
   },
   {
     name: 'a map in which a session has reserved grains is given back',
-    file: 'store/stratum.ts',
+    file: 'store/map-list.ts',
     find: 'map.takenGrains === 0 && map.durable',
     replace: 'map.committedGrains === 0 && map.durable',
     caughtBy: {

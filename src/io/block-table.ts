@@ -1,0 +1,150 @@
+/**
+ * The index of the read cache: which slot a block of the file is in, and which places of the block
+ * were checked.
+ *
+ * One typed array with all that is known of a block in 32 bytes that lie together, since in a
+ * large cache each part that lies elsewhere is another miss of the processor's own cache. Open
+ * addressing with linear probing, at most half full; removal moves what follows back (Knuth vol. 3,
+ * 6.4, algorithm R), so there are no tombstones. A cell's number holds until the next `add` or
+ * `remove`. It knows nothing of the bytes.
+ */
+
+const twoTo32 = 0x1_0000_0000;
+/** A cell: low and high half of block + 1 (0: empty), slot, reference bit, checked places. */
+const cellExp = 3;
+const cellWords = 1 << cellExp;
+const slotWord = 2;
+const referencedWord = 3;
+const checkedWord = 4;
+/** Places of a block that can be marked: every 32 bytes of 4 KiB. */
+const placeExp = 5;
+const firstCellsExp = 6;
+/** 2^32 divided by the golden ratio: blocks in a row land far apart (Knuth vol. 3, 6.4). */
+const scatter = 0x9e3779b1;
+
+export class BlockTable {
+  #cells = new Int32Array(cellWords << firstCellsExp);
+  /** 32 less the exponent of the number of cells. */
+  #shift = 32 - firstCellsExp;
+  #size = 0;
+
+  /** Blocks in it. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Where the cell of a block begins; -1 where the block is not there. */
+  find(block: number): number {
+    const cells = this.#cells;
+    const low = (block + 1) | 0;
+    const high = Math.floor((block + 1) / twoTo32);
+    let at = this.#home(low, high);
+    for (;;) {
+      const found = cells[at] as number;
+      if (found === low && cells[at + 1] === high) return at;
+      if (found === 0 && cells[at + 1] === 0) return -1;
+      at = (at + cellWords) & (cells.length - 1);
+    }
+  }
+
+  #home(low: number, high: number): number {
+    return (Math.imul(low ^ Math.imul(high, scatter), scatter) >>> this.#shift) << cellExp;
+  }
+
+  /** Takes in a block that is not there, as referenced and unchecked; its cell. */
+  add(block: number, slot: number): number {
+    if ((this.#size + 1) * 2 > this.#cells.length >>> cellExp) this.#grow();
+    const at = this.#place((block + 1) | 0, Math.floor((block + 1) / twoTo32));
+    this.#cells[at + slotWord] = slot;
+    this.#cells[at + referencedWord] = 1;
+    this.uncheck(at);
+    this.#size += 1;
+    return at;
+  }
+
+  /** Takes the first empty cell from the block's own on. */
+  #place(low: number, high: number): number {
+    const cells = this.#cells;
+    let at = this.#home(low, high);
+    while (cells[at] !== 0 || cells[at + 1] !== 0) at = (at + cellWords) & (cells.length - 1);
+    cells[at] = low;
+    cells[at + 1] = high;
+    return at;
+  }
+
+  #grow(): void {
+    const old = this.#cells;
+    this.#cells = new Int32Array(old.length * 2);
+    this.#shift -= 1;
+    for (let from = 0; from < old.length; from += cellWords) {
+      const low = old[from] as number;
+      const high = old[from + 1] as number;
+      if (low === 0 && high === 0) continue;
+      this.#cells.set(old.subarray(from, from + cellWords), this.#place(low, high));
+    }
+  }
+
+  /** Takes the block of the cell out. */
+  remove(cell: number): void {
+    const cells = this.#cells;
+    const mask = cells.length - 1;
+    let gap = cell;
+    let at = cell;
+    for (;;) {
+      at = (at + cellWords) & mask;
+      const low = cells[at] as number;
+      const high = cells[at + 1] as number;
+      if (low === 0 && high === 0) break;
+      // A block may move back to the gap unless that is in front of where it belongs.
+      if (((at - this.#home(low, high)) & mask) < ((at - gap) & mask)) continue;
+      cells.copyWithin(gap, at, at + cellWords);
+      gap = at;
+    }
+    cells[gap] = 0;
+    cells[gap + 1] = 0;
+    this.#size -= 1;
+  }
+
+  slot(cell: number): number {
+    return this.#cells[cell + slotWord] as number;
+  }
+
+  /** The block was asked for since `unreference`. */
+  isReferenced(cell: number): boolean {
+    return this.#cells[cell + referencedWord] !== 0;
+  }
+
+  reference(cell: number): void {
+    this.#cells[cell + referencedWord] = 1;
+  }
+
+  unreference(cell: number): void {
+    this.#cells[cell + referencedWord] = 0;
+  }
+
+  /** Whether what begins at byte `within` of the block was checked as it is now. */
+  isChecked(cell: number, within: number): boolean {
+    const place = within >>> placeExp;
+    const word = this.#cells[cell + checkedWord + (place >>> 5)] as number;
+    return (word & (1 << (place & 31))) !== 0;
+  }
+
+  /** What begins there was checked. No two things may begin in one place. */
+  check(cell: number, within: number): void {
+    const place = within >>> placeExp;
+    const at = cell + checkedWord + (place >>> 5);
+    this.#cells[at] = (this.#cells[at] as number) | (1 << (place & 31));
+  }
+
+  /** Nothing of the block is checked any more. */
+  uncheck(cell: number): void {
+    this.#cells.fill(0, cell + checkedWord, cell + cellWords);
+  }
+
+  /** What begins there is not checked any more. */
+  uncheckPlace(cell: number, within: number): void {
+    const place = within >>> placeExp;
+    const at = cell + checkedWord + (place >>> 5);
+    this.#cells[at] = (this.#cells[at] as number) & ~(1 << (place & 31));
+  }
+}
