@@ -1,65 +1,82 @@
 /**
- * The least that a durable commit can cost on this disk: positioned writes into a file that was
- * filled with zeros before, and one `fdatasync`.
+ * The least that storing bytes durably can cost on this disk: positioned writes and one
+ * `fdatasync`, without names, checksums or a log.
  *
- * Invariant: it never leaves the space that was filled, so the file system has neither blocks to
- * initialise nor a length to change; it goes on through that space as a store does.
+ * Invariant: into zero-filled space it never leaves what was filled, so the file system has neither
+ * blocks to initialise nor a length to change, and goes round in it; a growing file only grows.
  */
 
 import fs from 'node:fs';
+import { promisify } from 'node:util';
 
-const fileBytes = 64 * 1024 * 1024;
-/** The second region lies in a part of the file of its own, as a store's log does. */
-const secondPart = fileBytes / 2;
-
-/** Lengths of the regions that one commit writes: its values, then its record. */
-export type Regions = readonly [number] | readonly [number, number];
+const mebibyte = 1024 * 1024;
+const write = promisify(fs.write);
+const datasync = promisify(fs.fdatasync);
 
 export class FloorFile {
-  readonly #fd: number;
+  readonly fd: number;
+  /** Bytes that were filled with zeros; nothing for a file that grows. */
+  readonly #filledBytes: number;
   #next = 0;
 
-  constructor(path: string) {
-    this.#fd = fs.openSync(path, 'wx+');
-    const zeros = new Uint8Array(4 * 1024 * 1024);
-    for (let at = 0; at < fileBytes; at += zeros.length) {
-      fs.writeSync(this.#fd, zeros, 0, zeros.length, at);
+  /** Fills `filledBytes` with zeros; without them the file grows. */
+  constructor(path: string, filledBytes = 0) {
+    this.#filledBytes = filledBytes;
+    this.fd = fs.openSync(path, 'wx+');
+    const zeros = new Uint8Array(4 * mebibyte);
+    for (let at = 0; at < filledBytes; at += zeros.length) {
+      fs.writeSync(this.fd, zeros, 0, Math.min(zeros.length, filledBytes - at), at);
     }
-    fs.fsyncSync(this.#fd);
+    fs.fsyncSync(this.fd);
   }
 
   close(): void {
-    fs.closeSync(this.#fd);
+    fs.closeSync(this.fd);
   }
 
-  #write(chunks: readonly Uint8Array[]): void {
-    const [first, second] = chunks;
-    if (first === undefined) return;
-    if (this.#next + first.length > secondPart) this.#next = 0;
-    fs.writeSync(this.#fd, first, 0, first.length, this.#next);
-    // Records begin on sectors, so a first region of any length leaves the second aligned.
-    const record = secondPart + (this.#next % (secondPart / 2));
-    if (second !== undefined) fs.writeSync(this.#fd, second, 0, second.length, record);
-    this.#next += Math.ceil(first.length / 512) * 512;
+  /** Where the next so many bytes go: on a page, as a store's values do. */
+  take(bytes: number): number {
+    const grows = this.#filledBytes === 0;
+    if (!grows && this.#next + bytes > this.#filledBytes) this.#next = 0;
+    const at = this.#next;
+    this.#next += Math.ceil(bytes / 4096) * 4096;
+    return at;
   }
 
-  /** A task that writes so many bytes in one or two regions and syncs, on the calling thread. */
-  commitsSync(regions: Regions): () => void {
-    const chunks = regions.map((length) => new Uint8Array(length).fill(1));
-    return () => {
-      this.#write(chunks);
-      fs.fdatasyncSync(this.#fd);
-    };
+  commitSync(bytes: Uint8Array): void {
+    fs.writeSync(this.fd, bytes, 0, bytes.length, this.take(bytes.length));
+    fs.fdatasyncSync(this.fd);
   }
 
-  /** The same with a sync that does not block: what a group of sessions has to wait for. */
-  commits(regions: Regions): () => Promise<void> {
-    const chunks = regions.map((length) => new Uint8Array(length).fill(1));
-    return () => {
-      this.#write(chunks);
-      return new Promise((resolve, reject) => {
-        fs.fdatasync(this.#fd, (error) => (error ? reject(error) : resolve()));
-      });
-    };
+  /** The same through the pool of threads. */
+  async commit(bytes: Uint8Array): Promise<void> {
+    await write(this.fd, bytes, 0, bytes.length, this.take(bytes.length));
+    await datasync(this.fd);
+  }
+
+  /** The write on this thread, the sync on one of the pool. */
+  async commitMixed(bytes: Uint8Array): Promise<void> {
+    fs.writeSync(this.fd, bytes, 0, bytes.length, this.take(bytes.length));
+    await datasync(this.fd);
+  }
+
+  /** In two regions, as a value and its record in a log. */
+  commitTwiceSync(bytes: Uint8Array): void {
+    const at = this.take(bytes.length);
+    const half = this.#filledBytes / 2;
+    fs.writeSync(this.fd, bytes, 0, bytes.length, at);
+    fs.writeSync(this.fd, bytes, 0, bytes.length, (at + half) % this.#filledBytes);
+    fs.fdatasyncSync(this.fd);
+  }
+
+  /** A large value: its length first, then pieces of 1 MiB. */
+  growSync(bytes: Uint8Array): void {
+    const at = this.take(bytes.length);
+    fs.ftruncateSync(this.fd, at + bytes.length);
+    for (let done = 0; done < bytes.length; done += mebibyte) {
+      const piece = Math.min(mebibyte, bytes.length - done);
+      fs.writeSync(this.fd, bytes, done, piece, at + done);
+    }
+    fs.fdatasyncSync(this.fd);
   }
 }

@@ -1,0 +1,189 @@
+/**
+ * `npm run bench -- get`: values of 100 bytes by id, in random order, of 1,000, 10,000 and a
+ * million.
+ *
+ * Warm: every value was read before, and varve's cache is large enough for all of them (512 MiB;
+ * the default is 64). Every value's first and last byte are looked at. The floor is a Map that
+ * holds the values, and a copy; what a sample times is 1,000 reads.
+ */
+
+import { join } from 'node:path';
+import { type GrainId, Store } from '../src/index.ts';
+import { Dice } from './support/atlas-bed.ts';
+import type { Contestant, Running } from './support/contestant.ts';
+import { countText } from './support/figures.ts';
+import { peerContestants } from './support/peers/installed-peers.ts';
+import type { Peer } from './support/peers/peer.ts';
+import { ask } from './support/question.ts';
+
+const operations = 1_000;
+const valueBytes = 100;
+const last = valueBytes - 1;
+const cacheBytes = 512 * 1024 * 1024;
+const loadedTogether = 1_000;
+
+/** How many values, and what a `get` may take, nanoseconds. */
+const counts = [
+  [1_000, 200],
+  [10_000, 250],
+  [1_000_000, 700],
+] as const;
+
+const titleOf = (count: number): string => `get of 100 bytes, ${countText(count)} values, warm`;
+const varveGet = 'varve get';
+
+function bytesOf(key: number): Uint8Array {
+  const value = Buffer.alloc(valueBytes, 7);
+  value.writeUInt32LE(key);
+  return value;
+}
+
+/** The numbers below `count` in random order. */
+function randomOrder(count: number): Uint32Array {
+  const order = Uint32Array.from({ length: count }, (_, at) => at);
+  const dice = new Dice();
+  for (let at = count - 1; at > 0; at--) {
+    const other = dice.next(at + 1);
+    const key = order[at] as number;
+    order[at] = order[other] as number;
+    order[other] = key;
+  }
+  return order;
+}
+
+/**
+ * Every value is what was stored under its key. So all of them are read before the clock runs.
+ * What `getBinaryFast` of lmdb gives is a larger buffer that begins with the value.
+ */
+function check(count: number, read: (key: number) => Uint8Array | undefined): void {
+  for (let key = 0; key < count; key++) {
+    const value = read(key)?.subarray(0, valueBytes) ?? new Uint8Array();
+    if (Buffer.compare(value, bytesOf(key)) !== 0) {
+      throw new Error(`the value ${key} is another one`);
+    }
+  }
+}
+
+/** What the reads add up to is looked at, so that none can be left out. */
+function checkSum(sum: number): void {
+  if (!(sum >= 0)) throw new Error('a value was missing');
+}
+
+// Each contestant has a loop of its own, so that the engine knows what is called in it.
+
+function mapFloor(count: number): Contestant {
+  return {
+    name: 'Map.get and slice',
+    kind: 'floor',
+    operations,
+    open() {
+      const order = randomOrder(count);
+      const map = new Map<number, Uint8Array>();
+      for (let key = 0; key < count; key++) map.set(key, new Uint8Array(bytesOf(key)));
+      check(count, (key) => map.get(key));
+      let next = 0;
+      return {
+        run() {
+          let sum = 0;
+          for (let done = 0; done < operations; done++) {
+            const value = (map.get(order[next] as number) as Uint8Array).slice();
+            sum += (value[0] as number) + (value[last] as number);
+            next = next + 1 === count ? 0 : next + 1;
+          }
+          checkSum(sum);
+        },
+      };
+    },
+  };
+}
+
+async function loadedStore(path: string, count: number): Promise<[Store, GrainId[]]> {
+  const store = await Store.open(path, { cacheBytes });
+  const ids: GrainId[] = [];
+  while (ids.length < count) {
+    const session = store.session();
+    const until = Math.min(count, ids.length + loadedTogether);
+    while (ids.length < until) ids.push(session.push(bytesOf(ids.length)));
+    await session.commit();
+  }
+  return [store, ids];
+}
+
+function varve(count: number): Contestant {
+  return {
+    name: varveGet,
+    kind: 'varve',
+    operations,
+    async open(folder) {
+      const [store, ids] = await loadedStore(join(folder, 'bench.varve'), count);
+      check(count, (key) => store.get(ids[key] as GrainId));
+      // New bigints in the order of reading: as others read their keys, not at random from memory.
+      const order = Array.from(randomOrder(count), (key) => (ids[key] as bigint) + 0n) as GrainId[];
+      let next = 0;
+      return {
+        run() {
+          let sum = 0;
+          for (let done = 0; done < operations; done++) {
+            const value = store.get(order[next] as GrainId) as Uint8Array;
+            sum += (value[0] as number) + (value[last] as number);
+            next = next + 1 === count ? 0 : next + 1;
+          }
+          checkSum(sum);
+        },
+        close: () => store.close(),
+      };
+    },
+  };
+}
+
+async function peerRunning(peer: Peer, count: number): Promise<Omit<Running, 'close'>> {
+  const { get } = peer;
+  if (get === undefined) throw new Error('it has no synchronous read');
+  for (let key = 0; key < count; key += loadedTogether) {
+    const length = Math.min(loadedTogether, count - key);
+    await peer.put(
+      key,
+      Array.from({ length }, (_, at) => bytesOf(key + at)),
+    );
+  }
+  check(count, get);
+  const order = randomOrder(count);
+  let next = 0;
+  return {
+    run() {
+      let sum = 0;
+      for (let done = 0; done < operations; done++) {
+        const value = get(order[next] as number) as Uint8Array;
+        sum += (value[0] as number) + (value[last] as number);
+        next = next + 1 === count ? 0 : next + 1;
+      }
+      checkSum(sum);
+    },
+  };
+}
+
+await ask({
+  name: 'get',
+  title: 'Reading values of 100 bytes by id, in random order',
+  peers: true,
+  sections: (quick) =>
+    counts.map(([count]) => ({
+      title: titleOf(count),
+      shown: { by: 'time' } as const,
+      effort: { rounds: quick ? 3 : 9, slice: quick ? 50 : 200, warmUp: quick ? 20 : 50 },
+      contestants: [
+        mapFloor(count),
+        varve(count),
+        ...peerContestants((peer) => peerRunning(peer, count), {
+          // The others take long to load a million.
+          only: quick && count > 10_000 ? ['lmdb'] : ['lmdb', 'better-sqlite3', 'classic-level'],
+          operations,
+        }),
+      ],
+    })),
+  goals: counts.map(([count, nanoseconds]) => ({
+    text: `get, ${countText(count)} values <= ${nanoseconds} ns`,
+    most: nanoseconds,
+    value: ({ time }) => time(titleOf(count), varveGet) * 1e6,
+  })),
+});
