@@ -37,8 +37,9 @@ function answerOf(name: string, quick: boolean, folder: string): Answer | undefi
   const file = fileURLToPath(new URL(`./${name}.js`, import.meta.url));
   const json = join(folder, `${name}.json`);
   const options = ['--expose-gc', file, '--json', json, ...(quick ? ['--quick'] : [])];
+  const began = performance.now();
   const { status, error } = spawnSync(process.execPath, options, { stdio: 'inherit' });
-  console.log('');
+  console.log(`\n(${name}: ${Math.round((performance.now() - began) / 1e3)} s)\n`);
   if (status !== 0) {
     console.log(`${name} failed${error === undefined ? '' : `: ${error.message}`}.\n`);
     return undefined;

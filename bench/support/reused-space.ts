@@ -31,9 +31,7 @@ export class ReusedSpace {
     // Space of a whole grain map comes free with the settle after next, so one lap is not enough.
     for (let lap = 0, grew = true; grew && lap < lapsMax; lap++) {
       const { fileBytes } = store.statistics();
-      const ids: GrainId[] = [];
-      while (ids.length < places) ids.push((await store.put(value)).id);
-      await freeAll(store, ids);
+      await freeAll(store, await fill(store, value, places));
       grew = store.statistics().fileBytes > fileBytes;
     }
     return new ReusedSpace(store, places);
@@ -56,6 +54,23 @@ export class ReusedSpace {
     const growth = this.store.statistics().fileBytes - this.#fileBytes;
     return `its file grew by ${bytesText(growth)} since it was filled`;
   }
+}
+
+/** Stores `count` values, about 1 MiB a commit. */
+async function fill(store: Store, value: Uint8Array, count: number): Promise<GrainId[]> {
+  const together = Math.floor(1024 ** 2 / value.length);
+  const ids: GrainId[] = [];
+  while (ids.length < count) {
+    if (together <= 1) {
+      ids.push((await store.put(value)).id);
+      continue;
+    }
+    const session = store.session();
+    const until = Math.min(count, ids.length + together);
+    while (ids.length < until) ids.push(session.push(value));
+    await session.commit();
+  }
+  return ids;
 }
 
 async function freeAll(store: Store, ids: readonly GrainId[]): Promise<void> {
