@@ -185,39 +185,41 @@ export function decodeLogRecord(body: Uint8Array, offset: number | undefined): L
   return { ...preamble, operations };
 }
 
-/** The state that runs are told by their difference from. */
+/** The run read last, and the state that the next is told by its difference from. */
 class RunReader {
   readonly #reader: ByteReader;
-  #basin = -1;
-  #stratum = -1;
+  basin = -1;
+  stratum = -1;
+  index = 0;
+  count = 0;
+  length = 0;
   #next = 0;
-  #count = 0;
-  #length = 0;
 
   constructor(reader: ByteReader) {
     this.#reader = reader;
   }
 
   enter(basin: number, stratum: number): void {
-    this.#basin = basin;
-    this.#stratum = stratum;
+    this.basin = basin;
+    this.stratum = stratum;
     this.#next = 0;
   }
 
-  run(flags: number): GrainRun {
+  read(flags: number): this {
     const reader = this.#reader;
-    if (this.#basin < 0) reader.fail('a value without a stratum');
+    if (this.basin < 0) reader.fail('a value without a stratum');
     const index = this.#next + ((flags & flagAdjacent) === 0 ? reader.zigzag() : 0);
     if ((flags & flagAlike) === 0) {
-      this.#count = reader.u8();
-      this.#length = reader.varint();
+      this.count = reader.u8();
+      this.length = reader.varint();
     }
-    const count = this.#count;
+    const { count } = this;
     if (count < 1 || index < 0 || index + count > grainIndexLimit) {
       reader.fail('an impossible run of grains', `1 to ${grainsPerValueMax} below 2^48`, index);
     }
+    this.index = index;
     this.#next = index + count;
-    return { basin: this.#basin, stratum: this.#stratum, index, count, length: this.#length };
+    return this;
   }
 }
 
@@ -231,14 +233,19 @@ function decodeOperation(reader: ByteReader, runs: RunReader): LogOperation | un
     case opStratum:
       runs.enter(part(reader, basinsMax), part(reader, strataMax));
       return undefined;
+    // Field by field: a record may have a hundred thousand of them.
     case opAllocate: {
-      const run = runs.run(code);
-      return { operation: 'allocate', ...run, crc: reader.u32() };
+      const { basin, stratum, index, count, length } = runs.read(code);
+      return { operation: 'allocate', basin, stratum, index, count, length, crc: reader.u32() };
     }
-    case opArchive:
-      return { operation: 'archive', ...runs.run(code) };
-    case opFree:
-      return { operation: 'free', ...runs.run(code) };
+    case opArchive: {
+      const { basin, stratum, index, count, length } = runs.read(code);
+      return { operation: 'archive', basin, stratum, index, count, length };
+    }
+    case opFree: {
+      const { basin, stratum, index, count, length } = runs.read(code);
+      return { operation: 'free', basin, stratum, index, count, length };
+    }
     case opAddBasin:
       return { operation: 'add-basin', basin: part(reader, basinsMax) };
     default:

@@ -12,7 +12,8 @@ import { BlockTable } from './block-table.ts';
 import type { StorageFile } from './file-system.ts';
 
 export const blockBytes = 4096;
-const slabExp = 8;
+/** Slabs of 256 KiB: the first value that is read does not pay for much more than its block. */
+const slabExp = 6;
 const blocksPerSlab = 1 << slabExp;
 
 export class BlockCache {

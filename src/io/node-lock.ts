@@ -11,7 +11,7 @@
 
 import fs from 'node:fs';
 import { VarveError } from '../errors.ts';
-import { acquirePlatformLock, type FileLock, type LockTarget } from './node-fallback-lock.ts';
+import type { FileLock, LockTarget } from './node-fallback-lock.ts';
 import { loadNativeExtensions, type NativeExtensions } from './node-native-extensions.ts';
 
 /**
@@ -33,8 +33,9 @@ export async function acquireLock(target: LockTarget): Promise<FileLock> {
   return addon === undefined ? acquireFallbackLock(target) : acquireNativeLock(target, addon);
 }
 
-/** The lock that is used where the addon does not load. */
-export function acquireFallbackLock(target: LockTarget): Promise<FileLock> {
+/** The lock used where the addon does not load. What it needs of Node is loaded only then. */
+export async function acquireFallbackLock(target: LockTarget): Promise<FileLock> {
+  const { acquirePlatformLock } = await import('./node-fallback-lock.ts');
   return claim(target, (identity) => acquirePlatformLock(target, identity));
 }
 

@@ -106,6 +106,13 @@ export class Atlas {
     for (const basin of this.basins) yield* basin.strata;
   }
 
+  /** Mark pages with published changes that no settle has written. */
+  get dirtyPages(): number {
+    let pages = 0;
+    for (const { strata } of this.basins) for (const { dirtyCount } of strata) pages += dirtyCount;
+    return pages;
+  }
+
   /** Takes in a basin as read from the file, its strata with it. */
   adopt(basin: BasinState): void {
     this.basins.push(basin);

@@ -51,6 +51,9 @@ export interface LogSnapshot {
   readonly dropped: readonly Extent[];
 }
 
+/** Reading a record at opening takes as long as applying so many of its values. */
+const entriesForRecord = 16;
+
 /** First sector of a lane, and the sector after its last. */
 export function laneRange(segment: SegmentExtent, lane: number): { from: number; to: number } {
   const sectors = (segment.pages * sectorsPerPage) / lanesPerSegment;
@@ -76,6 +79,8 @@ export class CommitLog {
   /** Bytes of the records after the checkpoint. */
   retainedBytes: number;
   bytesSinceSettle = 0;
+  /** What opening would do with the records since the last settle began, in values to apply. */
+  replaySinceSettle = 0;
 
   constructor(state: {
     segments: LogSegment[];
@@ -140,8 +145,20 @@ export class CommitLog {
     return { ...target, sectors: 1, extent: { page, pages } };
   }
 
-  /** The record of `batch` is durable at `target`. */
-  accept(target: RecordTarget, batch: number): void {
+  /** A settle begins: opening will not need the records before. */
+  settleBegins(): void {
+    this.bytesSinceSettle = 0;
+    this.replaySinceSettle = 0;
+  }
+
+  /** A record with so many values and bytes is one that opening would replay. */
+  addToReplay(bytes: number, entries: number): void {
+    this.bytesSinceSettle += bytes;
+    this.replaySinceSettle += entries + entriesForRecord;
+  }
+
+  /** The record of `batch`, with so many values, is durable at `target`. */
+  accept(target: RecordTarget, batch: number, entries: number): void {
     const { segment, extent } = target;
     if (segment !== this.current) {
       assert(segment === this.#next, 'a record goes to the current segment or the next');
@@ -155,7 +172,7 @@ export class CommitLog {
     if (extent !== undefined) this.#bodies.push({ ...extent, batch });
     const bytes = recordBytes(target);
     this.retainedBytes += bytes;
-    this.bytesSinceSettle += bytes;
+    this.addToReplay(bytes, entries);
   }
 
   // ── segments ──

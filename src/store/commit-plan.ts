@@ -28,6 +28,8 @@ export interface BatchPlan {
   readonly added: AddedStructures;
   readonly dropped: readonly DroppedMap[];
   readonly body: Uint8Array;
+  /** Values that the record names. */
+  readonly entries: number;
 }
 
 /**
@@ -73,14 +75,16 @@ export function planBatch(atlas: Atlas, request: BatchRequest): BatchPlan {
     retainedLogBytes: before.retainedLogBytes,
   });
   writeStructures(writer, added, dropped);
+  let entries = 0;
   for (const work of works) {
+    entries += work.operations.length + (freed.get(work)?.values.length ?? 0);
     for (const value of work.operations) {
       if (value.operation === 'allocate') writer.allocate(value, value.crc);
       else writer.archive(value);
     }
     for (const run of freed.get(work)?.values ?? []) writer.free(run);
   }
-  return { after, works, freed, added, dropped, body: writer.finish() };
+  return { after, works, freed, added, dropped, body: writer.finish(), entries };
 }
 
 function writeStructures(

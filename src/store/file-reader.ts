@@ -105,6 +105,30 @@ export class FileReader implements PageSource {
   }
 }
 
+const aheadBytes = 64 * 1024;
+
+/** Small stretches of a file that nobody writes meanwhile, most of them one after another. */
+export class ReadAhead {
+  readonly #file: FileReader;
+  readonly #buffer = new Uint8Array(aheadBytes);
+  #offset = 0;
+  #length = 0;
+
+  constructor(file: FileReader) {
+    this.#file = file;
+  }
+
+  /** Up to 64 KiB at `offset`, fewer at the end of the file; they are there until the next call. */
+  view(offset: number, length: number): Uint8Array {
+    const from = offset - this.#offset;
+    if (from >= 0 && from + length <= this.#length)
+      return this.#buffer.subarray(from, from + length);
+    this.#length = this.#file.fillUpTo(this.#buffer, offset);
+    this.#offset = offset;
+    return this.#buffer.subarray(0, Math.min(length, this.#length));
+  }
+}
+
 /** No file is so long, though a page number of 48 bits leads there: the system is not asked. */
 function isBeyondFiles(offset: number): boolean {
   return !Number.isSafeInteger(offset);

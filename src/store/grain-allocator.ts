@@ -207,9 +207,12 @@ export class GrainAllocator {
     if (!isClear(page.taken, at, count)) return false;
     if (this.#page === page) this.#leaveRun();
     setRun(page.taken, at, count);
-    const end = nextSet(page.taken, at + count, page.grains);
+    const end = nextSet(page.taken, at + count, Math.min(page.grains, at + count + longestRunTold));
+    const left = end - at - count;
     // What is left in front keeps its entry, under a length that was right before.
-    if (end > at + count) this.#enter(page, at + count, end - at - count);
+    if (left === 0) return true;
+    if (page.hint > 0) this.#notIndexed(page, left);
+    else this.#enter(page, at + count, left);
     return true;
   }
 

@@ -25,6 +25,12 @@ const logShare = 32;
 const leavingShare = 64;
 const settleBytesLeast = 64 * 1024;
 const settleBytesMost = 1024 * 1024;
+/**
+ * A settle is also due when opening after a kill would have so much to replay, some milliseconds of
+ * it; but not for fewer values than these for each page that the settle would write.
+ */
+const replayMost = 16_384;
+const replayForEachPage = 128;
 const fillBytesMax = 1024 * 1024;
 /** Unsettled segments after which a settle begins, whatever the bytes. */
 const segmentsBeforeSettle = headerSegmentsMax - 8;
@@ -79,6 +85,9 @@ export class Housekeeping {
     const fileBytes = space.endPage * pageBytes;
     const share = Math.min(settleBytesMost, Math.max(settleBytesLeast, fileBytes / logShare));
     if (log.bytesSinceSettle >= (this.#settleBytes ?? share)) return true;
+    if (this.#settleBytes === undefined && log.replaySinceSettle >= replayMost) {
+      if (log.replaySinceSettle >= atlas.dirtyPages * replayForEachPage) return true;
+    }
     const leavingBytes = atlas.leavingPages * pageBytes;
     return leavingBytes >= Math.max(settleBytesLeast, fileBytes / leavingShare);
   }

@@ -60,10 +60,13 @@ export function loadStore(request: OpenRequest, reader: FileReader): LoadedStore
   atlas.left([...atlas.leaving]);
   const scan = scanLog(reader, header);
   const kept: ScannedRecord[] = [];
-  const replayed = replayLog(parts, scan.records, header.confirmed, ({ found }) => {
+  const entries: number[] = [];
+  const replayed = replayLog(parts, scan.records, header.confirmed, ({ found, record }) => {
     kept.push(found);
+    entries.push(record.operations.length);
   });
   const log = restoreLog(header, root, kept, replayed);
+  for (const [at, { head }] of kept.entries()) log.addToReplay(recordBytes(head), entries[at] ?? 0);
   const published = publishedAs(header, replayed);
   history.retained = { log, checkpoint };
   space.rebuild(usedExtents(header.root, atlas, log), reader.length());
@@ -226,8 +229,7 @@ function restoreLog(
   const bodies = kept.flatMap(({ batch, head }) =>
     head.extent === undefined ? [] : [{ ...head.extent, batch }],
   );
-  const bytes = kept.reduce((sum, { head }) => sum + recordBytes(head), 0);
-  const log = new CommitLog({
+  return new CommitLog({
     segments,
     next: next === undefined ? undefined : { ...next, firstBatch: 0 },
     positions: [0, 1].map((lane) => lanePosition(header, kept, currentAt, lane)) as [
@@ -237,8 +239,6 @@ function restoreLog(
     bodies: [...root.bodies, ...bodies],
     retainedBytes: retainedBytes(header, last),
   });
-  log.bytesSinceSettle = bytes;
-  return log;
 }
 
 /** Sector after the last record kept in this lane of the current segment. */

@@ -38,7 +38,8 @@ export class LogReader {
   /** The record of `batch` and where it is. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
   read(batch: number): { record: LogRecord; found: FoundRecord } {
     const found = this.#find(batch);
-    const body = readBody(this.#file, found);
+    const { sectors } = this.#lanes[batch % lanesPerSegment] as LaneCursor;
+    const body = readBody(this.#file, found, sectors);
     const offset = found.sector * sectorBytes;
     if (typeof body === 'string') {
       throw corrupt(`the record of batch ${batch} is damaged: ${body}`, { batch, offset });

@@ -37,6 +37,12 @@ export interface LogScan {
  */
 const sectorsBeyondEnd = 64;
 
+/**
+ * Records whose body is kept from the scan, so that replay does not read it again: some MiB at
+ * most, however long the log is that was left to be replayed.
+ */
+const bodiesKeptMax = 8192;
+
 export function scanLog(file: FileReader, header: FileHeader): LogScan {
   const scan = new Scan(file, header);
   for (const segment of header.segments) {
@@ -79,7 +85,7 @@ class Scan {
       if (found === 'blank') break;
       this.#see(found.batch, found.epoch);
       if (found.head === undefined) break;
-      this.#count({ ...found, segment });
+      this.#count(found, segment);
       at += found.head.sectors;
     }
     const end = Math.min(range.to, at + sectorsBeyondEnd);
@@ -87,7 +93,7 @@ class Scan {
       const found = sectors.look(beyond, range.to);
       if (typeof found === 'string') continue;
       this.#see(found.batch, found.epoch);
-      if (found.head !== undefined) this.#count({ ...found, segment });
+      if (found.head !== undefined) this.#count(found, segment);
     }
   }
 
@@ -96,9 +102,12 @@ class Scan {
     if (batch > this.#header.confirmed && epoch >= this.#header.epoch) this.#written = true;
   }
 
-  #count(record: ScannedRecord): void {
+  #count(found: FoundRecord, segment: SegmentExtent): void {
     const { base, confirmed, epoch } = this.#header;
-    if (record.batch <= base) return;
+    if (found.batch <= base) return;
+    const { sector, batch, head } = found;
+    const body = this.#found.length < bodiesKeptMax ? found.body : undefined;
+    const record = { sector, batch, epoch: found.epoch, head, body, segment };
     this.#found.push(record);
     if (record.batch > confirmed && record.epoch < epoch) return;
     const other = this.#counted.get(record.batch);

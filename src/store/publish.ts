@@ -44,7 +44,7 @@ export function publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTar
     const basin = atlas.basins[stratum.basin];
     if (basin !== undefined) basin.dirty = true;
   }
-  log.accept(target, plan.after.currentBatch);
+  log.accept(target, plan.after.currentBatch, plan.entries);
   Object.assign(published, plan.after);
   core.counters.commits += 1;
   core.counters.sessionsCommitted += plan.works.length;

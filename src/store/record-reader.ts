@@ -18,6 +18,8 @@ export interface FoundRecord {
   readonly batch: number;
   readonly epoch: number;
   readonly head: RecordHead;
+  /** The body, where all of it was in the first sector: a view of what was read ahead. */
+  readonly body: Uint8Array | undefined;
 }
 
 /** The later sector of a record whose first sector is not there (any more). */
@@ -45,13 +47,30 @@ export class SectorReader {
     if (!fresh && at >= 0 && at + sectorBytes <= this.#bytes.length) {
       return this.#bytes.subarray(at, at + sectorBytes);
     }
+    this.#read(sector, Math.min(readAheadSectors, limit - sector));
+    return this.#bytes.subarray(0, sectorBytes);
+  }
+
+  /**
+   * The bytes of `count` sectors from `sector` on, fewer at the end of the file: from what was read
+   * ahead where they are there, unless `fresh`.
+   */
+  run(sector: number, count: number, fresh: boolean): Uint8Array {
+    const at = (sector - this.#first) * sectorBytes;
+    if (fresh) this.#read(sector, count);
+    else if (at < 0 || at + count * sectorBytes > this.#bytes.length) {
+      this.#read(sector, Math.max(count, readAheadSectors));
+    }
+    const from = (sector - this.#first) * sectorBytes;
+    return this.#bytes.subarray(from, from + count * sectorBytes);
+  }
+
+  #read(sector: number, count: number): void {
     const left = Math.floor(this.#file.length() / sectorBytes) - sector;
-    const wanted = Math.max(0, Math.min(readAheadSectors, limit - sector, left));
-    const bytes = new Uint8Array(wanted * sectorBytes);
+    const bytes = new Uint8Array(Math.max(0, Math.min(count, left)) * sectorBytes);
     const read = this.#file.fillUpTo(bytes, sector * sectorBytes);
     this.#first = sector;
     this.#bytes = bytes.subarray(0, read - (read % sectorBytes));
-    return this.#bytes.subarray(0, sectorBytes);
   }
 
   /**
@@ -71,25 +90,49 @@ export class SectorReader {
     if (found.ordinal > 0) return { batch, epoch, head: undefined };
     const head = decodeRecordHead(found.payload);
     if (head === undefined || head.sectors > limit - sector) return 'rotten';
-    return { sector, batch, epoch, head };
+    return { sector, batch, epoch, head, body: bodyWithin(found.payload, head) };
   }
 }
 
 const readAheadSectors = 64;
 
-/** The body of a record, or why it is not whole. Throws `VARVE_IO`. */
-export function readBody(file: FileReader, found: FoundRecord): Uint8Array | string {
-  const body = found.head.extent === undefined ? inline(file, found) : elsewhere(file, found.head);
+function bodyWithin(payload: Uint8Array, head: RecordHead): Uint8Array | undefined {
+  const whole = head.extent === undefined && payload.length === recordHeadBytes + head.bodyBytes;
+  return whole ? payload.subarray(recordHeadBytes) : undefined;
+}
+
+/**
+ * The body of a record, or why it is not whole. `sectors`: what was read ahead of its lane, with
+ * which the file is not asked for each record. Throws `VARVE_IO`.
+ */
+export function readBody(
+  file: FileReader,
+  found: FoundRecord,
+  sectors = new SectorReader(file),
+): Uint8Array | string {
+  let body: Uint8Array | string;
+  if (found.body !== undefined) body = found.body;
+  else if (found.head.extent !== undefined) body = elsewhere(file, found.head);
+  else {
+    body = inline(file, found, sectors, false);
+    // What was read ahead may be older than the record.
+    if (typeof body === 'string') body = inline(file, found, sectors, true);
+  }
   if (typeof body === 'string') return body;
   if (crc32(body) !== found.head.bodyCrc) return 'the body fails its checksum';
   return body;
 }
 
-function inline(file: FileReader, found: FoundRecord): Uint8Array | string {
+/** The body that lies in the record's own sectors. */
+function inline(
+  file: FileReader,
+  found: FoundRecord,
+  sectors: SectorReader,
+  fresh: boolean,
+): Uint8Array | string {
   const { sector, head } = found;
-  const offset = sector * sectorBytes;
-  if (offset + head.sectors * sectorBytes > file.length()) return 'the file ends within it';
-  const bytes = file.bytes(offset, head.sectors * sectorBytes);
+  const bytes = sectors.run(sector, head.sectors, fresh);
+  if (bytes.length < head.sectors * sectorBytes) return 'the file ends within it';
   const parts: Uint8Array[] = [];
   for (let ordinal = 0; ordinal < head.sectors; ordinal++) {
     const part = bytes.subarray(ordinal * sectorBytes, (ordinal + 1) * sectorBytes);

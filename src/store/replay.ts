@@ -16,6 +16,7 @@ import {
   grainExpMin,
   grainIndexLimit,
   grainsPerMarkPage,
+  lanesPerSegment,
   markPagesMax,
   sectorBytes,
 } from '../format/layout.ts';
@@ -26,10 +27,10 @@ import {
   type LogRecord,
 } from '../format/log-record.ts';
 import type { Atlas } from './atlas.ts';
-import type { FileReader } from './file-reader.ts';
+import { type FileReader, ReadAhead } from './file-reader.ts';
 import { GrainMap, newMapEntry } from './grain-map.ts';
 import type { ScannedRecord } from './log-scan.ts';
-import { readBody } from './record-reader.ts';
+import { readBody, SectorReader } from './record-reader.ts';
 import { type ValuePlace, type ValueReader, valuePlace } from './value-reader.ts';
 
 /** A record that was kept. */
@@ -60,8 +61,9 @@ export function replayLog(
   kept: (record: KeptRecord) => void,
 ): Replayed {
   let last: KeptRecord | undefined;
+  const lanes = Array.from({ length: lanesPerSegment }, () => new SectorReader(parts.reader));
   for (const [at, found] of records.entries()) {
-    const record = readRecord(parts, found);
+    const record = readRecord(parts, found, lanes[found.batch % lanesPerSegment]);
     const isLast = at === records.length - 1;
     const damage = typeof record === 'string' ? record : isLast && tornValue(parts, record);
     if (typeof record === 'string' || typeof damage === 'string') {
@@ -78,8 +80,12 @@ export function replayLog(
 }
 
 /** The record, or why it is not whole. */
-function readRecord(parts: ReplayParts, found: ScannedRecord): LogRecord | string {
-  const body = readBody(parts.reader, found);
+function readRecord(
+  parts: ReplayParts,
+  found: ScannedRecord,
+  lane: SectorReader | undefined,
+): LogRecord | string {
+  const body = readBody(parts.reader, found, lane);
   if (typeof body === 'string') return body;
   const record = decodeLogRecord(body, undefined);
   if (record.batch !== found.batch) return `it is of batch ${record.batch}`;
@@ -88,8 +94,9 @@ function readRecord(parts: ReplayParts, found: ScannedRecord): LogRecord | strin
 
 /** Says which value of the record is not in the file as the record has it; false where all are. */
 function tornValue(parts: ReplayParts, record: LogRecord): string | false {
+  const ahead = new ReadAhead(parts.reader);
   for (const { run, crc, place } of valuesOf(parts.atlas, record)) {
-    const found = parts.values.measure(place);
+    const found = parts.values.measure(place, ahead);
     const whole = found?.length === run.length && found.computed === crc && found.stored === crc;
     if (!whole) return `the value at byte ${place.offset} is not whole`;
   }
@@ -142,6 +149,8 @@ function grainExpOf(atlas: Atlas, record: LogRecord, run: GrainRun): number | un
 export function applyRecord(parts: ReplayParts, record: LogRecord): void {
   const { atlas } = parts;
   const { batch } = record;
+  const counted = { batch, counted: true };
+  const notCounted = { batch, counted: false };
   for (const operation of record.operations) {
     switch (operation.operation) {
       case 'add-basin':
@@ -166,9 +175,9 @@ export function applyRecord(parts: ReplayParts, record: LogRecord): void {
         const basin = atlas.basins[operation.basin];
         const stratum = basin?.strata[operation.stratum];
         if (basin === undefined || stratum === undefined) throw misfit(batch, 'a value');
-        const counted = batch > basin.stamp;
-        if (counted) basin.dirty = true;
-        stratum.replay(operation.operation, operation, { batch, counted });
+        const as = batch > basin.stamp ? counted : notCounted;
+        if (as.counted) basin.dirty = true;
+        stratum.replay(operation.operation, operation, as);
       }
     }
   }

@@ -75,7 +75,7 @@ export class Settle {
     }
     this.#leaving = [...atlas.leaving];
     this.#writes = this.#structures();
-    log.bytesSinceSettle = 0;
+    log.settleBegins();
   }
 
   get done(): boolean {

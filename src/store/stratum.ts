@@ -23,9 +23,8 @@ import type { MarkPage } from './mark-page.ts';
 import { UnopenedMaps } from './unopened-maps.ts';
 
 /**
- * Runs of at least so many bytes go where they fit best however much is free. Shorter ones take a
- * roomy run, so that those of one session lie side by side, while a quarter of the stratum is free:
- * with less, that would break up the runs that the longest values need.
+ * Shorter runs take a roomy run, so that those of one session lie side by side, while a quarter of
+ * the stratum is free: with less, that would break up the runs that the longest values need.
  */
 const longRunBytes = 1024;
 
@@ -133,7 +132,7 @@ export class Stratum {
 
   isArchived(index: number): boolean {
     const spot = this.find(index);
-    return spot !== undefined && spot.page.mark(spot.at) === markArchived;
+    return spot?.page.mark(spot.at) === markArchived;
   }
 
   /** Byte offset of a grain that a map has. */
@@ -165,15 +164,10 @@ export class Stratum {
         this.#take(index, count);
         return index;
       }
-      if (!this.#openOneWith(count)) return -1;
+      const unopened = this.#unopened.choose(this.#maps.all, count);
+      if (unopened === undefined) return -1;
+      this.#openOrSkip(unopened);
     }
-  }
-
-  /** Opens a map that may have so long a free run. */
-  #openOneWith(count: number): boolean {
-    const chosen = this.#unopened.choose(this.#maps.all, count);
-    if (chosen !== undefined) this.#openOrSkip(chosen);
-    return chosen !== undefined;
   }
 
   /** Nothing is reserved in a map that is damaged; reading what is in it says so. */
@@ -219,10 +213,15 @@ export class Stratum {
     const page = map.pageOf(run.index);
     page.commitValue(run.index - page.firstIndex, run.count);
     this.#dirty.set(page, map);
-    map.committedGrains += run.count;
-    this.allocatedGrains += run.count;
-    this.values += 1;
-    this.valueBytes += run.length;
+    this.#countCommitted(run, map, 1);
+  }
+
+  /** One committed value more, or one less. */
+  #countCommitted(run: GrainRun, map: GrainMap, sign: 1 | -1): void {
+    map.committedGrains += sign * run.count;
+    this.allocatedGrains += sign * run.count;
+    this.values += sign;
+    this.valueBytes += sign * run.length;
   }
 
   archiveValue(run: GrainRun): void {
@@ -243,11 +242,8 @@ export class Stratum {
     assert(spot !== undefined, 'a value that is freed has a map');
     spot.page.clearValue(spot.at, run.count);
     this.#dirty.set(spot.page, spot.map);
-    spot.map.committedGrains -= run.count;
-    this.allocatedGrains -= run.count;
-    this.values -= 1;
+    this.#countCommitted(run, spot.map, -1);
     this.archivedValues -= 1;
-    this.valueBytes -= run.length;
     this.release(run.index, run.count);
     spot.map.vacated = run.count === spot.map.grains && this.retire(spot.map);
     return spot.map.vacated ? spot.map : undefined;
@@ -266,27 +262,29 @@ export class Stratum {
       if (as.counted) this.#count(operation, run, doomed);
       return;
     }
-    const spot = this.find(run.index);
+    const map = this.openedWith(run.index);
     // A map that was dropped before its basin was written.
-    if (spot === undefined && !as.counted) return;
-    if (spot === undefined || spot.at + run.count > spot.page.grains) {
+    if (map === undefined && !as.counted) return;
+    const page = map === undefined ? undefined : this.loadedPage(map, run.index);
+    const at = run.index - (page?.firstIndex ?? 0);
+    if (map === undefined || page === undefined || at + run.count > page.grains) {
       throw corrupt('the commit log names grains that no map has', { batch: as.batch });
     }
-    if (as.batch > spot.page.stamp) this.#replayMarks(operation, run, spot, as);
-    if (as.counted) this.#count(operation, run, spot.map);
+    if (as.batch > page.stamp) {
+      if (!this.#replayMarks(operation, run, page, at)) {
+        const facts = { batch: as.batch, offset: map.grainOffset(run.index) };
+        throw corrupt(`the commit log would ${operation} a value against the grain map`, facts);
+      }
+      this.#dirty.set(page, map);
+    }
+    if (as.counted) this.#count(operation, run, map);
   }
 
   #count(operation: 'allocate' | 'archive' | 'free', run: GrainRun, map: GrainMap): void {
+    if (operation !== 'allocate') this.archivedValues += operation === 'archive' ? 1 : -1;
+    if (operation === 'archive') return;
     const sign = operation === 'allocate' ? 1 : -1;
-    if (operation === 'archive') {
-      this.archivedValues += 1;
-      return;
-    }
-    if (operation === 'free') this.archivedValues -= 1;
-    this.values += sign;
-    this.valueBytes += sign * run.length;
-    this.allocatedGrains += sign * run.count;
-    map.committedGrains += sign * run.count;
+    this.#countCommitted(run, map, sign);
     map.takenGrains += sign * run.count;
     this.#takenGrains += sign * run.count;
   }
@@ -297,31 +295,26 @@ export class Stratum {
     if (map?.firstIndex === firstIndex) this.#doomed.add(map);
   }
 
+  /** False where the marks contradict the change. */
   #replayMarks(
     operation: 'allocate' | 'archive' | 'free',
-    run: GrainRun,
-    { page, at, map }: GrainSpot,
-    as: ReplayOf,
-  ): void {
-    const wrong = (): never => {
-      throw corrupt(`the commit log would ${operation} a value against the grain map`, {
-        batch: as.batch,
-        offset: map.grainOffset(run.index),
-      });
-    };
+    { count }: GrainRun,
+    page: MarkPage,
+    at: number,
+  ): boolean {
     if (operation === 'allocate') {
-      if (!this.#allocator.reserveAt(page, at, run.count)) wrong();
-      page.commitValue(at, run.count);
-    } else {
-      const expected = operation === 'archive' ? markValue : markArchived;
-      if (page.countAt(at) !== run.count || page.mark(at) !== expected) wrong();
-      if (operation === 'archive') page.archiveValue(at);
-      else {
-        page.clearValue(at, run.count);
-        this.#allocator.release(page, at, run.count);
-      }
+      if (!this.#allocator.reserveAt(page, at, count)) return false;
+      page.commitValue(at, count);
+      return true;
     }
-    this.#dirty.set(page, map);
+    const expected = operation === 'archive' ? markValue : markArchived;
+    if (page.countAt(at) !== count || page.mark(at) !== expected) return false;
+    if (operation === 'archive') page.archiveValue(at);
+    else {
+      page.clearValue(at, count);
+      this.#allocator.release(page, at, count);
+    }
+    return true;
   }
 
   // ── maps ──
@@ -369,7 +362,12 @@ export class Stratum {
 
   // ── settle ──
 
-  /** Pages with published changes that no settle has written yet. */
+  /** How many pages have published changes that no settle has written yet. */
+  get dirtyCount(): number {
+    return this.#dirty.size;
+  }
+
+  /** These pages. */
   dirtyPages(): DirtyPage[] {
     return [...this.#dirty].map(([page, map]) => ({ stratum: this, map, page }));
   }

@@ -15,7 +15,7 @@ import { BlockCache, blockBytes } from '../io/block-cache.ts';
 import { crc32 } from '../util/crc.ts';
 import { getU32 } from '../util/little-endian.ts';
 import { type FilePart, partsWithin } from './file-parts.ts';
-import type { FileReader } from './file-reader.ts';
+import type { FileReader, ReadAhead } from './file-reader.ts';
 import type { GrainMap } from './grain-map.ts';
 
 /** Values up to this long, prefix and padding included, are read through the cache. */
@@ -37,6 +37,13 @@ export interface ValuePlace {
   readonly capacity: number;
   /** Where its grains are, when that is not all in one place. */
   readonly parts: readonly FilePart[] | undefined;
+}
+
+/** Length and CRC that stand in a value's prefix, and the CRC that its bytes have. */
+export interface MeasuredValue {
+  readonly length: number;
+  readonly stored: number;
+  readonly computed: number;
 }
 
 /** Where the `count` grains are that begin with the id's. */
@@ -211,9 +218,13 @@ export class ValueReader {
 
   /**
    * Length and CRC of the bytes on the disk, summed in pieces without keeping them; undefined
-   * where the file ends within them or the length is impossible.
+   * where the file ends within them or the length is impossible. With `ahead` small values are
+   * not read one by one.
    */
-  measure(place: ValuePlace): { length: number; stored: number; computed: number } | undefined {
+  measure(place: ValuePlace, ahead?: ReadAhead): MeasuredValue | undefined {
+    if (ahead !== undefined && place.parts === undefined && place.capacity <= cachedBytesMax) {
+      return measureIn(ahead.view(place.offset, place.capacity), place);
+    }
     const parts = partsOf(place);
     const fileBytes = this.#file.length();
     if (endOf(parts, valuePrefixBytes) > fileBytes) return undefined;
@@ -247,6 +258,17 @@ function copyOut(from: Uint8Array, at: number, target: Uint8Array): void {
   const { length } = target;
   if (length > copiedByHandMax) target.set(from.subarray(at, at + length));
   else for (let done = 0; done < length; done++) target[done] = from[at + done] as number;
+}
+
+/** `bytes`: of the value's grains, as far as the file has them. */
+function measureIn(bytes: Uint8Array, place: ValuePlace): MeasuredValue | undefined {
+  if (bytes.length < valuePrefixBytes) return undefined;
+  const length = getU32(bytes, 0);
+  const end = valuePrefixBytes + length;
+  if (end > place.capacity || end > bytes.length) return undefined;
+  const value = bytes.subarray(valuePrefixBytes, end);
+  const computed = crc32(value, valueCrcStart(place.id, length));
+  return { length, stored: getU32(bytes, 4), computed };
 }
 
 function partsOf(place: ValuePlace): readonly FilePart[] {

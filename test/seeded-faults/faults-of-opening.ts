@@ -193,8 +193,8 @@ export const faultsOfOpening: readonly SeededFault[] = [
   {
     name: 'replay loses the marks of archived values',
     file: 'store/stratum.ts',
-    find: "      if (operation === 'archive') page.archiveValue(at);",
-    replace: "      if (operation === 'archive') page.check(0);",
+    find: "    if (operation === 'archive') page.archiveValue(at);",
+    replace: "    if (operation === 'archive') page.check(0);",
     caughtBy: {
       file: 'test/store/stratum.test.ts',
       test: 'replay applies a change that the marks do not hold yet',
@@ -203,8 +203,8 @@ export const faultsOfOpening: readonly SeededFault[] = [
   {
     name: 'replay does not count archived values that are freed',
     file: 'store/stratum.ts',
-    find: "    if (operation === 'free') this.archivedValues -= 1;",
-    replace: '',
+    find: "this.archivedValues += operation === 'archive' ? 1 : -1;",
+    replace: "this.archivedValues += operation === 'archive' ? 1 : 0;",
     caughtBy: {
       file: 'test/store/stratum.test.ts',
       test: 'replay applies a change that the marks do not hold yet',
@@ -213,8 +213,8 @@ export const faultsOfOpening: readonly SeededFault[] = [
   {
     name: 'replay counts again what the basin has counted',
     file: 'store/replay.ts',
-    find: '        const counted = batch > basin.stamp;',
-    replace: '        const counted = true;',
+    find: 'const as = batch > basin.stamp ? counted : notCounted;',
+    replace: 'const as = batch > 0 ? counted : notCounted;',
     caughtBy: {
       file: 'test/store/commit-plan.test.ts',
       test: 'a plan has a record from which the same Atlas is made again',
@@ -223,8 +223,8 @@ export const faultsOfOpening: readonly SeededFault[] = [
   {
     name: 'replay applies to a mark page what its stamp says it has',
     file: 'store/stratum.ts',
-    find: 'if (as.batch > spot.page.stamp)',
-    replace: 'if (as.batch >= spot.page.stamp)',
+    find: 'if (as.batch > page.stamp)',
+    replace: 'if (as.batch >= page.stamp)',
     caughtBy: {
       file: 'test/store/commit-plan.test.ts',
       test: 'a plan has a record from which the same Atlas is made again',

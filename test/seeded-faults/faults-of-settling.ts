@@ -91,8 +91,8 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'the mark page of a value that was committed is not marked as changed',
     file: 'store/stratum.ts',
-    find: lines('    this.#dirty.set(page, map);', '    map.committedGrains += run.count;'),
-    replace: '    map.committedGrains += run.count;',
+    find: lines('    this.#dirty.set(page, map);', '    this.#countCommitted(run, map, 1);'),
+    replace: '    this.#countCommitted(run, map, 1);',
     caughtBy: {
       file: 'test/store/stratum.test.ts',
       test: 'replay applies a change that the marks do not hold yet',
@@ -113,9 +113,9 @@ export const faultsOfSettling: readonly SeededFault[] = [
     file: 'store/stratum.ts',
     find: lines(
       '    this.#dirty.set(spot.page, spot.map);',
-      '    spot.map.committedGrains -= run.count;',
+      '    this.#countCommitted(run, spot.map, -1);',
     ),
-    replace: '    spot.map.committedGrains -= run.count;',
+    replace: '    this.#countCommitted(run, spot.map, -1);',
     caughtBy: {
       file: 'test/regression/checkpoint-reads-marks-first.test.ts',
       test: 'a map that cannot be read rejects the checkpoint before anything is written',
@@ -124,8 +124,8 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'a mark page that replay changed is not marked as changed',
     file: 'store/stratum.ts',
-    find: lines('    this.#dirty.set(page, map);', '  }', '', '  // ── maps ──'),
-    replace: lines('  }', '', '  // ── maps ──'),
+    find: lines('      this.#dirty.set(page, map);', '    }', '    if (as.counted)'),
+    replace: lines('    }', '    if (as.counted)'),
     caughtBy: {
       file: 'test/store/stratum.test.ts',
       test: 'replay applies a change that the marks do not hold yet',

@@ -57,7 +57,7 @@ class LogPair {
       target = this.log.place(bodyBytes, batch, this.space);
     }
     this.#check(target as RecordTarget, bodyBytes, batch);
-    this.log.accept(target as RecordTarget, batch);
+    this.log.accept(target as RecordTarget, batch, 1);
     this.batch = batch;
     this.records.push({ batch, target: target as RecordTarget });
   }
@@ -193,7 +193,7 @@ describe('the commit log', () => {
     const target = pair.log.place(most + 1, 1, pair.space) as RecordTarget;
     expect(target).toMatchObject({ sectors: 1, extent: { page: 18, pages: 1 } });
     expect(recordBytes(target)).toBe(sectorBytes + 4096);
-    pair.log.accept(target, 1);
+    pair.log.accept(target, 1, 1);
     expect(pair.log.bodies).toEqual([{ page: 18, pages: 1, batch: 1 }]);
     expect(pair.log.retainedBytes).toBe(sectorBytes + 4096);
   });
@@ -220,7 +220,7 @@ describe('the commit log', () => {
     const pair = new LogPair();
     const foreign = { page: 90, pages: 16, firstBatch: 0 };
     const target = { segment: foreign, sector: 720, sectors: 1, extent: undefined };
-    expect(() => pair.log.accept(target, 1)).toThrow(
+    expect(() => pair.log.accept(target, 1, 1)).toThrow(
       expect.objectContaining({ code: 'VARVE_INTERNAL' }),
     );
   });

@@ -54,6 +54,28 @@ describe('a settle', () => {
     await lab.close();
   });
 
+  it.each([
+    ['one value a commit', 1, 3000],
+    ['a thousand values a commit', 1000, 60],
+  ])('leaves little to be replayed after a kill: %s', async (_, values, commits) => {
+    const lab = await openLab({});
+    let most = 0;
+    let settles = 0;
+    for (let commit = 0; commit < commits; commit++) {
+      const session = lab.session();
+      for (let at = 0; at < values; at++) session.push(patternOf(20 + (at % 3)));
+      const before = lab.core.log.replaySinceSettle;
+      session.commitSync();
+      most = Math.max(most, lab.core.log.replaySinceSettle);
+      if (lab.core.log.replaySinceSettle < before) settles += 1;
+    }
+    // One batch reaches the bound; the settle begins with the next, when the last is done.
+    expect(most).toBeLessThan(16_384 + 3 * (values + 16));
+    expect(settles).toBeGreaterThan(1);
+    expect(await lab.findings()).toEqual([]);
+    await lab.close();
+  });
+
   it('leaves behind the segments that it settled, though the log in them is kept', async () => {
     const lab = await openLab({ settleBytes: 20_000 });
     let listed = 0;
