@@ -9,6 +9,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { Dice } from './atlas-bed.ts';
 import type { Contestant, Effort, Running } from './contestant.ts';
 import { type Spread, spreadOf } from './spread.ts';
 
@@ -120,6 +121,11 @@ class Entry {
   }
 }
 
+function shuffled(entries: readonly Entry[], dice: Dice): Entry[] {
+  const rest = [...entries];
+  return entries.map(() => rest.splice(dice.next(rest.length), 1)[0] as Entry);
+}
+
 /** Measures every contestant, each in a folder of its own below `folder`. */
 export async function measureInTurn(
   contestants: readonly Contestant[],
@@ -134,12 +140,10 @@ export async function measureInTurn(
       entry.running = await entry.contestant.open(own);
     });
   }
+  const dice = new Dice();
   for (let round = 0; round < effort.rounds; round++) {
-    for (let turn = 0; turn < entries.length; turn++) {
-      // Each round begins with another one, so that nobody always comes after the same neighbour.
-      const entry = entries[(round + turn) % entries.length] as Entry;
-      await entry.attempt(() => entry.slice(effort));
-    }
+    // In another order each time: some leave work to be done in the background of the next.
+    for (const entry of shuffled(entries, dice)) await entry.attempt(() => entry.slice(effort));
   }
   for (const entry of entries) {
     await entry.attempt(() => {
