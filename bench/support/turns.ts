@@ -8,7 +8,7 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { Dice } from './atlas-bed.ts';
 import type { Contestant, Effort, Running } from './contestant.ts';
 import { type Spread, spreadOf } from './spread.ts';
@@ -53,6 +53,7 @@ class Entry {
     if (clients === 1) await this.#alone(running, effort);
     else await this.#sideBySide(running, effort, clients);
     await setImmediate();
+    if (this.contestant.kind === 'peer') await quiet();
   }
 
   async #alone(running: Running, effort: Effort): Promise<void> {
@@ -121,6 +122,23 @@ class Entry {
   }
 }
 
+/** Milliseconds: how often it is looked, what counts as idle in that time, how long at most. */
+const quietLook = 20;
+const quietBusy = 2;
+const quietMax = 5_000;
+
+/** Waits until a peer's own threads have nothing left to do: trees of runs are merged by them. */
+async function quiet(): Promise<void> {
+  const until = performance.now() + quietMax;
+  let before = process.cpuUsage();
+  for (let idle = 0; idle < 2 && performance.now() < until; ) {
+    await setTimeout(quietLook);
+    const { user, system } = process.cpuUsage(before);
+    idle = user + system < quietBusy * 1e3 ? idle + 1 : 0;
+    before = process.cpuUsage();
+  }
+}
+
 function shuffled(entries: readonly Entry[], dice: Dice): Entry[] {
   const rest = [...entries];
   return entries.map(() => rest.splice(dice.next(rest.length), 1)[0] as Entry);
@@ -142,7 +160,7 @@ export async function measureInTurn(
   }
   const dice = new Dice();
   for (let round = 0; round < effort.rounds; round++) {
-    // In another order each time: some leave work to be done in the background of the next.
+    // In another order each time, so that nobody always follows the same neighbour.
     for (const entry of shuffled(entries, dice)) await entry.attempt(() => entry.slice(effort));
   }
   for (const entry of entries) {
