@@ -13,6 +13,7 @@ import { encodeMarkPage, openMarkPage } from '../src/format/grain-map.ts';
 import { marksBytes, saltBytes } from '../src/format/layout.ts';
 import { decodeLogRecord, LogRecordWriter } from '../src/format/log-record.ts';
 import { crc32 } from '../src/util/crc.ts';
+import type { Answer, AnswerSection } from './support/answer.ts';
 import { bytesText, countText, plural, tableText, timeText } from './support/figures.ts';
 import { machineOf, machineText } from './support/machine.ts';
 import { type BenchTask, measure, spreadOfTask } from './support/measuring.ts';
@@ -103,7 +104,8 @@ const { quick, json } = parseArgs({
 }).values;
 const print = json === '-' ? console.error : console.log;
 const machine = machineOf('.');
-print(`The pieces of a commit and a get, in memory\n${machineText(machine)}\n`);
+const title = 'The pieces of a commit and a get, in memory';
+print(`${title}\n${machineText(machine)}\n`);
 const tasks = [...checksums(), ...records(), ...markPages(), ...ids()];
 const effort = quick ? { rounds: 2, time: 20 } : { rounds: 3, time: 200 };
 const spreads = await measure(tasks, effort);
@@ -111,17 +113,17 @@ const rows = tasks.map(({ name }) => {
   const { median, p25, p75, p99, samples } = spreadOfTask(spreads, name);
   return [name, timeText(median), timeText(p25), timeText(p75), timeText(p99), countText(samples)];
 });
-print(tableText(['', 'median', 'p25', 'p75', 'p99', 'samples'], rows));
+const table = tableText(['', 'median', 'p25', 'p75', 'p99', 'samples'], rows);
+print(table);
 if (json !== undefined) {
-  const sections = { title: 'pieces', milliseconds: Object.fromEntries(spreads) };
-  const content = {
-    name: 'micro',
-    title: 'Pieces',
-    quick,
-    machine,
-    sections: [sections],
-    goals: [],
+  const section: AnswerSection = {
+    title: 'pieces',
+    text: table,
+    figures: {},
+    charts: [],
+    contestants: [...spreads].map(([name, milliseconds]) => ({ name, milliseconds })),
   };
+  const content: Answer = { name: 'micro', title, quick, machine, sections: [section], goals: [] };
   const text = `${JSON.stringify(content, undefined, 2)}\n`;
   if (json === '-') process.stdout.write(text);
   else writeFileSync(json, text);

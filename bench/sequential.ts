@@ -10,9 +10,10 @@ import { join } from 'node:path';
 import { type GrainId, type Session, Store } from '../src/index.ts';
 import type { Contestant } from './support/contestant.ts';
 import { FloorFile } from './support/floor-file.ts';
+import type { Figures } from './support/goals.ts';
 import { Payload } from './support/payload.ts';
 import { peerContestants } from './support/peers/installed-peers.ts';
-import { ask, type Figures } from './support/question.ts';
+import { ask } from './support/question.ts';
 import { ReusedSpace } from './support/reused-space.ts';
 
 const valueBytes = 10 * 1024;

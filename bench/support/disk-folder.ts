@@ -18,6 +18,12 @@ export const projectFolder: string = fileURLToPath(new URL('../../..', import.me
 /** Linux's numbers of tmpfs and ramfs. */
 const inMemory = new Set([0x01021994, 0x858458f6]);
 
+/** Whether a file system of this type, as `statfs` names it, has its files in memory. */
+export function livesInMemory(type: number): boolean {
+  // Node gives the second of them as a negative number on some platforms.
+  return inMemory.has(type >>> 0);
+}
+
 export interface DiskFolder {
   readonly path: string;
   /** False where its files live in memory. */
@@ -25,7 +31,7 @@ export interface DiskFolder {
 }
 
 function isOnDisk(folder: string): boolean {
-  return process.platform !== 'linux' || !inMemory.has(statfsSync(folder).type >>> 0);
+  return process.platform !== 'linux' || !livesInMemory(statfsSync(folder).type);
 }
 
 /** Makes a new, empty folder. */
@@ -54,17 +60,22 @@ export function removeAtSignals(path: string, before: () => void = () => undefin
   return () => void process.off('SIGINT', stop).off('SIGTERM', stop);
 }
 
+/** Throws where what is measured would cost nothing, because it never reaches a disk. */
+export function refuseMemory({ path, onDisk }: DiskFolder): void {
+  if (onDisk) return;
+  throw new Error(`${path} is in memory: set TMPDIR to a folder on a disk to measure`);
+}
+
 /** Runs `work` in a new folder on a disk, and removes it. Throws where there is no disk. */
 export async function withDiskFolder(
   prefix: string,
   work: (folder: string) => void | Promise<void>,
 ): Promise<void> {
-  const { path, onDisk } = makeDiskFolder(prefix);
+  const made = makeDiskFolder(prefix);
+  const { path } = made;
   const leaveSignals = removeAtSignals(path);
   try {
-    if (!onDisk) {
-      throw new Error(`${path} is in memory: set TMPDIR to a folder on a disk to measure`);
-    }
+    refuseMemory(made);
     await work(path);
   } finally {
     removeFolder(path);

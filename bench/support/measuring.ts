@@ -6,11 +6,7 @@
  * quartiles only: a mean of disk times says little. Prints nothing.
  */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { join } from 'node:path';
 import { Bench } from 'tinybench';
-import { projectFolder } from './disk-folder.ts';
 
 export interface BenchTask {
   readonly name: string;
@@ -76,16 +72,4 @@ export function spreadOfTask(spreads: ReadonlyMap<string, Spread>, name: string)
   const spread = spreads.get(name);
   if (spread === undefined) throw new Error(`no task is called '${name}'`);
   return spread;
-}
-
-/** Keeps the figures of a bench as JSON in `bench/results/`, with the machine; gives the path. */
-export function keepResults(name: string, results: unknown): string {
-  const folder = join(projectFolder, 'bench', 'results');
-  mkdirSync(folder, { recursive: true });
-  const path = join(folder, `${name}.json`);
-  const { model = 'unknown' } = cpus()[0] ?? {};
-  const machine = { node: process.version, platform: process.platform, cpu: model };
-  const content = { measuredAt: new Date().toISOString(), machine, results };
-  writeFileSync(path, `${JSON.stringify(content, undefined, 2)}\n`);
-  return path;
 }

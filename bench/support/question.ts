@@ -3,7 +3,7 @@
  * `ask` is the whole main program of a bench.
  *
  * To add one: write `bench/<name>.ts` that calls `ask` with its sections and goals
- * (`one-client.ts` is the plainest), and add <name> to the list in `run.ts`. A section's
+ * (`one-client.ts` is the plainest), and add <name> to the list in `schedule.ts`. A section's
  * contestants (`contestant.ts`) are opened together, so they must fit on the disk together; floors
  * come from floor-file.ts and group-floor.ts, peers from peers/installed-peers.ts. What is no time
  * of an operation (bytes of a file, memory) is measured by a section's `measure` instead.
@@ -12,11 +12,13 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import type { Answer, AnswerSection, Chart } from './answer.ts';
 import type { Contestant, Effort } from './contestant.ts';
 import { removeFolder, withDiskFolder } from './disk-folder.ts';
+import { type Figures, type Goal, goalText, resultOfGoal } from './goals.ts';
 import { machineOf, machineText } from './machine.ts';
 import { missingPeers } from './peers/installed-peers.ts';
-import { bestPeerRate, bestPeerTime, goalText, type Shown, sectionText } from './report.ts';
+import { bestPeerRate, bestPeerTime, type Shown, sectionChart, sectionText } from './report.ts';
 import { type Measured, measureInTurn } from './turns.ts';
 
 export interface TimedSection {
@@ -36,26 +38,7 @@ export interface FreeSection {
 export interface FreeResult {
   readonly text: string;
   readonly figures: Readonly<Record<string, number>>;
-}
-
-/** Medians by section and contestant; NaN where that was not measured. */
-export interface Figures {
-  /** Milliseconds of one operation. */
-  time(section: string, contestant: string): number;
-  /** Operations in a second. */
-  rate(section: string, contestant: string): number;
-  bestPeerTime(section: string): number;
-  bestPeerRate(section: string): number;
-  /** What a section that measures in its own way calls so. */
-  figure(section: string, name: string): number;
-}
-
-/** `value` is to be at most, or at least, so much. */
-export interface Goal {
-  readonly text: string;
-  readonly most?: number;
-  readonly least?: number;
-  value(figures: Figures): number;
+  readonly charts?: readonly Chart[];
 }
 
 export interface Question {
@@ -70,14 +53,14 @@ export interface Question {
 }
 
 interface SectionResult {
-  readonly title: string;
+  readonly section: TimedSection | FreeSection;
   readonly measured: readonly Measured[];
-  readonly figures: Readonly<Record<string, number>>;
+  readonly result: FreeResult;
 }
 
 function figuresOf(results: readonly SectionResult[]): Figures {
   const section = (title: string): SectionResult => {
-    const found = results.find((result) => result.title === title);
+    const found = results.find(({ section }) => section.title === title);
     if (found === undefined) throw new Error(`no section is called '${title}'`);
     return found;
   };
@@ -88,34 +71,28 @@ function figuresOf(results: readonly SectionResult[]): Figures {
     rate: (title, name) => one(title, name)?.rate.median ?? Number.NaN,
     bestPeerTime: (title) => bestPeerTime(section(title).measured),
     bestPeerRate: (title) => bestPeerRate(section(title).measured),
-    figure: (title, name) => section(title).figures[name] ?? Number.NaN,
+    figure: (title, name) => section(title).result.figures[name] ?? Number.NaN,
   };
-}
-
-function resultsOfGoals(goals: readonly Goal[], figures: Figures) {
-  return goals.map(({ text, most = Number.POSITIVE_INFINITY, least = -most, value }) => {
-    const found = value(figures);
-    return { goal: text, value: found, holds: found <= most && found >= least };
-  });
 }
 
 /** Measures one section in a folder of its own, which is gone afterwards. */
 async function measureSection(
   section: TimedSection | FreeSection,
   folder: string,
-  print: (text: string) => void,
 ): Promise<SectionResult> {
   mkdirSync(folder);
-  const { title } = section;
   try {
     if ('measure' in section) {
-      const { text, figures } = await section.measure(folder);
-      print(`${title}\n\n${text}\n`);
-      return { title, measured: [], figures };
+      return { section, measured: [], result: await section.measure(folder) };
     }
-    const measured = await measureInTurn(section.contestants, section.effort, folder);
-    print(`${sectionText(title, section.shown, measured)}\n`);
-    return { title, measured, figures: {} };
+    const { title, shown, contestants, effort } = section;
+    const measured = await measureInTurn(contestants, effort, folder);
+    const charts = [sectionChart(title, shown, measured)];
+    return {
+      section,
+      measured,
+      result: { text: sectionText(shown, measured), figures: {}, charts },
+    };
   } finally {
     removeFolder(folder);
     // What one section left in memory is not to be cleared away in the time of the next.
@@ -123,19 +100,12 @@ async function measureSection(
   }
 }
 
-function jsonOf(results: readonly SectionResult[]) {
-  return results.map(({ title, measured, figures }) => ({
-    title,
-    contestants: measured.map(({ contestant: { name, kind }, time, rate, note, failure }) => ({
-      name,
-      kind,
-      milliseconds: time,
-      perSecond: rate,
-      note,
-      failure,
-    })),
-    figures,
-  }));
+function answerSection({ section, measured, result }: SectionResult): AnswerSection {
+  const contestants = measured.map(({ contestant, time, rate, note, failure }) => {
+    const { name, kind } = contestant;
+    return { name, kind, milliseconds: time, perSecond: rate, note, failure };
+  });
+  return { title: section.title, charts: [], ...result, contestants };
 }
 
 const usage = `Options:
@@ -164,9 +134,12 @@ export async function ask(question: Question): Promise<void> {
     }
     const results: SectionResult[] = [];
     for (const [at, section] of question.sections(quick).entries()) {
-      results.push(await measureSection(section, join(folder, String(at)), print));
+      const found = await measureSection(section, join(folder, String(at)));
+      print(`${section.title}\n\n${found.result.text}\n`);
+      results.push(found);
     }
-    const goals = resultsOfGoals(question.goals, figuresOf(results));
+    const figures = figuresOf(results);
+    const goals = question.goals.map((goal) => resultOfGoal(goal, figures));
     for (const goal of goals) print(goalText(goal));
     const failed = results
       .flatMap(({ measured }) => measured)
@@ -174,7 +147,8 @@ export async function ask(question: Question): Promise<void> {
     if (failed.length > 0) process.exitCode = 1;
     if (json === undefined) return;
     const { name, title } = question;
-    const content = { name, title, quick, machine, sections: jsonOf(results), goals };
+    const sections = results.map(answerSection);
+    const content: Answer = { name, title, quick, machine, sections, goals };
     const text = `${JSON.stringify(content, undefined, 2)}\n`;
     if (json === '-') process.stdout.write(text);
     else writeFileSync(json, text);

@@ -1,10 +1,11 @@
 /**
- * The text of what was measured: a table for each section, and the goals held against it.
+ * What was measured, as a table and as a chart of bars for each section.
  *
  * Invariant: a ratio to a floor or a peer is between medians of one section, measured in turn.
  * What failed or was not measured says so in its row. Prints nothing.
  */
 
+import type { BarChart } from './answer.ts';
 import { countText, tableText, threeDigits, timeText } from './figures.ts';
 import type { Spread } from './spread.ts';
 import type { Measured } from './turns.ts';
@@ -55,6 +56,16 @@ function cellsOf(spread: Spread, text: (value: number) => string): string[] {
   return [spread.median, spread.min, spread.max].map(text);
 }
 
+/** A table without the columns of ratios that have nothing in them. */
+function fullTable(heading: readonly string[], rows: readonly (readonly string[])[]): string {
+  const ratios = new Set(['x floor', 'x best peer']);
+  const kept = heading.map(
+    (title, at) => !ratios.has(title) || rows.some((row) => (row[at] ?? '') !== ''),
+  );
+  const only = (cells: readonly string[]): string[] => cells.filter((_, at) => kept[at]);
+  return tableText(only(heading), rows.map(only));
+}
+
 function timeTable(all: readonly Measured[]): string {
   const peer = bestPeerTime(all);
   const rows = all.map((one) => {
@@ -67,7 +78,7 @@ function timeTable(all: readonly Measured[]): string {
     return [nameOf(one), ...cells, ...ratios, countText(time.samples)];
   });
   const heading = ['', 'median', 'min', 'max', 'p99', 'x floor', 'x best peer', 'samples'];
-  return tableText(heading, rows);
+  return fullTable(heading, rows);
 }
 
 function rateTable(all: readonly Measured[], factor: number, unit: string): string {
@@ -82,18 +93,18 @@ function rateTable(all: readonly Measured[], factor: number, unit: string): stri
     return [nameOf(one), ...cells, timeText(time.median), timeText(time.p99), ...ratios];
   });
   const ends = ['one: median', 'p99', 'x floor', 'x best peer'];
-  return tableText(['', unit, 'min', 'max', ...ends], rows);
+  return fullTable(['', unit, 'min', 'max', ...ends], rows);
 }
 
 /** The table of one section, and what its contestants have to say. */
-export function sectionText(title: string, shown: Shown, all: readonly Measured[]): string {
+export function sectionText(shown: Shown, all: readonly Measured[]): string {
   const table =
     shown.by === 'time'
       ? timeTable(all)
       : shown.by === 'rate'
         ? rateTable(all, 1, shown.unit)
         : rateTable(all, shown.bytes / 1e6, 'MB/s');
-  const lines = [`${title}`, '', table];
+  const lines = [table];
   for (const one of all) {
     if (one.failure !== undefined) lines.push(`${nameOf(one)} failed: ${one.failure}`);
     else if (one.note !== undefined) lines.push(`${nameOf(one)}: ${one.note}`);
@@ -101,16 +112,16 @@ export function sectionText(title: string, shown: Shown, all: readonly Measured[
   return lines.join('\n');
 }
 
-export interface GoalResult {
-  readonly goal: string;
-  /** NaN (null as JSON) where it was not measured. */
-  readonly value: number;
-  readonly holds: boolean;
-}
-
-export function goalText({ goal, value, holds }: GoalResult): string {
-  const verdict = Number.isNaN(value)
-    ? 'not measured'
-    : `${threeDigits(value)}, ${holds ? 'holds' : 'DOES NOT HOLD'}`;
-  return `goal: ${goal}: ${verdict}`;
+/** The medians of one section, side by side. */
+export function sectionChart(title: string, shown: Shown, all: readonly Measured[]): BarChart {
+  const factor = shown.by === 'bytes' ? shown.bytes / 1e6 : 1;
+  const unit = shown.by === 'rate' ? shown.unit : 'MB/s';
+  const bars = all.map((one) => ({
+    name: one.contestant.name,
+    kind: one.contestant.kind,
+    value: shown.by === 'time' ? one.time.median : one.rate.median * factor,
+  }));
+  return shown.by === 'time'
+    ? { shape: 'bars', title, scale: { of: 'time' }, better: 'less', bars }
+    : { shape: 'bars', title, scale: { of: 'count', unit }, better: 'more', bars };
 }

@@ -154,7 +154,7 @@ export async function measureInTurn(
   for (const [at, entry] of entries.entries()) {
     await entry.attempt(async () => {
       const own = join(folder, String(at));
-      mkdirSync(own);
+      mkdirSync(own, { recursive: true });
       entry.running = await entry.contestant.open(own);
     });
   }
