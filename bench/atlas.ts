@@ -1,20 +1,30 @@
 /**
- * `npm run bench:atlas`: how quickly grains are given out, and whether that stays so: in strata
- * that are new, half full, fragmented and nearly full, with ten thousand values and with a million.
+ * `npm run bench -- atlas`: how quickly grains are given out and taken back, and whether that stays
+ * so: in strata that are new, half full, three quarters full and nearly full, from ten thousand
+ * grains to a hundred million.
  *
- * Measured against the least that could be done (a pointer that moves on) and against a
- * `Map.set`, in the same run. In memory only: no file, no sync.
+ * In memory only: no file, no sync. An operation is a pair, one reserve and one release, of a value
+ * picked at random. The floor does the same random picking with a bare bitmap, so its growth is
+ * that of the cache misses alone.
  */
 
-import { AtlasBed, Dice } from './support/atlas-bed.ts';
-import { countText, tableText, threeDigits, timeText } from './support/figures.ts';
-import { type BenchTask, keepResults, measure, spreadOfTask } from './support/measuring.ts';
+import { join } from 'node:path';
+import { AtlasBed, Dice, type Treatment } from './support/atlas-bed.ts';
+import { BitmapFloor } from './support/bitmap-floor.ts';
+import type { Contestant } from './support/contestant.ts';
+import { countText, tableText, threeDigits } from './support/figures.ts';
+import type { Figures, Goal } from './support/goals.ts';
+import { ask, type FreeResult, type FreeSection } from './support/question.ts';
+import { measureInTurn } from './support/turns.ts';
 
-const sizes = [10_000, 1_000_000] as const;
-const operations = 1_000;
-const effort = { rounds: 2, time: 250 };
+/** Values that a stratum has room for, and the grains of each. */
+const sizes = [1e3, 1e4, 1e5, 1e6, 1e7] as const;
+const quickSizes = [1e3, 1e4, 1e5, 1e6] as const;
+const grains = 10;
+const floorName = 'bare bitmap';
 
-const hundredBytes = (): number => 100;
+/** With the 8 bytes in front of it, ten grains of 32 bytes. */
+const tenGrains = (): number => 300;
 
 /** 1 to 16 grains of 32 bytes. */
 function mixedLengths(): () => number {
@@ -22,145 +32,195 @@ function mixedLengths(): () => number {
   return () => dice.next(500);
 }
 
-interface Row {
-  readonly title: string;
-  make(size: number): () => unknown;
+interface Fill {
+  readonly name: string;
+  make(size: number, treatment: Treatment): Contestant;
 }
 
-/** One call does `operations` of them. */
-function repeated(operation: () => unknown): () => void {
-  return () => {
-    for (let done = 0; done < operations; done++) operation();
-  };
-}
-
-const baseline: readonly Row[] = [
-  { title: 'a pointer that moves on', make: movingPointer },
-  { title: 'Map.set in a map of so many', make: mapSet },
-  { title: 'Map.get in a map of so many', make: mapGet },
+const fills: readonly Fill[] = [
+  { name: 'new', make: growing },
+  { name: 'half full, fragmented', make: partly(() => tenGrains, 0.5) },
+  { name: '3/4 full, 1..16 grains', make: partly(mixedLengths, 0.75) },
+  { name: '99 % full', make: partly(() => tenGrains, 0.99) },
 ];
 
-const atlas: readonly Row[] = [
-  { title: 'allocate, new stratum', make: allocateFresh },
-  { title: 'allocate, half full', make: (size) => allocateIn(hundredBytes, size, 0.5) },
-  {
-    title: 'allocate, 1..16 grains, 3/4 full',
-    make: (size) => allocateIn(mixedLengths(), size, 0.75),
-  },
-  { title: 'allocate, 99 % full', make: (size) => allocateIn(hundredBytes, size, 0.99) },
-  { title: 'free one of them', make: freeFrom },
-  { title: 'find one by its id', make: find },
-];
+const titles: Record<Treatment, string> = {
+  reservations: 'reserve + release, million pairs/s',
+  values: 'reserve + commit + archive + release, million values/s',
+};
 
-// What is measured against.
+/** Pairs in one run, about: many more than the clock costs. */
+const pairs = 2_000;
 
-function movingPointer(size: number): () => unknown {
-  const places = new Float64Array(size);
-  let next = 0;
-  return repeated(() => {
-    places[(next / 4) % size] = next;
-    next += 4;
-  });
+/** How many are released before as many are reserved: fewer where there are few. */
+function groupOf(size: number): number {
+  return Math.min(pairs, size / 100);
 }
 
-function mapSet(size: number): () => unknown {
-  const map = new Map<number, number>();
-  for (let key = 0; key < size; key++) map.set(key, key);
-  let next = size;
+interface Bed {
+  allocate(): void;
+  free(): void;
+}
+
+/** As many groups as make up one run. */
+function releaseAndReserve(bed: Bed, group: number): () => void {
   return () => {
-    for (let key = next - size; key < next - size + operations; key++) map.delete(key);
-    const from = performance.now();
-    for (let key = next; key < next + operations; key++) map.set(key, key);
-    next += operations;
-    return { overriddenDuration: performance.now() - from };
+    for (let paired = 0; paired < pairs; paired += group) {
+      for (let done = 0; done < group; done++) bed.free();
+      for (let done = 0; done < group; done++) bed.allocate();
+    }
   };
 }
 
-function mapGet(size: number): () => unknown {
-  const map = new Map<number, number>();
-  for (let key = 0; key < size; key++) map.set(key, key);
-  const dice = new Dice();
-  let sum = 0;
-  return repeated(() => {
-    sum += map.get(dice.next(size)) as number;
-    return sum;
-  });
-}
-
-// The Atlas.
-
-/** Starts again when there are `size` values. */
-function allocateFresh(size: number): () => unknown {
-  let bed = new AtlasBed(hundredBytes);
-  return () => {
-    if (bed.values >= size) bed = new AtlasBed(hundredBytes);
-    for (let done = 0; done < operations; done++) bed.allocate();
+/** What is reserved is new space; half as much is given back, from the end. */
+function growing(size: number, treatment: Treatment): Contestant {
+  const group = groupOf(size);
+  const groups = Math.min(pairs, size / 4) / group;
+  return {
+    name: 'new',
+    kind: 'varve',
+    operations: group * groups * 1.5,
+    open() {
+      const begin = (): AtlasBed => new AtlasBed(tenGrains, treatment).fill(size / 2);
+      let bed = begin();
+      return {
+        before() {
+          if (bed.values + (groups + 1) * group > size) bed = begin();
+        },
+        run() {
+          for (let each = 0; each < groups; each++) {
+            for (let done = 0; done < 2 * group; done++) bed.allocate();
+            for (let done = 0; done < group; done++) bed.freeLast();
+          }
+        },
+      };
+    },
   };
 }
 
-/** A stratum of which a part is in use: some values are freed, then as many are allocated. */
-function allocateIn(lengths: () => number, size: number, part: number): () => unknown {
-  const bed = new AtlasBed(lengths).fill(Math.floor(size / part)).thin(size);
-  return () => {
-    bed.thin(size - operations);
-    const from = performance.now();
-    for (let done = 0; done < operations; done++) bed.allocate();
-    return { overriddenDuration: performance.now() - from };
+/** A stratum of which a part is in use, the rest in holes: it was full before. */
+function partly(lengths: () => () => number, part: number): Fill['make'] {
+  return (size, treatment) => {
+    return {
+      name: String(part),
+      kind: 'varve',
+      operations: pairs,
+      open() {
+        const bed = new AtlasBed(lengths(), treatment).fill(size).thin(Math.ceil(size * part));
+        return { run: releaseAndReserve(bed, groupOf(size)) };
+      },
+    };
   };
 }
 
-function freeFrom(size: number): () => unknown {
-  const bed = new AtlasBed(hundredBytes).fill(size);
-  return () => {
-    bed.fill(size);
-    const from = performance.now();
-    for (let done = 0; done < operations; done++) bed.free();
-    return { overriddenDuration: performance.now() - from };
+function floor(size: number): Contestant {
+  return {
+    name: floorName,
+    kind: 'floor',
+    operations: pairs,
+    open: () => ({ run: releaseAndReserve(new BitmapFloor(size, grains), groupOf(size)) }),
   };
 }
 
-function find(size: number): () => unknown {
-  const bed = new AtlasBed(hundredBytes).fill(size);
-  const dice = new Dice();
-  let found = 0;
-  return repeated(() => {
-    const index = bed.indexAt(dice.next(size));
-    found += bed.atlas.find({ basin: 0, stratum: 0, index })?.count ?? 0;
-    return found;
-  });
+/** So that the first that is measured is not the only one that the engine does not know yet. */
+async function warmUp(treatment: Treatment, folder: string): Promise<void> {
+  const size = 10_000;
+  const contestants = [floor(size), ...fills.map(({ make }) => make(size, treatment))];
+  await measureInTurn(contestants, { rounds: 2, slice: 20, warmUp: 0 }, join(folder, 'warm-up'));
 }
 
-/** Measures the rows at both sizes; gives the table and the figures. */
-async function show(rows: readonly Row[]): Promise<unknown> {
-  const lines: string[][] = [];
-  const results: unknown[] = [];
-  for (const { title, make } of rows) {
-    const tasks = sizes.map(
-      (size): BenchTask => ({
-        name: countText(size),
-        operations,
-        async: false,
-        run: make(size),
-      }),
-    );
-    const spreads = await measure(tasks, effort);
-    const [small, large] = sizes.map((size) => spreadOfTask(spreads, countText(size)));
-    if (small === undefined || large === undefined) throw new Error('two sizes are measured');
-    const range = `${timeText(large.p25)} .. ${timeText(large.p75)}`;
-    const millions = threeDigits(1 / (large.median * 1e3));
-    const growth = threeDigits(large.median / small.median);
-    lines.push([title, timeText(small.median), timeText(large.median), range, millions, growth]);
-    results.push({ title, sizes, milliseconds: [small, large] });
+/** Million a second, by contestant and size. */
+type Rates = Map<string, number[]>;
+
+async function ratesOf(treatment: Treatment, quick: boolean, folder: string): Promise<Rates> {
+  const rates: Rates = new Map([floorName, ...fills.map(({ name }) => name)].map((n) => [n, []]));
+  const effort = quick
+    ? { rounds: 3, slice: 15, warmUp: 10 }
+    : { rounds: 5, slice: 100, warmUp: 30 };
+  await warmUp(treatment, folder);
+  for (const size of quick ? quickSizes : sizes) {
+    // One kind of fill after the other: those of the largest size take much memory.
+    for (const [at, { name, make }] of fills.entries()) {
+      const contestants = [make(size, treatment), ...(name === 'new' ? [floor(size)] : [])];
+      const measured = await measureInTurn(contestants, effort, join(folder, `${size}-${at}`));
+      for (const { contestant, rate, failure } of measured) {
+        if (failure !== undefined) throw new Error(`${name}: ${failure}`);
+        const row = contestant.kind === 'floor' ? floorName : name;
+        rates.get(row)?.push(rate.median / 1e6);
+      }
+      globalThis.gc?.();
+    }
   }
-  const [few, many] = sizes.map((size) => `${countText(size)}`);
-  const heading = ['', `${few} values`, `${many} values`, 'p25 .. p75', 'million/s', 'ratio'];
-  console.log(`${tableText(heading, lines)}\n`);
-  return results;
+  return rates;
 }
 
-console.log(
-  'Values of 100 bytes (4 grains) unless it says so; medians for one operation, in memory.',
-);
-console.log('Freeing and finding pick values at random, so a million of them miss the cache.\n');
-const results = { baseline: await show(baseline), atlas: await show(atlas) };
-console.log(`Kept in ${keepResults('atlas', results)}`);
+function slowest(rates: readonly number[]): number {
+  return Math.min(...rates);
+}
+
+function unevenness(rates: readonly number[]): number {
+  return Math.max(...rates) / slowest(rates);
+}
+
+function resultOf(treatment: Treatment, rates: Rates, quick: boolean): FreeResult {
+  const chosen = quick ? quickSizes : sizes;
+  const floors = rates.get(floorName) ?? [];
+  const rows = [...rates].map(([name, row]) => [
+    name === floorName ? `floor: ${name}` : name,
+    ...row.map(threeDigits),
+    threeDigits(unevenness(row)),
+    name === floorName ? '' : threeDigits((floors.at(-1) ?? Number.NaN) / (row.at(-1) as number)),
+  ]);
+  const heading = ['', ...chosen.map((size) => `${countText(size * grains)} grains`)];
+  const text = [
+    tableText([...heading, 'best/worst', 'x floor at the end'], rows),
+    'As many values as a tenth of the grains would fill the stratum. Medians of slices.',
+  ].join('\n');
+  const figures: Record<string, number> = {};
+  for (const [name, row] of rates) {
+    figures[`slowest, ${name}`] = slowest(row);
+    figures[`unevenness, ${name}`] = unevenness(row);
+  }
+  const curves = [...rates].map(([name, row]) => ({
+    name,
+    kind: name === floorName ? ('floor' as const) : ('varve' as const),
+    points: row.map((rate, at) => [(chosen[at] as number) * grains, rate * 1e6] as const),
+  }));
+  const scale = { of: 'count', unit: '/s' } as const;
+  const title = titles[treatment].replace('million ', '');
+  return {
+    text,
+    figures,
+    charts: [{ shape: 'curves', title, scale, over: 'grains', curves }],
+  };
+}
+
+function section(treatment: Treatment, quick: boolean): FreeSection {
+  return {
+    title: titles[treatment],
+    measure: async (folder) => resultOf(treatment, await ratesOf(treatment, quick, folder), quick),
+  };
+}
+
+function flatness({ name }: Fill): Goal {
+  return {
+    text: `${name}: fastest size / slowest <= 1.5`,
+    most: 1.5,
+    value: ({ figure }) => figure(titles.reservations, `unevenness, ${name}`),
+  };
+}
+
+function slowestOfAll({ figure }: Figures): number {
+  return slowest(fills.map(({ name }) => figure(titles.reservations, `slowest, ${name}`)));
+}
+
+await ask({
+  name: 'atlas',
+  title: 'Giving out grains and taking them back, by how many there are',
+  peers: false,
+  sections: (quick) => [section('reservations', quick), section('values', quick)],
+  goals: [
+    { text: 'any fill, any size >= 3 million pairs/s', least: 3, value: slowestOfAll },
+    ...fills.map(flatness),
+  ],
+});

@@ -2,8 +2,9 @@
  * An Atlas with values in it, for measuring allocation: no file, no store, only what is known in
  * memory.
  *
- * Invariant: it does to the Atlas what a store does: reserve and commit a value; archive and free
- * one. What it remembers of its values lies in typed arrays, so that it costs little itself.
+ * Invariant: it does to the Atlas what a store does: reserve a value's grains and release them
+ * (`reservations`), or also commit it, and archive and free it (`values`). What it remembers of its
+ * values lies in typed arrays, so that it costs little itself.
  */
 
 import { Atlas, defaultLimits } from '../../src/store/atlas.ts';
@@ -31,9 +32,13 @@ export class Dice {
   }
 }
 
+/** What is done with grains: only given out and taken back, or marked as a batch marks them too. */
+export type Treatment = 'reservations' | 'values';
+
 export class AtlasBed {
-  readonly atlas = new Atlas(noPages, new Space(), defaultLimits);
+  readonly #atlas = new Atlas(noPages, new Space(), defaultLimits);
   readonly #lengths: () => number;
+  readonly #published: boolean;
   readonly #dice = new Dice();
   /** The one stratum that every value is in: lengths are such that they have grains of one size. */
   #home: Stratum | undefined;
@@ -42,24 +47,23 @@ export class AtlasBed {
   #values = 0;
 
   /** `lengths` gives the length of the next value. */
-  constructor(lengths: () => number) {
+  constructor(lengths: () => number, treatment: Treatment) {
     this.#lengths = lengths;
+    this.#published = treatment === 'values';
   }
 
   get values(): number {
     return this.#values;
   }
 
-  indexAt(at: number): number {
-    return this.#indexes[at] as number;
-  }
-
   allocate(): void {
     const length = this.#lengths();
-    const { stratum, index, count } = this.atlas.reserve(length, this.#home);
+    const { stratum, index, count } = this.#atlas.reserve(length, this.#home);
     this.#home ??= stratum;
-    const { basin, number } = stratum;
-    stratum.commitValue({ basin, stratum: number, index, count, length });
+    if (this.#published) {
+      const { basin, number } = stratum;
+      stratum.commitValue({ basin, stratum: number, index, count, length });
+    }
     if (this.#values === this.#indexes.length) this.#grow();
     this.#indexes[this.#values] = index;
     this.#counts[this.#values] = count;
@@ -75,18 +79,28 @@ export class AtlasBed {
     this.#counts = counts;
   }
 
-  /** Frees one of the values. */
+  /** Frees one of the values, picked at random. */
   free(): void {
-    const at = this.#dice.next(this.#values);
+    this.#freeAt(this.#dice.next(this.#values));
+  }
+
+  /** Frees the one that came last. */
+  freeLast(): void {
+    this.#freeAt(this.#values - 1);
+  }
+
+  #freeAt(at: number): void {
     const stratum = this.#home as Stratum;
     const index = this.#indexes[at] as number;
     const count = this.#counts[at] as number;
     this.#values -= 1;
     this.#indexes[at] = this.#indexes[this.#values] as number;
     this.#counts[at] = this.#counts[this.#values] as number;
-    const run = { basin: stratum.basin, stratum: stratum.number, index, count, length: 0 };
-    stratum.archiveValue(run);
-    stratum.freeValue(run);
+    if (this.#published) {
+      const run = { basin: stratum.basin, stratum: stratum.number, index, count, length: 0 };
+      stratum.archiveValue(run);
+      stratum.freeValue(run);
+    } else stratum.release(index, count);
   }
 
   fill(count: number): this {
