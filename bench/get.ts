@@ -8,19 +8,20 @@
  */
 
 import { join } from 'node:path';
-import { type GrainId, Store } from '../src/index.ts';
+import { type GrainId, nodeFileSystem, Store } from '../src/index.ts';
 import { Dice } from './support/atlas-bed.ts';
 import type { Contestant, Running } from './support/contestant.ts';
-import { countText } from './support/figures.ts';
+import { CountingFileSystem } from './support/counting-file-system.ts';
+import { countText, mebibytesText } from './support/figures.ts';
+import { isNumbered, numberedBytes, numberedValues } from './support/numbered-values.ts';
 import { peerContestants } from './support/peers/installed-peers.ts';
 import type { Peer } from './support/peers/peer.ts';
 import { ask } from './support/question.ts';
 
 const operations = 1_000;
-const valueBytes = 100;
-const last = valueBytes - 1;
+const last = numberedBytes - 1;
 const cacheBytes = 512 * 1024 * 1024;
-const loadedTogether = 1_000;
+const loadedTogether = 10_000;
 
 /** How many values, and what a `get` may take, nanoseconds. */
 const counts = [
@@ -31,12 +32,6 @@ const counts = [
 
 const titleOf = (count: number): string => `get of 100 bytes, ${countText(count)} values, warm`;
 const varveGet = 'varve get';
-
-function bytesOf(key: number): Uint8Array {
-  const value = Buffer.alloc(valueBytes, 7);
-  value.writeUInt32LE(key);
-  return value;
-}
 
 /** The numbers below `count` in random order. */
 function randomOrder(count: number): Uint32Array {
@@ -57,8 +52,8 @@ function randomOrder(count: number): Uint32Array {
  */
 function check(count: number, read: (key: number) => Uint8Array | undefined): void {
   for (let key = 0; key < count; key++) {
-    const value = read(key)?.subarray(0, valueBytes) ?? new Uint8Array();
-    if (Buffer.compare(value, bytesOf(key)) !== 0) {
+    const value = read(key);
+    if (value === undefined || !isNumbered(value, key)) {
       throw new Error(`the value ${key} is another one`);
     }
   }
@@ -73,20 +68,23 @@ function checkSum(sum: number): void {
 
 function mapFloor(count: number): Contestant {
   return {
-    name: 'Map.get and slice',
+    name: 'Map.get and a copy',
     kind: 'floor',
     operations,
     open() {
       const order = randomOrder(count);
       const map = new Map<number, Uint8Array>();
-      for (let key = 0; key < count; key++) map.set(key, new Uint8Array(bytesOf(key)));
+      for (let key = 0; key < count; key += loadedTogether) {
+        const values = numberedValues(key, Math.min(count - key, loadedTogether));
+        for (const [at, value] of values.entries()) map.set(key + at, value);
+      }
       check(count, (key) => map.get(key));
       let next = 0;
       return {
         run() {
           let sum = 0;
           for (let done = 0; done < operations; done++) {
-            const value = (map.get(order[next] as number) as Uint8Array).slice();
+            const value = new Uint8Array(map.get(order[next] as number) as Uint8Array);
             sum += (value[0] as number) + (value[last] as number);
             next = next + 1 === count ? 0 : next + 1;
           }
@@ -97,16 +95,15 @@ function mapFloor(count: number): Contestant {
   };
 }
 
-async function loadedStore(path: string, count: number): Promise<[Store, GrainId[]]> {
-  const store = await Store.open(path, { cacheBytes });
+async function load(store: Store, count: number): Promise<GrainId[]> {
   const ids: GrainId[] = [];
   while (ids.length < count) {
     const session = store.session();
-    const until = Math.min(count, ids.length + loadedTogether);
-    while (ids.length < until) ids.push(session.push(bytesOf(ids.length)));
+    const values = numberedValues(ids.length, Math.min(count - ids.length, loadedTogether));
+    for (const value of values) ids.push(session.push(value));
     await session.commit();
   }
-  return [store, ids];
+  return ids;
 }
 
 function varve(count: number): Contestant {
@@ -115,7 +112,9 @@ function varve(count: number): Contestant {
     kind: 'varve',
     operations,
     async open(folder) {
-      const [store, ids] = await loadedStore(join(folder, 'bench.varve'), count);
+      const fileSystem = new CountingFileSystem(nodeFileSystem);
+      const store = await Store.open(join(folder, 'bench.varve'), { cacheBytes, fileSystem });
+      const ids = await load(store, count);
       check(count, (key) => store.get(ids[key] as GrainId));
       // New bigints in the order of reading: as others read their keys, not at random from memory.
       const order = Array.from(randomOrder(count), (key) => (ids[key] as bigint) + 0n) as GrainId[];
@@ -130,6 +129,7 @@ function varve(count: number): Contestant {
           }
           checkSum(sum);
         },
+        note: () => `${mebibytesText(fileSystem.bytesRead)} in its cache of at most 512 MiB`,
         close: () => store.close(),
       };
     },
@@ -141,10 +141,7 @@ async function peerRunning(peer: Peer, count: number): Promise<Omit<Running, 'cl
   if (get === undefined) throw new Error('it has no synchronous read');
   for (let key = 0; key < count; key += loadedTogether) {
     const length = Math.min(loadedTogether, count - key);
-    await peer.put(
-      key,
-      Array.from({ length }, (_, at) => bytesOf(key + at)),
-    );
+    await peer.put(key, numberedValues(key, length));
   }
   check(count, get);
   const order = randomOrder(count);
