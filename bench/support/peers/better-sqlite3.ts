@@ -31,13 +31,17 @@ function open(loaded: unknown, folder: string): Peer {
   const database = new (loaded as Package)(join(folder, 'peer.db'));
   database.pragma('journal_mode = WAL');
   database.pragma('synchronous = FULL');
-  database.exec('CREATE TABLE stored (id INTEGER PRIMARY KEY, data BLOB NOT NULL)');
+  database.exec('CREATE TABLE IF NOT EXISTS stored (id INTEGER PRIMARY KEY, data BLOB NOT NULL)');
   const write = database.prepare(
     'INSERT INTO stored VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data',
   );
   const read = database.prepare('SELECT data FROM stored WHERE id = ?').pluck();
   const writeAll = database.transaction((key: number, values: readonly Uint8Array[]) => {
     for (const value of values) write.run(key++, value);
+  });
+  const erase = database.prepare('DELETE FROM stored WHERE id = ?');
+  const eraseAll = database.transaction((keys: readonly number[]) => {
+    for (const key of keys) erase.run(key);
   });
   const put = (key: number, values: readonly Uint8Array[]): void => {
     if (values.length === 1) write.run(key, values[0]);
@@ -46,6 +50,7 @@ function open(loaded: unknown, folder: string): Peer {
   return {
     put,
     putSync: put,
+    remove: (keys) => eraseAll(keys),
     get: (key) => read.get(key) as Uint8Array | undefined,
     close: () => void database.close(),
   };

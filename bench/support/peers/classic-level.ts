@@ -8,11 +8,9 @@
 import { join } from 'node:path';
 import { keyBytes, type Peer, type PeerKind } from './peer.ts';
 
-interface Operation {
-  readonly type: 'put';
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
-}
+type Operation =
+  | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
+  | { readonly type: 'del'; readonly key: Uint8Array };
 
 interface Database {
   open(): Promise<void>;
@@ -43,6 +41,10 @@ async function open(loaded: unknown, folder: string): Promise<Peer> {
       const operations = values.map(
         (value, at): Operation => ({ type: 'put', key: keyBytes(key + at), value }),
       );
+      return database.batch(operations, durable);
+    },
+    remove(keys) {
+      const operations = keys.map((key): Operation => ({ type: 'del', key: keyBytes(key) }));
       return database.batch(operations, durable);
     },
     get: (key) => database.getSync(keyBytes(key)),

@@ -2,35 +2,26 @@
  * The peers that are installed in `bench/`, as contestants.
  *
  * Invariant: a bench works without them: one that is missing or cannot be loaded on this machine
- * is left out, and `missingPeers` names it. They are found from `bench/package.json`, because the
- * benches run from `build/`; the package varve does not know them.
+ * is left out, and `missingPeers` names it.
  */
 
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import type { Contestant, Running } from '../contestant.ts';
-import { projectFolder } from '../disk-folder.ts';
-import { betterSqlite3 } from './better-sqlite3.ts';
-import { classicLevel } from './classic-level.ts';
-import { lmdb } from './lmdb.ts';
-import type { Peer, PeerKind } from './peer.ts';
-import { rocksdb } from './rocksdb.ts';
+import type { Peer } from './peer.ts';
+import { type LoadedPeer, loadPeer, peerKinds } from './peer-packages.ts';
 
-const kinds: readonly PeerKind[] = [lmdb, betterSqlite3, classicLevel, rocksdb];
-
-const requirePeer = createRequire(join(projectFolder, 'bench', 'package.json'));
-
-const installed = new Map<PeerKind, unknown>();
+const installed: LoadedPeer[] = [];
 const missing: string[] = [];
-for (const kind of kinds) {
+for (const { name } of peerKinds) {
   try {
-    installed.set(kind, requirePeer(kind.name));
+    installed.push(loadPeer(name));
   } catch (error) {
     const { code } = error as { code?: unknown };
     const reason = code === 'MODULE_NOT_FOUND' ? 'not installed' : `does not load: ${error}`;
-    missing.push(`${kind.name} (${reason.split('\n', 1)[0]})`);
+    missing.push(`${name} (${reason.split('\n', 1)[0]})`);
   }
 }
+
+export const installedPeers: readonly LoadedPeer[] = installed;
 
 /** Those that are left out, each with the reason. */
 export const missingPeers: readonly string[] = missing;
@@ -51,14 +42,14 @@ export function peerContestants(
   } = {},
 ): Contestant[] {
   const { suffix = '', only, ...rest } = how;
-  const chosen = [...installed].filter(([{ name }]) => only?.includes(name) ?? true);
+  const chosen = installed.filter(({ name }) => only?.includes(name) ?? true);
   return chosen.map(
-    ([kind, loaded]): Contestant => ({
-      name: `${kind.name}${suffix}`,
+    ({ name, open }): Contestant => ({
+      name: `${name}${suffix}`,
       kind: 'peer',
       ...rest,
       async open(folder) {
-        const peer = await kind.open(loaded, folder);
+        const peer = await open(folder);
         return { ...(await work(peer)), close: () => peer.close() };
       },
     }),

@@ -12,6 +12,7 @@ import type { Peer, PeerKind } from './peer.ts';
 
 interface Database {
   put(key: number, value: Uint8Array): Promise<boolean>;
+  remove(key: number): Promise<boolean>;
   batch(work: () => void): Promise<boolean>;
   transactionSync(work: () => void): void;
   getBinaryFast(key: number): Uint8Array | undefined;
@@ -42,6 +43,11 @@ function open(loaded: unknown, folder: string): Peer {
     putSync(key, values) {
       database.transactionSync(() => {
         for (const value of values) void database.put(key++, value);
+      });
+    },
+    async remove(keys) {
+      await database.batch(() => {
+        for (const key of keys) void database.remove(key);
       });
     },
     get: (key) => database.getBinaryFast(key),

@@ -11,6 +11,8 @@ export interface Peer {
   put(key: number, values: readonly Uint8Array[]): void | Promise<void>;
   /** The same on the calling thread, where the peer has such a thing. */
   putSync?(key: number, values: readonly Uint8Array[]): void;
+  /** Deletes the values under these keys, in one durable commit. */
+  remove(keys: readonly number[]): void | Promise<void>;
   /** The value as its quickest synchronous read gives it: good until the next. */
   get?(key: number): Uint8Array | undefined;
   close(): void | Promise<void>;

@@ -8,11 +8,9 @@
 import { join } from 'node:path';
 import { bufferOf, keyBytes, type Peer, type PeerKind } from './peer.ts';
 
-interface Operation {
-  readonly type: 'put';
-  readonly key: Buffer;
-  readonly value: Buffer;
-}
+type Operation =
+  | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
+  | { readonly type: 'del'; readonly key: Buffer };
 
 type Done = (error?: Error | null) => void;
 
@@ -49,6 +47,10 @@ async function open(loaded: unknown, folder: string): Promise<Peer> {
           value: bufferOf(value),
         }),
       );
+      return promised((done) => database.batch(operations, durable, done));
+    },
+    remove(keys) {
+      const operations = keys.map((key): Operation => ({ type: 'del', key: keyBytes(key) }));
       return promised((done) => database.batch(operations, durable, done));
     },
     close: () => promised((done) => database.close(done)),
