@@ -1,0 +1,118 @@
+/**
+ * `npm run bench -- memory`: the memory of a process that has just loaded a million values of 100
+ * bytes, 1,000 a durable commit, beyond that of a Node process that does nothing.
+ *
+ * What is resident is counted when the last commit is done, before anything is closed, and the most
+ * there ever was; pages of mapped files are told apart. varve with its cache, of which loading
+ * reads next to nothing, and without one.
+ */
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Bar, BarChart } from './support/answer.ts';
+import { removeFolder } from './support/disk-folder.ts';
+import { countText, mebibytesText, tableText } from './support/figures.ts';
+import { installedPeers } from './support/peers/installed-peers.ts';
+import { ask, type FreeResult } from './support/question.ts';
+import { spreadOf } from './support/spread.ts';
+import { childAnswer, type LoadAnswer, storeAnswer } from './support/store-process.ts';
+
+const title = 'memory for values of 100 bytes, 1,000 a commit';
+const measuredStores: readonly string[] = ['lmdb', 'better-sqlite3'];
+const idle = 'bare Node';
+const together = 1_000;
+const mebibyte = 1024 * 1024;
+
+/** Medians, each of its own part: the same process is not in the middle of all. */
+interface Found {
+  readonly resident: number;
+  readonly own: number;
+  readonly peak: number;
+  readonly cached: number;
+}
+
+function medianOf(answers: readonly LoadAnswer[]): Found {
+  const median = (part: (one: LoadAnswer) => number): number => spreadOf(answers.map(part)).median;
+  return {
+    resident: median(({ memory }) => memory.residentBytes),
+    own: median(({ memory }) => memory.ownBytes),
+    peak: median(({ memory }) => memory.peakBytes),
+    cached: median(({ cachedBytesMost }) => cachedBytesMost),
+  };
+}
+
+interface Process {
+  readonly name: string;
+  readonly kind: Bar['kind'];
+  answer(folder: string): Promise<LoadAnswer>;
+}
+
+function loading(store: string, count: number, cacheBytes?: number): Process['answer'] {
+  const cache = cacheBytes === undefined ? {} : { cacheBytes };
+  const task = { work: 'load', store, count, together, marked: count / 2, ...cache } as const;
+  return (folder) => storeAnswer<LoadAnswer>({ ...task, folder });
+}
+
+function processes(count: number): Process[] {
+  const peers = installedPeers.filter(({ name }) => measuredStores.includes(name));
+  return [
+    { name: idle, kind: 'floor', answer: () => childAnswer<LoadAnswer>('idle-child') },
+    { name: 'varve', kind: 'varve', answer: loading('varve', count) },
+    { name: 'varve without a cache', kind: 'varve', answer: loading('varve', count, 0) },
+    ...peers.map(({ name }): Process => ({ name, kind: 'peer', answer: loading(name, count) })),
+  ];
+}
+
+async function measure(folder: string, quick: boolean): Promise<FreeResult> {
+  const count = quick ? 100_000 : 1_000_000;
+  const answers = new Map<Process, LoadAnswer[]>(processes(count).map((one) => [one, []]));
+  for (let round = 0; round < (quick ? 1 : 3); round++) {
+    for (const [one, given] of answers) {
+      const own = join(folder, one.name);
+      mkdirSync(own);
+      given.push(await one.answer(own));
+      removeFolder(own);
+    }
+  }
+  const found = [...answers].map(([one, given]) => ({ ...one, ...medianOf(given) }));
+  const bare = found.find(({ name }) => name === idle)?.resident ?? Number.NaN;
+  const beyond = ({ resident, cached }: Found): number => resident - bare - cached;
+  const rows = found.map((one) => [
+    one.name,
+    ...[one.resident, one.own, one.peak, one.cached, beyond(one)].map(mebibytesText),
+  ]);
+  const heading = ['', 'resident', 'its own', 'peak', 'cache', 'beyond bare Node and cache'];
+  const text = [
+    tableText(heading, rows),
+    `${countText(count)} values. 'its own' is without pages of mapped files; the cache is what`,
+    'varve read from its file, at most.',
+  ].join('\n');
+  const bars = found.map(({ name, kind, resident }) => ({
+    name,
+    kind,
+    value: resident / mebibyte,
+  }));
+  const chart: BarChart = {
+    shape: 'bars',
+    title: `resident, ${countText(count)} values of 100 bytes loaded`,
+    scale: { of: 'count', unit: 'MiB' },
+    better: 'less',
+    bars,
+  };
+  const figures = Object.fromEntries(found.map((one) => [one.name, beyond(one) / mebibyte]));
+  return { text, figures, charts: [chart] };
+}
+
+await ask({
+  name: 'memory',
+  title: 'Memory of a process that loads values',
+  peers: true,
+  sections: (quick) => [{ title, measure: (folder) => measure(folder, quick) }],
+  goals: [
+    {
+      text: 'beyond bare Node and the cache <= 60 MiB',
+      most: 60,
+      value: ({ figure }) => figure(title, 'varve'),
+    },
+  ],
+});
