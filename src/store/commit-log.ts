@@ -61,9 +61,12 @@ export function laneRange(segment: SegmentExtent, lane: number): { from: number;
   return { from, to: from + sectors };
 }
 
+/** Two or three segments are there at a time: small parts of the file. */
+const segmentShare = 256;
+
 /** Pages of a new segment in a file of so many bytes. */
 function segmentPagesFor(fileBytes: number): number {
-  const wanted = fileBytes / 64 / pageBytes;
+  const wanted = fileBytes / segmentShare / pageBytes;
   let pages = segmentPagesMin;
   while (pages * 2 <= wanted && pages < segmentPagesMax) pages *= 2;
   return pages;

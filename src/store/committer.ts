@@ -28,8 +28,11 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-/** A batch that writes more than this does not also fill space ahead. */
-const smallBatchBytes = 256 * 1024;
+/**
+ * A batch with more than this makes the file longer instead of filling space ahead: writing zeros
+ * first would cost more than the second flush of the device that they save.
+ */
+const smallBatchBytes = 64 * 1024;
 
 export class Committer {
   readonly #core: StoreCore;
@@ -117,7 +120,7 @@ export class Committer {
       core.committing = false;
       core.wake();
       for (const { work, resolve } of left) {
-        work.state = 'ended';
+        work.done();
         resolve(batch);
       }
     } catch (error) {
@@ -134,13 +137,13 @@ export class Committer {
   /** Makes the sessions of `left` durable; takes those out, rejected, that cannot be. */
   *#makeDurable(left: Set<Waiting>): Steps<number> {
     const core = this.#core;
-    const valueBytes = yield* this.#writeValues(left);
+    yield* this.#writeValues(left);
     const plan = this.#plan(left);
     if (left.size === 0) return core.published.currentBatch;
     let target: RecordTarget | undefined;
     try {
       target = yield* this.#writer.place(plan);
-      const fill = valueBytes + plan.body.length <= smallBatchBytes;
+      const fill = valueBytes(left) + plan.body.length <= smallBatchBytes;
       yield* this.#writer.houseKeep(core.housekeeping.plan({ urgent: false, room: false, fill }));
       yield* this.#writer.writeRecord(plan, target);
     } catch (error) {
@@ -164,21 +167,33 @@ export class Committer {
   // ── values ──
 
   /** Writes the values of every session; rejects alone those whose values the disk refuses. */
-  *#writeValues(left: Set<Waiting>): Steps<number> {
-    let bytes = 0;
-    for (const write of mergeWrites(stagedBy(left))) {
+  *#writeValues(left: Set<Waiting>): Steps<void> {
+    const writes = mergeWrites(stagedBy(left));
+    if (valueBytes(left) > smallBatchBytes) yield* this.#lengthen(writes);
+    for (const write of writes) {
       this.#reach(write);
-      bytes += writeBytes(write);
       try {
         yield* this.#writer.write(write);
         this.#core.values.cache.written(write.chunks, write.offset);
       } catch {
         this.#core.values.cache.forget(write.offset, writeBytes(write));
         yield* this.#writeAlone(left);
-        return bytes;
+        return;
       }
     }
-    return bytes;
+  }
+
+  /** Where the writes of a large batch go past the file's end it grows once for several of them. */
+  *#lengthen(writes: readonly FileWrite[]): Steps<void> {
+    let end = 0;
+    for (const write of writes) end = Math.max(end, write.offset + writeBytes(write));
+    const length = this.#core.lengthFor(end);
+    if (length === undefined) return;
+    try {
+      yield { kind: 'truncate', length };
+    } catch {
+      // The writes make the file longer too: it costs speed only.
+    }
   }
 
   /** One session after the other, so that each is told of its own values only. */
@@ -218,7 +233,7 @@ export class Committer {
         const target = this.#validate(one.work);
         if (target <= published.checkpoint && one.work.onlyCheckpoints) {
           left.delete(one);
-          one.work.state = 'ended';
+          one.work.done();
           one.resolve(published.currentBatch);
         }
         const found = target > checkpoint ? freedBetween(core, checkpoint, target) : undefined;
@@ -293,6 +308,12 @@ export class Committer {
     if (!this.#gaveBack) housekeeping.beginSettle();
     return dropped;
   }
+}
+
+function valueBytes(left: Iterable<Waiting>): number {
+  let bytes = 0;
+  for (const { work } of left) bytes += work.pushedBytes;
+  return bytes;
 }
 
 function* stagedBy(waiting: Iterable<Waiting>): Generator<StagedValue> {

@@ -8,6 +8,7 @@
 
 import { VarveError } from '../errors.ts';
 import { type GrainIdParts, split, splitGrainId } from '../format/grain-id.ts';
+import { pageBytes } from '../format/layout.ts';
 import type { StorageFile } from '../io/file-system.ts';
 import type { Atlas } from './atlas.ts';
 import type { BatchId } from './batch-id.ts';
@@ -19,6 +20,7 @@ import { Housekeeping } from './housekeeping.ts';
 import type { RetainedLog } from './log-history.ts';
 import type { Published } from './settle.ts';
 import type { Space } from './space.ts';
+import { StagingMemory } from './staging-memory.ts';
 import { type ValuePlace, type ValueReader, valuePlace } from './value-reader.ts';
 
 /** What opening found. */
@@ -66,6 +68,7 @@ export class StoreCore {
   readonly headers: HeaderCopies;
   readonly housekeeping: Housekeeping;
   readonly guards = new Guards();
+  readonly staging = new StagingMemory();
   readonly published: { -readonly [Field in keyof Published]: Published[Field] };
   readonly counters = { commits: 0, sessionsCommitted: 0, syncs: 0, bytesWritten: 0 };
   /** The checkpoint that a batch under way will reach. */
@@ -103,6 +106,15 @@ export class StoreCore {
       },
       opened.settleBytes,
     );
+  }
+
+  /**
+   * The length that the file is to be given before large writes up to byte `end`; undefined where
+   * it is so long.
+   */
+  lengthFor(end: number): number | undefined {
+    const length = this.space.lengthFor(Math.ceil(end / pageBytes));
+    return length === undefined || length <= this.reader.length() ? undefined : length;
   }
 
   get poisoned(): boolean {

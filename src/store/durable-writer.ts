@@ -140,7 +140,7 @@ export class DurableWriter {
   /** Gives the free end of the file back. A power cut leaves it longer or shorter, and as sound. */
   *#shrink(): Steps<void> {
     const { reader, space, path } = this.#core;
-    const length = space.reservePage * pageBytes;
+    const length = space.endPage * pageBytes;
     if (reader.length() <= length) return;
     try {
       yield { kind: 'truncate', length };

@@ -32,10 +32,12 @@ const none = -1;
 /** Grains of a page, rounded up to a power of two: an entry is page and first grain in one. */
 const pageStride = 2 ** 14;
 /**
- * While much is free, a value takes a run that has room for so many like it: those of one session
- * are to lie side by side, and be one write.
+ * Where it may be roomy, a value takes a run that has room for so many like it: those of one
+ * session are to lie side by side, and be one write. But no run longer than so many grains, which
+ * long values are not found again once short ones have broken them up.
  */
 const roomForAlike = 8;
+const roomyRunMax = 64;
 /** Entries kept at most: pages with more runs than that stay unindexed until they are needed. */
 const entriesMax = 2 ** 20;
 const entriesAtLeast = 4000;
@@ -82,9 +84,7 @@ export class GrainAllocator {
    * where no page listed has them. `roomy`: rather in a run with room for others like it.
    */
   reserve(count: number, roomy: boolean): number {
-    if (this.#page === undefined || this.#end - this.#at < count) {
-      if (!this.#enterRun(count, roomy)) return none;
-    }
+    if (!this.#staysIn(count) && !this.#enterRun(count, roomy)) return none;
     const page = this.#page as MarkPage;
     const at = this.#at;
     setRun(page.taken, at, count);
@@ -92,12 +92,21 @@ export class GrainAllocator {
     return page.firstIndex + at;
   }
 
+  /** Whether the current run has `count` grains, and is short or no other would do better. */
+  #staysIn(count: number): boolean {
+    const left = this.#page === undefined ? 0 : this.#end - this.#at;
+    if (left < count || left <= roomyRunMax) return left >= count;
+    const length = this.#runs.shortestFrom(count);
+    return length === 0 || length >= Math.min(left, longestRunTold);
+  }
+
   /** Makes a run of at least `count` grains the current one. */
   #enterRun(count: number, roomy: boolean): boolean {
     this.#leaveRun();
     for (;;) {
-      const wanted = roomy ? Math.min(count * roomForAlike, longestRunTold) : count;
-      const length = this.#runs.shortestFrom(wanted) || this.#runs.shortestFrom(count);
+      const wanted = roomy ? Math.min(count * roomForAlike, roomyRunMax) : count;
+      let length = this.#runs.shortestFrom(Math.max(count, wanted));
+      if (length === 0 || length > roomyRunMax) length = this.#runs.shortestFrom(count);
       if (length > 0) {
         if (this.#tryEntry(length, count)) return true;
       } else if (!this.#indexOne(count)) return false;

@@ -15,6 +15,11 @@ import { growthBytes, type Space } from './space.ts';
 /** A young stratum doubles up to maps of this size. */
 const quicklyReachedBytes = 256 * 1024;
 /**
+ * Maps with a head have at least so many mark pages: with a few of them the head would be a good
+ * part of what the map costs, and a map of one page has none.
+ */
+const headedPagesLeast = 8;
+/**
  * A value has a map to itself from so many bytes on, where at most so many like it would share one.
  */
 const ownMapBytes = 64 * 1024;
@@ -41,8 +46,14 @@ export function nextMapGrains({ grainExp, totalGrains, count, bytesLeast }: MapR
   const shared = Math.max(growthBytes(total), young);
   const own = count * grainBytes;
   if (own >= ownMapBytes && own * shareMapWith >= shared) return count;
-  const grains = Math.max(count, Math.floor(shared / grainBytes));
-  return Math.min(grains, markPagesMax * grainsPerMarkPage);
+  return Math.max(count, wholePages(Math.floor(shared / grainBytes)));
+}
+
+/** So many grains, or the fewer that fill mark pages to the last: an empty one costs as much. */
+function wholePages(grains: number): number {
+  if (grains <= grainsPerMarkPage) return grains;
+  const pages = Math.floor(grains / grainsPerMarkPage);
+  return Math.min(pages < headedPagesLeast ? 1 : pages, markPagesMax) * grainsPerMarkPage;
 }
 
 /**

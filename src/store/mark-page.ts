@@ -18,7 +18,7 @@ import {
   markValue,
 } from '../format/layout.ts';
 import { assert, present } from '../util/assert.ts';
-import { type FreeRun, findFreeRun, setRun } from './bit-runs.ts';
+import { setRun } from './bit-runs.ts';
 import { longestRunTold } from './length-buckets.ts';
 
 const wordCount = Math.ceil(grainsPerMarkPage / 32);
@@ -127,15 +127,29 @@ export class MarkPage {
     for (let next = at; next < at + count; next++) this.#set(next, markFree);
   }
 
-  /** Free grains, and the longest run of them, as committed. */
+  /** Free grains, and the longest run of them (up to 256), as committed. */
   measure(): { free: number; longestFree: number } {
-    const bits = takenBits(this.marks, this.grains);
-    const found: FreeRun = { start: 0, end: 0, longest: 0 };
+    const { marks } = this;
+    const whole = this.grains >>> 2;
     let free = 0;
-    for (const byte of this.marks) free += fourFree[byte] as number;
-    free -= grainsPerMarkPage - this.grains;
-    findFreeRun(bits, { from: 0, limit: this.grains }, longestRunTold, found);
-    return { free, longestFree: Math.min(found.longest, longestRunTold) };
+    let run = 0;
+    let longest = 0;
+    for (let at = 0; at < whole; at++) {
+      const byte = marks[at] as number;
+      if (byte === 0) run += 4;
+      else {
+        longest = Math.max(longest, run + (freeBefore[byte] as number), freeWithin[byte] as number);
+        run = freeAfter[byte] as number;
+      }
+      free += fourFree[byte] as number;
+    }
+    for (let at = whole * 4; at < this.grains; at++) {
+      const isFree = markIn(marks, at) === markFree;
+      longest = Math.max(longest, run);
+      run = isFree ? run + 1 : 0;
+      if (isFree) free += 1;
+    }
+    return { free, longestFree: Math.min(Math.max(longest, run), longestRunTold) };
   }
 
   /** Throws `VARVE_CORRUPT` where the marks are such as no sequence of batches leaves behind. */
@@ -187,18 +201,29 @@ for (let byte = 0; byte < 256; byte++) {
     (marks.some(headless) ? broken : 0);
 }
 
-/** For each byte of four marks: its four bits of "not free", and how many grains are free. */
+/**
+ * For each byte of four marks: its four bits of "not free", how many grains are free, and how long
+ * the free runs are in front of the first that is not, between, and behind the last.
+ */
 const fourTaken = new Uint8Array(256);
 const fourFree = new Uint8Array(256);
+const freeBefore = new Uint8Array(256);
+const freeWithin = new Uint8Array(256);
+const freeAfter = new Uint8Array(256);
 for (let byte = 0; byte < 256; byte++) {
-  let bits = 0;
-  let free = 0;
-  for (let grain = 0; grain < 4; grain++) {
-    if (((byte >>> (grain * 2)) & 3) === 0) free += 1;
-    else bits |= 1 << grain;
+  const isFree = [0, 2, 4, 6].map((shift) => ((byte >>> shift) & 3) === markFree);
+  const runs = isFree
+    .map((free) => (free ? 'f' : ' '))
+    .join('')
+    .split(' ')
+    .map(({ length }) => length);
+  for (const [grain, free] of isFree.entries()) {
+    if (free) fourFree[byte] = (fourFree[byte] as number) + 1;
+    else fourTaken[byte] = (fourTaken[byte] as number) | (1 << grain);
   }
-  fourTaken[byte] = bits;
-  fourFree[byte] = free;
+  freeBefore[byte] = runs[0] ?? 0;
+  freeWithin[byte] = Math.max(...runs);
+  freeAfter[byte] = runs.at(-1) ?? 0;
 }
 
 /** Bitmap of the grains that are not free; grains after the end of the page count as taken. */

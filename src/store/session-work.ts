@@ -15,12 +15,11 @@ import { encodeValuePrefix, valueCrc } from '../format/value.ts';
 import type { Reservation } from './atlas.ts';
 import type { FileWrite } from './effects.ts';
 import { writesTo } from './file-parts.ts';
+import { StagingMemory, type StagingSlab } from './staging-memory.ts';
 import type { Stratum } from './stratum.ts';
 
 /** Bytes that a session keeps in memory before it writes them ahead. */
 export const stagedBytesMax = 1024 * 1024;
-const firstArenaBytes = 1024;
-const arenaBytesMax = 256 * 1024;
 
 /** A value pushed by this session. */
 export interface StagedValue extends GrainRun {
@@ -54,12 +53,22 @@ export class SessionWork {
   closedWithStore = false;
   #staged: StagedValue[] = [];
   #stagedBytes = 0;
-  #arena = new Uint8Array(0);
-  #arenaUsed = 0;
+  /** Bytes of the grains of every value pushed, in memory or in the file. */
+  #pushedBytes = 0;
+  readonly #memory: StagingMemory;
+  readonly #slabs = new Set<StagingSlab>();
   #byId: Map<bigint, StagedValue> | undefined;
+
+  constructor(memory: StagingMemory = new StagingMemory()) {
+    this.#memory = memory;
+  }
 
   get stagedBytes(): number {
     return this.#stagedBytes;
+  }
+
+  get pushedBytes(): number {
+    return this.#pushedBytes;
   }
 
   get isEmpty(): boolean {
@@ -86,55 +95,53 @@ export class SessionWork {
     return this.#byId.get(id);
   }
 
-  /** Copies the value's bytes into the session's own memory. */
+  /** Copies the value's bytes into the memory that sessions share. */
   stage(place: Reservation, data: Uint8Array): StagedValue {
-    const run = runOf(place, data.length);
-    const crc = valueCrc(run, data);
-    const bytes = this.#memory(place.count * place.stratum.grainBytes);
-    encodeValuePrefix(bytes, data.length, crc);
+    const { stratum, index, count } = place;
+    const { length } = data;
+    const crc = valueCrc({ basin: stratum.basin, stratum: stratum.number, index }, data);
+    const bytes = this.#memory.take(count * stratum.grainBytes, this.#slabs);
+    encodeValuePrefix(bytes, length, crc);
     bytes.set(data, valuePrefixBytes);
-    return this.#add(place, run, { crc, bytes });
+    bytes.fill(0, valuePrefixBytes + length);
+    const value = this.#add(place, length, crc, bytes);
+    this.#staged.push(value);
+    this.#stagedBytes += bytes.length;
+    return value;
   }
 
   /** Takes in a value whose bytes are already in its grains. */
   addWritten(place: Reservation, length: number, crc: number): StagedValue {
-    return this.#add(place, runOf(place, length), { crc, bytes: undefined });
+    return this.#add(place, length, crc, undefined);
   }
 
   #add(
-    { stratum: home, index }: Reservation,
-    run: GrainRun,
-    written: Pick<StagedValue, 'crc' | 'bytes'>,
+    { stratum: home, index, count }: Reservation,
+    length: number,
+    crc: number,
+    bytes: Uint8Array | undefined,
   ): StagedValue {
-    const id = joinGrainId(home.basin, home.number, index);
+    const { basin, number: stratum } = home;
+    const id = joinGrainId(basin, stratum, index);
+    // Field by field: every value that is pushed comes by here.
     const value: StagedValue = {
       operation: 'allocate',
-      ...run,
+      basin,
+      stratum,
+      index,
+      count,
+      length,
       id,
       home,
-      ...written,
+      crc,
+      bytes,
       withdrawn: false,
     };
     this.operations.push(value);
     this.#byId?.set(id, value);
-    if (value.bytes !== undefined) {
-      this.#staged.push(value);
-      this.#stagedBytes += value.bytes.length;
-    }
-    this.preferred = value.home;
+    this.#pushedBytes += count * home.grainBytes;
+    this.preferred = home;
     return value;
-  }
-
-  /** Zeroed memory; what is taken one after another lies side by side. */
-  #memory(length: number): Uint8Array {
-    if (this.#arenaUsed + length > this.#arena.length) {
-      const size = Math.min(arenaBytesMax, Math.max(firstArenaBytes, this.#arena.length * 4));
-      this.#arena = new Uint8Array(Math.max(size, length));
-      this.#arenaUsed = 0;
-    }
-    const from = this.#arenaUsed;
-    this.#arenaUsed += length;
-    return this.#arena.subarray(from, this.#arenaUsed);
   }
 
   claim(value: GrainRun, home: Stratum): void {
@@ -148,6 +155,7 @@ export class SessionWork {
     value.withdrawn = true;
     this.#byId?.delete(value.id);
     value.home.release(value.index, value.count);
+    this.#pushedBytes -= value.count * value.home.grainBytes;
     this.#staged = this.#staged.filter((staged) => staged !== value);
     this.#stagedBytes -= value.bytes?.length ?? 0;
     value.bytes = undefined;
@@ -159,13 +167,21 @@ export class SessionWork {
     return mergeWrites(this.#staged);
   }
 
-  /** The bytes of everything staged are in the file (or the write failed, and `commit` will). */
+  /**
+   * The bytes of everything staged are in the file (or the write failed, and `commit` will): their
+   * memory is given back. No write of them may be under way.
+   */
   forgetBytes(): void {
     for (const value of this.#staged) value.bytes = undefined;
     this.#staged = [];
     this.#stagedBytes = 0;
-    this.#arena = new Uint8Array(0);
-    this.#arenaUsed = 0;
+    this.#memory.release(this.#slabs);
+  }
+
+  /** What it asked for is durable. */
+  done(): void {
+    this.forgetBytes();
+    this.state = 'ended';
   }
 
   /** Keeps the first error of a write ahead. */
@@ -189,41 +205,64 @@ export class SessionWork {
 
 /** Writes for values that lie in memory, those that adjoin in the file as one. */
 export function mergeWrites(values: Iterable<StagedValue>): FileWrite[] {
-  const writes: { offset: number; end: number; chunks: Uint8Array[] }[] = [];
-  let last: (typeof writes)[number] | undefined;
-  const placed: { offset: number; bytes: Uint8Array }[] = [];
-  for (const value of values) {
-    if (value.bytes === undefined) continue;
-    const { home, index, bytes } = value;
-    const map = home.mapOf(index);
-    const parts = map.parts(index, bytes.length);
-    if (parts === undefined) placed.push({ offset: map.grainOffset(index), bytes });
-    else
-      for (const { offset, chunks } of writesTo(parts, [bytes])) {
-        for (const chunk of chunks) placed.push({ offset, bytes: chunk });
-      }
-  }
-  let reached = 0;
+  const placed: PlacedBytes[] = [];
   let ascending = true;
-  for (const { offset } of placed) {
+  let reached = 0;
+  const place = (offset: number, bytes: Uint8Array): void => {
     ascending &&= offset >= reached;
     reached = offset;
+    placed.push({ offset, bytes });
+  };
+  for (const { home, index, bytes } of values) {
+    if (bytes === undefined) continue;
+    const map = home.mapOf(index);
+    const parts = map.parts(index, bytes.length);
+    if (parts === undefined) place(map.grainOffset(index), bytes);
+    else {
+      for (const { offset, chunks } of writesTo(parts, [bytes])) {
+        for (const chunk of chunks) place(offset, chunk);
+      }
+    }
   }
   if (!ascending) placed.sort((one, other) => one.offset - other.offset);
-  for (const { offset, bytes } of placed) {
-    if (last === undefined || last.end !== offset) {
-      last = { offset, end: offset, chunks: [] };
-      writes.push(last);
-    }
-    last.chunks.push(bytes);
-    last.end += bytes.length;
-  }
-  return writes;
+  return adjoined(placed);
 }
 
-function runOf(place: Reservation, length: number): GrainRun {
-  const { stratum, index, count } = place;
-  return { basin: stratum.basin, stratum: stratum.number, index, count, length };
+interface PlacedBytes {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Those that adjoin in the file become one write and, where they do in memory too, one chunk. */
+function adjoined(placed: readonly PlacedBytes[]): FileWrite[] {
+  const writes: FileWrite[] = [];
+  let chunks: Uint8Array[] = [];
+  let end = -1;
+  let chunk: Uint8Array | undefined;
+  let chunkBytes = 0;
+  const endChunk = (): void => {
+    if (chunk === undefined) return;
+    const longer = chunkBytes > chunk.length;
+    chunks.push(longer ? new Uint8Array(chunk.buffer, chunk.byteOffset, chunkBytes) : chunk);
+  };
+  for (const { offset, bytes } of placed) {
+    const follows = offset === end;
+    const memoryEnd = (chunk?.byteOffset ?? 0) + chunkBytes;
+    if (follows && bytes.buffer === chunk?.buffer && bytes.byteOffset === memoryEnd) {
+      chunkBytes += bytes.length;
+    } else {
+      endChunk();
+      chunk = bytes;
+      chunkBytes = bytes.length;
+      if (!follows) {
+        chunks = [];
+        writes.push({ offset, chunks });
+      }
+    }
+    end = offset + bytes.length;
+  }
+  endChunk();
+  return writes;
 }
 
 function runAs(run: GrainRun): GrainRun {

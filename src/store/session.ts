@@ -107,8 +107,10 @@ export class Session implements Disposable {
     const { core } = this.#home;
     if (this.#work.writeError !== undefined) return;
     const bytes = writeBytes(write);
-    core.space.reach(Math.ceil((write.offset + bytes) / pageBytes));
     try {
+      const length = core.lengthFor(write.offset + bytes);
+      core.space.reach(Math.ceil((write.offset + bytes) / pageBytes));
+      if (length !== undefined) core.file.truncateSync(length);
       core.file.writeSync(write.chunks, write.offset);
       core.values.cache.written(write.chunks, write.offset);
       core.counters.bytesWritten += bytes;

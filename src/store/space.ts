@@ -19,6 +19,11 @@ const looksPerClass = 16;
 const kibibyte = 1024;
 const mebibyte = kibibyte * kibibyte;
 
+/** Pages by which the file grows at once for large writes: a 32nd of it, 64 KiB to 16 MiB. */
+const lengthStepShare = 32;
+const lengthStepLeast = (64 * kibibyte) / pageBytes;
+const lengthStepMost = (16 * mebibyte) / pageBytes;
+
 /** How far something of `bytes` bytes grows at once: 1/16 while small, 1/64 when large. */
 export function growthBytes(bytes: number): number {
   return Math.max(
@@ -41,6 +46,8 @@ export class Space {
   readonly #classes: Set<number>[] = Array.from({ length: classCount }, () => new Set());
   #end = 0;
   #frontier = 0;
+  /** Length of the file in pages, written or not. */
+  #length = 0;
   #freePages = 0;
 
   /**
@@ -65,6 +72,7 @@ export class Space {
     }
     this.#end = end;
     this.#frontier = Math.ceil(fileBytes / pageBytes);
+    this.#length = this.#frontier;
   }
 
   /** First page after everything in use. */
@@ -88,6 +96,19 @@ export class Space {
   /** To be called before a write or zero-fill up to `endPage` is issued. */
   reach(endPage: number): void {
     if (endPage > this.#frontier) this.#frontier = endPage;
+    if (endPage > this.#length) this.#length = endPage;
+  }
+
+  /**
+   * Bytes that the file is to have before large writes up to `endPage`; undefined where it has
+   * them. Each new length is one more thing for the file system to make durable, so it grows by a
+   * part of itself. Nothing there counts as written.
+   */
+  lengthFor(endPage: number): number | undefined {
+    if (endPage <= this.#length) return undefined;
+    const step = Math.min(Math.max(lengthStepLeast, endPage / lengthStepShare), lengthStepMost);
+    this.#length = endPage + Math.ceil(step);
+    return this.#length * pageBytes;
   }
 
   /** First page of a stretch of `pages` pages that nothing else uses. */

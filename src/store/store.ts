@@ -114,7 +114,7 @@ export class Store implements AsyncDisposable {
   /** Throws `VARVE_READ_ONLY`, `VARVE_CLOSED`, `VARVE_POISONED`. */
   session(): Session {
     this.#core.checkWritable();
-    return newSession(this.#sessionHome, new SessionWork());
+    return newSession(this.#sessionHome, new SessionWork(this.#core.staging));
   }
 
   /**
@@ -188,7 +188,7 @@ export class Store implements AsyncDisposable {
   }
 
   async #putSmall(data: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
-    const work = new SessionWork();
+    const work = new SessionWork(this.#core.staging);
     const place = this.#core.atlas.reserve(data.length, undefined);
     work.state = 'committing';
     const { id } = work.stage(place, data);
@@ -197,7 +197,7 @@ export class Store implements AsyncDisposable {
 
   async #putLarge(data: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
     const core = this.#core;
-    const work = new SessionWork();
+    const work = new SessionWork(core.staging);
     const place = core.atlas.reserve(data.length, undefined);
     let crc: number;
     try {

@@ -23,10 +23,11 @@ import type { MarkPage } from './mark-page.ts';
 import { UnopenedMaps } from './unopened-maps.ts';
 
 /**
- * Shorter runs take a roomy run, so that those of one session lie side by side, while a quarter of
- * the stratum is free: with less, that would break up the runs that the longest values need.
+ * Shorter values take a roomy run, so that those of one session lie side by side, while so great a
+ * share of the stratum is free.
  */
 const longRunBytes = 1024;
+const roomyShare = 8;
 
 export class Stratum {
   readonly basin: number;
@@ -157,7 +158,7 @@ export class Stratum {
   /** Index of `count` free grains in a row, reserved; -1 where the maps have none. */
   reserve(count: number): number {
     const free = this.totalGrains - this.#takenGrains;
-    const roomy = count * this.grainBytes < longRunBytes && free * 4 >= this.totalGrains;
+    const roomy = count * this.grainBytes < longRunBytes && free * roomyShare >= this.totalGrains;
     for (;;) {
       const index = this.#allocator.reserve(count, roomy);
       if (index >= 0) {

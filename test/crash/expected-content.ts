@@ -31,6 +31,8 @@ export interface ExpectedEntry {
   committedAt: number;
   header: GrainId | undefined;
   readonly changes: { readonly operation: 'allocate' | 'archive' | 'free'; readonly id: GrainId }[];
+  /** How many of the changes each session made, in the order in which they were told of it. */
+  readonly shares: number[];
 }
 
 export interface Content {
@@ -81,6 +83,7 @@ export class ExpectedContent {
     const entry = content.log.at(-1);
     if (entry === undefined || entry.batch !== batch) return;
     this.#works[batch] = [...this.worksOf(batch), work];
+    const before = entry.changes.length;
     for (const { operation, id, ...rest } of work.operations) {
       entry.changes.push({ operation, id });
       if ('bytes' in rest) content.values.set(id, { bytes: rest.bytes, archivedIn: undefined });
@@ -90,6 +93,7 @@ export class ExpectedContent {
     if (work.header !== undefined) content.header = work.header ?? undefined;
     entry.header = content.header;
     this.#free(content, work.checkpointTo ?? 0, entry);
+    entry.shares.push(entry.changes.length - before);
   }
 
   #free(content: Content, checkpointTo: number, entry: ExpectedEntry): void {
@@ -113,6 +117,6 @@ export class ExpectedContent {
 /** The content of the next batch before any session has added to it. */
 function next(content: Content): Content {
   const batch = content.batch + 1;
-  const entry = { batch, committedAt: 0, header: content.header, changes: [] };
+  const entry = { batch, committedAt: 0, header: content.header, changes: [], shares: [] };
   return { ...content, batch, values: new Map(content.values), log: [...content.log, entry] };
 }

@@ -232,7 +232,7 @@ describe('the commit log', () => {
       return pair.log.reserveNext(pair.space).pages;
     };
     expect(pagesIn(100)).toBe(16);
-    expect(pagesIn(64 * 64)).toBe(64);
+    expect(pagesIn(64 * 256)).toBe(64);
     expect(pagesIn(1_000_000)).toBe(256);
   });
 });

@@ -7,6 +7,7 @@
  */
 
 import { type MapExtent, mapPages } from '../../src/format/grain-map.ts';
+import { grainExpMin, grainsPerMarkPage } from '../../src/format/layout.ts';
 import type { FileSystem, StorageFile } from '../../src/io/file-system.ts';
 import { memoryFileSystem } from '../../src/io/memory-file-system.ts';
 import { type AtlasLimits, defaultLimits } from '../../src/store/atlas.ts';
@@ -68,6 +69,15 @@ export async function openLab(options: LabOptions = {}): Promise<CoreLab> {
 
 /** Grains of a map with two mark pages, and so with a head. */
 export const headedGrains = 20_000;
+
+/**
+ * With these the first map that small values share has two mark pages, and so a head, in 544 KiB:
+ * it would have eight, the fewest that a map with a head is given, if its stratum had room for them.
+ */
+export const headedLimits = {
+  mapBytesLeast: 8 * grainsPerMarkPage * 2 ** grainExpMin,
+  grainsPerStratum: 17_408,
+};
 
 /** What a test wants a map to be like. */
 interface WantedMap {
