@@ -96,7 +96,10 @@ function askAll({ chosen, quick, json, results }: Task): void {
   console.log(`\nIn ${seconds} s.`);
   if (json !== undefined) writeFileSync(json, `${JSON.stringify(given, undefined, 2)}\n`);
   if (!results) return;
-  const command = ['npm run bench --', ...process.argv.slice(2)].join(' ');
+  // As it was asked, without the names of files on this machine.
+  const asked = chosen.length < schedule.length ? chosen.map(({ name }) => name) : [];
+  const options = [...asked, ...(quick ? ['--quick'] : []), '--results'];
+  const command = ['npm run bench --', ...options].join(' ');
   const path = join(projectFolder, 'bench');
   writeResults(path, given, { command, seconds });
   console.log('Written: bench/results.md and bench/charts/.');

@@ -45,6 +45,7 @@ export class AtlasBed {
   #indexes = new Float64Array(1024);
   #counts = new Uint8Array(1024);
   #values = 0;
+  #next = 0;
 
   /** `lengths` gives the length of the next value. */
   constructor(lengths: () => number, treatment: Treatment) {
@@ -82,6 +83,12 @@ export class AtlasBed {
   /** Frees one of the values, picked at random. */
   free(): void {
     this.#freeAt(this.#dice.next(this.#values));
+  }
+
+  /** Frees the one after that freed before, about as they lie in the stratum. */
+  freeNext(): void {
+    this.#next = this.#next < this.#values ? this.#next : 0;
+    this.#freeAt(this.#next++);
   }
 
   /** Frees the one that came last. */

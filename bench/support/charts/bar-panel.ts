@@ -11,13 +11,15 @@ import { colourOf, element, label, look, type Piece } from './svg.ts';
 
 const rowHeight = 24;
 const barHeight = 16;
-const namesWidth = 320;
+const namesWidthLeast = 320;
+/** Of one letter, bold, about. */
+const letterWidth = 8.3;
 const valuesWidth = 130;
 
 /** A value with its unit. */
 export function scaledText(scale: Scale, value: number): string {
   if (scale.of === 'time') return timeText(value);
-  return `${threeDigits(value)}${scale.unit.startsWith('/') ? '' : ' '}${scale.unit}`;
+  return `${threeDigits(value)} ${scale.unit}`;
 }
 
 function barName({ name, kind }: Bar): string {
@@ -27,6 +29,8 @@ function barName({ name, kind }: Bar): string {
 export function barPanel(chart: BarChart, width: number): Piece {
   const { title, scale, better, bars } = chart;
   const most = Math.max(...bars.map(({ value }) => value ?? 0), Number.MIN_VALUE);
+  const longest = Math.max(0, ...bars.map((bar) => barName(bar).length));
+  const namesWidth = Math.max(namesWidthLeast, longest * letterWidth + 8);
   const room = width - namesWidth - valuesWidth;
   const note = better === 'less' ? 'shorter is better' : 'longer is better';
   const parts = [

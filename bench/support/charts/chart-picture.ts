@@ -10,7 +10,7 @@ import { barPanel } from './bar-panel.ts';
 import { curvePanel } from './curve-panel.ts';
 import { colourOf, element, label, type Piece, picture } from './svg.ts';
 
-const width = 820;
+const width = 880;
 
 function legend(kinds: readonly Kind[]): Piece {
   const words: Record<Kind, string> = {

@@ -1,19 +1,18 @@
 /**
  * Curves over a count, both axes logarithmic: what is flat, and what grows with what.
  *
- * Invariant: a decade is as long on the y axis of every panel of one width or longer, and one
- * decade is shown at least, so that noise does not look like growth. Each curve is named at its
- * end, and has a dash of its own.
+ * Invariant: one decade is shown at least, so that noise does not look like growth. Each curve is
+ * named at its end, with the last of its values, and has a dash of its own.
  */
 
-import type { Curve, CurveChart } from '../answer.ts';
+import type { Curve, CurveChart, Scale } from '../answer.ts';
 import { scaledText } from './bar-panel.ts';
 import { colourOf, element, label, line, look, type Piece } from './svg.ts';
 
-const leftWidth = 90;
-const namesWidth = 210;
+const leftWidth = 104;
+const namesWidth = 260;
 const plotTop = 34;
-const plotHeight = 200;
+const plotHeight = 160;
 const dashes = ['', '6 3', '2 3', '8 3 2 3', '12 4'] as const;
 const varveColours = ['#0b6e4f', '#1f6feb', '#8250df', '#bc4c00', '#57606a'] as const;
 const superscript = '⁰¹²³⁴⁵⁶⁷⁸⁹';
@@ -33,6 +32,13 @@ function decades(values: readonly number[]): Range {
 
 function powersOf({ from, to }: Range): number[] {
   return Array.from({ length: to - from + 1 }, (_, at) => from + at);
+}
+
+/** Powers of ten, and with few of them what lies between. */
+function marksOf(range: Range): number[] {
+  const between = range.to - range.from <= 2 ? [1, 2, 5] : [1];
+  const marks = powersOf(range).flatMap((power) => between.map((part) => part * 10 ** power));
+  return marks.filter((mark) => mark <= 10 ** range.to * 1.001);
 }
 
 /** Ends of curves that lie close together are named below each other. */
@@ -55,11 +61,11 @@ interface Axes {
 
 function grid(chart: CurveChart, xs: Range, ys: Range, axes: Axes): string[] {
   const parts: string[] = [];
-  for (const power of powersOf(ys)) {
-    const y = axes.y(10 ** power);
+  for (const mark of marksOf(ys)) {
+    const y = axes.y(mark);
     const right = axes.x(10 ** xs.to);
     parts.push(line([leftWidth, y], [right, y]));
-    const text = scaledText(chart.scale, 10 ** power).replace(/\.0+(?=\D)/, '');
+    const text = scaledText(chart.scale, mark).replace(/\.0+(?=\D)/, '');
     parts.push(
       label(leftWidth - 8, y + 4, text, {
         'text-anchor': 'end',
@@ -82,7 +88,13 @@ function grid(chart: CurveChart, xs: Range, ys: Range, axes: Axes): string[] {
   return parts;
 }
 
-function curveParts(curve: Curve, at: number, nameAt: number, axes: Axes): string[] {
+function endText({ kind, name, points }: Curve, scale: Scale): string {
+  const value = scaledText(scale, points.at(-1)?.[1] ?? Number.NaN);
+  return `${kind === 'floor' ? 'floor: ' : ''}${name}, ${value}`;
+}
+
+/** `end` is written beside its last point. */
+function curveParts(curve: Curve, at: number, end: { text: string; y: number }, axes: Axes) {
   const stroke =
     curve.kind === 'varve'
       ? (varveColours[at % varveColours.length] as string)
@@ -100,7 +112,7 @@ function curveParts(curve: Curve, at: number, nameAt: number, axes: Axes): strin
       ...(dash === '' ? {} : { 'stroke-dasharray': dash }),
     }),
     ...points.map(([cx, cy]) => element('circle', { cx, cy, r: 3, fill: stroke })),
-    label(endX + 10, nameAt + 4, curve.kind === 'floor' ? `floor: ${curve.name}` : curve.name, {
+    label(endX + 10, end.y + 4, end.text, {
       fill: stroke,
       'font-size': 12,
       'font-weight': 600,
@@ -127,7 +139,8 @@ export function curvePanel(chart: CurveChart, width: number): Piece {
   const names = spreadOut(curves.map(({ points }) => axes.y((points.at(-1) ?? [1, 1])[1])));
   const parts = [heading, ...grid(chart, xs, ys, axes)];
   for (const [at, curve] of curves.entries()) {
-    parts.push(...curveParts(curve, at, names[at] as number, axes));
+    const end = { text: endText(curve, chart.scale), y: names[at] as number };
+    parts.push(...curveParts(curve, at, end, axes));
   }
   return { height: plotTop + plotHeight + 44, content: parts.join('\n') };
 }
