@@ -11,13 +11,16 @@
 export const longestRunTold = 256;
 
 export class LengthBuckets {
-  readonly #stacks: number[][] = Array.from({ length: longestRunTold + 1 }, () => []);
+  /** Made when they are first needed: most strata have items of a few lengths. */
+  readonly #stacks: (number[] | undefined)[] = new Array(longestRunTold + 1).fill(undefined);
   readonly #filled = new Uint32Array((longestRunTold >>> 5) + 1);
   /** Items in all stacks. */
   size = 0;
 
   push(length: number, item: number): void {
-    (this.#stacks[length] as number[]).push(item);
+    const stack = this.#stacks[length];
+    if (stack === undefined) this.#stacks[length] = [item];
+    else stack.push(item);
     const word = length >>> 5;
     this.#filled[word] = (this.#filled[word] as number) | (1 << (length & 31));
     this.size += 1;
@@ -47,7 +50,7 @@ export class LengthBuckets {
   }
 
   clear(): void {
-    for (const stack of this.#stacks) stack.length = 0;
+    this.#stacks.fill(undefined);
     this.#filled.fill(0);
     this.size = 0;
   }
