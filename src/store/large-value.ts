@@ -15,8 +15,8 @@ import type { StoreCore } from './core.ts';
 import { writeBytes } from './effects.ts';
 import { type FilePart, partsWithin, writesTo } from './file-parts.ts';
 
-/** Bytes written at once, and summed meanwhile: about a millisecond of the thread's time. */
-const pieceBytes = 4 * 1024 * 1024;
+/** Bytes written at once, and summed meanwhile: half a millisecond of the thread's time. */
+const pieceBytes = 2 * 1024 * 1024;
 
 /** Writes `data` to the reserved grains and gives its CRC. Throws `VARVE_IO`, `VARVE_POISONED`. */
 export async function writeLargeValue(

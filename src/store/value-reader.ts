@@ -26,7 +26,7 @@ const slabBytes = 16 * 1024;
 /** So few bytes are copied more quickly one by one. */
 const copiedByHandMax = 64;
 /** Bytes that are summed at once while a large value is read without blocking. */
-const pieceBytes = 8 * 1024 * 1024;
+const pieceBytes = 2 * 1024 * 1024;
 
 /** Where a value is to be read. */
 export interface ValuePlace {
