@@ -57,7 +57,7 @@ export class AtlasBed {
     return this.#values;
   }
 
-  allocate(): void {
+  #allocate(): void {
     const length = this.#lengths();
     const { stratum, index, count } = this.#atlas.reserve(length, this.#home);
     this.#home ??= stratum;
@@ -81,19 +81,31 @@ export class AtlasBed {
   }
 
   /** Frees one of the values, picked at random. */
-  free(): void {
+  #free(): void {
     this.#freeAt(this.#dice.next(this.#values));
   }
 
   /** Frees the one after that freed before, about as they lie in the stratum. */
-  freeNext(): void {
+  #freeNext(): void {
     this.#next = this.#next < this.#values ? this.#next : 0;
     this.#freeAt(this.#next++);
   }
 
-  /** Frees the one that came last. */
-  freeLast(): void {
-    this.#freeAt(this.#values - 1);
+  /** Frees so many values that came last. */
+  freeLast(count: number): void {
+    for (let done = 0; done < count; done++) this.#freeAt(this.#values - 1);
+  }
+
+  /**
+   * Frees a group and allocates as many, until there were so many `pairs`. The loop is here, and not
+   * where it is measured, so that the engine compiles it once for all beds.
+   */
+  churn(pairs: number, group: number, picked: 'at random' | 'in order'): void {
+    for (let paired = 0; paired < pairs; paired += group) {
+      if (picked === 'at random') for (let done = 0; done < group; done++) this.#free();
+      else for (let done = 0; done < group; done++) this.#freeNext();
+      for (let done = 0; done < group; done++) this.#allocate();
+    }
   }
 
   #freeAt(at: number): void {
@@ -111,13 +123,13 @@ export class AtlasBed {
   }
 
   fill(count: number): this {
-    while (this.#values < count) this.allocate();
+    while (this.#values < count) this.#allocate();
     return this;
   }
 
   /** Frees values here and there until so many are left. */
   thin(count: number): this {
-    while (this.#values > count) this.free();
+    while (this.#values > count) this.#free();
     return this;
   }
 }

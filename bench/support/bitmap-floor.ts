@@ -28,8 +28,16 @@ export class BitmapFloor {
     }
   }
 
+  /** Frees a group and allocates as many, until there were so many `pairs`. */
+  churn(pairs: number, group: number): void {
+    for (let paired = 0; paired < pairs; paired += group) {
+      for (let done = 0; done < group; done++) this.#free();
+      for (let done = 0; done < group; done++) this.#allocate();
+    }
+  }
+
   /** Frees one of the values; what is free lies behind those that are taken. */
-  free(): void {
+  #free(): void {
     const at = this.#dice.next(this.#values);
     this.#flip(at);
     const last = this.#values - 1;
@@ -42,7 +50,7 @@ export class BitmapFloor {
     this.#counts[last] = count;
   }
 
-  allocate(): void {
+  #allocate(): void {
     this.#flip(this.#values);
     this.#values += 1;
   }

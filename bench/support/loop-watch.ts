@@ -32,7 +32,8 @@ function overlap(one: Stretch, other: Stretch): number {
 export class LoopWatch {
   readonly #collections: Stretch[] = [];
   readonly #gaps: (Stretch & { readonly operation: number })[] = [];
-  readonly #delays = monitorEventLoopDelay({ resolution: 1 });
+  /** The latest timer of each operation, milliseconds. */
+  readonly #delays: number[] = [];
   readonly #observer: PerformanceObserver;
   #watching = true;
   /** Operations so far; gaps count for the last of them while it runs. */
@@ -66,16 +67,19 @@ export class LoopWatch {
     await nextTurn();
     this.#operations += 1;
     this.#operating = true;
-    this.#delays.enable();
+    // A new one each time: one that is stopped would count the time that it was.
+    const delays = monitorEventLoopDelay({ resolution: 1 });
+    delays.enable();
     await run();
     await nextTurn();
     await nextTurn();
-    this.#delays.disable();
+    delays.disable();
+    this.#delays.push(delays.max / 1e6);
     this.#operating = false;
   }
 
-  /** The longest block of each operation, and the most that a timer was late, milliseconds. */
-  async end(): Promise<{ longest: Block[]; timers: { p99: number; max: number } }> {
+  /** Of each operation the longest block, and the longest between two turns of a timer. */
+  async end(): Promise<{ longest: Block[]; timers: readonly number[] }> {
     // A turn or two more, so that the last collections are told.
     await setTimeout(5);
     this.#watching = false;
@@ -90,8 +94,7 @@ export class LoopWatch {
       const collecting = this.#collections.reduce((sum, one) => sum + overlap(gap, one), 0);
       longest[at] = { length, collecting };
     }
-    const timers = { p99: this.#delays.percentile(99) / 1e6, max: this.#delays.max / 1e6 };
-    return { longest, timers };
+    return { longest, timers: this.#delays };
   }
 }
 

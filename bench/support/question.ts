@@ -12,6 +12,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { Store } from '../../src/index.ts';
 import type { Answer, AnswerSection, Chart } from './answer.ts';
 import type { Contestant, Effort } from './contestant.ts';
 import { removeFolder, withDiskFolder } from './disk-folder.ts';
@@ -108,6 +109,17 @@ function answerSection({ section, measured, result }: SectionResult): AnswerSect
   return { title: section.title, charts: [], ...result, contestants };
 }
 
+/**
+ * A store that stays open all the time: when the last object of a class is collected, between two
+ * sections, the engine forgets what it knew of it, and the next section would begin uncompiled.
+ */
+async function heldStore(path: string): Promise<Store> {
+  const store = await Store.open(path);
+  const { id } = await store.put(new Uint8Array(16));
+  store.get(id);
+  return store;
+}
+
 const usage = `Options:
   --quick        shorter, so less certain
   --json FILE    the figures as JSON into a file; '-' for the standard output, text goes to the other`;
@@ -132,12 +144,14 @@ export async function ask(question: Question): Promise<void> {
     if (question.peers && missingPeers.length > 0) {
       print(`Without ${missingPeers.join(', ')}; 'npm run bench:install' installs the peers.\n`);
     }
+    const held = await heldStore(join(folder, 'held.varve'));
     const results: SectionResult[] = [];
     for (const [at, section] of question.sections(quick).entries()) {
       const found = await measureSection(section, join(folder, String(at)));
       print(`${section.title}\n\n${found.result.text}\n`);
       results.push(found);
     }
+    await held.close();
     const figures = figuresOf(results);
     const goals = question.goals.map((goal) => resultOfGoal(goal, figures));
     for (const goal of goals) print(goalText(goal));
