@@ -116,8 +116,8 @@ async function wideCommit(store: Store): Promise<() => Promise<unknown>> {
 }
 
 function scenarios(quick: boolean): Scenario[] {
-  const often = quick ? 10 : 60;
-  const seldom = quick ? 4 : 20;
+  const often = quick ? 8 : 60;
+  const seldom = quick ? 3 : 20;
   return [
     idle(often),
     bareWrites(seldom),

@@ -173,7 +173,7 @@ await ask({
         varve(count),
         ...peerContestants((peer) => peerRunning(peer, count), {
           // The others take long to load a million.
-          only: quick && count > 10_000 ? ['lmdb'] : ['lmdb', 'better-sqlite3', 'classic-level'],
+          only: quick ? ['lmdb'] : ['lmdb', 'better-sqlite3', 'classic-level'],
           operations,
         }),
       ],

@@ -45,16 +45,16 @@ interface Effort {
 const fullEffort: Effort = {
   values: 1_000_000,
   kills: 3,
-  openings: 15,
-  coldOpenings: 9,
+  openings: 12,
+  coldOpenings: 6,
   looping: 800,
 };
 const quickEffort: Effort = {
   values: 100_000,
   kills: 1,
   openings: 5,
-  coldOpenings: 2,
-  looping: 300,
+  coldOpenings: 1,
+  looping: 200,
 };
 
 const clean = 'closed';
@@ -147,16 +147,15 @@ function warm(image: Image, effort: Effort): Contestant {
   };
 }
 
-async function coldTimes(image: Image, effort: Effort, own: string): Promise<number[]> {
+/** The first openings of new processes. `preload` is loaded before the clock runs. */
+async function coldTimes(image: Image, effort: Effort, own: string, preload?: string) {
   const times: number[] = [];
-  const openOnce = async (preload?: string): Promise<void> => {
+  while (times.length < effort.coldOpenings) {
     const folder = image.folders[times.length % image.folders.length] as string;
-    copySynced(folder, own);
+    if (image.ending !== clean || times.length === 0) copySynced(folder, own);
     const task = { ...taskOf(image.store, own, effort), ...(preload ? { preload } : {}) };
     times.push((await storeAnswer<OpenAnswer>(task)).milliseconds);
-  };
-  const preload = image.store === 'varve' ? nativeLock : undefined;
-  while (times.length < effort.coldOpenings) await openOnce(preload);
+  }
   return times;
 }
 
@@ -184,13 +183,14 @@ async function measure(folder: string, effort: Effort): Promise<FreeResult> {
     const { median, min, max, samples } = spreadOf(times);
     coldRows.push([name, ...[median, min, max].map(timeText), countText(samples)]);
   };
+  const own = join(folder, 'cold');
   for (const image of images) {
-    row(nameOf(image), await coldTimes(image, effort, join(folder, 'cold')));
+    const preload = image.store === 'varve' ? nativeLock : undefined;
+    row(nameOf(image), await coldTimes(image, effort, own, preload));
   }
-  row(
-    'varve, closed, loading the native addon of its lock',
-    await withAddon(images, effort, folder),
-  );
+  const closed = images.find(({ store, ending }) => store === 'varve' && ending === clean) as Image;
+  const withAddon = await coldTimes(closed, effort, own);
+  row('varve, closed, loading the native addon of its lock', withAddon);
   const text = [
     `${countText(effort.values)} values. Warm, the same process over and over:`,
     ...parts.flatMap(({ text }) => [text, '']),
@@ -198,18 +198,6 @@ async function measure(folder: string, effort: Effort): Promise<FreeResult> {
     tableText(['', 'median', 'min', 'max', 'samples'], coldRows),
   ].join('\n');
   return { text, figures, charts: parts.map(({ chart }) => chart) };
-}
-
-/** The first opening of varve, with what its lock needs loaded within it. */
-async function withAddon(images: readonly Image[], effort: Effort, folder: string) {
-  const image = images.find(({ store }) => store === 'varve') as Image;
-  const times: number[] = [];
-  while (times.length < effort.coldOpenings) {
-    const own = join(folder, 'cold');
-    copySynced(image.folders[0] as string, own);
-    times.push((await storeAnswer<OpenAnswer>(taskOf('varve', own, effort))).milliseconds);
-  }
-  return times;
 }
 
 await ask({

@@ -177,6 +177,7 @@ function sectionsOf(size: Size, quick: boolean): TimedSection[] {
   const value = randomValue(size.bytes);
   const shown = { by: 'time' } as const;
   const effort = quick ? size.quickEffort : size.effort;
+  if (quick && !size.small) size = { ...size, places: 2 };
   // The others take seconds to make room for large values.
   const only = quick && !size.small ? ['lmdb'] : undefined;
   return [
