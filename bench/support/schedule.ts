@@ -16,15 +16,15 @@ export interface Scheduled {
 export const schedule: readonly Scheduled[] = [
   { name: 'one-client', seconds: 60, quickSeconds: 7 },
   { name: 'many-clients', seconds: 110, quickSeconds: 8 },
-  { name: 'value-sizes', seconds: 130, quickSeconds: 12 },
+  { name: 'value-sizes', seconds: 145, quickSeconds: 12 },
   { name: 'sequential', seconds: 60, quickSeconds: 7 },
-  { name: 'get', seconds: 70, quickSeconds: 12 },
+  { name: 'get', seconds: 75, quickSeconds: 12 },
   { name: 'atlas', seconds: 90, quickSeconds: 8 },
-  { name: 'file-size', seconds: 60, quickSeconds: 4 },
+  { name: 'file-size', seconds: 50, quickSeconds: 4 },
   { name: 'open', seconds: 100, quickSeconds: 11 },
   { name: 'memory', seconds: 50, quickSeconds: 4 },
   { name: 'event-loop', seconds: 60, quickSeconds: 8 },
-  { name: 'scaling', seconds: 80, quickSeconds: 3 },
+  { name: 'scaling', seconds: 65, quickSeconds: 3 },
   { name: 'micro', seconds: 25, quickSeconds: 2 },
 ];
 
