@@ -51,7 +51,7 @@ export class GrainAllocator {
   /** Slots of pages with runs that are not indexed, by the page's hint. */
   readonly #unindexed = new LengthBuckets();
   #entriesBeforeRenewal = entriesAtLeast;
-  /** The free run that values are being taken from. */
+  /** The free run that values are being taken from: its page, first grain in that, and end. */
   #page: MarkPage | undefined;
   #at = 0;
   #end = 0;
@@ -87,7 +87,7 @@ export class GrainAllocator {
     if (!this.#staysIn(count) && !this.#enterRun(count, roomy)) return none;
     const page = this.#page as MarkPage;
     const at = this.#at;
-    setRun(page.taken, at, count);
+    setRun(page.taken, page.firstBit + at, count);
     this.#at = at + count;
     return page.firstIndex + at;
   }
@@ -118,8 +118,8 @@ export class GrainAllocator {
     const entry = this.#runs.pop(length);
     const at = entry % pageStride;
     const page = this.#pages[(entry - at) / pageStride];
-    if (page?.loaded !== true || at >= page.grains || !isRunStart(page.taken, at)) return false;
-    const end = nextSet(page.taken, at, page.grains);
+    if (page?.loaded !== true || at >= page.grains || !isRunStart(page, at)) return false;
+    const end = runEnd(page, at, page.grains);
     if (end - at < length && end - at < count) {
       this.#runs.push(end - at, entry);
       return false;
@@ -167,13 +167,14 @@ export class GrainAllocator {
   }
 
   #index(page: MarkPage): void {
-    const { taken, grains } = page;
-    const base = page.listed * pageStride;
-    let at = nextClear(taken, 0, grains);
-    while (at < grains) {
-      const end = nextSet(taken, at, grains);
-      this.#runs.push(Math.min(end - at, longestRunTold), base + at);
-      at = nextClear(taken, end, grains);
+    const { taken, firstBit } = page;
+    const limit = firstBit + page.grains;
+    const first = page.listed * pageStride - firstBit;
+    let at = nextClear(taken, firstBit, limit);
+    while (at < limit) {
+      const end = nextSet(taken, at, limit);
+      this.#runs.push(Math.min(end - at, longestRunTold), first + at);
+      at = nextClear(taken, end, limit);
     }
   }
 
@@ -207,16 +208,17 @@ export class GrainAllocator {
   }
 
   #longestIn(page: MarkPage): number {
-    findFreeRun(page.taken, { from: 0, limit: page.grains }, longestRunTold, this.#found);
+    const range = { from: page.firstBit, limit: page.firstBit + page.grains };
+    findFreeRun(page.taken, range, longestRunTold, this.#found);
     return this.#found.longest;
   }
 
   /** Reserves the run of grains at `at` of `page`; false where one of them is taken. */
   reserveAt(page: MarkPage, at: number, count: number): boolean {
-    if (!isClear(page.taken, at, count)) return false;
+    if (!isClear(page.taken, page.firstBit + at, count)) return false;
     if (this.#page === page) this.#leaveRun();
-    setRun(page.taken, at, count);
-    const end = nextSet(page.taken, at + count, Math.min(page.grains, at + count + longestRunTold));
+    setRun(page.taken, page.firstBit + at, count);
+    const end = runEnd(page, at + count, Math.min(page.grains, at + count + longestRunTold));
     const left = end - at - count;
     // What is left in front keeps its entry, under a length that was right before.
     if (left === 0) return true;
@@ -227,10 +229,11 @@ export class GrainAllocator {
 
   /** The grains are free: a reservation was given back, or a freed value's release is durable. */
   release(page: MarkPage, at: number, count: number): void {
-    clearRun(page.taken, at, count);
+    clearRun(page.taken, page.firstBit + at, count);
     if (page.listed === none) return;
-    const start = runStart(page.taken, at, longestRunTold);
-    const end = nextSet(page.taken, at + count, Math.min(page.grains, at + longestRunTold));
+    const reach = Math.min(at, longestRunTold);
+    const start = runStart(page.taken, page.firstBit + at, reach) - page.firstBit;
+    const end = runEnd(page, at + count, Math.min(page.grains, at + longestRunTold));
     if (this.#page === page && start <= this.#end && end >= this.#at) {
       this.#at = Math.min(this.#at, start);
       this.#end = Math.max(this.#end, end);
@@ -239,7 +242,13 @@ export class GrainAllocator {
   }
 }
 
+/** First grain of the page from `at` on, and before `limit`, that is taken; else `limit`. */
+function runEnd(page: MarkPage, at: number, limit: number): number {
+  return nextSet(page.taken, page.firstBit + at, page.firstBit + limit) - page.firstBit;
+}
+
 /** Whether a free run begins with the grain `at`. */
-function isRunStart(taken: Uint32Array, at: number): boolean {
-  return isClear(taken, at, 1) && (at === 0 || !isClear(taken, at - 1, 1));
+function isRunStart({ taken, firstBit }: MarkPage, at: number): boolean {
+  const bit = firstBit + at;
+  return isClear(taken, bit, 1) && (at === 0 || !isClear(taken, bit - 1, 1));
 }

@@ -21,7 +21,17 @@ import { assert, present } from '../util/assert.ts';
 import { setRun } from './bit-runs.ts';
 import { longestRunTold } from './length-buckets.ts';
 
-const wordCount = Math.ceil(grainsPerMarkPage / 32);
+/** Words of the bitmap of taken grains that each mark page of a map has. */
+export const takenWords: number = Math.ceil(grainsPerMarkPage / 32);
+
+/** Where a page is: among the pages of its map, in the stratum, and in a bitmap that they share. */
+export interface MarkPagePlace {
+  readonly ordinal: number;
+  readonly firstIndex: number;
+  readonly grains: number;
+  /** The bitmap of the map's taken grains; a page without one has one to itself. */
+  readonly taken?: Uint32Array;
+}
 
 /** What a mark page is known by before it is loaded: all of its grains free. */
 export const unwrittenPage: MarkPageName = {
@@ -32,27 +42,32 @@ export const unwrittenPage: MarkPageName = {
 };
 
 export class MarkPage {
-  /** Position among the mark pages of its map. */
-  readonly ordinal: number;
+  /** The allocator's number for it (-1: not listed), and bound of runs that are not indexed. */
+  listed = -1;
+  hint = 0;
   /** Index in the stratum of the page's first grain. */
   readonly firstIndex: number;
   readonly grains: number;
+  /** The bitmap of grains that are taken, of all pages of the map. */
+  readonly taken: Uint32Array;
+  /** The bit of the page's first grain. */
+  readonly firstBit: number;
+  /** Position among the mark pages of its map. */
+  readonly ordinal: number;
   /** The page as last written by a settle, or as named when the store was opened. */
   name: MarkPageName;
   /** The page as named was made good: the next goes over it, not over its twin. */
   damaged = false;
   /** The page, as named, holds the batches up to this one. Known once it is loaded. */
   stamp = 0;
-  /** The allocator's number for it (-1: not listed), and bound of runs that are not indexed. */
-  listed = -1;
-  hint = 0;
   #marks: Uint8Array | undefined;
-  #taken: Uint32Array | undefined;
 
-  constructor(place: { ordinal: number; firstIndex: number; grains: number }, name: MarkPageName) {
-    this.ordinal = place.ordinal;
-    this.firstIndex = place.firstIndex;
-    this.grains = place.grains;
+  constructor({ ordinal, firstIndex, grains, taken }: MarkPagePlace, name: MarkPageName) {
+    this.ordinal = ordinal;
+    this.firstIndex = firstIndex;
+    this.grains = grains;
+    this.taken = taken ?? new Uint32Array(takenWords);
+    this.firstBit = taken === undefined ? 0 : ordinal * grainsPerMarkPage;
     this.name = name;
   }
 
@@ -65,25 +80,25 @@ export class MarkPage {
     return present(this.#marks, 'a loaded mark page');
   }
 
-  /** The bitmap of grains that are taken. */
-  get taken(): Uint32Array {
-    return present(this.#taken, 'a loaded mark page');
-  }
-
   /** Takes the marks over; all free without them. */
   load(marks: Uint8Array | undefined, stamp: number): void {
     assert(!this.loaded, 'a mark page is loaded once');
     const owned = new Uint8Array(marksBytes);
     if (marks !== undefined) owned.set(marks);
     this.#marks = owned;
-    this.#taken = takenBits(owned, this.grains);
+    takeMarked(owned, this.grains, this.#ownTaken());
     this.stamp = stamp;
+  }
+
+  #ownTaken(): Uint32Array {
+    const first = this.firstBit >>> 5;
+    return this.taken.subarray(first, first + takenWords);
   }
 
   /** The marks loaded are impossible: nobody is to see them. */
   forget(): void {
     this.#marks = undefined;
-    this.#taken = undefined;
+    this.#ownTaken().fill(0);
   }
 
   /** Mark of the grain at `at`, counted from the page's first. */
@@ -93,7 +108,9 @@ export class MarkPage {
 
   /** Whether the grain is in use or reserved. */
   isTaken(at: number): boolean {
-    return ((this.taken[at >>> 5] as number) & (1 << (at & 31))) !== 0;
+    assert(this.loaded, 'a loaded mark page');
+    const bit = this.firstBit + at;
+    return ((this.taken[bit >>> 5] as number) & (1 << (bit & 31))) !== 0;
   }
 
   /** Grains of the value that begins at `at`: 0 where none does. */
@@ -115,7 +132,7 @@ export class MarkPage {
   commitValue(at: number, count: number): void {
     this.#set(at, markValue);
     for (let next = at + 1; next < at + count; next++) this.#set(next, markContinues);
-    setRun(this.taken, at, count);
+    setRun(this.taken, this.firstBit + at, count);
   }
 
   archiveValue(at: number): void {
@@ -226,14 +243,13 @@ for (let byte = 0; byte < 256; byte++) {
   freeAfter[byte] = runs.at(-1) ?? 0;
 }
 
-/** Bitmap of the grains that are not free; grains after the end of the page count as taken. */
-function takenBits(marks: Uint8Array, grains: number): Uint32Array {
-  const words = new Uint32Array(wordCount);
+/** Sets in `words` the bits of the grains that are not free; those after the page's end too. */
+function takeMarked(marks: Uint8Array, grains: number, words: Uint32Array): void {
+  words.fill(0);
   for (let at = 0; at < marksBytes; at++) {
     const four = fourTaken[marks[at] as number] as number;
     const word = at >>> 3;
     words[word] = (words[word] as number) | (four << ((at & 7) * 4));
   }
-  setRun(words, grains, wordCount * 32 - grains);
-  return words;
+  setRun(words, grains, takenWords * 32 - grains);
 }

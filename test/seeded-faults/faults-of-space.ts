@@ -29,7 +29,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
   {
     name: 'a reservation at given grains does not look whether they are taken',
     file: 'store/grain-allocator.ts',
-    find: '    if (!isClear(page.taken, at, count)) return false;',
+    find: '    if (!isClear(page.taken, page.firstBit + at, count)) return false;',
     replace: '',
     caughtBy: {
       file: 'test/store/stratum.test.ts',
@@ -49,8 +49,8 @@ export const faultsOfSpace: readonly SeededFault[] = [
   {
     name: 'values that were committed before the store was opened can be overwritten',
     file: 'store/mark-page.ts',
-    find: '    this.#taken = takenBits(owned, this.grains);',
-    replace: '    this.#taken = takenBits(new Uint8Array(marksBytes), this.grains);',
+    find: '    takeMarked(owned, this.grains, this.#ownTaken());',
+    replace: '    takeMarked(new Uint8Array(marksBytes), this.grains, this.#ownTaken());',
     caughtBy: {
       file: 'test/store/verify.test.ts',
       test: 'a fault in the marks is found where marks are impossible',
@@ -175,7 +175,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
   {
     name: 'closing cuts off a page that is in use',
     file: 'store/durable-writer.ts',
-    find: '    const length = space.reservePage * pageBytes;',
+    find: '    const length = space.endPage * pageBytes;',
     replace: '    const length = (space.endPage - 1) * pageBytes;',
     caughtBy: {
       file: 'test/store/verify.test.ts',

@@ -5,26 +5,33 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { MarkPageName } from '../../src/format/grain-map.ts';
 import { grainsPerMarkPage } from '../../src/format/layout.ts';
 import { GrainAllocator } from '../../src/store/grain-allocator.ts';
-import { MarkPage, unwrittenPage } from '../../src/store/mark-page.ts';
+import {
+  MarkPage,
+  type MarkPagePlace,
+  takenWords,
+  unwrittenPage,
+} from '../../src/store/mark-page.ts';
 
 const stride = 100_000;
 
 /** A page that counts how often a word of its bitmap is read. */
 class CountingPage extends MarkPage {
   static words = 0;
-  #counted: Uint32Array | undefined;
 
-  override get taken(): Uint32Array {
-    this.#counted ??= new Proxy(super.taken, {
+  constructor(place: MarkPagePlace, name: MarkPageName) {
+    // The second page of a map: its bits are not the first of the bitmap.
+    const taken = new Proxy(new Uint32Array(2 * takenWords), {
       get(words, at) {
         CountingPage.words += 1;
-        return Reflect.get(words, at);
+        const found = Reflect.get(words, at);
+        return typeof found === 'function' ? found.bind(words) : found;
       },
       set: (words, at, value) => Reflect.set(words, at, value),
     });
-    return this.#counted;
+    super({ ...place, ordinal: 1, taken }, name);
   }
 }
 
@@ -38,8 +45,11 @@ function pagesOf(sizes: readonly number[], Page: typeof MarkPage = MarkPage): Pa
   const allocator = new GrainAllocator((page) => {
     if (!page.loaded) page.load(undefined, 0);
   });
+  // All in one bitmap, as the pages of one map.
+  const taken = new Uint32Array(sizes.length * takenWords);
   const pages = sizes.map((grains, ordinal) => {
-    const page = new Page({ ordinal, firstIndex: ordinal * stride, grains }, unwrittenPage);
+    const place = { ordinal, firstIndex: ordinal * stride, grains, taken };
+    const page = new Page(place, unwrittenPage);
     allocator.add(page, grains);
     return page;
   });
