@@ -93,7 +93,7 @@ await ask({
     {
       title,
       shown: { by: 'rate', unit: 'commits/s' },
-      effort: { rounds: quick ? 3 : 7, slice: quick ? 150 : 1500, warmUp: quick ? 50 : 200 },
+      effort: { rounds: quick ? 3 : 6, slice: quick ? 150 : 1500, warmUp: quick ? 50 : 200 },
       contestants: [
         floor(zeroFilled, 64, filledBytes),
         floor(growing, 64),
