@@ -84,7 +84,9 @@ export class GrainAllocator {
    * where no page listed has them. `roomy`: rather in a run with room for others like it.
    */
   reserve(count: number, roomy: boolean): number {
-    if (!this.#staysIn(count) && !this.#enterRun(count, roomy)) return none;
+    const left = this.#page === undefined ? 0 : this.#end - this.#at;
+    if (left > roomyRunMax && left >= count) this.#enterTighter(count, left);
+    if (left < count && !this.#enterRun(count, roomy)) return none;
     const page = this.#page as MarkPage;
     const at = this.#at;
     setRun(page.taken, page.firstBit + at, count);
@@ -92,12 +94,29 @@ export class GrainAllocator {
     return page.firstIndex + at;
   }
 
-  /** Whether the current run has `count` grains, and is short or no other would do better. */
-  #staysIn(count: number): boolean {
-    const left = this.#page === undefined ? 0 : this.#end - this.#at;
-    if (left < count || left <= roomyRunMax) return left >= count;
-    const length = this.#runs.shortestFrom(count);
-    return length === 0 || length >= Math.min(left, longestRunTold);
+  /**
+   * Leaves the current run, a long one, for one of at least `count` grains that is shorter. Not for
+   * an entry that stands for a longer run by now: values would go now here, now there.
+   */
+  #enterTighter(count: number, left: number): void {
+    for (;;) {
+      const length = this.#runs.shortestFrom(count);
+      if (length === 0 || length >= Math.min(left, longestRunTold)) return;
+      const entry = this.#runs.pop(length);
+      const at = entry % pageStride;
+      const page = this.#pages[(entry - at) / pageStride];
+      if (page === undefined || !isRunStart(page, at)) continue;
+      const end = runEnd(page, at, page.grains);
+      if (end - at > length || end - at < count) {
+        this.#runs.push(Math.min(end - at, longestRunTold), entry);
+        continue;
+      }
+      this.#leaveRun();
+      this.#page = page;
+      this.#at = at;
+      this.#end = end;
+      return;
+    }
   }
 
   /** Makes a run of at least `count` grains the current one. */
@@ -118,7 +137,7 @@ export class GrainAllocator {
     const entry = this.#runs.pop(length);
     const at = entry % pageStride;
     const page = this.#pages[(entry - at) / pageStride];
-    if (page?.loaded !== true || at >= page.grains || !isRunStart(page, at)) return false;
+    if (page === undefined || !isRunStart(page, at)) return false;
     const end = runEnd(page, at, page.grains);
     if (end - at < length && end - at < count) {
       this.#runs.push(end - at, entry);
@@ -247,8 +266,10 @@ function runEnd(page: MarkPage, at: number, limit: number): number {
   return nextSet(page.taken, page.firstBit + at, page.firstBit + limit) - page.firstBit;
 }
 
-/** Whether a free run begins with the grain `at`. */
-function isRunStart({ taken, firstBit }: MarkPage, at: number): boolean {
+/** Whether a free run begins with the grain `at` of a loaded page. */
+function isRunStart(page: MarkPage, at: number): boolean {
+  if (!page.loaded || at >= page.grains) return false;
+  const { taken, firstBit } = page;
   const bit = firstBit + at;
   return isClear(taken, bit, 1) && (at === 0 || !isClear(taken, bit - 1, 1));
 }

@@ -29,7 +29,7 @@ const settleBytesMost = 1024 * 1024;
  * A settle is also due when opening after a kill would have so much to replay, some milliseconds of
  * it; but not for fewer values than these for each page that the settle would write.
  */
-const replayMost = 16_384;
+const replayMost = 8192;
 const replayForEachPage = 128;
 const fillBytesMax = 1024 * 1024;
 /** Unsettled segments after which a settle begins, whatever the bytes. */

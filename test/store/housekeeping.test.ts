@@ -70,7 +70,7 @@ describe('a settle', () => {
       if (lab.core.log.replaySinceSettle < before) settles += 1;
     }
     // One batch reaches the bound; the settle begins with the next, when the last is done.
-    expect(most).toBeLessThan(16_384 + 3 * (values + 16));
+    expect(most).toBeLessThan(8192 + 3 * (values + 16));
     expect(settles).toBeGreaterThan(1);
     expect(await lab.findings()).toEqual([]);
     await lab.close();
