@@ -49,7 +49,10 @@ function inOrderOf(
   shares: readonly number[],
 ): string[] {
   let from = 0;
-  const sessions = shares.map((count) => expected.slice(from, (from += count)));
+  const sessions = shares.map((count) => {
+    from += count;
+    return expected.slice(from - count, from);
+  });
   const place = ([first]: readonly string[]): number => found.indexOf(first ?? '');
   return sessions.sort((one, other) => place(one) - place(other)).flat();
 }

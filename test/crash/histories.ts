@@ -7,6 +7,7 @@
  */
 
 import { Random } from '../model/random.ts';
+import { headedLimits } from '../store/core-lab.ts';
 import type { Draft, Life, LifeSettings } from './life.ts';
 
 export interface History {
@@ -181,7 +182,8 @@ export const histories: readonly History[] = [
     async run(life) {
       await from(life);
       await life.push(...lengths(600, 20));
-      await life.commit((draft) => draft.archive(...life.live.filter((_, at) => at % 2 === 0)));
+      // Twenty in a row, or each value that takes their place would be a write of its own.
+      await life.commit((draft) => draft.archive(...life.live.filter((_, at) => at % 40 < 20)));
       await life.checkpoint();
       await life.push(...lengths(570, 15));
       for (let batch = 0; batch < 3; batch++) await life.push(10);
@@ -200,7 +202,7 @@ export const histories: readonly History[] = [
   },
   {
     name: 'a map with a head',
-    settings: { settleBytes: 2 * kibibyte, limits: { mapBytesLeast: 544 * kibibyte } },
+    settings: { settleBytes: 2 * kibibyte, limits: headedLimits },
     async run(life) {
       await from(life, () => life.push(...lengths(12)));
       for (let round = 0; round < 3; round++) await replaceOldest(life, 6);

@@ -16,6 +16,7 @@ import {
   pageBytes,
 } from '../../src/format/layout.ts';
 import { getU32 } from '../../src/util/little-endian.ts';
+import { headedLimits } from '../store/core-lab.ts';
 import { powerCut, restarted } from '../support/disk-state.ts';
 import { type DiskOperation, type Fault, SimulatedDisk } from '../support/simulated-disk.ts';
 import { compareStore } from './compare-store.ts';
@@ -25,8 +26,7 @@ import { reopened } from './trial.ts';
 
 /** Strata too small for a map with a head, but where that is what cannot be written. */
 function settingsFor(purpose: string): LifeSettings {
-  const headed = { mapBytesLeast: 544 * 1024 };
-  const limits = purpose === 'the head of a map' ? headed : { grainsPerStratum: 64 };
+  const limits = purpose === 'the head of a map' ? headedLimits : { grainsPerStratum: 64 };
   return { settleBytes: 2048, limits };
 }
 

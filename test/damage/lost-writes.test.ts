@@ -66,7 +66,8 @@ describe.each(kinds)('a store, %o,', patience, (kind) => {
       for (const id of outcome.stale) {
         stale += 1;
         const lost = outcome.findings.find(({ grainId }) => grainId === id);
-        expect(lost?.message ?? 'nothing').toContain('lost');
+        // One that was shorter, of the same id, does not fill the grains that the new one has.
+        expect(lost?.message ?? 'nothing').toMatch(/lost|^a value of \d+ bytes has \d+ grains$/);
       }
     }
     reports.push(`${campaign.report()}; ${stale} whole old values`);

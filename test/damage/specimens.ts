@@ -11,6 +11,7 @@ import { vi } from 'vitest';
 import type { GrainId } from '../../src/index.ts';
 import type { ExpectedContent } from '../crash/expected-content.ts';
 import { type Draft, Life, type LifeSettings } from '../crash/life.ts';
+import { headedLimits } from '../store/core-lab.ts';
 import { powerCut } from '../support/disk-state.ts';
 import { SimulatedDisk } from '../support/simulated-disk.ts';
 
@@ -28,7 +29,7 @@ export interface Specimen {
 
 const kibibyte = 1024;
 /** Makes a map of more than one mark page. */
-const headed: LifeSettings = { limits: { mapBytesLeast: 544 * kibibyte } };
+const headed: LifeSettings = { limits: headedLimits };
 const settling: LifeSettings = { settleBytes: 3 * kibibyte };
 
 function lengths(count: number, length: number): number[] {

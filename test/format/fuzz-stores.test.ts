@@ -14,6 +14,7 @@ import { defaultLimits } from '../../src/store/atlas.ts';
 import { openStore } from '../../src/store/store.ts';
 import { checkOptions } from '../../src/store/store-options.ts';
 import { crashScale } from '../crash/scale.ts';
+import { headedLimits } from '../store/core-lab.ts';
 import { patternOf } from '../support/bytes.ts';
 import { MeasuredImage } from './measured-image.ts';
 import { anyMutation } from './mutations.ts';
@@ -36,10 +37,10 @@ let specimens: readonly Specimen[] = [];
 
 beforeAll(async () => {
   specimens = await Promise.all([
-    makeStore(true, 0),
-    makeStore(false, 0),
-    makeStore(true, 600),
-    makeStore(false, 600),
+    makeStore(true, false),
+    makeStore(false, false),
+    makeStore(true, true),
+    makeStore(false, true),
   ]);
 });
 
@@ -47,18 +48,18 @@ afterAll(() => {
   console.log(`stores fuzzed: ${count}`);
 });
 
-/** A store with one of everything; `mapKibibytes` from 512 on make maps with heads. */
-async function makeStore(closed: boolean, mapKibibytes: number): Promise<Specimen> {
+/** A store with one of everything; `headed`: with a map that has a head. */
+async function makeStore(closed: boolean, headed: boolean): Promise<Specimen> {
   const fileSystem = new MeasuredImage(new Uint8Array(0));
-  const mapBytesLeast = Math.max(defaultLimits.mapBytesLeast, mapKibibytes * 1024);
-  const limits = { ...defaultLimits, mapBytesLeast };
+  const limits = { ...defaultLimits, ...(headed ? headedLimits : {}) };
   const options = { fileSystem, settleBytes: 3000, cacheBytes: 128 * 1024 };
   const store = await openStore(checkOptions('store', options, limits));
-  const ids = await fillStore(store, mapKibibytes === 0 ? [5000, 70_000] : [90, 60]);
+  const ids = await fillStore(store, headed ? [90, 60] : [5000, 70_000]);
   if (closed) await store.close();
   const image = fileSystem.bytes.slice();
   const all = structuresOf(image);
   const kinds = [...new Set(all.map(({ kind }) => kind))];
+  expect(kinds.includes('map head')).toBe(headed);
   return { image, ids, structures: kinds.map((kind) => all.filter((one) => one.kind === kind)) };
 }
 

@@ -57,13 +57,13 @@ export const faultsOfCommits: readonly SeededFault[] = [
     name: 'the record of a batch is written before its values',
     file: 'store/committer.ts',
     find: lines(
-      '    const valueBytes = yield* this.#writeValues(left);',
+      '    yield* this.#writeValues(left);',
       '    const plan = this.#plan(left);',
       '    if (left.size === 0) return core.published.currentBatch;',
       '    let target: RecordTarget | undefined;',
       '    try {',
       '      target = yield* this.#writer.place(plan);',
-      '      const fill = valueBytes + plan.body.length <= smallBatchBytes;',
+      '      const fill = valueBytes(left) + plan.body.length <= smallBatchBytes;',
       '      yield* this.#writer.houseKeep(core.housekeeping.plan({ urgent: false, room: false, fill }));',
       '      yield* this.#writer.writeRecord(plan, target);',
     ),
@@ -147,7 +147,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     ),
     caughtBy: {
       file: 'test/crash/io-errors.test.ts',
-      test: 'a write fails, once a map with a head',
+      test: 'a write fails, once roll-over of the commit log',
     },
   },
   {

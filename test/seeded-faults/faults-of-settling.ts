@@ -235,7 +235,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
     replace: 'chunks, blocking: false }',
     caughtBy: {
       file: 'test/regression/fill-over-a-value.test.ts',
-      test: 'a value written while the next log segment is being made stays as it was pushed',
+      test: 'a value written while space ahead is filled stays as it was pushed',
     },
   },
 ];

@@ -19,8 +19,8 @@ export const faultsOfSpace: readonly SeededFault[] = [
   {
     name: 'a free run is taken to be a grain longer than it is',
     file: 'store/grain-allocator.ts',
-    find: '    this.#end = end;',
-    replace: '    this.#end = end + 1;',
+    find: lines('    this.#at = at;', '    this.#end = end;', '    return true;'),
+    replace: lines('    this.#at = at;', '    this.#end = end + 1;', '    return true;'),
     caughtBy: {
       file: 'test/store/commit-plan.test.ts',
       test: 'a plan has a record from which the same Atlas is made again',
@@ -39,7 +39,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
   {
     name: 'grains that a map does not have can be given out',
     file: 'store/mark-page.ts',
-    find: '  setRun(words, grains, wordCount * 32 - grains);',
+    find: '  setRun(words, grains, takenWords * 32 - grains);',
     replace: '',
     caughtBy: {
       file: 'test/store/mark-page.test.ts',

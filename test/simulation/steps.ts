@@ -8,6 +8,7 @@
  */
 
 import { Random } from '../model/random.ts';
+import { headedLimits } from '../store/core-lab.ts';
 
 /** One session. Shares are from 0 up to, not including, 1. */
 export interface SessionPlan {
@@ -95,7 +96,7 @@ export function planOf(seed: number): SimulationPlan {
 
 function settingsOf(random: Random): SimulationSettings {
   const settleBytes = (1 + random.below(8)) * kibibyte;
-  if (random.chance(0.05)) return { settleBytes, limits: { mapBytesLeast: 544 * kibibyte } };
+  if (random.chance(0.05)) return { settleBytes, limits: headedLimits };
   if (random.chance(0.6)) return { settleBytes };
   const limits = {
     grainsPerStratum: 256,

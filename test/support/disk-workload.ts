@@ -11,6 +11,7 @@ import { isVarveError, type VarveError } from '../../src/errors.ts';
 import { GrainId } from '../../src/index.ts';
 import type { Work } from '../crash/expected-content.ts';
 import { type Draft, Life, type LifeSettings } from '../crash/life.ts';
+import { headedLimits } from '../store/core-lab.ts';
 import { patternOf } from './bytes.ts';
 import type { DiskState } from './disk-state.ts';
 import { SimulatedDisk } from './simulated-disk.ts';
@@ -311,10 +312,17 @@ const large: Workload = {
 
 const apart: Workload = {
   name: 'values in several places, a map with a head',
-  settings: { settleBytes: 2 * kibibyte, limits: { mapBytesLeast: 544 * kibibyte } },
+  settings: { settleBytes: 2 * kibibyte },
+  // The map with a head, by limits with which large values would have no maps to themselves.
+  prepare: async (life) => {
+    const { settings, disk, expected } = life;
+    const before = new Life(disk, { ...settings, limits: headedLimits }, expected);
+    await before.open();
+    await before.push(50);
+    await before.close();
+  },
   steps: [
     (life) => life.open(),
-    (life) => life.push(50),
     // Six maps of one value each; every second is given back, so what is free lies apart.
     ...[0, 1, 2, 3, 4, 5].map((at) => (life: FaultyLife) => life.push(90_000 + at)),
     (life) => archived(life, (at) => at % 2 === 1),
