@@ -11,7 +11,11 @@
 import { PerformanceObserver } from 'node:perf_hooks';
 import process from 'node:process';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { memoryFileSystem, Store } from '../../dist/index.js';
+
+/** @type {typeof import('../../src/index.ts')} */
+const { memoryFileSystem, Store } = await import(
+  new URL('../../dist/index.js', import.meta.url).href
+);
 
 const valueCount = 10_000;
 const valuesOfSession = 1000;
