@@ -33,14 +33,29 @@ const none = -1;
 const pageStride = 2 ** 14;
 /**
  * Where it may be roomy, a value takes a run that has room for so many like it: those of one
- * session are to lie side by side, and be one write. But no run longer than so many grains, which
- * long values are not found again once short ones have broken them up.
+ * session are to lie side by side, and be one write.
  */
 const roomForAlike = 8;
-const roomyRunMax = 64;
+/** A current run of no more grains is used up, whatever would fit better. */
+const shortRunMax = 64;
 /** Entries kept at most: pages with more runs than that stay unindexed until they are needed. */
 const entriesMax = 2 ** 20;
 const entriesAtLeast = 4000;
+
+/**
+ * Longest run that a value of so many bytes may break up where a shorter one would do, so that the
+ * values of one session lie side by side: any while two fifths of the stratum are free, those of up
+ * to 64 grains down to an eighth. Broken up, long runs are not found by long values, nor do those
+ * break up any themselves.
+ */
+export function longestRoomyRun(valueBytes: number, freeShare: number): number {
+  if (valueBytes >= longValueBytes || freeShare < someFree) return 0;
+  return freeShare >= plentyFree ? Number.POSITIVE_INFINITY : shortRunMax;
+}
+
+const longValueBytes = 1024;
+const plentyFree = 2 / 5;
+const someFree = 1 / 8;
 
 export class GrainAllocator {
   readonly #pages: (MarkPage | undefined)[] = [];
@@ -81,12 +96,14 @@ export class GrainAllocator {
 
   /**
    * Reserves `count` grains in a row within one page; index of the first in the stratum, or -1
-   * where no page listed has them. `roomy`: rather in a run with room for others like it.
+   * where no page listed has them. Rather in a run with room for others like it, if it is no longer
+   * than `roomyMax` grains; 0: in the shortest.
    */
-  reserve(count: number, roomy: boolean): number {
+  reserve(count: number, roomyMax: number): number {
     const left = this.#page === undefined ? 0 : this.#end - this.#at;
-    if (left > roomyRunMax && left >= count) this.#enterTighter(count, left);
-    if (left < count && !this.#enterRun(count, roomy)) return none;
+    const stays = left <= Math.max(shortRunMax, roomyMax);
+    if (left >= count && !stays) this.#enterTighter(count, left);
+    if (left < count && !this.#enterRun(count, roomyMax)) return none;
     const page = this.#page as MarkPage;
     const at = this.#at;
     setRun(page.taken, page.firstBit + at, count);
@@ -120,12 +137,12 @@ export class GrainAllocator {
   }
 
   /** Makes a run of at least `count` grains the current one. */
-  #enterRun(count: number, roomy: boolean): boolean {
+  #enterRun(count: number, roomyMax: number): boolean {
     this.#leaveRun();
     for (;;) {
-      const wanted = roomy ? Math.min(count * roomForAlike, roomyRunMax) : count;
+      const wanted = Math.min(count * roomForAlike, roomyMax, longestRunTold);
       let length = this.#runs.shortestFrom(Math.max(count, wanted));
-      if (length === 0 || length > roomyRunMax) length = this.#runs.shortestFrom(count);
+      if (length === 0 || length > roomyMax) length = this.#runs.shortestFrom(count);
       if (length > 0) {
         if (this.#tryEntry(length, count)) return true;
       } else if (!this.#indexOne(count)) return false;

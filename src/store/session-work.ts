@@ -63,6 +63,10 @@ export class SessionWork {
     this.#memory = memory;
   }
 
+  get hasEnded(): boolean {
+    return this.state === 'ended';
+  }
+
   get stagedBytes(): number {
     return this.#stagedBytes;
   }

@@ -216,7 +216,7 @@ export class Session implements Disposable {
       throw error;
     }
     if (this.#work.isEmpty) {
-      this.#work.state = 'ended';
+      this.#work.done();
       return core.published.currentBatch;
     }
     return await committer.commit(this.#work);
@@ -237,10 +237,10 @@ export class Session implements Disposable {
     try {
       core.checkWritable();
       if (!this.#work.isEmpty) return committer.commitSync(this.#work);
-      this.#work.state = 'ended';
+      this.#work.done();
       return core.published.currentBatch;
     } catch (error) {
-      if (this.#work.state !== 'ended') this.#work.giveUp();
+      if (!this.#work.hasEnded) this.#work.giveUp();
       throw error;
     }
   }

@@ -14,20 +14,13 @@ import { markArchived, markValue } from '../format/layout.ts';
 import type { GrainRun } from '../format/log-record.ts';
 import { assert } from '../util/assert.ts';
 import type { FilePart } from './file-parts.ts';
-import { GrainAllocator } from './grain-allocator.ts';
+import { GrainAllocator, longestRoomyRun } from './grain-allocator.ts';
 import { GrainMap, newMapEntry } from './grain-map.ts';
 import type { GrainSpot, ReplayOf } from './grain-spot.ts';
 import { MapList } from './map-list.ts';
 import { MapLoader, type PageSource } from './map-loader.ts';
 import type { MarkPage } from './mark-page.ts';
 import { UnopenedMaps } from './unopened-maps.ts';
-
-/**
- * Shorter values take a roomy run, so that those of one session lie side by side, while so great a
- * share of the stratum is free.
- */
-const longRunBytes = 1024;
-const roomyShare = 8;
 
 export class Stratum {
   readonly basin: number;
@@ -157,10 +150,10 @@ export class Stratum {
 
   /** Index of `count` free grains in a row, reserved; -1 where the maps have none. */
   reserve(count: number): number {
-    const free = this.totalGrains - this.#takenGrains;
-    const roomy = count * this.grainBytes < longRunBytes && free * roomyShare >= this.totalGrains;
+    const freeShare = 1 - this.#takenGrains / this.totalGrains;
+    const roomyMax = longestRoomyRun(count * this.grainBytes, freeShare);
     for (;;) {
-      const index = this.#allocator.reserve(count, roomy);
+      const index = this.#allocator.reserve(count, roomyMax);
       if (index >= 0) {
         this.#take(index, count);
         return index;

@@ -128,18 +128,16 @@ describe('a commit into space that was freed', () => {
     const { disk, store, pushed } = await filled(8, count);
     const freed = pushed[3] as GrainId[];
     await free(store, freed);
-    let ids: GrainId[] = [];
-    const counts = await disk.during(() => {
-      ids = push(store, alike(count));
-    });
-    expect(ids).toEqual(freed);
+    const { fileBytes } = store.statistics();
+    const counts = await disk.during(() => push(store, alike(count)));
+    expect(store.statistics().fileBytes).toBe(fileBytes);
     const bytesWritten = count * grainBytes(valueBytes) + sectorBytes;
     expect(counts).toEqual(only({ syncs: 1, writes: 2, regions: 2, bytesWritten }));
     await expectSound(store);
     await store.close();
   });
 
-  it('is a region for each value where every second one left it, and no byte more', async () => {
+  it('is a region for each value at most where every second one left it, and no byte more', async () => {
     const count = 50;
     const { disk, store, pushed } = await filled(8, count);
     const freed = pushed.flat().filter((_, at) => at % 2 === 1);

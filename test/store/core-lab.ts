@@ -50,7 +50,7 @@ export async function openLab(options: LabOptions = {}): Promise<CoreLab> {
   return {
     core,
     file: core.file,
-    session: () => newSession({ core, committer, open }, new SessionWork()),
+    session: () => newSession({ core, committer, open }, new SessionWork(core.staging)),
     async findings(deep = true) {
       const found: Finding[] = [];
       const quiet = (): boolean => open.size === 0 && !committer.busy;

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { MarkPageName } from '../../src/format/grain-map.ts';
 import { grainsPerMarkPage } from '../../src/format/layout.ts';
-import { GrainAllocator } from '../../src/store/grain-allocator.ts';
+import { GrainAllocator, longestRoomyRun } from '../../src/store/grain-allocator.ts';
 import {
   MarkPage,
   type MarkPagePlace,
@@ -33,6 +33,11 @@ class CountingPage extends MarkPage {
     });
     super({ ...place, ordinal: 1, taken }, name);
   }
+}
+
+/** Any run may be broken up, or none. */
+function roomy(plenty: boolean): number {
+  return plenty ? Number.POSITIVE_INFINITY : 0;
 }
 
 interface Pages {
@@ -120,7 +125,7 @@ function step(
   one: typeof command extends fc.Arbitrary<infer T> ? T : never,
 ): void {
   if ('reserve' in one) {
-    const index = real.allocator.reserve(one.reserve, one.dense);
+    const index = real.allocator.reserve(one.reserve, roomy(one.dense));
     expect(index >= 0).toBe(plain.hasRoom(one.reserve));
     if (index < 0) return;
     const run = { index, count: one.reserve };
@@ -154,6 +159,15 @@ function step(
   }
 }
 
+describe('the longest run that a value may break up', () => {
+  it('is any while much is free, a short one with less, and none for a long value', () => {
+    const shares = [1, 0.4, 0.39, 0.125, 0.124, 0];
+    const short = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 64, 64, 0, 0];
+    expect(shares.map((share) => longestRoomyRun(1000, share))).toEqual(short);
+    expect(shares.map((share) => longestRoomyRun(1024, share))).toEqual(shares.map(() => 0));
+  });
+});
+
 describe('the grain allocator', () => {
   it('finds a free run wherever a page listed has one, and never gives out a grain twice', () => {
     fc.assert(
@@ -171,7 +185,7 @@ describe('the grain allocator', () => {
       fc.property(sizes, fc.array(count, { maxLength: 80 }), fc.nat(), (grains, counts, seed) => {
         const real = pagesOf(grains);
         const runs = counts
-          .map((wanted) => ({ index: real.allocator.reserve(wanted, false), count: wanted }))
+          .map((wanted) => ({ index: real.allocator.reserve(wanted, 0), count: wanted }))
           .filter(({ index }) => index >= 0);
         while (runs.length > 0) {
           const [run] = runs.splice(seed % runs.length, 1) as [Run];
@@ -180,9 +194,9 @@ describe('the grain allocator', () => {
         }
         // Each page can be filled to the last grain.
         for (let rest = grains.reduce((sum, size) => sum + size); rest > 0; rest--) {
-          expect(real.allocator.reserve(1, rest % 2 === 0)).toBeGreaterThanOrEqual(0);
+          expect(real.allocator.reserve(1, roomy(rest % 2 === 0))).toBeGreaterThanOrEqual(0);
         }
-        expect(real.allocator.reserve(1, true)).toBe(-1);
+        expect(real.allocator.reserve(1, 64)).toBe(-1);
       }),
       { numRuns: 60 },
     );
@@ -190,7 +204,7 @@ describe('the grain allocator', () => {
 
   it('puts values that are pushed one after another side by side', () => {
     const { allocator } = pagesOf([5000, 5000]);
-    const indexes = [3, 1, 200, 7].map((wanted) => allocator.reserve(wanted, false));
+    const indexes = [3, 1, 200, 7].map((wanted) => allocator.reserve(wanted, 0));
     const first = indexes[0] as number;
     expect(indexes).toEqual([first, first + 3, first + 4, first + 204]);
   });
@@ -202,13 +216,13 @@ describe('the grain allocator', () => {
         fc.boolean(),
         (counts, dense) => {
           const { allocator, pageAt } = pagesOf([5000, 4000]);
-          const reserved = counts.map((wanted) => allocator.reserve(wanted, dense));
+          const reserved = counts.map((wanted) => allocator.reserve(wanted, roomy(dense)));
           for (let at = counts.length - 1; at >= 0; at--) {
             const index = reserved[at] as number;
             const page = pageAt(index);
             allocator.release(page, index - page.firstIndex, counts[at] as number);
           }
-          expect(counts.map((wanted) => allocator.reserve(wanted, dense))).toEqual(reserved);
+          expect(counts.map((wanted) => allocator.reserve(wanted, roomy(dense)))).toEqual(reserved);
         },
       ),
     );
@@ -217,14 +231,14 @@ describe('the grain allocator', () => {
   it('takes from the emptiest page, or when dense from the fullest that has room', () => {
     const { allocator, pages } = pagesOf([40, 200, 90]);
     const [small, , middle] = pages as [MarkPage, MarkPage, MarkPage];
-    expect(allocator.reserve(30, true)).toBe(small.firstIndex);
-    expect(allocator.reserve(60, true)).toBe(middle.firstIndex);
-    expect(allocator.reserve(60, false)).toBe((pages[1] as MarkPage).firstIndex);
+    expect(allocator.reserve(30, 64)).toBe(small.firstIndex);
+    expect(allocator.reserve(60, 64)).toBe(middle.firstIndex);
+    expect(allocator.reserve(60, 0)).toBe((pages[1] as MarkPage).firstIndex);
   });
 
   it('loads a page before it looks at it, and only the pages that it takes from', () => {
     const { allocator, pages } = pagesOf([400, 400, 400]);
-    for (let at = 0; at < 5; at++) allocator.reserve(50, false);
+    for (let at = 0; at < 5; at++) allocator.reserve(50, 0);
     expect(pages.filter(({ loaded }) => loaded).length).toBe(1);
   });
 
@@ -251,7 +265,7 @@ describe('what an allocation costs', () => {
       while (used < total * share) {
         const wanted = sizeOf(random());
         const dense = wanted >= 32 || (total - used) * 8 < total;
-        const index = allocator.reserve(wanted, dense);
+        const index = allocator.reserve(wanted, roomy(dense));
         if (index < 0) return;
         live.push({ index, count: wanted });
         used += wanted;
@@ -299,7 +313,7 @@ describe('what an allocation costs', () => {
       page.load(undefined, 0);
       for (let at = 0; at < page.grains; at += 2) allocator.reserveAt(page, at, 1);
     }
-    while (allocator.reserve(3, true) >= 0);
+    while (allocator.reserve(3, roomy(true)) >= 0);
     const random = numbersFrom(3);
     CountingPage.words = 0;
     const rounds = 60;
@@ -307,8 +321,8 @@ describe('what an allocation costs', () => {
       const page = pages[Math.floor(random() * pageCount)] as MarkPage;
       const at = 2 + 2 * Math.floor(random() * (page.grains / 2 - 2));
       allocator.release(page, at, 1);
-      expect(allocator.reserve(3, round % 2 === 0)).toBe(page.firstIndex + at - 1);
-      expect(allocator.reserve(3, round % 2 === 0)).toBe(-1);
+      expect(allocator.reserve(3, roomy(round % 2 === 0))).toBe(page.firstIndex + at - 1);
+      expect(allocator.reserve(3, roomy(round % 2 === 0))).toBe(-1);
       allocator.release(page, at - 1, 3);
       expect(allocator.reserveAt(page, at, 1)).toBe(true);
     }
