@@ -160,7 +160,9 @@ class Life {
 function folderBytes(folder: string): number {
   return readdirSync(folder, { withFileTypes: true }).reduce((sum, entry) => {
     const path = join(folder, entry.name);
-    return sum + (entry.isDirectory() ? folderBytes(path) : statSync(path).size);
+    if (entry.isDirectory()) return sum + folderBytes(path);
+    // A peer may delete a log of its own between the listing and the look at it.
+    return sum + (statSync(path, { throwIfNoEntry: false })?.size ?? 0);
   }, 0);
 }
 
