@@ -21,7 +21,7 @@ import { grainsPerMarkPage, pageBytes } from '../format/layout.ts';
 import { present } from '../util/assert.ts';
 import type { FilePart } from './file-parts.ts';
 import { longestRunTold } from './length-buckets.ts';
-import { MarkPage, takenWords, unwrittenPage } from './mark-page.ts';
+import { MarkPage, unwrittenPage } from './mark-page.ts';
 
 export class GrainMap {
   readonly firstIndex: number;
@@ -127,12 +127,10 @@ export class GrainMap {
   /** The mark pages become known, by the names in the map's head; without one all are free. */
   open(names: readonly MarkPageName[] | undefined): void {
     const pages: MarkPage[] = [];
-    // One for all of them: with as many as there are pages, each is out of reach of the caches.
-    const taken = new Uint32Array(markPageCount(this.grains) * takenWords);
     for (let ordinal = 0; ordinal < markPageCount(this.grains); ordinal++) {
       const start = ordinal * grainsPerMarkPage;
       const grains = Math.min(grainsPerMarkPage, this.grains - start);
-      const place = { ordinal, firstIndex: this.firstIndex + start, grains, taken };
+      const place = { ordinal, firstIndex: this.firstIndex + start, grains };
       pages.push(new MarkPage(place, names?.[ordinal] ?? unwrittenPage));
     }
     this.#pages = pages;

@@ -29,7 +29,7 @@ export interface MarkPagePlace {
   readonly ordinal: number;
   readonly firstIndex: number;
   readonly grains: number;
-  /** The bitmap of the map's taken grains; a page without one has one to itself. */
+  /** A bitmap that pages share; a page without one has one to itself, once it is loaded. */
   readonly taken?: Uint32Array;
 }
 
@@ -41,6 +41,8 @@ export const unwrittenPage: MarkPageName = {
   longestFree: longestRunTold,
 };
 
+const nothingTaken = new Uint32Array(0);
+
 export class MarkPage {
   /** The allocator's number for it (-1: not listed), and bound of runs that are not indexed. */
   listed = -1;
@@ -48,8 +50,8 @@ export class MarkPage {
   /** Index in the stratum of the page's first grain. */
   readonly firstIndex: number;
   readonly grains: number;
-  /** The bitmap of grains that are taken, of all pages of the map. */
-  readonly taken: Uint32Array;
+  /** The bitmap of grains that are taken; empty before the page is loaded. */
+  taken: Uint32Array;
   /** The bit of the page's first grain. */
   readonly firstBit: number;
   /** Position among the mark pages of its map. */
@@ -66,7 +68,7 @@ export class MarkPage {
     this.ordinal = ordinal;
     this.firstIndex = firstIndex;
     this.grains = grains;
-    this.taken = taken ?? new Uint32Array(takenWords);
+    this.taken = taken ?? nothingTaken;
     this.firstBit = taken === undefined ? 0 : ordinal * grainsPerMarkPage;
     this.name = name;
   }
@@ -86,6 +88,7 @@ export class MarkPage {
     const owned = new Uint8Array(marksBytes);
     if (marks !== undefined) owned.set(marks);
     this.#marks = owned;
+    if (this.taken === nothingTaken) this.taken = new Uint32Array(takenWords);
     takeMarked(owned, this.grains, this.#ownTaken());
     this.stamp = stamp;
   }

@@ -197,4 +197,12 @@ describe('a grain map in several extents', () => {
     expect([map.grainOffset(127), map.grainOffset(128)]).toEqual([53 * 4096 - 32, 900 * 4096]);
     expect(() => map.grainOffset(256)).toThrow(expect.objectContaining({ code: 'VARVE_INTERNAL' }));
   });
+
+  it('takes no memory for the grains of pages that are not loaded, however many it claims', () => {
+    const placement = { grains: 64 * grainsPerMarkPage + 1, page: 2, further: [] };
+    const map = new GrainMap(newMapEntry(0, placement), 5, true);
+    map.open(undefined);
+    expect(map.pages.map(({ taken }) => taken.length)).toEqual(map.pages.map(() => 0));
+    expect(map.pages.length).toBe(65);
+  });
 });
