@@ -106,7 +106,7 @@ export class GrainAllocator {
     if (left < count && !this.#enterRun(count, roomyMax)) return none;
     const page = this.#page as MarkPage;
     const at = this.#at;
-    setRun(page.taken, page.firstBit + at, count);
+    setRun(page.taken, at, count);
     this.#at = at + count;
     return page.firstIndex + at;
   }
@@ -119,20 +119,7 @@ export class GrainAllocator {
     for (;;) {
       const length = this.#runs.shortestFrom(count);
       if (length === 0 || length >= Math.min(left, longestRunTold)) return;
-      const entry = this.#runs.pop(length);
-      const at = entry % pageStride;
-      const page = this.#pages[(entry - at) / pageStride];
-      if (page === undefined || !isRunStart(page, at)) continue;
-      const end = runEnd(page, at, page.grains);
-      if (end - at > length || end - at < count) {
-        this.#runs.push(Math.min(end - at, longestRunTold), entry);
-        continue;
-      }
-      this.#leaveRun();
-      this.#page = page;
-      this.#at = at;
-      this.#end = end;
-      return;
+      if (this.#tryEntry(length, count, length)) return;
     }
   }
 
@@ -144,22 +131,26 @@ export class GrainAllocator {
       let length = this.#runs.shortestFrom(Math.max(count, wanted));
       if (length === 0 || length > roomyMax) length = this.#runs.shortestFrom(count);
       if (length > 0) {
-        if (this.#tryEntry(length, count)) return true;
+        if (this.#tryEntry(length, count, Number.POSITIVE_INFINITY)) return true;
       } else if (!this.#indexOne(count)) return false;
     }
   }
 
-  /** Takes an entry out: makes its run the current one, where there is one and it is as long. */
-  #tryEntry(length: number, count: number): boolean {
+  /**
+   * Takes an entry of this length out: makes its run the current one, where there is one and it has
+   * from `count` to `most` grains by now.
+   */
+  #tryEntry(length: number, count: number, most: number): boolean {
     const entry = this.#runs.pop(length);
     const at = entry % pageStride;
     const page = this.#pages[(entry - at) / pageStride];
     if (page === undefined || !isRunStart(page, at)) return false;
-    const end = runEnd(page, at, page.grains);
-    if (end - at < length && end - at < count) {
-      this.#runs.push(end - at, entry);
+    const end = nextSet(page.taken, at, page.grains);
+    if (end - at < count || end - at > most) {
+      this.#runs.push(Math.min(end - at, longestRunTold), entry);
       return false;
     }
+    this.#leaveRun();
     this.#page = page;
     this.#at = at;
     this.#end = end;
@@ -203,14 +194,13 @@ export class GrainAllocator {
   }
 
   #index(page: MarkPage): void {
-    const { taken, firstBit } = page;
-    const limit = firstBit + page.grains;
-    const first = page.listed * pageStride - firstBit;
-    let at = nextClear(taken, firstBit, limit);
-    while (at < limit) {
-      const end = nextSet(taken, at, limit);
-      this.#runs.push(Math.min(end - at, longestRunTold), first + at);
-      at = nextClear(taken, end, limit);
+    const { taken, grains } = page;
+    const base = page.listed * pageStride;
+    let at = nextClear(taken, 0, grains);
+    while (at < grains) {
+      const end = nextSet(taken, at, grains);
+      this.#runs.push(Math.min(end - at, longestRunTold), base + at);
+      at = nextClear(taken, end, grains);
     }
   }
 
@@ -244,18 +234,17 @@ export class GrainAllocator {
   }
 
   #longestIn(page: MarkPage): number {
-    const range = { from: page.firstBit, limit: page.firstBit + page.grains };
-    findFreeRun(page.taken, range, longestRunTold, this.#found);
+    findFreeRun(page.taken, { from: 0, limit: page.grains }, longestRunTold, this.#found);
     return this.#found.longest;
   }
 
   /** Reserves the run of grains at `at` of `page`; false where one of them is taken. */
   reserveAt(page: MarkPage, at: number, count: number): boolean {
-    if (!isClear(page.taken, page.firstBit + at, count)) return false;
+    if (!isClear(page.taken, at, count)) return false;
     if (this.#page === page) this.#leaveRun();
-    setRun(page.taken, page.firstBit + at, count);
-    const end = runEnd(page, at + count, Math.min(page.grains, at + count + longestRunTold));
-    const left = end - at - count;
+    setRun(page.taken, at, count);
+    const reach = Math.min(page.grains, at + count + longestRunTold);
+    const left = nextSet(page.taken, at + count, reach) - at - count;
     // What is left in front keeps its entry, under a length that was right before.
     if (left === 0) return true;
     if (page.hint > 0) this.#notIndexed(page, left);
@@ -265,11 +254,10 @@ export class GrainAllocator {
 
   /** The grains are free: a reservation was given back, or a freed value's release is durable. */
   release(page: MarkPage, at: number, count: number): void {
-    clearRun(page.taken, page.firstBit + at, count);
+    clearRun(page.taken, at, count);
     if (page.listed === none) return;
-    const reach = Math.min(at, longestRunTold);
-    const start = runStart(page.taken, page.firstBit + at, reach) - page.firstBit;
-    const end = runEnd(page, at + count, Math.min(page.grains, at + longestRunTold));
+    const start = runStart(page.taken, at, longestRunTold);
+    const end = nextSet(page.taken, at + count, Math.min(page.grains, at + longestRunTold));
     if (this.#page === page && start <= this.#end && end >= this.#at) {
       this.#at = Math.min(this.#at, start);
       this.#end = Math.max(this.#end, end);
@@ -278,15 +266,8 @@ export class GrainAllocator {
   }
 }
 
-/** First grain of the page from `at` on, and before `limit`, that is taken; else `limit`. */
-function runEnd(page: MarkPage, at: number, limit: number): number {
-  return nextSet(page.taken, page.firstBit + at, page.firstBit + limit) - page.firstBit;
-}
-
 /** Whether a free run begins with the grain `at` of a loaded page. */
 function isRunStart(page: MarkPage, at: number): boolean {
   if (!page.loaded || at >= page.grains) return false;
-  const { taken, firstBit } = page;
-  const bit = firstBit + at;
-  return isClear(taken, bit, 1) && (at === 0 || !isClear(taken, bit - 1, 1));
+  return isClear(page.taken, at, 1) && (at === 0 || !isClear(page.taken, at - 1, 1));
 }

@@ -21,17 +21,7 @@ import { assert, present } from '../util/assert.ts';
 import { setRun } from './bit-runs.ts';
 import { longestRunTold } from './length-buckets.ts';
 
-/** Words of the bitmap of taken grains that each mark page of a map has. */
-export const takenWords: number = Math.ceil(grainsPerMarkPage / 32);
-
-/** Where a page is: among the pages of its map, in the stratum, and in a bitmap that they share. */
-export interface MarkPagePlace {
-  readonly ordinal: number;
-  readonly firstIndex: number;
-  readonly grains: number;
-  /** A bitmap that pages share; a page without one has one to itself, once it is loaded. */
-  readonly taken?: Uint32Array;
-}
+const wordCount = Math.ceil(grainsPerMarkPage / 32);
 
 /** What a mark page is known by before it is loaded: all of its grains free. */
 export const unwrittenPage: MarkPageName = {
@@ -41,8 +31,6 @@ export const unwrittenPage: MarkPageName = {
   longestFree: longestRunTold,
 };
 
-const nothingTaken = new Uint32Array(0);
-
 export class MarkPage {
   /** The allocator's number for it (-1: not listed), and bound of runs that are not indexed. */
   listed = -1;
@@ -50,10 +38,6 @@ export class MarkPage {
   /** Index in the stratum of the page's first grain. */
   readonly firstIndex: number;
   readonly grains: number;
-  /** The bitmap of grains that are taken; empty before the page is loaded. */
-  taken: Uint32Array;
-  /** The bit of the page's first grain. */
-  readonly firstBit: number;
   /** Position among the mark pages of its map. */
   readonly ordinal: number;
   /** The page as last written by a settle, or as named when the store was opened. */
@@ -63,13 +47,12 @@ export class MarkPage {
   /** The page, as named, holds the batches up to this one. Known once it is loaded. */
   stamp = 0;
   #marks: Uint8Array | undefined;
+  #taken: Uint32Array | undefined;
 
-  constructor({ ordinal, firstIndex, grains, taken }: MarkPagePlace, name: MarkPageName) {
-    this.ordinal = ordinal;
-    this.firstIndex = firstIndex;
-    this.grains = grains;
-    this.taken = taken ?? nothingTaken;
-    this.firstBit = taken === undefined ? 0 : ordinal * grainsPerMarkPage;
+  constructor(place: { ordinal: number; firstIndex: number; grains: number }, name: MarkPageName) {
+    this.ordinal = place.ordinal;
+    this.firstIndex = place.firstIndex;
+    this.grains = place.grains;
     this.name = name;
   }
 
@@ -82,26 +65,25 @@ export class MarkPage {
     return present(this.#marks, 'a loaded mark page');
   }
 
+  /** The bitmap of grains that are taken. */
+  get taken(): Uint32Array {
+    return present(this.#taken, 'a loaded mark page');
+  }
+
   /** Takes the marks over; all free without them. */
   load(marks: Uint8Array | undefined, stamp: number): void {
     assert(!this.loaded, 'a mark page is loaded once');
     const owned = new Uint8Array(marksBytes);
     if (marks !== undefined) owned.set(marks);
     this.#marks = owned;
-    if (this.taken === nothingTaken) this.taken = new Uint32Array(takenWords);
-    takeMarked(owned, this.grains, this.#ownTaken());
+    this.#taken = takenBits(owned, this.grains);
     this.stamp = stamp;
-  }
-
-  #ownTaken(): Uint32Array {
-    const first = this.firstBit >>> 5;
-    return this.taken.subarray(first, first + takenWords);
   }
 
   /** The marks loaded are impossible: nobody is to see them. */
   forget(): void {
     this.#marks = undefined;
-    this.#ownTaken().fill(0);
+    this.#taken = undefined;
   }
 
   /** Mark of the grain at `at`, counted from the page's first. */
@@ -111,9 +93,7 @@ export class MarkPage {
 
   /** Whether the grain is in use or reserved. */
   isTaken(at: number): boolean {
-    assert(this.loaded, 'a loaded mark page');
-    const bit = this.firstBit + at;
-    return ((this.taken[bit >>> 5] as number) & (1 << (bit & 31))) !== 0;
+    return ((this.taken[at >>> 5] as number) & (1 << (at & 31))) !== 0;
   }
 
   /** Grains of the value that begins at `at`: 0 where none does. */
@@ -135,7 +115,7 @@ export class MarkPage {
   commitValue(at: number, count: number): void {
     this.#set(at, markValue);
     for (let next = at + 1; next < at + count; next++) this.#set(next, markContinues);
-    setRun(this.taken, this.firstBit + at, count);
+    setRun(this.taken, at, count);
   }
 
   archiveValue(at: number): void {
@@ -246,13 +226,14 @@ for (let byte = 0; byte < 256; byte++) {
   freeAfter[byte] = runs.at(-1) ?? 0;
 }
 
-/** Sets in `words` the bits of the grains that are not free; those after the page's end too. */
-function takeMarked(marks: Uint8Array, grains: number, words: Uint32Array): void {
-  words.fill(0);
+/** Bitmap of the grains that are not free; grains after the end of the page count as taken. */
+function takenBits(marks: Uint8Array, grains: number): Uint32Array {
+  const words = new Uint32Array(wordCount);
   for (let at = 0; at < marksBytes; at++) {
     const four = fourTaken[marks[at] as number] as number;
     const word = at >>> 3;
     words[word] = (words[word] as number) | (four << ((at & 7) * 4));
   }
-  setRun(words, grains, takenWords * 32 - grains);
+  setRun(words, grains, wordCount * 32 - grains);
+  return words;
 }

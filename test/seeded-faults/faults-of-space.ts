@@ -29,7 +29,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
   {
     name: 'a reservation at given grains does not look whether they are taken',
     file: 'store/grain-allocator.ts',
-    find: '    if (!isClear(page.taken, page.firstBit + at, count)) return false;',
+    find: '    if (!isClear(page.taken, at, count)) return false;',
     replace: '',
     caughtBy: {
       file: 'test/store/stratum.test.ts',
@@ -39,7 +39,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
   {
     name: 'grains that a map does not have can be given out',
     file: 'store/mark-page.ts',
-    find: '  setRun(words, grains, takenWords * 32 - grains);',
+    find: '  setRun(words, grains, wordCount * 32 - grains);',
     replace: '',
     caughtBy: {
       file: 'test/store/mark-page.test.ts',
@@ -49,8 +49,8 @@ export const faultsOfSpace: readonly SeededFault[] = [
   {
     name: 'values that were committed before the store was opened can be overwritten',
     file: 'store/mark-page.ts',
-    find: '    takeMarked(owned, this.grains, this.#ownTaken());',
-    replace: '    takeMarked(new Uint8Array(marksBytes), this.grains, this.#ownTaken());',
+    find: '    this.#taken = takenBits(owned, this.grains);',
+    replace: '    this.#taken = takenBits(new Uint8Array(marksBytes), this.grains);',
     caughtBy: {
       file: 'test/store/verify.test.ts',
       test: 'a fault in the marks is found where marks are impossible',

@@ -5,33 +5,26 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { MarkPageName } from '../../src/format/grain-map.ts';
 import { grainsPerMarkPage } from '../../src/format/layout.ts';
 import { GrainAllocator, longestRoomyRun } from '../../src/store/grain-allocator.ts';
-import {
-  MarkPage,
-  type MarkPagePlace,
-  takenWords,
-  unwrittenPage,
-} from '../../src/store/mark-page.ts';
+import { MarkPage, unwrittenPage } from '../../src/store/mark-page.ts';
 
 const stride = 100_000;
 
 /** A page that counts how often a word of its bitmap is read. */
 class CountingPage extends MarkPage {
   static words = 0;
+  #counted: Uint32Array | undefined;
 
-  constructor(place: MarkPagePlace, name: MarkPageName) {
-    // The second page of a map: its bits are not the first of the bitmap.
-    const taken = new Proxy(new Uint32Array(2 * takenWords), {
+  override get taken(): Uint32Array {
+    this.#counted ??= new Proxy(super.taken, {
       get(words, at) {
         CountingPage.words += 1;
-        const found = Reflect.get(words, at);
-        return typeof found === 'function' ? found.bind(words) : found;
+        return Reflect.get(words, at);
       },
       set: (words, at, value) => Reflect.set(words, at, value),
     });
-    super({ ...place, ordinal: 1, taken }, name);
+    return this.#counted;
   }
 }
 
@@ -50,11 +43,8 @@ function pagesOf(sizes: readonly number[], Page: typeof MarkPage = MarkPage): Pa
   const allocator = new GrainAllocator((page) => {
     if (!page.loaded) page.load(undefined, 0);
   });
-  // All in one bitmap, as the pages of one map.
-  const taken = new Uint32Array(sizes.length * takenWords);
   const pages = sizes.map((grains, ordinal) => {
-    const place = { ordinal, firstIndex: ordinal * stride, grains, taken };
-    const page = new Page(place, unwrittenPage);
+    const page = new Page({ ordinal, firstIndex: ordinal * stride, grains }, unwrittenPage);
     allocator.add(page, grains);
     return page;
   });
