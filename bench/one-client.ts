@@ -9,7 +9,7 @@
 import { join } from 'node:path';
 import { Store } from '../src/index.ts';
 import type { Contestant } from './support/contestant.ts';
-import { FloorFile } from './support/floor-file.ts';
+import { floorFile } from './support/floor-file.ts';
 import { peerContestants } from './support/peers/installed-peers.ts';
 import { ask } from './support/question.ts';
 
@@ -21,17 +21,6 @@ const title = 'one client, one 16-byte value a commit';
 const syncFloor = '4 KiB pwrite + fdatasync, sync calls';
 const asyncFloor = '4 KiB pwrite + fdatasync, through the pool';
 const mixedFloor = '4 KiB pwrite sync, fdatasync through the pool';
-
-function floor(name: string, commit: (file: FloorFile) => unknown): Contestant {
-  return {
-    name,
-    kind: 'floor',
-    open(folder) {
-      const file = new FloorFile(join(folder, 'floor'), filledBytes);
-      return { run: () => commit(file), close: () => file.close() };
-    },
-  };
-}
 
 function varve(name: string, floor: string, commit: (store: Store) => unknown): Contestant {
   return {
@@ -48,10 +37,12 @@ function varve(name: string, floor: string, commit: (store: Store) => unknown): 
 function contestants(): Contestant[] {
   const keys = { next: 0 };
   return [
-    floor(syncFloor, (file) => file.commitSync(page)),
-    floor('two regions of 4 KiB, sync calls', (file) => file.commitTwiceSync(page)),
-    floor(asyncFloor, (file) => file.commit(page)),
-    floor(mixedFloor, (file) => file.commitMixed(page)),
+    floorFile(syncFloor, filledBytes, (file) => file.commitSync(page)),
+    floorFile('two regions of 4 KiB, sync calls', filledBytes, (file) =>
+      file.commitTwiceSync(page),
+    ),
+    floorFile(asyncFloor, filledBytes, (file) => file.commit(page)),
+    floorFile(mixedFloor, filledBytes, (file) => file.commitMixed(page)),
     varve('varve commitSync', syncFloor, (store) => {
       const session = store.session();
       session.push(value);

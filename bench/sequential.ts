@@ -9,7 +9,7 @@
 import { join } from 'node:path';
 import { type GrainId, type Session, Store } from '../src/index.ts';
 import type { Contestant } from './support/contestant.ts';
-import { FloorFile } from './support/floor-file.ts';
+import { type FloorFile, floorFile } from './support/floor-file.ts';
 import type { Figures } from './support/goals.ts';
 import { Payload } from './support/payload.ts';
 import { peerContestants } from './support/peers/installed-peers.ts';
@@ -34,16 +34,7 @@ const payload = new Payload();
 const values = Array.from({ length: valuesPerCommit }, () => payload.next(valueBytes));
 const together = payload.next(bytes);
 
-function floor(name: string, filledBytes: number): Contestant {
-  return {
-    name,
-    kind: 'floor',
-    open(folder) {
-      const file = new FloorFile(join(folder, 'floor'), filledBytes);
-      return { run: () => file.commitSync(together), close: () => file.close() };
-    },
-  };
-}
+const write = (file: FloorFile): void => file.commitSync(together);
 
 type Ending = (session: Session) => unknown;
 const endings: readonly (readonly [string, Ending])[] = [
@@ -119,13 +110,13 @@ await ask({
         title: newFile,
         shown,
         effort,
-        contestants: [floor(growingFloor, 0), ...endings.map(growing), ...peers()],
+        contestants: [floorFile(growingFloor, 0, write), ...endings.map(growing), ...peers()],
       },
       {
         title: reused,
         shown,
         effort,
-        contestants: [floor(filledFloor, filledBytes), ...endings.map(reusing)],
+        contestants: [floorFile(filledFloor, filledBytes, write), ...endings.map(reusing)],
       },
     ];
   },

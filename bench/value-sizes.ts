@@ -10,7 +10,7 @@
 import { join } from 'node:path';
 import { Store } from '../src/index.ts';
 import type { Contestant, Effort } from './support/contestant.ts';
-import { FloorFile } from './support/floor-file.ts';
+import { floorFile } from './support/floor-file.ts';
 import type { Goal } from './support/goals.ts';
 import { randomValue } from './support/payload.ts';
 import { peerContestants } from './support/peers/installed-peers.ts';
@@ -64,21 +64,6 @@ const poolFloor = 'the same through the pool';
 const commitSync = 'varve commitSync';
 const put = 'varve put';
 
-function floor(
-  name: string,
-  filledBytes: number,
-  commit: (file: FloorFile) => unknown,
-): Contestant {
-  return {
-    name,
-    kind: 'floor',
-    open(folder) {
-      const file = new FloorFile(join(folder, 'floor'), filledBytes);
-      return { run: () => commit(file), close: () => file.close() };
-    },
-  };
-}
-
 function pushSync(store: Store, value: Uint8Array) {
   const session = store.session();
   const id = session.push(value);
@@ -124,7 +109,7 @@ function chosen(only: readonly string[] | undefined): { only?: readonly string[]
 }
 
 function growing(size: Size, value: Uint8Array, only?: readonly string[]): Contestant[] {
-  const contestants = [floor(growingFloor, 0, (file) => file.growSync(value))];
+  const contestants = [floorFile(growingFloor, 0, (file) => file.growSync(value))];
   if (size.small) {
     contestants.push(growingStore(commitSync, (store) => pushSync(store, value)));
   }
@@ -140,10 +125,10 @@ function growing(size: Size, value: Uint8Array, only?: readonly string[]): Conte
 function reusing(size: Size, value: Uint8Array, only?: readonly string[]): Contestant[] {
   const other = value.map((byte) => byte ^ 0xff);
   const filledBytes = Math.max(64 * mebibyte, size.places * size.bytes);
-  const contestants = [floor(filledFloor, filledBytes, (file) => file.commitSync(value))];
+  const contestants = [floorFile(filledFloor, filledBytes, (file) => file.commitSync(value))];
   if (size.small) {
     contestants.push(
-      floor(poolFloor, filledBytes, (file) => file.commit(value)),
+      floorFile(poolFloor, filledBytes, (file) => file.commit(value)),
       reusingStore(size, value, {
         name: commitSync,
         floor: filledFloor,

@@ -7,7 +7,9 @@
  */
 
 import fs from 'node:fs';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { Contestant } from './contestant.ts';
 
 const mebibyte = 1024 * 1024;
 const write = promisify(fs.write);
@@ -79,4 +81,20 @@ export class FloorFile {
     }
     fs.fdatasyncSync(this.fd);
   }
+}
+
+/** A floor on such a file of its own; a run is one `commit`. */
+export function floorFile(
+  name: string,
+  filledBytes: number,
+  commit: (file: FloorFile) => unknown,
+): Contestant {
+  return {
+    name,
+    kind: 'floor',
+    open(folder) {
+      const file = new FloorFile(join(folder, 'floor'), filledBytes);
+      return { run: () => commit(file), close: () => file.close() };
+    },
+  };
 }

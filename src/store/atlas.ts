@@ -109,7 +109,7 @@ export class Atlas {
   /** Mark pages with published changes that no settle has written. */
   get dirtyPages(): number {
     let pages = 0;
-    for (const { strata } of this.basins) for (const { dirtyCount } of strata) pages += dirtyCount;
+    for (const { dirtyCount } of this.strata()) pages += dirtyCount;
     return pages;
   }
 

@@ -117,6 +117,16 @@ export class StoreCore {
     return length === undefined || length <= this.reader.length() ? undefined : length;
   }
 
+  /**
+   * Before a write up to byte `end` that goes by itself: the file is given its length at once, for
+   * all that is to follow, not with each piece. Throws what the disk says.
+   */
+  lengthen(end: number): void {
+    const length = this.lengthFor(end);
+    this.space.reach(Math.ceil(end / pageBytes));
+    if (length !== undefined) this.file.truncateSync(length);
+  }
+
   get poisoned(): boolean {
     return this.#poison !== undefined;
   }

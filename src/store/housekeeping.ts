@@ -85,11 +85,16 @@ export class Housekeeping {
     const fileBytes = space.endPage * pageBytes;
     const share = Math.min(settleBytesMost, Math.max(settleBytesLeast, fileBytes / logShare));
     if (log.bytesSinceSettle >= (this.#settleBytes ?? share)) return true;
-    if (this.#settleBytes === undefined && log.replaySinceSettle >= replayMost) {
-      if (log.replaySinceSettle >= atlas.dirtyPages * replayForEachPage) return true;
-    }
+    if (this.#settleBytes === undefined && this.#replayIsLong) return true;
     const leavingBytes = atlas.leavingPages * pageBytes;
     return leavingBytes >= Math.max(settleBytesLeast, fileBytes / leavingShare);
+  }
+
+  /** Opening would take long over the log, and longer than a settle takes over the mark pages. */
+  get #replayIsLong(): boolean {
+    const { atlas, log } = this.#parts;
+    const units = log.replaySinceSettle;
+    return units >= replayMost && units >= atlas.dirtyPages * replayForEachPage;
   }
 
   /** Begins a settle, whether or not one is due; with `clean`, the last one before the close. */

@@ -7,7 +7,7 @@
  */
 
 import { ioError } from '../errors.ts';
-import { pageBytes, valuePrefixBytes } from '../format/layout.ts';
+import { valuePrefixBytes } from '../format/layout.ts';
 import { encodeValuePrefix, valueCrcStart } from '../format/value.ts';
 import { crc32 } from '../util/crc.ts';
 import type { Reservation } from './atlas.ts';
@@ -43,11 +43,8 @@ export async function writeLargeValue(
 
 /** The file grows once for the whole value, not with each piece of it. */
 function lengthen(core: StoreCore, end: number): void {
-  const length = core.lengthFor(end);
-  core.space.reach(Math.ceil(end / pageBytes));
-  if (length === undefined) return;
   try {
-    core.file.truncateSync(length);
+    core.lengthen(end);
   } catch (error) {
     throw ioError('making the file longer', core.path, error);
   }

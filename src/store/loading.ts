@@ -60,13 +60,13 @@ export function loadStore(request: OpenRequest, reader: FileReader): LoadedStore
   atlas.left([...atlas.leaving]);
   const scan = scanLog(reader, header);
   const kept: ScannedRecord[] = [];
-  const entries: number[] = [];
+  const costs: { bytes: number; operations: number }[] = [];
   const replayed = replayLog(parts, scan.records, header.confirmed, ({ found, record }) => {
     kept.push(found);
-    entries.push(record.operations.length);
+    costs.push({ bytes: recordBytes(found.head), operations: record.operations.length });
   });
   const log = restoreLog(header, root, kept, replayed);
-  for (const [at, { head }] of kept.entries()) log.addToReplay(recordBytes(head), entries[at] ?? 0);
+  for (const { bytes, operations } of costs) log.addToReplay(bytes, operations);
   const published = publishedAs(header, replayed);
   history.retained = { log, checkpoint };
   space.rebuild(usedExtents(header.root, atlas, log), reader.length());

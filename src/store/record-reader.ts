@@ -43,12 +43,7 @@ export class SectorReader {
    * The bytes of `sector`; at most those before `limit` are read ahead. Empty past the file's end.
    */
   sector(sector: number, limit: number, fresh = false): Uint8Array {
-    const at = (sector - this.#first) * sectorBytes;
-    if (!fresh && at >= 0 && at + sectorBytes <= this.#bytes.length) {
-      return this.#bytes.subarray(at, at + sectorBytes);
-    }
-    this.#read(sector, Math.min(readAheadSectors, limit - sector));
-    return this.#bytes.subarray(0, sectorBytes);
+    return this.#take(sector, 1, fresh, Math.min(readAheadSectors, limit - sector));
   }
 
   /**
@@ -56,11 +51,14 @@ export class SectorReader {
    * ahead where they are there, unless `fresh`.
    */
   run(sector: number, count: number, fresh: boolean): Uint8Array {
+    return this.#take(sector, count, fresh, fresh ? count : Math.max(count, readAheadSectors));
+  }
+
+  /** `count` sectors from what was read ahead; else, or if `fresh`, `ahead` sectors are read. */
+  #take(sector: number, count: number, fresh: boolean, ahead: number): Uint8Array {
     const at = (sector - this.#first) * sectorBytes;
-    if (fresh) this.#read(sector, count);
-    else if (at < 0 || at + count * sectorBytes > this.#bytes.length) {
-      this.#read(sector, Math.max(count, readAheadSectors));
-    }
+    const there = at >= 0 && at + count * sectorBytes <= this.#bytes.length;
+    if (fresh || !there) this.#read(sector, ahead);
     const from = (sector - this.#first) * sectorBytes;
     return this.#bytes.subarray(from, from + count * sectorBytes);
   }

@@ -18,9 +18,6 @@ import { writesTo } from './file-parts.ts';
 import { StagingMemory, type StagingSlab } from './staging-memory.ts';
 import type { Stratum } from './stratum.ts';
 
-/** Bytes that a session keeps in memory before it writes them ahead. */
-export const stagedBytesMax = 1024 * 1024;
-
 /** A value pushed by this session. */
 export interface StagedValue extends GrainRun {
   readonly operation: 'allocate';

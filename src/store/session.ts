@@ -8,7 +8,7 @@
 
 import { corrupt, invalidArgument, VarveError } from '../errors.ts';
 import { GrainId, split, splitGrainId } from '../format/grain-id.ts';
-import { pageBytes, valueBytesMax, valuePrefixBytes } from '../format/layout.ts';
+import { valueBytesMax, valuePrefixBytes } from '../format/layout.ts';
 import { encodeValuePrefix, grainCount, valueCrc } from '../format/value.ts';
 import type { Reservation } from './atlas.ts';
 import { type BatchId, checkBatch } from './batch-id.ts';
@@ -17,7 +17,8 @@ import type { StoreCore } from './core.ts';
 import { type FileWrite, writeBytes } from './effects.ts';
 import { writesTo } from './file-parts.ts';
 import type { OpenSessions } from './open-sessions.ts';
-import { type SessionWork, type StagedValue, stagedBytesMax } from './session-work.ts';
+import type { SessionWork, StagedValue } from './session-work.ts';
+import { stagedBytesMax } from './staging-memory.ts';
 import { type ValuePlace, valuePlace } from './value-reader.ts';
 
 /** What a session works with. */
@@ -108,9 +109,7 @@ export class Session implements Disposable {
     if (this.#work.writeError !== undefined) return;
     const bytes = writeBytes(write);
     try {
-      const length = core.lengthFor(write.offset + bytes);
-      core.space.reach(Math.ceil((write.offset + bytes) / pageBytes));
-      if (length !== undefined) core.file.truncateSync(length);
+      core.lengthen(write.offset + bytes);
       core.file.writeSync(write.chunks, write.offset);
       core.values.cache.written(write.chunks, write.offset);
       core.counters.bytesWritten += bytes;

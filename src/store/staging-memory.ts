@@ -9,8 +9,10 @@
  * takes memory writes all of it.
  */
 
-/** As long as the longest value that is staged. */
-const slabBytes = 1024 * 1024;
+import { assert } from '../util/assert.ts';
+
+/** Bytes that a session keeps in memory before it writes them ahead; one slab has as many. */
+export const stagedBytesMax = 1024 * 1024;
 /** Slabs kept that nobody holds. */
 const spareMax = 2;
 
@@ -29,7 +31,8 @@ export class StagingMemory {
   take(length: number, slabs: Set<StagingSlab>): Uint8Array {
     let slab = this.#current;
     if (slab === undefined || slab.used + length > slab.bytes.length) {
-      slab = this.#next(length);
+      assert(length <= stagedBytesMax, 'longer values are written, not staged');
+      slab = this.#spare.pop() ?? { bytes: new Uint8Array(stagedBytesMax), used: 0, holders: 0 };
       this.#current = slab;
     }
     const from = slab.used;
@@ -41,19 +44,13 @@ export class StagingMemory {
     return slab.bytes.subarray(from, slab.used);
   }
 
-  #next(length: number): StagingSlab {
-    const spare = length <= slabBytes ? this.#spare.pop() : undefined;
-    return spare ?? { bytes: new Uint8Array(Math.max(slabBytes, length)), used: 0, holders: 0 };
-  }
-
   /** The holder of `slabs` has no more use for what it took, nor has any write under way. */
   release(slabs: Set<StagingSlab>): void {
     for (const slab of slabs) {
       slab.holders -= 1;
       if (slab.holders > 0) continue;
       slab.used = 0;
-      const spare = slab !== this.#current && slab.bytes.length === slabBytes;
-      if (spare && this.#spare.length < spareMax) this.#spare.push(slab);
+      if (slab !== this.#current && this.#spare.length < spareMax) this.#spare.push(slab);
     }
     slabs.clear();
   }
