@@ -10,6 +10,7 @@ import { Mutex } from 'async-mutex';
 import { invalidArgument, ioError, isVarveError } from '../errors.ts';
 import type { GrainId } from '../format/grain-id.ts';
 import { memoryFileSystem } from '../io/memory-file-system.ts';
+import type { Reservation } from './atlas.ts';
 import { type BatchId, checkBatch } from './batch-id.ts';
 import { Committer } from './committer.ts';
 import type { RecoveryReport, StoreCore } from './core.ts';
@@ -178,8 +179,10 @@ export class Store implements AsyncDisposable {
   async put(data: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
     this.#core.checkWritable();
     checkData('Store.put', data);
-    if (data.length < stagedBytesMax) return await this.#putSmall(data);
-    const put = this.#putLarge(data);
+    const place = this.#core.atlas.reserve(data.length, undefined);
+    const isSmall = place.count * place.stratum.grainBytes <= stagedBytesMax;
+    if (isSmall) return await this.#putSmall(place, data);
+    const put = this.#putLarge(place, data);
     this.#largePuts.add(put);
     try {
       return await put;
@@ -188,18 +191,16 @@ export class Store implements AsyncDisposable {
     }
   }
 
-  async #putSmall(data: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
+  async #putSmall(place: Reservation, data: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
     const work = new SessionWork(this.#core.staging);
-    const place = this.#core.atlas.reserve(data.length, undefined);
     work.state = 'committing';
     const { id } = work.stage(place, data);
     return { id, batch: await this.#committer.commit(work) };
   }
 
-  async #putLarge(data: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
+  async #putLarge(place: Reservation, data: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
     const core = this.#core;
     const work = new SessionWork(core.staging);
-    const place = core.atlas.reserve(data.length, undefined);
     let crc: number;
     try {
       crc = await writeLargeValue(core, place, data);
