@@ -12,6 +12,7 @@ import { type GrainIdParts, joinGrainId } from '../format/grain-id.ts';
 import { valuePrefixBytes } from '../format/layout.ts';
 import { valueCrcStart } from '../format/value.ts';
 import { BlockCache, blockBytes } from '../io/block-cache.ts';
+import { ResultMemory } from '../util/bytes.ts';
 import { crc32 } from '../util/crc.ts';
 import { getU32 } from '../util/little-endian.ts';
 import { type FilePart, partsWithin } from './file-parts.ts';
@@ -20,11 +21,6 @@ import type { GrainMap } from './grain-map.ts';
 
 /** Values up to this long, prefix and padding included, are read through the cache. */
 const cachedBytesMax = 64 * 1024;
-/** Results up to this long share a slab: a quarter of the time of an array of their own. */
-const slabResultMax = 1024;
-const slabBytes = 16 * 1024;
-/** So few bytes are copied more quickly one by one. */
-const copiedByHandMax = 64;
 /** Bytes that are summed at once while a large value is read without blocking. */
 const pieceBytes = 2 * 1024 * 1024;
 
@@ -61,8 +57,7 @@ export class ValueReader {
   readonly #file: FileReader;
   readonly #cache: BlockCache;
   readonly #prefix = new Uint8Array(valuePrefixBytes);
-  #slab = new ArrayBuffer(slabBytes);
-  #slabUsed = 0;
+  readonly #memory = new ResultMemory();
 
   constructor(file: FileReader, cacheBytes: number) {
     this.#file = file;
@@ -71,18 +66,6 @@ export class ValueReader {
 
   get cache(): BlockCache {
     return this.#cache;
-  }
-
-  /** Memory for a result. */
-  #result(length: number): Uint8Array<ArrayBuffer> {
-    if (length > slabResultMax) return new Uint8Array(length);
-    if (this.#slabUsed + length > slabBytes) {
-      this.#slab = new ArrayBuffer(slabBytes);
-      this.#slabUsed = 0;
-    }
-    const result = new Uint8Array(this.#slab, this.#slabUsed, length);
-    this.#slabUsed += (length + 7) & ~7;
-    return result;
   }
 
   /** The value's bytes from `at` on into `target`, from the cache where they may be there. */
@@ -137,9 +120,7 @@ export class ValueReader {
     if (slot < 0) return undefined;
     const slab = this.#cache.slab(slot);
     const at = this.#cache.slotStart(slot) + (offset % blockBytes);
-    const result = this.#result(getU32(slab, at));
-    copyOut(slab, at + valuePrefixBytes, result);
-    return result;
+    return this.#memory.copy(slab, at + valuePrefixBytes, getU32(slab, at));
   }
 
   /**
@@ -161,8 +142,7 @@ export class ValueReader {
     const at = cache.slotStart(slot) + within;
     const length = getU32(slab, at);
     if (length + valuePrefixBytes > capacity) return undefined;
-    const result = this.#result(length);
-    copyOut(slab, at + valuePrefixBytes, result);
+    const result = this.#memory.copy(slab, at + valuePrefixBytes, length);
     if (crc32(result, valueCrcStart(id, length)) !== getU32(slab, at + 4)) return undefined;
     cache.check(offset);
     return result;
@@ -173,7 +153,7 @@ export class ValueReader {
     const length = this.length(place);
     const expected = getU32(this.#prefix, 4);
     this.#checkWithin(place, length);
-    const result = this.#result(length);
+    const result = this.#memory.take(length);
     this.#fill(result, place, valuePrefixBytes);
     this.#checkCrc(place, expected, crc32(result, valueCrcStart(place.id, length)));
     return result;
@@ -252,12 +232,6 @@ export class ValueReader {
       actual,
     });
   }
-}
-
-function copyOut(from: Uint8Array, at: number, target: Uint8Array): void {
-  const { length } = target;
-  if (length > copiedByHandMax) target.set(from.subarray(at, at + length));
-  else for (let done = 0; done < length; done++) target[done] = from[at + done] as number;
 }
 
 /** `bytes`: of the value's grains, as far as the file has them. */

@@ -1,0 +1,72 @@
+/**
+ * The changes of a versioned tree, read back from its history.
+ *
+ * Invariant: one for each put or delete that is kept, in the order of their sequence numbers, as
+ * of the call. It changes nothing; forgetting is `WritableTree.trimHistory`.
+ */
+
+import { invalidArgument } from '../errors.ts';
+import { getU32BigEndian } from '../util/big-endian.ts';
+import type { Leaf, TreeRoot } from './node.ts';
+import type { NodeStore } from './node-store.ts';
+import { historyKey, historyPut } from './open-tree.ts';
+import { limited } from './range.ts';
+import { Entries, type ReadHold } from './range-iterators.ts';
+import { entryValue } from './tree-entries.ts';
+import { historyHeadBytes } from './tree-record.ts';
+import { positionOf } from './tree-search.ts';
+import type { TreeUse } from './tree-use.ts';
+
+const twoTo32 = 0x1_0000_0000;
+const noKey = new Uint8Array(0);
+
+interface Change<K, V> {
+  readonly sequence: number;
+  readonly key: K;
+  readonly value: V | undefined;
+}
+
+export class Changes<K, V, R> extends Entries<Change<K, V>> {
+  constructor(
+    nodes: NodeStore,
+    use: TreeUse<K, V, R>,
+    { root, hold }: { readonly root: TreeRoot; readonly hold: ReadHold },
+    options: { readonly after?: number | undefined; readonly limit?: number | undefined },
+  ) {
+    const { after = 0, limit } = options;
+    try {
+      if (!Number.isSafeInteger(after) || after < 0) {
+        throw invalidArgument('changes: after', 'a sequence number', after);
+      }
+      if (limit !== undefined && !(limit >= 0)) {
+        throw invalidArgument('changes: limit', 'a number from 0', limit);
+      }
+    } catch (error) {
+      hold.release();
+      throw error;
+    }
+    const shape = use.historyShape;
+    const bound = { key: historyKey(after + 1, 0, noKey), including: false };
+    const from = positionOf(nodes, shape, root, bound);
+    const positions = limited({ from, to: root.count }, { limit });
+    super({ nodes, shape, root, reverse: false }, positions, hold, (leaf, index) =>
+      changeAt(nodes, use, leaf, index),
+    );
+  }
+}
+
+function changeAt<K, V, R>(
+  nodes: NodeStore,
+  use: TreeUse<K, V, R>,
+  leaf: Leaf,
+  index: number,
+): Change<K, V> {
+  const { entries } = leaf;
+  const { heap } = entries;
+  const at = entries.offset(index);
+  const sequence = getU32BigEndian(heap, at) * twoTo32 + getU32BigEndian(heap, at + 4);
+  const keyAt = at + historyHeadBytes;
+  const key = use.keys.decode(heap, keyAt, entries.keyBytes(index) - historyHeadBytes);
+  const isPut = heap[keyAt - 1] === historyPut;
+  return { sequence, key, value: isPut ? entryValue(nodes, use, leaf, index) : undefined };
+}

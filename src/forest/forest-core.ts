@@ -1,0 +1,158 @@
+/**
+ * What the parts of an open forest share: the store, the nodes, the durable state, and which trees
+ * were asked for.
+ *
+ * Invariant: `durable` is the state of the last commit that is durable, and changes only when the
+ * next one is. It opens and closes nothing.
+ */
+
+import { invalidArgument, VarveError } from '../errors.ts';
+import type { BatchId, Store } from '../index.ts';
+import { ForestVersion } from './forest-version.ts';
+import type { TreeShape } from './node.ts';
+import { emptyRoot } from './node.ts';
+import { NodeStore } from './node-store.ts';
+import {
+  catalogConfig,
+  decodeForest,
+  decodeForestRoot,
+  type ForestLimits,
+  type ForestRoot,
+  shapeOf,
+  sharesConfig,
+} from './tree-record.ts';
+import { checkConfig, type TreeUse } from './tree-use.ts';
+import type { Vault } from './vault.ts';
+
+type AnyUse = TreeUse<unknown, unknown, unknown>;
+type Listener = (commit: { batch: BatchId; trees: readonly string[] }) => void;
+
+/** Numbers that an opening skips: what a batch taken back told the vault is not told again. */
+const sealsSkipped = 2 ** 24;
+
+export interface CoreOptions {
+  readonly nodeBytes: number;
+  readonly nodeCacheBytes: number;
+  readonly automatic: boolean;
+  readonly vault: Vault | undefined;
+}
+
+export class ForestCore {
+  readonly store: Store;
+  readonly nodes: NodeStore;
+  readonly limits: ForestLimits;
+  readonly automatic: boolean;
+  readonly catalogShape: TreeShape;
+  readonly sharesShape: TreeShape;
+  readonly listeners = new Set<Listener>();
+  durable: ForestVersion;
+  /** It takes no more transactions. */
+  closing = false;
+  closed = false;
+  readonly #uses = new WeakMap<object, AnyUse>();
+  /** How each tree was last asked for. */
+  readonly #asked = new Map<string, AnyUse>();
+  /** The forest was made with another vault: nothing in it can be read or written. */
+  #mismatch: VarveError | undefined;
+  #owners = 0;
+
+  /**
+   * Reads the root of the forest. Throws `VARVE_NOT_A_FOREST`, `VARVE_UNSUPPORTED_VERSION`,
+   * `VARVE_VAULT`, `VARVE_CORRUPT`.
+   */
+  constructor(store: Store, options: CoreOptions) {
+    const { nodeBytes, nodeCacheBytes, automatic, vault } = options;
+    this.store = store;
+    this.automatic = automatic;
+    this.nodes = new NodeStore(store, vault, nodeCacheBytes);
+    this.limits = { nodeBytes, sealed: vault !== undefined };
+    this.catalogShape = shapeOf(catalogConfig, this.limits);
+    this.sharesShape = shapeOf(sharesConfig, this.limits);
+    const root = this.#readRoot();
+    this.nodes.nextSeal = root.nextSeal + sealsSkipped;
+    const { nodes, catalogShape: shape } = this;
+    this.durable = new ForestVersion({ nodes, shape, batch: store.currentBatch }, root);
+  }
+
+  #readRoot(): ForestRoot {
+    const none = { catalog: emptyRoot, shares: emptyRoot, nextSeal: 1, pending: [] };
+    const id = this.store.embeddedHeader;
+    if (id === undefined) return none;
+    const bytes = this.store.get(id);
+    const found = bytes === undefined ? undefined : decodeForestRoot(bytes);
+    if (found === undefined) {
+      const message = "the store's embedded header is not a forest's root";
+      throw new VarveError('VARVE_NOT_A_FOREST', message, { grainId: id });
+    }
+    const asked = this.nodes.vault?.name ?? '';
+    if (found.vault === asked) return decodeForest(this.nodes.open('forest', 0, found.sealed));
+    const facts = { expected: found.vault, actual: asked };
+    const message = `the forest was made with the vault '${found.vault}', not '${asked}'`;
+    this.#mismatch = new VarveError('VARVE_TREE_MISMATCH', message, facts);
+    return none;
+  }
+
+  /** Throws `VARVE_CLOSED`, and `VARVE_TREE_MISMATCH` where the vault is another one. */
+  checkOpen(): void {
+    if (this.closed) throw new VarveError('VARVE_CLOSED', 'the forest is closed');
+    if (this.#mismatch !== undefined) throw this.#mismatch;
+  }
+
+  checkWritable(): void {
+    this.checkOpen();
+    if (this.closing) throw new VarveError('VARVE_CLOSED', 'the forest is being closed');
+    if (this.store.readOnly) {
+      throw new VarveError('VARVE_READ_ONLY', `'${this.store.path}' was opened read-only`);
+    }
+  }
+
+  nextOwner(): number {
+    this.#owners += 1;
+    return this.#owners;
+  }
+
+  /** Tree handles and how they were asked for. Throws `VARVE_TREE_MISMATCH`. */
+  register(handle: object, use: AnyUse): void {
+    this.#uses.set(handle, use);
+    this.#asked.set(use.name, use);
+  }
+
+  /** Throws `VARVE_TREE_MISMATCH` where a handle that was given out has another config. */
+  checkAsked(use: AnyUse): void {
+    const asked = this.#asked.get(use.name);
+    if (asked !== undefined) checkConfig(use.name, asked.config, use.config);
+  }
+
+  askedFor(name: string): AnyUse | undefined {
+    return this.#asked.get(name);
+  }
+
+  useOf(handle: object): AnyUse | undefined {
+    return this.#uses.get(handle);
+  }
+
+  /** Throws `VARVE_INVALID_ARGUMENT` for what is no tree of this forest. */
+  useOfTree(handle: object): AnyUse {
+    const use = typeof handle === 'object' && handle !== null ? this.useOf(handle) : undefined;
+    if (use === undefined) throw invalidArgument('tree', 'a tree of this forest', handle);
+    return use;
+  }
+
+  committed(batch: BatchId, trees: readonly string[]): void {
+    for (const name of trees) {
+      // Whoever makes a tree of a dropped one's name anew may ask for it otherwise.
+      if (this.durable.record(name) === undefined) this.#asked.delete(name);
+    }
+    if (trees.length === 0) return;
+    for (const listener of this.listeners) {
+      try {
+        listener({ batch, trees });
+      } catch (error) {
+        // The commit is durable all the same: the error is the program's own.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * One durable state of the forest, and what is needed to read it: the catalog and the records of
+ * its trees.
+ *
+ * Invariant: what a version says does not change. Records that were looked up are remembered, with
+ * the nodes that they hold; the next version takes them over, unless this one is kept by a
+ * snapshot. Nothing is written here.
+ */
+
+import { invalidArgument, isVarveError } from '../errors.ts';
+import type { BatchId, CheckpointGuard, Store } from '../index.ts';
+import { codecs } from './codecs.ts';
+import type { TreeRoot, TreeShape } from './node.ts';
+import type { NodeStore } from './node-store.ts';
+import type { ReadHold } from './range-iterators.ts';
+import { decodeRecord, type TreeRecord } from './tree-record.ts';
+import { findEntry, TreeCursor } from './tree-search.ts';
+
+/** The name as the catalog's key. Throws `VARVE_INVALID_ARGUMENT`. */
+export function nameKey(name: string): Uint8Array {
+  if (typeof name !== 'string') throw invalidArgument('the name of a tree', 'a string', name);
+  return codecs.utf8.encode(name);
+}
+
+/** The record that a catalog has of a tree. */
+function findRecord(
+  nodes: NodeStore,
+  shape: TreeShape,
+  { ref }: TreeRoot,
+  name: string,
+): TreeRecord | undefined {
+  const key = nameKey(name);
+  const found = ref === undefined ? undefined : findEntry(nodes, shape, ref, key);
+  return found === undefined ? undefined : decodeRecord(found.leaf.entries.value(found.index));
+}
+
+/** All of a catalog, by name. */
+export function* catalogEntries(
+  nodes: NodeStore,
+  shape: TreeShape,
+  { ref, count }: TreeRoot,
+): Generator<{ name: string; record: TreeRecord }> {
+  if (ref === undefined) return;
+  const cursor = new TreeCursor(nodes, shape, ref, 0);
+  for (let left = count; left > 0; left--) {
+    const { leaf, index } = cursor;
+    const name = codecs.utf8.decode(leaf.entries.key(index));
+    yield { name, record: decodeRecord(leaf.entries.value(index)) };
+    if (left > 1) cursor.forward();
+  }
+}
+
+export interface VersionRoots {
+  readonly catalog: TreeRoot;
+  readonly shares: TreeRoot;
+  /** Values that a transaction under way had pushed into the batch. */
+  readonly pending: readonly bigint[];
+}
+
+export class ForestVersion {
+  readonly batch: BatchId;
+  readonly roots: VersionRoots;
+  readonly #nodes: NodeStore;
+  readonly #shape: TreeShape;
+  readonly #records: Map<string, TreeRecord | undefined>;
+  #guard: CheckpointGuard | undefined;
+  #holds = 0;
+
+  constructor(
+    of: { readonly nodes: NodeStore; readonly shape: TreeShape; readonly batch: BatchId },
+    roots: VersionRoots,
+    records = new Map<string, TreeRecord | undefined>(),
+  ) {
+    this.#nodes = of.nodes;
+    this.#shape = of.shape;
+    this.batch = of.batch;
+    this.roots = roots;
+    this.#records = records;
+  }
+
+  /** The version after this one, in which these records have changed. */
+  next(
+    batch: BatchId,
+    roots: VersionRoots,
+    changed: ReadonlyMap<string, TreeRecord | undefined>,
+  ): ForestVersion {
+    const records = this.#holds > 0 ? new Map(this.#records) : this.#records;
+    for (const [name, record] of changed) records.set(name, record);
+    return new ForestVersion({ nodes: this.#nodes, shape: this.#shape, batch }, roots, records);
+  }
+
+  record(name: string): TreeRecord | undefined {
+    const known = this.#records.get(name);
+    if (known !== undefined || this.#records.has(name)) return known;
+    const found = findRecord(this.#nodes, this.#shape, this.roots.catalog, name);
+    this.#records.set(name, found);
+    return found;
+  }
+
+  names(): string[] {
+    const entries = catalogEntries(this.#nodes, this.#shape, this.roots.catalog);
+    return Array.from(entries, ({ name }) => name);
+  }
+
+  /** Nothing that this version reaches is freed until the hold is released. */
+  hold(store: Store, check: () => void): ReadHold {
+    if (this.#holds === 0) this.#guard = guardOf(store, this.batch);
+    this.#holds += 1;
+    let held = true;
+    return {
+      check,
+      release: () => {
+        if (!held) return;
+        held = false;
+        this.#holds -= 1;
+        if (this.#holds > 0) return;
+        this.#guard?.release();
+        this.#guard = undefined;
+      },
+    };
+  }
+}
+
+/** A guard of this batch, or of the first one after it that can be guarded. */
+function guardOf(store: Store, batch: BatchId): CheckpointGuard {
+  try {
+    return store.guard(Math.max(batch, store.checkpoint));
+  } catch (error) {
+    // What others archived may be on its way out: nothing of the forest is.
+    if (!isVarveError(error, 'VARVE_LOG_TRUNCATED')) throw error;
+    return store.guard();
+  }
+}

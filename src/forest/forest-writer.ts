@@ -1,0 +1,386 @@
+/**
+ * Runs transactions one after the other and makes them durable in groups.
+ *
+ * Invariant: a body runs alone, on the state that those before it left; at most one group is being
+ * committed, and the next is made of what has ended meanwhile. Where a commit fails everything
+ * that stood on its state fails with it, and the state is the durable one again. What a power cut
+ * leaves is what the store says: a group is one session, so all of it or nothing.
+ */
+
+import { invalidArgument, VarveError } from '../errors.ts';
+import type { BatchId, GrainId, Session } from '../index.ts';
+import type { Transaction } from './contract.ts';
+import type { ForestVersion, VersionRoots } from './forest-version.ts';
+import { Group, type GroupHome, type Member } from './group.ts';
+import type { NodeRef, TreeRoot } from './node.ts';
+import { type TransactionBase, TransactionScope } from './transaction.ts';
+import type { TreeRecord } from './tree-record.ts';
+import type { TreeUse } from './tree-use.ts';
+import { WorkingState } from './working-state.ts';
+
+/** What the writer asks of the forest. */
+export interface WriterHome extends GroupHome {
+  /** The last durable state. */
+  durable: ForestVersion;
+  readonly automatic: boolean;
+  useOf(tree: object): TreeUse<unknown, unknown, unknown> | undefined;
+  /** Throws where nothing can be written. */
+  checkWritable(): void;
+  /** Called after each commit, once everyone has been told. */
+  committed(batch: BatchId, trees: readonly string[]): void;
+}
+
+interface Waiting {
+  readonly body: (tx: TransactionScope) => unknown;
+  readonly resolve: (result: unknown, batch: BatchId) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Batches that one commit frees at most: what a snapshot held for long is freed bit by bit. */
+const freedBatchesMax = 16;
+
+export class ForestWriter implements TransactionBase {
+  readonly #home: WriterHome;
+  readonly #queue: Waiting[] = [];
+  #group: Group;
+  #inFlight: Group | undefined;
+  #running: TransactionScope | undefined;
+  readonly #state: WorkingState;
+  #idle: (() => void) | undefined;
+  #flushPlanned = false;
+
+  constructor(home: WriterHome) {
+    this.#home = home;
+    this.#group = new Group(home);
+    this.#state = new WorkingState(home);
+    home.nodes.pushed = (id) => this.#group.get(id) ?? this.#inFlight?.get(id);
+  }
+
+  // ── what transactions stand on ──
+
+  get nodes(): GroupHome['nodes'] {
+    return this.#home.nodes;
+  }
+
+  get limits(): GroupHome['limits'] {
+    return this.#home.limits;
+  }
+
+  get sharesShape(): GroupHome['sharesShape'] {
+    return this.#home.sharesShape;
+  }
+
+  get shares(): TreeRoot {
+    return this.#state.shares;
+  }
+
+  nextOwner(): number {
+    return this.#home.nextOwner();
+  }
+
+  session(): Session {
+    return this.#group.session;
+  }
+
+  stored(ref: NodeRef): void {
+    this.#group.stored.push(ref);
+  }
+
+  newClaim(): Session {
+    return this.#home.store.session();
+  }
+
+  /** The tree as the transactions so far leave it. */
+  record(name: string): TreeRecord | undefined {
+    return this.#state.record(name);
+  }
+
+  useOf(tree: object): TreeUse<unknown, unknown, unknown> | undefined {
+    return this.#home.useOf(tree);
+  }
+
+  isPushed(id: GrainId): boolean {
+    return this.#group.pushed.has(id) || this.#inFlight?.pushed.has(id) === true;
+  }
+
+  isArchived(id: GrainId): boolean {
+    const { archives } = this.#group;
+    return archives.includes(id) || this.#inFlight?.archives.includes(id) === true;
+  }
+
+  // ── running ──
+
+  /** Runs `body` when those before it have; resolves to what it gave, and its batch. */
+  run<T>(
+    body: (tx: Transaction) => T | Promise<T>,
+  ): Promise<{ readonly result: T; readonly batch: BatchId }> {
+    return new Promise((resolve, reject) => {
+      this.#home.checkWritable();
+      if (typeof body !== 'function') throw invalidArgument('transaction', 'a function', body);
+      const done = (result: unknown, batch: BatchId): void => {
+        resolve({ result: result as T, batch });
+      };
+      this.#queue.push({ body, resolve: done, reject });
+      if (this.#running === undefined) this.#runAll();
+    });
+  }
+
+  /** Runs what waits, until a body has to be waited for. */
+  #runAll(): void {
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      const waiting = next;
+      const tx = new TransactionScope(this);
+      this.#running = tx;
+      let result: unknown;
+      try {
+        result = waiting.body(tx);
+      } catch (error) {
+        this.#giveUp(tx, waiting, error);
+        continue;
+      }
+      if (isThenable(result)) {
+        // Those before it are not to wait for it.
+        this.#flush();
+        this.#goOnAfter(result, tx, waiting);
+        return;
+      }
+      this.#finish(tx, waiting, result);
+    }
+    this.#flushSoon();
+  }
+
+  #goOnAfter(result: PromiseLike<unknown>, tx: TransactionScope, waiting: Waiting): void {
+    const ended = (settle: () => void): void => {
+      settle();
+      this.#runAll();
+    };
+    Promise.resolve(result).then(
+      (value) => ended(() => this.#finish(tx, waiting, value)),
+      (error: unknown) => ended(() => this.#giveUp(tx, waiting, error)),
+    );
+  }
+
+  #finish(tx: TransactionScope, waiting: Waiting, result: unknown): void {
+    try {
+      if (tx.broken !== undefined) throw tx.broken;
+      this.#join(tx, {
+        resolve: (batch) => waiting.resolve(result, batch),
+        reject: waiting.reject,
+      });
+    } catch (error) {
+      this.#giveUp(tx, waiting, error);
+    }
+  }
+
+  /** What the transaction did becomes part of the next commit. */
+  #join(tx: TransactionScope, member: Member): void {
+    this.#state.join(tx, this.#group);
+    this.#group.members.push(member);
+    this.#end(tx);
+  }
+
+  #end(tx: TransactionScope): void {
+    tx.end();
+    if (this.#running === tx) this.#running = undefined;
+  }
+
+  /** The transaction comes to nothing: its changes are forgotten, what it pushed is given back. */
+  #giveUp(tx: TransactionScope, waiting: Waiting, error: unknown): void {
+    tx.claim?.abandon();
+    if (tx.broken === undefined || !this.#failed.has(tx)) this.#withdraw(tx.edit.pushed);
+    this.#end(tx);
+    waiting.reject(tx.broken !== undefined && this.#failed.has(tx) ? tx.broken : error);
+  }
+
+  /** Transactions that ran on the state of a commit that failed. */
+  readonly #failed = new WeakSet<TransactionScope>();
+
+  #withdraw(pushed: readonly GrainId[]): void {
+    for (const id of pushed) {
+      // A commit may have taken it along, or be about to: then the next one archives it.
+      if (this.#inFlight?.taken.has(id) === true || this.#home.store.has(id)) {
+        this.#state.leave(id);
+      } else this.#group.session.archive(id);
+    }
+  }
+
+  // ── committing ──
+
+  /** Commits what has ended, once whoever was told of the last commit has had a turn. */
+  #flushSoon(): void {
+    if (this.#inFlight !== undefined || this.#flushPlanned) return;
+    if (this.#group.members.length === 0) {
+      this.#tellIdle();
+      return;
+    }
+    this.#flushPlanned = true;
+    queueMicrotask(() => {
+      this.#flushPlanned = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#inFlight !== undefined || this.#group.members.length === 0) return;
+    const group = this.#take();
+    if (group.isEmpty && this.#state.isClear) {
+      for (const member of group.members) member.resolve(this.#home.durable.batch);
+      this.#tellIdle();
+      return;
+    }
+    let roots: VersionRoots;
+    try {
+      roots = this.#prepare(group);
+    } catch (error) {
+      this.#fail(group, error);
+      return;
+    }
+    this.#inFlight = group;
+    group.session.commit().then(
+      (batch) => this.#done(group, roots, batch),
+      (error: unknown) => this.#fail(group, error),
+    );
+  }
+
+  /** The group that is to be committed; what ends from now on goes into another. */
+  #take(): Group {
+    const group = this.#group;
+    this.#group = new Group(this.#home);
+    return group;
+  }
+
+  #prepare(group: Group): VersionRoots {
+    for (const id of this.#state.takeLeftOver()) group.goneValues.push(id);
+    const pending = this.#running?.edit.pushed ?? [];
+    for (const id of pending) group.taken.add(id);
+    const { roots: before, shares } = this.#state;
+    const roots = group.prepare(before, shares, [...pending]);
+    this.#state.roots = roots;
+    if (this.#home.automatic) this.#free(group.session);
+    return roots;
+  }
+
+  /** Frees what commits before have archived, as far as snapshots allow. */
+  #free(session: Session): void {
+    const { store, durable } = this.#home;
+    const next = store.checkpoint + freedBatchesMax;
+    if (durable.batch > store.checkpoint) session.checkpointTo(Math.min(durable.batch, next));
+  }
+
+  #done(group: Group, roots: VersionRoots, batch: BatchId): void {
+    const { nodes } = this.#home;
+    this.#home.durable = this.#home.durable.next(batch, roots, group.changed);
+    this.#inFlight = undefined;
+    this.#state.committed(group);
+    for (const ref of group.stored) nodes.cache.add(ref);
+    for (const ref of group.gone) nodes.cache.drop(ref);
+    for (const member of group.members) member.resolve(batch);
+    this.#home.committed(batch, [...group.changed.keys()]);
+    this.#afterCommit();
+  }
+
+  #afterCommit(): void {
+    if (this.#running === undefined) this.#flushSoon();
+    else this.#flush();
+    this.#tellIdle();
+  }
+
+  #fail(group: Group, error: unknown): void {
+    this.#inFlight = undefined;
+    const next = this.#take();
+    for (const one of [group, next]) one.abandon();
+    this.#state.reset();
+    const running = this.#running;
+    if (running !== undefined) {
+      this.#failed.add(running);
+      running.breakWith(error as Error);
+    }
+    for (const one of [group, next]) for (const member of one.members) member.reject(error);
+    this.#tellIdle();
+  }
+
+  // ── at once ──
+
+  /** Runs and commits on the calling thread. Throws `VARVE_BUSY` before `body` runs. */
+  runSync<T>(body: (tx: Transaction) => T): T {
+    this.#home.checkWritable();
+    if (typeof body !== 'function') throw invalidArgument('transactionSync', 'a function', body);
+    if (this.busy || this.#home.store.committing) {
+      throw new VarveError('VARVE_BUSY', 'another transaction or commit is under way');
+    }
+    const tx = new TransactionScope(this);
+    this.#running = tx;
+    let result: T | undefined;
+    let failure: { readonly error: unknown } | undefined;
+    const waiting: Waiting = {
+      body,
+      resolve: () => undefined,
+      reject: (error) => {
+        failure = { error };
+      },
+    };
+    try {
+      result = body(tx);
+      if (isThenable(result)) {
+        // Nobody waits for it: what it does later is refused.
+        Promise.resolve(result).catch(() => undefined);
+        throw invalidArgument('transactionSync', 'a body that returns no promise', result);
+      }
+      this.#finish(tx, waiting, result);
+    } catch (error) {
+      this.#giveUp(tx, waiting, error);
+    }
+    if (failure === undefined) this.#flushSync();
+    const failed = failure as { readonly error: unknown } | undefined;
+    if (failed !== undefined) throw failed.error;
+    return result as T;
+  }
+
+  #flushSync(): void {
+    const group = this.#take();
+    if (group.isEmpty && this.#state.isClear) {
+      for (const member of group.members) member.resolve(this.#home.durable.batch);
+      return;
+    }
+    let batch: BatchId;
+    let roots: VersionRoots;
+    try {
+      roots = this.#prepare(group);
+      batch = group.session.commitSync();
+    } catch (error) {
+      this.#fail(group, error);
+      return;
+    }
+    this.#done(group, roots, batch);
+  }
+
+  /** A transaction is queued, running or not durable yet. */
+  get busy(): boolean {
+    if (this.#running !== undefined || this.#inFlight !== undefined) return true;
+    return this.#queue.length > 0 || this.#group.members.length > 0;
+  }
+
+  /** A transaction that is begun now has to wait for another one. */
+  get waits(): boolean {
+    return this.#running !== undefined;
+  }
+
+  /** Resolves when nothing is queued, running or being committed. */
+  async settled(): Promise<void> {
+    while (this.busy) {
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+    }
+  }
+
+  #tellIdle(): void {
+    this.#idle?.();
+    this.#idle = undefined;
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  const isObject = (typeof value === 'object' && value !== null) || typeof value === 'function';
+  return isObject && typeof (value as { then?: unknown }).then === 'function';
+}

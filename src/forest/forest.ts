@@ -1,0 +1,247 @@
+/**
+ * The forest: named copy-on-write B+trees in one store.
+ *
+ * Invariant: the forest's root is the store's embedded header, and everything that is stored is
+ * reached from it. Reads see the last durable commit. It is built on the public API of the store
+ * alone; wiring only, the work is in the files beside this one.
+ */
+
+import { invalidArgument, VarveError } from '../errors.ts';
+import { type BatchId, Store, type StoreOptions } from '../index.ts';
+import type { Snapshot, Transaction, Tree } from './contract.ts';
+import { ForestCore } from './forest-core.ts';
+import { nameKey } from './forest-version.ts';
+import { ForestWriter } from './forest-writer.ts';
+import { ForestSnapshot } from './snapshot.ts';
+import { ForestTree } from './tree.ts';
+import { checkConfig, type TreeOptions, TreeUse } from './tree-use.ts';
+import type { Vault } from './vault.ts';
+import { type VerifyOptions, verifyForest } from './verify-forest.ts';
+
+export interface ForestOptions {
+  /** Target size of a node, bytes: 500 to 65,536. The default is the measured best, 4,064. */
+  nodeBytes?: number | undefined;
+  /** Upper bound of the cache of decoded nodes, bytes; beside the store's. Default 64 MiB. */
+  nodeCacheBytes?: number | undefined;
+  /**
+   * How archived nodes are freed: batch by batch within later commits and at close, as snapshots
+   * allow (default), or only by `store.checkpointTo`.
+   */
+  checkpoint?: 'automatic' | 'manual' | undefined;
+  /** Called once on each value that the forest stores: encryption, compression. */
+  vault?: Vault | undefined;
+}
+
+const nodeBytesDefault = 4064;
+const nodeBytesLeast = 500;
+const nodeBytesMost = 65_536;
+const nodeCacheBytesDefault = 64 * 1024 * 1024;
+
+/** Stores that a forest uses. */
+const inUse = new WeakSet<Store>();
+
+export class Forest implements AsyncDisposable {
+  readonly store: Store;
+  readonly #core: ForestCore;
+  readonly #writer: ForestWriter;
+  readonly #ownsStore: boolean;
+  #closing: Promise<void> | undefined;
+
+  private constructor(core: ForestCore, ownsStore: boolean) {
+    this.store = core.store;
+    this.#core = core;
+    this.#writer = new ForestWriter(core);
+    this.#ownsStore = ownsStore;
+  }
+
+  /**
+   * Opens the store at `path` and the forest in it; closing the forest closes the store. Rejects as
+   * `Store.open` and `Forest.on`.
+   */
+  static async open(path: string, options: ForestOptions & StoreOptions = {}): Promise<Forest> {
+    checkOptions(options);
+    return await Forest.#in(await Store.open(path, options), options);
+  }
+
+  static async inMemory(
+    options: ForestOptions & Pick<StoreOptions, 'cacheBytes'> = {},
+  ): Promise<Forest> {
+    checkOptions(options);
+    return await Forest.#in(await Store.inMemory(options), options);
+  }
+
+  static async #in(store: Store, options: ForestOptions): Promise<Forest> {
+    try {
+      return Forest.#on(store, options, true);
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Uses a store that is open already; the forest's root is the store's embedded header. Rejects
+   * with `VARVE_NOT_A_FOREST` where that is something else, `VARVE_BUSY` where a forest uses the
+   * store already, `VARVE_VAULT` where the vault cannot open it, `VARVE_UNSUPPORTED_VERSION`,
+   * `VARVE_CORRUPT`. Automatic checkpoints free what others archived in the store too. Closing the
+   * forest leaves the store open.
+   */
+  static async on(store: Store, options: ForestOptions = {}): Promise<Forest> {
+    checkOptions(options);
+    if (!(store instanceof Store)) throw invalidArgument('Forest.on', 'a Store', store);
+    return Forest.#on(store, options, false);
+  }
+
+  static #on(store: Store, options: ForestOptions, ownsStore: boolean): Forest {
+    if (inUse.has(store)) throw new VarveError('VARVE_BUSY', 'a forest uses the store already');
+    const core = new ForestCore(store, {
+      nodeBytes: options.nodeBytes ?? nodeBytesDefault,
+      nodeCacheBytes: options.nodeCacheBytes ?? nodeCacheBytesDefault,
+      automatic: options.checkpoint !== 'manual',
+      vault: options.vault,
+    });
+    inUse.add(store);
+    return new Forest(core, ownsStore);
+  }
+
+  /** Names of the trees that hold, or have held and not been dropped, at least one commit. */
+  names(): string[] {
+    this.#core.checkOpen();
+    return this.#core.durable.names();
+  }
+
+  /**
+   * A handle on a tree; nothing is written until its first change. Codecs, reducer, `versioned`
+   * and vault are known by their names and kept with the tree: a tree made or open with others
+   * throws `VARVE_TREE_MISMATCH`. Throws `VARVE_INVALID_ARGUMENT` for what is no codec or reducer.
+   */
+  tree(name: string): Tree<Uint8Array, Uint8Array, undefined>;
+  tree<K, V, R = undefined>(name: string, options: TreeOptions<K, V, R>): Tree<K, V, R>;
+  tree<K, V, R>(name: string, options: TreeOptions<K, V, R> = {}): Tree<K, V, R> {
+    const core = this.#core;
+    core.checkOpen();
+    nameKey(name);
+    if (typeof options !== 'object' || options === null) {
+      throw invalidArgument('Forest.tree', 'options', options);
+    }
+    const use = new TreeUse(name, options, core.limits);
+    const any = use as unknown as TreeUse<unknown, unknown, unknown>;
+    core.checkAsked(any);
+    const record = core.durable.record(name);
+    if (record !== undefined) checkConfig(name, record.config, use.config);
+    const tree = new ForestTree(core, this.#writer, use);
+    core.register(tree, any);
+    return tree;
+  }
+
+  /**
+   * Runs `body` alone among writers, on the state that the transactions before it leave behind, and
+   * commits every change in it, over any number of trees, at once or not at all. Resolves, with
+   * what `body` returned, when durable. Where `body` throws, nothing of it happens and the promise
+   * rejects with the same error. Where a commit fails, every transaction in it and every one that
+   * ran on its state rejects with that error. Awaiting another write of the same forest inside a
+   * body never ends: use `tx`.
+   */
+  async transaction<T>(body: (tx: Transaction) => T | Promise<T>): Promise<T> {
+    const { result } = await this.#writer.run(body);
+    return result;
+  }
+
+  /**
+   * As `transaction` with a synchronous body, on the calling thread: quickest for one writer.
+   * Throws `VARVE_BUSY`, before `body` runs, while another transaction or commit of the store is
+   * under way.
+   */
+  transactionSync<T>(body: (tx: Transaction) => T): T {
+    return this.#writer.runSync(body);
+  }
+
+  /** The whole forest as of the last durable commit, unmoved by later ones until released. */
+  snapshot(): Snapshot {
+    this.#core.checkOpen();
+    return new ForestSnapshot(this.#core);
+  }
+
+  /**
+   * Calls `listener` after each durable commit that changed a tree, with the names of those trees.
+   * Returns the way to stop it.
+   */
+  onCommit(listener: (commit: { batch: BatchId; trees: readonly string[] }) => void): () => void {
+    this.#core.checkOpen();
+    if (typeof listener !== 'function') {
+      throw invalidArgument('Forest.onCommit', 'a function', listener);
+    }
+    // A function of its own: the same listener may be added twice.
+    const own: typeof listener = (commit) => listener(commit);
+    this.#core.listeners.add(own);
+    return () => {
+      this.#core.listeners.delete(own);
+    };
+  }
+
+  /**
+   * Yields each inconsistency in the trees (order, fill, counts, reducers, reachability, shares),
+   * then those of `store.verify`. Reads the state of the call; holds a guard meanwhile.
+   */
+  async *verify(options: VerifyOptions = {}): AsyncIterable<{ readonly message: string }> {
+    this.#core.checkOpen();
+    yield* verifyForest(this.#core, options);
+    const { deep, signal } = options;
+    yield* this.store.verify({ deep, signal });
+  }
+
+  /**
+   * Waits for transactions under way, frees what no snapshot holds (unless `checkpoint` is
+   * 'manual'), and closes the store where this forest has opened it. Idempotent.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#core.closing = true;
+    await this.#writer.settled();
+    this.#core.closed = true;
+    this.#core.listeners.clear();
+    try {
+      const { store } = this;
+      const frees = this.#core.automatic && !store.readOnly;
+      if (frees && store.statistics().archivedValues > 0) {
+        await store.checkpointTo(store.currentBatch);
+      }
+    } finally {
+      inUse.delete(this.store);
+      if (this.#ownsStore) await this.store.close();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+function checkOptions(options: ForestOptions): void {
+  if (typeof options !== 'object' || options === null) {
+    throw invalidArgument('Forest', 'options', options);
+  }
+  const { nodeBytes, nodeCacheBytes, checkpoint, vault } = options;
+  if (nodeBytes !== undefined) {
+    const fits = nodeBytes >= nodeBytesLeast && nodeBytes <= nodeBytesMost;
+    if (!Number.isSafeInteger(nodeBytes) || !fits) {
+      const expected = `a whole number from ${nodeBytesLeast} to ${nodeBytesMost}`;
+      throw invalidArgument('nodeBytes', expected, nodeBytes);
+    }
+  }
+  if (nodeCacheBytes !== undefined && !(nodeCacheBytes >= 0)) {
+    throw invalidArgument('nodeCacheBytes', 'a number from 0', nodeCacheBytes);
+  }
+  if (checkpoint !== undefined && checkpoint !== 'automatic' && checkpoint !== 'manual') {
+    throw invalidArgument('checkpoint', "'automatic' or 'manual'", checkpoint);
+  }
+  if (vault === undefined) return;
+  const functions = [vault?.seal, vault?.open].every((one) => typeof one === 'function');
+  if (!functions || typeof vault.name !== 'string' || vault.name === '') {
+    throw invalidArgument('vault', 'a vault with name, seal and open', vault);
+  }
+}

@@ -1,0 +1,23 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/**
+ * varve/forest: named copy-on-write B+trees in one store, with transactions over any number of
+ * them, snapshots, forks in constant time and summaries of ranges.
+ *
+ * The public door of the forest: everything exported here is the contract, nothing else is.
+ */
+
+export type { Codec, KeyCodec, Reducer } from './codec.ts';
+export { codecs } from './codecs.ts';
+export type {
+  ReadableTree,
+  Snapshot,
+  Transaction,
+  Tree,
+  TreeChange,
+  WritableTree,
+} from './contract.ts';
+export { Forest, type ForestOptions } from './forest.ts';
+export type { Range } from './range.ts';
+export { reducers } from './reducers.ts';
+export type { TreeOptions } from './tree-use.ts';
+export type { Vault } from './vault.ts';

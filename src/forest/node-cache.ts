@@ -1,0 +1,72 @@
+/**
+ * Which nodes stay in memory: the clock algorithm over nodes that were read or written.
+ *
+ * Invariant: the nodes in it, all stored and none ever changed again, take at most the bytes that
+ * it was given, the last one added apart. Nodes that are not stored yet are not its business:
+ * they stay with who holds them.
+ */
+
+import type { NodeRef } from './node.ts';
+
+export class NodeCache {
+  readonly #bytesMax: number;
+  readonly #refs: NodeRef[] = [];
+  #bytes = 0;
+  #hand = 0;
+  /** References in the list whose node has been dropped. */
+  #dropped = 0;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Takes in a node that is in memory. */
+  add(ref: NodeRef): void {
+    if (ref.cachedBytes > 0 || ref.node === undefined) return;
+    ref.cachedBytes = ref.node.memoryBytes;
+    this.#bytes += ref.cachedBytes;
+    this.#refs.push(ref);
+    while (this.#bytes > this.#bytesMax && this.#refs.length > 1) this.#turn(ref);
+    if (this.#dropped > 1024 && this.#dropped * 2 > this.#refs.length) this.#sweep();
+  }
+
+  /** Looks at the node under the hand; lets it go where nobody used it since the last time. */
+  #turn(kept: NodeRef): void {
+    if (this.#hand >= this.#refs.length) this.#hand = 0;
+    const ref = this.#refs[this.#hand] as NodeRef;
+    const { node } = ref;
+    if (ref === kept || (ref.cachedBytes > 0 && node?.used === true)) {
+      if (node !== undefined && ref !== kept) node.used = false;
+      this.#hand += 1;
+      return;
+    }
+    if (ref.cachedBytes > 0) {
+      this.#bytes -= ref.cachedBytes;
+      ref.cachedBytes = 0;
+      ref.node = undefined;
+    } else this.#dropped -= 1;
+    const last = this.#refs.pop() as NodeRef;
+    if (this.#hand < this.#refs.length) this.#refs[this.#hand] = last;
+  }
+
+  /** The node is no longer part of the trees: whoever still needs it reads it again. */
+  drop(ref: NodeRef): void {
+    if (ref.cachedBytes === 0) return;
+    this.#bytes -= ref.cachedBytes;
+    ref.cachedBytes = 0;
+    ref.node = undefined;
+    this.#dropped += 1;
+  }
+
+  #sweep(): void {
+    let kept = 0;
+    for (const ref of this.#refs) if (ref.cachedBytes > 0) this.#refs[kept++] = ref;
+    this.#refs.length = kept;
+    this.#dropped = 0;
+    this.#hand = 0;
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * Nodes and long values in the store: reads them through the vault and the cache, and pushes them.
+ *
+ * Invariant: a node that is given out is in memory as long as its reference holds it; what is read
+ * is checked, and what is not there although a tree names it is `VARVE_CORRUPT`. It does not commit
+ * and archives nothing.
+ */
+
+import { corrupt, isVarveError, VarveError } from '../errors.ts';
+import type { GrainId, Session, Store } from '../index.ts';
+import { getU32, setU32 } from '../util/little-endian.ts';
+import { longRefBytes, NodeRef, type TreeNode, type TreeShape } from './node.ts';
+import { NodeCache } from './node-cache.ts';
+import { decodeNode, NodeWriter } from './node-encoding.ts';
+import { contextOf, type SealedKind, type Vault } from './vault.ts';
+
+const twoTo32 = 0x1_0000_0000;
+
+export class NodeStore {
+  readonly store: Store;
+  readonly cache: NodeCache;
+  readonly vault: Vault | undefined;
+  /** The number that the vault is told of the next value that is sealed. */
+  nextSeal = 1;
+  /** What a transaction has pushed and no commit has made durable; undefined for anything else. */
+  pushed: (id: GrainId) => Uint8Array | undefined = () => undefined;
+  /** Nodes read from the store since it was opened. */
+  reads = 0;
+  readonly #writer = new NodeWriter();
+
+  constructor(store: Store, vault: Vault | undefined, cacheBytes: number) {
+    this.store = store;
+    this.vault = vault;
+    this.cache = new NodeCache(cacheBytes);
+  }
+
+  /** The node; from the store where it is not in memory. Throws `VARVE_CORRUPT`, `VARVE_VAULT`. */
+  load(ref: NodeRef, shape: TreeShape): TreeNode {
+    const { node } = ref;
+    if (node !== undefined) {
+      node.used = true;
+      return node;
+    }
+    return this.#take(ref, shape, this.#read(ref.id));
+  }
+
+  /** As `load`, without blocking. */
+  async loadAsync(ref: NodeRef, shape: TreeShape): Promise<TreeNode> {
+    if (ref.node !== undefined) return ref.node;
+    const bytes = (await this.store.getAsync(ref.id)) ?? this.pushed(ref.id);
+    // Another reader may have been quicker.
+    return ref.node ?? this.#take(ref, shape, bytes);
+  }
+
+  #take(ref: NodeRef, shape: TreeShape, stored: Uint8Array | undefined): TreeNode {
+    this.reads += 1;
+    const bytes = this.open('node', ref.seal, this.#found(ref.id, stored));
+    const node = decodeNode(bytes, ref, shape);
+    ref.node = node;
+    this.cache.add(ref);
+    return node;
+  }
+
+  #found(id: GrainId, bytes: Uint8Array | undefined): Uint8Array {
+    if (bytes !== undefined) return bytes;
+    throw corrupt('a value that a tree names is not in the store', { grainId: id });
+  }
+
+  /** Pushes a node that is not stored yet; its children are. */
+  push(session: Session, ref: NodeRef, shape: TreeShape): void {
+    const bytes = this.#writer.write(ref.node as TreeNode, shape);
+    if (this.vault !== undefined) ref.seal = this.nextSeal++;
+    ref.id = session.push(this.seal('node', ref.seal, bytes));
+  }
+
+  /** Pushes a value by itself; gives what the leaf has in its place. */
+  pushLong(session: Session, value: Uint8Array): Uint8Array {
+    const number = this.vault === undefined ? 0 : this.nextSeal++;
+    const ref = new NodeRef();
+    ref.id = session.push(this.seal('value', number, value));
+    return encodeLong(ref.low, ref.high, number);
+  }
+
+  /** The long value that is named by these 16 bytes. */
+  long(bytes: Uint8Array, at: number): Uint8Array {
+    const id = longId(bytes, at);
+    return this.open('value', longSeal(bytes, at), this.#found(id, this.#read(id)));
+  }
+
+  #read(id: GrainId): Uint8Array | undefined {
+    return this.store.get(id) ?? this.pushed(id);
+  }
+
+  /** As `long`, without blocking. */
+  async longAsync(bytes: Uint8Array, at: number): Promise<Uint8Array> {
+    const id = longId(bytes, at);
+    const seal = longSeal(bytes, at);
+    const stored = (await this.store.getAsync(id)) ?? this.pushed(id);
+    return this.open('value', seal, this.#found(id, stored));
+  }
+
+  seal(kind: SealedKind, number: number, plain: Uint8Array): Uint8Array {
+    if (this.vault === undefined) return plain;
+    return vaulted(this.vault, 'seal', (vault) => vault.seal(plain, contextOf(kind, number)));
+  }
+
+  open(kind: SealedKind, number: number, sealed: Uint8Array): Uint8Array {
+    if (this.vault === undefined) return sealed;
+    return vaulted(this.vault, 'open', (vault) => vault.open(sealed, contextOf(kind, number)));
+  }
+}
+
+function vaulted(vault: Vault, what: string, run: (vault: Vault) => Uint8Array): Uint8Array {
+  let bytes: Uint8Array;
+  try {
+    bytes = run(vault);
+  } catch (cause) {
+    throw vaultError(vault, what, 'failed', cause);
+  }
+  if (!(bytes instanceof Uint8Array)) throw vaultError(vault, what, 'gave no bytes', undefined);
+  return bytes;
+}
+
+function vaultError(vault: Vault, what: string, told: string, cause: unknown): VarveError {
+  if (isVarveError(cause, 'VARVE_VAULT')) return cause;
+  return new VarveError('VARVE_VAULT', `${what} of the vault '${vault.name}' ${told}`, { cause });
+}
+
+function encodeLong(low: number, high: number, seal: number): Uint8Array {
+  const bytes = new Uint8Array(longRefBytes);
+  setU32(bytes, 0, low);
+  setU32(bytes, 4, high);
+  setU32(bytes, 8, seal >>> 0);
+  setU32(bytes, 12, Math.floor(seal / twoTo32));
+  return bytes;
+}
+
+/** The GrainId in the 16 bytes that a leaf has for a long value. Throws `VARVE_CORRUPT`. */
+export function longId(bytes: Uint8Array, at: number): GrainId {
+  const ref = NodeRef.at(getU32(bytes, at), getU32(bytes, at + 4), 0);
+  if (!ref.stored) throw corrupt('a leaf names a long value that is stored nowhere');
+  return ref.id;
+}
+
+function longSeal(bytes: Uint8Array, at: number): number {
+  return getU32(bytes, at + 8) + getU32(bytes, at + 12) * twoTo32;
+}

@@ -1,0 +1,159 @@
+/**
+ * A tree within a transaction: its editors, and the record that it leaves.
+ *
+ * Invariant: the record is that of the tree as it is now; undefined while there is none, which is
+ * until the first change. It checks no arguments and encodes no keys.
+ */
+
+import { setU32BigEndian } from '../util/big-endian.ts';
+import type { Edit } from './edit.ts';
+import { emptyRoot, longBit } from './node.ts';
+import { Summaries } from './summaries.ts';
+import { TreeEditor } from './tree-editor.ts';
+import {
+  type ForestLimits,
+  historyHeadBytes,
+  historyShapeOf,
+  shapeOf,
+  type TreeConfig,
+  type TreeRecord,
+} from './tree-record.ts';
+import { checkConfig, type TreeUse } from './tree-use.ts';
+
+const twoTo32 = 0x1_0000_0000;
+export const historyPut = 1;
+const historyDelete = 0;
+const noValue = new Uint8Array(0);
+
+/** Sequence number, operation and key. */
+export function historyKey(sequence: number, operation: number, key: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(historyHeadBytes + key.length);
+  setU32BigEndian(bytes, 0, Math.floor(sequence / twoTo32));
+  setU32BigEndian(bytes, 4, sequence >>> 0);
+  bytes[historyHeadBytes - 1] = operation;
+  bytes.set(key, historyHeadBytes);
+  return bytes;
+}
+
+export class OpenTree {
+  readonly name: string;
+  changed = false;
+  readonly #edit: Edit;
+  readonly #limits: ForestLimits;
+  #config: TreeConfig | undefined;
+  #main: TreeEditor | undefined;
+  #history: TreeEditor | undefined;
+  #sequence = 0;
+  /** How the tree was asked for, where it has a reducer. */
+  #use: TreeUse<unknown, unknown, unknown> | undefined;
+
+  constructor(name: string, edit: Edit, limits: ForestLimits, record: TreeRecord | undefined) {
+    this.name = name;
+    this.#edit = edit;
+    this.#limits = limits;
+    if (record !== undefined) this.#take(record);
+  }
+
+  #take({ config, main, history, sequence }: TreeRecord): void {
+    const shape = shapeOf(config, this.#limits);
+    const historyShape = historyShapeOf(config, this.#limits);
+    const { nodes } = this.#edit;
+    this.#config = config;
+    this.#main = new TreeEditor(nodes, shape, main, this.#edit.of(shape));
+    this.#history = new TreeEditor(nodes, historyShape, history, this.#edit.of(historyShape));
+    this.#sequence = sequence;
+  }
+
+  /** Throws `VARVE_TREE_MISMATCH`. */
+  check<K, V, R>(use: TreeUse<K, V, R>): void {
+    if (this.#config !== undefined) checkConfig(this.name, this.#config, use.config);
+  }
+
+  get record(): TreeRecord | undefined {
+    if (this.#config === undefined) return undefined;
+    const main = this.#main?.root ?? emptyRoot;
+    const history = this.#history?.root ?? emptyRoot;
+    return { config: this.#config, main, history, sequence: this.#sequence };
+  }
+
+  get main(): TreeEditor | undefined {
+    return this.#main;
+  }
+
+  /** Becomes a copy of another tree, whose nodes are shared. */
+  become(record: TreeRecord): void {
+    this.#take(record);
+    this.changed = true;
+  }
+
+  drop(): void {
+    this.#main?.drop();
+    this.#history?.drop();
+    this.#config = undefined;
+    this.#main = undefined;
+    this.#history = undefined;
+    this.#sequence = 0;
+    this.#use = undefined;
+    this.changed = true;
+  }
+
+  /** The editor of the entries; of a tree that is not there yet, made as `use` says. */
+  #changing<K, V, R>(use: TreeUse<K, V, R>): TreeEditor {
+    this.changed = true;
+    if (use.reducer !== undefined) this.#use = use as TreeUse<unknown, unknown, unknown>;
+    if (this.#main === undefined) {
+      const { config } = use;
+      this.#take({ config, main: emptyRoot, history: emptyRoot, sequence: 0 });
+    }
+    return this.#main as TreeEditor;
+  }
+
+  put<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array, value: Uint8Array): void {
+    const main = this.#changing(use);
+    const isLong = value.length > use.shape.inlineBytesMax;
+    const bytes = isLong ? this.#edit.pushLong(value) : value;
+    const word = bytes.length * 2 + (isLong ? longBit : 0);
+    main.put(key, bytes, word);
+    if (!use.config.versioned) return;
+    this.#sequence += 1;
+    this.#history?.put(historyKey(this.#sequence, historyPut, key), bytes, word);
+    if (isLong) this.#edit.shareLong(bytes);
+  }
+
+  delete<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array): boolean {
+    if (this.#main?.delete(key) !== true) return false;
+    this.#changing(use);
+    if (use.config.versioned) this.#record(key);
+    return true;
+  }
+
+  #record(key: Uint8Array): void {
+    this.#sequence += 1;
+    this.#history?.put(historyKey(this.#sequence, historyDelete, key), noValue, 0);
+  }
+
+  /** Deletes what lies between two positions; of a versioned tree `keys` are what lies there. */
+  deleteAt<K, V, R>(
+    use: TreeUse<K, V, R>,
+    from: number,
+    to: number,
+    keys: readonly Uint8Array[],
+  ): void {
+    this.#changing(use).deleteAt(from, to);
+    for (const key of keys) this.#record(key);
+  }
+
+  /** Forgets the changes before the position `to` of the history. */
+  trim<K, V, R>(use: TreeUse<K, V, R>, to: number): void {
+    this.#changing(use);
+    this.#history?.deleteAt(0, to);
+  }
+
+  /** Makes the reducer's values of the nodes that have changed. */
+  summarize(): void {
+    const use = this.#use;
+    const { reducer } = use ?? {};
+    if (use === undefined || reducer === undefined) return;
+    new Summaries(this.#edit.nodes, use, reducer).complete(this.#main?.root.ref);
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * The whole forest as of one durable commit.
+ *
+ * Invariant: while it is not released nothing that it reaches is freed, and later commits do not
+ * move it. One that is forgotten is released when it is collected.
+ */
+
+import { VarveError } from '../errors.ts';
+import type { BatchId } from '../index.ts';
+import type { ReadableTree, Snapshot, Tree } from './contract.ts';
+import type { ForestCore } from './forest-core.ts';
+import type { ForestVersion } from './forest-version.ts';
+import { emptyRoot, type TreeRoot } from './node.ts';
+import type { ReadHold } from './range-iterators.ts';
+import { TreeReads } from './tree-reads.ts';
+import { checkConfig, type TreeUse } from './tree-use.ts';
+
+const forgotten = new FinalizationRegistry<ReadHold>((hold) => hold.release());
+
+/** Whether it was released: apart from the snapshot, so that its trees do not keep it alive. */
+interface Held {
+  readonly version: ForestVersion;
+  readonly hold: ReadHold;
+  released: boolean;
+}
+
+export class ForestSnapshot implements Snapshot {
+  readonly batch: BatchId;
+  readonly #core: ForestCore;
+  readonly #held: Held;
+
+  constructor(core: ForestCore) {
+    const version = core.durable;
+    this.#core = core;
+    this.batch = version.batch;
+    const hold = version.hold(core.store, () => undefined);
+    this.#held = { version, hold, released: false };
+    forgotten.register(this, hold, this);
+  }
+
+  /**
+   * The tree as it was. Throws `VARVE_SNAPSHOT_RELEASED` after `release`, and so do reads of trees
+   * given before; `VARVE_TREE_MISMATCH` where the tree was then another one.
+   */
+  tree<K, V, R>(tree: Tree<K, V, R>): ReadableTree<K, V, R> {
+    const core = this.#core;
+    const held = this.#held;
+    const use = core.useOfTree(tree) as unknown as TreeUse<K, V, R>;
+    const root = (): TreeRoot => {
+      checkHeld(core, held, this);
+      const record = held.version.record(use.name);
+      if (record === undefined) return emptyRoot;
+      checkConfig(use.name, record.config, use.config);
+      return record.main;
+    };
+    root();
+    return new TreeReads(core.nodes, use, {
+      root,
+      hold: () => held.version.hold(core.store, () => checkHeld(core, held, this)),
+    });
+  }
+
+  /** Lets go of what only this snapshot reaches. Once is enough. */
+  release(): void {
+    this.#held.released = true;
+    this.#held.hold.release();
+    forgotten.unregister(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
+
+function checkHeld(core: ForestCore, { released }: Held, _snapshot: object): void {
+  core.checkOpen();
+  if (released) throw new VarveError('VARVE_SNAPSHOT_RELEASED', 'the snapshot has been released');
+}

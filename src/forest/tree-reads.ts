@@ -1,0 +1,150 @@
+/**
+ * Reading a tree: what a tree, a snapshot of it and a transaction's tree have in common.
+ *
+ * Invariant: each call reads one state of the tree, the one that its `ReadPoint` gives at the time
+ * of the call, and iterators go on with it. Changes nothing.
+ */
+
+import { VarveError } from '../errors.ts';
+import type { ReadableTree } from './contract.ts';
+import type { Leaf, TreeRoot } from './node.ts';
+import type { NodeStore } from './node-store.ts';
+import {
+  boundsOf,
+  limited,
+  type Positions,
+  positionsAsync,
+  positionsIn,
+  type Range,
+} from './range.ts';
+import { AsyncEntries, Entries, type ReadHold, type Way } from './range-iterators.ts';
+import { Summaries } from './summaries.ts';
+import { entryKey, entryValue, entryValueAsync } from './tree-entries.ts';
+import { findLeaf, readWayTo, TreeCursor } from './tree-search.ts';
+import type { TreeUse } from './tree-use.ts';
+
+/** Where the state comes from that is read. */
+export interface ReadPoint {
+  /** The tree's root now. Throws where nothing can be read any more. */
+  root(): TreeRoot;
+  /** Keeps what `root` gave, until it is released. */
+  hold(): ReadHold;
+}
+
+export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
+  readonly #nodes: NodeStore;
+  readonly #use: TreeUse<K, V, R>;
+  readonly #point: ReadPoint;
+
+  constructor(nodes: NodeStore, use: TreeUse<K, V, R>, point: ReadPoint) {
+    this.#nodes = nodes;
+    this.#use = use;
+    this.#point = point;
+  }
+
+  /**
+   * The value of the key; undefined without one. Throws `VARVE_CODEC`, `VARVE_CORRUPT`,
+   * `VARVE_VAULT`, `VARVE_CLOSED`, `VARVE_IO`; `VARVE_SNAPSHOT_RELEASED` and
+   * `VARVE_TRANSACTION_ENDED` where they apply. So does everything below.
+   */
+  get(key: K): V | undefined {
+    const { ref } = this.#point.root();
+    const bytes = this.#use.keys.encode(key);
+    if (ref === undefined) return undefined;
+    const leaf = findLeaf(this.#nodes, this.#use.shape, ref, bytes);
+    const index = leaf.entries.search(bytes);
+    return index < 0 ? undefined : entryValue(this.#nodes, this.#use, leaf, index);
+  }
+
+  async getAsync(key: K): Promise<V | undefined> {
+    const { ref } = this.#point.root();
+    const bytes = this.#use.keys.encode(key).slice();
+    if (ref === undefined) return undefined;
+    const hold = this.#point.hold();
+    try {
+      const leaf = await readWayTo(this.#nodes, this.#use.shape, ref, bytes);
+      const index = leaf.entries.search(bytes);
+      if (index < 0) return undefined;
+      return await entryValueAsync(this.#nodes, this.#use, leaf, index);
+    } finally {
+      hold.release();
+    }
+  }
+
+  has(key: K): boolean {
+    const { ref } = this.#point.root();
+    const bytes = this.#use.keys.encode(key);
+    if (ref === undefined) return false;
+    return findLeaf(this.#nodes, this.#use.shape, ref, bytes).entries.search(bytes) >= 0;
+  }
+
+  range(range: Range<K> = {}): IterableIterator<[K, V]> {
+    return this.#iterate(range, (leaf, index) => [
+      entryKey(this.#use, leaf, index),
+      entryValue(this.#nodes, this.#use, leaf, index),
+    ]);
+  }
+
+  keys(range: Range<K> = {}): IterableIterator<K> {
+    return this.#iterate(range, (leaf, index) => entryKey(this.#use, leaf, index));
+  }
+
+  values(range: Range<K> = {}): IterableIterator<V> {
+    return this.#iterate(range, (leaf, index) => entryValue(this.#nodes, this.#use, leaf, index));
+  }
+
+  #iterate<T>(range: Range<K>, give: (leaf: Leaf, index: number) => T): IterableIterator<T> {
+    const way = this.#way(range);
+    const positions = limited(positionsIn(this.#nodes, this.#use, way.root, range), range);
+    return new Entries(way, positions, this.#point.hold(), give);
+  }
+
+  #way({ reverse }: Range<K>): Way {
+    const root = this.#point.root();
+    return { nodes: this.#nodes, shape: this.#use.shape, root, reverse: reverse === true };
+  }
+
+  rangeAsync(range: Range<K> = {}): AsyncIterableIterator<[K, V]> {
+    const way = this.#way(range);
+    const asked = { bounds: boundsOf(this.#use, range), range: { ...range } };
+    const find = (): Promise<Positions> => {
+      return positionsAsync(this.#nodes, way.shape, way.root, asked);
+    };
+    return new AsyncEntries(way, find, this.#point.hold(), async (leaf, index) => [
+      entryKey(this.#use, leaf, index),
+      await entryValueAsync(this.#nodes, this.#use, leaf, index),
+    ]);
+  }
+
+  count(range: Range<K> = {}): number {
+    const { from, to } = positionsIn(this.#nodes, this.#use, this.#point.root(), range);
+    return to - from;
+  }
+
+  /** Throws `VARVE_TREE_MISMATCH` where the tree has no reducer. */
+  reduce(range: Range<K> = {}): R {
+    const { reducer, name } = this.#use;
+    if (reducer === undefined) {
+      throw new VarveError('VARVE_TREE_MISMATCH', `the tree '${name}' has no reducer`);
+    }
+    const root = this.#point.root();
+    const { from, to } = positionsIn(this.#nodes, this.#use, root, range);
+    return new Summaries(this.#nodes, this.#use, reducer).range(root.ref, from, to);
+  }
+
+  first(): [K, V] | undefined {
+    return this.#at(() => 0);
+  }
+
+  last(): [K, V] | undefined {
+    return this.#at((count) => count - 1);
+  }
+
+  #at(positionIn: (count: number) => number): [K, V] | undefined {
+    const { ref, count } = this.#point.root();
+    if (ref === undefined) return undefined;
+    const cursor = new TreeCursor(this.#nodes, this.#use.shape, ref, positionIn(count));
+    const { leaf, index } = cursor;
+    return [entryKey(this.#use, leaf, index), entryValue(this.#nodes, this.#use, leaf, index)];
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * What the catalog keeps of each tree, and the root of the forest that names the catalog: as
+ * objects and as bytes.
+ *
+ * Invariant: a record says everything that reading the tree's nodes takes, so that a tree can be
+ * forked, dropped and verified without its codecs. Bytes that are no record are `VARVE_CORRUPT`.
+ * The bytes are described in `spec/forest.md`.
+ */
+
+import { corrupt, VarveError } from '../errors.ts';
+import { ByteReader, ByteWriter } from '../util/cursor.ts';
+import type { TreeShape } from './node.ts';
+import { emptyRoot, NodeRef, type TreeRoot } from './node.ts';
+
+/** What a tree was made with. */
+export interface TreeConfig {
+  readonly keyCodec: string;
+  readonly valueCodec: string;
+  /** Empty without one. */
+  readonly reducer: string;
+  readonly versioned: boolean;
+  /** Length of every key; -1 where they differ. */
+  readonly keyBytes: number;
+  /** Length of every value; -1 where they differ, or are too long for the nodes of any forest. */
+  readonly valueBytes: number;
+  /** Bytes of a reducer's value, about; -1 without one. */
+  readonly partBytes: number;
+}
+
+export interface TreeRecord {
+  readonly config: TreeConfig;
+  readonly main: TreeRoot;
+  /** Of a versioned tree: its changes by sequence number. */
+  readonly history: TreeRoot;
+  /** Of a versioned tree: the number of its newest change. */
+  readonly sequence: number;
+}
+
+/** What holds for all trees of a forest. */
+export interface ForestLimits {
+  readonly nodeBytes: number;
+  readonly sealed: boolean;
+}
+
+/** Values of one length up to this are stored without it. */
+export const fixedBytesMax = 256;
+/** A value longer than this share of a node is stored by itself. */
+const inlineShare = 4;
+
+export function shapeOf(config: TreeConfig, { nodeBytes, sealed }: ForestLimits): TreeShape {
+  const inlineBytesMax = Math.max(fixedBytesMax, Math.floor(nodeBytes / inlineShare));
+  const { keyBytes, valueBytes, partBytes } = config;
+  return { keyBytes, valueBytes, partBytes, sealed, nodeBytes, inlineBytesMax };
+}
+
+/** Bytes of the sequence number and the operation, in front of a key in the history. */
+export const historyHeadBytes = 9;
+
+export function historyShapeOf(config: TreeConfig, limits: ForestLimits): TreeShape {
+  const keyBytes = config.keyBytes < 0 ? -1 : config.keyBytes + historyHeadBytes;
+  return { ...shapeOf(config, limits), keyBytes, valueBytes: -1, partBytes: -1 };
+}
+
+const plainConfig = { keyCodec: '', valueCodec: '', reducer: '', versioned: false, partBytes: -1 };
+/** Names to records. */
+export const catalogConfig: TreeConfig = { ...plainConfig, keyBytes: -1, valueBytes: -1 };
+/** GrainIds to how many more references there are than one. */
+export const sharesConfig: TreeConfig = { ...plainConfig, keyBytes: 8, valueBytes: 8 };
+
+const toUtf8 = new TextEncoder();
+const fromUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+function writeText(writer: ByteWriter, text: string): void {
+  const bytes = toUtf8.encode(text);
+  writer.varint(bytes.length);
+  writer.bytes(bytes);
+}
+
+function readText(reader: ByteReader): string {
+  try {
+    return fromUtf8.decode(reader.bytes(reader.varint()));
+  } catch (cause) {
+    throw cause instanceof VarveError ? cause : corrupt('a name is no UTF-8', { cause });
+  }
+}
+
+function writeRoot(writer: ByteWriter, { ref, count, long }: TreeRoot): void {
+  writer.varint(count);
+  if (ref === undefined) return;
+  writer.u8(long ? 1 : 0);
+  writer.u32(ref.low >>> 0);
+  writer.u32(ref.high >>> 0);
+  writer.varint(ref.seal);
+}
+
+function readRoot(reader: ByteReader): TreeRoot {
+  const count = reader.varint();
+  if (count === 0) return emptyRoot;
+  const long = reader.u8() === 1;
+  const low = reader.u32();
+  const high = reader.u32();
+  const ref = NodeRef.at(low, high, reader.varint());
+  if (!ref.stored) reader.fail('a root is stored nowhere');
+  return { ref, count, long };
+}
+
+export function encodeRecord({ config, main, history, sequence }: TreeRecord): Uint8Array {
+  const writer = new ByteWriter();
+  writeText(writer, config.keyCodec);
+  writeText(writer, config.valueCodec);
+  writeText(writer, config.reducer);
+  writer.u8(config.versioned ? 1 : 0);
+  // Lengths are told from 0: no length of its own.
+  writer.varint(config.keyBytes + 1);
+  writer.varint(config.valueBytes + 1);
+  writer.varint(config.partBytes + 1);
+  writeRoot(writer, main);
+  if (config.versioned) {
+    writeRoot(writer, history);
+    writer.varint(sequence);
+  }
+  return writer.view();
+}
+
+export function decodeRecord(bytes: Uint8Array): TreeRecord {
+  const reader = new ByteReader(bytes, "a tree's record");
+  const keyCodec = readText(reader);
+  const valueCodec = readText(reader);
+  const reducer = readText(reader);
+  const versioned = reader.u8() === 1;
+  const keyBytes = reader.varint() - 1;
+  const valueBytes = reader.varint() - 1;
+  const partBytes = reader.varint() - 1;
+  const main = readRoot(reader);
+  const history = versioned ? readRoot(reader) : emptyRoot;
+  const sequence = versioned ? reader.varint() : 0;
+  reader.end();
+  const names = { keyCodec, valueCodec, reducer, versioned };
+  return { config: { ...names, keyBytes, valueBytes, partBytes }, main, history, sequence };
+}
+
+/** The value that the store's embedded header names. */
+export interface ForestRoot {
+  readonly catalog: TreeRoot;
+  readonly shares: TreeRoot;
+  /** Every number below it may have been told to the vault. */
+  readonly nextSeal: number;
+  /** Values pushed by a transaction that was under way: nobody's, unless it ended after this. */
+  readonly pending: readonly bigint[];
+}
+
+/** Bytes that no other program is likely to begin its root with. */
+const magic = toUtf8.encode('varve forest\n');
+const formatVersion = 1;
+
+/** The name of the vault stands outside of what it seals, so that it can be asked for. */
+export function encodeForestRoot(vault: string, sealed: Uint8Array): Uint8Array {
+  const writer = new ByteWriter();
+  writer.bytes(magic);
+  writer.u8(formatVersion);
+  writeText(writer, vault);
+  writer.bytes(sealed);
+  return writer.view();
+}
+
+/** Undefined for what is no forest's root. Throws `VARVE_UNSUPPORTED_VERSION`. */
+export function decodeForestRoot(
+  bytes: Uint8Array,
+): { vault: string; sealed: Uint8Array } | undefined {
+  if (bytes.length <= magic.length) return undefined;
+  for (const [at, byte] of magic.entries()) if (bytes[at] !== byte) return undefined;
+  const reader = new ByteReader(bytes, "the forest's root", undefined, magic.length);
+  const version = reader.u8();
+  if (version !== formatVersion) {
+    const message = `the forest is of version ${version}; this varve knows ${formatVersion}`;
+    const facts = { expected: formatVersion, actual: version };
+    throw new VarveError('VARVE_UNSUPPORTED_VERSION', message, facts);
+  }
+  const vault = readText(reader);
+  return { vault, sealed: bytes.subarray(reader.at) };
+}
+
+export function encodeForest({ catalog, shares, nextSeal, pending }: ForestRoot): Uint8Array {
+  const writer = new ByteWriter();
+  writeRoot(writer, catalog);
+  writeRoot(writer, shares);
+  writer.varint(nextSeal);
+  writer.varint(pending.length);
+  for (const id of pending) writer.u64(id);
+  return writer.view();
+}
+
+export function decodeForest(bytes: Uint8Array): ForestRoot {
+  const reader = new ByteReader(bytes, "the forest's root");
+  const catalog = readRoot(reader);
+  const shares = readRoot(reader);
+  const nextSeal = reader.varint();
+  const count = reader.varint();
+  if (count > bytes.length) reader.fail('more pending values than it has bytes');
+  const pending = Array.from({ length: count }, () => reader.u64());
+  reader.end();
+  return { catalog, shares, nextSeal, pending };
+}

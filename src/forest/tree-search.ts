@@ -1,0 +1,164 @@
+/**
+ * Finds entries in a tree: by key, and by position among all entries in order.
+ *
+ * Invariant: reads at most one node of each level, and changes nothing. A position is the number
+ * of entries before one.
+ */
+
+import type { Branch, Leaf, NodeRef, TreeNode, TreeRoot, TreeShape } from './node.ts';
+import type { NodeStore } from './node-store.ts';
+
+/** An entry: its leaf, and its place there. */
+export interface FoundEntry {
+  readonly leaf: Leaf;
+  readonly index: number;
+}
+
+function loaded(nodes: NodeStore, shape: TreeShape, ref: NodeRef): TreeNode {
+  const { node } = ref;
+  if (node === undefined) return nodes.load(ref, shape);
+  node.used = true;
+  return node;
+}
+
+/** The leaf that has the key, or would. */
+export function findLeaf(nodes: NodeStore, shape: TreeShape, root: NodeRef, key: Uint8Array): Leaf {
+  let node = loaded(nodes, shape, root);
+  while (!node.leaf) {
+    node = loaded(nodes, shape, node.refs[node.childOf(key)] as NodeRef);
+  }
+  return node;
+}
+
+export function findEntry(
+  nodes: NodeStore,
+  shape: TreeShape,
+  root: NodeRef,
+  key: Uint8Array,
+): FoundEntry | undefined {
+  const leaf = findLeaf(nodes, shape, root, key);
+  const index = leaf.entries.search(key);
+  return index < 0 ? undefined : { leaf, index };
+}
+
+/** Reads, without blocking, the nodes on the way to the key. */
+export async function readWayTo(
+  nodes: NodeStore,
+  shape: TreeShape,
+  root: NodeRef,
+  key: Uint8Array,
+): Promise<Leaf> {
+  let node = await nodes.loadAsync(root, shape);
+  while (!node.leaf) node = await nodes.loadAsync(node.refs[node.childOf(key)] as NodeRef, shape);
+  return node;
+}
+
+/** A key, and whether an entry that has it lies before the bound. */
+export interface KeyBound {
+  readonly key: Uint8Array;
+  readonly including: boolean;
+}
+
+/** How many entries come before the bound. */
+export function positionOf(
+  nodes: NodeStore,
+  shape: TreeShape,
+  root: TreeRoot,
+  bound: KeyBound,
+): number {
+  if (root.ref === undefined) return 0;
+  let position = 0;
+  let node = loaded(nodes, shape, root.ref);
+  while (!node.leaf) {
+    const at = node.childOf(bound.key);
+    for (let before = 0; before < at; before++) position += node.counts[before] as number;
+    node = loaded(nodes, shape, node.refs[at] as NodeRef);
+  }
+  const index = node.entries.search(bound.key);
+  if (index < 0) return position + ~index;
+  return position + index + (bound.including ? 1 : 0);
+}
+
+/** A way through a tree, one entry at a time, in both directions. */
+export class TreeCursor {
+  readonly #nodes: NodeStore;
+  readonly #shape: TreeShape;
+  readonly #path: Branch[] = [];
+  readonly #at: number[] = [];
+  /** The leaf of the entry that the cursor is at. */
+  leaf: Leaf;
+  index: number;
+
+  /** At the entry at `position`, which is there. */
+  constructor(nodes: NodeStore, shape: TreeShape, root: NodeRef, position: number) {
+    this.#nodes = nodes;
+    this.#shape = shape;
+    let node = loaded(nodes, shape, root);
+    while (!node.leaf) {
+      let at = 0;
+      while (at < node.refs.length - 1 && position >= (node.counts[at] as number)) {
+        position -= node.counts[at] as number;
+        at += 1;
+      }
+      this.#path.push(node);
+      this.#at.push(at);
+      node = loaded(nodes, shape, node.refs[at] as NodeRef);
+    }
+    this.leaf = node;
+    this.index = position;
+  }
+
+  /** Goes on to the next entry, which is there. */
+  forward(): void {
+    this.index += 1;
+    if (this.index < this.leaf.entries.count) return;
+    this.leaf = this.#neighbour(1);
+    this.index = 0;
+  }
+
+  backward(): void {
+    this.index -= 1;
+    if (this.index >= 0) return;
+    this.leaf = this.#neighbour(-1);
+    this.index = this.leaf.entries.count - 1;
+  }
+
+  #neighbour(step: 1 | -1): Leaf {
+    let depth = this.#path.length - 1;
+    for (; ; depth--) {
+      const at = (this.#at[depth] as number) + step;
+      const branch = this.#path[depth] as Branch;
+      if (at < 0 || at >= branch.refs.length) continue;
+      this.#at[depth] = at;
+      break;
+    }
+    let node: TreeNode = this.#path[depth] as Branch;
+    for (; !node.leaf; depth++) {
+      if (node !== this.#path[depth]) {
+        this.#path[depth] = node;
+        this.#at[depth] = step > 0 ? 0 : node.refs.length - 1;
+      }
+      node = loaded(this.#nodes, this.#shape, node.refs[this.#at[depth] as number] as NodeRef);
+    }
+    return node;
+  }
+}
+
+/** Reads, without blocking, the nodes on the way to the entry at `position`. */
+export async function readWayToPosition(
+  nodes: NodeStore,
+  shape: TreeShape,
+  root: NodeRef,
+  position: number,
+): Promise<Leaf> {
+  let node = await nodes.loadAsync(root, shape);
+  while (!node.leaf) {
+    let at = 0;
+    while (at < node.refs.length - 1 && position >= (node.counts[at] as number)) {
+      position -= node.counts[at] as number;
+      at += 1;
+    }
+    node = await nodes.loadAsync(node.refs[at] as NodeRef, shape);
+  }
+  return node;
+}

@@ -1,0 +1,89 @@
+/**
+ * A tree as it was asked for: its codecs and reducer, and what of them is kept with the tree.
+ *
+ * Invariant: the same names and lengths give the same config; a tree is read and written only with
+ * a config like the one that it was made with. It holds no state of the tree.
+ */
+
+import { invalidArgument, VarveError } from '../errors.ts';
+import { type Codec, CodecUse, guarded, type KeyCodec, type Reducer } from './codec.ts';
+import { codecs } from './codecs.ts';
+import type { TreeShape } from './node.ts';
+import {
+  type ForestLimits,
+  fixedBytesMax,
+  historyShapeOf,
+  shapeOf,
+  type TreeConfig,
+} from './tree-record.ts';
+
+export interface TreeOptions<K, V, R> {
+  /** Default: bytes, ordered by unsigned comparison. */
+  key?: KeyCodec<K> | undefined;
+  value?: Codec<V> | undefined;
+  /** A value kept in every node over the entries below, so that ranges are summed in O(log n). */
+  reducer?: Reducer<K, V, R> | undefined;
+  /** Keeps every change under a sequence number. Default false. */
+  versioned?: boolean | undefined;
+}
+
+export class TreeUse<K, V, R> {
+  readonly name: string;
+  readonly keys: CodecUse<K>;
+  readonly values: CodecUse<V>;
+  readonly reducer: Reducer<K, V, R> | undefined;
+  readonly config: TreeConfig;
+  readonly shape: TreeShape;
+  readonly historyShape: TreeShape;
+
+  constructor(name: string, options: TreeOptions<K, V, R>, limits: ForestLimits) {
+    const { key, value, reducer, versioned = false } = options;
+    if (typeof versioned !== 'boolean') {
+      throw invalidArgument('Forest.tree: versioned', 'true or false', versioned);
+    }
+    this.name = name;
+    this.keys = new CodecUse('Forest.tree: key', key ?? (codecs.bytes as unknown as KeyCodec<K>));
+    this.values = new CodecUse(
+      'Forest.tree: value',
+      value ?? (codecs.bytes as unknown as Codec<V>),
+    );
+    this.reducer = reducer;
+    const valueBytes = this.values.codec.byteLength ?? -1;
+    this.config = {
+      keyCodec: this.keys.codec.name,
+      valueCodec: this.values.codec.name,
+      reducer: reducer?.name ?? '',
+      versioned,
+      keyBytes: this.keys.codec.byteLength ?? -1,
+      valueBytes: valueBytes > fixedBytesMax ? -1 : valueBytes,
+      partBytes: reducer === undefined ? -1 : partBytesOf(reducer),
+    };
+    this.shape = shapeOf(this.config, limits);
+    this.historyShape = historyShapeOf(this.config, limits);
+  }
+}
+
+function partBytesOf<K, V, R>(reducer: Reducer<K, V, R>): number {
+  const functions = [reducer.map, reducer.reduce, reducer.encode, reducer.decode];
+  const isReducer =
+    typeof reducer.name === 'string' &&
+    reducer.name !== '' &&
+    functions.every((one) => typeof one === 'function');
+  if (!isReducer) {
+    const expected = 'a reducer with name, map, reduce, encode and decode';
+    throw invalidArgument('Forest.tree: reducer', expected, reducer);
+  }
+  if (reducer.byteLength !== undefined) return reducer.byteLength;
+  return guarded(reducer, 'reduce', () => reducer.encode(reducer.reduce([])).length);
+}
+
+/** Throws `VARVE_TREE_MISMATCH` where the tree was made with other codecs than are asked for. */
+export function checkConfig(name: string, made: TreeConfig, asked: TreeConfig): void {
+  const differs = (Object.keys(made) as (keyof TreeConfig)[]).find(
+    (field) => field !== 'partBytes' && made[field] !== asked[field],
+  );
+  if (differs === undefined) return;
+  const message = `the tree '${name}' was made with another ${differs}`;
+  const facts = { expected: made[differs], actual: asked[differs] };
+  throw new VarveError('VARVE_TREE_MISMATCH', message, facts);
+}

@@ -1,0 +1,121 @@
+/**
+ * A named tree of a forest: reads of the last durable commit, and single changes.
+ *
+ * Invariant: a handle holds no state of the tree. Each change is a transaction of its own; its
+ * arguments are encoded at the call, so that they may be changed afterwards.
+ */
+
+import { VarveError } from '../errors.ts';
+import type { BatchId } from '../index.ts';
+import { Changes } from './changes.ts';
+import type { Tree, TreeChange } from './contract.ts';
+import type { ForestCore } from './forest-core.ts';
+import type { ForestVersion } from './forest-version.ts';
+import type { ForestWriter } from './forest-writer.ts';
+import { emptyRoot, type TreeRoot } from './node.ts';
+import type { TransactionScope } from './transaction.ts';
+import { TreeReads } from './tree-reads.ts';
+import type { TreeRecord } from './tree-record.ts';
+import { checkConfig, type TreeUse } from './tree-use.ts';
+
+/** The durable record of one tree, looked up once for each commit. */
+class DurableRecord {
+  readonly #core: ForestCore;
+  readonly #use: TreeUse<never, never, never>;
+  #version: ForestVersion | undefined;
+  #record: TreeRecord | undefined;
+
+  constructor(core: ForestCore, use: TreeUse<never, never, never>) {
+    this.#core = core;
+    this.#use = use;
+  }
+
+  get(): TreeRecord | undefined {
+    const core = this.#core;
+    core.checkOpen();
+    const { durable } = core;
+    if (this.#version !== durable) {
+      const record = durable.record(this.#use.name);
+      if (record !== undefined) checkConfig(this.#use.name, record.config, this.#use.config);
+      this.#record = record;
+      this.#version = durable;
+    }
+    return this.#record;
+  }
+
+  get root(): TreeRoot {
+    return this.get()?.main ?? emptyRoot;
+  }
+}
+
+export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V, R> {
+  readonly name: string;
+  readonly #core: ForestCore;
+  readonly #writer: ForestWriter;
+  readonly #use: TreeUse<K, V, R>;
+  readonly #record: DurableRecord;
+
+  constructor(core: ForestCore, writer: ForestWriter, use: TreeUse<K, V, R>) {
+    const record = new DurableRecord(core, use as unknown as TreeUse<never, never, never>);
+    super(core.nodes, use, {
+      root: () => record.root,
+      hold: () => core.durable.hold(core.store, () => core.checkOpen()),
+    });
+    this.name = use.name;
+    this.#core = core;
+    this.#writer = writer;
+    this.#use = use;
+    this.#record = record;
+  }
+
+  async put(key: K, value: V): Promise<BatchId> {
+    const use = this.#use;
+    // A copy where a transaction under way comes first: the caller may change what it gave.
+    const wait = this.#writer.waits;
+    const bytes = wait ? use.keys.encode(key).slice() : use.keys.encode(key);
+    const stored = wait ? use.values.encode(value).slice() : use.values.encode(value);
+    const { batch } = await this.#writer.run((tx) => {
+      (tx as TransactionScope).writing(use).putEncoded(bytes, stored);
+    });
+    return batch;
+  }
+
+  async delete(key: K): Promise<boolean> {
+    const use = this.#use;
+    const bytes = use.keys.encode(key).slice();
+    const { result } = await this.#writer.run((tx) =>
+      (tx as TransactionScope).writing(use).deleteEncoded(bytes),
+    );
+    return result;
+  }
+
+  async update(key: K, change: (current: V | undefined) => V | null): Promise<V | null> {
+    const { result } = await this.#writer.run((tx) => {
+      const tree = (tx as TransactionScope).writing(this.#use);
+      const next = change(tree.get(key));
+      if (next === null) tree.delete(key);
+      else tree.put(key, next);
+      return next;
+    });
+    return result;
+  }
+
+  #versioned(): TreeRecord | undefined {
+    const record = this.#record.get();
+    if (this.#use.config.versioned) return record;
+    throw new VarveError('VARVE_TREE_MISMATCH', `the tree '${this.name}' is not versioned`);
+  }
+
+  get lastSequence(): number {
+    return this.#versioned()?.sequence ?? 0;
+  }
+
+  changes(
+    options: { after?: number | undefined; limit?: number | undefined } = {},
+  ): IterableIterator<TreeChange<K, V>> {
+    const core = this.#core;
+    const history = this.#versioned()?.history ?? emptyRoot;
+    const hold = core.durable.hold(core.store, () => core.checkOpen());
+    return new Changes(core.nodes, this.#use, { root: history, hold }, options);
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * What the forest asks of a vault, and what it tells it of the bytes.
+ *
+ * Invariant: no two values of a forest are sealed under the same context, so that one cannot be put
+ * in the place of the other. The vaults themselves are in `varve/vault`.
+ */
+
+/** Called once on each value that the forest stores: encryption, compression. */
+export interface Vault {
+  readonly name: string;
+  /**
+   * `context` says what the bytes are (tree, node or value) and is to be authenticated, so that
+   * sealed values cannot be swapped.
+   */
+  seal(plain: Uint8Array, context: Uint8Array): Uint8Array;
+  /** Throws where the bytes were tampered with: `VARVE_VAULT`. */
+  open(sealed: Uint8Array, context: Uint8Array): Uint8Array;
+}
+
+export type SealedKind = 'forest' | 'node' | 'value';
+
+const kinds: readonly SealedKind[] = ['forest', 'node', 'value'];
+const twoTo32 = 0x1_0000_0000;
+
+/** The kind, and the number that no other value of this kind in the forest has. */
+export function contextOf(kind: SealedKind, number: number): Uint8Array {
+  const context = new Uint8Array(9);
+  context[0] = kinds.indexOf(kind);
+  for (let at = 0; at < 4; at++) {
+    context[1 + at] = (number % twoTo32) >>> (at * 8);
+    context[5 + at] = Math.floor(number / twoTo32) >>> (at * 8);
+  }
+  return context;
+}

@@ -1,0 +1,243 @@
+/**
+ * Walks every tree of a forest and says what does not fit together.
+ *
+ * Invariant: reads one durable state, changes nothing, and finds nothing in a sound forest. It
+ * holds each node against what its parent says of it (level, keys, counts, long values, the
+ * reducer's value), and the references to each stored node and value against the shares. The
+ * values of reducers are made anew only for trees that were asked for with theirs. What it cannot
+ * read it yields, and goes on beside it.
+ */
+
+import { isVarveError } from '../errors.ts';
+import { GrainId } from '../index.ts';
+import { getU32BigEndian } from '../util/big-endian.ts';
+import { compareBytes } from '../util/bytes.ts';
+import { getU32 } from '../util/little-endian.ts';
+import type { ForestCore } from './forest-core.ts';
+import { catalogEntries } from './forest-version.ts';
+import type { NodeRef, TreeRoot } from './node.ts';
+import { type Branch, longBit, type TreeNode, type TreeShape } from './node.ts';
+import { longId } from './node-store.ts';
+import { Summaries } from './summaries.ts';
+import { historyShapeOf, shapeOf, type TreeRecord } from './tree-record.ts';
+import { TreeCursor } from './tree-search.ts';
+import type { TreeUse } from './tree-use.ts';
+
+export interface VerifyOptions {
+  /** Every long value is read, and each value's checksum held against its bytes. */
+  deep?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+  /** Told, once all trees have been walked, how many stored values they reach. */
+  tally?: ((values: number) => void) | undefined;
+}
+
+interface Finding {
+  readonly message: string;
+}
+
+/** A tree that is walked. */
+interface Walked {
+  readonly title: string;
+  readonly shape: TreeShape;
+  readonly summaries: Summaries<unknown, unknown, unknown> | undefined;
+}
+
+/** What is expected of a node. */
+interface Expected {
+  readonly level: number | undefined;
+  readonly count: number;
+  readonly long: boolean;
+  /** Keys are at or after it, and before the other. */
+  readonly low: Uint8Array | undefined;
+  readonly high: Uint8Array | undefined;
+}
+
+export async function* verifyForest(
+  core: ForestCore,
+  options: VerifyOptions,
+): AsyncGenerator<Finding> {
+  const version = core.durable;
+  const hold = version.hold(core.store, () => core.checkOpen());
+  try {
+    const walk = new ForestWalk(core, options);
+    yield* walk.all(version.roots.catalog, version.roots.shares);
+    options.tally?.(walk.reached);
+  } finally {
+    hold.release();
+  }
+}
+
+class ForestWalk {
+  readonly #core: ForestCore;
+  readonly #options: Readonly<VerifyOptions>;
+  /** How often each stored node and value is referred to. */
+  readonly #referents = new Map<GrainId, number>();
+
+  constructor(core: ForestCore, options: VerifyOptions) {
+    this.#core = core;
+    this.#options = options;
+  }
+
+  /** Stored nodes and values that something refers to. */
+  get reached(): number {
+    return this.#referents.size;
+  }
+
+  async *all(catalog: TreeRoot, shares: TreeRoot): AsyncGenerator<Finding> {
+    const { catalogShape, sharesShape } = this.#core;
+    const plain = { summaries: undefined };
+    let sound = true;
+    for await (const finding of this.#tree(
+      { title: 'the catalog', shape: catalogShape, ...plain },
+      catalog,
+    )) {
+      sound = false;
+      yield finding;
+    }
+    for await (const finding of this.#tree(
+      { title: 'the shares', shape: sharesShape, ...plain },
+      shares,
+    )) {
+      sound = false;
+      yield finding;
+    }
+    // Without these two nothing can be said of the rest.
+    if (!sound) return;
+    for (const { name, record } of catalogEntries(this.#core.nodes, catalogShape, catalog)) {
+      yield* this.#record(name, record);
+    }
+    yield* this.#shares(shares);
+  }
+
+  async *#record(name: string, { config, main, history }: TreeRecord): AsyncGenerator<Finding> {
+    const { limits } = this.#core;
+    const title = `the tree '${name}'`;
+    const summaries = this.#summaries(name, config.reducer);
+    yield* this.#tree({ title, shape: shapeOf(config, limits), summaries }, main);
+    const shape = historyShapeOf(config, limits);
+    yield* this.#tree({ title: `the history of ${title}`, shape, summaries: undefined }, history);
+  }
+
+  #summaries(name: string, reducer: string): Summaries<unknown, unknown, unknown> | undefined {
+    const use: TreeUse<unknown, unknown, unknown> | undefined = this.#core.askedFor(name);
+    if (use?.reducer === undefined || use.config.reducer !== reducer) return undefined;
+    return new Summaries(this.#core.nodes, use, use.reducer);
+  }
+
+  async *#tree(walked: Walked, { ref, count, long }: TreeRoot): AsyncGenerator<Finding> {
+    if (ref === undefined) return;
+    const nothing = { level: undefined, low: undefined, high: undefined };
+    yield* this.#node(walked, ref, { ...nothing, count, long });
+  }
+
+  async *#node(walked: Walked, ref: NodeRef, expected: Expected): AsyncGenerator<Finding> {
+    this.#options.signal?.throwIfAborted();
+    const { title, shape } = walked;
+    const seen = this.#refer(ref.id);
+    if (seen > 1) return;
+    const where = `${title}: the node ${GrainId.format(ref.id)}`;
+    let node: TreeNode;
+    try {
+      node = await this.#core.nodes.loadAsync(ref, shape);
+    } catch (error) {
+      if (!isVarveError(error)) throw error;
+      yield { message: `${where} cannot be read: ${error.message}` };
+      return;
+    }
+    const { level, count, long, low, high } = expected;
+    if (level !== undefined && node.level !== level) {
+      yield { message: `${where} is of level ${node.level}, its parent is of ${level + 1}` };
+      return;
+    }
+    if (node.total !== count) {
+      yield { message: `${where} has ${node.total} entries, ${count} are told of it` };
+    }
+    if (node.long && !long) yield { message: `${where} has long values that are not told of` };
+    const keys = node.leaf ? node.entries : node.separators;
+    if (keys.count > 0) {
+      const before = low !== undefined && compareBytes(keys.key(0), low) < 0;
+      const after = high !== undefined && compareBytes(keys.key(keys.count - 1), high) >= 0;
+      if (before || after) yield { message: `${where} has keys outside of those of its parent` };
+    }
+    if (node.leaf) yield* this.#longs(where, node);
+    else yield* this.#children(walked, where, node, expected);
+  }
+
+  async *#children(
+    walked: Walked,
+    where: string,
+    branch: Branch,
+    { level, low, high }: Expected,
+  ): AsyncGenerator<Finding> {
+    const { refs, counts, longs, separators } = branch;
+    if (level === undefined && refs.length < 2) {
+      yield { message: `${where} is a root with one child` };
+    }
+    for (const [at, child] of refs.entries()) {
+      yield* this.#node(walked, child, {
+        level: branch.level - 1,
+        count: counts[at] as number,
+        long: longs[at] as boolean,
+        low: at === 0 ? low : separators.key(at - 1),
+        high: at === refs.length - 1 ? high : separators.key(at),
+      });
+      const wrong = walked.summaries?.differs(branch, at) ?? false;
+      if (wrong) yield { message: `${where} has another summary of child ${at} than its entries` };
+    }
+  }
+
+  async *#longs(where: string, { entries }: TreeNode & { leaf: true }): AsyncGenerator<Finding> {
+    for (let index = 0; index < entries.count; index++) {
+      if ((entries.word(index) & longBit) === 0) continue;
+      const at = entries.valueOffset(index);
+      const id = longId(entries.heap, at);
+      if (this.#refer(id) > 1) continue;
+      if (!this.#core.store.has(id)) {
+        yield { message: `${where} names the value ${GrainId.format(id)}, which is not there` };
+      } else if (this.#options.deep === true) {
+        try {
+          await this.#core.nodes.longAsync(entries.heap, at);
+        } catch (error) {
+          if (!isVarveError(error)) throw error;
+          yield { message: `${where} names a value that cannot be read: ${error.message}` };
+        }
+      }
+    }
+  }
+
+  /** One referent more: how many there are. */
+  #refer(id: GrainId): number {
+    const referents = (this.#referents.get(id) ?? 0) + 1;
+    this.#referents.set(id, referents);
+    return referents;
+  }
+
+  *#shares(shares: TreeRoot): Generator<Finding> {
+    const told = new Map<GrainId, number>();
+    if (shares.ref !== undefined) {
+      const cursor = new TreeCursor(this.#core.nodes, this.#core.sharesShape, shares.ref, 0);
+      for (let left = shares.count; left > 0; left--) {
+        const { entries } = cursor.leaf;
+        const at = entries.offset(cursor.index);
+        const id = idOf(entries.heap, at);
+        told.set(id, getU32(entries.heap, at + 8) + 1);
+        if (left > 1) cursor.forward();
+      }
+    }
+    for (const [id, referents] of this.#referents) {
+      const expected = told.get(id) ?? 1;
+      told.delete(id);
+      if (expected === referents) continue;
+      const name = GrainId.format(id);
+      yield { message: `${name} has ${referents} referents, ${expected} are told of it` };
+    }
+    for (const [id, expected] of told) {
+      yield { message: `${GrainId.format(id)} has no referent, ${expected} are told of it` };
+    }
+  }
+}
+
+function idOf(bytes: Uint8Array, at: number): GrainId {
+  const high = BigInt(getU32BigEndian(bytes, at));
+  return GrainId.from((high << 32n) | BigInt(getU32BigEndian(bytes, at + 4)));
+}

@@ -1,0 +1,95 @@
+/**
+ * The state that the next transaction stands on: the durable one, and what transactions since have
+ * changed.
+ *
+ * Invariant: it is what the last transaction that ended well left. Where a commit fails it is the
+ * durable state again. It runs and commits nothing.
+ */
+
+import type { GrainId, Store } from '../index.ts';
+import type { ForestVersion, VersionRoots } from './forest-version.ts';
+import type { Group } from './group.ts';
+import type { TreeRoot } from './node.ts';
+import type { TransactionScope } from './transaction.ts';
+import type { TreeRecord } from './tree-record.ts';
+
+/** Where the durable state is. */
+export interface DurableHome {
+  readonly store: Store;
+  readonly durable: ForestVersion;
+}
+
+export class WorkingState {
+  /** The catalog as the last commit prepared it. */
+  roots: VersionRoots;
+  shares: TreeRoot;
+  readonly #home: DurableHome;
+  /** What is not durable yet; undefined where a tree was dropped. */
+  readonly #changed = new Map<string, TreeRecord | undefined>();
+  /** What failed transactions left in the file, to be archived with the next commit. */
+  #leftOver: GrainId[];
+
+  constructor(home: DurableHome) {
+    this.#home = home;
+    this.roots = home.durable.roots;
+    this.shares = this.roots.shares;
+    this.#leftOver = this.#leftBehind();
+  }
+
+  /** What the durable state says of values that a transaction under way had pushed. */
+  #leftBehind(): GrainId[] {
+    const ids = this.#home.durable.roots.pending as readonly GrainId[];
+    return ids.filter((id) => this.#home.store.has(id));
+  }
+
+  record(name: string): TreeRecord | undefined {
+    return this.#changed.has(name) ? this.#changed.get(name) : this.#home.durable.record(name);
+  }
+
+  /** A transaction has ended well: its changes are the state, and part of the group. */
+  join(tx: TransactionScope, group: Group): void {
+    // Made first: a reducer may throw.
+    const changes = [...tx.changes()];
+    for (const [name, record] of changes) {
+      this.#changed.set(name, record);
+      group.changed.set(name, record);
+    }
+    this.shares = tx.edit.shares.root;
+    // What was never stored is nobody's business; what is being stored is known by now.
+    for (const ref of tx.edit.gone) if (ref.stored) group.gone.push(ref);
+    for (const id of tx.edit.goneValues) group.goneValues.push(id);
+    for (const id of tx.archives) group.archives.push(id);
+    for (const id of tx.pushed) group.pushed.add(id);
+    if (tx.claim !== undefined) group.claims.push(tx.claim);
+  }
+
+  /** The group's changes are durable, in the state of the home too. */
+  committed(group: Group): void {
+    for (const [name, record] of group.changed) {
+      if (this.#changed.get(name) === record) this.#changed.delete(name);
+    }
+  }
+
+  /** The durable state is the present one again. */
+  reset(): void {
+    this.#changed.clear();
+    this.roots = this.#home.durable.roots;
+    this.shares = this.roots.shares;
+    this.#leftOver = this.#leftBehind();
+  }
+
+  /** No value is in the file that only a transaction under way, or a failed one, knows. */
+  get isClear(): boolean {
+    return this.#leftOver.length === 0 && this.roots.pending.length === 0;
+  }
+
+  leave(id: GrainId): void {
+    this.#leftOver.push(id);
+  }
+
+  takeLeftOver(): GrainId[] {
+    const ids = this.#leftOver;
+    this.#leftOver = [];
+    return ids;
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * Copies and comparisons of byte arrays, each done the way that was measured the quicker.
+ *
+ * Invariant: no function keeps or changes what it is given, but for the target of a copy. They do
+ * not check bounds.
+ */
+
+/** So few bytes are copied more quickly one by one. */
+export const copiedByHandMax = 32;
+
+/** Copies all of `source` into `target` at `at`. */
+export function copyBytes(source: Uint8Array, target: Uint8Array, at: number): void {
+  const { length } = source;
+  if (length > copiedByHandMax) target.set(source, at);
+  else for (let done = 0; done < length; done++) target[at + done] = source[done] as number;
+}
+
+/** Below 0 where `one` sorts before `other`, byte by byte, unsigned; 0 where they are the same. */
+export function compareBytes(one: Uint8Array, other: Uint8Array): number {
+  const shared = Math.min(one.length, other.length);
+  for (let at = 0; at < shared; at++) {
+    const difference = (one[at] as number) - (other[at] as number);
+    if (difference !== 0) return difference;
+  }
+  return one.length - other.length;
+}
+
+const slabBytes = 16 * 1024;
+/** Results up to this long share a slab: a quarter of the time of an array of their own. */
+const slabResultMax = 1024;
+const byHandMax = 64;
+
+/** Memory for results, of which each belongs to whoever is given it. */
+export class ResultMemory {
+  #slab = new ArrayBuffer(slabBytes);
+  #used = 0;
+
+  take(length: number): Uint8Array<ArrayBuffer> {
+    if (length > slabResultMax) return new Uint8Array(length);
+    if (this.#used + length > slabBytes) {
+      this.#slab = new ArrayBuffer(slabBytes);
+      this.#used = 0;
+    }
+    const result = new Uint8Array(this.#slab, this.#used, length);
+    this.#used += (length + 7) & ~7;
+    return result;
+  }
+
+  /** A copy of `length` bytes of `from`, from `at` on. */
+  copy(from: Uint8Array, at: number, length: number): Uint8Array<ArrayBuffer> {
+    const result = this.take(length);
+    if (length > byHandMax) result.set(from.subarray(at, at + length));
+    else for (let done = 0; done < length; done++) result[done] = from[at + done] as number;
+    return result;
+  }
+}

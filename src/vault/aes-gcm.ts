@@ -1,0 +1,85 @@
+/**
+ * A vault that encrypts and authenticates: AES-256-GCM of `node:crypto` with random nonces.
+ *
+ * Invariant: a sealed value is nonce (12 bytes), tag (16), ciphertext; the context is authenticated
+ * with it, so bytes that were changed, or put in the place of others, are `VARVE_VAULT`. Keys are
+ * the caller's: made, kept and changed elsewhere.
+ *
+ * Bounds. A nonce is 96 random bits: below 2^32 values sealed under one key the chance that two
+ * share one stays below 2^-32 (NIST SP 800-38D, 8.3); each node that is written is one. Lengths,
+ * times and which values change are seen by whoever sees the file. That the whole file was put back
+ * to an older state is not detected.
+ */
+
+import { createCipheriv, createDecipheriv, randomFillSync } from 'node:crypto';
+import { invalidArgument, VarveError } from '../errors.ts';
+import type { Vault } from '../forest/index.ts';
+
+const algorithm = 'aes-256-gcm';
+const keyBytes = 32;
+const nonceBytes = 12;
+const tagBytes = 16;
+const overheadBytes = nonceBytes + tagBytes;
+/** Random bytes are fetched for many nonces at once. */
+const noncesAtOnce = 256;
+
+export interface AesGcmOptions {
+  /** 32 bytes. Copied. */
+  readonly key: Uint8Array;
+  /** Kept with the forest; to tell vaults apart. Default 'aes-256-gcm'. */
+  readonly name?: string | undefined;
+  /** Applied before encryption and after decryption: a vault inside this one, as compression. */
+  readonly inner?: Vault | undefined;
+}
+
+/** A vault that encrypts. Throws `VARVE_INVALID_ARGUMENT` for a key that is not of 32 bytes. */
+export function aesGcm({ key, name = algorithm, inner }: AesGcmOptions): Vault {
+  if (!(key instanceof Uint8Array) || key.length !== keyBytes) {
+    throw invalidArgument('aesGcm: key', `${keyBytes} bytes`, key);
+  }
+  const own = key.slice();
+  const nonces = new Uint8Array(nonceBytes * noncesAtOnce);
+  let used = nonces.length;
+  const nextNonce = (): Uint8Array => {
+    if (used === nonces.length) {
+      randomFillSync(nonces);
+      used = 0;
+    }
+    used += nonceBytes;
+    return nonces.subarray(used - nonceBytes, used);
+  };
+  return Object.freeze<Vault>({
+    name: inner === undefined ? name : `${name}(${inner.name})`,
+    seal(plain, context) {
+      const nonce = nextNonce();
+      const cipher = createCipheriv(algorithm, own, nonce, { authTagLength: tagBytes });
+      cipher.setAAD(context);
+      const body = cipher.update(inner === undefined ? plain : inner.seal(plain, context));
+      cipher.final();
+      const sealed = new Uint8Array(overheadBytes + body.length);
+      sealed.set(nonce);
+      sealed.set(cipher.getAuthTag(), nonceBytes);
+      sealed.set(body, overheadBytes);
+      return sealed;
+    },
+    open(sealed, context) {
+      if (sealed.length < overheadBytes) throw tampered('the bytes are too few', undefined);
+      const nonce = sealed.subarray(0, nonceBytes);
+      const decipher = createDecipheriv(algorithm, own, nonce, { authTagLength: tagBytes });
+      decipher.setAAD(context);
+      decipher.setAuthTag(sealed.subarray(nonceBytes, overheadBytes));
+      const body = decipher.update(sealed.subarray(overheadBytes));
+      try {
+        decipher.final();
+      } catch (cause) {
+        throw tampered('they were changed, moved, or sealed under another key', cause);
+      }
+      const plain = new Uint8Array(body.buffer, body.byteOffset, body.length).slice();
+      return inner === undefined ? plain : inner.open(plain, context);
+    },
+  });
+}
+
+function tampered(why: string, cause: unknown): VarveError {
+  return new VarveError('VARVE_VAULT', `sealed bytes cannot be opened: ${why}`, { cause });
+}

@@ -1,0 +1,59 @@
+/**
+ * A vault that compresses: raw deflate of `node:zlib`, or the bytes as they are where that is no
+ * shorter.
+ *
+ * Invariant: the first byte says which of the two it is. Bytes that do not decompress are
+ * `VARVE_VAULT`. It authenticates nothing: whoever wants that puts it inside of `aesGcm`.
+ * Lengths of compressed secrets tell of their content: do not compress what an attacker can mix
+ * with a secret of yours.
+ */
+
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { invalidArgument, VarveError } from '../errors.ts';
+import type { Vault } from '../forest/index.ts';
+
+const asItIs = 0;
+const deflated = 1;
+const levelDefault = 1;
+/** Shorter bytes are not worth the time. */
+const shortestBytes = 64;
+
+export interface CompressedOptions {
+  /** Of zlib: 1 (quick, the default) to 9 (small). */
+  readonly level?: number | undefined;
+}
+
+/** A vault that compresses. Throws `VARVE_INVALID_ARGUMENT` for a level that zlib does not have. */
+export function compressed({ level = levelDefault }: CompressedOptions = {}): Vault {
+  if (!Number.isInteger(level) || level < 1 || level > 9) {
+    throw invalidArgument('compressed: level', '1 to 9', level);
+  }
+  return Object.freeze<Vault>({
+    name: 'deflate',
+    seal(plain) {
+      const body = plain.length < shortestBytes ? plain : deflateRawSync(plain, { level });
+      return body.length < plain.length ? tagged(deflated, body) : tagged(asItIs, plain);
+    },
+    open(sealed) {
+      const body = sealed.subarray(1);
+      if (sealed[0] === asItIs) return body.slice();
+      if (sealed[0] !== deflated) throw damaged(undefined);
+      try {
+        return new Uint8Array(inflateRawSync(body));
+      } catch (cause) {
+        throw damaged(cause);
+      }
+    },
+  });
+}
+
+function tagged(tag: number, body: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(1 + body.length);
+  bytes[0] = tag;
+  bytes.set(body, 1);
+  return bytes;
+}
+
+function damaged(cause: unknown): VarveError {
+  return new VarveError('VARVE_VAULT', 'compressed bytes cannot be opened', { cause });
+}
