@@ -11,6 +11,7 @@ import { invalidArgument, VarveError } from '../errors.ts';
 import type { BatchId, GrainId, Session } from '../index.ts';
 import type { Transaction } from './contract.ts';
 import type { ForestVersion, VersionRoots } from './forest-version.ts';
+import { Freeing } from './freeing.ts';
 import { Group, type GroupHome, type Member } from './group.ts';
 import type { NodeRef, TreeRoot } from './node.ts';
 import { type TransactionBase, TransactionScope } from './transaction.ts';
@@ -36,9 +37,6 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Batches that one commit frees at most: what a snapshot held for long is freed bit by bit. */
-const freedBatchesMax = 16;
-
 export class ForestWriter implements TransactionBase {
   readonly #home: WriterHome;
   readonly #queue: Waiting[] = [];
@@ -48,11 +46,13 @@ export class ForestWriter implements TransactionBase {
   readonly #state: WorkingState;
   #idle: (() => void) | undefined;
   #flushPlanned = false;
+  readonly #freeing: Freeing;
 
   constructor(home: WriterHome) {
     this.#home = home;
     this.#group = new Group(home);
     this.#state = new WorkingState(home);
+    this.#freeing = new Freeing(home.store, home.automatic);
     home.nodes.pushed = (id) => this.#group.get(id) ?? this.#inFlight?.get(id);
   }
 
@@ -208,7 +208,7 @@ export class ForestWriter implements TransactionBase {
 
   /** Commits what has ended, once whoever was told of the last commit has had a turn. */
   #flushSoon(): void {
-    if (this.#inFlight !== undefined || this.#flushPlanned) return;
+    if (this.#committing || this.#flushPlanned) return;
     if (this.#group.members.length === 0) {
       this.#tellIdle();
       return;
@@ -221,7 +221,7 @@ export class ForestWriter implements TransactionBase {
   }
 
   #flush(): void {
-    if (this.#inFlight !== undefined || this.#group.members.length === 0) return;
+    if (this.#committing || this.#group.members.length === 0) return;
     const group = this.#take();
     if (group.isEmpty && this.#state.isClear) {
       for (const member of group.members) member.resolve(this.#home.durable.batch);
@@ -237,7 +237,10 @@ export class ForestWriter implements TransactionBase {
     }
     this.#inFlight = group;
     group.session.commit().then(
-      (batch) => this.#done(group, roots, batch),
+      (batch) => {
+        this.#freeing.after(batch, group.gone.length, () => this.#afterCommit());
+        this.#done(group, roots, batch);
+      },
       (error: unknown) => this.#fail(group, error),
     );
   }
@@ -256,15 +259,8 @@ export class ForestWriter implements TransactionBase {
     const { roots: before, shares } = this.#state;
     const roots = group.prepare(before, shares, [...pending]);
     this.#state.roots = roots;
-    if (this.#home.automatic) this.#free(group.session);
+    this.#freeing.within(group.session, this.#home.durable.batch);
     return roots;
-  }
-
-  /** Frees what commits before have archived, as far as snapshots allow. */
-  #free(session: Session): void {
-    const { store, durable } = this.#home;
-    const next = store.checkpoint + freedBatchesMax;
-    if (durable.batch > store.checkpoint) session.checkpointTo(Math.min(durable.batch, next));
   }
 
   #done(group: Group, roots: VersionRoots, batch: BatchId): void {
@@ -351,12 +347,18 @@ export class ForestWriter implements TransactionBase {
       this.#fail(group, error);
       return;
     }
+    this.#freeing.afterSync(batch, group.gone.length);
     this.#done(group, roots, batch);
+  }
+
+  /** The next group has to wait. */
+  get #committing(): boolean {
+    return this.#inFlight !== undefined || this.#freeing.underWay;
   }
 
   /** A transaction is queued, running or not durable yet. */
   get busy(): boolean {
-    if (this.#running !== undefined || this.#inFlight !== undefined) return true;
+    if (this.#running !== undefined || this.#committing) return true;
     return this.#queue.length > 0 || this.#group.members.length > 0;
   }
 

@@ -8,6 +8,8 @@
 
 import { corrupt } from '../errors.ts';
 import { getU16, getU32, setU32 } from '../util/little-endian.ts';
+import { type NodeEntries, newEntries } from './entries.ts';
+import { FixedEntries } from './fixed-entries.ts';
 import type { TreeShape } from './node.ts';
 import {
   Branch,
@@ -154,8 +156,10 @@ export function decodeNode(bytes: Uint8Array, ref: NodeRef, shape: TreeShape): T
 
 function decodeLeaf(reader: NodeReader, count: number, shape: TreeShape): Leaf {
   const { keyBytes, valueBytes } = shape;
-  const lengths = keyBytes < 0 || valueBytes < 0 ? reader.at : -1;
-  if (lengths >= 0) skipLengths(reader, count, shape);
+  const empty = newEntries(keyBytes, valueBytes);
+  if (empty instanceof FixedEntries) return new Leaf(0, decodeFixed(reader, count, empty));
+  const lengths = reader.at;
+  skipLengths(reader, count, shape);
   const entries = SortedEntries.over(reader.bytes, count);
   const leaf = new Leaf(0, entries);
   const told = new NodeReader(reader.bytes, NodeRef.at(0, 0, 0));
@@ -171,6 +175,14 @@ function decodeLeaf(reader: NodeReader, count: number, shape: TreeShape): Leaf {
   }
   if (!entries.sealHeads()) reader.fail('its keys do not rise');
   return leaf;
+}
+
+/** Entries of one length: their bytes are taken over as they lie. */
+function decodeFixed(reader: NodeReader, count: number, like: FixedEntries): FixedEntries {
+  const from = reader.take(count * like.entryBytes(0));
+  const entries = FixedEntries.over(reader.bytes, from, like, count);
+  if (!entries.isSorted) reader.fail('its keys do not rise');
+  return entries;
 }
 
 function skipLengths(reader: NodeReader, count: number, shape: TreeShape): void {
@@ -200,12 +212,10 @@ function decodeBranch(reader: NodeReader, children: number, shape: TreeShape): B
   return branch;
 }
 
-function decodeSeparators(reader: NodeReader, count: number, shape: TreeShape): SortedEntries {
-  const { keyBytes } = shape;
-  const lengths: number[] = [];
-  for (let index = 0; index < count; index++) {
-    lengths.push(keyBytes < 0 ? reader.varint() : keyBytes);
-  }
+function decodeSeparators(reader: NodeReader, count: number, shape: TreeShape): NodeEntries {
+  const empty = newEntries(shape.keyBytes, 0);
+  if (empty instanceof FixedEntries) return decodeFixed(reader, count, empty);
+  const lengths = Array.from({ length: count }, () => reader.varint());
   const separators = SortedEntries.over(reader.bytes, count);
   for (const length of lengths) separators.add(reader.take(length), length, 0);
   if (!separators.sealHeads()) reader.fail('its separators do not rise');

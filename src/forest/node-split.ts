@@ -6,8 +6,8 @@
  * branch names them is `tree-editor.ts`.
  */
 
+import { concatEntries, type NodeEntries } from './entries.ts';
 import { type Branch, Leaf, type TreeNode, type TreeShape } from './node.ts';
-import type { SortedEntries } from './sorted-entries.ts';
 
 export interface Split {
   readonly left: TreeNode;
@@ -74,7 +74,7 @@ function splitPoint(node: TreeNode, run: number): number {
 }
 
 /** The shortest bytes that are after the entry before `at`, and not after that one. */
-function shortest(entries: SortedEntries, at: number): Uint8Array {
+function shortest(entries: NodeEntries, at: number): Uint8Array {
   const before = entries.key(at - 1);
   const after = entries.key(at);
   let shared = 0;
@@ -85,7 +85,7 @@ function shortest(entries: SortedEntries, at: number): Uint8Array {
 /** One node of two neighbours, of the owner of both. */
 export function joinNodes(left: TreeNode, right: TreeNode, separator: Uint8Array): TreeNode {
   if (left.leaf && right.leaf) {
-    const both = new Leaf(left.owner, left.entries.concat(right.entries));
+    const both = new Leaf(left.owner, concatEntries(left.entries, right.entries));
     both.longs = left.longs + right.longs;
     return both;
   }

@@ -11,7 +11,7 @@
  */
 
 import type { GrainId } from '../index.ts';
-import { SortedEntries } from './sorted-entries.ts';
+import { concatEntries, type NodeEntries } from './entries.ts';
 
 /** How the nodes of one tree are laid out. */
 export interface TreeShape {
@@ -43,7 +43,7 @@ export class Leaf {
   owner: number;
   /** Since the cache last looked. */
   used = true;
-  entries: SortedEntries;
+  entries: NodeEntries;
   /** Values stored by themselves. */
   longs = 0;
   /** How often in a row an entry was put behind all others; below 0: before all others. */
@@ -51,7 +51,7 @@ export class Leaf {
   /** The reducer's value over all entries. */
   part: unknown;
 
-  constructor(owner: number, entries = new SortedEntries()) {
+  constructor(owner: number, entries: NodeEntries) {
     this.owner = owner;
     this.entries = entries;
   }
@@ -97,7 +97,7 @@ export class Branch {
   readonly level: number;
   owner: number;
   used = true;
-  separators: SortedEntries;
+  separators: NodeEntries;
   refs: NodeRef[] = [];
   counts: number[] = [];
   /** Below the child some value may be stored by itself. */
@@ -108,7 +108,7 @@ export class Branch {
   storedParts: (Uint8Array | undefined)[] = [];
   part: unknown;
 
-  constructor(owner: number, level: number, separators = new SortedEntries()) {
+  constructor(owner: number, level: number, separators: NodeEntries) {
     this.owner = owner;
     this.level = level;
     this.separators = separators;
@@ -201,9 +201,9 @@ export class Branch {
 
   /** These children, then those of `next`, with `separator` between them. */
   concat(next: Branch, separator: Uint8Array): Branch {
-    const middle = new SortedEntries();
+    const middle = this.separators.slice(0, 0);
     middle.insert(0, separator, none, 0);
-    const separators = this.separators.concat(middle).concat(next.separators);
+    const separators = concatEntries(concatEntries(this.separators, middle), next.separators);
     const both = new Branch(this.owner, this.level, separators);
     both.refs = [...this.refs, ...next.refs];
     both.counts = [...this.counts, ...next.counts];

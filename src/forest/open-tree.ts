@@ -44,6 +44,8 @@ export class OpenTree {
   #main: TreeEditor | undefined;
   #history: TreeEditor | undefined;
   #sequence = 0;
+  /** Who asked last, and was found to ask for this tree. */
+  #agreed: object | undefined;
   /** How the tree was asked for, where it has a reducer. */
   #use: TreeUse<unknown, unknown, unknown> | undefined;
 
@@ -59,6 +61,7 @@ export class OpenTree {
     const historyShape = historyShapeOf(config, this.#limits);
     const { nodes } = this.#edit;
     this.#config = config;
+    this.#agreed = undefined;
     this.#main = new TreeEditor(nodes, shape, main, this.#edit.of(shape));
     this.#history = new TreeEditor(nodes, historyShape, history, this.#edit.of(historyShape));
     this.#sequence = sequence;
@@ -66,7 +69,10 @@ export class OpenTree {
 
   /** Throws `VARVE_TREE_MISMATCH`. */
   check<K, V, R>(use: TreeUse<K, V, R>): void {
-    if (this.#config !== undefined) checkConfig(this.name, this.#config, use.config);
+    const config = this.#config;
+    if (config === undefined || config === use.config || this.#agreed === use) return;
+    checkConfig(this.name, config, use.config);
+    this.#agreed = use;
   }
 
   get record(): TreeRecord | undefined {

@@ -7,6 +7,7 @@
  * an empty root is without entries. Pushes nothing and frees nothing (`Edit` does).
  */
 
+import { newEntries } from './entries.ts';
 import {
   Branch,
   Leaf,
@@ -100,7 +101,7 @@ export class TreeEditor {
   /** The leaf that has the key, or would: it and all above it may be changed. */
   #leafFor(key: Uint8Array): Leaf {
     this.#depth = 0;
-    this.#ref ??= new NodeRef(new Leaf(this.#edit.owner));
+    this.#ref ??= this.#newLeaf();
     this.#ref = this.#own(this.#ref);
     let node = this.#ref.node as TreeNode;
     while (!node.leaf) {
@@ -113,6 +114,11 @@ export class TreeEditor {
       node = child.node as TreeNode;
     }
     return node;
+  }
+
+  #newLeaf(): NodeRef {
+    const { keyBytes, valueBytes } = this.#shape;
+    return new NodeRef(new Leaf(this.#edit.owner, newEntries(keyBytes, valueBytes)));
   }
 
   /** The reference itself where its node may be changed, else one to a copy of the node. */
@@ -156,7 +162,8 @@ export class TreeEditor {
   }
 
   #newRoot(left: TreeNode, right: TreeNode, separator: Uint8Array): NodeRef {
-    const root = new Branch(this.#edit.owner, left.level + 1);
+    const separators = newEntries(this.#shape.keyBytes, 0);
+    const root = new Branch(this.#edit.owner, left.level + 1, separators);
     root.insertChild(0, new NodeRef(left), noKey);
     root.insertChild(1, new NodeRef(right), separator);
     return new NodeRef(root);

@@ -8,6 +8,7 @@
  * what begins at a place was found right, and the note goes with any write to the block.
  */
 
+import { copyRun } from '../util/bytes.ts';
 import { BlockTable } from './block-table.ts';
 import type { StorageFile } from './file-system.ts';
 
@@ -139,7 +140,7 @@ export class BlockCache {
       const step = Math.min(blockBytes - within, end - from);
       const slot = this.slotFor(block);
       const start = this.slotStart(slot) + within;
-      target.set(this.slab(slot).subarray(start, start + step), to);
+      copyRun({ bytes: this.slab(slot), from: start, length: step }, target, to);
       from += step;
       to += step;
     }

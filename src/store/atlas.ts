@@ -15,6 +15,7 @@ import {
   grainExpMax,
   grainExpStep,
   grainIndexLimit,
+  markArchived,
   strataMax,
 } from '../format/layout.ts';
 import { grainCount, grainExpFor, grainExpSuits } from '../format/value.ts';
@@ -77,6 +78,7 @@ export interface FoundValue {
   readonly stratum: Stratum;
   readonly map: GrainMap;
   readonly count: number;
+  readonly archived: boolean;
 }
 
 export class Atlas {
@@ -136,7 +138,8 @@ export class Atlas {
     if (stratum === undefined || spot === undefined) return undefined;
     const count = spot.page.countAt(spot.at);
     if (count === 0) return undefined;
-    return { stratum, map: spot.map, count };
+    const archived = spot.page.mark(spot.at) === markArchived;
+    return { stratum, map: spot.map, count, archived };
   }
 
   /**

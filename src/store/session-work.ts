@@ -146,7 +146,9 @@ export class SessionWork {
   }
 
   claim(value: GrainRun, home: Stratum): void {
-    this.operations.push({ ...runAs(value), operation: 'archive', home });
+    const { basin, stratum, index, count, length } = value;
+    // Field by field: everything that is archived comes by here.
+    this.operations.push({ operation: 'archive', basin, stratum, index, count, length, home });
     home.claims.add(value.index);
     this.preferred ??= home;
   }
@@ -264,9 +266,4 @@ function adjoined(placed: readonly PlacedBytes[]): FileWrite[] {
   }
   endChunk();
   return writes;
-}
-
-function runAs(run: GrainRun): GrainRun {
-  const { basin, stratum, index, count, length } = run;
-  return { basin, stratum, index, count, length };
 }

@@ -129,18 +129,18 @@ export class Session implements Disposable {
   archive(id: GrainId): void {
     this.#checkOpen();
     checkId('Session.archive', id);
-    const own = this.#work.own(id);
-    if (own !== undefined) {
+    const { core } = this.#home;
+    // One lookup: a value is committed, or this session's own, or neither.
+    const found = splitGrainId(id) ? core.atlas.find(split) : undefined;
+    if (found === undefined) {
+      const own = this.#work.own(id);
+      if (own === undefined) throw noSuchValue(id);
       this.#work.withdraw(own);
       return;
     }
-    const { core } = this.#home;
-    const place = core.place(id);
-    const found = place === undefined ? undefined : core.atlas.find(place.id);
-    if (place === undefined || found === undefined) throw noSuchValue(id);
     const home = found.stratum;
-    const { index } = place.id;
-    if (home.isArchived(index) || home.claims.has(index)) {
+    const place = valuePlace(split, found.map, found.count);
+    if (found.archived || home.claims.has(place.id.index)) {
       const message = `the value ${GrainId.format(id)} is archived already`;
       throw new VarveError('VARVE_ALREADY_ARCHIVED', message, { grainId: id });
     }

@@ -234,8 +234,8 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'two sessions can archive the same value',
     file: 'store/session.ts',
-    find: 'home.isArchived(index) || home.claims.has(index)',
-    replace: 'home.isArchived(index)',
+    find: 'found.archived || home.claims.has(place.id.index)',
+    replace: 'found.archived',
     caughtBy: {
       file: 'test/contract/session-end.test.ts',
       test: 'a session that is garbage-collected unended is abandoned',
