@@ -277,11 +277,10 @@ function publishedAs(header: FileHeader, { last }: Replayed): Published {
   return { currentBatch: batch, checkpoint, embeddedHeader };
 }
 
-function restoreHeaders({ copy, header, other, agreed }: HeaderChoice): HeaderCopies {
+function restoreHeaders({ copy, header, other }: HeaderChoice): HeaderCopies {
   const { salt, generation, confirmed: _, segments, epoch, clean, ...settled } = header;
-  const otherGeneration = agreed ? (other?.generation ?? 0) : 0;
   const generations = [generation, generation];
-  generations[1 - copy] = otherGeneration;
+  generations[1 - copy] = other?.generation ?? 0;
   const content = { settled, segments, epoch, clean };
   return new HeaderCopies(salt, content, generations as [number, number]);
 }
