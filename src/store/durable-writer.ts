@@ -124,11 +124,13 @@ export class DurableWriter {
     const { housekeeping, headers, published } = this.#core;
     let closing = false;
     for (let round = 0; round < roundsMax; round++) {
-      if (housekeeping.idle) {
-        if (closing) return yield* this.#shrink();
+      if (closing && housekeeping.idle) return yield* this.#shrink();
+      const isSettled = published.currentBatch === headers.content.settled.base;
+      // A header copy that lags since the opening is written once, marked clean.
+      if (!closing && (isSettled ? housekeeping.atRest : housekeeping.idle)) {
         closing = true;
-        if (published.currentBatch > headers.content.settled.base) housekeeping.beginSettle(true);
-        else headers.change({ clean: true });
+        if (isSettled) headers.change({ clean: true });
+        else housekeeping.beginSettle(true);
       }
       const { writes } = housekeeping.plan({ urgent: true, room: false, fill: false });
       yield* this.houseKeep({ writes, repeated: true });

@@ -18,7 +18,7 @@ export interface HeaderChoice {
   readonly sector: Uint8Array;
   /** The other copy, where it is valid. */
   readonly other: FileHeader | undefined;
-  /** Both copies say the same. */
+  /** Both copies say the same, but for what they confirm. */
   readonly agreed: boolean;
   /** Words for what the chosen copy makes good. */
   readonly healed: readonly string[];

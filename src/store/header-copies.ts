@@ -2,9 +2,9 @@
  * The two copies of the file header as the writer knows them: what each durably says, and what
  * they are to say.
  *
- * Invariant: at most one copy is being written at any time, always the one that lags; so the other
- * is durable and, with the log, gives the present. A change counts as made only when both copies
- * are durable with it (`agreed`). Does no I/O.
+ * Invariant: at most one copy is being written at any time, always the one that lags, or at opening
+ * one of two that say the same; so the other is durable and, with the log, gives the present. A
+ * change counts as made only when both copies are durable with it (`agreed`). Does no I/O.
  */
 
 import type { DocumentName } from '../format/document.ts';
@@ -67,6 +67,11 @@ export class HeaderCopies {
   change(part: Partial<HeaderContent>): void {
     this.#content = { ...this.#content, ...part };
     this.#version += 1;
+  }
+
+  /** Whatever this copy says, it is the first to be written now: the other one is durable. */
+  doubt(copy: number): void {
+    (this.#copies[copy] as Copy).version = 0;
   }
 
   /** The next write of a copy that lags, if it is time for one. `confirmed` is durable. */

@@ -1,7 +1,7 @@
 /**
  * Housekeeping: the writes that ride on commits so that opening stays quick and the next commits
- * stay small: settling, file header copies, the next segment of the commit log, zeros ahead of
- * need.
+ * stay small: settling, file header copies (the one that opening left behind too), the next segment
+ * of the commit log, zeros ahead of need.
  *
  * Invariant: it makes no sync of its own while the store is open; what it wrote counts only after
  * a sync that began later (`synced`). A write that failed is repeated as it was, in the next
@@ -66,10 +66,15 @@ export class Housekeeping {
     this.#nextSegment = log.next === undefined ? 'none' : 'ready';
   }
 
+  /** Nothing is left to be written or synced but header copies. */
+  get atRest(): boolean {
+    if (this.#settle !== undefined || this.#failed.length > 0) return false;
+    return this.#nextSegment !== 'filling';
+  }
+
   /** Nothing is left to be written or synced. */
   get idle(): boolean {
-    if (this.#settle !== undefined || this.#failed.length > 0) return false;
-    return this.#parts.headers.agreed && this.#nextSegment !== 'filling';
+    return this.atRest && this.#parts.headers.agreed;
   }
 
   get #unsettledSegments(): number {

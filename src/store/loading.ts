@@ -18,7 +18,7 @@ import { CommitLog, type LogSegment, laneRange, recordBytes } from './commit-log
 import type { OpenedStore } from './core.ts';
 import { usedExtents } from './extents.ts';
 import type { FileReader } from './file-reader.ts';
-import { chooseHeader, type HeaderChoice } from './header-choice.ts';
+import type { HeaderChoice } from './header-choice.ts';
 import { HeaderCopies } from './header-copies.ts';
 import { RetainedHistory } from './log-history.ts';
 import { type LogScan, type ScannedRecord, scanLog } from './log-scan.ts';
@@ -38,10 +38,12 @@ export interface LoadedStore {
   readonly after: readonly ScannedRecord[];
 }
 
-/** Throws `VARVE_CORRUPT`, `VARVE_NOT_A_STORE`, `VARVE_UNSUPPORTED_VERSION`, `VARVE_IO`. */
-export function loadStore(request: OpenRequest, reader: FileReader): LoadedStore {
-  const choice = chooseHeader(reader);
-  if (choice === undefined) throw corrupt('the file header is gone', { offset: 0 });
+/** Throws `VARVE_CORRUPT`, `VARVE_IO`. */
+export function loadStore(
+  request: OpenRequest,
+  reader: FileReader,
+  choice: HeaderChoice,
+): LoadedStore {
   const { header } = choice;
   reader.salt = header.salt;
   const values = new ValueReader(reader, request.cacheBytes);
@@ -275,11 +277,10 @@ function publishedAs(header: FileHeader, { last }: Replayed): Published {
   return { currentBatch: batch, checkpoint, embeddedHeader };
 }
 
-function restoreHeaders({ copy, header, other, agreed }: HeaderChoice): HeaderCopies {
+function restoreHeaders({ copy, header, other }: HeaderChoice): HeaderCopies {
   const { salt, generation, confirmed: _, segments, epoch, clean, ...settled } = header;
-  const otherGeneration = agreed ? (other?.generation ?? 0) : 0;
   const generations = [generation, generation];
-  generations[1 - copy] = otherGeneration;
+  generations[1 - copy] = other?.generation ?? 0;
   const content = { settled, segments, epoch, clean };
   return new HeaderCopies(salt, content, generations as [number, number]);
 }

@@ -7,13 +7,13 @@
  * store, or that is refused, is never written to.
  */
 
-import { ioError, isVarveError, systemCode, VarveError } from '../errors.ts';
+import { corrupt, ioError, isVarveError, systemCode, VarveError } from '../errors.ts';
 import type { FileSystem, OpenFileOptions, StorageFile } from '../io/file-system.ts';
 import { type OpenedStore, StoreCore } from './core.ts';
 import { createStore } from './creation.ts';
 import { perform } from './effects.ts';
 import { FileReader } from './file-reader.ts';
-import { chooseHeader } from './header-choice.ts';
+import { chooseHeader, type HeaderChoice } from './header-choice.ts';
 import { loadStore } from './loading.ts';
 import type { OpenRequest } from './open-request.ts';
 import { recoverFile } from './recovery.ts';
@@ -68,16 +68,19 @@ function openError(path: string, cause: unknown): VarveError {
 async function openLocked(request: OpenRequest, file: StorageFile): Promise<OpenedStore> {
   const { path, readOnly } = request;
   const reader = new FileReader(file, path, readOnly);
-  if (chooseHeader(reader) === undefined) {
+  const choice = chooseHeader(reader);
+  if (choice === undefined) {
     if (!request.create || readOnly) {
       const message = `'${path}' is empty, or its creation was cut short`;
       throw new VarveError('VARVE_NOT_FOUND', message, { path });
     }
     await perform(file, createStore());
-    return loadStore(request, reader).opened;
+    const made = chooseHeader(reader);
+    if (made === undefined) throw corrupt('the file header is gone', { offset: 0 });
+    return loadStore(request, reader, made).opened;
   }
-  if (readOnly) return loadBesideWriter(request, reader);
-  const loaded = loadStore(request, reader);
+  if (readOnly) return loadBesideWriter(request, reader, choice);
+  const loaded = loadStore(request, reader, choice);
   await perform(file, recoverFile(loaded));
   return loaded.opened;
 }
@@ -85,14 +88,20 @@ async function openLocked(request: OpenRequest, file: StorageFile): Promise<Open
 /**
  * A writer may move on while its file is read: then the header has changed, and it is read again.
  */
-function loadBesideWriter(request: OpenRequest, reader: FileReader): OpenedStore {
+function loadBesideWriter(
+  request: OpenRequest,
+  reader: FileReader,
+  first: HeaderChoice,
+): OpenedStore {
+  let choice = first;
   for (let tries = 1; ; tries++) {
-    const before = chooseHeader(reader)?.header.generation;
     try {
-      return loadStore(request, reader).opened;
+      return loadStore(request, reader, choice).opened;
     } catch (error) {
       if (!isVarveError(error, 'VARVE_CORRUPT') || tries === readOnlyTriesMax) throw error;
-      if (chooseHeader(reader)?.header.generation === before) throw error;
+      const now = chooseHeader(reader);
+      if (now === undefined || now.header.generation === choice.header.generation) throw error;
+      choice = now;
     }
   }
 }

@@ -1,15 +1,21 @@
 /**
  * Recovery: what opening for writing writes before anything else may be, after a clean close too.
  *
- * 1. The chosen header copy, in place, and where the store was not closed everything that the last
- *    kept batch wrote; then a sync. After a failed sync and a restart without a reboot the page
- *    cache shows bytes that the disk never got: this makes them durable before anything relies on
- *    them.
- * 2. The other header copy: open, the last kept batch confirmed, an epoch above every one in the
- *    file; a sync. From here the decision about the last batch stands: a record after `confirmed`
- *    with an older epoch is no record.
- * 3. The copy that was chosen, alike, and blanks over the heads of records after the last kept
- *    batch, so that none is ever taken for a later record of the same batch; a sync.
+ * 1. Where the header does not confirm the last kept batch, everything that the batch wrote; where
+ *    the header copies differ, the chosen one, in place. Then, where there was anything, a sync.
+ *    After a failed sync and a restart without a reboot the page cache shows bytes that the disk
+ *    never got: this makes them durable before anything relies on them.
+ * 2. One header copy: open, the last kept batch confirmed, an epoch above every one in the file; a
+ *    sync. From here the decision about the last batch stands: a record after `confirmed` with an
+ *    older epoch is no record.
+ * 3. Where there are records after the last kept batch: the other copy, alike, and blanks over the
+ *    heads of these records, so that none is ever taken for a later record of the same batch; a
+ *    sync. Where there are none, that copy says nothing wrong: it goes with the first commit.
+ *
+ * Whenever a copy is written, the other one is durable and leads to the same state. Of two sound
+ * copies the older is durable, since the newer was written after its sync. So where both say the
+ * same, the newer is the one to write, and needs no sync of its own before; else, after its sync,
+ * it is the durable one, and the older is written.
  *
  * It may be cut at any write, any number of times, and decides the same again. It takes no batch
  * id.
@@ -17,10 +23,12 @@
 
 import { corrupt } from '../errors.ts';
 import { pageBytes, sectorBytes, valuePrefixBytes } from '../format/layout.ts';
+import { present } from '../util/assert.ts';
 import type { Atlas } from './atlas.ts';
 import { datasync, type Steps } from './effects.ts';
 import { type FilePart, partsWithin } from './file-parts.ts';
 import type { FileReader } from './file-reader.ts';
+import type { HeaderCopies } from './header-copies.ts';
 import type { LoadedStore } from './loading.ts';
 import { type KeptRecord, valuesOf } from './replay.ts';
 
@@ -30,26 +38,34 @@ const pieceBytes = 8 * 1024 * 1024;
 export function* recoverFile({ opened, choice, replayed, after }: LoadedStore): Steps<void> {
   const { atlas, headers, log, published, reader } = opened;
   const { last } = replayed;
-  if (last !== undefined) checkWithin(reader, atlas, last);
-  yield { kind: 'write', offset: choice.copy * pageBytes, chunks: [choice.sector] };
-  for (const { offset, bytes } of last === undefined ? [] : stretchesOf(atlas, last)) {
-    yield* rewrite(reader, offset, bytes);
+  const isUnproven = last !== undefined && last.record.batch > choice.header.confirmed;
+  if (isUnproven) {
+    checkWithin(reader, atlas, last);
+    for (const { offset, bytes } of stretchesOf(atlas, last)) yield* rewrite(reader, offset, bytes);
   }
-  yield datasync;
+  if (!choice.agreed) {
+    yield { kind: 'write', offset: choice.copy * pageBytes, chunks: [choice.sector] };
+  }
+  if (isUnproven || !choice.agreed) yield datasync;
   const { segments } = headers.content;
   const first = log.segments.find(({ page }) => page === segments[0]?.page) ?? log.current;
   const listed = log.listFrom(first, true);
+  headers.doubt(choice.agreed ? choice.copy : 1 - choice.copy);
   headers.change({ clean: false, epoch: opened.nextEpoch, segments: listed });
-  for (let round = 0; !headers.agreed; round++) {
-    const write = headers.plan(published.currentBatch);
-    if (write !== undefined) yield { kind: 'write', ...write };
-    for (const { sector } of round > 0 ? after : []) {
-      const chunks = [new Uint8Array(sectorBytes)];
-      yield { kind: 'write', offset: sector * sectorBytes, chunks };
-    }
-    yield datasync;
-    headers.synced();
+  yield* writeHeader(headers, published.currentBatch);
+  if (after.length === 0) return;
+  for (const { sector } of after) {
+    yield { kind: 'write', offset: sector * sectorBytes, chunks: [new Uint8Array(sectorBytes)] };
   }
+  yield* writeHeader(headers, published.currentBatch);
+}
+
+/** Writes the copy that lags, and makes it and all writes before it durable. */
+function* writeHeader(headers: HeaderCopies, confirmed: number): Steps<void> {
+  const write = present(headers.plan(confirmed), 'a header copy that lags');
+  yield { kind: 'write', ...write };
+  yield datasync;
+  headers.synced();
 }
 
 /**

@@ -36,5 +36,5 @@ export function verifySpace(core: StoreCore, report: Report): void {
  * batch had taken whose sync failed is not given out again.
  */
 export function isAtRest(core: StoreCore): boolean {
-  return !core.committing && !core.poisoned && core.housekeeping.idle;
+  return !core.committing && !core.poisoned && core.housekeeping.atRest;
 }

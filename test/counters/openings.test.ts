@@ -18,8 +18,8 @@ const value = patternOf(100);
 /** Sectors that are read ahead of a lane of the log. */
 const aheadSectors = 64;
 const aheadBytes = aheadSectors * sectorBytes;
-/** Both header copies, to see whether this is a store and again to load it. */
-const headerReads = 4;
+/** Both header copies. */
+const headerReads = 2;
 /** Those, the root, one basin, four lanes of the log. */
 const fixedReads = headerReads + 1 + 1 + 4;
 

@@ -7,6 +7,7 @@
  */
 
 import type { Disk } from './disk.ts';
+import { housekeepingSynced } from './housekeeping.ts';
 import { lastOfTail, recordsByBatch, scanLog } from './log.ts';
 import type { Rules } from './rules.ts';
 import {
@@ -23,6 +24,7 @@ import {
   mapPlace,
   partsPerMap,
   type Side,
+  sameContent,
   valueCrc,
   valuePlace,
 } from './sectors.ts';
@@ -203,29 +205,42 @@ interface Decision {
   readonly takenBack: readonly LogRecord[];
 }
 
-/** The writes of opening; each sync completes before the next write is issued. */
+/**
+ * The writes of opening; each sync completes before the next write is issued. Where nothing is taken
+ * back, the header copy that lags in the end is left to the first commit.
+ */
 function makeDurable(state: State, { clean, lastRecord, takenBack }: Decision): void {
   const { disk, rules, newest, copies } = state;
   const header = newestHeader(state);
-  if (rules.rewriteHeader) disk.write(headerPlace(newest), header);
-  if (!clean && lastRecord && rules.rewriteLastBatch) rewriteBatch(disk, lastRecord);
-  if (rules.rewriteHeader || !clean) disk.sync();
-  const { epoch, last: confirmed } = state;
+  const differ = !sameContent(copies[other(newest)], header);
+  const rewritesHeader = differ && rules.rewriteHeader;
+  const rewritten = clean || !rules.rewriteLastBatch ? undefined : lastRecord;
+  const rewritesBatch = rewritten !== undefined && rules.confirmAfterSync;
+  if (rewritesHeader) disk.write(headerPlace(newest), header);
+  if (rewritesBatch) rewriteBatch(disk, rewritten);
+  if (rewritesHeader || rewritesBatch) disk.sync();
+  if (rewritten && !rewritesBatch) rewriteBatch(disk, rewritten);
   // Without the rule, the header that says open rides with the first commit after a clean close.
   if (clean && !rules.openAtOnce) return;
+  const { epoch, last: confirmed } = state;
   const content: Header = { ...header, clean: false, epoch, confirmed };
-  // Never the copy that opening goes by, until the other is durable.
-  for (const [index, side] of [other(newest), newest].entries()) {
-    // What is taken back is so by the epoch of the first copy, durable now.
-    if (index === 1 && rules.blankTakenBack) {
-      for (const { position } of takenBack) disk.write(logPlace(position), undefined);
-    }
-    const written = { ...content, generation: newestHeader(state).generation + 1 };
-    disk.write(headerPlace(side), written);
-    disk.sync();
-    copies[side] = written;
-    state.newest = side;
+  // Never a copy that opening goes by, unless the other one is durable and says the same.
+  const first = differ || !rules.newerOfEqual ? other(newest) : newest;
+  copies[first] = { ...content, generation: header.generation + 1 };
+  disk.write(headerPlace(first), copies[first]);
+  disk.sync();
+  state.newest = first;
+  if (takenBack.length === 0) return;
+  // What is taken back is so by the epoch of the first copy, durable now.
+  if (rules.blankTakenBack) {
+    for (const { position } of takenBack) disk.write(logPlace(position), undefined);
   }
+  const second = { ...content, generation: header.generation + 2 };
+  disk.write(headerPlace(other(first)), second);
+  state.pendingHeaders.push({ copy: other(first), header: second });
+  if (!rules.takeBackAtOnce) return;
+  disk.sync();
+  housekeepingSynced(state);
 }
 
 function rewriteBatch(disk: Disk, record: LogRecord): void {

@@ -31,13 +31,20 @@ export const ruleSentences = {
   gapIsCorrupt: 'A record that is missing before a later one is corruption.',
   confirmedIsKept: 'A confirmed batch that cannot be read is corruption.',
   cleanMarkChecked: 'A valid record after a header marked clean means not closed.',
-  rewriteHeader: 'Opening rewrites in place, and syncs, the header copy that it chose.',
+  newerOfEqual:
+    'Of two header copies that say the same, opening writes the newer one first: the older is durable.',
+  rewriteHeader:
+    'Where the header copies differ, opening rewrites the newer one in place, and syncs it, first.',
   rewriteLastBatch: 'Opening rewrites, and syncs, the record and the values of the last batch.',
+  confirmAfterSync:
+    'Opening confirms the last batch only when the sync of what that batch wrote is over.',
   epoch: 'A record after `confirmed` with an older epoch is no record; recovery raises the epoch.',
   topEpoch: 'The epoch of an opening is above every epoch in any header and any log sector.',
   newestAttempt: 'Of two whole records of one batch the one with the higher epoch counts.',
   blankTakenBack: 'Recovery blanks what is in the log but counts as no record.',
-  openAtOnce: 'Opening writes both headers, open and with the new epoch, before any commit.',
+  takeBackAtOnce:
+    'Opening syncs what it blanks, and the other header copy with the new epoch, before any commit.',
+  openAtOnce: 'Opening writes a header, open and with the new epoch, before any commit.',
 } as const;
 
 export type RuleName = keyof typeof ruleSentences;

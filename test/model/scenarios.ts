@@ -20,14 +20,14 @@ export interface ScriptedHistory {
 
 const blank = undefined;
 const rotten = { kind: 'rotten' } as const;
-/** The last sync of a recovery: of the blanks and the second header copy. */
+/** The last sync of a recovery that takes a batch back: of the blanks and the second header copy. */
 const openingSyncs = 3;
 const emptyStore = '0 --------';
 
 export const scriptedHistories: readonly ScriptedHistory[] = [
   {
     title: 'a header that a failed sync left in the page cache only, then rot in the other copy',
-    rules: ['rewriteHeader', 'openAtOnce'],
+    rules: ['newerOfEqual'],
     run: (rules) => {
       const scenario = new Scenario(rules);
       // Creation syncs the zeros, the first copy, the second copy.
@@ -38,8 +38,19 @@ export const scriptedHistories: readonly ScriptedHistory[] = [
     broken: 'refused as corrupt',
   },
   {
+    title: 'the only header, that a failed sync left in the page cache, then rot in the other copy',
+    rules: ['rewriteHeader'],
+    run: (rules) => {
+      const scenario = new Scenario(rules);
+      scenario.failSync(2, none, () => scenario.open());
+      return scenario.open().cut().rot('header1', rotten).shows();
+    },
+    kept: emptyStore,
+    broken: 'refused as corrupt',
+  },
+  {
     title: 'a failed sync that was to cover both header copies, then rot in the one that got there',
-    rules: ['oneHeaderAtATime', 'openAtOnce'],
+    rules: ['oneHeaderAtATime'],
     run: (rules) => {
       const scenario = new Scenario(rules);
       scenario.failSync(2, at('header1'), () => scenario.open());
@@ -82,6 +93,31 @@ export const scriptedHistories: readonly ScriptedHistory[] = [
     run: (rules) => takenBackThenHalfRetried(rules),
     kept: '2 aa------',
     broken: '3 -aa-----',
+  },
+  {
+    title: 'a batch taken back, a cut while its values are written again, then rot in one header',
+    rules: ['takeBackAtOnce'],
+    run: (rules) => {
+      const scenario = new Scenario(rules).open().commit('0a').commit('1a');
+      scenario.cutDuring(1, at('log0.1'), () => scenario.commit('2a', [0]));
+      scenario.open();
+      scenario.cutDuring(1, at('values'), () => scenario.commit('2a', [1]));
+      return scenario.rot('header0', rotten).shows();
+    },
+    kept: '2 aa------',
+    broken: '3 -aa-----',
+  },
+  {
+    title: 'a batch that a failed sync left in the page cache, and an opening that is cut',
+    rules: ['confirmAfterSync'],
+    run: (rules) => {
+      const scenario = new Scenario(rules).open().commit('0a');
+      scenario.failSync(1, none, () => scenario.commit('1b'));
+      scenario.cutDuring(2, at('header'), () => scenario.open());
+      return scenario.shows();
+    },
+    kept: '2 ab------',
+    broken: 'refused as corrupt',
   },
   {
     title: 'a batch of a lost opening taken back, its values written again by a batch that is cut',
@@ -142,7 +178,7 @@ export const scriptedHistories: readonly ScriptedHistory[] = [
       const commit = () => scenario.commit('', [0]);
       scenario.failWrite(mirrors, commit, { failedWriteLands: () => false });
       if (scenario.failed) commit();
-      return scenario.rot('header0', rotten).shows();
+      return scenario.rot('header1', rotten).shows();
     },
     kept: '3 -aaaaaaa',
     broken: '2 aaaaaaaa',

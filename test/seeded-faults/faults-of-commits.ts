@@ -147,7 +147,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     ),
     caughtBy: {
       file: 'test/crash/io-errors.test.ts',
-      test: 'a write fails, once roll-over of the commit log',
+      test: 'each operation of a workload fails once commits of every kind, in narrow structures',
     },
   },
   {

@@ -265,11 +265,61 @@ export const faultsOfOpening: readonly SeededFault[] = [
   {
     name: 'opening does not write the last batch again',
     file: 'store/recovery.ts',
-    find: 'last === undefined ? [] : stretchesOf(atlas, last)',
-    replace: '[]',
+    find: 'for (const { offset, bytes } of stretchesOf(atlas, last)) yield*',
+    replace: 'for (const { offset, bytes } of []) yield*',
     caughtBy: {
       file: 'test/regression/simulated.test.ts',
       test: 'seeded-opening-does-not-rewrite.json',
+    },
+  },
+  {
+    name: 'opening confirms the last batch with the sync of what that batch wrote, not after it',
+    file: 'store/recovery.ts',
+    find: 'if (isUnproven || !choice.agreed) yield datasync;',
+    replace: 'if (!choice.agreed) yield datasync;',
+    caughtBy: {
+      file: 'test/crash/failed-syncs.test.ts',
+      test: 'a datasync that fails, and an opening without a reboot one commit',
+    },
+  },
+  {
+    name: 'opening does not make the header durable that it goes by',
+    file: 'store/recovery.ts',
+    find: '  if (!choice.agreed) {',
+    replace: '  if (false) {',
+    caughtBy: {
+      file: 'test/store/write-order.test.ts',
+      test: 'nothing that a copy of the file header relies on is overwritten, in the openings after a failed sync of close and reopen',
+    },
+  },
+  {
+    name: 'of two header copies that say the same opening writes the older, which alone is durable',
+    file: 'store/recovery.ts',
+    find: 'headers.doubt(choice.agreed ? choice.copy : 1 - choice.copy);',
+    replace: 'headers.doubt(1 - choice.copy);',
+    caughtBy: {
+      file: 'test/store/write-order.test.ts',
+      test: 'nothing that a copy of the file header relies on is overwritten, in the openings after a failed sync of close and reopen',
+    },
+  },
+  {
+    name: 'of two header copies that differ opening writes the newer over',
+    file: 'store/recovery.ts',
+    find: 'choice.agreed ? choice.copy : 1 - choice.copy',
+    replace: 'choice.copy',
+    caughtBy: {
+      file: 'test/store/write-order.test.ts',
+      test: 'nothing that a copy of the file header relies on is overwritten, in the openings after a failed sync of group commit',
+    },
+  },
+  {
+    name: 'a batch that opening took back is left in the log',
+    file: 'store/recovery.ts',
+    find: '  if (after.length === 0) return;',
+    replace: '  if (after.length >= 0) return;',
+    caughtBy: {
+      file: 'test/store/recovery-writes.test.ts',
+      test: 'an opening that takes a batch back leaves no record of it',
     },
   },
 ];

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { noDocument } from '../../src/format/document.ts';
 import { decodeFileHeader, type FileHeader } from '../../src/format/file-header.ts';
+import { pageBytes } from '../../src/format/layout.ts';
 import type { FileWrite } from '../../src/store/effects.ts';
 import {
   type HeaderContent,
@@ -105,6 +106,19 @@ describe('header copies', () => {
       copies.synced();
     }
     expect(offsets).toEqual([4096, 0, undefined]);
+  });
+
+  it.each([0, 1])('write copy %i first where it is in doubt, then the other, then none', (copy) => {
+    const copies = new HeaderCopies(salt, content, [2, 1]);
+    copies.doubt(copy);
+    copies.change({ epoch: 2 });
+    const offsets: (number | undefined)[] = [];
+    for (let round = 0; round < 3; round++) {
+      expect(copies.agreed).toBe(round > 1);
+      offsets.push(copies.plan(0)?.offset);
+      copies.synced();
+    }
+    expect(offsets).toEqual([copy * pageBytes, (1 - copy) * pageBytes, undefined]);
   });
 
   it('go on with the copy whose write failed', () => {
