@@ -31,7 +31,7 @@ type Listener = (commit: { batch: BatchId; trees: readonly string[] }) => void;
 const sealsSkipped = 2 ** 24;
 
 export interface CoreOptions {
-  readonly nodeBytes: number;
+  readonly nodeBytes: number | undefined;
   readonly nodeCacheBytes: number;
   readonly automatic: boolean;
   readonly vault: Vault | undefined;

@@ -19,9 +19,12 @@ import type { Vault } from './vault.ts';
 import { type VerifyOptions, verifyForest } from './verify-forest.ts';
 
 export interface ForestOptions {
-  /** Target size of a node, bytes: 500 to 65,536. The default is the measured best, 4,064. */
+  /**
+   * Target size of a node, bytes: 500 to 65,536. The default is the measured best: 4,064, and 8,160
+   * where all keys have one length and all values too.
+   */
   nodeBytes?: number | undefined;
-  /** Upper bound of the cache of decoded nodes, bytes; beside the store's. Default 64 MiB. */
+  /** Upper bound of the cache of decoded nodes, bytes; beside the store's. Default 256 MiB. */
   nodeCacheBytes?: number | undefined;
   /**
    * How archived nodes are freed: batch by batch within later commits and at close, as snapshots
@@ -32,10 +35,9 @@ export interface ForestOptions {
   vault?: Vault | undefined;
 }
 
-const nodeBytesDefault = 4064;
 const nodeBytesLeast = 500;
 const nodeBytesMost = 65_536;
-const nodeCacheBytesDefault = 64 * 1024 * 1024;
+const nodeCacheBytesDefault = 256 * 1024 * 1024;
 
 /** Stores that a forest uses. */
 const inUse = new WeakSet<Store>();
@@ -95,7 +97,7 @@ export class Forest implements AsyncDisposable {
   static #on(store: Store, options: ForestOptions, ownsStore: boolean): Forest {
     if (inUse.has(store)) throw new VarveError('VARVE_BUSY', 'a forest uses the store already');
     const core = new ForestCore(store, {
-      nodeBytes: options.nodeBytes ?? nodeBytesDefault,
+      nodeBytes: options.nodeBytes,
       nodeCacheBytes: options.nodeCacheBytes ?? nodeCacheBytesDefault,
       automatic: options.checkpoint !== 'manual',
       vault: options.vault,

@@ -38,7 +38,8 @@ export interface TreeRecord {
 
 /** What holds for all trees of a forest. */
 export interface ForestLimits {
-  readonly nodeBytes: number;
+  /** Target size of a node; undefined for the measured best. */
+  readonly nodeBytes: number | undefined;
   readonly sealed: boolean;
 }
 
@@ -47,7 +48,16 @@ export const fixedBytesMax = 256;
 /** A value longer than this share of a node is stored by itself. */
 const inlineShare = 4;
 
-export function shapeOf(config: TreeConfig, { nodeBytes, sealed }: ForestLimits): TreeShape {
+/**
+ * Target sizes, measured. Where entries are small and of one length, a node costs more than its
+ * bytes: larger ones are quicker to load with random keys (npm run bench -- forest-load).
+ */
+const nodeBytesDefault = 4064;
+const fixedNodeBytesDefault = 8160;
+
+export function shapeOf(config: TreeConfig, limits: ForestLimits): TreeShape {
+  const isFixed = config.keyBytes >= 0 && config.valueBytes >= 0;
+  const { nodeBytes = isFixed ? fixedNodeBytesDefault : nodeBytesDefault, sealed } = limits;
   const inlineBytesMax = Math.max(fixedBytesMax, Math.floor(nodeBytes / inlineShare));
   const { keyBytes, valueBytes, partBytes } = config;
   return { keyBytes, valueBytes, partBytes, sealed, nodeBytes, inlineBytesMax };

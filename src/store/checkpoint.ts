@@ -1,6 +1,6 @@
 /**
- * What a checkpoint frees: the values archived by the batches that it passes, read back from the
- * commit log, and the log itself up to there.
+ * What a checkpoint frees: the values archived by the batches that it passes, remembered or read
+ * back from the commit log, and the log itself up to there.
  *
  * Invariant: a value is freed by exactly one checkpoint, the first to reach the batch that
  * archived it. Decides only; the batch that carries it makes it so.
@@ -18,14 +18,20 @@ export function freedBetween(core: StoreCore, checkpoint: number, target: number
   const values: GrainRun[] = [];
   let logBytes = 0;
   for (let batch = checkpoint + 1; batch <= target; batch++) {
-    const { record, found } = reader.read(batch);
-    logBytes += recordBytes(found.head);
-    for (const operation of record.operations) {
-      if (operation.operation !== 'archive') continue;
+    const archived = core.archives.get(batch) ?? archivedBy(reader, batch);
+    logBytes += archived.logBytes;
+    for (const run of archived.values) {
       // Its marks are read now: when the batch is published, nothing may fail any more.
-      core.atlas.stratum(operation.basin, operation.stratum)?.find(operation.index);
-      values.push(operation);
+      core.atlas.stratum(run.basin, run.stratum)?.find(run.index);
+      values.push(run);
     }
   }
   return { values, logBytes };
+}
+
+/** What a batch archived, as its record says. */
+function archivedBy(reader: LogReader, batch: number): Freed {
+  const { record, found } = reader.read(batch);
+  const values = record.operations.filter(({ operation }) => operation === 'archive');
+  return { values: values as GrainRun[], logBytes: recordBytes(found.head) };
 }

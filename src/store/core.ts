@@ -18,6 +18,7 @@ import { Guards } from './guards.ts';
 import type { HeaderCopies } from './header-copies.ts';
 import { Housekeeping } from './housekeeping.ts';
 import type { RetainedLog } from './log-history.ts';
+import { RecentArchives } from './recent-archives.ts';
 import type { Published } from './settle.ts';
 import type { Space } from './space.ts';
 import { StagingMemory } from './staging-memory.ts';
@@ -69,6 +70,7 @@ export class StoreCore {
   readonly housekeeping: Housekeeping;
   readonly guards = new Guards();
   readonly staging = new StagingMemory();
+  readonly archives = new RecentArchives();
   readonly published: { -readonly [Field in keyof Published]: Published[Field] };
   readonly counters = { commits: 0, sessionsCommitted: 0, syncs: 0, bytesWritten: 0 };
   /** The checkpoint that a batch under way will reach. */

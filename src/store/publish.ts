@@ -6,7 +6,8 @@
  * is complete. A freed value is not read from the cache without a look at its marks any more.
  */
 
-import type { RecordTarget } from './commit-log.ts';
+import type { GrainRun } from '../format/log-record.ts';
+import { type RecordTarget, recordBytes } from './commit-log.ts';
 import type { BatchPlan } from './commit-plan.ts';
 import type { StoreCore } from './core.ts';
 import type { Stratum } from './stratum.ts';
@@ -17,11 +18,15 @@ export function publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTar
   for (const stratum of plan.added.strata) stratum.durable = true;
   for (const { map } of plan.added.maps) map.durable = true;
   const touched = new Set<Stratum>();
+  const archived: GrainRun[] = [];
   for (const work of plan.works) {
     for (const value of work.operations) {
       touched.add(value.home);
       if (value.operation === 'allocate') value.home.commitValue(value);
-      else value.home.archiveValue(value);
+      else {
+        value.home.archiveValue(value);
+        archived.push(value);
+      }
     }
     const freed = plan.freed.get(work);
     if (freed === undefined) continue;
@@ -45,6 +50,8 @@ export function publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTar
     if (basin !== undefined) basin.dirty = true;
   }
   log.accept(target, plan.after.currentBatch, plan.entries);
+  core.archives.add(plan.after.currentBatch, { values: archived, logBytes: recordBytes(target) });
+  core.archives.forgetUpTo(plan.after.checkpoint);
   Object.assign(published, plan.after);
   core.counters.commits += 1;
   core.counters.sessionsCommitted += plan.works.length;

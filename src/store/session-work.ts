@@ -145,11 +145,11 @@ export class SessionWork {
     return value;
   }
 
-  claim(value: GrainRun, home: Stratum): void {
-    const { basin, stratum, index, count, length } = value;
+  claim(home: Stratum, index: number, count: number, length: number): void {
+    const { basin, number: stratum } = home;
     // Field by field: everything that is archived comes by here.
     this.operations.push({ operation: 'archive', basin, stratum, index, count, length, home });
-    home.claims.add(value.index);
+    home.claims.add(index);
     this.preferred ??= home;
   }
 

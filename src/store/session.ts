@@ -146,7 +146,7 @@ export class Session implements Disposable {
     }
     const length = core.values.length(place);
     if (grainCount(length, home.grainExp) !== found.count) throw wrongLength(place, length);
-    this.#work.claim({ ...place.id, count: found.count, length }, home);
+    this.#work.claim(home, place.id.index, found.count, length);
   }
 
   /**

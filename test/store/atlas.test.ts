@@ -122,7 +122,14 @@ describe('the Atlas', () => {
     const id = { basin: 0, stratum: 0, index };
     expect(atlas.find(id)).toBe(undefined);
     stratum.commitValue({ ...id, count, length: 1000 });
-    expect(atlas.find(id)).toEqual({ stratum, map: stratum.mapOf(index), count });
+    expect(atlas.find(id)).toEqual({
+      stratum,
+      map: stratum.mapOf(index),
+      count,
+      archived: false,
+    });
+    stratum.archiveValue({ ...id, count, length: 1000 });
+    expect(atlas.find(id)?.archived).toBe(true);
     expect(atlas.find({ ...id, index: index + 1 })).toBe(undefined);
     expect(atlas.find({ ...id, index: 10_000_000 })).toBe(undefined);
     expect(atlas.find({ ...id, stratum: 1 })).toBe(undefined);

@@ -83,7 +83,7 @@ describe('a plan', () => {
               if ('push' in wish) push(atlas, work, wish.push);
               else {
                 const [old] = values.splice(wish.archive % Math.max(1, values.length), 1);
-                if (old !== undefined) work.claim(old, old.home);
+                if (old !== undefined) work.claim(old.home, old.index, old.count, old.length);
               }
             }
             return work;
@@ -170,7 +170,7 @@ describe('a plan', () => {
     const value = push(atlas, work, 20);
     publish(plan(atlas, [work]), atlas);
     const archiving = new SessionWork();
-    archiving.claim(value, value.home);
+    archiving.claim(value.home, value.index, value.count, value.length);
     const planned = plan(atlas, [archiving]);
     expect(planned.added).toEqual({ basins: [], strata: [], maps: [] });
     const { basin, stratum, index, count, length } = value;

@@ -77,7 +77,7 @@ describe('a session', () => {
         const pushAndGiveUp = (lengthsPushed: readonly number[]): void => {
           const work = new SessionWork();
           for (const length of lengthsPushed) push(atlas, work, length);
-          work.claim(committed, committed.home);
+          work.claim(committed.home, committed.index, committed.count, committed.length);
           expect(committed.home.claims.has(committed.index)).toBe(true);
           work.giveUp();
           expect(work.state).toBe('ended');
