@@ -35,6 +35,16 @@ export interface ForestOptions {
   vault?: Vault | undefined;
 }
 
+/** Options that leave this codec out: without one, keys or values are bytes. */
+type BytesByDefault<Name extends 'key' | 'value'> = { [I in Name]?: undefined };
+
+export interface ForestStatistics {
+  /** Nodes read from the store since the forest was opened: those that were not in memory. */
+  readonly nodesRead: number;
+  /** Bytes of the cache of decoded nodes that are in use. */
+  readonly cachedBytes: number;
+}
+
 const nodeBytesLeast = 500;
 const nodeBytesMost = 65_536;
 const nodeCacheBytesDefault = 256 * 1024 * 1024;
@@ -118,6 +128,14 @@ export class Forest implements AsyncDisposable {
    * throws `VARVE_TREE_MISMATCH`. Throws `VARVE_INVALID_ARGUMENT` for what is no codec or reducer.
    */
   tree(name: string): Tree<Uint8Array, Uint8Array, undefined>;
+  tree<K, R = undefined>(
+    name: string,
+    options: TreeOptions<K, Uint8Array, R> & BytesByDefault<'value'>,
+  ): Tree<K, Uint8Array, R>;
+  tree<V, R = undefined>(
+    name: string,
+    options: TreeOptions<Uint8Array, V, R> & BytesByDefault<'key'>,
+  ): Tree<Uint8Array, V, R>;
   tree<K, V, R = undefined>(name: string, options: TreeOptions<K, V, R>): Tree<K, V, R>;
   tree<K, V, R>(name: string, options: TreeOptions<K, V, R> = {}): Tree<K, V, R> {
     const core = this.#core;
@@ -156,6 +174,12 @@ export class Forest implements AsyncDisposable {
    */
   transactionSync<T>(body: (tx: Transaction) => T): T {
     return this.#writer.runSync(body);
+  }
+
+  /** What the cache of nodes holds and has missed. */
+  statistics(): ForestStatistics {
+    const { reads, cache } = this.#core.nodes;
+    return { nodesRead: reads, cachedBytes: cache.bytes };
   }
 
   /** The whole forest as of the last durable commit, unmoved by later ones until released. */

@@ -16,7 +16,7 @@ export type {
   TreeChange,
   WritableTree,
 } from './contract.ts';
-export { Forest, type ForestOptions } from './forest.ts';
+export { Forest, type ForestOptions, type ForestStatistics } from './forest.ts';
 export type { Range } from './range.ts';
 export { reducers } from './reducers.ts';
 export type { TreeOptions } from './tree-use.ts';

@@ -27,7 +27,8 @@ export interface Positions {
   readonly to: number;
 }
 
-function checkRange(range: Range<unknown>): void {
+/** Throws `VARVE_INVALID_ARGUMENT`. */
+export function checkRange(range: Range<unknown>): void {
   if (typeof range !== 'object' || range === null) {
     throw invalidArgument('range', 'an object with gt, gte, lt, lte, reverse, limit', range);
   }

@@ -11,6 +11,7 @@ import type { Leaf, TreeRoot } from './node.ts';
 import type { NodeStore } from './node-store.ts';
 import {
   boundsOf,
+  checkRange,
   limited,
   type Positions,
   positionsAsync,
@@ -99,7 +100,9 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
     return new Entries(way, positions, this.#point.hold(), give);
   }
 
-  #way({ reverse }: Range<K>): Way {
+  #way(range: Range<K>): Way {
+    checkRange(range);
+    const { reverse } = range;
     const root = this.#point.root();
     return { nodes: this.#nodes, shape: this.#use.shape, root, reverse: reverse === true };
   }

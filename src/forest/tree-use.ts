@@ -37,16 +37,19 @@ export class TreeUse<K, V, R> {
   readonly historyShape: TreeShape;
 
   constructor(name: string, options: TreeOptions<K, V, R>, limits: ForestLimits) {
-    const { key, value, reducer, versioned = false } = options;
+    // Without codecs the types are bytes: the overloads of `Forest.tree` say so.
+    const bytes = codecs.bytes as unknown;
+    const { key = bytes as KeyCodec<K>, value = bytes as Codec<V> } = options;
+    const { reducer, versioned = false } = options;
     if (typeof versioned !== 'boolean') {
       throw invalidArgument('Forest.tree: versioned', 'true or false', versioned);
     }
     this.name = name;
-    this.keys = new CodecUse('Forest.tree: key', key ?? (codecs.bytes as unknown as KeyCodec<K>));
-    this.values = new CodecUse(
-      'Forest.tree: value',
-      value ?? (codecs.bytes as unknown as Codec<V>),
-    );
+    this.keys = new CodecUse('Forest.tree: key', key);
+    this.values = new CodecUse('Forest.tree: value', value);
+    if (key.ordered !== true) {
+      throw invalidArgument('Forest.tree: key', 'a codec that is ordered', key);
+    }
     this.reducer = reducer;
     const valueBytes = this.values.codec.byteLength ?? -1;
     this.config = {
