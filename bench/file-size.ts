@@ -8,12 +8,13 @@
  * closing leaves them as their own threads have them.
  */
 
-import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type GrainId, type Session, Store } from '../src/index.ts';
 import type { Bar } from './support/answer.ts';
 import { Dice } from './support/atlas-bed.ts';
 import { bytesText, countText, tableText, threeDigits } from './support/figures.ts';
+import { folderBytes } from './support/folder-bytes.ts';
 import { Payload } from './support/payload.ts';
 import { installedPeers } from './support/peers/installed-peers.ts';
 import type { Peer } from './support/peers/peer.ts';
@@ -155,15 +156,6 @@ class Life {
     }
     await this.#insert(subject, () => this.bytes < bytes);
   }
-}
-
-function folderBytes(folder: string): number {
-  return readdirSync(folder, { withFileTypes: true }).reduce((sum, entry) => {
-    const path = join(folder, entry.name);
-    if (entry.isDirectory()) return sum + folderBytes(path);
-    // A peer may delete a log of its own between the listing and the look at it.
-    return sum + (statSync(path, { throwIfNoEntry: false })?.size ?? 0);
-  }, 0);
 }
 
 const moments = ['loaded, open', 'loaded, closed', 'rounds, open', 'rounds, closed'] as const;

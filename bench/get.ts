@@ -9,7 +9,6 @@
 
 import { join } from 'node:path';
 import { type GrainId, nodeFileSystem, Store } from '../src/index.ts';
-import { Dice } from './support/atlas-bed.ts';
 import type { Contestant, Running } from './support/contestant.ts';
 import { CountingFileSystem } from './support/counting-file-system.ts';
 import { countText, mebibytesText } from './support/figures.ts';
@@ -17,6 +16,7 @@ import { isNumbered, numberedBytes, numberedValues } from './support/numbered-va
 import { peerContestants } from './support/peers/installed-peers.ts';
 import type { Peer } from './support/peers/peer.ts';
 import { ask } from './support/question.ts';
+import { randomOrder } from './support/random-entries.ts';
 
 const operations = 1_000;
 const last = numberedBytes - 1;
@@ -32,19 +32,6 @@ const counts = [
 
 const titleOf = (count: number): string => `get of 100 bytes, ${countText(count)} values, warm`;
 const varveGet = 'varve get';
-
-/** The numbers below `count` in random order. */
-function randomOrder(count: number): Uint32Array {
-  const order = Uint32Array.from({ length: count }, (_, at) => at);
-  const dice = new Dice();
-  for (let at = count - 1; at > 0; at--) {
-    const other = dice.next(at + 1);
-    const key = order[at] as number;
-    order[at] = order[other] as number;
-    order[other] = key;
-  }
-  return order;
-}
 
 /**
  * Every value is what was stored under its key. So all of them are read before the clock runs.

@@ -24,6 +24,8 @@ export interface Goal {
   readonly text: string;
   readonly most?: number;
   readonly least?: number;
+  /** Measured in a full run only: what is quick leaves it out. */
+  readonly fullOnly?: boolean;
   value(figures: Figures): number;
 }
 

@@ -153,7 +153,9 @@ export async function ask(question: Question): Promise<void> {
     }
     await held.close();
     const figures = figuresOf(results);
-    const goals = question.goals.map((goal) => resultOfGoal(goal, figures));
+    const goals = question.goals
+      .filter(({ fullOnly = false }) => !(quick && fullOnly))
+      .map((goal) => resultOfGoal(goal, figures));
     for (const goal of goals) print(goalText(goal));
     const failed = results
       .flatMap(({ measured }) => measured)

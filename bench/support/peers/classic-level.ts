@@ -6,17 +6,24 @@
  */
 
 import { join } from 'node:path';
+import type { OrderedPeer } from './ordered-peer.ts';
 import { keyBytes, type Peer, type PeerKind } from './peer.ts';
 
 type Operation =
   | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
   | { readonly type: 'del'; readonly key: Uint8Array };
 
+interface Iterator {
+  /** Its rest; closes it. */
+  all(): Promise<[Uint8Array, Uint8Array][]>;
+}
+
 interface Database {
   open(): Promise<void>;
   put(key: Uint8Array, value: Uint8Array, options: { sync: boolean }): Promise<void>;
   batch(operations: readonly Operation[], options: { sync: boolean }): Promise<void>;
   getSync(key: Uint8Array): Uint8Array | undefined;
+  iterator(range: { gte: Uint8Array; limit: number }): Iterator;
   close(): Promise<void>;
 }
 
@@ -26,13 +33,18 @@ interface Package {
 
 const durable = { sync: true };
 
-async function open(loaded: unknown, folder: string): Promise<Peer> {
+async function durably(loaded: unknown, folder: string): Promise<Database> {
   const { ClassicLevel } = loaded as Package;
   const database = new ClassicLevel(join(folder, 'peer'), {
     keyEncoding: 'buffer',
     valueEncoding: 'view',
   });
   await database.open();
+  return database;
+}
+
+async function open(loaded: unknown, folder: string): Promise<Peer> {
+  const database = await durably(loaded, folder);
   return {
     put(key, values) {
       if (values.length === 1) {
@@ -52,4 +64,29 @@ async function open(loaded: unknown, folder: string): Promise<Peer> {
   };
 }
 
-export const classicLevel: PeerKind = { name: 'classic-level', open };
+async function openOrdered(loaded: unknown, folder: string): Promise<OrderedPeer> {
+  const database = await durably(loaded, folder);
+  return {
+    put({ keys, values }, from, to) {
+      if (to - from === 1) {
+        return database.put(keys[from] as Buffer, values[from] as Buffer, durable);
+      }
+      const operations: Operation[] = [];
+      for (let at = from; at < to; at++) {
+        operations.push({ type: 'put', key: keys[at] as Buffer, value: values[at] as Buffer });
+      }
+      return database.batch(operations, durable);
+    },
+    get: (key) => database.getSync(key),
+    async scan(from, limit) {
+      let sum = 0;
+      for (const [key, value] of await database.iterator({ gte: from, limit }).all()) {
+        sum += (key[0] as number) + (value[0] as number);
+      }
+      return sum;
+    },
+    close: () => database.close(),
+  };
+}
+
+export const classicLevel: PeerKind = { name: 'classic-level', open, openOrdered };

@@ -8,27 +8,33 @@
  */
 
 import { join } from 'node:path';
+import type { OrderedPeer } from './ordered-peer.ts';
 import type { Peer, PeerKind } from './peer.ts';
 
-interface Database {
-  put(key: number, value: Uint8Array): Promise<boolean>;
-  remove(key: number): Promise<boolean>;
+interface Database<Key> {
+  put(key: Key, value: Uint8Array): Promise<boolean>;
+  remove(key: Key): Promise<boolean>;
   batch(work: () => void): Promise<boolean>;
   transactionSync(work: () => void): void;
-  getBinaryFast(key: number): Uint8Array | undefined;
+  getBinaryFast(key: Key): Uint8Array | undefined;
+  getRange(range: { start: Key; limit: number }): Iterable<{ key: Key; value: Uint8Array }>;
   close(): Promise<void>;
 }
 
 interface Package {
-  open(path: string, options: Record<string, unknown>): Database;
+  open<Key>(path: string, options: Record<string, unknown>): Database<Key>;
+}
+
+function durable<Key>(loaded: unknown, folder: string, keyEncoding: string): Database<Key> {
+  return (loaded as Package).open<Key>(join(folder, 'peer.mdb'), {
+    encoding: 'binary',
+    keyEncoding,
+    overlappingSync: false,
+  });
 }
 
 function open(loaded: unknown, folder: string): Peer {
-  const database = (loaded as Package).open(join(folder, 'peer.mdb'), {
-    encoding: 'binary',
-    keyEncoding: 'uint32',
-    overlappingSync: false,
-  });
+  const database = durable<number>(loaded, folder, 'uint32');
   return {
     async put(key, values) {
       if (values.length === 1) {
@@ -55,4 +61,31 @@ function open(loaded: unknown, folder: string): Peer {
   };
 }
 
-export const lmdb: PeerKind = { name: 'lmdb', open };
+function openOrdered(loaded: unknown, folder: string): OrderedPeer {
+  const database = durable<Buffer>(loaded, folder, 'binary');
+  return {
+    async put({ keys, values }, from, to) {
+      if (to - from === 1) {
+        await database.put(keys[from] as Buffer, values[from] as Buffer);
+        return;
+      }
+      // Measured: as quick as `batch` of 10,000, and a third quicker of a million.
+      database.transactionSync(() => {
+        for (let at = from; at < to; at++) {
+          void database.put(keys[at] as Buffer, values[at] as Buffer);
+        }
+      });
+    },
+    get: (key) => database.getBinaryFast(key),
+    scan(from, limit) {
+      let sum = 0;
+      for (const { key, value } of database.getRange({ start: from, limit })) {
+        sum += (key[0] as number) + (value[0] as number);
+      }
+      return sum;
+    },
+    close: () => database.close(),
+  };
+}
+
+export const lmdb: PeerKind = { name: 'lmdb', open, openOrdered };

@@ -12,6 +12,7 @@ import { projectFolder } from '../disk-folder.ts';
 import { betterSqlite3 } from './better-sqlite3.ts';
 import { classicLevel } from './classic-level.ts';
 import { lmdb } from './lmdb.ts';
+import type { OrderedPeer } from './ordered-peer.ts';
 import type { Peer, PeerKind } from './peer.ts';
 import { rocksdb } from './rocksdb.ts';
 
@@ -22,6 +23,8 @@ export interface LoadedPeer {
   readonly name: string;
   /** Opens or makes its database in `folder`. */
   open(folder: string): Peer | Promise<Peer>;
+  /** The same with keys of bytes, sorted. */
+  openOrdered(folder: string): OrderedPeer | Promise<OrderedPeer>;
 }
 
 /** Throws what `require` throws where it is not installed or does not load. */
@@ -29,5 +32,9 @@ export function loadPeer(name: string): LoadedPeer {
   const kind = peerKinds.find((each) => each.name === name);
   if (kind === undefined) throw new Error(`no peer is called ${name}`);
   const loaded: unknown = createRequire(join(projectFolder, 'bench', 'package.json'))(name);
-  return { name, open: (folder) => kind.open(loaded, folder) };
+  return {
+    name,
+    open: (folder) => kind.open(loaded, folder),
+    openOrdered: (folder) => kind.openOrdered(loaded, folder),
+  };
 }

@@ -6,6 +6,8 @@
  * counting the syncs of each; its adapter says how many. All values of one call are one commit.
  */
 
+import type { OrderedPeer } from './ordered-peer.ts';
+
 export interface Peer {
   /** Stores values under the keys from `key` on, without blocking where it can. */
   put(key: number, values: readonly Uint8Array[]): void | Promise<void>;
@@ -23,6 +25,8 @@ export interface PeerKind {
   readonly name: string;
   /** Opens or makes a database in `folder` with the package as `require` gave it. */
   open(loaded: unknown, folder: string): Peer | Promise<Peer>;
+  /** The same with keys of bytes, sorted. */
+  openOrdered(loaded: unknown, folder: string): OrderedPeer | Promise<OrderedPeer>;
 }
 
 /** Keys in the order of their numbers, for peers that sort bytes. */

@@ -6,6 +6,7 @@
  */
 
 import { join } from 'node:path';
+import type { OrderedPeer } from './ordered-peer.ts';
 import { bufferOf, keyBytes, type Peer, type PeerKind } from './peer.ts';
 
 type Operation =
@@ -31,9 +32,14 @@ function promised(begin: (done: Done) => void): Promise<void> {
   });
 }
 
-async function open(loaded: unknown, folder: string): Promise<Peer> {
+async function opened(loaded: unknown, folder: string): Promise<Database> {
   const database = (loaded as Package)(join(folder, 'peer'));
   await promised((done) => database.open({}, done));
+  return database;
+}
+
+async function open(loaded: unknown, folder: string): Promise<Peer> {
+  const database = await opened(loaded, folder);
   return {
     put(key, values) {
       const [first] = values;
@@ -57,4 +63,22 @@ async function open(loaded: unknown, folder: string): Promise<Peer> {
   };
 }
 
-export const rocksdb: PeerKind = { name: 'rocksdb', open };
+async function openOrdered(loaded: unknown, folder: string): Promise<OrderedPeer> {
+  const database = await opened(loaded, folder);
+  return {
+    put({ keys, values }, from, to) {
+      if (to - from === 1) {
+        const key = keys[from] as Buffer;
+        return promised((done) => database.put(key, values[from] as Buffer, durable, done));
+      }
+      const operations: Operation[] = [];
+      for (let at = from; at < to; at++) {
+        operations.push({ type: 'put', key: keys[at] as Buffer, value: values[at] as Buffer });
+      }
+      return promised((done) => database.batch(operations, durable, done));
+    },
+    close: () => promised((done) => database.close(done)),
+  };
+}
+
+export const rocksdb: PeerKind = { name: 'rocksdb', open, openOrdered };
