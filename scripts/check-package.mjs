@@ -24,13 +24,18 @@ const filesRequired = [
   'dist/index.d.ts',
   'spec/format.md',
   'spec/format.ksy',
+  'spec/forest.md',
+  'dist/forest/index.js',
+  'dist/vault/index.js',
   'src/index.ts',
 ];
 const filesExpected =
-  /^(?:dist|src)\/|^spec\/format\.(?:md|ksy)$|^(?:LICENSE|README\.md|package\.json)$/;
+  /^(?:dist|src)\/|^spec\/(?:format\.(?:md|ksy)|forest\.md)$|^(?:LICENSE|README\.md|package\.json)$/;
 
 const program = `
 import { Store } from 'varve';
+import { codecs, Forest } from 'varve/forest';
+import { aesGcm } from 'varve/vault';
 console.log(\`typeof Store: \${typeof Store}\`);
 const path = process.argv[2];
 const store = await Store.open(path);
@@ -39,15 +44,32 @@ await store.close();
 const again = await Store.open(path, { create: false });
 console.log(\`stored and read back: \${again.get(id)}\`);
 await again.close();
+const forest = await Forest.open(\`\${path}.forest\`, { vault: aesGcm({ key: new Uint8Array(32) }) });
+const tree = forest.tree('words', { key: codecs.utf8, value: codecs.json() });
+await tree.put('a', [1, 2]);
+console.log(\`put and got: \${tree.get('a')}\`);
+await forest.close();
 `;
 
 const typedProgram = `
 import { type BatchId, type GrainId, Store, VarveError } from 'varve';
+import { codecs, Forest, reducers, type Tree } from 'varve/forest';
+import { compressed } from 'varve/vault';
 const store: Store = await Store.open('a.varve', { create: true, cacheBytes: undefined });
 const { id, batch }: { id: GrainId; batch: BatchId } = await store.put(new Uint8Array(3));
 export const bytes: Uint8Array<ArrayBuffer> | undefined = store.get(id);
 // @ts-expect-error a bigint is no GrainId until GrainId.from has seen it
 export const none = store.get(1n);
+const forest = await Forest.on(store, { vault: compressed() });
+const key = codecs.tuple(codecs.utf8, codecs.u64);
+const value = codecs.json<{ n: number }>();
+const tree = forest.tree('t', { key, value, reducer: reducers.sum((_key, { n }) => n) });
+export const typed: Tree<readonly [string, bigint], { n: number }, number> = tree;
+export const sum: number = await forest.transaction((tx) => {
+  tx.tree(tree).put(['a', 1n], { n: 2 });
+  return tx.tree(tree).reduce({ gte: ['a', 0n] });
+});
+export const raw: Uint8Array | undefined = forest.tree('raw').get(new Uint8Array(1));
 export const failed = (error: unknown): boolean => error instanceof VarveError && batch > 0;
 `;
 
@@ -113,7 +135,7 @@ function checkSourceMaps(installed) {
 /** With the native addon where the platform has it, then as where it could not be installed. */
 function checkRuns() {
   writeFileSync(join(folder, 'program.js'), program);
-  const expected = 'typeof Store: function\nstored and read back: 1,2,3\n';
+  const expected = 'typeof Store: function\nstored and read back: 1,2,3\nput and got: 1,2\n';
   for (const store of ['native.varve', 'plain.varve']) {
     const output = run(process.execPath, ['program.js', store], folder);
     if (output !== expected) throw new Error(`the installed package printed: ${output}`);

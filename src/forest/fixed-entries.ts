@@ -185,7 +185,7 @@ export class FixedEntries {
   }
 
   slice(from = 0, to = this.count): FixedEntries {
-    return this.#copy(from, to, Math.max(roomLeast, to - from + ((to - from) >>> 2)));
+    return this.#copy(from, to, to - from + roomLeast);
   }
 
   /** A copy of all entries, with room for a few more. */
