@@ -63,7 +63,8 @@ export const none = store.get(1n);
 const forest = await Forest.on(store, { vault: compressed() });
 const key = codecs.tuple(codecs.utf8, codecs.u64);
 const value = codecs.json<{ n: number }>();
-const tree = forest.tree('t', { key, value, reducer: reducers.sum((_key, { n }) => n) });
+const reducer = reducers.sum((_key: readonly [string, bigint], { n }: { n: number }) => n);
+const tree = forest.tree('t', { key, value, reducer });
 export const typed: Tree<readonly [string, bigint], { n: number }, number> = tree;
 export const sum: number = await forest.transaction((tx) => {
   tx.tree(tree).put(['a', 1n], { n: 2 });

@@ -35,9 +35,6 @@ export interface ForestOptions {
   vault?: Vault | undefined;
 }
 
-/** Options that leave this codec out: without one, keys or values are bytes. */
-type BytesByDefault<Name extends 'key' | 'value'> = { [I in Name]?: undefined };
-
 export interface ForestStatistics {
   /** Nodes read from the store since the forest was opened: those that were not in memory. */
   readonly nodesRead: number;
@@ -128,14 +125,6 @@ export class Forest implements AsyncDisposable {
    * throws `VARVE_TREE_MISMATCH`. Throws `VARVE_INVALID_ARGUMENT` for what is no codec or reducer.
    */
   tree(name: string): Tree<Uint8Array, Uint8Array, undefined>;
-  tree<K, R = undefined>(
-    name: string,
-    options: TreeOptions<K, Uint8Array, R> & BytesByDefault<'value'>,
-  ): Tree<K, Uint8Array, R>;
-  tree<V, R = undefined>(
-    name: string,
-    options: TreeOptions<Uint8Array, V, R> & BytesByDefault<'key'>,
-  ): Tree<Uint8Array, V, R>;
   tree<K, V, R = undefined>(name: string, options: TreeOptions<K, V, R>): Tree<K, V, R>;
   tree<K, V, R>(name: string, options: TreeOptions<K, V, R> = {}): Tree<K, V, R> {
     const core = this.#core;

@@ -266,7 +266,7 @@ describe('nodes', () => {
 
   it('do not hold long values, which are read by themselves and shared by forks', async () => {
     const forest = await Forest.inMemory();
-    const tree = forest.tree('t', { key: codecs.uint });
+    const tree = forest.tree('t', { key: codecs.uint, value: codecs.bytes });
     const none = new Uint8Array(0);
     const long = new Uint8Array(8 * 1024 * 1024).fill(3);
     await tree.put(1, long);
@@ -280,7 +280,7 @@ describe('nodes', () => {
       tx.fork('t', 'u');
       tx.tree(tree).delete(1);
     });
-    const fork = forest.tree('u', { key: codecs.uint });
+    const fork = forest.tree('u', { key: codecs.uint, value: codecs.bytes });
     expect(fork.get(1)?.length).toBe(long.length);
     await fork.put(2, new Uint8Array(1));
     await fork.delete(1);
