@@ -6,13 +6,14 @@
  */
 
 import { FixedEntries } from './fixed-entries.ts';
+import type { NodeMemory } from './node-memory.ts';
 import { SortedEntries } from './sorted-entries.ts';
 
 export type NodeEntries = FixedEntries | SortedEntries;
 
 /** None yet. A length of -1: they differ. */
-export function newEntries(keyBytes: number, valueBytes: number): NodeEntries {
-  if (keyBytes >= 0 && valueBytes >= 0) return new FixedEntries(keyBytes, valueBytes);
+export function newEntries(keyBytes: number, valueBytes: number, memory: NodeMemory): NodeEntries {
+  if (keyBytes >= 0 && valueBytes >= 0) return new FixedEntries(keyBytes, valueBytes, memory);
   return new SortedEntries();
 }
 

@@ -8,7 +8,9 @@
 
 import { getU32BigEndian } from '../util/big-endian.ts';
 import { copyBytes } from '../util/bytes.ts';
+import type { NodeMemory } from './node-memory.ts';
 
+const none = new Uint8Array(0);
 /** Entries that there is room for at once in memory of their own, at least. */
 const roomLeast = 16;
 
@@ -20,15 +22,18 @@ export class FixedEntries {
   #base = 0;
   #bytes: Uint8Array;
 
-  constructor(keyBytes: number, valueBytes: number, room = 0) {
+  readonly #memory: NodeMemory;
+
+  constructor(keyBytes: number, valueBytes: number, memory: NodeMemory) {
     this.#keyBytes = keyBytes;
     this.#entryBytes = keyBytes + valueBytes;
-    this.#bytes = new Uint8Array(room * this.#entryBytes);
+    this.#memory = memory;
+    this.#bytes = none;
   }
 
   /** Takes over bytes in which entries lie from `base` on. */
   static over(bytes: Uint8Array, base: number, like: FixedEntries, count: number): FixedEntries {
-    const made = new FixedEntries(like.#keyBytes, like.#entryBytes - like.#keyBytes);
+    const made = like.#empty();
     made.#bytes = bytes;
     made.#base = base;
     made.count = count;
@@ -168,9 +173,9 @@ export class FixedEntries {
   }
 
   #makeRoom(): void {
-    const room = Math.max(roomLeast, this.count * 2) * this.#entryBytes;
-    const bytes = new Uint8Array(room);
+    const bytes = this.#memory.take(Math.max(roomLeast, this.count * 2) * this.#entryBytes);
     bytes.set(this.#bytes.subarray(this.#base, this.offset(this.count)));
+    this.#memory.give(this.#bytes);
     this.#bytes = bytes;
     this.#base = 0;
   }
@@ -194,10 +199,23 @@ export class FixedEntries {
   }
 
   #copy(from: number, to: number, room: number): FixedEntries {
-    const copy = new FixedEntries(this.#keyBytes, this.#entryBytes - this.#keyBytes, room);
+    const copy = this.#empty();
+    copy.#bytes = this.#memory.take(room * this.#entryBytes);
     copy.#bytes.set(this.#bytes.subarray(this.offset(from), this.offset(to)));
     copy.count = to - from;
     return copy;
+  }
+
+  #empty(): FixedEntries {
+    return new FixedEntries(this.#keyBytes, this.#entryBytes - this.#keyBytes, this.#memory);
+  }
+
+  /** Nobody reads these entries any more: there are none from now on. */
+  forget(): void {
+    this.#memory.give(this.#bytes);
+    this.#bytes = none;
+    this.#base = 0;
+    this.count = 0;
   }
 
   concat(other: FixedEntries): FixedEntries {

@@ -11,6 +11,7 @@ import type { BatchId, Store } from '../index.ts';
 import { ForestVersion } from './forest-version.ts';
 import type { TreeShape } from './node.ts';
 import { emptyRoot } from './node.ts';
+import { NodeMemory } from './node-memory.ts';
 import { NodeStore } from './node-store.ts';
 import {
   catalogConfig,
@@ -65,7 +66,7 @@ export class ForestCore {
     this.store = store;
     this.automatic = automatic;
     this.nodes = new NodeStore(store, vault, nodeCacheBytes);
-    this.limits = { nodeBytes, sealed: vault !== undefined };
+    this.limits = { nodeBytes, sealed: vault !== undefined, memory: new NodeMemory() };
     this.catalogShape = shapeOf(catalogConfig, this.limits);
     this.sharesShape = shapeOf(sharesConfig, this.limits);
     const root = this.#readRoot();

@@ -106,6 +106,7 @@ export class ForestVersion {
   hold(store: Store, check: () => void): ReadHold {
     if (this.#holds === 0) this.#guard = guardOf(store, this.batch);
     this.#holds += 1;
+    this.#nodes.holds += 1;
     let held = true;
     return {
       check,
@@ -113,6 +114,7 @@ export class ForestVersion {
         if (!held) return;
         held = false;
         this.#holds -= 1;
+        this.#nodes.holds -= 1;
         if (this.#holds > 0) return;
         this.#guard?.release();
         this.#guard = undefined;

@@ -269,7 +269,7 @@ export class ForestWriter implements TransactionBase {
     this.#inFlight = undefined;
     this.#state.committed(group);
     for (const ref of group.stored) nodes.cache.add(ref);
-    for (const ref of group.gone) nodes.cache.drop(ref);
+    for (const ref of group.gone) nodes.forget(ref);
     for (const member of group.members) member.resolve(batch);
     this.#home.committed(batch, [...group.changed.keys()]);
     this.#afterCommit();

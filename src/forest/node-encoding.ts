@@ -156,7 +156,7 @@ export function decodeNode(bytes: Uint8Array, ref: NodeRef, shape: TreeShape): T
 
 function decodeLeaf(reader: NodeReader, count: number, shape: TreeShape): Leaf {
   const { keyBytes, valueBytes } = shape;
-  const empty = newEntries(keyBytes, valueBytes);
+  const empty = newEntries(keyBytes, valueBytes, shape.memory);
   if (empty instanceof FixedEntries) return new Leaf(0, decodeFixed(reader, count, empty));
   const lengths = reader.at;
   skipLengths(reader, count, shape);
@@ -213,7 +213,7 @@ function decodeBranch(reader: NodeReader, children: number, shape: TreeShape): B
 }
 
 function decodeSeparators(reader: NodeReader, count: number, shape: TreeShape): NodeEntries {
-  const empty = newEntries(shape.keyBytes, 0);
+  const empty = newEntries(shape.keyBytes, 0, shape.memory);
   if (empty instanceof FixedEntries) return decodeFixed(reader, count, empty);
   const lengths = Array.from({ length: count }, () => reader.varint());
   const separators = SortedEntries.over(reader.bytes, count);

@@ -9,6 +9,7 @@
 import { corrupt, isVarveError, VarveError } from '../errors.ts';
 import type { GrainId, Session, Store } from '../index.ts';
 import { getU32, setU32 } from '../util/little-endian.ts';
+import { FixedEntries } from './fixed-entries.ts';
 import { longRefBytes, NodeRef, type TreeNode, type TreeShape } from './node.ts';
 import { NodeCache } from './node-cache.ts';
 import { decodeNode, NodeWriter } from './node-encoding.ts';
@@ -24,6 +25,8 @@ export class NodeStore {
   nextSeal = 1;
   /** What a transaction has pushed and no commit has made durable; undefined for anything else. */
   pushed: (id: GrainId) => Uint8Array | undefined = () => undefined;
+  /** Reads that are under way and states that are kept: what they reach is not to change. */
+  holds = 0;
   /** Nodes read from the store since it was opened. */
   reads = 0;
   readonly #writer = new NodeWriter();
@@ -64,6 +67,17 @@ export class NodeStore {
   #found(id: GrainId, bytes: Uint8Array | undefined): Uint8Array {
     if (bytes !== undefined) return bytes;
     throw corrupt('a value that a tree names is not in the store', { grainId: id });
+  }
+
+  /** The node is no longer part of the trees, nor of any state that a commit has left. */
+  forget(ref: NodeRef): void {
+    const { node } = ref;
+    this.cache.drop(ref);
+    // Whoever still reads an older state may have the node itself.
+    if (this.holds > 0 || node === undefined) return;
+    const entries = node.leaf ? node.entries : node.separators;
+    ref.node = undefined;
+    if (entries instanceof FixedEntries) entries.forget();
   }
 
   /** Pushes a node that is not stored yet; its children are. */

@@ -12,6 +12,7 @@
 
 import type { GrainId } from '../index.ts';
 import { concatEntries, type NodeEntries } from './entries.ts';
+import type { NodeMemory } from './node-memory.ts';
 
 /** How the nodes of one tree are laid out. */
 export interface TreeShape {
@@ -27,6 +28,7 @@ export interface TreeShape {
   readonly nodeBytes: number;
   /** Longer values are stored by themselves. */
   readonly inlineBytesMax: number;
+  readonly memory: NodeMemory;
 }
 
 /** Bit of a value word: the value is stored by itself, and this is where. */

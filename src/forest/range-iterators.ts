@@ -51,7 +51,7 @@ abstract class Walk {
   /** Goes to the next entry; undefined at the end. */
   protected step(): TreeCursor | undefined {
     if (this.#left === 0) return undefined;
-    this.#hold.check();
+    this.#check();
     const { nodes, shape, root, reverse } = this.#way;
     if (this.#cursor === undefined) {
       const positions = this.#positions;
@@ -61,6 +61,16 @@ abstract class Walk {
     else this.#cursor.forward();
     this.#left -= 1;
     return this.#cursor;
+  }
+
+  /** Where nothing can be read any more there is nothing to keep either. */
+  #check(): void {
+    try {
+      this.#hold.check();
+    } catch (error) {
+      this.finish();
+      throw error;
+    }
   }
 
   /** Reads what the next step needs, without blocking. */

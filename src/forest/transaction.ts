@@ -80,8 +80,17 @@ export class TransactionScope implements Transaction, WritingScope {
 
   /** Nothing that a read of this transaction reaches is changed or freed before it ends. */
   hold(): ReadHold {
+    const { nodes } = this.edit;
     this.edit.freeze();
-    return { check: () => this.check(), release: () => undefined };
+    nodes.holds += 1;
+    let held = true;
+    return {
+      check: () => this.check(),
+      release() {
+        if (held) nodes.holds -= 1;
+        held = false;
+      },
+    };
   }
 
   tree<K, V, R>(tree: Tree<K, V, R>): WritableTree<K, V, R> {

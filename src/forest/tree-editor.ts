@@ -117,8 +117,8 @@ export class TreeEditor {
   }
 
   #newLeaf(): NodeRef {
-    const { keyBytes, valueBytes } = this.#shape;
-    return new NodeRef(new Leaf(this.#edit.owner, newEntries(keyBytes, valueBytes)));
+    const { keyBytes, valueBytes, memory } = this.#shape;
+    return new NodeRef(new Leaf(this.#edit.owner, newEntries(keyBytes, valueBytes, memory)));
   }
 
   /** The reference itself where its node may be changed, else one to a copy of the node. */
@@ -162,7 +162,7 @@ export class TreeEditor {
   }
 
   #newRoot(left: TreeNode, right: TreeNode, separator: Uint8Array): NodeRef {
-    const separators = newEntries(this.#shape.keyBytes, 0);
+    const separators = newEntries(this.#shape.keyBytes, 0, this.#shape.memory);
     const root = new Branch(this.#edit.owner, left.level + 1, separators);
     root.insertChild(0, new NodeRef(left), noKey);
     root.insertChild(1, new NodeRef(right), separator);

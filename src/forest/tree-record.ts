@@ -11,6 +11,7 @@ import { corrupt, VarveError } from '../errors.ts';
 import { ByteReader, ByteWriter } from '../util/cursor.ts';
 import type { TreeShape } from './node.ts';
 import { emptyRoot, NodeRef, type TreeRoot } from './node.ts';
+import type { NodeMemory } from './node-memory.ts';
 
 /** What a tree was made with. */
 export interface TreeConfig {
@@ -41,6 +42,7 @@ export interface ForestLimits {
   /** Target size of a node; undefined for the measured best. */
   readonly nodeBytes: number | undefined;
   readonly sealed: boolean;
+  readonly memory: NodeMemory;
 }
 
 /** Values of one length up to this are stored without it. */
@@ -60,7 +62,8 @@ export function shapeOf(config: TreeConfig, limits: ForestLimits): TreeShape {
   const { nodeBytes = isFixed ? fixedNodeBytesDefault : nodeBytesDefault, sealed } = limits;
   const inlineBytesMax = Math.max(fixedBytesMax, Math.floor(nodeBytes / inlineShare));
   const { keyBytes, valueBytes, partBytes } = config;
-  return { keyBytes, valueBytes, partBytes, sealed, nodeBytes, inlineBytesMax };
+  const { memory } = limits;
+  return { keyBytes, valueBytes, partBytes, sealed, nodeBytes, inlineBytesMax, memory };
 }
 
 /** Bytes of the sequence number and the operation, in front of a key in the history. */

@@ -87,6 +87,31 @@ describe('a snapshot', () => {
   });
 });
 
+describe('an iterator', () => {
+  it('goes on with the state of its making while every node of it is replaced', async () => {
+    const { forest, tree } = await filled(5000);
+    const snapshot = forest.snapshot();
+    const running = [tree.range(), snapshot.tree(tree).range(), tree.range({ reverse: true })];
+    const firsts = running.map((iterator) => iterator.next().value);
+    snapshot.release();
+    for (let round = 1; round <= 5; round++) {
+      await forest.transaction((tx) => {
+        for (let key = 0; key < 5000; key += 3) tx.tree(tree).put(key, key + round);
+      });
+    }
+    const [up, of, down] = running as [
+      (typeof running)[0],
+      (typeof running)[0],
+      (typeof running)[0],
+    ];
+    expect(() => of.next()).toThrow(released as Error);
+    const entries = Array.from({ length: 5000 }, (_, key) => [key, key]);
+    expect([firsts[0], ...up]).toEqual(entries);
+    expect([firsts[2], ...down]).toEqual(entries.reverse());
+    await endSound(forest);
+  });
+});
+
 describe('a fork', () => {
   it('costs the same for ten entries and for a hundred thousand', async () => {
     const pushed: number[] = [];
