@@ -14,7 +14,7 @@ export type NodeEntries = FixedEntries | SortedEntries;
 /** None yet. A length of -1: they differ. */
 export function newEntries(keyBytes: number, valueBytes: number, memory: NodeMemory): NodeEntries {
   if (keyBytes >= 0 && valueBytes >= 0) return new FixedEntries(keyBytes, valueBytes, memory);
-  return new SortedEntries();
+  return new SortedEntries(memory);
 }
 
 /** These entries and then those of `other`, kept in the same way, whose keys all come after. */

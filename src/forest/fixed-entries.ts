@@ -20,7 +20,9 @@ export class FixedEntries {
   readonly #entryBytes: number;
   /** Where the first entry is. */
   #base = 0;
-  #bytes: Uint8Array;
+  #bytes: Uint8Array = none;
+  /** They are from the memory of nodes, not what was read. */
+  #isOwn = false;
 
   readonly #memory: NodeMemory;
 
@@ -28,7 +30,6 @@ export class FixedEntries {
     this.#keyBytes = keyBytes;
     this.#entryBytes = keyBytes + valueBytes;
     this.#memory = memory;
-    this.#bytes = none;
   }
 
   /** Takes over bytes in which entries lie from `base` on. */
@@ -175,9 +176,14 @@ export class FixedEntries {
   #makeRoom(): void {
     const bytes = this.#memory.take(Math.max(roomLeast, this.count * 2) * this.#entryBytes);
     bytes.set(this.#bytes.subarray(this.#base, this.offset(this.count)));
-    this.#memory.give(this.#bytes);
+    this.#setBytes(bytes);
+  }
+
+  #setBytes(bytes: Uint8Array): void {
+    if (this.#isOwn) this.#memory.give(this.#bytes);
     this.#bytes = bytes;
     this.#base = 0;
+    this.#isOwn = true;
   }
 
   replace(index: number, value: Uint8Array, _word: number): void {
@@ -200,7 +206,7 @@ export class FixedEntries {
 
   #copy(from: number, to: number, room: number): FixedEntries {
     const copy = this.#empty();
-    copy.#bytes = this.#memory.take(room * this.#entryBytes);
+    copy.#setBytes(this.#memory.take(room * this.#entryBytes));
     copy.#bytes.set(this.#bytes.subarray(this.offset(from), this.offset(to)));
     copy.count = to - from;
     return copy;
@@ -212,9 +218,7 @@ export class FixedEntries {
 
   /** Nobody reads these entries any more: there are none from now on. */
   forget(): void {
-    this.#memory.give(this.#bytes);
-    this.#bytes = none;
-    this.#base = 0;
+    this.#setBytes(none);
     this.count = 0;
   }
 

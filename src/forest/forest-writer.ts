@@ -105,7 +105,7 @@ export class ForestWriter implements TransactionBase {
 
   isArchived(id: GrainId): boolean {
     const { archives } = this.#group;
-    return archives.includes(id) || this.#inFlight?.archives.includes(id) === true;
+    return archives.has(id) || this.#inFlight?.archives.has(id) === true;
   }
 
   // ── running ──

@@ -45,7 +45,7 @@ export class Group {
   readonly gone: NodeRef[] = [];
   readonly goneValues: GrainId[] = [];
   /** Values of the user's that it archives, and the sessions that hold them for it. */
-  readonly archives: GrainId[] = [];
+  readonly archives = new Set<GrainId>();
   readonly claims: Session[] = [];
   /** Values of the user's that it pushes. */
   readonly pushed = new Set<GrainId>();
@@ -67,7 +67,7 @@ export class Group {
 
   /** Nothing of it needs a commit. */
   get isEmpty(): boolean {
-    return this.#session === undefined && this.changed.size === 0 && this.archives.length === 0;
+    return this.#session === undefined && this.changed.size === 0 && this.archives.size === 0;
   }
 
   /** A value that it has pushed. */

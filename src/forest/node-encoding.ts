@@ -160,7 +160,7 @@ function decodeLeaf(reader: NodeReader, count: number, shape: TreeShape): Leaf {
   if (empty instanceof FixedEntries) return new Leaf(0, decodeFixed(reader, count, empty));
   const lengths = reader.at;
   skipLengths(reader, count, shape);
-  const entries = SortedEntries.over(reader.bytes, count);
+  const entries = SortedEntries.over(reader.bytes, count, shape.memory);
   const leaf = new Leaf(0, entries);
   const told = new NodeReader(reader.bytes, NodeRef.at(0, 0, 0));
   told.at = lengths;
@@ -216,7 +216,7 @@ function decodeSeparators(reader: NodeReader, count: number, shape: TreeShape): 
   const empty = newEntries(shape.keyBytes, 0, shape.memory);
   if (empty instanceof FixedEntries) return decodeFixed(reader, count, empty);
   const lengths = Array.from({ length: count }, () => reader.varint());
-  const separators = SortedEntries.over(reader.bytes, count);
+  const separators = SortedEntries.over(reader.bytes, count, shape.memory);
   for (const length of lengths) separators.add(reader.take(length), length, 0);
   if (!separators.sealHeads()) reader.fail('its separators do not rise');
   return separators;

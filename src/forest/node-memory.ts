@@ -11,11 +11,11 @@ const keptBytesMax = 32 * 1024 * 1024;
 
 export class NodeMemory {
   /** Pieces that nobody has, by their length in units. */
-  readonly #pieces: Uint8Array[][] = [];
+  readonly #pieces: Uint8Array<ArrayBuffer>[][] = [];
   #keptBytes = 0;
 
   /** At least `length` bytes, of any content. */
-  take(length: number): Uint8Array {
+  take(length: number): Uint8Array<ArrayBuffer> {
     const units = Math.ceil(length / unitBytes);
     const kept = this.#pieces[units]?.pop();
     if (kept === undefined) return new Uint8Array(units * unitBytes);
@@ -23,15 +23,17 @@ export class NodeMemory {
     return kept;
   }
 
-  /** Nobody reads these bytes any more. Those that it did not give out it does not take either. */
+  /** Takes back what it gave out: nobody reads these bytes any more. */
   give(bytes: Uint8Array): void {
     const { length } = bytes;
-    if (length === 0 || length % unitBytes !== 0 || bytes.buffer.byteLength !== length) return;
+    const { buffer } = bytes;
+    if (length === 0) return;
     if (this.#keptBytes + length > keptBytesMax) return;
     const units = length / unitBytes;
     const alike = this.#pieces[units];
-    if (alike === undefined) this.#pieces[units] = [bytes];
-    else alike.push(bytes);
+    const piece = new Uint8Array(buffer as ArrayBuffer);
+    if (alike === undefined) this.#pieces[units] = [piece];
+    else alike.push(piece);
     this.#keptBytes += length;
   }
 }

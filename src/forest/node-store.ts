@@ -9,7 +9,6 @@
 import { corrupt, isVarveError, VarveError } from '../errors.ts';
 import type { GrainId, Session, Store } from '../index.ts';
 import { getU32, setU32 } from '../util/little-endian.ts';
-import { FixedEntries } from './fixed-entries.ts';
 import { longRefBytes, NodeRef, type TreeNode, type TreeShape } from './node.ts';
 import { NodeCache } from './node-cache.ts';
 import { decodeNode, NodeWriter } from './node-encoding.ts';
@@ -75,9 +74,8 @@ export class NodeStore {
     this.cache.drop(ref);
     // Whoever still reads an older state may have the node itself.
     if (this.holds > 0 || node === undefined) return;
-    const entries = node.leaf ? node.entries : node.separators;
     ref.node = undefined;
-    if (entries instanceof FixedEntries) entries.forget();
+    (node.leaf ? node.entries : node.separators).forget();
   }
 
   /** Pushes a node that is not stored yet; its children are. */

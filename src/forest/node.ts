@@ -135,8 +135,8 @@ export class Branch {
     copy.refs = this.refs.slice();
     copy.counts = this.counts.slice();
     copy.longs = this.longs.slice();
-    copy.parts = this.parts.slice();
-    copy.storedParts = this.storedParts.slice();
+    if (this.parts.length > 0) copy.parts = this.parts.slice();
+    if (this.storedParts.length > 0) copy.storedParts = this.storedParts.slice();
     return copy;
   }
 

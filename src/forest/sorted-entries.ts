@@ -9,9 +9,13 @@
  */
 
 import { copiedByHandMax, copyBytes } from '../util/bytes.ts';
+import type { NodeMemory } from './node-memory.ts';
 
 /** Head, offset in the heap, bytes of the key, value word. */
 const stride = 4;
+const slotBytes = stride * 4;
+const noSlots = new Uint32Array(0);
+const noBytes = new Uint8Array(0);
 
 /** Room that is made at once for entries to come. */
 const spareSlots = 8;
@@ -21,23 +25,60 @@ export class SortedEntries {
   count = 0;
   /** Bytes of keys and values. */
   live = 0;
-  #slots: Uint32Array;
-  #heap: Uint8Array;
+  #slots: Uint32Array = noSlots;
+  #heap: Uint8Array = noBytes;
+  /** The heap is from the memory of nodes, not what was read. */
+  #isOwn = false;
+  readonly #memory: NodeMemory;
   /** Bytes of the heap that were given out, those of entries that are gone included. */
   #used = 0;
   /** Bytes that all keys begin with, at least. */
   #skip = 0;
 
-  constructor(slots = 0, heapBytes = 0) {
-    this.#slots = new Uint32Array(slots * stride);
-    this.#heap = new Uint8Array(heapBytes);
+  constructor(memory: NodeMemory) {
+    this.#memory = memory;
   }
 
   /** Takes over bytes in which entries lie as the lengths say that `add` is then told. */
-  static over(bytes: Uint8Array, count: number): SortedEntries {
-    const made = new SortedEntries(count);
+  static over(bytes: Uint8Array, count: number, memory: NodeMemory): SortedEntries {
+    const made = new SortedEntries(memory);
+    made.#slots = made.#takeSlots(count);
     made.#heap = bytes;
     return made;
+  }
+
+  /** None yet, with room for so many, and so many bytes. */
+  #empty(count: number, heapBytes: number): SortedEntries {
+    const made = new SortedEntries(this.#memory);
+    made.#slots = made.#takeSlots(count);
+    made.#heap = this.#memory.take(heapBytes);
+    made.#isOwn = true;
+    return made;
+  }
+
+  #takeSlots(count: number): Uint32Array {
+    const { buffer } = this.#memory.take(count * slotBytes);
+    return new Uint32Array(buffer);
+  }
+
+  #giveSlots(): void {
+    this.#memory.give(new Uint8Array(this.#slots.buffer));
+    this.#slots = noSlots;
+  }
+
+  #setHeap(heap: Uint8Array): void {
+    if (this.#isOwn) this.#memory.give(this.#heap);
+    this.#heap = heap;
+    this.#isOwn = true;
+  }
+
+  /** Nobody reads these entries any more: there are none from now on. */
+  forget(): void {
+    this.#giveSlots();
+    this.#setHeap(noBytes);
+    this.#used = 0;
+    this.count = 0;
+    this.live = 0;
   }
 
   /** One more entry, at this place of the bytes taken over; `sealHeads` ends these calls. */
@@ -196,9 +237,10 @@ export class SortedEntries {
   #roomForSlot(): Uint32Array {
     const needed = (this.count + 1) * stride;
     if (needed <= this.#slots.length) return this.#slots;
-    const more = Math.max(spareSlots, this.count >>> 1) * stride;
-    const slots = new Uint32Array(needed + more);
-    slots.set(this.#slots);
+    const more = Math.max(spareSlots, this.count >>> 1);
+    const slots = this.#takeSlots(this.count + 1 + more);
+    slots.set(this.#slots.subarray(0, this.count * stride));
+    this.#giveSlots();
     this.#slots = slots;
     return slots;
   }
@@ -216,7 +258,7 @@ export class SortedEntries {
 
   #makeRoom(bytes: number): void {
     const spare = Math.max(bytes, spareHeap, this.live >>> 1);
-    const packed = new Uint8Array(this.live + bytes + spare);
+    const packed = this.#memory.take(this.live + bytes + spare);
     let used = 0;
     const slots = this.#slots;
     for (let slot = 0; slot < this.count * stride; slot += stride) {
@@ -226,7 +268,7 @@ export class SortedEntries {
       slots[slot + 1] = used;
       used += length;
     }
-    this.#heap = packed;
+    this.#setHeap(packed);
     this.#used = used;
   }
 
@@ -252,8 +294,8 @@ export class SortedEntries {
     if (before === value.length) {
       copyBytes(value, this.#heap, this.valueOffset(index));
     } else {
-      // The bytes of the key are read from the heap that `place` may leave.
-      const offset = this.#place(this.key(index), value);
+      // The heap that the key is read from may make way for a larger one.
+      const offset = this.#place(this.key(index).slice(), value);
       this.#slots[slot + 1] = offset;
     }
     this.#slots[slot + 3] = word;
@@ -275,7 +317,7 @@ export class SortedEntries {
   slice(from = 0, to = this.count): SortedEntries {
     let bytes = 0;
     for (let index = from; index < to; index++) bytes += this.entryBytes(index);
-    const copy = new SortedEntries(to - from + spareSlots, bytes + spareHeap);
+    const copy = this.#empty(to - from + spareSlots, bytes + spareHeap);
     copy.#append(this, from, to);
     copy.#skip = this.#skip;
     return copy;
@@ -285,7 +327,7 @@ export class SortedEntries {
   copy(): SortedEntries {
     if (this.#used - this.live > this.live >>> 2) return this.slice();
     const { count } = this;
-    const copy = new SortedEntries(count + spareSlots, this.#used + spareHeap);
+    const copy = this.#empty(count + spareSlots, this.#used + spareHeap);
     copy.#slots.set(this.#slots.subarray(0, count * stride));
     copy.#heap.set(this.#heap.subarray(0, this.#used));
     copy.#used = this.#used;
@@ -297,7 +339,7 @@ export class SortedEntries {
 
   /** These entries and then those of `other`, whose keys all come after them. */
   concat(other: SortedEntries): SortedEntries {
-    const both = new SortedEntries(
+    const both = this.#empty(
       this.count + other.count + spareSlots,
       this.live + other.live + spareHeap,
     );

@@ -32,9 +32,9 @@ export interface TransactionBase extends EditBase {
 
 export class TransactionScope implements Transaction, WritingScope {
   readonly edit: Edit;
-  readonly archives: GrainId[] = [];
+  readonly archives = new Set<GrainId>();
   /** Values of the user's own. */
-  readonly pushed: GrainId[] = [];
+  readonly pushed = new Set<GrainId>();
   /** Holds what the user archives for this transaction. */
   claim: Session | undefined;
   readonly #base: TransactionBase;
@@ -152,22 +152,22 @@ export class TransactionScope implements Transaction, WritingScope {
   push(data: Uint8Array): GrainId {
     this.check();
     const id = this.edit.push(data);
-    this.pushed.push(id);
+    this.pushed.add(id);
     return id;
   }
 
   archive(id: GrainId): void {
     this.check();
-    if (this.archives.includes(id) || this.#base.isArchived(id)) {
+    if (this.archives.has(id) || this.#base.isArchived(id)) {
       const message = 'the value is archived already';
       throw new VarveError('VARVE_ALREADY_ARCHIVED', message, { grainId: id });
     }
     // What is not durable yet cannot be claimed, nor by anyone else.
-    if (!this.pushed.includes(id) && !this.#base.isPushed(id)) {
+    if (!this.pushed.has(id) && !this.#base.isPushed(id)) {
       this.claim ??= this.#base.newClaim();
       this.claim.archive(id);
     }
-    this.archives.push(id);
+    this.archives.add(id);
   }
 
   /** The trees that it has changed, as it leaves them; undefined where it has dropped one. */

@@ -58,7 +58,7 @@ export class WorkingState {
     // What was never stored is nobody's business; what is being stored is known by now.
     for (const ref of tx.edit.gone) if (ref.stored) group.gone.push(ref);
     for (const id of tx.edit.goneValues) group.goneValues.push(id);
-    for (const id of tx.archives) group.archives.push(id);
+    for (const id of tx.archives) group.archives.add(id);
     for (const id of tx.pushed) group.pushed.add(id);
     if (tx.claim !== undefined) group.claims.push(tx.claim);
   }
