@@ -93,6 +93,14 @@ export class Leaf {
   }
 }
 
+/** Some entries of a child: those from the position `low` on and before `high`. */
+export interface ChildPart {
+  readonly at: number;
+  readonly low: number;
+  readonly high: number;
+  readonly isWhole: boolean;
+}
+
 export class Branch {
   readonly leaf = false as const;
   /** Branches below it on the way to a leaf, and 1. */
@@ -150,6 +158,18 @@ export class Branch {
     const child = childStoredBytes + (sealed ? sealBytes : 0) + (keyBytes < 0 ? 1 : 0);
     const part = partBytes < 0 ? 0 : partBytes + 1;
     return nodeHeadBytes + this.separators.live + this.refs.length * (child + part);
+  }
+
+  /** The children that have entries from the position `from` on and before `to`, and which. */
+  *between(from: number, to: number): Generator<ChildPart> {
+    let base = 0;
+    for (let at = 0; at < this.refs.length && base < to; at++) {
+      const count = this.counts[at] as number;
+      const low = Math.max(0, from - base);
+      const high = Math.min(count, to - base);
+      base += count;
+      if (low < high) yield { at, low, high, isWhole: high - low === count };
+    }
   }
 
   /** Takes up what has changed in the child at `index`, which is in memory. */

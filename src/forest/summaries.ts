@@ -47,14 +47,8 @@ export class Summaries<K, V, R> {
       else for (let index = from; index < to; index++) parts.push(this.#map(node, index));
       return;
     }
-    let base = 0;
-    for (let at = 0; at < node.refs.length && base < to; at++) {
-      const count = node.counts[at] as number;
-      const low = Math.max(0, from - base);
-      const high = Math.min(count, to - base);
-      base += count;
-      if (low >= high) continue;
-      if (high - low === count) parts.push(this.#partOf(node, at));
+    for (const { at, low, high, isWhole } of node.between(from, to)) {
+      if (isWhole) parts.push(this.#partOf(node, at));
       else this.#collect(this.#load(node.refs[at] as NodeRef), low, high, parts);
     }
   }

@@ -221,17 +221,11 @@ export class TreeEditor {
       node.run = 0;
       return;
     }
-    let base = 0;
     let firstGone = -1;
     let lastGone = -1;
     const partial: number[] = [];
-    for (let at = 0; at < node.refs.length && base < to; at++) {
-      const count = node.counts[at] as number;
-      const low = Math.max(0, from - base);
-      const high = Math.min(count, to - base);
-      base += count;
-      if (low >= high) continue;
-      if (high - low < count) {
+    for (const { at, low, high, isWhole } of node.between(from, to)) {
+      if (!isWhole) {
         this.#deleteIn(this.#ownChild(node, at), low, high);
         node.refresh(at);
         partial.push(at);
