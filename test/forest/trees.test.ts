@@ -146,6 +146,7 @@ describe('a fork', () => {
     await fork.put(7, 0);
     expect([tree.get(7), fork.get(7)]).toEqual([7, 0]);
     expect(live()).toBeLessThan(alone + 10);
+    expect(await findingsOf(forest)).toEqual([]);
     await forest.transaction((tx) => tx.drop('t'));
     expect(fork.count()).toBe(20_000);
     expect(live()).toBe(alone);

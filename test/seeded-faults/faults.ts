@@ -4,6 +4,7 @@
  */
 
 import { faultsOfCommits } from './faults-of-commits.ts';
+import { faultsOfForest } from './faults-of-forest.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
 import { faultsOfSettling } from './faults-of-settling.ts';
@@ -16,4 +17,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfOpening,
   ...faultsOfSpace,
   ...faultsOfReading,
+  ...faultsOfForest,
 ];
