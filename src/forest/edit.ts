@@ -34,7 +34,8 @@ export class Edit {
   readonly goneValues: GrainId[] = [];
   /** Everything that this edit has pushed so far. */
   readonly pushed: GrainId[] = [];
-  readonly shares: Shares;
+  #shares: Shares | undefined;
+  readonly #sharesBefore: TreeRoot;
   readonly #base: EditBase;
   readonly #firstOwner: number;
 
@@ -42,13 +43,29 @@ export class Edit {
     this.#base = base;
     this.owner = base.nextOwner();
     this.#firstOwner = this.owner;
+    this.#sharesBefore = base.shares;
+  }
+
+  /** Who shares what; made when it is first asked for: mostly nobody shares anything. */
+  get shares(): Shares {
     const edit = this;
-    this.shares = new Shares(base.nodes, base.sharesShape, base.shares, {
+    this.#shares ??= new Shares(this.nodes, this.#base.sharesShape, this.#sharesBefore, {
       get owner() {
         return edit.owner;
       },
       gone: (ref) => edit.gone.push(ref),
     });
+    return this.#shares;
+  }
+
+  get sharesRoot(): TreeRoot {
+    return this.#shares?.root ?? this.#sharesBefore;
+  }
+
+  /** One referent less: false where it was the only one. */
+  #unshare(id: GrainId): boolean {
+    if (this.#shares === undefined && this.#sharesBefore.count === 0) return false;
+    return this.shares.take(id);
   }
 
   get nodes(): NodeStore {
@@ -91,7 +108,7 @@ export class Edit {
 
   releaseLong(bytes: Uint8Array): void {
     const id = longId(bytes, 0);
-    if (!this.shares.take(id)) this.goneValues.push(id);
+    if (!this.#unshare(id)) this.goneValues.push(id);
   }
 
   /** The same as one tree's editor needs it. */
@@ -108,7 +125,7 @@ export class Edit {
   }
 
   #replaced(ref: NodeRef, copy: TreeNode): void {
-    if (!ref.stored || !this.shares.take(ref.id)) {
+    if (!ref.stored || !this.#unshare(ref.id)) {
       this.gone.push(ref);
       return;
     }
@@ -120,7 +137,7 @@ export class Edit {
   }
 
   #released(ref: NodeRef, shape: TreeShape, level: number, long: boolean): void {
-    if (ref.stored && this.shares.take(ref.id)) return;
+    if (ref.stored && this.#unshare(ref.id)) return;
     this.gone.push(ref);
     // A leaf without long values need not be looked at.
     if (level === 0 && !long) return;
@@ -128,7 +145,7 @@ export class Edit {
     if (node.leaf) for (const bytes of longsOf(node)) this.releaseLong(bytes);
     else {
       for (const [index, child] of node.refs.entries()) {
-        this.#released(child, shape, level - 1, node.longs[index] as boolean);
+        this.#released(child, shape, level - 1, node.isLong(index));
       }
     }
   }

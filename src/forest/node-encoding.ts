@@ -67,7 +67,7 @@ export class NodeWriter {
 
   #branch(branch: Branch, { keyBytes, partBytes, sealed }: TreeShape): void {
     const bytes = this.#bytes;
-    const { separators, refs, counts, longs, storedParts } = branch;
+    const { separators, refs, counts, storedParts } = branch;
     if (keyBytes < 0) {
       for (let index = 0; index < separators.count; index++) {
         this.#varint(separators.keyBytes(index));
@@ -75,12 +75,13 @@ export class NodeWriter {
     }
     this.#at = separators.writeTo(bytes, this.#at);
     if (partBytes >= 0) bytes[1] = flagParts;
-    for (const [index, ref] of refs.entries()) {
+    for (let index = 0; index < refs.length; index++) {
+      const ref = refs[index] as NodeRef;
       setU32(bytes, this.#at, ref.low);
       setU32(bytes, this.#at + 4, ref.high);
       this.#at += 8;
       if (sealed) this.#wide(ref.seal);
-      this.#varint((counts[index] as number) * 2 + (longs[index] ? 1 : 0));
+      this.#varint((counts[index] as number) * 2 + (branch.isLong(index) ? 1 : 0));
       if (partBytes >= 0) this.#part(storedParts[index]);
     }
   }
@@ -195,6 +196,7 @@ function decodeBranch(reader: NodeReader, children: number, shape: TreeShape): B
   const branch = new Branch(0, bytes[0] as number, decodeSeparators(reader, children - 1, shape));
   const hasParts = bytes[1] === flagParts;
   if (hasParts !== shape.partBytes >= 0) reader.fail('whether it has reducer values');
+  const longs: number[] = [];
   for (let index = 0; index < children; index++) {
     const from = reader.take(shape.sealed ? 16 : 8);
     const seal = shape.sealed ? getU32(bytes, from + 8) + getU32(bytes, from + 12) * twoTo32 : 0;
@@ -203,12 +205,13 @@ function decodeBranch(reader: NodeReader, children: number, shape: TreeShape): B
     const word = reader.varint();
     branch.refs.push(ref);
     branch.counts.push(Math.floor(word / 2));
-    branch.longs.push(word % 2 === 1);
+    if (word % 2 === 1) longs.push(index);
     if (!hasParts) continue;
     const length = reader.varint();
     const part = reader.take(length);
     branch.storedParts.push(bytes.subarray(part, part + length));
   }
+  for (const index of longs) branch.setLong(index, true);
   return branch;
 }
 

@@ -110,8 +110,8 @@ export class Branch {
   separators: NodeEntries;
   refs: NodeRef[] = [];
   counts: number[] = [];
-  /** Below the child some value may be stored by itself. */
-  longs: boolean[] = [];
+  /** Below the child some value may be stored by itself. Empty where that is so of none. */
+  #longs: boolean[] = [];
   /** The reducer's values over the children, as far as they are known. */
   parts: unknown[] = [];
   /** The same as stored, as far as they were read and are right. */
@@ -131,7 +131,7 @@ export class Branch {
   }
 
   get long(): boolean {
-    return this.longs.includes(true);
+    return this.#longs.includes(true);
   }
 
   get memoryBytes(): number {
@@ -142,7 +142,7 @@ export class Branch {
     const copy = new Branch(owner, this.level, this.separators.copy());
     copy.refs = this.refs.slice();
     copy.counts = this.counts.slice();
-    copy.longs = this.longs.slice();
+    if (this.#longs.length > 0) copy.#longs = this.#longs.slice();
     if (this.parts.length > 0) copy.parts = this.parts.slice();
     if (this.storedParts.length > 0) copy.storedParts = this.storedParts.slice();
     return copy;
@@ -172,11 +172,23 @@ export class Branch {
     }
   }
 
+  isLong(at: number): boolean {
+    return this.#longs[at] === true;
+  }
+
+  setLong(at: number, isLong: boolean): void {
+    if (this.#longs.length === 0) {
+      if (!isLong) return;
+      this.#longs = this.refs.map(() => false);
+    }
+    this.#longs[at] = isLong;
+  }
+
   /** Takes up what has changed in the child at `index`, which is in memory. */
   refresh(index: number): void {
     const { node } = this.refs[index] as NodeRef;
     this.counts[index] = (node as TreeNode).total;
-    this.longs[index] = (node as TreeNode).long;
+    this.setLong(index, (node as TreeNode).long);
     this.forgetPart(index);
   }
 
@@ -191,7 +203,7 @@ export class Branch {
     if (this.refs.length > 0) this.separators.insert(Math.max(0, index - 1), separator, none, 0);
     this.refs.splice(index, 0, ref);
     this.counts.splice(index, 0, 0);
-    this.longs.splice(index, 0, false);
+    if (this.#longs.length > 0) this.#longs.splice(index, 0, false);
     if (this.parts.length > 0) this.parts.splice(index, 0, undefined);
     if (this.storedParts.length > 0) this.storedParts.splice(index, 0, undefined);
     this.refresh(index);
@@ -204,7 +216,7 @@ export class Branch {
     const first = from === 0 ? 0 : from - 1;
     const last = Math.min(first + to - from, length - 1);
     if (last > first) this.separators.remove(first, last);
-    for (const column of [this.refs, this.counts, this.longs, this.parts, this.storedParts]) {
+    for (const column of [this.refs, this.counts, this.#longs, this.parts, this.storedParts]) {
       column.splice(from, to - from);
     }
     this.part = undefined;
@@ -215,7 +227,7 @@ export class Branch {
     const part = new Branch(this.owner, this.level, this.separators.slice(from, to - 1));
     part.refs = this.refs.slice(from, to);
     part.counts = this.counts.slice(from, to);
-    part.longs = this.longs.slice(from, to);
+    part.#longs = this.#longs.slice(from, to);
     part.parts = this.parts.slice(from, to);
     part.storedParts = this.storedParts.slice(from, to);
     return part;
@@ -229,7 +241,11 @@ export class Branch {
     const both = new Branch(this.owner, this.level, separators);
     both.refs = [...this.refs, ...next.refs];
     both.counts = [...this.counts, ...next.counts];
-    both.longs = [...this.longs, ...next.longs];
+    if (this.#longs.length > 0 || next.#longs.length > 0) {
+      both.#longs = both.refs.map((_, at) => {
+        return at < this.refs.length ? this.isLong(at) : next.isLong(at - this.refs.length);
+      });
+    }
     both.parts = columnOf(this, next, 'parts');
     both.storedParts = columnOf(this, next, 'storedParts') as (Uint8Array | undefined)[];
     return both;

@@ -7,7 +7,7 @@
 
 import { setU32BigEndian } from '../util/big-endian.ts';
 import type { Edit } from './edit.ts';
-import { emptyRoot, longBit } from './node.ts';
+import { emptyRoot, longBit, type TreeRoot } from './node.ts';
 import { Summaries } from './summaries.ts';
 import { TreeEditor } from './tree-editor.ts';
 import {
@@ -43,6 +43,7 @@ export class OpenTree {
   #config: TreeConfig | undefined;
   #main: TreeEditor | undefined;
   #history: TreeEditor | undefined;
+  #historyBefore: TreeRoot = emptyRoot;
   #sequence = 0;
   /** Who asked last, and was found to ask for this tree. */
   #agreed: object | undefined;
@@ -58,13 +59,21 @@ export class OpenTree {
 
   #take({ config, main, history, sequence }: TreeRecord): void {
     const shape = shapeOf(config, this.#limits);
-    const historyShape = historyShapeOf(config, this.#limits);
     const { nodes } = this.#edit;
     this.#config = config;
     this.#agreed = undefined;
     this.#main = new TreeEditor(nodes, shape, main, this.#edit.of(shape));
-    this.#history = new TreeEditor(nodes, historyShape, history, this.#edit.of(historyShape));
+    this.#history = undefined;
+    this.#historyBefore = history;
     this.#sequence = sequence;
+  }
+
+  /** The editor of the history, of a tree that is there. */
+  #historyEditor(): TreeEditor {
+    const shape = historyShapeOf(this.#config as TreeConfig, this.#limits);
+    const edit = this.#edit;
+    this.#history ??= new TreeEditor(edit.nodes, shape, this.#historyBefore, edit.of(shape));
+    return this.#history;
   }
 
   /** Throws `VARVE_TREE_MISMATCH`. */
@@ -78,7 +87,7 @@ export class OpenTree {
   get record(): TreeRecord | undefined {
     if (this.#config === undefined) return undefined;
     const main = this.#main?.root ?? emptyRoot;
-    const history = this.#history?.root ?? emptyRoot;
+    const history = this.#history?.root ?? this.#historyBefore;
     return { config: this.#config, main, history, sequence: this.#sequence };
   }
 
@@ -94,10 +103,11 @@ export class OpenTree {
 
   drop(): void {
     this.#main?.drop();
-    this.#history?.drop();
+    if (this.#config?.versioned === true) this.#historyEditor().drop();
     this.#config = undefined;
     this.#main = undefined;
     this.#history = undefined;
+    this.#historyBefore = emptyRoot;
     this.#sequence = 0;
     this.#use = undefined;
     this.changed = true;
@@ -122,7 +132,7 @@ export class OpenTree {
     main.put(key, bytes, word);
     if (!use.config.versioned) return;
     this.#sequence += 1;
-    this.#history?.put(historyKey(this.#sequence, historyPut, key), bytes, word);
+    this.#historyEditor().put(historyKey(this.#sequence, historyPut, key), bytes, word);
     if (isLong) this.#edit.shareLong(bytes);
   }
 
@@ -135,7 +145,7 @@ export class OpenTree {
 
   #record(key: Uint8Array): void {
     this.#sequence += 1;
-    this.#history?.put(historyKey(this.#sequence, historyDelete, key), noValue, 0);
+    this.#historyEditor().put(historyKey(this.#sequence, historyDelete, key), noValue, 0);
   }
 
   /** Deletes what lies between two positions; of a versioned tree `keys` are what lies there. */
@@ -152,7 +162,7 @@ export class OpenTree {
   /** Forgets the changes before the position `to` of the history. */
   trim<K, V, R>(use: TreeUse<K, V, R>, to: number): void {
     this.#changing(use);
-    this.#history?.deleteAt(0, to);
+    this.#historyEditor().deleteAt(0, to);
   }
 
   /** Makes the reducer's values of the nodes that have changed. */

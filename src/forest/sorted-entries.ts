@@ -8,7 +8,7 @@
  * nothing of nodes, of how they are stored, nor what a value word means beyond its length.
  */
 
-import { copiedByHandMax, copyBytes } from '../util/bytes.ts';
+import { copyBytes, copyRun } from '../util/bytes.ts';
 import type { NodeMemory } from './node-memory.ts';
 
 /** Head, offset in the heap, bytes of the key, value word. */
@@ -275,16 +275,20 @@ export class SortedEntries {
   /** Writes keys and values, entry by entry, to `target` at `at`; returns where they end. */
   writeTo(target: Uint8Array, at: number): number {
     const slots = this.#slots;
-    const heap = this.#heap;
+    // Entries that lie one behind the other are copied together: mostly all but a few.
+    let from = 0;
+    let end = 0;
     for (let slot = 0; slot < this.count * stride; slot += stride) {
-      const from = slots[slot + 1] as number;
-      const length = (slots[slot + 2] as number) + ((slots[slot + 3] as number) >>> 1);
-      if (length > copiedByHandMax) target.set(heap.subarray(from, from + length), at);
-      else
-        for (let done = 0; done < length; done++) target[at + done] = heap[from + done] as number;
-      at += length;
+      const offset = slots[slot + 1] as number;
+      if (offset !== end) {
+        copyRun({ bytes: this.#heap, from, length: end - from }, target, at);
+        at += end - from;
+        from = offset;
+      }
+      end = offset + (slots[slot + 2] as number) + ((slots[slot + 3] as number) >>> 1);
     }
-    return at;
+    copyRun({ bytes: this.#heap, from, length: end - from }, target, at);
+    return at + end - from;
   }
 
   /** Gives the entry at `index` another value. */

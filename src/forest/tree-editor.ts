@@ -93,7 +93,7 @@ export class TreeEditor {
       const branch = this.#path[depth] as Branch;
       const at = this.#at[depth] as number;
       branch.counts[at] = (branch.counts[at] as number) + added;
-      if (long) branch.longs[at] = true;
+      if (long) branch.setLong(at, true);
       branch.forgetPart(at);
     }
   }
@@ -230,7 +230,7 @@ export class TreeEditor {
         node.refresh(at);
         partial.push(at);
       } else {
-        this.#edit.released(node.refs[at] as NodeRef, node.level - 1, node.longs[at] as boolean);
+        this.#edit.released(node.refs[at] as NodeRef, node.level - 1, node.isLong(at));
         if (firstGone < 0) firstGone = at;
         lastGone = at;
       }

@@ -169,7 +169,7 @@ class ForestWalk {
     branch: Branch,
     { level, low, high }: Expected,
   ): AsyncGenerator<Finding> {
-    const { refs, counts, longs, separators } = branch;
+    const { refs, counts, separators } = branch;
     if (level === undefined && refs.length < 2) {
       yield { message: `${where} is a root with one child` };
     }
@@ -177,7 +177,7 @@ class ForestWalk {
       yield* this.#node(walked, child, {
         level: branch.level - 1,
         count: counts[at] as number,
-        long: longs[at] as boolean,
+        long: branch.isLong(at),
         low: at === 0 ? low : separators.key(at - 1),
         high: at === refs.length - 1 ? high : separators.key(at),
       });

@@ -54,7 +54,7 @@ export class WorkingState {
       this.#changed.set(name, record);
       group.changed.set(name, record);
     }
-    this.shares = tx.edit.shares.root;
+    this.shares = tx.edit.sharesRoot;
     // What was never stored is nobody's business; what is being stored is known by now.
     for (const ref of tx.edit.gone) if (ref.stored) group.gone.push(ref);
     for (const id of tx.edit.goneValues) group.goneValues.push(id);

@@ -6,7 +6,7 @@
  */
 
 /** So few bytes are copied more quickly one by one. */
-export const copiedByHandMax = 48;
+const copiedByHandMax = 48;
 
 /** Copies all of `source` into `target` at `at`. */
 export function copyBytes(source: Uint8Array, target: Uint8Array, at: number): void {

@@ -28,7 +28,7 @@ export const faultsOfForest: readonly SeededFault[] = [
   {
     name: 'a shared node is archived by the first tree that changes it',
     file: 'forest/edit.ts',
-    find: '    if (!ref.stored || !this.shares.take(ref.id)) {',
+    find: '    if (!ref.stored || !this.#unshare(ref.id)) {',
     replace: '    if (!ref.stored || this.owner > 0) {',
     caughtBy: { file: trees, test: 'shares nodes until they change' },
   },
