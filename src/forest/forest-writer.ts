@@ -222,6 +222,7 @@ export class ForestWriter implements TransactionBase {
 
   #flush(): void {
     if (this.#committing || this.#group.members.length === 0) return;
+    if (this.#freeing.begin(() => this.#flush())) return;
     const group = this.#take();
     if (group.isEmpty && this.#state.isClear) {
       for (const member of group.members) member.resolve(this.#home.durable.batch);
@@ -237,10 +238,7 @@ export class ForestWriter implements TransactionBase {
     }
     this.#inFlight = group;
     group.session.commit().then(
-      (batch) => {
-        this.#freeing.after(batch, group.gone.length, () => this.#afterCommit());
-        this.#done(group, roots, batch);
-      },
+      (batch) => this.#done(group, roots, batch),
       (error: unknown) => this.#fail(group, error),
     );
   }
@@ -267,6 +265,7 @@ export class ForestWriter implements TransactionBase {
     const { nodes } = this.#home;
     this.#home.durable = this.#home.durable.next(batch, roots, group.changed);
     this.#inFlight = undefined;
+    this.#freeing.note(batch, group.gone.length);
     this.#state.committed(group);
     for (const ref of group.stored) nodes.cache.add(ref);
     for (const ref of group.gone) nodes.forget(ref);
@@ -341,13 +340,13 @@ export class ForestWriter implements TransactionBase {
     let batch: BatchId;
     let roots: VersionRoots;
     try {
+      this.#freeing.runSync();
       roots = this.#prepare(group);
       batch = group.session.commitSync();
     } catch (error) {
       this.#fail(group, error);
       return;
     }
-    this.#freeing.afterSync(batch, group.gone.length);
     this.#done(group, roots, batch);
   }
 

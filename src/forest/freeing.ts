@@ -1,9 +1,9 @@
 /**
- * When what commits have archived is freed: batch by batch with later commits, or at once where a
- * commit has left much behind.
+ * When what commits have archived is freed: batch by batch with later commits, or right before the
+ * next one where a commit has left much behind.
  *
  * Invariant: it never asks for more than the store's guards allow, so what a snapshot reaches stays.
- * A freeing that fails is left to later commits.
+ * It begins nothing by itself: no transaction finds the store busy with it.
  */
 
 import type { BatchId, Session, Store } from '../index.ts';
@@ -11,8 +11,8 @@ import type { BatchId, Session, Store } from '../index.ts';
 /** Batches that one commit frees at most: what a snapshot held for long is freed bit by bit. */
 const freedBatchesMax = 16;
 /**
- * A commit that leaves behind so many nodes has them freed by a commit of their own, so that the
- * next one finds their space: else the file would hold two generations of what is replaced.
+ * What a commit leaves behind, where it is so many nodes, is freed by a commit of its own before the
+ * next one, which finds its space: else the file would hold two generations of what is replaced.
  */
 const goneForFreeing = 256;
 
@@ -20,6 +20,8 @@ export class Freeing {
   readonly #store: Store;
   readonly #automatic: boolean;
   #underWay = false;
+  /** Up to here much is to be freed before space is taken again. */
+  #due: BatchId | undefined;
 
   constructor(store: Store, automatic: boolean) {
     this.#store = store;
@@ -38,31 +40,40 @@ export class Freeing {
     session.checkpointTo(Math.min(batch, checkpoint + freedBatchesMax));
   }
 
-  #isDue(gone: number): boolean {
-    return this.#automatic && gone >= goneForFreeing;
+  /** A commit has left so many nodes behind. */
+  note(batch: BatchId, gone: number): void {
+    if (this.#automatic && gone >= goneForFreeing) this.#due = batch;
   }
 
-  /** After a commit that has left `gone` nodes behind. `done` is called where it begins one. */
-  after(batch: BatchId, gone: number, done: () => void): void {
-    if (!this.#isDue(gone)) return;
+  /**
+   * Begins a commit that frees what a commit before has left behind, where that is much; `done` is
+   * called when it has ended. False where there is nothing to do.
+   */
+  begin(done: () => void): boolean {
+    const batch = this.#takeDue();
+    if (batch === undefined) return false;
     this.#underWay = true;
     const ended = (): void => {
       this.#underWay = false;
       done();
     };
+    // Where it fails the commit to come says what is wrong.
     this.#store.checkpointTo(batch).then(ended, ended);
+    return true;
   }
 
   /** The same on the calling thread. */
-  afterSync(batch: BatchId, gone: number): void {
-    if (!this.#isDue(gone)) return;
+  runSync(): void {
+    const batch = this.#takeDue();
+    if (batch === undefined) return;
     const session = this.#store.session();
-    try {
-      session.checkpointTo(batch);
-      session.commitSync();
-    } catch {
-      // The commit before is durable all the same; another one frees it, or says what is wrong.
-      session.abandon();
-    }
+    session.checkpointTo(batch);
+    session.commitSync();
+  }
+
+  #takeDue(): BatchId | undefined {
+    const batch = this.#due;
+    this.#due = undefined;
+    return batch;
   }
 }
