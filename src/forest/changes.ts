@@ -34,6 +34,8 @@ export class Changes<K, V, R> extends Entries<Change<K, V>> {
     options: { readonly after?: number | undefined; readonly limit?: number | undefined },
   ) {
     const { after = 0, limit } = options;
+    let positions: { from: number; to: number };
+    const shape = use.historyShape;
     try {
       if (!Number.isSafeInteger(after) || after < 0) {
         throw invalidArgument('changes: after', 'a sequence number', after);
@@ -41,14 +43,13 @@ export class Changes<K, V, R> extends Entries<Change<K, V>> {
       if (limit !== undefined && !(limit >= 0)) {
         throw invalidArgument('changes: limit', 'a number from 0', limit);
       }
+      const bound = { key: historyKey(after + 1, 0, noKey), including: false };
+      const from = positionOf(nodes, shape, root, bound);
+      positions = limited({ from, to: root.count }, { limit });
     } catch (error) {
       hold.release();
       throw error;
     }
-    const shape = use.historyShape;
-    const bound = { key: historyKey(after + 1, 0, noKey), including: false };
-    const from = positionOf(nodes, shape, root, bound);
-    const positions = limited({ from, to: root.count }, { limit });
     super({ nodes, shape, root, reverse: false }, positions, hold, (leaf, index) =>
       changeAt(nodes, use, leaf, index),
     );

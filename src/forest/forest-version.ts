@@ -7,7 +7,7 @@
  * snapshot. Nothing is written here.
  */
 
-import { invalidArgument, isVarveError } from '../errors.ts';
+import { corrupt, invalidArgument, isVarveError } from '../errors.ts';
 import type { BatchId, CheckpointGuard, Store } from '../index.ts';
 import { codecs } from './codecs.ts';
 import type { TreeRoot, TreeShape } from './node.ts';
@@ -44,7 +44,12 @@ export function* catalogEntries(
   const cursor = new TreeCursor(nodes, shape, ref, 0);
   for (let left = count; left > 0; left--) {
     const { leaf, index } = cursor;
-    const name = codecs.utf8.decode(leaf.entries.key(index));
+    let name: string;
+    try {
+      name = codecs.utf8.decode(leaf.entries.key(index));
+    } catch (cause) {
+      throw corrupt('the name of a tree is no UTF-8', { cause });
+    }
     yield { name, record: decodeRecord(leaf.entries.value(index)) };
     if (left > 1) cursor.forward();
   }

@@ -2,7 +2,7 @@
  * When what commits have archived is freed: batch by batch with later commits, or right before the
  * next one where a commit has left much behind.
  *
- * Invariant: it never asks for more than the store's guards allow, so what a snapshot reaches stays.
+ * Invariant: it never asks for more than the store's guards allow: what a snapshot reaches stays.
  * It begins nothing by itself: no transaction finds the store busy with it.
  */
 
@@ -11,8 +11,8 @@ import type { BatchId, Session, Store } from '../index.ts';
 /** Batches that one commit frees at most: what a snapshot held for long is freed bit by bit. */
 const freedBatchesMax = 16;
 /**
- * What a commit leaves behind, where it is so many nodes, is freed by a commit of its own before the
- * next one, which finds its space: else the file would hold two generations of what is replaced.
+ * What a commit leaves behind, where it is so many nodes, is freed by a commit of its own before
+ * the next one, which finds its space: else the file would hold two generations of it.
  */
 const goneForFreeing = 256;
 

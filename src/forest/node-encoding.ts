@@ -142,7 +142,7 @@ class NodeReader {
   }
 }
 
-/** Takes the bytes over. Throws `VARVE_CORRUPT`. `level`: the one expected, where it is known. */
+/** Takes the bytes over. Throws `VARVE_CORRUPT`. */
 export function decodeNode(bytes: Uint8Array, ref: NodeRef, shape: TreeShape): TreeNode {
   const reader = new NodeReader(bytes, ref);
   if (bytes.length < nodeHeadBytes) reader.fail('it ends early');
@@ -203,6 +203,10 @@ function decodeBranch(reader: NodeReader, children: number, shape: TreeShape): B
     const ref = NodeRef.at(getU32(bytes, from), getU32(bytes, from + 4), seal);
     if (!ref.stored) reader.fail('a child is stored nowhere');
     const word = reader.varint();
+    const isSafe = Number.isSafeInteger(word) && Number.isSafeInteger(seal);
+    if (word < 2 || !isSafe) reader.fail('what it tells of a child');
+    ref.levelTold = branch.level - 1;
+    ref.totalTold = Math.floor(word / 2);
     branch.refs.push(ref);
     branch.counts.push(Math.floor(word / 2));
     if (word % 2 === 1) longs.push(index);

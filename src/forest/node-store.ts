@@ -58,6 +58,7 @@ export class NodeStore {
     this.reads += 1;
     const bytes = this.open('node', ref.seal, this.#found(ref.id, stored));
     const node = decodeNode(bytes, ref, shape);
+    checkTold(ref, node);
     ref.node = node;
     this.cache.add(ref);
     return node;
@@ -120,6 +121,18 @@ export class NodeStore {
     if (this.vault === undefined) return sealed;
     return vaulted(this.vault, 'open', (vault) => vault.open(sealed, contextOf(kind, number)));
   }
+}
+
+/**
+ * A node that is not of the level that its parent says could be its own ancestor; with another
+ * number of entries positions would lead nowhere.
+ */
+function checkTold({ id, levelTold, totalTold }: NodeRef, node: TreeNode): void {
+  const { level, total } = node;
+  if ((levelTold < 0 || level === levelTold) && (totalTold < 0 || total === totalTold)) return;
+  const expected = `level ${levelTold}, ${totalTold} entries`;
+  const actual = `level ${level}, ${total} entries`;
+  throw corrupt('a node is not what is told of it', { grainId: id, expected, actual });
 }
 
 function vaulted(vault: Vault, what: string, run: (vault: Vault) => Uint8Array): Uint8Array {

@@ -286,6 +286,9 @@ export class NodeRef {
   node: TreeNode | undefined;
   /** Memory that the cache counts for the node; 0 where it does not have it. */
   cachedBytes = 0;
+  /** Level and entries of the node as told where it is named; below 0: not told. */
+  levelTold = -1;
+  totalTold = -1;
 
   constructor(node?: TreeNode) {
     this.node = node;

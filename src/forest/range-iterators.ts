@@ -51,7 +51,7 @@ abstract class Walk {
   /** Goes to the next entry; undefined at the end. */
   protected step(): TreeCursor | undefined {
     if (this.#left === 0) return undefined;
-    this.#check();
+    this.#hold.check();
     const { nodes, shape, root, reverse } = this.#way;
     if (this.#cursor === undefined) {
       const positions = this.#positions;
@@ -61,16 +61,6 @@ abstract class Walk {
     else this.#cursor.forward();
     this.#left -= 1;
     return this.#cursor;
-  }
-
-  /** Where nothing can be read any more there is nothing to keep either. */
-  #check(): void {
-    try {
-      this.#hold.check();
-    } catch (error) {
-      this.finish();
-      throw error;
-    }
   }
 
   /** Reads what the next step needs, without blocking. */
@@ -111,9 +101,15 @@ export class Entries<T> extends Walk implements IterableIterator<T> {
   }
 
   next(): IteratorResult<T, undefined> {
-    const at = this.step();
-    if (at === undefined) return this.finish();
-    return { done: false, value: this.#give(at.leaf, at.index) };
+    try {
+      const at = this.step();
+      if (at === undefined) return this.finish();
+      return { done: false, value: this.#give(at.leaf, at.index) };
+    } catch (error) {
+      // Nobody calls `return` then: what it holds would be kept until it is collected.
+      this.finish();
+      throw error;
+    }
   }
 
   return(): IteratorResult<T, undefined> {
@@ -152,11 +148,16 @@ export class AsyncEntries<T> extends Walk implements AsyncIterableIterator<T> {
   async #next(): Promise<IteratorResult<T, undefined>> {
     const find = this.#find;
     this.#find = undefined;
-    if (find !== undefined) this.begin(await find());
-    await this.ready();
-    const at = this.step();
-    if (at === undefined) return this.finish();
-    return { done: false, value: await this.#give(at.leaf, at.index) };
+    try {
+      if (find !== undefined) this.begin(await find());
+      await this.ready();
+      const at = this.step();
+      if (at === undefined) return this.finish();
+      return { done: false, value: await this.#give(at.leaf, at.index) };
+    } catch (error) {
+      this.finish();
+      throw error;
+    }
   }
 
   async return(): Promise<IteratorResult<T, undefined>> {

@@ -114,6 +114,7 @@ function readRoot(reader: ByteReader): TreeRoot {
   const high = reader.u32();
   const ref = NodeRef.at(low, high, reader.varint());
   if (!ref.stored) reader.fail('a root is stored nowhere');
+  ref.totalTold = count;
   return { ref, count, long };
 }
 

@@ -14,7 +14,7 @@ import { getU32BigEndian } from '../util/big-endian.ts';
 import { compareBytes } from '../util/bytes.ts';
 import { getU32 } from '../util/little-endian.ts';
 import type { ForestCore } from './forest-core.ts';
-import { catalogEntries } from './forest-version.ts';
+import { catalogEntries, type VersionRoots } from './forest-version.ts';
 import type { NodeRef, TreeRoot } from './node.ts';
 import { type Branch, longBit, type TreeNode, type TreeShape } from './node.ts';
 import { longId } from './node-store.ts';
@@ -60,7 +60,7 @@ export async function* verifyForest(
   const hold = version.hold(core.store, () => core.checkOpen());
   try {
     const walk = new ForestWalk(core, options);
-    yield* walk.all(version.roots.catalog, version.roots.shares);
+    yield* walk.all(version.roots);
     options.tally?.(walk.reached);
   } finally {
     hold.release();
@@ -83,7 +83,7 @@ class ForestWalk {
     return this.#referents.size;
   }
 
-  async *all(catalog: TreeRoot, shares: TreeRoot): AsyncGenerator<Finding> {
+  async *all({ catalog, shares, pending }: VersionRoots): AsyncGenerator<Finding> {
     const { catalogShape, sharesShape } = this.#core;
     const plain = { summaries: undefined };
     let sound = true;
@@ -103,10 +103,20 @@ class ForestWalk {
     }
     // Without these two nothing can be said of the rest.
     if (!sound) return;
-    for (const { name, record } of catalogEntries(this.#core.nodes, catalogShape, catalog)) {
-      yield* this.#record(name, record);
+    try {
+      for (const { name, record } of catalogEntries(this.#core.nodes, catalogShape, catalog)) {
+        yield* this.#record(name, record);
+      }
+      yield* this.#shares(shares);
+      for (const id of pending as readonly GrainId[]) {
+        if (!this.#referents.has(id)) continue;
+        const name = GrainId.format(id);
+        yield { message: `the root takes ${name} for nobody's, and a tree refers to it` };
+      }
+    } catch (error) {
+      if (!isVarveError(error)) throw error;
+      yield { message: `the catalog cannot be read: ${error.message}` };
     }
-    yield* this.#shares(shares);
   }
 
   async *#record(name: string, { config, main, history }: TreeRecord): AsyncGenerator<Finding> {
@@ -181,8 +191,18 @@ class ForestWalk {
         low: at === 0 ? low : separators.key(at - 1),
         high: at === refs.length - 1 ? high : separators.key(at),
       });
-      const wrong = walked.summaries?.differs(branch, at) ?? false;
-      if (wrong) yield { message: `${where} has another summary of child ${at} than its entries` };
+      if (this.#differs(walked, branch, at))
+        yield { message: `${where} has another summary of child ${at} than its entries` };
+    }
+  }
+
+  #differs({ summaries }: Walked, branch: Branch, at: number): boolean {
+    try {
+      return summaries?.differs(branch, at) ?? false;
+    } catch (error) {
+      // What cannot be read below has been told of.
+      if (isVarveError(error)) return false;
+      throw error;
     }
   }
 
