@@ -73,7 +73,7 @@ await ask({
     {
       title,
       shown: { by: 'time' },
-      effort: { rounds: quick ? 4 : 25, slice: quick ? 70 : 200, warmUp: 20 },
+      effort: { rounds: quick ? 4 : 20, slice: quick ? 70 : 200, warmUp: 20 },
       contestants: contestants(),
     },
   ],

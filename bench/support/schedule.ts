@@ -1,7 +1,7 @@
 /**
  * The questions that `npm run bench` asks, in this order, and the time that each may take.
  *
- * Invariant: the budgets add up to less than 15 minutes, and to less than 90 seconds with
+ * Invariant: the budgets add up to less than 15 minutes, and to less than 100 seconds with
  * `--quick`; a test holds them to that. A question that takes longer is told of, not stopped.
  */
 
@@ -14,18 +14,24 @@ export interface Scheduled {
 }
 
 export const schedule: readonly Scheduled[] = [
-  { name: 'one-client', seconds: 60, quickSeconds: 7 },
-  { name: 'many-clients', seconds: 115, quickSeconds: 8 },
-  { name: 'value-sizes', seconds: 145, quickSeconds: 12 },
-  { name: 'sequential', seconds: 60, quickSeconds: 7 },
-  { name: 'get', seconds: 75, quickSeconds: 12 },
-  { name: 'atlas', seconds: 90, quickSeconds: 8 },
-  { name: 'file-size', seconds: 50, quickSeconds: 4 },
-  { name: 'open', seconds: 100, quickSeconds: 11 },
-  { name: 'memory', seconds: 50, quickSeconds: 4 },
-  { name: 'event-loop', seconds: 60, quickSeconds: 8 },
-  { name: 'scaling', seconds: 65, quickSeconds: 3 },
-  { name: 'micro', seconds: 25, quickSeconds: 2 },
+  { name: 'one-client', seconds: 63, quickSeconds: 7 },
+  { name: 'many-clients', seconds: 102, quickSeconds: 8 },
+  { name: 'value-sizes', seconds: 125, quickSeconds: 12 },
+  { name: 'sequential', seconds: 58, quickSeconds: 7 },
+  { name: 'get', seconds: 64, quickSeconds: 12 },
+  { name: 'atlas', seconds: 56, quickSeconds: 8 },
+  { name: 'file-size', seconds: 38, quickSeconds: 3 },
+  { name: 'open', seconds: 77, quickSeconds: 11 },
+  { name: 'memory', seconds: 27, quickSeconds: 3 },
+  { name: 'event-loop', seconds: 28, quickSeconds: 6 },
+  { name: 'scaling', seconds: 36, quickSeconds: 3 },
+  { name: 'micro', seconds: 13, quickSeconds: 2 },
+  { name: 'forest-get', seconds: 32, quickSeconds: 2 },
+  { name: 'forest-scan', seconds: 25, quickSeconds: 2 },
+  { name: 'forest-load', seconds: 77, quickSeconds: 4 },
+  { name: 'forest-commit', seconds: 24, quickSeconds: 5 },
+  { name: 'forest-overwrite', seconds: 30, quickSeconds: 2 },
+  { name: 'forest-scaling', seconds: 24, quickSeconds: 2 },
 ];
 
-export const budgetSeconds = { full: 900, quick: 90 } as const;
+export const budgetSeconds = { full: 900, quick: 100 } as const;

@@ -7,7 +7,7 @@
  */
 
 const unitBytes = 1024;
-const keptBytesMax = 32 * 1024 * 1024;
+const keptBytesMax = 16 * 1024 * 1024;
 
 export class NodeMemory {
   /** Pieces that nobody has, by their length in units. */

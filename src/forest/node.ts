@@ -258,8 +258,8 @@ const none = new Uint8Array(0);
 const childStoredBytes = 11;
 const sealBytes = 8;
 /** Memory of a node beside its entries, and of a child, about. */
-const objectBytes = 200;
-const childBytes = 80;
+const objectBytes = 400;
+const childBytes = 128;
 
 /** A column that may be empty, of two branches that are joined: empty where both are. */
 function columnOf(one: Branch, next: Branch, name: 'parts' | 'storedParts'): unknown[] {

@@ -66,8 +66,7 @@ function open(loaded: unknown, folder: string): Peer {
 }
 
 /** Entries are the leaves of a tree sorted by key, with no number of a row between. */
-const orderedTable =
-  'CREATE TABLE stored (key BLOB PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID';
+const orderedTable = 'CREATE TABLE stored (key BLOB PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID';
 
 function openOrdered(loaded: unknown, folder: string): OrderedPeer {
   const database = durable(loaded, folder);
