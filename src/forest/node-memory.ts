@@ -17,10 +17,14 @@ export class NodeMemory {
   /** At least `length` bytes, of any content. */
   take(length: number): Uint8Array<ArrayBuffer> {
     const units = Math.ceil(length / unitBytes);
-    const kept = this.#pieces[units]?.pop();
-    if (kept === undefined) return new Uint8Array(units * unitBytes);
-    this.#keptBytes -= kept.length;
-    return kept;
+    // A piece that is up to half as long again will do.
+    for (let most = units + (units >>> 1), at = units; at <= most; at++) {
+      const kept = this.#pieces[at]?.pop();
+      if (kept === undefined) continue;
+      this.#keptBytes -= kept.length;
+      return kept;
+    }
+    return new Uint8Array(units * unitBytes);
   }
 
   /** Takes back what it gave out: nobody reads these bytes any more. */
