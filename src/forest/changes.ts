@@ -7,10 +7,11 @@
 
 import { invalidArgument } from '../errors.ts';
 import { getU32BigEndian } from '../util/big-endian.ts';
+import type { TreeChange } from './contract.ts';
 import type { Leaf, TreeRoot } from './node.ts';
 import type { NodeStore } from './node-store.ts';
 import { historyKey, historyPut } from './open-tree.ts';
-import { limited } from './range.ts';
+import { checkLimit, limited } from './range.ts';
 import { Entries, type ReadHold } from './range-iterators.ts';
 import { entryValue } from './tree-entries.ts';
 import { historyHeadBytes } from './tree-record.ts';
@@ -20,13 +21,7 @@ import type { TreeUse } from './tree-use.ts';
 const twoTo32 = 0x1_0000_0000;
 const noKey = new Uint8Array(0);
 
-interface Change<K, V> {
-  readonly sequence: number;
-  readonly key: K;
-  readonly value: V | undefined;
-}
-
-export class Changes<K, V, R> extends Entries<Change<K, V>> {
+export class Changes<K, V, R> extends Entries<TreeChange<K, V>> {
   constructor(
     nodes: NodeStore,
     use: TreeUse<K, V, R>,
@@ -40,9 +35,7 @@ export class Changes<K, V, R> extends Entries<Change<K, V>> {
       if (!Number.isSafeInteger(after) || after < 0) {
         throw invalidArgument('changes: after', 'a sequence number', after);
       }
-      if (limit !== undefined && !(limit >= 0)) {
-        throw invalidArgument('changes: limit', 'a number from 0', limit);
-      }
+      checkLimit('changes: limit', limit);
       const bound = { key: historyKey(after + 1, 0, noKey), including: false };
       const from = positionOf(nodes, shape, root, bound);
       positions = limited({ from, to: root.count }, { limit });
@@ -61,7 +54,7 @@ function changeAt<K, V, R>(
   use: TreeUse<K, V, R>,
   leaf: Leaf,
   index: number,
-): Change<K, V> {
+): TreeChange<K, V> {
   const { entries } = leaf;
   const { heap } = entries;
   const at = entries.offset(index);

@@ -26,7 +26,11 @@ import { checkConfig, type TreeUse } from './tree-use.ts';
 import type { Vault } from './vault.ts';
 
 type AnyUse = TreeUse<unknown, unknown, unknown>;
-type Listener = (commit: { batch: BatchId; trees: readonly string[] }) => void;
+interface Commit {
+  batch: BatchId;
+  trees: readonly string[];
+}
+type Listener = (commit: Commit) => void;
 
 /** Numbers that an opening skips: what a batch taken back told the vault is not told again. */
 const sealsSkipped = 2 ** 24;
@@ -50,6 +54,8 @@ export class ForestCore {
   /** It takes no more transactions. */
   closing = false;
   closed = false;
+  /** Commits that some listener has not been told of. */
+  readonly #untold: Commit[] = [];
   readonly #uses = new WeakMap<object, AnyUse>();
   /** How each tree was last asked for. */
   readonly #asked = new Map<string, AnyUse>();
@@ -145,15 +151,23 @@ export class ForestCore {
       if (this.durable.record(name) === undefined) this.#asked.delete(name);
     }
     if (trees.length === 0) return;
-    for (const listener of this.listeners) {
-      try {
-        listener({ batch, trees });
-      } catch (error) {
-        // The commit is durable all the same: the error is the program's own.
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
+    this.#untold.push({ batch, trees });
+    // A listener may commit: what follows from that is told when all know of what came before.
+    if (this.#untold.length > 1) return;
+    for (let told = this.#untold[0]; told !== undefined; told = this.#untold[0]) {
+      for (const listener of this.listeners) tell(listener, told);
+      this.#untold.shift();
     }
+  }
+}
+
+/** The commit is durable whatever the listener does: its error is the program's own. */
+function tell(listener: Listener, commit: Commit): void {
+  try {
+    listener({ ...commit });
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }

@@ -7,24 +7,21 @@
  * leaves is what the store says: a group is one session, so all of it or nothing.
  */
 
-import { invalidArgument, VarveError } from '../errors.ts';
-import type { BatchId, GrainId, Session } from '../index.ts';
+import { invalidArgument, isVarveError, VarveError } from '../errors.ts';
+import type { BatchId, GrainId } from '../index.ts';
 import type { Transaction } from './contract.ts';
 import type { ForestVersion, VersionRoots } from './forest-version.ts';
 import { Freeing } from './freeing.ts';
-import { Group, type GroupHome, type Member } from './group.ts';
-import type { NodeRef, TreeRoot } from './node.ts';
-import { type TransactionBase, TransactionScope } from './transaction.ts';
-import type { TreeRecord } from './tree-record.ts';
-import type { TreeUse } from './tree-use.ts';
-import { WorkingState } from './working-state.ts';
+import { Group, type Member } from './group.ts';
+import type { ReadHold } from './range-iterators.ts';
+import { TransactionScope } from './transaction.ts';
+import { type GroundHome, TransactionGround } from './transaction-ground.ts';
 
 /** What the writer asks of the forest. */
-export interface WriterHome extends GroupHome {
+export interface WriterHome extends GroundHome {
   /** The last durable state. */
   durable: ForestVersion;
   readonly automatic: boolean;
-  useOf(tree: object): TreeUse<unknown, unknown, unknown> | undefined;
   /** Throws where nothing can be written. */
   checkWritable(): void;
   /** Called after each commit, once everyone has been told. */
@@ -37,75 +34,23 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-export class ForestWriter implements TransactionBase {
+export class ForestWriter {
   readonly #home: WriterHome;
   readonly #queue: Waiting[] = [];
-  #group: Group;
-  #inFlight: Group | undefined;
+  readonly #ground: TransactionGround;
   #running: TransactionScope | undefined;
-  readonly #state: WorkingState;
+  /** Keeps what the durable state reaches while the next one is being committed. */
+  #held: ReadHold | undefined;
+  /** Transactions that ran on the state of a commit that failed. */
+  readonly #failed = new WeakSet<TransactionScope>();
   #idle: (() => void) | undefined;
   #flushPlanned = false;
   readonly #freeing: Freeing;
 
   constructor(home: WriterHome) {
     this.#home = home;
-    this.#group = new Group(home);
-    this.#state = new WorkingState(home);
+    this.#ground = new TransactionGround(home);
     this.#freeing = new Freeing(home.store, home.automatic);
-    home.nodes.pushed = (id) => this.#group.get(id) ?? this.#inFlight?.get(id);
-  }
-
-  // ── what transactions stand on ──
-
-  get nodes(): GroupHome['nodes'] {
-    return this.#home.nodes;
-  }
-
-  get limits(): GroupHome['limits'] {
-    return this.#home.limits;
-  }
-
-  get sharesShape(): GroupHome['sharesShape'] {
-    return this.#home.sharesShape;
-  }
-
-  get shares(): TreeRoot {
-    return this.#state.shares;
-  }
-
-  nextOwner(): number {
-    return this.#home.nextOwner();
-  }
-
-  session(): Session {
-    return this.#group.session;
-  }
-
-  stored(ref: NodeRef): void {
-    this.#group.stored.push(ref);
-  }
-
-  newClaim(): Session {
-    return this.#home.store.session();
-  }
-
-  /** The tree as the transactions so far leave it. */
-  record(name: string): TreeRecord | undefined {
-    return this.#state.record(name);
-  }
-
-  useOf(tree: object): TreeUse<unknown, unknown, unknown> | undefined {
-    return this.#home.useOf(tree);
-  }
-
-  isPushed(id: GrainId): boolean {
-    return this.#group.pushed.has(id) || this.#inFlight?.pushed.has(id) === true;
-  }
-
-  isArchived(id: GrainId): boolean {
-    const { archives } = this.#group;
-    return archives.has(id) || this.#inFlight?.archives.has(id) === true;
   }
 
   // ── running ──
@@ -129,7 +74,7 @@ export class ForestWriter implements TransactionBase {
   #runAll(): void {
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
       const waiting = next;
-      const tx = new TransactionScope(this);
+      const tx = new TransactionScope(this.#ground);
       this.#running = tx;
       let result: unknown;
       try {
@@ -174,8 +119,8 @@ export class ForestWriter implements TransactionBase {
 
   /** What the transaction did becomes part of the next commit. */
   #join(tx: TransactionScope, member: Member): void {
-    this.#state.join(tx, this.#group);
-    this.#group.members.push(member);
+    this.#ground.state.join(tx, this.#ground.group);
+    this.#ground.group.members.push(member);
     this.#end(tx);
   }
 
@@ -187,20 +132,24 @@ export class ForestWriter implements TransactionBase {
   /** The transaction comes to nothing: its changes are forgotten, what it pushed is given back. */
   #giveUp(tx: TransactionScope, waiting: Waiting, error: unknown): void {
     tx.claim?.abandon();
-    if (tx.broken === undefined || !this.#failed.has(tx)) this.#withdraw(tx.edit.pushed);
     this.#end(tx);
-    waiting.reject(tx.broken !== undefined && this.#failed.has(tx) ? tx.broken : error);
+    if (this.#failed.has(tx)) {
+      waiting.reject(tx.broken);
+      return;
+    }
+    this.#withdraw(tx.edit.pushed);
+    // Where the commit that it stood on fails, that is why what it read was not there.
+    const doubted = isVarveError(error) ? this.#ground.inFlight : undefined;
+    if (doubted === undefined) waiting.reject(error);
+    else doubted.doubtful.push({ reject: waiting.reject, error });
   }
-
-  /** Transactions that ran on the state of a commit that failed. */
-  readonly #failed = new WeakSet<TransactionScope>();
 
   #withdraw(pushed: readonly GrainId[]): void {
     for (const id of pushed) {
       // A commit may have taken it along, or be about to: then the next one archives it.
-      if (this.#inFlight?.taken.has(id) === true || this.#home.store.has(id)) {
-        this.#state.leave(id);
-      } else this.#group.session.archive(id);
+      if (this.#ground.inFlight?.taken.has(id) === true || this.#home.store.has(id)) {
+        this.#ground.state.leave(id);
+      } else this.#ground.group.session.archive(id);
     }
   }
 
@@ -209,7 +158,7 @@ export class ForestWriter implements TransactionBase {
   /** Commits what has ended, once whoever was told of the last commit has had a turn. */
   #flushSoon(): void {
     if (this.#committing || this.#flushPlanned) return;
-    if (this.#group.members.length === 0) {
+    if (this.#ground.group.members.length === 0) {
       this.#tellIdle();
       return;
     }
@@ -221,10 +170,10 @@ export class ForestWriter implements TransactionBase {
   }
 
   #flush(): void {
-    if (this.#committing || this.#group.members.length === 0) return;
+    if (this.#committing || this.#ground.group.members.length === 0) return;
     if (this.#freeing.begin(() => this.#flush())) return;
     const group = this.#take();
-    if (group.isEmpty && this.#state.isClear) {
+    if (group.isEmpty && this.#ground.state.isClear) {
       for (const member of group.members) member.resolve(this.#home.durable.batch);
       this.#tellIdle();
       return;
@@ -232,11 +181,13 @@ export class ForestWriter implements TransactionBase {
     let roots: VersionRoots;
     try {
       roots = this.#prepare(group);
+      // Until this commit is known to be durable, others may free what the state before it reaches.
+      this.#held = this.#home.durable.hold(this.#home.store, () => undefined);
     } catch (error) {
       this.#fail(group, error);
       return;
     }
-    this.#inFlight = group;
+    this.#ground.inFlight = group;
     group.session.commit().then(
       (batch) => this.#done(group, roots, batch),
       (error: unknown) => this.#fail(group, error),
@@ -245,31 +196,33 @@ export class ForestWriter implements TransactionBase {
 
   /** The group that is to be committed; what ends from now on goes into another. */
   #take(): Group {
-    const group = this.#group;
-    this.#group = new Group(this.#home);
+    const group = this.#ground.group;
+    this.#ground.group = new Group(this.#home);
     return group;
   }
 
   #prepare(group: Group): VersionRoots {
-    for (const id of this.#state.takeLeftOver()) group.goneValues.push(id);
+    for (const id of this.#ground.state.takeLeftOver()) group.goneValues.push(id);
     const pending = this.#running?.edit.pushed ?? [];
     for (const id of pending) group.taken.add(id);
-    const { roots: before, shares } = this.#state;
+    const { roots: before, shares } = this.#ground.state;
     const roots = group.prepare(before, shares, [...pending]);
-    this.#state.roots = roots;
+    this.#ground.state.roots = roots;
     this.#freeing.within(group.session, this.#home.durable.batch);
     return roots;
   }
 
   #done(group: Group, roots: VersionRoots, batch: BatchId): void {
     const { nodes } = this.#home;
+    this.#letGo();
     this.#home.durable = this.#home.durable.next(batch, roots, group.changed);
-    this.#inFlight = undefined;
+    this.#ground.inFlight = undefined;
     this.#freeing.note(batch, group.gone.length);
-    this.#state.committed(group);
+    this.#ground.state.committed(group);
     for (const ref of group.stored) nodes.cache.add(ref);
     for (const ref of group.gone) nodes.forget(ref);
     for (const member of group.members) member.resolve(batch);
+    for (const { reject, error } of group.doubtful) reject(error);
     this.#home.committed(batch, [...group.changed.keys()]);
     this.#afterCommit();
   }
@@ -280,17 +233,24 @@ export class ForestWriter implements TransactionBase {
     this.#tellIdle();
   }
 
+  #letGo(): void {
+    this.#held?.release();
+    this.#held = undefined;
+  }
+
   #fail(group: Group, error: unknown): void {
-    this.#inFlight = undefined;
+    this.#letGo();
+    this.#ground.inFlight = undefined;
     const next = this.#take();
     for (const one of [group, next]) one.abandon();
-    this.#state.reset();
+    this.#ground.state.reset();
     const running = this.#running;
     if (running !== undefined) {
       this.#failed.add(running);
       running.breakWith(error as Error);
     }
     for (const one of [group, next]) for (const member of one.members) member.reject(error);
+    for (const { reject } of group.doubtful) reject(error);
     this.#tellIdle();
   }
 
@@ -303,7 +263,7 @@ export class ForestWriter implements TransactionBase {
     if (this.busy || this.#home.store.committing) {
       throw new VarveError('VARVE_BUSY', 'another transaction or commit is under way');
     }
-    const tx = new TransactionScope(this);
+    const tx = new TransactionScope(this.#ground);
     this.#running = tx;
     let result: T | undefined;
     let failure: { readonly error: unknown } | undefined;
@@ -326,6 +286,8 @@ export class ForestWriter implements TransactionBase {
       this.#giveUp(tx, waiting, error);
     }
     if (failure === undefined) this.#flushSync();
+    // What the body has begun, and waits for its end.
+    this.#runAll();
     const failed = failure as { readonly error: unknown } | undefined;
     if (failed !== undefined) throw failed.error;
     return result as T;
@@ -333,7 +295,7 @@ export class ForestWriter implements TransactionBase {
 
   #flushSync(): void {
     const group = this.#take();
-    if (group.isEmpty && this.#state.isClear) {
+    if (group.isEmpty && this.#ground.state.isClear) {
       for (const member of group.members) member.resolve(this.#home.durable.batch);
       return;
     }
@@ -352,13 +314,13 @@ export class ForestWriter implements TransactionBase {
 
   /** The next group has to wait. */
   get #committing(): boolean {
-    return this.#inFlight !== undefined || this.#freeing.underWay;
+    return this.#ground.inFlight !== undefined || this.#freeing.underWay;
   }
 
   /** A transaction is queued, running or not durable yet. */
   get busy(): boolean {
     if (this.#running !== undefined || this.#committing) return true;
-    return this.#queue.length > 0 || this.#group.members.length > 0;
+    return this.#queue.length > 0 || this.#ground.group.members.length > 0;
   }
 
   /** A transaction that is begun now has to wait for another one. */
@@ -373,6 +335,16 @@ export class ForestWriter implements TransactionBase {
         this.#idle = resolve;
       });
     }
+  }
+
+  /** Archives what failed transactions have left in the file, where that is so. */
+  async clear(): Promise<void> {
+    if (this.#ground.state.isClear || this.#home.store.readOnly) return;
+    const resolve = (): void => undefined;
+    // Where it fails, the next opening does it.
+    this.#ground.group.members.push({ resolve, reject: resolve });
+    this.#flush();
+    await this.settled();
   }
 
   #tellIdle(): void {

@@ -159,7 +159,7 @@ export class Forest implements AsyncDisposable {
   /**
    * As `transaction` with a synchronous body, on the calling thread: quickest for one writer.
    * Throws `VARVE_BUSY`, before `body` runs, while another transaction or commit of the store is
-   * under way.
+   * under way; after it, with nothing done, where the body itself has begun a commit of the store.
    */
   transactionSync<T>(body: (tx: Transaction) => T): T {
     return this.#writer.runSync(body);
@@ -217,6 +217,7 @@ export class Forest implements AsyncDisposable {
   async #close(): Promise<void> {
     this.#core.closing = true;
     await this.#writer.settled();
+    await this.#writer.clear();
     this.#core.closed = true;
     this.#core.listeners.clear();
     try {

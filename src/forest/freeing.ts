@@ -3,7 +3,7 @@
  * next one where a commit has left much behind.
  *
  * Invariant: it never asks for more than the store's guards allow: what a snapshot reaches stays.
- * It begins nothing by itself: no transaction finds the store busy with it.
+ * It runs only when a commit is asked for: no transaction finds the store busy with it.
  */
 
 import type { BatchId, Session, Store } from '../index.ts';

@@ -5,6 +5,7 @@
  * is the state that the last of them left. A node that several of them changed is pushed once.
  */
 
+import { isVarveError } from '../errors.ts';
 import type { BatchId, GrainId, Session, Store } from '../index.ts';
 import { storeNodes } from './edit.ts';
 import { nameKey, type VersionRoots } from './forest-version.ts';
@@ -39,6 +40,8 @@ export interface GroupHome {
 
 export class Group {
   readonly members: Member[] = [];
+  /** Who failed while this was being committed, and why, unless the commit fails. */
+  readonly doubtful: { readonly reject: Member['reject']; readonly error: unknown }[] = [];
   /** The trees that the group changes, as it leaves them; undefined where it drops one. */
   readonly changed = new Map<string, TreeRecord | undefined>();
   /** Nodes that it replaces or drops; some were never stored. */
@@ -70,9 +73,14 @@ export class Group {
     return this.#session === undefined && this.changed.size === 0 && this.archives.size === 0;
   }
 
-  /** A value that it has pushed. */
+  /** A value that it has pushed, as long as its commit is under way. */
   get(id: GrainId): Uint8Array | undefined {
-    return this.#session?.get(id);
+    try {
+      return this.#session?.get(id);
+    } catch (error) {
+      if (isVarveError(error, 'VARVE_SESSION_ENDED')) return undefined;
+      throw error;
+    }
   }
 
   /** Gives back what was pushed: the group comes to nothing. */

@@ -29,7 +29,9 @@ export class NodeCache {
     if (ref.cachedBytes > 0 || ref.node === undefined) return;
     ref.cachedBytes = ref.node.memoryBytes;
     this.#bytes += ref.cachedBytes;
-    this.#refs.push(ref);
+    if (ref.isListed) this.#dropped -= 1;
+    else this.#refs.push(ref);
+    ref.isListed = true;
     while (this.#bytes > this.#bytesMax && this.#refs.length > 1) this.#turn(ref);
     if (this.#dropped > 1024 && this.#dropped * 2 > this.#refs.length) this.#sweep();
   }
@@ -49,6 +51,7 @@ export class NodeCache {
       ref.cachedBytes = 0;
       ref.node = undefined;
     } else this.#dropped -= 1;
+    ref.isListed = false;
     const last = this.#refs.pop() as NodeRef;
     if (this.#hand < this.#refs.length) this.#refs[this.#hand] = last;
   }
@@ -64,7 +67,10 @@ export class NodeCache {
 
   #sweep(): void {
     let kept = 0;
-    for (const ref of this.#refs) if (ref.cachedBytes > 0) this.#refs[kept++] = ref;
+    for (const ref of this.#refs) {
+      ref.isListed = ref.cachedBytes > 0;
+      if (ref.isListed) this.#refs[kept++] = ref;
+    }
     this.#refs.length = kept;
     this.#dropped = 0;
     this.#hand = 0;

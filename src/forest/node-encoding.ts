@@ -7,6 +7,7 @@
  */
 
 import { corrupt } from '../errors.ts';
+import { assert } from '../util/assert.ts';
 import { getU16, getU32, setU32 } from '../util/little-endian.ts';
 import { type NodeEntries, newEntries } from './entries.ts';
 import { FixedEntries } from './fixed-entries.ts';
@@ -23,6 +24,7 @@ import {
 import { SortedEntries } from './sorted-entries.ts';
 
 const flagParts = 1;
+const levelMax = 255;
 /** More bytes than any number takes that is stored with a length of its own. */
 const varintMax = 8;
 const twoTo32 = 0x1_0000_0000;
@@ -37,6 +39,7 @@ export class NodeWriter {
     this.#reserve(node);
     const bytes = this.#bytes;
     bytes.fill(0, 0, nodeHeadBytes);
+    assert(node.level <= levelMax, 'a tree has no more levels than a byte can tell');
     bytes[0] = node.level;
     setU32(bytes, 4, node.leaf ? node.entries.count : node.refs.length);
     this.#at = nodeHeadBytes;

@@ -19,9 +19,16 @@ export interface Split {
 const leastShare = 4;
 /** So many entries in a row at one end, and a split leaves the other side full. */
 const runsLeast = 3;
+/** Children of a branch that may be divided. */
+const branchLeast = 6;
 
+/**
+ * A branch has children enough for two before it is too large, however long its separators are:
+ * else each split below would add a level.
+ */
 export function isTooLarge(node: TreeNode, shape: TreeShape): boolean {
-  return childrenOf(node) > 1 && node.size(shape) > shape.nodeBytes;
+  const least = node.leaf ? 2 : branchLeast;
+  return childrenOf(node) >= least && node.size(shape) > shape.nodeBytes;
 }
 
 export function isTooSmall(node: TreeNode, shape: TreeShape): boolean {

@@ -48,7 +48,7 @@ export class NodeStore {
 
   /** As `load`, without blocking. */
   async loadAsync(ref: NodeRef, shape: TreeShape): Promise<TreeNode> {
-    if (ref.node !== undefined) return ref.node;
+    if (ref.node !== undefined) return this.load(ref, shape);
     const bytes = (await this.store.getAsync(ref.id)) ?? this.pushed(ref.id);
     // Another reader may have been quicker.
     return ref.node ?? this.#take(ref, shape, bytes);
@@ -56,7 +56,9 @@ export class NodeStore {
 
   #take(ref: NodeRef, shape: TreeShape, stored: Uint8Array | undefined): TreeNode {
     this.reads += 1;
-    const bytes = this.open('node', ref.seal, this.#found(ref.id, stored));
+    const opened = this.open('node', ref.seal, this.#found(ref.id, stored));
+    // A small result is a part of something larger, which the node would keep in memory.
+    const bytes = opened.buffer.byteLength > opened.length * 2 ? opened.slice() : opened;
     const node = decodeNode(bytes, ref, shape);
     checkTold(ref, node);
     ref.node = node;
@@ -67,6 +69,16 @@ export class NodeStore {
   #found(id: GrainId, bytes: Uint8Array | undefined): Uint8Array {
     if (bytes !== undefined) return bytes;
     throw corrupt('a value that a tree names is not in the store', { grainId: id });
+  }
+
+  /** Runs a read in which the user's own functions are called: they may commit. */
+  whileHeld<T>(read: () => T): T {
+    this.holds += 1;
+    try {
+      return read();
+    } finally {
+      this.holds -= 1;
+    }
   }
 
   /** The node is no longer part of the trees, nor of any state that a commit has left. */

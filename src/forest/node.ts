@@ -286,6 +286,8 @@ export class NodeRef {
   node: TreeNode | undefined;
   /** Memory that the cache counts for the node; 0 where it does not have it. */
   cachedBytes = 0;
+  /** It is in the cache's list, with its node or without. */
+  isListed = false;
   /** Level and entries of the node as told where it is named; below 0: not told. */
   levelTold = -1;
   totalTold = -1;

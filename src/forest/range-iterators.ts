@@ -63,6 +63,11 @@ abstract class Walk {
     return this.#cursor;
   }
 
+  /** Throws where the state cannot be read any more. */
+  protected check(): void {
+    this.#hold.check();
+  }
+
   /** Reads what the next step needs, without blocking. */
   protected async ready(): Promise<void> {
     const { nodes, shape, root, reverse } = this.#way;
@@ -153,9 +158,13 @@ export class AsyncEntries<T> extends Walk implements AsyncIterableIterator<T> {
       await this.ready();
       const at = this.step();
       if (at === undefined) return this.finish();
-      return { done: false, value: await this.#give(at.leaf, at.index) };
+      const value = await this.#give(at.leaf, at.index);
+      this.check();
+      return { done: false, value };
     } catch (error) {
       this.finish();
+      // What cannot be read any more need not be there: then that is the reason.
+      this.check();
       throw error;
     }
   }

@@ -38,9 +38,14 @@ export function checkRange(range: Range<unknown>): void {
   if (reverse !== undefined && typeof reverse !== 'boolean') {
     throw invalidArgument('range: reverse', 'true or false', reverse);
   }
-  const counts = limit === undefined || limit === Number.POSITIVE_INFINITY;
-  if (!counts && !(Number.isSafeInteger(limit) && limit >= 0)) {
-    throw invalidArgument('range: limit', 'a whole number from 0', limit);
+  checkLimit('range: limit', limit);
+}
+
+/** Throws `VARVE_INVALID_ARGUMENT`. */
+export function checkLimit(what: string, limit: number | undefined): void {
+  if (limit === undefined || limit === Number.POSITIVE_INFINITY) return;
+  if (!Number.isSafeInteger(limit) || limit < 0) {
+    throw invalidArgument(what, 'a whole number from 0', limit);
   }
 }
 

@@ -17,7 +17,7 @@ import { checkConfig, type TreeUse } from './tree-use.ts';
 
 const forgotten = new FinalizationRegistry<ReadHold>((hold) => hold.release());
 
-/** Whether it was released: apart from the snapshot, so that its trees do not keep it alive. */
+/** What it holds, and whether it was released. */
 interface Held {
   readonly version: ForestVersion;
   readonly hold: ReadHold;

@@ -49,8 +49,13 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
    * `VARVE_TRANSACTION_ENDED` where they apply. So does everything below.
    */
   get(key: K): V | undefined {
+    this.#point.root();
+    return this.getEncoded(this.#use.keys.encode(key));
+  }
+
+  /** As `get`, of a key that is encoded already. */
+  getEncoded(bytes: Uint8Array): V | undefined {
     const { ref } = this.#point.root();
-    const bytes = this.#use.keys.encode(key);
     if (ref === undefined) return undefined;
     const leaf = findLeaf(this.#nodes, this.#use.shape, ref, bytes);
     const index = leaf.entries.search(bytes);
@@ -69,6 +74,8 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
       return await entryValueAsync(this.#nodes, this.#use, leaf, index);
     } finally {
       hold.release();
+      // Where the state has ended meanwhile, neither what was read nor an error says anything.
+      hold.check();
     }
   }
 
@@ -130,9 +137,12 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
     if (reducer === undefined) {
       throw new VarveError('VARVE_TREE_MISMATCH', `the tree '${name}' has no reducer`);
     }
-    const root = this.#point.root();
-    const { from, to } = positionsIn(this.#nodes, this.#use, root, range);
-    return new Summaries(this.#nodes, this.#use, reducer).range(root.ref, from, to);
+    const nodes = this.#nodes;
+    return nodes.whileHeld(() => {
+      const root = this.#point.root();
+      const { from, to } = positionsIn(nodes, this.#use, root, range);
+      return new Summaries(nodes, this.#use, reducer).range(root.ref, from, to);
+    });
   }
 
   first(): [K, V] | undefined {
@@ -146,8 +156,10 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   #at(positionIn: (count: number) => number): [K, V] | undefined {
     const { ref, count } = this.#point.root();
     if (ref === undefined) return undefined;
-    const cursor = new TreeCursor(this.#nodes, this.#use.shape, ref, positionIn(count));
-    const { leaf, index } = cursor;
-    return [entryKey(this.#use, leaf, index), entryValue(this.#nodes, this.#use, leaf, index)];
+    const nodes = this.#nodes;
+    return nodes.whileHeld(() => {
+      const { leaf, index } = new TreeCursor(nodes, this.#use.shape, ref, positionIn(count));
+      return [entryKey(this.#use, leaf, index), entryValue(nodes, this.#use, leaf, index)];
+    });
   }
 }

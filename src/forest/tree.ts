@@ -72,8 +72,9 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
     const use = this.#use;
     // A copy where a transaction under way comes first: the caller may change what it gave.
     const wait = this.#writer.waits;
-    const bytes = wait ? use.keys.encode(key).slice() : use.keys.encode(key);
+    // The key last: a value's codec that reads the tree encodes keys too.
     const stored = wait ? use.values.encode(value).slice() : use.values.encode(value);
+    const bytes = wait ? use.keys.encode(key).slice() : use.keys.encode(key);
     const { batch } = await this.#writer.run((tx) => {
       (tx as TransactionScope).writing(use).putEncoded(bytes, stored);
     });
@@ -90,11 +91,13 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
   }
 
   async update(key: K, change: (current: V | undefined) => V | null): Promise<V | null> {
+    const use = this.#use;
+    const bytes = use.keys.encode(key).slice();
     const { result } = await this.#writer.run((tx) => {
-      const tree = (tx as TransactionScope).writing(this.#use);
-      const next = change(tree.get(key));
-      if (next === null) tree.delete(key);
-      else tree.put(key, next);
+      const tree = (tx as TransactionScope).writing(use);
+      const next = change(tree.getEncoded(bytes));
+      if (next === null) tree.deleteEncoded(bytes);
+      else tree.putEncoded(bytes, use.values.encode(next));
       return next;
     });
     return result;

@@ -151,6 +151,7 @@ class ForestWalk {
       node = await this.#core.nodes.loadAsync(ref, shape);
     } catch (error) {
       if (!isVarveError(error)) throw error;
+      this.#core.checkOpen();
       yield { message: `${where} cannot be read: ${error.message}` };
       return;
     }

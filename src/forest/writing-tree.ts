@@ -55,8 +55,9 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
 
   put(key: K, value: V): void {
     this.#check();
-    const bytes = this.#use.keys.encode(key);
+    // The key last: a value's codec that reads the tree encodes keys too.
     const stored = this.#use.values.encode(value);
+    const bytes = this.#use.keys.encode(key);
     this.#scope.change(() => this.#open.put(this.#use, bytes, stored));
   }
 

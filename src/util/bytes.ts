@@ -49,7 +49,8 @@ export class ResultMemory {
 
   take(length: number): Uint8Array<ArrayBuffer> {
     if (length > slabResultMax) return new Uint8Array(length);
-    if (this.#used + length > slabBytes) {
+    // A slab that someone has transferred to another thread has no bytes any more.
+    if (this.#used + length > this.#slab.byteLength) {
       this.#slab = new ArrayBuffer(slabBytes);
       this.#used = 0;
     }

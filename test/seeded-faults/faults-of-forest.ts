@@ -77,7 +77,7 @@ export const faultsOfForest: readonly SeededFault[] = [
   {
     name: 'values that a failed transaction pushed into a commit stay',
     file: 'forest/forest-writer.ts',
-    find: '        this.#state.leave(id);',
+    find: '        this.#ground.state.leave(id);',
     replace: '        void id;',
     caughtBy: { file: transactions, test: 'gives back what it had pushed, where it fails' },
   },

@@ -1,0 +1,86 @@
+/**
+ * What a transaction stands on: the state that those before it left, and the group that it will
+ * join.
+ *
+ * Invariant: a transaction that begins now sees every one that has ended well, durable or not. It
+ * answers questions only; the writer says which group is which.
+ */
+
+import type { GrainId, Session } from '../index.ts';
+import { Group, type GroupHome } from './group.ts';
+import type { NodeRef, TreeRoot } from './node.ts';
+import type { TransactionBase } from './transaction.ts';
+import type { TreeRecord } from './tree-record.ts';
+import type { TreeUse } from './tree-use.ts';
+import { type DurableHome, WorkingState } from './working-state.ts';
+
+/** What is asked of the forest. */
+export interface GroundHome extends GroupHome, DurableHome {
+  useOf(tree: object): TreeUse<unknown, unknown, unknown> | undefined;
+}
+
+export class TransactionGround implements TransactionBase {
+  readonly #home: GroundHome;
+  readonly state: WorkingState;
+  /** What ends now joins it. */
+  group: Group;
+  /** What is being committed. */
+  inFlight: Group | undefined;
+
+  constructor(home: GroundHome) {
+    this.#home = home;
+    this.state = new WorkingState(home);
+    this.group = new Group(home);
+    home.nodes.pushed = (id) => this.group.get(id) ?? this.inFlight?.get(id);
+  }
+
+  get nodes(): GroupHome['nodes'] {
+    return this.#home.nodes;
+  }
+
+  get limits(): GroupHome['limits'] {
+    return this.#home.limits;
+  }
+
+  get sharesShape(): GroupHome['sharesShape'] {
+    return this.#home.sharesShape;
+  }
+
+  get shares(): TreeRoot {
+    return this.state.shares;
+  }
+
+  nextOwner(): number {
+    return this.#home.nextOwner();
+  }
+
+  session(): Session {
+    return this.group.session;
+  }
+
+  stored(ref: NodeRef): void {
+    this.group.stored.push(ref);
+  }
+
+  newClaim(): Session {
+    return this.#home.store.session();
+  }
+
+  /** The tree as the transactions so far leave it. */
+  record(name: string): TreeRecord | undefined {
+    return this.state.record(name);
+  }
+
+  useOf(tree: object): TreeUse<unknown, unknown, unknown> | undefined {
+    return this.#home.useOf(tree);
+  }
+
+  isPushed(id: GrainId): boolean {
+    return this.group.pushed.has(id) || this.inFlight?.pushed.has(id) === true;
+  }
+
+  isArchived(id: GrainId): boolean {
+    const { archives } = this.group;
+    return archives.has(id) || this.inFlight?.archives.has(id) === true;
+  }
+}
