@@ -16,6 +16,7 @@ import { Group, type Member } from './group.ts';
 import type { ReadHold } from './range-iterators.ts';
 import { TransactionScope } from './transaction.ts';
 import { type GroundHome, TransactionGround } from './transaction-ground.ts';
+import type { TreeUse } from './tree-use.ts';
 
 /** What the writer asks of the forest. */
 export interface WriterHome extends GroundHome {
@@ -45,6 +46,8 @@ export class ForestWriter {
   readonly #failed = new WeakSet<TransactionScope>();
   #idle: (() => void) | undefined;
   #flushPlanned = false;
+  /** Puts that have changed nodes together and are not yet part of the state. */
+  #puts: TransactionScope | undefined;
   readonly #freeing: Freeing;
 
   constructor(home: WriterHome) {
@@ -70,8 +73,44 @@ export class ForestWriter {
     });
   }
 
+  /**
+   * Puts one entry in a transaction of its own or, where nothing can go wrong half way, together
+   * with the puts before it: nodes that several of them change are copied once. Resolves as `run`.
+   */
+  put<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array, value: Uint8Array): Promise<BatchId> {
+    if (!this.#isPlain(use, value)) {
+      return this.run((tx) => {
+        (tx as TransactionScope).writing(use).putEncoded(key, value);
+      }).then(({ batch }) => batch);
+    }
+    return new Promise((resolve, reject) => {
+      this.#home.checkWritable();
+      this.#puts ??= new TransactionScope(this.#ground);
+      // Where a node cannot be read nothing has changed yet: it is this put's own failure.
+      this.#puts.putPlain(use, key, value);
+      this.#ground.group.members.push({ resolve, reject });
+      this.#flushSoon();
+    });
+  }
+
+  /** Once its leaf is found, no code of the user's runs for the put and nothing more is read. */
+  #isPlain<K, V, R>({ config, reducer, shape }: TreeUse<K, V, R>, value: Uint8Array): boolean {
+    if (this.#running !== undefined || this.#ground.shares.count > 0) return false;
+    const isLong = value.length > shape.inlineBytesMax;
+    return !isLong && !config.versioned && reducer === undefined;
+  }
+
+  /** Others go on from what the puts have changed. */
+  #endPuts(): void {
+    if (this.#puts === undefined) return;
+    this.#ground.state.join(this.#puts, this.#ground.group);
+    this.#puts.end();
+    this.#puts = undefined;
+  }
+
   /** Runs what waits, until a body has to be waited for. */
   #runAll(): void {
+    this.#endPuts();
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
       const waiting = next;
       const tx = new TransactionScope(this.#ground);
@@ -171,6 +210,7 @@ export class ForestWriter {
 
   #flush(): void {
     if (this.#committing || this.#ground.group.members.length === 0) return;
+    this.#endPuts();
     if (this.#freeing.begin(() => this.#flush())) return;
     const group = this.#take();
     if (group.isEmpty && this.#ground.state.isClear) {
@@ -240,6 +280,7 @@ export class ForestWriter {
 
   #fail(group: Group, error: unknown): void {
     this.#letGo();
+    this.#puts = undefined;
     this.#ground.inFlight = undefined;
     const next = this.#take();
     for (const one of [group, next]) one.abandon();

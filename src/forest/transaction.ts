@@ -106,6 +106,13 @@ export class TransactionScope implements Transaction, WritingScope {
     return new WritingTree(this, use, open);
   }
 
+  /** Puts an entry; a failure leaves the transaction as it was. See `ForestWriter.put`. */
+  putPlain<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array, value: Uint8Array): void {
+    const open = this.#open(use.name);
+    open.check(use);
+    open.put(use, key, value);
+  }
+
   #open(name: string): OpenTree {
     const known = this.#trees.get(name);
     if (known !== undefined) return known;

@@ -75,10 +75,7 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
     // The key last: a value's codec that reads the tree encodes keys too.
     const stored = wait ? use.values.encode(value).slice() : use.values.encode(value);
     const bytes = wait ? use.keys.encode(key).slice() : use.keys.encode(key);
-    const { batch } = await this.#writer.run((tx) => {
-      (tx as TransactionScope).writing(use).putEncoded(bytes, stored);
-    });
-    return batch;
+    return await this.#writer.put(use, bytes, stored);
   }
 
   async delete(key: K): Promise<boolean> {
