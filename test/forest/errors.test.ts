@@ -8,19 +8,9 @@
 import { describe, expect, it } from 'vitest';
 import { type Codec, codecs, Forest, reducers } from '../../src/forest/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
-import { expectNoLeak, findingsOf } from './forest-checks.ts';
+import { code, endSound, findingsOf } from './forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
-
-function code(name: string): Error {
-  return expect.objectContaining({ code: `VARVE_${name}` }) as Error;
-}
-
-async function endSound(forest: Forest): Promise<void> {
-  expect(await findingsOf(forest)).toEqual([]);
-  await expectNoLeak(forest);
-  await forest.close();
-}
 
 describe('a tree', () => {
   it('made with other codecs, another reducer or not versioned is not opened', async () => {

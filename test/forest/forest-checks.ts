@@ -32,3 +32,15 @@ export async function expectNoLeak(forest: Forest, others = 0): Promise<void> {
   const root = store.embeddedHeader === undefined ? 0 : 1;
   expect(values).toBe(reached + root + others);
 }
+
+/** A forest that holds nothing but trees is sound, has no leak, and is closed. */
+export async function endSound(forest: Forest): Promise<void> {
+  expect(await findingsOf(forest)).toEqual([]);
+  await expectNoLeak(forest);
+  await forest.close();
+}
+
+/** An error with this code, `VARVE_` left out. */
+export function code(name: string): Error {
+  return expect.objectContaining({ code: `VARVE_${name}` }) as Error;
+}

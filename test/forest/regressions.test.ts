@@ -8,20 +8,10 @@
 import { describe, expect, it } from 'vitest';
 import { type Codec, codecs, Forest, reducers, type Tree } from '../../src/forest/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
-import { expectNoLeak, findingsOf } from './forest-checks.ts';
+import { code, endSound, findingsOf } from './forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
 const words = { key: codecs.utf8, value: codecs.utf8 };
-
-function code(name: string): Error {
-  return expect.objectContaining({ code: `VARVE_${name}` }) as Error;
-}
-
-async function endSound(forest: Forest): Promise<void> {
-  expect(await findingsOf(forest)).toEqual([]);
-  await expectNoLeak(forest);
-  await forest.close();
-}
 
 describe('the height of a tree', () => {
   it('grows with the logarithm of its entries, however long its separators are', async () => {

@@ -8,23 +8,13 @@
 import { describe, expect, it } from 'vitest';
 import { codecs, Forest, type Tree } from '../../src/forest/index.ts';
 import { memoryFileSystem, type Store } from '../../src/index.ts';
-import { expectNoLeak, findingsOf } from './forest-checks.ts';
+import { code, endSound, expectNoLeak, findingsOf } from './forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
 
 async function withTree(): Promise<{ forest: Forest; tree: Tree<number, number, undefined> }> {
   const forest = await Forest.inMemory();
   return { forest, tree: forest.tree('numbers', numbers) };
-}
-
-async function endSound(forest: Forest): Promise<void> {
-  expect(await findingsOf(forest)).toEqual([]);
-  await expectNoLeak(forest);
-  await forest.close();
-}
-
-function withCode(code: string): unknown {
-  return expect.objectContaining({ code });
 }
 
 describe('a transaction', () => {
@@ -141,10 +131,10 @@ describe('a transaction', () => {
       iterator = tx.tree(tree).range();
       iterator.next();
     });
-    const ended = withCode('VARVE_TRANSACTION_ENDED');
-    expect(() => kept?.tree(tree)).toThrow(ended as Error);
-    expect(() => kept?.push(new Uint8Array(1))).toThrow(ended as Error);
-    expect(() => iterator?.next()).toThrow(ended as Error);
+    const ended = code('TRANSACTION_ENDED');
+    expect(() => kept?.tree(tree)).toThrow(ended);
+    expect(() => kept?.push(new Uint8Array(1))).toThrow(ended);
+    expect(() => iterator?.next()).toThrow(ended);
     await endSound(forest);
   });
 
@@ -264,7 +254,7 @@ describe('a synchronous transaction', () => {
         ran = true;
       });
     };
-    expect(sync).toThrow(withCode('VARVE_BUSY') as Error);
+    expect(sync).toThrow(code('BUSY'));
     expect(ran).toBe(false);
     await put;
     sync();
@@ -278,7 +268,7 @@ describe('a synchronous transaction', () => {
       forest.transactionSync(async (tx) => {
         tx.tree(tree).put(1, 1);
       });
-    expect(run).toThrow(withCode('VARVE_INVALID_ARGUMENT') as Error);
+    expect(run).toThrow(code('INVALID_ARGUMENT'));
     expect(tree.count()).toBe(0);
     await endSound(forest);
   });
@@ -300,12 +290,12 @@ describe('values of the user', () => {
     ).rejects.toThrow('no');
     await forest.transaction((tx) => {
       tx.archive(id);
-      expect(() => tx.archive(id)).toThrow(withCode('VARVE_ALREADY_ARCHIVED') as Error);
+      expect(() => tx.archive(id)).toThrow(code('ALREADY_ARCHIVED'));
       const own = tx.push(new Uint8Array(10));
       tx.archive(own);
     });
     const again = forest.transaction((tx) => tx.archive(id));
-    await expect(again).rejects.toEqual(withCode('VARVE_ALREADY_ARCHIVED'));
+    await expect(again).rejects.toEqual(code('ALREADY_ARCHIVED'));
     await endSound(forest);
   });
 

@@ -9,7 +9,7 @@ import { describe, expect, it } from 'vitest';
 import { codecs, Forest, reducers } from '../../src/forest/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { expectSameBytes } from '../support/bytes.ts';
-import { expectNoLeak, findingsOf } from './forest-checks.ts';
+import { endSound, findingsOf } from './forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
 const summed = {
@@ -32,12 +32,6 @@ async function filled(count: number, options: typeof numbers | typeof summed = n
     return await Forest.open('a.varve', { fileSystem, nodeBytes: 1000 });
   };
   return { forest, tree, reopen };
-}
-
-async function endSound(forest: Forest): Promise<void> {
-  expect(await findingsOf(forest)).toEqual([]);
-  await expectNoLeak(forest);
-  await forest.close();
 }
 
 describe('a snapshot', () => {
