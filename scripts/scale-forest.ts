@@ -30,7 +30,7 @@ function keyOf(number: number): bigint {
 
 function timed(what: string, began: number, count: number): void {
   const milliseconds = performance.now() - began;
-  const each = timeText((milliseconds * 1e6) / count);
+  const each = timeText(milliseconds / count);
   console.log(`${what}: ${(milliseconds / 1000).toFixed(1)} s, ${each} each`);
 }
 
