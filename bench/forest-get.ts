@@ -10,6 +10,7 @@
  * microseconds there.
  */
 
+import { checkSum } from './support/check-sum.ts';
 import type { Contestant, Running } from './support/contestant.ts';
 import { countText, mebibytesText } from './support/figures.ts';
 import {
@@ -41,11 +42,6 @@ const quickCountMax = 10_000;
 
 const titleOf = (count: number): string => `get by 8-byte key, ${countText(count)} entries, warm`;
 const varveGet = 'varve tree.get';
-
-/** What the reads add up to is looked at, so that none can be left out. */
-function checkSum(sum: number): void {
-  if (!(sum >= 0)) throw new Error('a value was missing');
-}
 
 // Each contestant has a loop of its own, so that the engine knows what is called in it.
 

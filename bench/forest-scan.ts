@@ -9,6 +9,7 @@
  * gives one entry a callback and is not asked. Of a million only lmdb is, as in `forest-get`.
  */
 
+import { checkSum } from './support/check-sum.ts';
 import type { Contestant, Running } from './support/contestant.ts';
 import { countText } from './support/figures.ts';
 import {
@@ -47,10 +48,6 @@ const operationsOf = ({ length }: Scan): number => Math.max(1, Math.round(sample
 const titleOf = ({ count, length }: Scan): string =>
   `scan of ${countText(length)} of ${countText(count)} entries, warm`;
 const varveRange = 'varve tree.range';
-
-function checkSum(sum: number): void {
-  if (!(sum >= 0)) throw new Error('an entry was missing');
-}
 
 // Each contestant has a loop of its own, so that the engine knows what is called in it.
 

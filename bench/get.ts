@@ -9,6 +9,7 @@
 
 import { join } from 'node:path';
 import { type GrainId, nodeFileSystem, Store } from '../src/index.ts';
+import { checkSum } from './support/check-sum.ts';
 import type { Contestant, Running } from './support/contestant.ts';
 import { CountingFileSystem } from './support/counting-file-system.ts';
 import { countText, mebibytesText } from './support/figures.ts';
@@ -44,11 +45,6 @@ function check(count: number, read: (key: number) => Uint8Array | undefined): vo
       throw new Error(`the value ${key} is another one`);
     }
   }
-}
-
-/** What the reads add up to is looked at, so that none can be left out. */
-function checkSum(sum: number): void {
-  if (!(sum >= 0)) throw new Error('a value was missing');
 }
 
 // Each contestant has a loop of its own, so that the engine knows what is called in it.

@@ -10,7 +10,7 @@ import { getU32BigEndian } from '../util/big-endian.ts';
 import type { TreeChange } from './contract.ts';
 import type { Leaf, TreeRoot } from './node.ts';
 import type { NodeStore } from './node-store.ts';
-import { historyKey, historyPut } from './open-tree.ts';
+import { historyBound, historyPut } from './open-tree.ts';
 import { checkLimit, limited } from './range.ts';
 import { Entries, type ReadHold } from './range-iterators.ts';
 import { entryValue } from './tree-entries.ts';
@@ -19,7 +19,6 @@ import { positionOf } from './tree-search.ts';
 import type { TreeUse } from './tree-use.ts';
 
 const twoTo32 = 0x1_0000_0000;
-const noKey = new Uint8Array(0);
 
 export class Changes<K, V, R> extends Entries<TreeChange<K, V>> {
   constructor(
@@ -36,8 +35,7 @@ export class Changes<K, V, R> extends Entries<TreeChange<K, V>> {
         throw invalidArgument('changes: after', 'a sequence number', after);
       }
       checkLimit('changes: limit', limit);
-      const bound = { key: historyKey(after + 1, 0, noKey), including: false };
-      const from = positionOf(nodes, shape, root, bound);
+      const from = positionOf(nodes, shape, root, historyBound(after));
       positions = limited({ from, to: root.count }, { limit });
     } catch (error) {
       hold.release();

@@ -9,6 +9,7 @@
 
 import { invalidArgument, isVarveError, VarveError } from '../errors.ts';
 import type { BatchId, GrainId } from '../index.ts';
+import { isThenable } from '../util/thenable.ts';
 import type { Transaction } from './contract.ts';
 import type { ForestVersion, VersionRoots } from './forest-version.ts';
 import { Freeing } from './freeing.ts';
@@ -65,9 +66,7 @@ export class ForestWriter {
     return new Promise((resolve, reject) => {
       this.#home.checkWritable();
       if (typeof body !== 'function') throw invalidArgument('transaction', 'a function', body);
-      const done = (result: unknown, batch: BatchId): void => {
-        resolve({ result: result as T, batch });
-      };
+      const done: Waiting['resolve'] = (result, batch) => resolve({ result: result as T, batch });
       this.#queue.push({ body, resolve: done, reject });
       if (this.#running === undefined) this.#runAll();
     });
@@ -111,8 +110,9 @@ export class ForestWriter {
   /** Runs what waits, until a body has to be waited for. */
   #runAll(): void {
     this.#endPuts();
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-      const waiting = next;
+    for (;;) {
+      const waiting = this.#queue.shift();
+      if (waiting === undefined) break;
       const tx = new TransactionScope(this.#ground);
       this.#running = tx;
       let result: unknown;
@@ -212,9 +212,8 @@ export class ForestWriter {
     if (this.#committing || this.#ground.group.members.length === 0) return;
     this.#endPuts();
     if (this.#freeing.begin(() => this.#flush())) return;
-    const group = this.#take();
-    if (group.isEmpty && this.#ground.state.isClear) {
-      for (const member of group.members) member.resolve(this.#home.durable.batch);
+    const group = this.#takeChanged();
+    if (group === undefined) {
       this.#tellIdle();
       return;
     }
@@ -239,6 +238,14 @@ export class ForestWriter {
     const group = this.#ground.group;
     this.#ground.group = new Group(this.#home);
     return group;
+  }
+
+  /** The same; undefined where there is nothing to commit, and whoever waits is told. */
+  #takeChanged(): Group | undefined {
+    const group = this.#take();
+    if (!group.isEmpty || !this.#ground.state.isClear) return group;
+    for (const member of group.members) member.resolve(this.#home.durable.batch);
+    return undefined;
   }
 
   #prepare(group: Group): VersionRoots {
@@ -335,11 +342,8 @@ export class ForestWriter {
   }
 
   #flushSync(): void {
-    const group = this.#take();
-    if (group.isEmpty && this.#ground.state.isClear) {
-      for (const member of group.members) member.resolve(this.#home.durable.batch);
-      return;
-    }
+    const group = this.#takeChanged();
+    if (group === undefined) return;
     let batch: BatchId;
     let roots: VersionRoots;
     try {
@@ -392,9 +396,4 @@ export class ForestWriter {
     this.#idle?.();
     this.#idle = undefined;
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  const isObject = (typeof value === 'object' && value !== null) || typeof value === 'function';
-  return isObject && typeof (value as { then?: unknown }).then === 'function';
 }

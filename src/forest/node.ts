@@ -125,9 +125,7 @@ export class Branch {
   }
 
   get total(): number {
-    let total = 0;
-    for (const count of this.counts) total += count;
-    return total;
+    return this.entriesBefore(this.counts.length);
   }
 
   get long(): boolean {
@@ -152,6 +150,13 @@ export class Branch {
   childOf(key: Uint8Array): number {
     const found = this.separators.search(key);
     return found >= 0 ? found + 1 : ~found;
+  }
+
+  /** Entries below the children before this one. */
+  entriesBefore(child: number): number {
+    let before = 0;
+    for (let at = 0; at < child; at++) before += this.counts[at] as number;
+    return before;
   }
 
   size({ keyBytes, partBytes, sealed }: TreeShape): number {

@@ -18,6 +18,7 @@ import {
   type TreeConfig,
   type TreeRecord,
 } from './tree-record.ts';
+import type { KeyBound } from './tree-search.ts';
 import { checkConfig, type TreeUse } from './tree-use.ts';
 
 const twoTo32 = 0x1_0000_0000;
@@ -26,13 +27,18 @@ const historyDelete = 0;
 const noValue = new Uint8Array(0);
 
 /** Sequence number, operation and key. */
-export function historyKey(sequence: number, operation: number, key: Uint8Array): Uint8Array {
+function historyKey(sequence: number, operation: number, key: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(historyHeadBytes + key.length);
   setU32BigEndian(bytes, 0, Math.floor(sequence / twoTo32));
   setU32BigEndian(bytes, 4, sequence >>> 0);
   bytes[historyHeadBytes - 1] = operation;
   bytes.set(key, historyHeadBytes);
   return bytes;
+}
+
+/** Before the first change after this one. */
+export function historyBound(sequence: number): KeyBound {
+  return { key: historyKey(sequence + 1, historyDelete, noValue), including: false };
 }
 
 export class OpenTree {
@@ -168,8 +174,7 @@ export class OpenTree {
   /** Makes the reducer's values of the nodes that have changed. */
   summarize(): void {
     const use = this.#use;
-    const { reducer } = use ?? {};
-    if (use === undefined || reducer === undefined) return;
-    new Summaries(this.#edit.nodes, use, reducer).complete(this.#main?.root.ref);
+    if (use?.reducer === undefined) return;
+    new Summaries(this.#edit.nodes, use, use.reducer).complete(this.#main?.root.ref);
   }
 }

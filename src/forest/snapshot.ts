@@ -44,20 +44,25 @@ export class ForestSnapshot implements Snapshot {
    */
   tree<K, V, R>(tree: Tree<K, V, R>): ReadableTree<K, V, R> {
     const core = this.#core;
-    const held = this.#held;
+    const { version } = this.#held;
     const use = core.useOfTree(tree) as unknown as TreeUse<K, V, R>;
+    // Checking keeps the snapshot alive as long as what it has given is read.
+    const check = (): void => this.#check();
     const root = (): TreeRoot => {
-      checkHeld(core, held, this);
-      const record = held.version.record(use.name);
+      check();
+      const record = version.record(use.name);
       if (record === undefined) return emptyRoot;
       checkConfig(use.name, record.config, use.config);
       return record.main;
     };
     root();
-    return new TreeReads(core.nodes, use, {
-      root,
-      hold: () => held.version.hold(core.store, () => checkHeld(core, held, this)),
-    });
+    return new TreeReads(core.nodes, use, { root, hold: () => version.hold(core.store, check) });
+  }
+
+  #check(): void {
+    this.#core.checkOpen();
+    if (!this.#held.released) return;
+    throw new VarveError('VARVE_SNAPSHOT_RELEASED', 'the snapshot has been released');
   }
 
   /** Lets go of what only this snapshot reaches. Once is enough. */
@@ -70,9 +75,4 @@ export class ForestSnapshot implements Snapshot {
   [Symbol.dispose](): void {
     this.release();
   }
-}
-
-function checkHeld(core: ForestCore, { released }: Held, _snapshot: object): void {
-  core.checkOpen();
-  if (released) throw new VarveError('VARVE_SNAPSHOT_RELEASED', 'the snapshot has been released');
 }

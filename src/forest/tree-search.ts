@@ -71,12 +71,22 @@ export function positionOf(
   let node = loaded(nodes, shape, root.ref);
   while (!node.leaf) {
     const at = node.childOf(bound.key);
-    for (let before = 0; before < at; before++) position += node.counts[before] as number;
+    position += node.entriesBefore(at);
     node = loaded(nodes, shape, node.refs[at] as NodeRef);
   }
   const index = node.entries.search(bound.key);
   if (index < 0) return position + ~index;
   return position + index + (bound.including ? 1 : 0);
+}
+
+/** Index of the child that has the entry at this position of the branch. */
+function childAt({ counts }: Branch, position: number): number {
+  let at = 0;
+  while (at < counts.length - 1 && position >= (counts[at] as number)) {
+    position -= counts[at] as number;
+    at += 1;
+  }
+  return at;
 }
 
 /** A way through a tree, one entry at a time, in both directions. */
@@ -95,11 +105,8 @@ export class TreeCursor {
     this.#shape = shape;
     let node = loaded(nodes, shape, root);
     while (!node.leaf) {
-      let at = 0;
-      while (at < node.refs.length - 1 && position >= (node.counts[at] as number)) {
-        position -= node.counts[at] as number;
-        at += 1;
-      }
+      const at = childAt(node, position);
+      position -= node.entriesBefore(at);
       this.#path.push(node);
       this.#at.push(at);
       node = loaded(nodes, shape, node.refs[at] as NodeRef);
@@ -153,11 +160,8 @@ export async function readWayToPosition(
 ): Promise<Leaf> {
   let node = await nodes.loadAsync(root, shape);
   while (!node.leaf) {
-    let at = 0;
-    while (at < node.refs.length - 1 && position >= (node.counts[at] as number)) {
-      position -= node.counts[at] as number;
-      at += 1;
-    }
+    const at = childAt(node, position);
+    position -= node.entriesBefore(at);
     node = await nodes.loadAsync(node.refs[at] as NodeRef, shape);
   }
   return node;

@@ -85,21 +85,16 @@ class ForestWalk {
 
   async *all({ catalog, shares, pending }: VersionRoots): AsyncGenerator<Finding> {
     const { catalogShape, sharesShape } = this.#core;
-    const plain = { summaries: undefined };
+    const own = [
+      ['the catalog', catalogShape, catalog],
+      ['the shares', sharesShape, shares],
+    ] as const;
     let sound = true;
-    for await (const finding of this.#tree(
-      { title: 'the catalog', shape: catalogShape, ...plain },
-      catalog,
-    )) {
-      sound = false;
-      yield finding;
-    }
-    for await (const finding of this.#tree(
-      { title: 'the shares', shape: sharesShape, ...plain },
-      shares,
-    )) {
-      sound = false;
-      yield finding;
+    for (const [title, shape, root] of own) {
+      for await (const finding of this.#tree({ title, shape, summaries: undefined }, root)) {
+        sound = false;
+        yield finding;
+      }
     }
     // Without these two nothing can be said of the rest.
     if (!sound) return;

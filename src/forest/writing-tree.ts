@@ -10,7 +10,7 @@ import { invalidArgument, VarveError } from '../errors.ts';
 import type { WritableTree } from './contract.ts';
 import type { Edit } from './edit.ts';
 import { emptyRoot } from './node.ts';
-import { historyKey, type OpenTree } from './open-tree.ts';
+import { historyBound, type OpenTree } from './open-tree.ts';
 import { limited, positionsIn, type Range } from './range.ts';
 import type { ReadHold } from './range-iterators.ts';
 import { TreeReads } from './tree-reads.ts';
@@ -26,8 +26,6 @@ export interface WritingScope {
   change<T>(run: () => T): T;
   hold(): ReadHold;
 }
-
-const noKey = new Uint8Array(0);
 
 export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements WritableTree<K, V, R> {
   readonly #scope: WritingScope;
@@ -57,8 +55,7 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
     this.#check();
     // The key last: a value's codec that reads the tree encodes keys too.
     const stored = this.#use.values.encode(value);
-    const bytes = this.#use.keys.encode(key);
-    this.#scope.change(() => this.#open.put(this.#use, bytes, stored));
+    this.putEncoded(this.#use.keys.encode(key), stored);
   }
 
   /** As `put`, of what is encoded already. */
@@ -113,7 +110,7 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
     const record = this.#open.record;
     if (record === undefined) return;
     const { sequence, history } = record;
-    const bound = { key: historyKey(Math.min(through, sequence) + 1, 0, noKey), including: false };
+    const bound = historyBound(Math.min(through, sequence));
     const { nodes } = this.#scope.edit;
     const to = positionOf(nodes, historyShape, history, bound);
     if (to > 0) this.#scope.change(() => this.#open.trim(this.#use, to));

@@ -3,8 +3,8 @@
  * back from the commit log.
  *
  * Invariant: what it gives for a batch is what the batch's record says; for a batch that it does
- * not have, the record does. It keeps no more than some
- * thousand batches and values: a little more than a megabyte.
+ * not have, the record does. It keeps no more than some thousand batches and values: a little more
+ * than a megabyte.
  */
 
 import type { Freed } from './commit-plan.ts';
