@@ -18,7 +18,7 @@ import type { Answer } from './support/answer.ts';
 import { projectFolder } from './support/disk-folder.ts';
 import { goalText } from './support/goals.ts';
 import { writeResults } from './support/results.ts';
-import { budgetSeconds, type Scheduled, schedule } from './support/schedule.ts';
+import { budgetSeconds, questionsOf, type Scheduled, schedule } from './support/schedule.ts';
 
 const usage = `npm run bench -- [QUESTION ...] [--quick] [--json FILE] [--results]
   --quick        shorter, so less certain: less than ${budgetSeconds.quick} s in all
@@ -74,9 +74,8 @@ function taskOf(): Task | undefined {
   if (values.help) return undefined;
   const unknown = positionals.filter((asked) => !schedule.some(({ name }) => name === asked));
   if (unknown.length > 0) throw new Error(`there is no question ${unknown.join(', ')}`);
-  const chosen = schedule.filter(
-    ({ name }) => positionals.length === 0 || positionals.includes(name),
-  );
+  const named = schedule.filter(({ name }) => positionals.includes(name));
+  const chosen = positionals.length > 0 ? named : questionsOf(values.quick);
   return { chosen, quick: values.quick, json: values.json, results: values.results };
 }
 

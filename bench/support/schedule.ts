@@ -1,8 +1,8 @@
 /**
  * The questions that `npm run bench` asks, in this order, and the time that each may take.
  *
- * Invariant: the budgets add up to less than 15 minutes, and to less than 100 seconds with
- * `--quick`; a test holds them to that. A question that takes longer is told of, not stopped.
+ * Invariant: the budgets add up to less than 15 minutes, and to less than 90 seconds for
+ * those that are in a quick run; a test holds them to that. A question that takes longer is told of, not stopped.
  */
 
 export interface Scheduled {
@@ -11,6 +11,8 @@ export interface Scheduled {
   /** Seconds that it may take, on a quiet machine with two cores and all peers. */
   readonly seconds: number;
   readonly quickSeconds: number;
+  /** A quick run of all of them leaves it out; it has to be asked for by name. */
+  readonly notInQuick?: true;
 }
 
 export const schedule: readonly Scheduled[] = [
@@ -28,10 +30,15 @@ export const schedule: readonly Scheduled[] = [
   { name: 'micro', seconds: 13, quickSeconds: 2 },
   { name: 'forest-get', seconds: 32, quickSeconds: 2 },
   { name: 'forest-scan', seconds: 25, quickSeconds: 2 },
-  { name: 'forest-load', seconds: 77, quickSeconds: 4 },
-  { name: 'forest-commit', seconds: 24, quickSeconds: 5 },
+  { name: 'forest-load', seconds: 77, quickSeconds: 4, notInQuick: true },
+  { name: 'forest-commit', seconds: 24, quickSeconds: 5, notInQuick: true },
   { name: 'forest-overwrite', seconds: 30, quickSeconds: 2 },
-  { name: 'forest-scaling', seconds: 24, quickSeconds: 2 },
+  { name: 'forest-scaling', seconds: 24, quickSeconds: 2, notInQuick: true },
 ];
 
-export const budgetSeconds = { full: 900, quick: 100 } as const;
+export const budgetSeconds = { full: 900, quick: 90 } as const;
+
+/** The questions of a run in which none is asked for by name. */
+export function questionsOf(quick: boolean): readonly Scheduled[] {
+  return schedule.filter(({ notInQuick }) => !(quick && notInQuick === true));
+}
