@@ -32,8 +32,10 @@ export class Edit {
   readonly gone: NodeRef[] = [];
   /** Values of which the same holds. */
   readonly goneValues: GrainId[] = [];
-  /** Everything that this edit has pushed so far. */
+  /** Everything that this edit has pushed so far, and nobody else has a use for. */
   readonly pushed: GrainId[] = [];
+  /** Nodes that it has pushed, those that transactions before it have left included. */
+  readonly stored: NodeRef[] = [];
   #shares: Shares | undefined;
   readonly #sharesBefore: TreeRoot;
   readonly #base: EditBase;
@@ -93,11 +95,11 @@ export class Edit {
 
   /** Stores the nodes below `root` that are not stored yet, so that they can be shared. */
   store(ref: NodeRef, shape: TreeShape): void {
-    for (const one of storeNodes(this.nodes, this.#base.session(), ref, shape)) {
+    storeNodes(this.nodes, this.#base.session(), { ref, shape }, (one) => {
       this.#base.stored(one);
-      // Of what transactions before this one have left, nothing is taken back with it.
+      this.stored.push(one);
       if ((one.node as TreeNode).owner >= this.#firstOwner) this.pushed.push(one.id);
-    }
+    });
     this.freeze();
   }
 
@@ -157,21 +159,19 @@ function* longsOf({ entries }: TreeNode & { leaf: true }): Generator<Uint8Array>
   }
 }
 
-/** Pushes the nodes from `ref` on that are not stored yet, what is below first; gives them. */
+/** Pushes the nodes from `ref` on that are not stored yet, what is below first; tells of each. */
 export function storeNodes(
   nodes: NodeStore,
   session: Session,
-  ref: NodeRef,
-  shape: TreeShape,
-): NodeRef[] {
-  const pushed: NodeRef[] = [];
+  { ref: top, shape }: { readonly ref: NodeRef; readonly shape: TreeShape },
+  tell: (ref: NodeRef) => void,
+): void {
   const visit = (one: NodeRef): void => {
     if (one.stored) return;
     const node = one.node as TreeNode;
     if (!node.leaf) for (const child of node.refs) visit(child);
     nodes.push(session, one, shape);
-    pushed.push(one);
+    tell(one);
   };
-  visit(ref);
-  return pushed;
+  visit(top);
 }

@@ -6,22 +6,25 @@
  * next one is. It opens and closes nothing.
  */
 
-import { invalidArgument, VarveError } from '../errors.ts';
-import type { BatchId, Store } from '../index.ts';
-import { ForestVersion } from './forest-version.ts';
+import { corrupt, invalidArgument, VarveError } from '../errors.ts';
+import type { BatchId, GrainId, Store } from '../index.ts';
+import {
+  decodeForestRoot,
+  decodeSealedRoot,
+  type ForestRoot,
+  type RootLink,
+  RootWriter,
+  type SealedRoot,
+  type TreeChanges,
+} from './forest-root.ts';
+import { ForestVersion, findRecord } from './forest-version.ts';
+import { Journal } from './journal.ts';
 import type { TreeShape } from './node.ts';
 import { emptyRoot } from './node.ts';
 import { NodeMemory } from './node-memory.ts';
 import { NodeStore } from './node-store.ts';
-import {
-  catalogConfig,
-  decodeForest,
-  decodeForestRoot,
-  type ForestLimits,
-  type ForestRoot,
-  shapeOf,
-  sharesConfig,
-} from './tree-record.ts';
+import { Replay } from './replay.ts';
+import { catalogConfig, type ForestLimits, shapeOf, sharesConfig } from './tree-record.ts';
 import { checkConfig, type TreeUse } from './tree-use.ts';
 import type { Vault } from './vault.ts';
 
@@ -35,9 +38,20 @@ type Listener = (commit: Commit) => void;
 /** Numbers that an opening skips: what a batch taken back told the vault is not told again. */
 const sealsSkipped = 2 ** 24;
 
+const noRoot: ForestRoot = {
+  catalog: emptyRoot,
+  shares: emptyRoot,
+  nextSeal: 1,
+  pending: [],
+  depth: 0,
+  earlier: undefined,
+  changes: [],
+};
+
 export interface CoreOptions {
   readonly nodeBytes: number | undefined;
   readonly nodeCacheBytes: number;
+  readonly journalBytes: number;
   readonly automatic: boolean;
   readonly vault: Vault | undefined;
 }
@@ -50,6 +64,9 @@ export class ForestCore {
   readonly catalogShape: TreeShape;
   readonly sharesShape: TreeShape;
   readonly listeners = new Set<Listener>();
+  /** What of the durable state is in no node yet. */
+  readonly journal: Journal;
+  readonly rootWriter: RootWriter;
   durable: ForestVersion;
   /** It takes no more transactions. */
   closing = false;
@@ -68,35 +85,92 @@ export class ForestCore {
    * `VARVE_VAULT`, `VARVE_CORRUPT`.
    */
   constructor(store: Store, options: CoreOptions) {
-    const { nodeBytes, nodeCacheBytes, automatic, vault } = options;
+    const { nodeBytes, nodeCacheBytes, journalBytes, automatic, vault } = options;
     this.store = store;
     this.automatic = automatic;
     this.nodes = new NodeStore(store, vault, nodeCacheBytes);
-    this.limits = { nodeBytes, sealed: vault !== undefined, memory: new NodeMemory() };
+    this.rootWriter = new RootWriter(this.nodes);
+    this.limits = {
+      nodeBytes,
+      sealed: vault !== undefined,
+      memory: new NodeMemory(),
+      journalBytes,
+    };
     this.catalogShape = shapeOf(catalogConfig, this.limits);
     this.sharesShape = shapeOf(sharesConfig, this.limits);
-    const root = this.#readRoot();
-    this.nodes.nextSeal = root.nextSeal + sealsSkipped;
+    const links: RootLink[] = [];
+    const told: TreeChanges[][] = [];
+    const newest = this.#readRoots(links, told);
+    const { catalog, shares, nextSeal, pending } = newest;
+    const changes = told.reverse().flat();
+    this.nodes.nextSeal = nextSeal + sealsSkipped;
     const { nodes, catalogShape: shape } = this;
-    this.durable = new ForestVersion({ nodes, shape, batch: store.currentBatch }, root);
+    const record = (name: string) => findRecord(nodes, shape, catalog, name);
+    const replay = new Replay({ ...this.#replayHome(), record }, newest, changes);
+    const { records, stuck, gone, goneValues } = replay;
+    const kept = changes.filter(({ tree }) => stuck.has(tree));
+    const done = changes.filter(({ tree }) => !stuck.has(tree));
+    const found = {
+      stored: { catalog, shares },
+      roots: links.reverse(),
+      changes: done,
+      gone,
+      goneValues,
+      kept,
+    };
+    this.journal = new Journal(found, journalBytes, () => store.statistics());
+    const roots = { catalog, shares: replay.shares, pending };
+    const of = { nodes, shape, batch: store.currentBatch, stuck };
+    this.durable = new ForestVersion(of, roots, records);
   }
 
-  #readRoot(): ForestRoot {
-    const none = { catalog: emptyRoot, shares: emptyRoot, nextSeal: 1, pending: [] };
+  #replayHome() {
+    const { nodes, limits, sharesShape } = this;
+    return { nodes, limits, sharesShape, nextOwner: () => this.nextOwner() };
+  }
+
+  /** The newest root; names it and those before it, with what they tell, newest first. */
+  #readRoots(links: RootLink[], told: TreeChanges[][]): ForestRoot {
     const id = this.store.embeddedHeader;
-    if (id === undefined) return none;
-    const bytes = this.store.get(id);
-    const found = bytes === undefined ? undefined : decodeForestRoot(bytes);
+    if (id === undefined) return noRoot;
+    const found = this.#sealedRoot(id);
     if (found === undefined) {
       const message = "the store's embedded header is not a forest's root";
       throw new VarveError('VARVE_NOT_A_FOREST', message, { grainId: id });
     }
     const asked = this.nodes.vault?.name ?? '';
-    if (found.vault === asked) return decodeForest(this.nodes.open('forest', 0, found.sealed));
-    const facts = { expected: found.vault, actual: asked };
-    const message = `the forest was made with the vault '${found.vault}', not '${asked}'`;
-    this.#mismatch = new VarveError('VARVE_TREE_MISMATCH', message, facts);
-    return none;
+    if (found.vault !== asked) {
+      const facts = { expected: found.vault, actual: asked };
+      const message = `the forest was made with the vault '${found.vault}', not '${asked}'`;
+      this.#mismatch = new VarveError('VARVE_TREE_MISMATCH', message, facts);
+      return noRoot;
+    }
+    const newest = this.#openRoot(found);
+    links.push({ id, seal: found.seal });
+    told.push([...newest.changes]);
+    let root = newest;
+    while (root.earlier !== undefined) {
+      const { earlier, depth } = root;
+      const sealed = this.#sealedRoot(earlier.id);
+      const facts = { grainId: earlier.id };
+      if (sealed === undefined) throw corrupt('an earlier root of the forest is missing', facts);
+      root = this.#openRoot({ ...sealed, seal: earlier.seal });
+      // One that names a later one would never come to an end.
+      if (root.depth !== depth - 1) throw corrupt('the roots of the forest name each other', facts);
+      links.push(earlier);
+      told.push([...root.changes]);
+    }
+    return newest;
+  }
+
+  /** Undefined for what is no forest's root. */
+  #sealedRoot(id: GrainId): SealedRoot | undefined {
+    const bytes = this.store.get(id);
+    return bytes === undefined ? undefined : decodeSealedRoot(bytes);
+  }
+
+  #openRoot({ seal, body }: SealedRoot): ForestRoot {
+    return decodeForestRoot(this.nodes.open('forest', seal, body));
   }
 
   /** Throws `VARVE_CLOSED`, and `VARVE_TREE_MISMATCH` where the vault is another one. */

@@ -7,7 +7,7 @@
  * snapshot. Nothing is written here.
  */
 
-import { corrupt, invalidArgument, isVarveError } from '../errors.ts';
+import { corrupt, invalidArgument, isVarveError, type VarveError } from '../errors.ts';
 import type { BatchId, CheckpointGuard, Store } from '../index.ts';
 import { codecs } from './codecs.ts';
 import type { TreeRoot, TreeShape } from './node.ts';
@@ -23,7 +23,7 @@ export function nameKey(name: string): Uint8Array {
 }
 
 /** The record that a catalog has of a tree. */
-function findRecord(
+export function findRecord(
   nodes: NodeStore,
   shape: TreeShape,
   { ref }: TreeRoot,
@@ -67,18 +67,27 @@ export class ForestVersion {
   readonly roots: VersionRoots;
   readonly #nodes: NodeStore;
   readonly #shape: TreeShape;
+  /** Those that were looked up, and all that the catalog has otherwise. */
   readonly #records: Map<string, TreeRecord | undefined>;
+  /** Trees that cannot be read as they are, and why. */
+  readonly #stuck: ReadonlyMap<string, VarveError>;
   #guard: CheckpointGuard | undefined;
   #holds = 0;
 
   constructor(
-    of: { readonly nodes: NodeStore; readonly shape: TreeShape; readonly batch: BatchId },
+    of: {
+      readonly nodes: NodeStore;
+      readonly shape: TreeShape;
+      readonly batch: BatchId;
+      readonly stuck: ReadonlyMap<string, VarveError>;
+    },
     roots: VersionRoots,
     records = new Map<string, TreeRecord | undefined>(),
   ) {
     this.#nodes = of.nodes;
     this.#shape = of.shape;
     this.batch = of.batch;
+    this.#stuck = of.stuck;
     this.roots = roots;
     this.#records = records;
   }
@@ -91,10 +100,14 @@ export class ForestVersion {
   ): ForestVersion {
     const records = this.#holds > 0 ? new Map(this.#records) : this.#records;
     for (const [name, record] of changed) records.set(name, record);
-    return new ForestVersion({ nodes: this.#nodes, shape: this.#shape, batch }, roots, records);
+    const [nodes, shape, stuck] = [this.#nodes, this.#shape, this.#stuck];
+    return new ForestVersion({ nodes, shape, batch, stuck }, roots, records);
   }
 
+  /** Throws where the tree's changes since its nodes were written cannot be done again. */
   record(name: string): TreeRecord | undefined {
+    const stuck = this.#stuck.get(name);
+    if (stuck !== undefined) throw stuck;
     const known = this.#records.get(name);
     if (known !== undefined || this.#records.has(name)) return known;
     const found = findRecord(this.#nodes, this.#shape, this.roots.catalog, name);

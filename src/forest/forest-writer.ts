@@ -8,7 +8,7 @@
  */
 
 import { invalidArgument, isVarveError, VarveError } from '../errors.ts';
-import type { BatchId, GrainId } from '../index.ts';
+import type { BatchId } from '../index.ts';
 import { isThenable } from '../util/thenable.ts';
 import type { Transaction } from './contract.ts';
 import type { ForestVersion, VersionRoots } from './forest-version.ts';
@@ -176,20 +176,11 @@ export class ForestWriter {
       waiting.reject(tx.broken);
       return;
     }
-    this.#withdraw(tx.edit.pushed);
+    this.#ground.withdraw(tx.edit);
     // Where the commit that it stood on fails, that is why what it read was not there.
     const doubted = isVarveError(error) ? this.#ground.inFlight : undefined;
     if (doubted === undefined) waiting.reject(error);
     else doubted.doubtful.push({ reject: waiting.reject, error });
-  }
-
-  #withdraw(pushed: readonly GrainId[]): void {
-    for (const id of pushed) {
-      // A commit may have taken it along, or be about to: then the next one archives it.
-      if (this.#ground.inFlight?.taken.has(id) === true || this.#home.store.has(id)) {
-        this.#ground.state.leave(id);
-      } else this.#ground.group.session.archive(id);
-    }
   }
 
   // ── committing ──
@@ -211,7 +202,8 @@ export class ForestWriter {
   #flush(): void {
     if (this.#committing || this.#ground.group.members.length === 0) return;
     this.#endPuts();
-    if (this.#freeing.begin(() => this.#flush())) return;
+    const { isTold } = this.#ground.group;
+    if (!isTold && this.#freeing.begin(() => this.#flush())) return;
     const group = this.#takeChanged();
     if (group === undefined) {
       this.#tellIdle();
@@ -249,22 +241,23 @@ export class ForestWriter {
   }
 
   #prepare(group: Group): VersionRoots {
-    for (const id of this.#ground.state.takeLeftOver()) group.goneValues.push(id);
-    const pending = this.#running?.edit.pushed ?? [];
+    const { state } = this.#ground;
+    for (const id of state.takeLeftOver()) group.leftOver.push(id);
+    const pending = [...(this.#running?.edit.pushed ?? [])];
     for (const id of pending) group.taken.add(id);
-    const { roots: before, shares } = this.#ground.state;
-    const roots = group.prepare(before, shares, [...pending]);
-    this.#ground.state.roots = roots;
+    const { shares } = state;
+    state.roots = group.prepare({ shares, pending, record: (name) => state.record(name) });
     this.#freeing.within(group.session, this.#home.durable.batch);
-    return roots;
+    return state.roots;
   }
 
   #done(group: Group, roots: VersionRoots, batch: BatchId): void {
     const { nodes } = this.#home;
     this.#letGo();
     this.#home.durable = this.#home.durable.next(batch, roots, group.changed);
+    group.enter(roots);
     this.#ground.inFlight = undefined;
-    this.#freeing.note(batch, group.gone.length);
+    this.#freeing.note(batch, group.archived);
     this.#ground.state.committed(group);
     for (const ref of group.stored) nodes.cache.add(ref);
     for (const ref of group.gone) nodes.forget(ref);
@@ -382,12 +375,15 @@ export class ForestWriter {
     }
   }
 
-  /** Archives what failed transactions have left in the file, where that is so. */
+  /** Archives what failed transactions have left in the file, and writes all nodes. */
   async clear(): Promise<void> {
-    if (this.#ground.state.isClear || this.#home.store.readOnly) return;
+    const isClear = this.#ground.state.isClear && this.#home.journal.isEmpty;
+    if (isClear || this.#home.store.readOnly) return;
     const resolve = (): void => undefined;
+    const { group } = this.#ground;
+    group.needsNodes = true;
     // Where it fails, the next opening does it.
-    this.#ground.group.members.push({ resolve, reject: resolve });
+    group.members.push({ resolve, reject: resolve });
     this.#flush();
     await this.settled();
   }

@@ -27,6 +27,12 @@ export interface ForestOptions {
   /** Upper bound of the cache of decoded nodes, bytes; beside the store's. Default 256 MiB. */
   nodeCacheBytes?: number | undefined;
   /**
+   * Upper bound of the changes, bytes, that are told in the roots of commits while their nodes stay
+   * in memory; less in a small forest. An opening after a crash does them again. Default 4 MiB; 0:
+   * every commit writes its nodes.
+   */
+  journalBytes?: number | undefined;
+  /**
    * How archived nodes are freed: batch by batch within later commits and at close, as snapshots
    * allow (default), or only by `store.checkpointTo`.
    */
@@ -40,11 +46,14 @@ export interface ForestStatistics {
   readonly nodesRead: number;
   /** Bytes of the cache of decoded nodes that are in use. */
   readonly cachedBytes: number;
+  /** Bytes of changes that are durable, and in no stored node yet. */
+  readonly journalBytes: number;
 }
 
 const nodeBytesLeast = 500;
 const nodeBytesMost = 65_536;
 const nodeCacheBytesDefault = 256 * 1024 * 1024;
+const journalBytesDefault = 4 * 1024 * 1024;
 
 /** Stores that a forest uses. */
 const inUse = new WeakSet<Store>();
@@ -106,6 +115,7 @@ export class Forest implements AsyncDisposable {
     const core = new ForestCore(store, {
       nodeBytes: options.nodeBytes,
       nodeCacheBytes: options.nodeCacheBytes ?? nodeCacheBytesDefault,
+      journalBytes: options.journalBytes ?? journalBytesDefault,
       automatic: options.checkpoint !== 'manual',
       vault: options.vault,
     });
@@ -165,10 +175,11 @@ export class Forest implements AsyncDisposable {
     return this.#writer.runSync(body);
   }
 
-  /** What the cache of nodes holds and has missed. */
+  /** What the cache of nodes holds and has missed, and what waits to be written. */
   statistics(): ForestStatistics {
-    const { reads, cache } = this.#core.nodes;
-    return { nodesRead: reads, cachedBytes: cache.bytes };
+    const { nodes, journal } = this.#core;
+    const { reads, cache } = nodes;
+    return { nodesRead: reads, cachedBytes: cache.bytes, journalBytes: journal.bytes };
   }
 
   /** The whole forest as of the last durable commit, unmoved by later ones until released. */
@@ -206,7 +217,7 @@ export class Forest implements AsyncDisposable {
   }
 
   /**
-   * Waits for transactions under way, frees what no snapshot holds (unless `checkpoint` is
+   * Waits for transactions under way, writes the nodes that are in memory only, frees what no snapshot holds (unless `checkpoint` is
    * 'manual'), and closes the store where this forest has opened it. Idempotent.
    */
   close(): Promise<void> {
@@ -241,7 +252,7 @@ function checkOptions(options: ForestOptions): void {
   if (typeof options !== 'object' || options === null) {
     throw invalidArgument('Forest', 'options', options);
   }
-  const { nodeBytes, nodeCacheBytes, checkpoint, vault } = options;
+  const { nodeBytes, nodeCacheBytes, journalBytes, checkpoint, vault } = options;
   if (nodeBytes !== undefined) {
     const fits = nodeBytes >= nodeBytesLeast && nodeBytes <= nodeBytesMost;
     if (!Number.isSafeInteger(nodeBytes) || !fits) {
@@ -249,8 +260,8 @@ function checkOptions(options: ForestOptions): void {
       throw invalidArgument('nodeBytes', expected, nodeBytes);
     }
   }
-  if (nodeCacheBytes !== undefined && !(nodeCacheBytes >= 0)) {
-    throw invalidArgument('nodeCacheBytes', 'a number from 0', nodeCacheBytes);
+  for (const [name, bytes] of Object.entries({ nodeCacheBytes, journalBytes })) {
+    if (bytes !== undefined && !(bytes >= 0)) throw invalidArgument(name, 'a number from 0', bytes);
   }
   if (checkpoint !== undefined && checkpoint !== 'automatic' && checkpoint !== 'manual') {
     throw invalidArgument('checkpoint', "'automatic' or 'manual'", checkpoint);

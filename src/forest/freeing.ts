@@ -37,7 +37,9 @@ export class Freeing {
   within(session: Session, batch: BatchId): void {
     const { checkpoint } = this.#store;
     if (!this.#automatic || batch <= checkpoint) return;
-    session.checkpointTo(Math.min(batch, checkpoint + freedBatchesMax));
+    const to = Math.min(batch, checkpoint + freedBatchesMax);
+    session.checkpointTo(to);
+    if (this.#due !== undefined && this.#due <= to) this.#due = undefined;
   }
 
   /** A commit has left so many nodes behind. */

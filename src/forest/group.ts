@@ -2,19 +2,20 @@
  * The transactions that share a commit, and the commit they share.
  *
  * Invariant: a group is made of transactions that have ended well, in their order; what it stores
- * is the state that the last of them left. A node that several of them changed is pushed once.
+ * is the state that the last of them left: as nodes, or as what they changed. A node that several
+ * of them changed is pushed once.
  */
 
 import { isVarveError } from '../errors.ts';
 import type { BatchId, GrainId, Session, Store } from '../index.ts';
 import { storeNodes } from './edit.ts';
+import type { ForestRoot, RootLink, RootWriter, TreeChanges } from './forest-root.ts';
 import { nameKey, type VersionRoots } from './forest-version.ts';
+import type { Journal, JournalEntry, Place, StoredRoots } from './journal.ts';
 import type { NodeRef, TreeRoot, TreeShape } from './node.ts';
 import type { NodeStore } from './node-store.ts';
 import { TreeEditor } from './tree-editor.ts';
 import {
-  encodeForest,
-  encodeForestRoot,
   encodeRecord,
   type ForestLimits,
   historyShapeOf,
@@ -35,10 +36,20 @@ export interface GroupHome {
   readonly limits: ForestLimits;
   readonly catalogShape: TreeShape;
   readonly sharesShape: TreeShape;
+  readonly journal: Journal;
+  readonly rootWriter: RootWriter;
   nextOwner(): number;
 }
 
-export class Group {
+/** The state that a group leaves. */
+export interface GroupState {
+  readonly shares: TreeRoot;
+  /** What a transaction under way has pushed. */
+  readonly pending: readonly GrainId[];
+  record(name: string): TreeRecord | undefined;
+}
+
+export class Group implements JournalEntry {
   readonly members: Member[] = [];
   /** Who failed while this was being committed, and why, unless the commit fails. */
   readonly doubtful: { readonly reject: Member['reject']; readonly error: unknown }[] = [];
@@ -47,6 +58,13 @@ export class Group {
   /** Nodes that it replaces or drops; some were never stored. */
   readonly gone: NodeRef[] = [];
   readonly goneValues: GrainId[] = [];
+  /** What is in the file and was never part of any state. */
+  readonly leftOver: GrainId[] = [];
+  /** What its transactions did to the entries of trees. */
+  readonly logs: TreeChanges[] = [];
+  logBytes = 0;
+  /** It is to be stored as nodes: the logs do not tell all of it. */
+  needsNodes = false;
   /** Values of the user's that it archives, and the sessions that hold them for it. */
   readonly archives = new Set<GrainId>();
   readonly claims: Session[] = [];
@@ -55,9 +73,15 @@ export class Group {
   /** What a transaction under way had pushed when the group was committed. */
   readonly taken = new Set<GrainId>();
   /** Nodes that it has pushed. */
-  readonly stored: NodeRef[] = [];
+  readonly stored = new Set<NodeRef>();
   readonly #home: GroupHome;
   #session: Session | undefined;
+  /** Nodes that it has archived. */
+  archived = 0;
+  /** The root that it has pushed. */
+  #root: RootLink | undefined;
+  /** Where its changes are told; undefined where it writes nodes. */
+  #place: Place | undefined;
 
   constructor(home: GroupHome) {
     this.#home = home;
@@ -70,7 +94,24 @@ export class Group {
 
   /** Nothing of it needs a commit. */
   get isEmpty(): boolean {
-    return this.#session === undefined && this.changed.size === 0 && this.archives.size === 0;
+    if (this.#session !== undefined || this.needsNodes) return false;
+    return this.changed.size === 0 && this.archives.size === 0;
+  }
+
+  /** A tree is left in this state; `log` tells how it came to be, unless it cannot. */
+  change(tree: string, record: TreeRecord | undefined, log: Uint8Array | undefined): void {
+    this.changed.set(tree, record);
+    if (log === undefined) {
+      this.needsNodes = true;
+      return;
+    }
+    this.logs.push({ tree, log });
+    this.logBytes += log.length;
+  }
+
+  /** Its changes are told in its root, and its nodes stay in memory. */
+  get isTold(): boolean {
+    return this.stored.size === 0 && this.#home.journal.takes(this);
   }
 
   /** A value that it has pushed, as long as its commit is under way. */
@@ -83,8 +124,20 @@ export class Group {
     }
   }
 
+  /** A transaction comes to nothing that has pushed nodes; `own`: they are given back already. */
+  withdraw(nodes: readonly NodeRef[], own: ReadonlySet<GrainId>): void {
+    for (const ref of nodes) {
+      // Those that were pushed into a group before this one are part of its state.
+      if (!this.stored.delete(ref)) continue;
+      if (!own.has(ref.id)) this.session.archive(ref.id);
+      ref.unstore();
+    }
+  }
+
   /** Gives back what was pushed: the group comes to nothing. */
   abandon(): void {
+    // Nodes may be those of the durable state, which have not been stored so far.
+    for (const ref of this.stored) ref.unstore();
     this.#session?.abandon();
     for (const claim of this.claims) claim.abandon();
   }
@@ -93,26 +146,52 @@ export class Group {
    * Pushes what is new, archives what is gone and names the new root. Gives the roots that the
    * commit makes the present ones.
    */
-  prepare(before: VersionRoots, shares: TreeRoot, pending: readonly GrainId[]): VersionRoots {
-    const { nodes, store, catalogShape, sharesShape } = this.#home;
-    for (const record of this.changed.values()) if (record !== undefined) this.#storeTree(record);
-    const catalog = this.#changeCatalog(before.catalog);
+  prepare(state: GroupState): VersionRoots {
+    const { journal } = this.#home;
+    const { shares, pending } = state;
+    let { stored } = journal;
+    this.#place = this.isTold ? journal.place(this) : undefined;
+    if (this.#place === undefined) stored = { catalog: this.#storeAll(state), shares };
+    this.#pushRoot(stored, pending);
+    this.#archive();
+    return { catalog: stored.catalog, shares, pending };
+  }
+
+  /** It is durable: the journal says so. */
+  enter({ catalog, shares }: VersionRoots): void {
+    const { journal } = this.#home;
+    const root = this.#root as RootLink;
+    if (this.#place === undefined) journal.written({ catalog, shares }, root);
+    else journal.told(this, this.#place, root);
+  }
+
+  /** All nodes that are not stored yet, those of groups before it too; gives the catalog. */
+  #storeAll({ shares, record }: GroupState): TreeRoot {
+    const { journal, catalogShape, sharesShape } = this.#home;
+    const records = new Map<string, TreeRecord | undefined>();
+    for (const name of journal.trees) records.set(name, record(name));
+    for (const [name, changed] of this.changed) records.set(name, changed);
+    for (const one of records.values()) if (one !== undefined) this.#storeTree(one);
+    const catalog = this.#changeCatalog(journal.stored.catalog, records);
     this.#store(catalog.ref, catalogShape);
     this.#store(shares.ref, sharesShape);
-    const roots: VersionRoots = { catalog, shares, pending };
-    const plain = encodeForest({ ...roots, nextSeal: nodes.nextSeal });
-    const root = encodeForestRoot(nodes.vault?.name ?? '', nodes.seal('forest', 0, plain));
-    const replaced = store.embeddedHeader;
-    this.session.setEmbeddedHeader(this.session.push(root));
-    if (replaced !== undefined) this.session.archive(replaced);
-    this.#archive();
-    return roots;
+    return catalog;
+  }
+
+  #pushRoot(stored: StoredRoots, pending: readonly GrainId[]): void {
+    const { nodes, journal } = this.#home;
+    const seal = nodes.takeSeal();
+    const { nextSeal } = nodes;
+    const { depth = 0, earlier, changes = journal.kept } = this.#place ?? {};
+    const root: ForestRoot = { ...stored, nextSeal, pending, depth, earlier, changes };
+    const id = this.session.push(this.#home.rootWriter.encode(root, seal));
+    this.session.setEmbeddedHeader(id);
+    this.#root = { id, seal };
   }
 
   #store(ref: NodeRef | undefined, shape: TreeShape): void {
     if (ref === undefined || ref.stored) return;
-    const pushed = storeNodes(this.#home.nodes, this.session, ref, shape);
-    for (const one of pushed) this.stored.push(one);
+    storeNodes(this.#home.nodes, this.session, { ref, shape }, (one) => this.stored.add(one));
   }
 
   #storeTree({ config, main, history }: TreeRecord): void {
@@ -121,13 +200,13 @@ export class Group {
     this.#store(history.ref, historyShapeOf(config, limits));
   }
 
-  #changeCatalog(before: TreeRoot): TreeRoot {
+  #changeCatalog(before: TreeRoot, records: ReadonlyMap<string, TreeRecord | undefined>): TreeRoot {
     const { nodes, catalogShape } = this.#home;
     const owner = this.#home.nextOwner();
     const gone = (ref: NodeRef): unknown => this.gone.push(ref);
     const edit = { owner, replaced: gone, released: gone, releasedLong: () => undefined };
     const catalog = new TreeEditor(nodes, catalogShape, before, edit);
-    for (const [name, record] of this.changed) {
+    for (const [name, record] of records) {
       const key = nameKey(name);
       if (record === undefined) catalog.delete(key);
       else {
@@ -140,8 +219,23 @@ export class Group {
 
   #archive(): void {
     for (const claim of this.claims) claim.abandon();
-    for (const ref of this.gone) if (ref.stored) this.session.archive(ref.id);
-    for (const id of this.goneValues) this.session.archive(id);
+    for (const id of this.leftOver) this.session.archive(id);
     for (const id of this.archives) this.session.archive(id);
+    if (this.#place !== undefined) {
+      for (const { id } of this.#place.replaced) this.session.archive(id);
+      return;
+    }
+    const { journal } = this.#home;
+    for (const { id } of journal.roots) this.session.archive(id);
+    for (const one of [journal, this]) {
+      for (const ref of one.gone) this.#archiveNode(ref);
+      for (const id of one.goneValues) this.session.archive(id);
+    }
+  }
+
+  #archiveNode(ref: NodeRef): void {
+    if (!ref.stored) return;
+    this.session.archive(ref.id);
+    this.archived += 1;
   }
 }

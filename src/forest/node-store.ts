@@ -91,16 +91,23 @@ export class NodeStore {
     (node.leaf ? node.entries : node.separators).forget();
   }
 
+  /** A number for the vault that nothing else has; 0 without a vault. */
+  takeSeal(): number {
+    if (this.vault === undefined) return 0;
+    this.nextSeal += 1;
+    return this.nextSeal - 1;
+  }
+
   /** Pushes a node that is not stored yet; its children are. */
   push(session: Session, ref: NodeRef, shape: TreeShape): void {
     const bytes = this.#writer.write(ref.node as TreeNode, shape);
-    if (this.vault !== undefined) ref.seal = this.nextSeal++;
+    ref.seal = this.takeSeal();
     ref.id = session.push(this.seal('node', ref.seal, bytes));
   }
 
   /** Pushes a value by itself; gives what the leaf has in its place. */
   pushLong(session: Session, value: Uint8Array): Uint8Array {
-    const number = this.vault === undefined ? 0 : this.nextSeal++;
+    const number = this.takeSeal();
     const ref = new NodeRef();
     ref.id = session.push(this.seal('value', number, value));
     return encodeLong(ref.low, ref.high, number);

@@ -313,6 +313,13 @@ export class NodeRef {
     return (this.low | this.high) !== 0;
   }
 
+  /** What was pushed did not become durable: the node is in memory only. */
+  unstore(): void {
+    this.low = 0;
+    this.high = 0;
+    this.seal = 0;
+  }
+
   get id(): GrainId {
     halves[lowHalf] = this.low;
     halves[1 - lowHalf] = this.high;

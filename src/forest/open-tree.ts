@@ -5,9 +5,11 @@
  * until the first change. It checks no arguments and encodes no keys.
  */
 
+import { corrupt } from '../errors.ts';
 import { setU32BigEndian } from '../util/big-endian.ts';
+import { ChangeLog, doAgain } from './change-log.ts';
 import type { Edit } from './edit.ts';
-import { emptyRoot, longBit, type TreeRoot } from './node.ts';
+import { emptyRoot, longBit, longRefBytes, type TreeRoot } from './node.ts';
 import { Summaries } from './summaries.ts';
 import { TreeEditor } from './tree-editor.ts';
 import {
@@ -44,6 +46,8 @@ export function historyBound(sequence: number): KeyBound {
 export class OpenTree {
   readonly name: string;
   changed = false;
+  /** What was done to the tree, as far as it can be told. */
+  readonly log: ChangeLog;
   readonly #edit: Edit;
   readonly #limits: ForestLimits;
   #config: TreeConfig | undefined;
@@ -60,6 +64,7 @@ export class OpenTree {
     this.name = name;
     this.#edit = edit;
     this.#limits = limits;
+    this.log = new ChangeLog(limits.journalBytes);
     if (record !== undefined) this.#take(record);
   }
 
@@ -105,6 +110,7 @@ export class OpenTree {
   become(record: TreeRecord): void {
     this.#take(record);
     this.changed = true;
+    this.log.close();
   }
 
   drop(): void {
@@ -117,15 +123,21 @@ export class OpenTree {
     this.#sequence = 0;
     this.#use = undefined;
     this.changed = true;
+    this.log.close();
   }
 
   /** The editor of the entries; of a tree that is not there yet, made as `use` says. */
   #changing<K, V, R>(use: TreeUse<K, V, R>): TreeEditor {
     this.changed = true;
-    if (use.reducer !== undefined) this.#use = use as TreeUse<unknown, unknown, unknown>;
+    if (use.reducer !== undefined) {
+      this.#use = use as TreeUse<unknown, unknown, unknown>;
+      // Its values are not made without the user's own functions.
+      this.log.close();
+    }
     if (this.#main === undefined) {
       const { config } = use;
       this.#take({ config, main: emptyRoot, history: emptyRoot, sequence: 0 });
+      this.log.close();
     }
     return this.#main as TreeEditor;
   }
@@ -135,23 +147,58 @@ export class OpenTree {
     const isLong = value.length > use.shape.inlineBytesMax;
     const bytes = isLong ? this.#edit.pushLong(value) : value;
     const word = bytes.length * 2 + (isLong ? longBit : 0);
+    this.#put(main, key, bytes, word);
+    this.log.put(key, bytes, word);
+  }
+
+  #put(main: TreeEditor, key: Uint8Array, bytes: Uint8Array, word: number): void {
     main.put(key, bytes, word);
-    if (!use.config.versioned) return;
+    if (this.#config?.versioned !== true) return;
     this.#sequence += 1;
     this.#historyEditor().put(historyKey(this.#sequence, historyPut, key), bytes, word);
-    if (isLong) this.#edit.shareLong(bytes);
+    if ((word & longBit) !== 0) this.#edit.shareLong(bytes);
   }
 
   delete<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array): boolean {
     if (this.#main?.delete(key) !== true) return false;
     this.#changing(use);
-    if (use.config.versioned) this.#record(key);
+    this.#record(key);
+    this.log.delete(key);
     return true;
   }
 
+  /** Of a versioned tree: the key was deleted. */
   #record(key: Uint8Array): void {
+    if (this.#config?.versioned !== true) return;
     this.#sequence += 1;
     this.#historyEditor().put(historyKey(this.#sequence, historyDelete, key), noValue, 0);
+  }
+
+  /** Does again what a log of this tree tells. Throws `VARVE_CORRUPT`. */
+  doAgain(log: Uint8Array): void {
+    const main = this.#main;
+    const config = this.#config;
+    if (main === undefined || config === undefined) throw corrupt(`'${this.name}' is not there`);
+    const { keyBytes, valueBytes, reducer } = config;
+    if (reducer !== '') throw corrupt(`a root tells of '${this.name}', which has a reducer`);
+    const check = (key: Uint8Array, word: number): void => {
+      const isAny = valueBytes < 0 && ((word & longBit) === 0 || word >> 1 === longRefBytes);
+      const isKey = keyBytes < 0 || key.length === keyBytes;
+      if (isKey && (isAny || word === valueBytes * 2)) return;
+      throw corrupt(`an entry of '${this.name}' has another length`);
+    };
+    doAgain(log, {
+      put: (key, value, word) => {
+        check(key, word);
+        this.#put(main, key, value, word);
+      },
+      delete: (key) => {
+        check(key, Math.max(0, valueBytes) * 2);
+        if (main.delete(key)) this.#record(key);
+        else throw corrupt(`'${this.name}' has not what is to be deleted from it`);
+      },
+    });
+    this.changed = true;
   }
 
   /** Deletes what lies between two positions; of a versioned tree `keys` are what lies there. */
@@ -163,12 +210,14 @@ export class OpenTree {
   ): void {
     this.#changing(use).deleteAt(from, to);
     for (const key of keys) this.#record(key);
+    this.log.close();
   }
 
   /** Forgets the changes before the position `to` of the history. */
   trim<K, V, R>(use: TreeUse<K, V, R>, to: number): void {
     this.#changing(use);
     this.#historyEditor().deleteAt(0, to);
+    this.log.close();
   }
 
   /** Makes the reducer's values of the nodes that have changed. */

@@ -2,11 +2,12 @@
  * What a transaction stands on: the state that those before it left, and the group that it will
  * join.
  *
- * Invariant: a transaction that begins now sees every one that has ended well, durable or not. It
- * answers questions only; the writer says which group is which.
+ * Invariant: a transaction that begins now sees every one that has ended well, durable or not, and
+ * nothing of one that has come to nothing. It commits nothing; the writer says which group is which.
  */
 
 import type { GrainId, Session } from '../index.ts';
+import type { Edit } from './edit.ts';
 import { Group, type GroupHome } from './group.ts';
 import type { NodeRef, TreeRoot } from './node.ts';
 import type { TransactionBase } from './transaction.ts';
@@ -59,7 +60,17 @@ export class TransactionGround implements TransactionBase {
   }
 
   stored(ref: NodeRef): void {
-    this.group.stored.push(ref);
+    this.group.stored.add(ref);
+  }
+
+  /** Gives back what a transaction has pushed that comes to nothing. */
+  withdraw({ pushed, stored }: Edit): void {
+    for (const id of pushed) {
+      // A commit may have taken it along, or be about to: then the next one archives it.
+      if (this.inFlight?.taken.has(id) === true || this.#home.store.has(id)) this.state.leave(id);
+      else this.group.session.archive(id);
+    }
+    this.group.withdraw(stored, new Set(pushed));
   }
 
   newClaim(): Session {

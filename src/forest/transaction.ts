@@ -177,12 +177,12 @@ export class TransactionScope implements Transaction, WritingScope {
     this.archives.add(id);
   }
 
-  /** The trees that it has changed, as it leaves them; undefined where it has dropped one. */
-  *changes(): Generator<[string, TreeRecord | undefined]> {
-    for (const [name, open] of this.#trees) {
+  /** The trees that it has changed, as it leaves them; without a record where it dropped one. */
+  *changes(): Generator<OpenTree> {
+    for (const open of this.#trees.values()) {
       if (!open.changed) continue;
       open.summarize();
-      yield [name, open.record];
+      yield open;
     }
   }
 }

@@ -1,6 +1,5 @@
 /**
- * What the catalog keeps of each tree, and the root of the forest that names the catalog: as
- * objects and as bytes.
+ * What the catalog keeps of each tree, as an object and as bytes, and how trees are laid out.
  *
  * Invariant: a record says everything that reading the tree's nodes takes, so that a tree can be
  * forked, dropped and verified without its codecs. Bytes that are no record are `VARVE_CORRUPT`.
@@ -43,6 +42,8 @@ export interface ForestLimits {
   readonly nodeBytes: number | undefined;
   readonly sealed: boolean;
   readonly memory: NodeMemory;
+  /** Changes that are kept beside the nodes at most; 0: none are. */
+  readonly journalBytes: number;
 }
 
 /** Values of one length up to this are stored without it. */
@@ -83,13 +84,17 @@ export const sharesConfig: TreeConfig = { ...plainConfig, keyBytes: 8, valueByte
 const toUtf8 = new TextEncoder();
 const fromUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-function writeText(writer: ByteWriter, text: string): void {
+export function writeText(writer: ByteWriter, text: string): void {
+  if (text === '') {
+    writer.u8(0);
+    return;
+  }
   const bytes = toUtf8.encode(text);
   writer.varint(bytes.length);
   writer.bytes(bytes);
 }
 
-function readText(reader: ByteReader): string {
+export function readText(reader: ByteReader): string {
   try {
     return fromUtf8.decode(reader.bytes(reader.varint()));
   } catch (cause) {
@@ -97,7 +102,7 @@ function readText(reader: ByteReader): string {
   }
 }
 
-function writeRoot(writer: ByteWriter, { ref, count, long }: TreeRoot): void {
+export function writeTreeRoot(writer: ByteWriter, { ref, count, long }: TreeRoot): void {
   writer.varint(count);
   if (ref === undefined) return;
   writer.u8(long ? 1 : 0);
@@ -106,7 +111,7 @@ function writeRoot(writer: ByteWriter, { ref, count, long }: TreeRoot): void {
   writer.varint(ref.seal);
 }
 
-function readRoot(reader: ByteReader): TreeRoot {
+export function readTreeRoot(reader: ByteReader): TreeRoot {
   const count = reader.varint();
   if (count === 0) return emptyRoot;
   const long = reader.u8() === 1;
@@ -128,9 +133,9 @@ export function encodeRecord({ config, main, history, sequence }: TreeRecord): U
   writer.varint(config.keyBytes + 1);
   writer.varint(config.valueBytes + 1);
   writer.varint(config.partBytes + 1);
-  writeRoot(writer, main);
+  writeTreeRoot(writer, main);
   if (config.versioned) {
-    writeRoot(writer, history);
+    writeTreeRoot(writer, history);
     writer.varint(sequence);
   }
   return writer.view();
@@ -145,73 +150,10 @@ export function decodeRecord(bytes: Uint8Array): TreeRecord {
   const keyBytes = reader.varint() - 1;
   const valueBytes = reader.varint() - 1;
   const partBytes = reader.varint() - 1;
-  const main = readRoot(reader);
-  const history = versioned ? readRoot(reader) : emptyRoot;
+  const main = readTreeRoot(reader);
+  const history = versioned ? readTreeRoot(reader) : emptyRoot;
   const sequence = versioned ? reader.varint() : 0;
   reader.end();
   const names = { keyCodec, valueCodec, reducer, versioned };
   return { config: { ...names, keyBytes, valueBytes, partBytes }, main, history, sequence };
-}
-
-/** The value that the store's embedded header names. */
-export interface ForestRoot {
-  readonly catalog: TreeRoot;
-  readonly shares: TreeRoot;
-  /** Every number below it may have been told to the vault. */
-  readonly nextSeal: number;
-  /** Values pushed by a transaction that was under way: nobody's, unless it ended after this. */
-  readonly pending: readonly bigint[];
-}
-
-/** Bytes that no other program is likely to begin its root with. */
-const magic = toUtf8.encode('varve forest\n');
-const formatVersion = 1;
-
-/** The name of the vault stands outside of what it seals, so that it can be asked for. */
-export function encodeForestRoot(vault: string, sealed: Uint8Array): Uint8Array {
-  const writer = new ByteWriter();
-  writer.bytes(magic);
-  writer.u8(formatVersion);
-  writeText(writer, vault);
-  writer.bytes(sealed);
-  return writer.view();
-}
-
-/** Undefined for what is no forest's root. Throws `VARVE_UNSUPPORTED_VERSION`. */
-export function decodeForestRoot(
-  bytes: Uint8Array,
-): { vault: string; sealed: Uint8Array } | undefined {
-  if (bytes.length <= magic.length) return undefined;
-  for (const [at, byte] of magic.entries()) if (bytes[at] !== byte) return undefined;
-  const reader = new ByteReader(bytes, "the forest's root", undefined, magic.length);
-  const version = reader.u8();
-  if (version !== formatVersion) {
-    const message = `the forest is of version ${version}; this varve knows ${formatVersion}`;
-    const facts = { expected: formatVersion, actual: version };
-    throw new VarveError('VARVE_UNSUPPORTED_VERSION', message, facts);
-  }
-  const vault = readText(reader);
-  return { vault, sealed: bytes.subarray(reader.at) };
-}
-
-export function encodeForest({ catalog, shares, nextSeal, pending }: ForestRoot): Uint8Array {
-  const writer = new ByteWriter();
-  writeRoot(writer, catalog);
-  writeRoot(writer, shares);
-  writer.varint(nextSeal);
-  writer.varint(pending.length);
-  for (const id of pending) writer.u64(id);
-  return writer.view();
-}
-
-export function decodeForest(bytes: Uint8Array): ForestRoot {
-  const reader = new ByteReader(bytes, "the forest's root");
-  const catalog = readRoot(reader);
-  const shares = readRoot(reader);
-  const nextSeal = reader.varint();
-  const count = reader.varint();
-  if (count > bytes.length) reader.fail('more pending values than it has bytes');
-  const pending = Array.from({ length: count }, () => reader.u64());
-  reader.end();
-  return { catalog, shares, nextSeal, pending };
 }

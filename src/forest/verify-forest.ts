@@ -14,7 +14,7 @@ import { getU32BigEndian } from '../util/big-endian.ts';
 import { compareBytes } from '../util/bytes.ts';
 import { getU32 } from '../util/little-endian.ts';
 import type { ForestCore } from './forest-core.ts';
-import { catalogEntries, type VersionRoots } from './forest-version.ts';
+import { catalogEntries, type ForestVersion } from './forest-version.ts';
 import type { NodeRef, TreeRoot } from './node.ts';
 import { type Branch, longBit, type TreeNode, type TreeShape } from './node.ts';
 import { longId } from './node-store.ts';
@@ -57,11 +57,14 @@ export async function* verifyForest(
   options: VerifyOptions,
 ): AsyncGenerator<Finding> {
   const version = core.durable;
+  // Values that are there until the nodes are written.
+  const { roots, gone, goneValues } = core.journal;
+  const waiting = Math.max(0, roots.length - 1) + gone.length + goneValues.length;
   const hold = version.hold(core.store, () => core.checkOpen());
   try {
     const walk = new ForestWalk(core, options);
-    yield* walk.all(version.roots);
-    options.tally?.(walk.reached);
+    yield* walk.all(version);
+    options.tally?.(walk.reached + waiting);
   } finally {
     hold.release();
   }
@@ -83,7 +86,8 @@ class ForestWalk {
     return this.#referents.size;
   }
 
-  async *all({ catalog, shares, pending }: VersionRoots): AsyncGenerator<Finding> {
+  async *all(version: ForestVersion): AsyncGenerator<Finding> {
+    const { catalog, shares, pending } = version.roots;
     const { catalogShape, sharesShape } = this.#core;
     const own = [
       ['the catalog', catalogShape, catalog],
@@ -99,8 +103,8 @@ class ForestWalk {
     // Without these two nothing can be said of the rest.
     if (!sound) return;
     try {
-      for (const { name, record } of catalogEntries(this.#core.nodes, catalogShape, catalog)) {
-        yield* this.#record(name, record);
+      for (const { name } of catalogEntries(this.#core.nodes, catalogShape, catalog)) {
+        yield* this.#record(name, version);
       }
       yield* this.#shares(shares);
       for (const id of pending as readonly GrainId[]) {
@@ -114,9 +118,18 @@ class ForestWalk {
     }
   }
 
-  async *#record(name: string, { config, main, history }: TreeRecord): AsyncGenerator<Finding> {
+  async *#record(name: string, version: ForestVersion): AsyncGenerator<Finding> {
     const { limits } = this.#core;
     const title = `the tree '${name}'`;
+    let record: TreeRecord;
+    try {
+      record = version.record(name) as TreeRecord;
+    } catch (error) {
+      if (!isVarveError(error)) throw error;
+      yield { message: `${title} cannot be read: ${error.message}` };
+      return;
+    }
+    const { config, main, history } = record;
     const summaries = this.#summaries(name, config.reducer);
     yield* this.#tree({ title, shape: shapeOf(config, limits), summaries }, main);
     const shape = historyShapeOf(config, limits);
@@ -138,9 +151,10 @@ class ForestWalk {
   async *#node(walked: Walked, ref: NodeRef, expected: Expected): AsyncGenerator<Finding> {
     this.#options.signal?.throwIfAborted();
     const { title, shape } = walked;
-    const seen = this.#refer(ref.id);
-    if (seen > 1) return;
-    const where = `${title}: the node ${GrainId.format(ref.id)}`;
+    // What is not stored yet has one referent: nothing else could name it.
+    if (ref.stored && this.#refer(ref.id) > 1) return;
+    const name = ref.stored ? GrainId.format(ref.id) : 'in memory';
+    const where = `${title}: the node ${name}`;
     let node: TreeNode;
     try {
       node = await this.#core.nodes.loadAsync(ref, shape);

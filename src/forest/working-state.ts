@@ -50,13 +50,12 @@ export class WorkingState {
   join(tx: TransactionScope, group: Group): void {
     // Made first: a reducer may throw.
     const changes = [...tx.changes()];
-    for (const [name, record] of changes) {
+    for (const { name, record, log } of changes) {
       this.#changed.set(name, record);
-      group.changed.set(name, record);
+      group.change(name, record, log.bytes);
     }
     this.shares = tx.edit.sharesRoot;
-    // What was never stored is nobody's business; what is being stored is known by now.
-    for (const ref of tx.edit.gone) if (ref.stored) group.gone.push(ref);
+    for (const ref of tx.edit.gone) group.gone.push(ref);
     for (const id of tx.edit.goneValues) group.goneValues.push(id);
     for (const id of tx.archives) group.archives.add(id);
     for (const id of tx.pushed) group.pushed.add(id);

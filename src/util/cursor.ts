@@ -10,6 +10,8 @@ import { corrupt } from '../errors.ts';
 import { getU16, getU32, getU48, setU16, setU32, setU48 } from './little-endian.ts';
 
 const twoTo32 = 0x1_0000_0000;
+/** Memory that a writer keeps for what it writes next. */
+const keptBytesMax = 64 * 1024;
 
 /** Appends fields to a buffer that grows. */
 export class ByteWriter {
@@ -89,6 +91,12 @@ export class ByteWriter {
   zeros(count: number): void {
     const at = this.#reserve(count);
     this.#bytes.fill(0, at, at + count);
+  }
+
+  /** Begins anew, in the same memory unless that has grown large: views given before change. */
+  restart(): void {
+    this.#at = 0;
+    if (this.#bytes.length > keptBytesMax) this.#bytes = new Uint8Array(keptBytesMax);
   }
 
   /** What was written so far; a view that later writes may leave behind. */

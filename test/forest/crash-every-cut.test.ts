@@ -23,6 +23,7 @@ import {
 } from './crash-histories.ts';
 import { ForestLife } from './crash-life.ts';
 import { expectNoLeak, findingsOf } from './forest-checks.ts';
+import { journals } from './forest-model.ts';
 
 const bounds: FateBounds = { singles: crashScale, randoms: crashScale };
 const counts = { cuts: 0, beyond: 0 };
@@ -64,8 +65,13 @@ async function survives(state: DiskState, life: ForestLife, at: number): Promise
 }
 
 /** Cuts everywhere, and tries one of `stride` fates; the number of cuts. */
-async function cutEverywhere(steps: readonly ForestStep[], stride: number): Promise<number> {
+async function cutEverywhere(
+  steps: readonly ForestStep[],
+  stride: number,
+  journalBytes: number | undefined,
+): Promise<number> {
   const life = new ForestLife(new SimulatedDisk());
+  life.journalBytes = journalBytes;
   await life.run(steps);
   await life.close();
   const { before, operations, state } = life.disk;
@@ -93,21 +99,22 @@ async function cutEverywhere(steps: readonly ForestStep[], stride: number): Prom
 
 /** Histories that take long to look through: not every fate of each is tried. */
 const strides = new Map([['so many nodes dropped that a commit of its own frees them', 6]]);
-const stride = 1;
+const stride = 2;
 const seeds = Array.from({ length: 4 * crashScale }, (_, at) => at + 1);
 
-describe('a power cut at any operation leaves the forest after some group', () => {
+describe.each(journals)('a power cut, %s bytes of changes out of nodes', (journalBytes) => {
   it.each(forestHistories.map((history): [string, ForestHistory] => [history.name, history]))(
     '%s',
     async (name, { steps }) => {
       const one = Math.ceil((stride * (strides.get(name) ?? 1)) / crashScale);
-      expect(await cutEverywhere(steps, one)).toBeGreaterThan(4);
+      expect(await cutEverywhere(steps, one, journalBytes)).toBeGreaterThan(4);
     },
   );
 
   it.each(seeds)('seed %i', async (seed) => {
     const steps = randomForestHistory(new Random(seed), 8);
-    expect(await cutEverywhere(steps, Math.ceil(4 / crashScale))).toBeGreaterThan(10);
+    const one = Math.ceil(5 / crashScale);
+    expect(await cutEverywhere(steps, one, journalBytes)).toBeGreaterThan(10);
   });
 
   afterAll(() => {

@@ -186,6 +186,60 @@ export const forestHistories: readonly ForestHistory[] = [
     ],
   },
   {
+    name: 'small changes, told in roots, of several trees',
+    steps: [
+      one(puts('rag', 0, 60), puts('fix', 0, 60), puts('ver', 0, 20)),
+      one(put('rag', 7, long), put('fix', 3, 3)),
+      one(put('ver', 7, long), remove('fix', 3)),
+      together([put('rag', 7, 5)], [put('ver', 7, long + 11), remove('rag', 0)]),
+      one(remove('ver', 7), blob(1, 5)),
+      one(puts('fix', 100, 40), unblob(1)),
+      one(fork('rag', 'rag2')),
+      one(put('rag', 14, 9)),
+    ],
+  },
+  {
+    name: 'so many small changes that their roots are made one',
+    steps: [
+      one(puts('rag', 0, 30)),
+      ...Array.from({ length: 20 }, (_, at) => one(put('rag', at * 7, at))),
+    ],
+  },
+  {
+    name: 'forks that go apart by small changes',
+    steps: [
+      one(puts('rag', 0, 60), put('rag', 5, long), puts('ver', 0, 9), put('ver', 1, long)),
+      one(fork('rag', 'rag2'), fork('ver', 'ver2')),
+      one(put('rag', 5, 4), put('ver2', 1, 2)),
+      one(put('rag2', 6, 4), remove('rag2', 5)),
+      { step: 'snapshot' },
+      one(put('rag', 8, long + 11), put('ver', 1, 3)),
+      { step: 'release' },
+      one(drop('rag'), drop('ver2')),
+      one(put('rag2', 9, 1), put('ver', 2, 2)),
+    ],
+  },
+  {
+    name: 'a transaction under way beside small changes',
+    steps: [
+      lead,
+      one(put('rag', 1, 1)),
+      underWay({
+        before: [[put('rag', 2, 2)], [put('rag', 3, long)]],
+        first: [blob(2, 40), put('rag', 901, long + 11), put('rag', 4, 4)],
+        rest: [put('rag', 3, 5)],
+        after: [[put('rag', 5, 5)]],
+      }),
+      underWay({
+        before: [[put('rag', 2, 3)]],
+        first: [blob(3, 40), put('rag', 902, long + 22), remove('rag', 901)],
+        ends: 'throws',
+        after: [[put('rag', 5, 6)]],
+      }),
+      one(put('rag', 6, 6)),
+    ],
+  },
+  {
     name: 'on the calling thread',
     steps: [
       { step: 'sync', changes: [puts('rag', 0, 40), blob(1, 30)] },
@@ -198,13 +252,14 @@ export const forestHistories: readonly ForestHistory[] = [
 
 /** What goes on after a crash: it touches old nodes, shared ones and the user's own values. */
 export const furtherWork: readonly ForestStep[] = [
+  one(put('rag', 41, 8), put('fix', 2, 7), put('ver', 3, long)),
   together(
     [puts('rag', 40, 6), put('log', 5, long), blob(1, 11), unblob(9)],
     [fork('rag', 'rag9'), remove('rag', 47), put('sum', 3, 9)],
   ),
 ];
 
-const names = ['rag', 'rag2', 'log', 'log2', 'sum', 'sum2'];
+const names = ['rag', 'rag2', 'log', 'ver', 'sum', 'ver2'];
 
 function randomChange(random: Random): ForestChange {
   const tree = names[random.below(names.length)] as string;
@@ -235,7 +290,12 @@ function randomChange(random: Random): ForestChange {
   }
 }
 
+/** Of every few, one whose changes are small. */
 function randomChanges(random: Random): ForestChange[] {
+  if (random.chance(0.4)) {
+    const keys = Array.from({ length: 1 + random.below(3) }, () => random.below(500));
+    return keys.map((key) => put(random.chance(0.5) ? 'rag' : 'ver', key, random.below(99)));
+  }
   return Array.from({ length: 1 + random.below(4) }, () => randomChange(random));
 }
 

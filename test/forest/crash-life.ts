@@ -43,7 +43,7 @@ const blobOptions = { key: codecs.uint, value: codecs.u64 };
 
 /** How the trees of a name are kept: its first three letters say it, so that forks agree. */
 function dialectOf(name: string): Dialect {
-  const at = ['fix', 'sum', 'log', 'rag'].indexOf(name.slice(0, 3));
+  const at = ['fix', 'sum', 'log', 'rag', 'ver'].indexOf(name.slice(0, 3));
   return dialects[Math.max(0, at)] as Dialect;
 }
 
@@ -77,12 +77,15 @@ export class ForestLife {
   readonly refused: { readonly index: number; readonly error: unknown }[] = [];
   /** What the disk may make calls fail with. */
   tolerates: readonly VarveErrorCode[] = [];
+  /** Bytes of changes that the next openings keep out of the nodes. */
+  journalBytes: number | undefined;
   #count: number;
   #forest: Forest | undefined;
   readonly #snapshots: { readonly snapshot: Snapshot; readonly index: number }[] = [];
 
   constructor(disk: SimulatedDisk, before?: ForestLife) {
     this.disk = disk;
+    this.journalBytes = before?.journalBytes;
     this.models = new Map(before?.models ?? [[0, new Map()]]);
     this.#count = before?.count ?? 0;
   }
@@ -105,7 +108,8 @@ export class ForestLife {
   async open(): Promise<void> {
     while (this.#forest === undefined) {
       try {
-        this.#forest = await Forest.open('forest', { ...settings, fileSystem: this.disk });
+        const { disk: fileSystem, journalBytes } = this;
+        this.#forest = await Forest.open('forest', { ...settings, journalBytes, fileSystem });
       } catch (error) {
         this.#mayRefuse(error);
       }

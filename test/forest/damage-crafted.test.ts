@@ -10,9 +10,9 @@
  */
 
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { isVarveError } from '../../src/errors.ts';
+import { isVarveError, VarveError } from '../../src/errors.ts';
 import { codecs, Forest, reducers, type Transaction, type Tree } from '../../src/forest/index.ts';
-import { type GrainId, Session, Store } from '../../src/index.ts';
+import { type GrainId, memoryFileSystem, Session, Store } from '../../src/index.ts';
 import { crashScale } from '../crash/scale.ts';
 import { Random } from '../model/random.ts';
 import { patternOf } from '../support/bytes.ts';
@@ -54,14 +54,21 @@ async function plant(forest: Forest): Promise<void> {
 }
 
 beforeAll(async () => {
-  store = await Store.inMemory();
+  const fileSystem = memoryFileSystem();
+  const first = await Store.open('a.varve', { fileSystem });
   const pushes = vi.spyOn(Session.prototype, 'push');
-  const forest = await Forest.on(store, options);
+  const forest = await Forest.on(first, options);
   await plant(forest);
+  // Changes that are in roots only.
+  for (let at = 0; at < 6; at++) await forest.tree('texts', ragged).put(key(at), patternOf(20, at));
+  await forest.tree('texts', ragged).put(key(7), patternOf(1300));
+  await forest.tree('texts', ragged).delete(key(4));
   const pushed = pushes.mock.results.map(({ value }) => value as GrainId);
   pushes.mockRestore();
-  await store.checkpointTo(store.currentBatch);
-  await forest.close();
+  expect(forest.statistics().journalBytes).toBeGreaterThan(100);
+  await first.checkpointTo(first.currentBatch);
+  await first.close();
+  store = await Store.open('a.varve', { fileSystem });
   ids = pushed.filter((id) => store.has(id));
   for (const id of ids) whole.set(id, store.get(id) as Uint8Array);
 });
@@ -199,9 +206,17 @@ async function askOn(lies: ReadonlyMap<GrainId, Uint8Array>): Promise<void> {
     try {
       await askAll(forest);
     } finally {
-      await forest.close();
+      await closed(forest);
     }
   });
+}
+
+/** Closes it while nothing can be committed: what waits to be written goes on waiting. */
+async function closed(forest: Forest): Promise<void> {
+  const full = new VarveError('VARVE_IO', 'the disk is full');
+  const commit = vi.spyOn(Session.prototype, 'commit').mockRejectedValue(full);
+  await forest.close();
+  commit.mockRestore();
 }
 
 // ── lies by chance ──

@@ -149,7 +149,7 @@ describe('each write, truncate and datasync of a history fails once', () => {
 
   it.each(seeds)('seed %i', async (seed) => {
     const steps = randomForestHistory(new Random(seed), 8);
-    expect(await failEverywhere(steps, Math.ceil(3 / crashScale))).toBeGreaterThan(0);
+    expect(await failEverywhere(steps, Math.ceil(2 / crashScale))).toBeGreaterThan(0);
   });
 });
 

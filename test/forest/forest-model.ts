@@ -88,7 +88,15 @@ export const dialects: readonly Dialect[] = [
     },
   },
   { name: 'ragged', versioned: false, options: { key: raggedKeys, value: raggedValues } },
+  {
+    name: 'ragged, versioned',
+    versioned: true,
+    options: { key: raggedKeys, value: raggedValues, versioned: true },
+  },
 ];
+
+/** Bytes of changes that stay out of the nodes: none, some, as many as there are. */
+export const journals: readonly (number | undefined)[] = [undefined, 700, 0];
 
 export type Change =
   | { readonly do: 'put'; readonly tree: string; readonly key: number; readonly value: number }
@@ -115,7 +123,8 @@ export type Step =
   | { readonly step: 'snapshot' }
   | { readonly step: 'release'; readonly which: number }
   | { readonly step: 'iterate'; readonly tree: string; readonly range: Range<number> }
-  | { readonly step: 'reopen' };
+  /** `closes`: the forest is closed before, not only its store. */
+  | { readonly step: 'reopen'; readonly closes: boolean };
 
 const keysMax = 1500;
 const names = ['oak', 'elm', 'ash'];
@@ -203,7 +212,10 @@ export function stepArbitrary(): fc.Arbitrary<Step> {
       }),
       weight: 1,
     },
-    { arbitrary: fc.record({ step: fc.constant('reopen' as const) }), weight: 1 },
+    {
+      arbitrary: fc.record({ step: fc.constant('reopen' as const), closes: fc.boolean() }),
+      weight: 2,
+    },
   );
 }
 

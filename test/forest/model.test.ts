@@ -19,6 +19,7 @@ import {
   type Dialect,
   dialects,
   inRange,
+  journals,
   type Model,
   putsOf,
   type Step,
@@ -30,14 +31,16 @@ type NumberTree = Tree<number, number, number>;
 
 class Life {
   readonly #dialect: Dialect;
+  readonly #journalBytes: number | undefined;
   readonly #fileSystem = memoryFileSystem();
   #forest: Forest | undefined;
   #model: Model = new Map();
   #snapshots: { snapshot: Snapshot; model: Model }[] = [];
   #iterators: { iterator: IterableIterator<[number, number]>; rest: [number, number][] }[] = [];
 
-  constructor(dialect: Dialect) {
+  constructor(dialect: Dialect, journalBytes: number | undefined) {
     this.#dialect = dialect;
+    this.#journalBytes = journalBytes;
   }
 
   get forest(): Forest {
@@ -45,8 +48,8 @@ class Life {
   }
 
   async open(): Promise<void> {
-    const options = { nodeBytes: 512, nodeCacheBytes: 20_000, fileSystem: this.#fileSystem };
-    this.#forest = await Forest.open('a.varve', options);
+    const settings = { nodeBytes: 512, nodeCacheBytes: 20_000, journalBytes: this.#journalBytes };
+    this.#forest = await Forest.open('a.varve', { ...settings, fileSystem: this.#fileSystem });
   }
 
   tree(name: string): NumberTree {
@@ -122,16 +125,17 @@ class Life {
       const first = iterator.next();
       expect(first.done === true ? undefined : first.value).toEqual(rest.shift());
       this.#iterators.push({ iterator, rest });
-    } else await this.#reopen();
+    } else await this.#reopen(step.closes);
     await this.compare(step);
   }
 
-  async #reopen(): Promise<void> {
+  async #reopen(closes: boolean): Promise<void> {
     for (const { iterator } of this.#iterators) iterator.return?.();
     for (const { snapshot } of this.#snapshots) snapshot.release();
     this.#iterators = [];
     this.#snapshots = [];
-    await this.forest.close();
+    if (closes) await this.forest.close();
+    else await this.forest.store.close();
     await this.open();
   }
 
@@ -191,11 +195,13 @@ class Life {
   }
 }
 
+const lives = fc.tuple(fc.array(stepArbitrary(), { maxLength: 14 }), fc.constantFrom(...journals));
+
 describe.each(dialects)('a forest of trees: $name', (dialect) => {
   it('answers as plain maps do, whatever is done to it', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(stepArbitrary(), { maxLength: 14 }), async (steps) => {
-        const life = new Life(dialect);
+      fc.asyncProperty(lives, async ([steps, journalBytes]) => {
+        const life = new Life(dialect, journalBytes);
         await life.open();
         for (const step of steps) await life.step(step);
         await life.end();

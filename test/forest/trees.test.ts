@@ -6,7 +6,7 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { codecs, Forest, reducers } from '../../src/forest/index.ts';
+import { codecs, Forest, type ForestOptions, reducers } from '../../src/forest/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { expectSameBytes } from '../support/bytes.ts';
 import { endSound, findingsOf } from './forest-checks.ts';
@@ -19,9 +19,13 @@ const summed = {
 const released = expect.objectContaining({ code: 'VARVE_SNAPSHOT_RELEASED' });
 
 /** A forest on a disk in memory, with a tree of `count` entries. */
-async function filled(count: number, options: typeof numbers | typeof summed = numbers) {
+async function filled(
+  count: number,
+  options: typeof numbers | typeof summed = numbers,
+  settings: ForestOptions = {},
+) {
   const fileSystem = memoryFileSystem();
-  const forest = await Forest.open('a.varve', { fileSystem, nodeBytes: 1000 });
+  const forest = await Forest.open('a.varve', { fileSystem, nodeBytes: 1000, ...settings });
   const tree = forest.tree('t', options as typeof numbers);
   await forest.transaction((tx) => {
     const writing = tx.tree(tree);
@@ -60,7 +64,7 @@ describe('a snapshot', () => {
   });
 
   it('gives its space back by itself, within later commits and at close', async () => {
-    const { forest, tree } = await filled(5000);
+    const { forest, tree } = await filled(5000, numbers, { journalBytes: 0 });
     const snapshot = forest.snapshot();
     for (let round = 0; round < 60; round++) await tree.put(round * 83, 0);
     const held = forest.store.statistics().archivedValues;

@@ -1,0 +1,204 @@
+/**
+ * The changes that are durable in roots and in no node yet: a commit's changes go there where
+ * writing its nodes would take much more, and are written back to the nodes with those of others.
+ *
+ * Invariant: it tells of durable commits only. What the stored trees reach stays as it is until it
+ * is written back: nodes and values that the present state has no use for are kept here, and are
+ * archived by the commit that writes nodes. Decides and keeps count; reads and writes nothing.
+ */
+
+import { isVarveError } from '../errors.ts';
+import type { GrainId } from '../index.ts';
+import type { RootLink, TreeChanges } from './forest-root.ts';
+import type { NodeRef, TreeRoot } from './node.ts';
+
+/** Roots that an opening has to read, at most. */
+const rootsMax = 512;
+/** So many replaced nodes may wait in any forest. */
+const goneLeast = 512;
+/** And this share of what a larger one has. */
+const goneShare = 16;
+const bytesLeast = 256 * 1024;
+const bytesShare = 4;
+/**
+ * So many short roots are made one by the commit after them, so that there are few values and an
+ * opening reads few: to do it in each commit would cost a tenth of its time.
+ */
+const shortRootsMax = 16;
+/** Of so many bytes in all. */
+const togetherBytesMax = 16 * 1024;
+
+/** What a commit changes. */
+export interface JournalEntry {
+  /** Only nodes can tell of it. */
+  readonly needsNodes: boolean;
+  /** Bytes of the logs of its changes. */
+  readonly logBytes: number;
+  /** Nodes that it replaces or drops; some were never stored. */
+  readonly gone: readonly NodeRef[];
+  readonly goneValues: readonly GrainId[];
+  readonly logs: readonly TreeChanges[];
+}
+
+/** How a commit's changes are told. */
+export interface Place {
+  readonly depth: number;
+  readonly earlier: RootLink | undefined;
+  readonly changes: readonly TreeChanges[];
+  /** Roots that it takes the place of, and tells the changes of. */
+  readonly replaced: readonly RootLink[];
+}
+
+/** A root that may become one with those after it. */
+interface ShortRoot {
+  readonly root: RootLink;
+  readonly changes: readonly TreeChanges[];
+  readonly bytes: number;
+}
+
+export interface StoredRoots {
+  readonly catalog: TreeRoot;
+  readonly shares: TreeRoot;
+}
+
+/** What the store has, what is archived and not freed yet included. */
+export interface StoreSizes {
+  readonly values: number;
+  readonly archivedValues: number;
+  readonly valueBytes: number;
+}
+
+/** What an opening finds. */
+export interface FoundJournal {
+  readonly stored: StoredRoots;
+  /** Oldest first. */
+  readonly roots: readonly RootLink[];
+  readonly changes: readonly TreeChanges[];
+  readonly gone: readonly NodeRef[];
+  readonly goneValues: readonly GrainId[];
+  /** Changes that could not be done again. */
+  readonly kept: readonly TreeChanges[];
+}
+
+export class Journal {
+  /** The catalog and the shares that the changes are changes of. */
+  stored: StoredRoots;
+  /** The root that wrote `stored`, and those since; oldest first. */
+  readonly roots: RootLink[];
+  /** Trees whose present record is not in the stored catalog. */
+  readonly trees = new Set<string>();
+  /** Stored nodes and values that the present state has no use for. */
+  readonly gone: NodeRef[];
+  readonly goneValues: GrainId[];
+  /** Changes of trees that cannot be read: every root goes on telling of them. */
+  readonly kept: readonly TreeChanges[];
+  bytes = 0;
+  readonly #bytesMost: number;
+  /** The newest roots, as far as they are short. */
+  #short: ShortRoot[] = [];
+  readonly #sizes: () => StoreSizes;
+  #isMeasured = false;
+  #nodes = 0;
+  #valueBytes = 0;
+
+  /** `bytesMost`: bytes of logs that it has at most. `sizes`: of the store. */
+  constructor(found: FoundJournal, bytesMost: number, sizes: () => StoreSizes) {
+    this.stored = found.stored;
+    this.roots = [...found.roots];
+    this.gone = [...found.gone];
+    this.goneValues = [...found.goneValues];
+    this.kept = found.kept;
+    this.#bytesMost = bytesMost;
+    this.#sizes = sizes;
+    this.#enter(found.changes);
+  }
+
+  #enter(changes: readonly TreeChanges[]): void {
+    for (const { tree, log } of changes) {
+      this.trees.add(tree);
+      this.bytes += log.length;
+    }
+  }
+
+  /** Asks how much the store has, once for each time that nodes were written. */
+  #measure(): boolean {
+    if (this.#isMeasured) return true;
+    try {
+      const { values, archivedValues, valueBytes } = this.#sizes();
+      this.#nodes = values - archivedValues;
+      this.#valueBytes = (valueBytes * this.#nodes) / Math.max(1, values);
+    } catch (error) {
+      if (isVarveError(error)) return false;
+      throw error;
+    }
+    this.#isMeasured = true;
+    return true;
+  }
+
+  /** All changes are in nodes. */
+  get isEmpty(): boolean {
+    return this.trees.size === 0;
+  }
+
+  /** The commit's changes are to be told in its root, and its nodes to stay unwritten. */
+  takes({ needsNodes, logBytes, gone }: JournalEntry): boolean {
+    if (needsNodes || this.roots.length === 0 || this.roots.length >= rootsMax) return false;
+    if (this.#bytesMost === 0 || !this.#measure()) return false;
+    const most = Math.min(this.#bytesMost, Math.max(bytesLeast, this.#valueBytes / bytesShare));
+    if (this.bytes + logBytes > most) return false;
+    // Where keys come in their order the nodes take hardly more than the log.
+    if (logBytes > gone.length * (this.#valueBytes / Math.max(1, this.#nodes))) return false;
+    return this.#mayWait(gone);
+  }
+
+  /**
+   * What is replaced takes its space until it is written back, and what replaces it comes on top
+   * then: a small share of the forest, unless each commit replaces most of it anyway.
+   */
+  #mayWait(gone: readonly NodeRef[]): boolean {
+    const most = Math.max(goneLeast, this.#nodes / goneShare);
+    if (this.#nodes - gone.length <= most) return true;
+    let waiting = this.gone.length;
+    for (const ref of gone) if (ref.stored) waiting += 1;
+    return waiting <= most;
+  }
+
+  /** Where the changes are told: by themselves, or together with those of short roots before. */
+  place({ logs, logBytes }: JournalEntry): Place {
+    const short = this.#short;
+    const isOne = short.length >= shortRootsMax && this.#shortBytes + logBytes <= togetherBytesMax;
+    const replaced = isOne ? short.map(({ root }) => root) : [];
+    const changes = isOne ? [...short.flatMap((one) => one.changes), ...logs] : logs;
+    const depth = this.roots.length - replaced.length;
+    return { depth, earlier: this.roots[depth - 1], changes, replaced };
+  }
+
+  get #shortBytes(): number {
+    let bytes = 0;
+    for (const one of this.#short) bytes += one.bytes;
+    return bytes;
+  }
+
+  /** A commit is durable that told its changes in its root, at this place. */
+  told(entry: JournalEntry, { depth, changes, replaced }: Place, root: RootLink): void {
+    const bytes = entry.logBytes + (replaced.length > 0 ? this.#shortBytes : 0);
+    if (replaced.length > 0 || this.#shortBytes + bytes > togetherBytesMax) this.#short = [];
+    if (bytes <= togetherBytesMax / 2) this.#short.push({ root, changes, bytes });
+    this.roots.splice(depth, replaced.length, root);
+    this.#enter(entry.logs);
+    for (const ref of entry.gone) if (ref.stored) this.gone.push(ref);
+    for (const id of entry.goneValues) this.goneValues.push(id);
+  }
+
+  /** A commit is durable that has written all nodes. */
+  written(stored: StoredRoots, root: RootLink): void {
+    this.stored = stored;
+    this.roots.splice(0, this.roots.length, root);
+    this.#short = [];
+    this.gone.length = 0;
+    this.goneValues.length = 0;
+    this.trees.clear();
+    this.bytes = 0;
+    this.#isMeasured = false;
+  }
+}

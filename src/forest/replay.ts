@@ -1,0 +1,78 @@
+/**
+ * Does the changes again, when a forest is opened, that its roots tell and no node has.
+ *
+ * Invariant: the trees are as the last commit left them, in memory; nothing is written. Where a
+ * tree's nodes are damaged its changes are kept as they are, and the other trees are not concerned.
+ */
+
+import { corrupt, isVarveError, type VarveError } from '../errors.ts';
+import type { GrainId } from '../index.ts';
+import { Edit } from './edit.ts';
+import type { TreeChanges } from './forest-root.ts';
+import type { StoredRoots } from './journal.ts';
+import type { NodeRef, TreeRoot, TreeShape } from './node.ts';
+import type { NodeStore } from './node-store.ts';
+import { OpenTree } from './open-tree.ts';
+import type { ForestLimits, TreeRecord } from './tree-record.ts';
+
+export interface ReplayHome {
+  readonly nodes: NodeStore;
+  readonly limits: ForestLimits;
+  readonly sharesShape: TreeShape;
+  /** The record that the stored catalog has. */
+  record(name: string): TreeRecord | undefined;
+  nextOwner(): number;
+}
+
+export class Replay {
+  readonly records = new Map<string, TreeRecord | undefined>();
+  /** Trees whose changes could not be done again, and why. */
+  readonly stuck = new Map<string, VarveError>();
+  readonly gone: NodeRef[] = [];
+  readonly goneValues: GrainId[] = [];
+  shares: TreeRoot;
+  readonly #home: ReplayHome;
+
+  /** Throws `VARVE_IO` where the store cannot be read. */
+  constructor(home: ReplayHome, { shares }: StoredRoots, changes: readonly TreeChanges[]) {
+    this.#home = home;
+    this.shares = shares;
+    const logs = new Map<string, Uint8Array[]>();
+    for (const { tree, log } of changes) {
+      const known = logs.get(tree);
+      if (known === undefined) logs.set(tree, [log]);
+      else known.push(log);
+    }
+    // Trees share nodes: how often each is shared does not depend on which is changed first.
+    for (const [name, all] of logs) this.#tree(name, all);
+  }
+
+  #tree(name: string, logs: readonly Uint8Array[]): void {
+    const { nodes, limits, sharesShape } = this.#home;
+    const refuse = (): never => {
+      throw corrupt('a change that a root tells pushes a value');
+    };
+    const edit = new Edit({
+      nodes,
+      sharesShape,
+      shares: this.shares,
+      nextOwner: () => this.#home.nextOwner(),
+      session: refuse,
+      stored: refuse,
+    });
+    try {
+      const record = this.#home.record(name);
+      if (record === undefined) throw corrupt(`a root tells of a tree '${name}' that is not there`);
+      const open = new OpenTree(name, edit, limits, record);
+      for (const log of logs) open.doAgain(log);
+      this.records.set(name, open.record);
+    } catch (error) {
+      if (!isVarveError(error, 'VARVE_CORRUPT') && !isVarveError(error, 'VARVE_VAULT')) throw error;
+      this.stuck.set(name, error);
+      return;
+    }
+    this.shares = edit.sharesRoot;
+    for (const ref of edit.gone) if (ref.stored) this.gone.push(ref);
+    for (const id of edit.goneValues) this.goneValues.push(id);
+  }
+}
