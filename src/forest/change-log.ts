@@ -20,6 +20,8 @@ export interface LoggedChanges {
 const deleted = 0;
 
 export class ChangeLog {
+  /** Changes that it was told of. */
+  count = 0;
   readonly #bytesMax: number;
   #writer: ByteWriter | undefined = new ByteWriter();
 
@@ -30,6 +32,7 @@ export class ChangeLog {
   put(key: Uint8Array, value: Uint8Array, word: number): void {
     const writer = this.#writer;
     if (writer === undefined) return;
+    this.count += 1;
     writer.varint(word + 1);
     writer.varint(key.length);
     writer.bytes(key);
@@ -40,6 +43,7 @@ export class ChangeLog {
   delete(key: Uint8Array): void {
     const writer = this.#writer;
     if (writer === undefined) return;
+    this.count += 1;
     writer.varint(deleted);
     writer.varint(key.length);
     writer.bytes(key);

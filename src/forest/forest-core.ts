@@ -38,6 +38,11 @@ type Listener = (commit: Commit) => void;
 /** Numbers that an opening skips: what a batch taken back told the vault is not told again. */
 const sealsSkipped = 2 ** 24;
 
+/** Share of the cache's memory that nodes may take which are not stored yet. */
+const memoryShare = 3 / 4;
+/** They may take so many bytes beside a smaller cache. */
+const memoryLeast = 2 ** 21;
+
 const noRoot: ForestRoot = {
   catalog: emptyRoot,
   shares: emptyRoot,
@@ -118,7 +123,9 @@ export class ForestCore {
       goneValues,
       kept,
     };
-    this.journal = new Journal(found, journalBytes, () => store.statistics());
+    const memoryBytes = Math.max(memoryLeast, nodeCacheBytes * memoryShare);
+    const limits = { logBytes: journalBytes, memoryBytes };
+    this.journal = new Journal(found, limits, () => store.statistics());
     const roots = { catalog, shares: replay.shares, pending };
     const of = { nodes, shape, batch: store.currentBatch, stuck };
     this.durable = new ForestVersion(of, roots, records);

@@ -256,6 +256,7 @@ export class ForestWriter {
     this.#letGo();
     this.#home.durable = this.#home.durable.next(batch, roots, group.changed);
     group.enter(roots);
+    nodes.cache.reserve(this.#home.journal.memoryBytes + this.#home.limits.memory.keptBytes);
     this.#ground.inFlight = undefined;
     this.#freeing.note(batch, group.archived);
     this.#ground.state.committed(group);

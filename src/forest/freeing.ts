@@ -11,7 +11,7 @@ import type { BatchId, Session, Store } from '../index.ts';
 /** Batches that one commit frees at most: what a snapshot held for long is freed bit by bit. */
 const freedBatchesMax = 16;
 /**
- * What a commit leaves behind, where it is so many nodes, is freed by a commit of its own before
+ * What a commit leaves behind, where it is so many values, is freed by a commit of its own before
  * the next one, which finds its space: else the file would hold two generations of it.
  */
 const goneForFreeing = 256;
@@ -22,6 +22,8 @@ export class Freeing {
   #underWay = false;
   /** Up to here much is to be freed before space is taken again. */
   #due: BatchId | undefined;
+  /** The last batch that is known to have archived anything. */
+  #archivedIn: BatchId = 0;
 
   constructor(store: Store, automatic: boolean) {
     this.#store = store;
@@ -37,14 +39,17 @@ export class Freeing {
   within(session: Session, batch: BatchId): void {
     const { checkpoint } = this.#store;
     if (!this.#automatic || batch <= checkpoint) return;
+    // Others may archive too: of that not every commit need know.
+    if (this.#archivedIn <= checkpoint && batch - checkpoint < freedBatchesMax) return;
     const to = Math.min(batch, checkpoint + freedBatchesMax);
     session.checkpointTo(to);
     if (this.#due !== undefined && this.#due <= to) this.#due = undefined;
   }
 
-  /** A commit has left so many nodes behind. */
-  note(batch: BatchId, gone: number): void {
-    if (this.#automatic && gone >= goneForFreeing) this.#due = batch;
+  /** A commit has archived so many values. */
+  note(batch: BatchId, archived: number): void {
+    if (archived > 0) this.#archivedIn = batch;
+    if (this.#automatic && archived >= goneForFreeing) this.#due = batch;
   }
 
   /**

@@ -8,6 +8,7 @@
 
 import { isVarveError } from '../errors.ts';
 import type { BatchId, GrainId, Session, Store } from '../index.ts';
+import type { ChangeLog } from './change-log.ts';
 import { storeNodes } from './edit.ts';
 import type { ForestRoot, RootLink, RootWriter, TreeChanges } from './forest-root.ts';
 import { nameKey, type VersionRoots } from './forest-version.ts';
@@ -63,6 +64,8 @@ export class Group implements JournalEntry {
   /** What its transactions did to the entries of trees. */
   readonly logs: TreeChanges[] = [];
   logBytes = 0;
+  /** Puts and deletes in these logs. */
+  changes = 0;
   /** It is to be stored as nodes: the logs do not tell all of it. */
   needsNodes = false;
   /** Values of the user's that it archives, and the sessions that hold them for it. */
@@ -76,7 +79,7 @@ export class Group implements JournalEntry {
   readonly stored = new Set<NodeRef>();
   readonly #home: GroupHome;
   #session: Session | undefined;
-  /** Nodes that it has archived. */
+  /** Values that it has archived. */
   archived = 0;
   /** The root that it has pushed. */
   #root: RootLink | undefined;
@@ -99,14 +102,15 @@ export class Group implements JournalEntry {
   }
 
   /** A tree is left in this state; `log` tells how it came to be, unless it cannot. */
-  change(tree: string, record: TreeRecord | undefined, log: Uint8Array | undefined): void {
+  change(tree: string, record: TreeRecord | undefined, { bytes, count }: ChangeLog): void {
     this.changed.set(tree, record);
-    if (log === undefined) {
+    if (bytes === undefined) {
       this.needsNodes = true;
       return;
     }
-    this.logs.push({ tree, log });
-    this.logBytes += log.length;
+    this.logs.push({ tree, log: bytes });
+    this.logBytes += bytes.length;
+    this.changes += count;
   }
 
   /** Its changes are told in its root, and its nodes stay in memory. */
@@ -153,7 +157,7 @@ export class Group implements JournalEntry {
     this.#place = this.isTold ? journal.place(this) : undefined;
     if (this.#place === undefined) stored = { catalog: this.#storeAll(state), shares };
     this.#pushRoot(stored, pending);
-    this.#archive();
+    this.#archiveAll();
     return { catalog: stored.catalog, shares, pending };
   }
 
@@ -217,25 +221,24 @@ export class Group implements JournalEntry {
     return catalog.root;
   }
 
-  #archive(): void {
+  #archiveAll(): void {
     for (const claim of this.claims) claim.abandon();
-    for (const id of this.leftOver) this.session.archive(id);
-    for (const id of this.archives) this.session.archive(id);
+    for (const id of this.leftOver) this.#archive(id);
+    for (const id of this.archives) this.#archive(id);
     if (this.#place !== undefined) {
-      for (const { id } of this.#place.replaced) this.session.archive(id);
+      for (const { id } of this.#place.replaced) this.#archive(id);
       return;
     }
     const { journal } = this.#home;
-    for (const { id } of journal.roots) this.session.archive(id);
+    for (const { id } of journal.roots) this.#archive(id);
     for (const one of [journal, this]) {
-      for (const ref of one.gone) this.#archiveNode(ref);
-      for (const id of one.goneValues) this.session.archive(id);
+      for (const ref of one.gone) if (ref.stored) this.#archive(ref.id);
+      for (const id of one.goneValues) this.#archive(id);
     }
   }
 
-  #archiveNode(ref: NodeRef): void {
-    if (!ref.stored) return;
-    this.session.archive(ref.id);
+  #archive(id: GrainId): void {
+    this.session.archive(id);
     this.archived += 1;
   }
 }

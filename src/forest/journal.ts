@@ -16,8 +16,12 @@ import type { NodeRef, TreeRoot } from './node.ts';
 const rootsMax = 512;
 /** So many replaced nodes may wait in any forest. */
 const goneLeast = 512;
-/** And this share of what a larger one has. */
-const goneShare = 16;
+/**
+ * In a larger one a share of what it has: small where nodes hold few entries, since it is space
+ * that is taken for little; all of it where a node is written for the sake of a 256th of it.
+ */
+const goneShareLeast = 1 / 16;
+const goneShareAllAt = 256;
 const bytesLeast = 256 * 1024;
 const bytesShare = 4;
 /**
@@ -34,10 +38,19 @@ export interface JournalEntry {
   readonly needsNodes: boolean;
   /** Bytes of the logs of its changes. */
   readonly logBytes: number;
+  /** Puts and deletes in these logs. */
+  readonly changes: number;
   /** Nodes that it replaces or drops; some were never stored. */
   readonly gone: readonly NodeRef[];
   readonly goneValues: readonly GrainId[];
   readonly logs: readonly TreeChanges[];
+}
+
+export interface JournalLimits {
+  /** Bytes of logs that it has at most; 0: every commit writes its nodes. */
+  readonly logBytes: number;
+  /** Memory of nodes that are not stored, at most, about. */
+  readonly memoryBytes: number;
 }
 
 /** How a commit's changes are told. */
@@ -93,7 +106,7 @@ export class Journal {
   /** Changes of trees that cannot be read: every root goes on telling of them. */
   readonly kept: readonly TreeChanges[];
   bytes = 0;
-  readonly #bytesMost: number;
+  readonly #most: JournalLimits;
   /** The newest roots, as far as they are short. */
   #short: ShortRoot[] = [];
   readonly #sizes: () => StoreSizes;
@@ -101,14 +114,14 @@ export class Journal {
   #nodes = 0;
   #valueBytes = 0;
 
-  /** `bytesMost`: bytes of logs that it has at most. `sizes`: of the store. */
-  constructor(found: FoundJournal, bytesMost: number, sizes: () => StoreSizes) {
+  /** `sizes`: of the store. */
+  constructor(found: FoundJournal, most: JournalLimits, sizes: () => StoreSizes) {
     this.stored = found.stored;
     this.roots = [...found.roots];
     this.gone = [...found.gone];
     this.goneValues = [...found.goneValues];
     this.kept = found.kept;
-    this.#bytesMost = bytesMost;
+    this.#most = most;
     this.#sizes = sizes;
     this.#enter(found.changes);
   }
@@ -141,26 +154,39 @@ export class Journal {
   }
 
   /** The commit's changes are to be told in its root, and its nodes to stay unwritten. */
-  takes({ needsNodes, logBytes, gone }: JournalEntry): boolean {
+  takes(entry: JournalEntry): boolean {
+    const { needsNodes, logBytes, gone } = entry;
     if (needsNodes || this.roots.length === 0 || this.roots.length >= rootsMax) return false;
-    if (this.#bytesMost === 0 || !this.#measure()) return false;
-    const most = Math.min(this.#bytesMost, Math.max(bytesLeast, this.#valueBytes / bytesShare));
+    if (this.#most.logBytes === 0 || !this.#measure()) return false;
+    const most = Math.min(this.#most.logBytes, Math.max(bytesLeast, this.#valueBytes / bytesShare));
     if (this.bytes + logBytes > most) return false;
     // Where keys come in their order the nodes take hardly more than the log.
-    if (logBytes > gone.length * (this.#valueBytes / Math.max(1, this.#nodes))) return false;
-    return this.#mayWait(gone);
+    if (logBytes > gone.length * this.#nodeBytes) return false;
+    return this.#mayWait(entry);
+  }
+
+  /** What a node takes, about. */
+  get #nodeBytes(): number {
+    return this.#valueBytes / Math.max(1, this.#nodes);
   }
 
   /**
    * What is replaced takes its space until it is written back, and what replaces it comes on top
-   * then: a small share of the forest, unless each commit replaces most of it anyway.
+   * then: a share of the forest, unless each commit replaces most of it anyway.
    */
-  #mayWait(gone: readonly NodeRef[]): boolean {
-    const most = Math.max(goneLeast, this.#nodes / goneShare);
-    if (this.#nodes - gone.length <= most) return true;
+  #mayWait({ gone, logBytes, changes }: JournalEntry): boolean {
+    const changesOfNode = (this.#nodeBytes * changes) / Math.max(1, logBytes);
+    const share = Math.max(goneShareLeast, (changesOfNode / goneShareAllAt) ** 2);
+    const most = Math.max(goneLeast, this.#nodes * Math.min(1, share));
     let waiting = this.gone.length;
     for (const ref of gone) if (ref.stored) waiting += 1;
-    return waiting <= most;
+    if (waiting * this.#nodeBytes > this.#most.memoryBytes) return false;
+    return waiting <= most || this.#nodes - gone.length <= most;
+  }
+
+  /** Memory that nodes take which are not stored, about. */
+  get memoryBytes(): number {
+    return this.gone.length * this.#nodeBytes + this.bytes * 2;
   }
 
   /** Where the changes are told: by themselves, or together with those of short roots before. */

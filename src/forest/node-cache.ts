@@ -2,8 +2,8 @@
  * Which nodes stay in memory: the clock algorithm over nodes that were read or written.
  *
  * Invariant: the nodes in it, all stored and none ever changed again, take at most the bytes that
- * it was given, the last one added apart. Nodes that are not stored yet are not its business:
- * they stay with who holds them.
+ * it was given less those that are reserved, the last one added apart. Nodes that are not stored
+ * yet are not its business: they stay with who holds them.
  */
 
 import type { NodeRef } from './node.ts';
@@ -12,6 +12,8 @@ export class NodeCache {
   readonly #bytesMax: number;
   readonly #refs: NodeRef[] = [];
   #bytes = 0;
+  /** Memory that others have of what it was given. */
+  #reserved = 0;
   #hand = 0;
   /** References in the list whose node has been dropped. */
   #dropped = 0;
@@ -24,6 +26,11 @@ export class NodeCache {
     return this.#bytes;
   }
 
+  /** So much of its memory is for nodes that are not stored, and for nodes to come. */
+  reserve(bytes: number): void {
+    this.#reserved = bytes;
+  }
+
   /** Takes in a node that is in memory. */
   add(ref: NodeRef): void {
     if (ref.cachedBytes > 0 || ref.node === undefined) return;
@@ -32,7 +39,7 @@ export class NodeCache {
     if (ref.isListed) this.#dropped -= 1;
     else this.#refs.push(ref);
     ref.isListed = true;
-    while (this.#bytes > this.#bytesMax && this.#refs.length > 1) this.#turn(ref);
+    while (this.#bytes + this.#reserved > this.#bytesMax && this.#refs.length > 1) this.#turn(ref);
     if (this.#dropped > 1024 && this.#dropped * 2 > this.#refs.length) this.#sweep();
   }
 

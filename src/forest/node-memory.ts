@@ -7,12 +7,17 @@
  */
 
 const unitBytes = 1024;
-const keptBytesMax = 16 * 1024 * 1024;
+const keptBytesMax = 32 * 1024 * 1024;
 
 export class NodeMemory {
   /** Pieces that nobody has, by their length in units. */
   readonly #pieces: Uint8Array<ArrayBuffer>[][] = [];
   #keptBytes = 0;
+
+  /** Bytes that nobody has. */
+  get keptBytes(): number {
+    return this.#keptBytes;
+  }
 
   /** At least `length` bytes, of any content. */
   take(length: number): Uint8Array<ArrayBuffer> {

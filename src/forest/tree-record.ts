@@ -82,11 +82,14 @@ export const catalogConfig: TreeConfig = { ...plainConfig, keyBytes: -1, valueBy
 export const sharesConfig: TreeConfig = { ...plainConfig, keyBytes: 8, valueBytes: 8 };
 
 const toUtf8 = new TextEncoder();
+/** Short text whose characters are bytes. */
+const isPlain = /^[ -~]{0,40}$/;
 const fromUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export function writeText(writer: ByteWriter, text: string): void {
-  if (text === '') {
-    writer.u8(0);
+  if (isPlain.test(text)) {
+    writer.varint(text.length);
+    for (let at = 0; at < text.length; at++) writer.u8(text.charCodeAt(at));
     return;
   }
   const bytes = toUtf8.encode(text);

@@ -52,7 +52,7 @@ export class WorkingState {
     const changes = [...tx.changes()];
     for (const { name, record, log } of changes) {
       this.#changed.set(name, record);
-      group.change(name, record, log.bytes);
+      group.change(name, record, log);
     }
     this.shares = tx.edit.sharesRoot;
     for (const ref of tx.edit.gone) group.gone.push(ref);
