@@ -2,9 +2,9 @@
  * The value that the store's embedded header names: where the catalog and the shares are, and what
  * was changed since they were stored.
  *
- * Invariant: one root has the changes of one commit, and names the root of the commit before it as
- * long as that one's changes are in no node either; how many there are falls by one from each to
- * the one before. Bytes that are no root are `VARVE_CORRUPT`. They are described in
+ * Invariant: a root has the changes of its commit, or of some in a row, and names the root before
+ * those as long as that one's changes are in no node either; how many there are falls by one from
+ * each to the one before. Bytes that are no root are `VARVE_CORRUPT`. They are described in
  * `spec/forest.md`.
  */
 

@@ -24,7 +24,6 @@ export interface WriterHome extends GroundHome {
   /** The last durable state. */
   durable: ForestVersion;
   readonly automatic: boolean;
-  /** Throws where nothing can be written. */
   checkWritable(): void;
   /** Called after each commit, once everyone has been told. */
   committed(batch: BatchId, trees: readonly string[]): void;
@@ -84,19 +83,18 @@ export class ForestWriter {
     }
     return new Promise((resolve, reject) => {
       this.#home.checkWritable();
-      this.#puts ??= new TransactionScope(this.#ground);
+      const puts = this.#puts ?? new TransactionScope(this.#ground);
       // Where a node cannot be read nothing has changed yet: it is this put's own failure.
-      this.#puts.putPlain(use, key, value);
+      puts.putPlain(use, key, value);
+      this.#puts = puts;
       this.#ground.group.members.push({ resolve, reject });
       this.#flushSoon();
     });
   }
 
-  /** Once its leaf is found, no code of the user's runs for the put and nothing more is read. */
-  #isPlain<K, V, R>({ config, reducer, shape }: TreeUse<K, V, R>, value: Uint8Array): boolean {
+  #isPlain<K, V, R>(use: TreeUse<K, V, R>, value: Uint8Array): boolean {
     if (this.#running !== undefined || this.#ground.shares.count > 0) return false;
-    const isLong = value.length > shape.inlineBytesMax;
-    return !isLong && !config.versioned && reducer === undefined;
+    return use.isPlain(value);
   }
 
   /** Others go on from what the puts have changed. */
@@ -185,7 +183,7 @@ export class ForestWriter {
 
   // ── committing ──
 
-  /** Commits what has ended, once whoever was told of the last commit has had a turn. */
+  /** Commits what has ended, once whoever was told of the last one has had a turn. */
   #flushSoon(): void {
     if (this.#committing || this.#flushPlanned) return;
     if (this.#ground.group.members.length === 0) {
@@ -367,7 +365,7 @@ export class ForestWriter {
     return this.#running !== undefined;
   }
 
-  /** Resolves when nothing is queued, running or being committed. */
+  /** Nothing is queued, running or being committed any more. */
   async settled(): Promise<void> {
     while (this.busy) {
       await new Promise<void>((resolve) => {
@@ -376,17 +374,23 @@ export class ForestWriter {
     }
   }
 
-  /** Archives what failed transactions have left in the file, and writes all nodes. */
+  /**
+   * Archives what failed transactions have left in the file, and writes all nodes. Where the disk
+   * refuses, the next opening does it.
+   */
   async clear(): Promise<void> {
-    const isClear = this.#ground.state.isClear && this.#home.journal.isEmpty;
-    if (isClear || this.#home.store.readOnly) return;
-    const resolve = (): void => undefined;
-    const { group } = this.#ground;
-    group.needsNodes = true;
-    // Where it fails, the next opening does it.
-    group.members.push({ resolve, reject: resolve });
+    const { journal, store } = this.#home;
+    if ((this.#ground.state.isClear && journal.isEmpty) || store.readOnly) return;
+    let failure: unknown;
+    const reject = (error: unknown): void => {
+      const isRefusal = isVarveError(error, 'VARVE_IO') || isVarveError(error, 'VARVE_POISONED');
+      if (!isRefusal) failure = error;
+    };
+    this.#ground.group.needsNodes = true;
+    this.#ground.group.members.push({ resolve: () => undefined, reject });
     this.#flush();
     await this.settled();
+    if (failure !== undefined) throw failure;
   }
 
   #tellIdle(): void {

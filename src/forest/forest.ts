@@ -46,7 +46,7 @@ export interface ForestStatistics {
   readonly nodesRead: number;
   /** Bytes of the cache of decoded nodes that are in use. */
   readonly cachedBytes: number;
-  /** Bytes of changes that are durable, and in no stored node yet. */
+  /** Bytes of changes that are durable, and in no stored node. */
   readonly journalBytes: number;
 }
 
@@ -179,7 +179,7 @@ export class Forest implements AsyncDisposable {
   statistics(): ForestStatistics {
     const { nodes, journal } = this.#core;
     const { reads, cache } = nodes;
-    return { nodesRead: reads, cachedBytes: cache.bytes, journalBytes: journal.bytes };
+    return { nodesRead: reads, cachedBytes: cache.bytes, journalBytes: journal.allBytes };
   }
 
   /** The whole forest as of the last durable commit, unmoved by later ones until released. */
@@ -217,8 +217,10 @@ export class Forest implements AsyncDisposable {
   }
 
   /**
-   * Waits for transactions under way, writes the nodes that are in memory only, frees what no snapshot holds (unless `checkpoint` is
-   * 'manual'), and closes the store where this forest has opened it. Idempotent.
+   * Waits for transactions under way, writes the nodes that are in memory only, frees what no
+   * snapshot holds (unless `checkpoint` is 'manual'), and closes the store where this forest has
+   * opened it. Where the disk refuses the nodes, the next opening does again what they are made of.
+   * Idempotent.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -227,10 +229,17 @@ export class Forest implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#core.closing = true;
-    await this.#writer.settled();
-    await this.#writer.clear();
-    this.#core.closed = true;
-    this.#core.listeners.clear();
+    try {
+      await this.#writer.settled();
+      await this.#writer.clear();
+    } finally {
+      this.#core.closed = true;
+      this.#core.listeners.clear();
+      await this.#end();
+    }
+  }
+
+  async #end(): Promise<void> {
     try {
       const { store } = this;
       const frees = this.#core.automatic && !store.readOnly;

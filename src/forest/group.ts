@@ -58,6 +58,7 @@ export class Group implements JournalEntry {
   readonly changed = new Map<string, TreeRecord | undefined>();
   /** Nodes that it replaces or drops; some were never stored. */
   readonly gone: NodeRef[] = [];
+  goneBytes = 0;
   readonly goneValues: GrainId[] = [];
   /** What is in the file and was never part of any state. */
   readonly leftOver: GrainId[] = [];
@@ -113,9 +114,21 @@ export class Group implements JournalEntry {
     this.changes += count;
   }
 
+  /** The trees have no use for the node any more. */
+  lose(ref: NodeRef): void {
+    this.gone.push(ref);
+    this.goneBytes += ref.node?.memoryBytes ?? 0;
+  }
+
   /** Its changes are told in its root, and its nodes stay in memory. */
   get isTold(): boolean {
-    return this.stored.size === 0 && this.#home.journal.takes(this);
+    return this.stored.size === 0 && this.#isHeader && this.#home.journal.takes(this);
+  }
+
+  /** The newest root is what the store's embedded header names: nobody else has changed it. */
+  get #isHeader(): boolean {
+    const { journal, store } = this.#home;
+    return journal.roots.at(-1)?.id === store.embeddedHeader;
   }
 
   /** A value that it has pushed, as long as its commit is under way. */
@@ -207,7 +220,7 @@ export class Group implements JournalEntry {
   #changeCatalog(before: TreeRoot, records: ReadonlyMap<string, TreeRecord | undefined>): TreeRoot {
     const { nodes, catalogShape } = this.#home;
     const owner = this.#home.nextOwner();
-    const gone = (ref: NodeRef): unknown => this.gone.push(ref);
+    const gone = (ref: NodeRef): void => this.lose(ref);
     const edit = { owner, replaced: gone, released: gone, releasedLong: () => undefined };
     const catalog = new TreeEditor(nodes, catalogShape, before, edit);
     for (const [name, record] of records) {
@@ -230,11 +243,19 @@ export class Group implements JournalEntry {
       return;
     }
     const { journal } = this.#home;
-    for (const { id } of journal.roots) this.#archive(id);
+    for (const { id } of this.#replacedRoots()) this.#archive(id);
     for (const one of [journal, this]) {
       for (const ref of one.gone) if (ref.stored) this.#archive(ref.id);
       for (const id of one.goneValues) this.#archive(id);
     }
+  }
+
+  #replacedRoots(): readonly Pick<RootLink, 'id'>[] {
+    const { journal, store } = this.#home;
+    if (this.#isHeader) return journal.roots;
+    // Whoever has put another value in the place of the newest root has seen to that one.
+    const own = journal.roots.slice(0, -1);
+    return store.embeddedHeader === undefined ? own : [...own, { id: store.embeddedHeader }];
   }
 
   #archive(id: GrainId): void {

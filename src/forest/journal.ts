@@ -13,9 +13,9 @@ import type { RootLink, TreeChanges } from './forest-root.ts';
 import type { NodeRef, TreeRoot } from './node.ts';
 
 /** Roots that an opening has to read, at most. */
-const rootsMax = 512;
+const rootsMax = 500;
 /** So many replaced nodes may wait in any forest. */
-const goneLeast = 512;
+const goneLeast = 500;
 /**
  * In a larger one a share of what it has: small where nodes hold few entries, since it is space
  * that is taken for little; all of it where a node is written for the sake of a 256th of it.
@@ -42,6 +42,8 @@ export interface JournalEntry {
   readonly changes: number;
   /** Nodes that it replaces or drops; some were never stored. */
   readonly gone: readonly NodeRef[];
+  /** Memory that those take. */
+  readonly goneBytes: number;
   readonly goneValues: readonly GrainId[];
   readonly logs: readonly TreeChanges[];
 }
@@ -103,8 +105,11 @@ export class Journal {
   /** Stored nodes and values that the present state has no use for. */
   readonly gone: NodeRef[];
   readonly goneValues: GrainId[];
+  /** Memory that the nodes take in place of those, about. */
+  #goneBytes = 0;
   /** Changes of trees that cannot be read: every root goes on telling of them. */
   readonly kept: readonly TreeChanges[];
+  /** Bytes of the logs, those that are kept apart. */
   bytes = 0;
   readonly #most: JournalLimits;
   /** The newest roots, as far as they are short. */
@@ -148,45 +153,49 @@ export class Journal {
     return true;
   }
 
-  /** All changes are in nodes. */
+  /** All changes are in nodes, those apart that cannot be done again. */
   get isEmpty(): boolean {
     return this.trees.size === 0;
   }
 
   /** The commit's changes are to be told in its root, and its nodes to stay unwritten. */
   takes(entry: JournalEntry): boolean {
-    const { needsNodes, logBytes, gone } = entry;
+    const { needsNodes, logBytes } = entry;
     if (needsNodes || this.roots.length === 0 || this.roots.length >= rootsMax) return false;
     if (this.#most.logBytes === 0 || !this.#measure()) return false;
     const most = Math.min(this.#most.logBytes, Math.max(bytesLeast, this.#valueBytes / bytesShare));
     if (this.bytes + logBytes > most) return false;
     // Where keys come in their order the nodes take hardly more than the log.
-    if (logBytes > gone.length * this.#nodeBytes) return false;
+    if (logBytes > entry.goneBytes) return false;
     return this.#mayWait(entry);
-  }
-
-  /** What a node takes, about. */
-  get #nodeBytes(): number {
-    return this.#valueBytes / Math.max(1, this.#nodes);
   }
 
   /**
    * What is replaced takes its space until it is written back, and what replaces it comes on top
    * then: a share of the forest, unless each commit replaces most of it anyway.
    */
-  #mayWait({ gone, logBytes, changes }: JournalEntry): boolean {
-    const changesOfNode = (this.#nodeBytes * changes) / Math.max(1, logBytes);
+  #mayWait(entry: JournalEntry): boolean {
+    const { gone, logBytes, changes } = entry;
+    const nodeBytes = nodeBytesOf(entry);
+    const changesOfNode = (nodeBytes * changes) / Math.max(1, logBytes);
     const share = Math.max(goneShareLeast, (changesOfNode / goneShareAllAt) ** 2);
     const most = Math.max(goneLeast, this.#nodes * Math.min(1, share));
     let waiting = this.gone.length;
     for (const ref of gone) if (ref.stored) waiting += 1;
-    if (waiting * this.#nodeBytes > this.#most.memoryBytes) return false;
+    if (waiting * nodeBytes > this.#most.memoryBytes) return false;
     return waiting <= most || this.#nodes - gone.length <= most;
+  }
+
+  /** Bytes of all logs. */
+  get allBytes(): number {
+    let bytes = this.bytes;
+    for (const { log } of this.kept) bytes += log.length;
+    return bytes;
   }
 
   /** Memory that nodes take which are not stored, about. */
   get memoryBytes(): number {
-    return this.gone.length * this.#nodeBytes + this.bytes * 2;
+    return this.#goneBytes + this.bytes * 2;
   }
 
   /** Where the changes are told: by themselves, or together with those of short roots before. */
@@ -207,12 +216,21 @@ export class Journal {
 
   /** A commit is durable that told its changes in its root, at this place. */
   told(entry: JournalEntry, { depth, changes, replaced }: Place, root: RootLink): void {
-    const bytes = entry.logBytes + (replaced.length > 0 ? this.#shortBytes : 0);
-    if (replaced.length > 0 || this.#shortBytes + bytes > togetherBytesMax) this.#short = [];
-    if (bytes <= togetherBytesMax / 2) this.#short.push({ root, changes, bytes });
+    const before = this.#shortBytes;
+    const isOne = replaced.length > 0;
+    const bytes = entry.logBytes + (isOne ? before : 0);
+    const isShort = bytes <= togetherBytesMax / 2;
+    // The short ones are the newest, without one between them that is not.
+    if (isOne || !isShort || before + bytes > togetherBytesMax) this.#short = [];
+    if (isShort) this.#short.push({ root, changes, bytes });
     this.roots.splice(depth, replaced.length, root);
     this.#enter(entry.logs);
-    for (const ref of entry.gone) if (ref.stored) this.gone.push(ref);
+    const nodeBytes = nodeBytesOf(entry);
+    for (const ref of entry.gone) {
+      if (!ref.stored) continue;
+      this.gone.push(ref);
+      this.#goneBytes += nodeBytes;
+    }
     for (const id of entry.goneValues) this.goneValues.push(id);
   }
 
@@ -222,9 +240,15 @@ export class Journal {
     this.roots.splice(0, this.roots.length, root);
     this.#short = [];
     this.gone.length = 0;
+    this.#goneBytes = 0;
     this.goneValues.length = 0;
     this.trees.clear();
     this.bytes = 0;
     this.#isMeasured = false;
   }
+}
+
+/** Memory of a node, as those take that the commit replaces. */
+function nodeBytesOf({ gone, goneBytes }: JournalEntry): number {
+  return goneBytes / Math.max(1, gone.length);
 }

@@ -3,7 +3,8 @@
  * join.
  *
  * Invariant: a transaction that begins now sees every one that has ended well, durable or not, and
- * nothing of one that has come to nothing. It commits nothing; the writer says which group is which.
+ * nothing of one that has come to nothing. It commits nothing; the writer says which group is
+ * which.
  */
 
 import type { GrainId, Session } from '../index.ts';

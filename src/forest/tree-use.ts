@@ -64,6 +64,15 @@ export class TreeUse<K, V, R> {
     this.shape = shapeOf(this.config, limits);
     this.historyShape = historyShapeOf(this.config, limits);
   }
+
+  /**
+   * Putting the value changes its entry and nothing else: once the leaf is found no code of the
+   * user's runs and nothing more is read.
+   */
+  isPlain(value: Uint8Array): boolean {
+    const { config, reducer, shape } = this;
+    return value.length <= shape.inlineBytesMax && !config.versioned && reducer === undefined;
+  }
 }
 
 function partBytesOf<K, V, R>(reducer: Reducer<K, V, R>): number {

@@ -75,6 +75,8 @@ class ForestWalk {
   readonly #options: Readonly<VerifyOptions>;
   /** How often each stored node and value is referred to. */
   readonly #referents = new Map<GrainId, number>();
+  /** Some tree could not be walked: who refers to what is not known. */
+  #isPartial = false;
 
   constructor(core: ForestCore, options: VerifyOptions) {
     this.#core = core;
@@ -106,7 +108,7 @@ class ForestWalk {
       for (const { name } of catalogEntries(this.#core.nodes, catalogShape, catalog)) {
         yield* this.#record(name, version);
       }
-      yield* this.#shares(shares);
+      if (!this.#isPartial) yield* this.#shares(shares);
       for (const id of pending as readonly GrainId[]) {
         if (!this.#referents.has(id)) continue;
         const name = GrainId.format(id);
@@ -126,6 +128,7 @@ class ForestWalk {
       record = version.record(name) as TreeRecord;
     } catch (error) {
       if (!isVarveError(error)) throw error;
+      this.#isPartial = true;
       yield { message: `${title} cannot be read: ${error.message}` };
       return;
     }

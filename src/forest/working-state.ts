@@ -55,7 +55,7 @@ export class WorkingState {
       group.change(name, record, log);
     }
     this.shares = tx.edit.sharesRoot;
-    for (const ref of tx.edit.gone) group.gone.push(ref);
+    for (const ref of tx.edit.gone) group.lose(ref);
     for (const id of tx.edit.goneValues) group.goneValues.push(id);
     for (const id of tx.archives) group.archives.add(id);
     for (const id of tx.pushed) group.pushed.add(id);

@@ -202,7 +202,10 @@ export const forestHistories: readonly ForestHistory[] = [
     name: 'so many small changes that their roots are made one',
     steps: [
       one(puts('rag', 0, 30)),
-      ...Array.from({ length: 20 }, (_, at) => one(put('rag', at * 7, at))),
+      one(put('rag', 1, 1)),
+      // Too long to be made one with others.
+      one(puts('rag', 0, 250, 5)),
+      ...Array.from({ length: 19 }, (_, at) => one(put('rag', at * 7, at))),
     ],
   },
   {

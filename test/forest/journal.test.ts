@@ -8,10 +8,15 @@
 
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { isVarveError } from '../../src/errors.ts';
+import { isVarveError, VarveError } from '../../src/errors.ts';
 import { ChangeLog, doAgain } from '../../src/forest/change-log.ts';
-import { encodeForestRoot, encodeSealedRoot } from '../../src/forest/forest-root.ts';
+import {
+  encodeForestRoot,
+  encodeSealedRoot,
+  type TreeChanges,
+} from '../../src/forest/forest-root.ts';
 import { codecs, Forest, type ForestOptions, reducers } from '../../src/forest/index.ts';
+import { Journal, type Place } from '../../src/forest/journal.ts';
 import { emptyRoot } from '../../src/forest/node.ts';
 import { type GrainId, memoryFileSystem, Session, Store } from '../../src/index.ts';
 import { aesGcm } from '../../src/vault/index.ts';
@@ -330,6 +335,112 @@ describe('changes that cannot be done again', () => {
       expect(() => again.tree('t', numbers).get(5)).toThrow(code('CORRUPT'));
       await again.close();
     }
+  });
+});
+
+describe('roots that are made one', () => {
+  const values = (id: bigint) => ({ id: id as GrainId, seal: 0 });
+
+  it('tell all changes in their order, whatever their lengths are', () => {
+    const lengths = fc.oneof(
+      { arbitrary: fc.nat(300), weight: 20 },
+      { arbitrary: fc.nat(20_000), weight: 1 },
+    );
+    fc.assert(
+      fc.property(fc.array(lengths, { minLength: 40, maxLength: 90 }), (all) => {
+        const stored = { catalog: emptyRoot, shares: emptyRoot };
+        const first = {
+          stored,
+          roots: [values(1n)],
+          changes: [],
+          gone: [],
+          goneValues: [],
+          kept: [],
+        };
+        const most = { logBytes: 2 ** 30, memoryBytes: 2 ** 30 };
+        const sizes = () => ({ values: 9, archivedValues: 0, valueBytes: 9e9 });
+        const journal = new Journal(first, most, sizes);
+        // What the store has: the root that wrote nodes, and what each later one tells.
+        const roots = new Map<bigint, { place: Place; told: readonly TreeChanges[] }>();
+        for (const [at, length] of all.entries()) {
+          const logs = [{ tree: `${at}`, log: new Uint8Array(length) }];
+          const entry = { needsNodes: false, logBytes: length, changes: 1, logs };
+          const whole = { ...entry, gone: [], goneBytes: 2 ** 30, goneValues: [] };
+          if (!journal.takes(whole)) break;
+          const place = journal.place(whole);
+          const root = values(BigInt(at + 2));
+          roots.set(root.id, { place, told: place.changes });
+          for (const { id } of place.replaced) expect(roots.delete(id)).toBe(true);
+          journal.told(whole, place, root);
+          const found: string[] = [];
+          let depth = journal.roots.length - 1;
+          for (let id: bigint = root.id; id !== 1n; depth -= 1) {
+            const one = roots.get(id);
+            expect(one?.place.depth).toBe(depth);
+            found.unshift(...(one?.told ?? []).map(({ tree }) => tree));
+            id = one?.place.earlier?.id as bigint;
+          }
+          expect(found).toEqual(Array.from({ length: at + 1 }, (_, number) => `${number}`));
+          expect(roots.size).toBe(journal.roots.length - 1);
+        }
+      }),
+    );
+  });
+
+  it('leave out one that is not short', async () => {
+    const { tree, crash } = await planted(20_000);
+    for (let key = 1; key < 3; key++) await tree.put(key, 1);
+    await Promise.all(Array.from({ length: 520 }, (_, at) => tree.put(at * 70 + 3, at)));
+    for (let at = 0; at < 17; at++) await tree.put(at * 1000 + 7, at);
+    const count = tree.count();
+    const again = await crash();
+    expect(again.tree('t', numbers).count()).toBe(count);
+    await endSound(again);
+  });
+});
+
+describe('beside others in the store', () => {
+  it('a root that they put another value in the place of is not built upon', async () => {
+    const fileSystem = memoryFileSystem();
+    const store = await Store.open('a.varve', { fileSystem });
+    const forest = await Forest.on(store);
+    const tree = forest.tree('t', numbers);
+    await forest.transaction((tx) => {
+      for (let key = 0; key < 3000; key++) tx.tree(tree).put(key * 10, key);
+    });
+    await tree.put(1, 1);
+    await store.updateEmbeddedHeader((session, current) => {
+      if (current !== undefined) session.archive(current);
+      return session.push(Uint8Array.of(1, 2, 3));
+    });
+    await tree.put(3, 3);
+    await tree.put(5, 5);
+    await forest.transaction((tx) => tx.fork('t', 'u'));
+    await tree.put(7, 7);
+    await forest.close();
+    await store.close();
+    const again = await Forest.open('a.varve', { fileSystem });
+    expect([...again.tree('t', numbers).keys({ gt: 0, lt: 10 })]).toEqual([1, 3, 5, 7]);
+    await endSound(again);
+  });
+});
+
+describe('closing', () => {
+  it('is refused where what waits cannot be written for another reason than the disk', async () => {
+    const { forest, tree, fileSystem } = await planted(300);
+    await tree.put(1, 1);
+    const wrong = new VarveError('VARVE_NOT_FOUND', 'made for the test');
+    vi.spyOn(Session.prototype, 'commit').mockRejectedValueOnce(wrong);
+    await expect(forest.close()).rejects.toBe(wrong);
+    const again = await Forest.open('a.varve', { fileSystem });
+    expect(again.tree('t', numbers).get(1)).toBe(1);
+    const full = new VarveError('VARVE_IO', 'the disk is full');
+    await again.tree('t', numbers).put(2, 2);
+    vi.spyOn(Session.prototype, 'commit').mockRejectedValueOnce(full);
+    await again.close();
+    const last = await Forest.open('a.varve', { fileSystem });
+    expect(last.tree('t', numbers).get(2)).toBe(2);
+    await endSound(last);
   });
 });
 

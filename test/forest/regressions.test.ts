@@ -5,7 +5,7 @@
  * the kind go here, shrunk.
  */
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type Codec, codecs, Forest, reducers, type Tree } from '../../src/forest/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { code, endSound, findingsOf } from './forest-checks.ts';
@@ -274,5 +274,39 @@ describe('closing', () => {
     await forest.close();
     const again = await Forest.open('a.varve', { fileSystem });
     await endSound(again);
+  });
+});
+
+describe('a put that is refused before it has changed anything', () => {
+  it('leaves nothing that a later transaction is undone by', async () => {
+    const forest = await Forest.inMemory({ nodeBytes: 500, nodeCacheBytes: 0, cacheBytes: 0 });
+    const tree = forest.tree('t', numbers);
+    await forest.transaction((tx) => {
+      for (let key = 0; key < 500; key++) tx.tree(tree).put(key * 10, key);
+    });
+    vi.spyOn(Store.prototype, 'get').mockImplementationOnce(() => {
+      throw new Error('no read');
+    });
+    await expect(tree.put(1, 1)).rejects.toThrow('no read');
+    forest.transactionSync((tx) => tx.tree(tree).put(3, 3));
+    await tree.put(5, 5);
+    expect([...tree.keys({ gt: 0, lt: 10 })]).toEqual([3, 5]);
+    await endSound(forest);
+  });
+
+  it('does not make a later fork forgotten', async () => {
+    const forest = await Forest.inMemory({ nodeBytes: 500 });
+    const tree = forest.tree('t', numbers);
+    await tree.put(1, 1);
+    await forest.transaction((tx) => tx.drop('t'));
+    await forest.tree('t', words).put('a', 'a');
+    const big = forest.tree('big', numbers);
+    await forest.transaction((tx) => {
+      for (let key = 0; key < 500; key++) tx.tree(big).put(key, key);
+    });
+    await expect(tree.put(1, 1)).rejects.toEqual(code('TREE_MISMATCH'));
+    forest.transactionSync((tx) => tx.fork('big', 'copy'));
+    await forest.tree('x', numbers).put(1, 1);
+    await endSound(forest);
   });
 });

@@ -34,6 +34,13 @@ export const faultsOfForest: readonly SeededFault[] = [
     caughtBy: { file: journal, test: 'leaves few roots' },
   },
   {
+    name: 'a root that is not short is taken for one of those that are made one',
+    file: 'forest/journal.ts',
+    find: '    if (isOne || !isShort || before + bytes',
+    replace: '    if (isOne || before + bytes',
+    caughtBy: { file: journal, test: 'tell all changes in their order' },
+  },
+  {
     name: 'what replaced nodes waits for is archived only for the last commit',
     file: 'forest/group.ts',
     find: '    for (const one of [journal, this]) {',
