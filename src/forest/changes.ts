@@ -6,7 +6,7 @@
  */
 
 import { invalidArgument } from '../errors.ts';
-import { getU32BigEndian } from '../util/big-endian.ts';
+import { getU64BigEndian } from '../util/big-endian.ts';
 import type { TreeChange } from './contract.ts';
 import type { Leaf, TreeRoot } from './node.ts';
 import type { NodeStore } from './node-store.ts';
@@ -17,8 +17,6 @@ import { entryValue } from './tree-entries.ts';
 import { historyHeadBytes } from './tree-record.ts';
 import { positionOf } from './tree-search.ts';
 import type { TreeUse } from './tree-use.ts';
-
-const twoTo32 = 0x1_0000_0000;
 
 export class Changes<K, V, R> extends Entries<TreeChange<K, V>> {
   constructor(
@@ -56,7 +54,7 @@ function changeAt<K, V, R>(
   const { entries } = leaf;
   const { heap } = entries;
   const at = entries.offset(index);
-  const sequence = getU32BigEndian(heap, at) * twoTo32 + getU32BigEndian(heap, at + 4);
+  const sequence = getU64BigEndian(heap, at);
   const keyAt = at + historyHeadBytes;
   const key = use.keys.decode(heap, keyAt, entries.keyBytes(index) - historyHeadBytes);
   const isPut = heap[keyAt - 1] === historyPut;

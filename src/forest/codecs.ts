@@ -7,13 +7,18 @@
  */
 
 import { invalidArgument, VarveError } from '../errors.ts';
-import { getU32BigEndian, setU32BigEndian } from '../util/big-endian.ts';
+import {
+  getU32BigEndian,
+  getU64BigEndian,
+  setU32BigEndian,
+  setU64BigEndian,
+} from '../util/big-endian.ts';
+import { halves, highHalf, lowHalf, wide } from '../util/bigint-halves.ts';
 import type { Codec } from './codec.ts';
 import { decodeAt, encodeInto, type KeyCodec, ownBytes, type QuickCodec } from './codec.ts';
 
 type QuickKeyCodec<T> = QuickCodec<T> & KeyCodec<T>;
 
-const twoTo32 = 0x1_0000_0000;
 const u64Max = 0xffff_ffff_ffff_ffffn;
 const i64Sign = 0x8000_0000_0000_0000n;
 
@@ -96,27 +101,20 @@ const uint = fixed<number>(
     if (!Number.isSafeInteger(value) || value < 0) {
       throw invalidArgument('uint', 'a safe integer from 0', value);
     }
-    setU32BigEndian(target, 0, Math.floor(value / twoTo32));
-    setU32BigEndian(target, 4, value >>> 0);
+    setU64BigEndian(target, 0, value);
   },
-  (stored, at) => getU32BigEndian(stored, at) * twoTo32 + getU32BigEndian(stored, at + 4),
+  getU64BigEndian,
 );
-
-// A bigint is taken apart through shared memory: a third of the time that shifts take.
-const wide = new BigUint64Array(1);
-const halves = new Uint32Array(wide.buffer);
-const littleFirst = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
-const low = littleFirst ? 0 : 1;
 
 function writeU64(value: bigint, target: Uint8Array): void {
   wide[0] = value;
-  setU32BigEndian(target, 0, halves[1 - low] as number);
-  setU32BigEndian(target, 4, halves[low] as number);
+  setU32BigEndian(target, 0, halves[highHalf] as number);
+  setU32BigEndian(target, 4, halves[lowHalf] as number);
 }
 
 function readU64(stored: Uint8Array, at: number): bigint {
-  halves[1 - low] = getU32BigEndian(stored, at);
-  halves[low] = getU32BigEndian(stored, at + 4);
+  halves[highHalf] = getU32BigEndian(stored, at);
+  halves[lowHalf] = getU32BigEndian(stored, at + 4);
   return wide[0] as bigint;
 }
 
@@ -155,17 +153,21 @@ const f64 = fixed<number>(
     }
     // 0 and -0 sort alike, so they are stored alike.
     double[0] = value === 0 ? 0 : value;
-    const top = halves[1 - low] as number;
+    const top = halves[highHalf] as number;
     const negative = top >>> 31 === 1;
     setU32BigEndian(target, 0, negative ? ~top : top ^ 0x8000_0000);
-    setU32BigEndian(target, 4, negative ? ~(halves[low] as number) : (halves[low] as number));
+    setU32BigEndian(
+      target,
+      4,
+      negative ? ~(halves[lowHalf] as number) : (halves[lowHalf] as number),
+    );
   },
   (stored, at) => {
     const top = getU32BigEndian(stored, at);
     const rest = getU32BigEndian(stored, at + 4);
     const positive = top >>> 31 === 1;
-    halves[1 - low] = positive ? top ^ 0x8000_0000 : ~top;
-    halves[low] = positive ? rest : ~rest;
+    halves[highHalf] = positive ? top ^ 0x8000_0000 : ~top;
+    halves[lowHalf] = positive ? rest : ~rest;
     return double[0] as number;
   },
 );

@@ -74,8 +74,12 @@ export class Freeing {
     const batch = this.#takeDue();
     if (batch === undefined) return;
     const session = this.#store.session();
-    session.checkpointTo(batch);
-    session.commitSync();
+    try {
+      session.checkpointTo(batch);
+      session.commitSync();
+    } finally {
+      session.abandon();
+    }
   }
 
   #takeDue(): BatchId | undefined {

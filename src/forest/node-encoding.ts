@@ -8,7 +8,7 @@
 
 import { corrupt } from '../errors.ts';
 import { assert } from '../util/assert.ts';
-import { getU16, getU32, setU32 } from '../util/little-endian.ts';
+import { getU16, getU32, getU64, setU32, setU64 } from '../util/little-endian.ts';
 import { type NodeEntries, newEntries } from './entries.ts';
 import { FixedEntries } from './fixed-entries.ts';
 import type { TreeShape } from './node.ts';
@@ -27,7 +27,6 @@ const flagParts = 1;
 const levelMax = 255;
 /** More bytes than any number takes that is stored with a length of its own. */
 const varintMax = 8;
-const twoTo32 = 0x1_0000_0000;
 
 /** Memory that nodes are written to, one after the other. */
 export class NodeWriter {
@@ -97,8 +96,7 @@ export class NodeWriter {
   }
 
   #wide(value: number): void {
-    setU32(this.#bytes, this.#at, value >>> 0);
-    setU32(this.#bytes, this.#at + 4, Math.floor(value / twoTo32));
+    setU64(this.#bytes, this.#at, value);
     this.#at += 8;
   }
 
@@ -202,7 +200,7 @@ function decodeBranch(reader: NodeReader, children: number, shape: TreeShape): B
   const longs: number[] = [];
   for (let index = 0; index < children; index++) {
     const from = reader.take(shape.sealed ? 16 : 8);
-    const seal = shape.sealed ? getU32(bytes, from + 8) + getU32(bytes, from + 12) * twoTo32 : 0;
+    const seal = shape.sealed ? getU64(bytes, from + 8) : 0;
     const ref = NodeRef.at(getU32(bytes, from), getU32(bytes, from + 4), seal);
     if (!ref.stored) reader.fail('a child is stored nowhere');
     const word = reader.varint();

@@ -8,13 +8,11 @@
 
 import { corrupt, isVarveError, VarveError } from '../errors.ts';
 import type { GrainId, Session, Store } from '../index.ts';
-import { getU32, setU32 } from '../util/little-endian.ts';
+import { getU32, getU64, setU32, setU64 } from '../util/little-endian.ts';
 import { longRefBytes, NodeRef, type TreeNode, type TreeShape } from './node.ts';
 import { NodeCache } from './node-cache.ts';
 import { decodeNode, NodeWriter } from './node-encoding.ts';
 import { contextOf, type SealedKind, type Vault } from './vault.ts';
-
-const twoTo32 = 0x1_0000_0000;
 
 export class NodeStore {
   readonly store: Store;
@@ -174,8 +172,7 @@ function encodeLong(low: number, high: number, seal: number): Uint8Array {
   const bytes = new Uint8Array(longRefBytes);
   setU32(bytes, 0, low);
   setU32(bytes, 4, high);
-  setU32(bytes, 8, seal >>> 0);
-  setU32(bytes, 12, Math.floor(seal / twoTo32));
+  setU64(bytes, 8, seal);
   return bytes;
 }
 
@@ -187,5 +184,5 @@ export function longId(bytes: Uint8Array, at: number): GrainId {
 }
 
 function longSeal(bytes: Uint8Array, at: number): number {
-  return getU32(bytes, at + 8) + getU32(bytes, at + 12) * twoTo32;
+  return getU64(bytes, at + 8);
 }

@@ -11,6 +11,7 @@
  */
 
 import type { GrainId } from '../index.ts';
+import { halves, highHalf, lowHalf, wide } from '../util/bigint-halves.ts';
 import { concatEntries, type NodeEntries } from './entries.ts';
 import type { NodeMemory } from './node-memory.ts';
 
@@ -275,12 +276,6 @@ function columnOf(one: Branch, next: Branch, name: 'parts' | 'storedParts'): unk
   return both;
 }
 
-// One bigint is taken apart, or put together, through shared memory.
-const wide = new BigUint64Array(1);
-const halves = new Uint32Array(wide.buffer);
-const littleFirst = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
-const lowHalf = littleFirst ? 0 : 1;
-
 /** Names a node: where it is stored, and the node itself while that is in memory. */
 export class NodeRef {
   /** The GrainId's halves as signed 32-bit numbers; both 0 while the node is not stored. */
@@ -322,14 +317,14 @@ export class NodeRef {
 
   get id(): GrainId {
     halves[lowHalf] = this.low;
-    halves[1 - lowHalf] = this.high;
+    halves[highHalf] = this.high;
     return wide[0] as GrainId;
   }
 
   set id(id: GrainId) {
     wide[0] = id;
     this.low = (halves[lowHalf] as number) | 0;
-    this.high = (halves[1 - lowHalf] as number) | 0;
+    this.high = (halves[highHalf] as number) | 0;
   }
 }
 

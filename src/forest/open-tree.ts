@@ -6,7 +6,7 @@
  */
 
 import { corrupt } from '../errors.ts';
-import { setU32BigEndian } from '../util/big-endian.ts';
+import { setU64BigEndian } from '../util/big-endian.ts';
 import { ChangeLog, doAgain } from './change-log.ts';
 import type { Edit } from './edit.ts';
 import { emptyRoot, longBit, longRefBytes, type TreeRoot } from './node.ts';
@@ -23,7 +23,6 @@ import {
 import type { KeyBound } from './tree-search.ts';
 import { checkConfig, type TreeUse } from './tree-use.ts';
 
-const twoTo32 = 0x1_0000_0000;
 export const historyPut = 1;
 const historyDelete = 0;
 const noValue = new Uint8Array(0);
@@ -31,8 +30,7 @@ const noValue = new Uint8Array(0);
 /** Sequence number, operation and key. */
 function historyKey(sequence: number, operation: number, key: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(historyHeadBytes + key.length);
-  setU32BigEndian(bytes, 0, Math.floor(sequence / twoTo32));
-  setU32BigEndian(bytes, 4, sequence >>> 0);
+  setU64BigEndian(bytes, 0, sequence);
   bytes[historyHeadBytes - 1] = operation;
   bytes.set(key, historyHeadBytes);
   return bytes;

@@ -14,18 +14,11 @@ export interface FoundEntry {
   readonly index: number;
 }
 
-function loaded(nodes: NodeStore, shape: TreeShape, ref: NodeRef): TreeNode {
-  const { node } = ref;
-  if (node === undefined) return nodes.load(ref, shape);
-  node.used = true;
-  return node;
-}
-
 /** The leaf that has the key, or would. */
 export function findLeaf(nodes: NodeStore, shape: TreeShape, root: NodeRef, key: Uint8Array): Leaf {
-  let node = loaded(nodes, shape, root);
+  let node = nodes.load(root, shape);
   while (!node.leaf) {
-    node = loaded(nodes, shape, node.refs[node.childOf(key)] as NodeRef);
+    node = nodes.load(node.refs[node.childOf(key)] as NodeRef, shape);
   }
   return node;
 }
@@ -68,11 +61,11 @@ export function positionOf(
 ): number {
   if (root.ref === undefined) return 0;
   let position = 0;
-  let node = loaded(nodes, shape, root.ref);
+  let node = nodes.load(root.ref, shape);
   while (!node.leaf) {
     const at = node.childOf(bound.key);
     position += node.entriesBefore(at);
-    node = loaded(nodes, shape, node.refs[at] as NodeRef);
+    node = nodes.load(node.refs[at] as NodeRef, shape);
   }
   const index = node.entries.search(bound.key);
   if (index < 0) return position + ~index;
@@ -103,13 +96,13 @@ export class TreeCursor {
   constructor(nodes: NodeStore, shape: TreeShape, root: NodeRef, position: number) {
     this.#nodes = nodes;
     this.#shape = shape;
-    let node = loaded(nodes, shape, root);
+    let node = nodes.load(root, shape);
     while (!node.leaf) {
       const at = childAt(node, position);
       position -= node.entriesBefore(at);
       this.#path.push(node);
       this.#at.push(at);
-      node = loaded(nodes, shape, node.refs[at] as NodeRef);
+      node = nodes.load(node.refs[at] as NodeRef, shape);
     }
     this.leaf = node;
     this.index = position;
@@ -145,7 +138,8 @@ export class TreeCursor {
         this.#path[depth] = node;
         this.#at[depth] = step > 0 ? 0 : node.refs.length - 1;
       }
-      node = loaded(this.#nodes, this.#shape, node.refs[this.#at[depth] as number] as NodeRef);
+      const ref = node.refs[this.#at[depth] as number] as NodeRef;
+      node = this.#nodes.load(ref, this.#shape);
     }
     return node;
   }

@@ -5,6 +5,8 @@
  * in the place of the other. The vaults themselves are in `varve/vault`.
  */
 
+import { setU64 } from '../util/little-endian.ts';
+
 /** Called once on each value that the forest stores: encryption, compression. */
 export interface Vault {
   readonly name: string;
@@ -20,15 +22,11 @@ export interface Vault {
 export type SealedKind = 'forest' | 'node' | 'value';
 
 const kinds: readonly SealedKind[] = ['forest', 'node', 'value'];
-const twoTo32 = 0x1_0000_0000;
 
 /** The kind, and the number that no other value of this kind in the forest has. */
 export function contextOf(kind: SealedKind, number: number): Uint8Array {
   const context = new Uint8Array(9);
   context[0] = kinds.indexOf(kind);
-  for (let at = 0; at < 4; at++) {
-    context[1 + at] = (number % twoTo32) >>> (at * 8);
-    context[5 + at] = Math.floor(number / twoTo32) >>> (at * 8);
-  }
+  setU64(context, 1, number);
   return context;
 }

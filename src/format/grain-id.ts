@@ -7,6 +7,7 @@
  */
 
 import { invalidArgument } from '../errors.ts';
+import { halves, highHalf, lowHalf, wide } from '../util/bigint-halves.ts';
 import { setU48 } from '../util/little-endian.ts';
 import { basinsMax, grainIndexLimit, strataMax } from './layout.ts';
 
@@ -23,11 +24,6 @@ export interface GrainIdParts {
   readonly index: number;
 }
 
-const whole = new BigUint64Array(1);
-const halves = new Uint32Array(whole.buffer);
-const bytesOfOne = new Uint8Array(new Uint32Array([1]).buffer);
-const low = bytesOfOne[0] === 1 ? 0 : 1;
-const high = 1 - low;
 const twoTo32 = 0x1_0000_0000;
 const idLimit = 1n << 64n;
 
@@ -40,20 +36,20 @@ export const split: { basin: number; stratum: number; index: number } = {
 
 /** Takes an id apart into `split`. False, with nothing usable in it, for what can name no value. */
 export function splitGrainId(id: bigint): boolean {
-  whole[0] = id;
-  const top = halves[high] as number;
+  wide[0] = id;
+  const top = halves[highHalf] as number;
   split.basin = (top >>> 24) - 1;
   split.stratum = ((top >>> 16) & 0xff) - 1;
-  split.index = (top & 0xffff) * twoTo32 + (halves[low] as number);
+  split.index = (top & 0xffff) * twoTo32 + (halves[lowHalf] as number);
   if (split.basin < 0 || split.stratum < 0) return false;
   return split.basin < basinsMax && split.stratum < strataMax && id >= 0n && id < idLimit;
 }
 
 /** Puts an id together from parts that are known to be in range. */
 export function joinGrainId(basin: number, stratum: number, index: number): GrainId {
-  halves[low] = index >>> 0;
-  halves[high] = ((basin + 1) << 24) | ((stratum + 1) << 16) | Math.floor(index / twoTo32);
-  return whole[0] as GrainId;
+  halves[lowHalf] = index >>> 0;
+  halves[highHalf] = ((basin + 1) << 24) | ((stratum + 1) << 16) | Math.floor(index / twoTo32);
+  return wide[0] as GrainId;
 }
 
 /** Writes the 8 bytes of an id, as they stand on disk, without making a bigint. */

@@ -1,9 +1,11 @@
 /**
  * Big-endian integers at offsets of a byte array: numbers that sort as bytes do.
  *
- * For keys only; what varve stores of its own is little-endian (`little-endian.ts`). None of these
- * functions checks bounds.
+ * For keys only; what varve stores of its own is little-endian (`little-endian.ts`). Numbers of
+ * more than 32 bits are safe integers. None of these functions checks bounds.
  */
+
+const twoTo32 = 0x1_0000_0000;
 
 export function getU32BigEndian(bytes: Uint8Array, at: number): number {
   return (
@@ -20,4 +22,13 @@ export function setU32BigEndian(bytes: Uint8Array, at: number, value: number): v
   bytes[at + 1] = value >>> 16;
   bytes[at + 2] = value >>> 8;
   bytes[at + 3] = value;
+}
+
+export function getU64BigEndian(bytes: Uint8Array, at: number): number {
+  return getU32BigEndian(bytes, at) * twoTo32 + getU32BigEndian(bytes, at + 4);
+}
+
+export function setU64BigEndian(bytes: Uint8Array, at: number, value: number): void {
+  setU32BigEndian(bytes, at, Math.floor(value / twoTo32));
+  setU32BigEndian(bytes, at + 4, value >>> 0);
 }

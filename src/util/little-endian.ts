@@ -42,3 +42,12 @@ export function setU48(bytes: Uint8Array, at: number, value: number): void {
   setU32(bytes, at, value >>> 0);
   setU16(bytes, at + 4, Math.floor(value / twoTo32));
 }
+
+export function getU64(bytes: Uint8Array, at: number): number {
+  return getU32(bytes, at) + getU32(bytes, at + 4) * twoTo32;
+}
+
+export function setU64(bytes: Uint8Array, at: number, value: number): void {
+  setU32(bytes, at, value >>> 0);
+  setU32(bytes, at + 4, Math.floor(value / twoTo32));
+}

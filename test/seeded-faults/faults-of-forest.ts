@@ -22,7 +22,7 @@ export const faultsOfForest: readonly SeededFault[] = [
   {
     name: 'roots whose changes were written are never archived',
     file: 'forest/group.ts',
-    find: '    for (const { id } of journal.roots) this.#archive(id);',
+    find: '    for (const { id } of this.#replacedRoots()) this.#archive(id);',
     replace: '',
     caughtBy: { file: journal, test: 'wait beside a tree with a reducer' },
   },
