@@ -64,7 +64,14 @@ export class Replay {
       const record = this.#home.record(name);
       if (record === undefined) throw corrupt(`a root tells of a tree '${name}' that is not there`);
       const open = new OpenTree(name, edit, limits, record);
-      for (const log of logs) open.doAgain(log);
+      let forgotten = 0;
+      for (const log of logs) {
+        open.doAgain(log);
+        // Nobody reads the nodes as they were: their memory is for those to come.
+        for (; forgotten < edit.gone.length; forgotten++) {
+          nodes.forget(edit.gone[forgotten] as NodeRef);
+        }
+      }
       this.records.set(name, open.record);
     } catch (error) {
       if (!isVarveError(error, 'VARVE_CORRUPT') && !isVarveError(error, 'VARVE_VAULT')) throw error;
