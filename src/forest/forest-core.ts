@@ -98,7 +98,7 @@ export class ForestCore {
     this.limits = {
       nodeBytes,
       sealed: vault !== undefined,
-      memory: new NodeMemory(),
+      memory: new NodeMemory(nodeCacheBytes),
       journalBytes,
     };
     this.catalogShape = shapeOf(catalogConfig, this.limits);
@@ -112,7 +112,7 @@ export class ForestCore {
     const { nodes, catalogShape: shape } = this;
     const record = (name: string) => findRecord(nodes, shape, catalog, name);
     const replay = new Replay({ ...this.#replayHome(), record }, newest, changes);
-    const { records, stuck, gone, goneValues } = replay;
+    const { records, stuck, gone, goneBytes, goneValues } = replay;
     const kept = changes.filter(({ tree }) => stuck.has(tree));
     const done = changes.filter(({ tree }) => !stuck.has(tree));
     const found = {
@@ -120,12 +120,14 @@ export class ForestCore {
       roots: links.reverse(),
       changes: done,
       gone,
+      goneBytes,
       goneValues,
       kept,
     };
     const memoryBytes = Math.max(memoryLeast, nodeCacheBytes * memoryShare);
     const limits = { logBytes: journalBytes, memoryBytes };
     this.journal = new Journal(found, limits, () => store.statistics());
+    nodes.cache.reserve(this.journal.memoryBytes);
     const roots = { catalog, shares: replay.shares, pending };
     const of = { nodes, shape, batch: store.currentBatch, stuck };
     this.durable = new ForestVersion(of, roots, records);

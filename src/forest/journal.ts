@@ -90,6 +90,7 @@ export interface FoundJournal {
   readonly roots: readonly RootLink[];
   readonly changes: readonly TreeChanges[];
   readonly gone: readonly NodeRef[];
+  readonly goneBytes: number;
   readonly goneValues: readonly GrainId[];
   /** Changes that could not be done again. */
   readonly kept: readonly TreeChanges[];
@@ -124,6 +125,7 @@ export class Journal {
     this.stored = found.stored;
     this.roots = [...found.roots];
     this.gone = [...found.gone];
+    this.#goneBytes = found.goneBytes;
     this.goneValues = [...found.goneValues];
     this.kept = found.kept;
     this.#most = most;

@@ -8,6 +8,9 @@
 
 import type { NodeRef } from './node.ts';
 
+/** What is in it, at least, is the rest. */
+const reservedShareMost = 3 / 4;
+
 export class NodeCache {
   readonly #bytesMax: number;
   readonly #refs: NodeRef[] = [];
@@ -28,7 +31,7 @@ export class NodeCache {
 
   /** So much of its memory is for nodes that are not stored, and for nodes to come. */
   reserve(bytes: number): void {
-    this.#reserved = bytes;
+    this.#reserved = Math.min(bytes, this.#bytesMax * reservedShareMost);
   }
 
   /** Takes in a node that is in memory. */

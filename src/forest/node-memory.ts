@@ -8,11 +8,19 @@
 
 const unitBytes = 1024;
 const keptBytesMax = 32 * 1024 * 1024;
+/** Of a small cache of nodes it keeps this share. */
+const keptShare = 1 / 8;
 
 export class NodeMemory {
   /** Pieces that nobody has, by their length in units. */
   readonly #pieces: Uint8Array<ArrayBuffer>[][] = [];
+  readonly #keptBytesMax: number;
   #keptBytes = 0;
+
+  /** Beside a cache of so many bytes. */
+  constructor(cacheBytes: number) {
+    this.#keptBytesMax = Math.min(keptBytesMax, cacheBytes * keptShare);
+  }
 
   /** Bytes that nobody has. */
   get keptBytes(): number {
@@ -37,7 +45,7 @@ export class NodeMemory {
     const { length } = bytes;
     const { buffer } = bytes;
     if (length === 0) return;
-    if (this.#keptBytes + length > keptBytesMax) return;
+    if (this.#keptBytes + length > this.#keptBytesMax) return;
     const units = length / unitBytes;
     const alike = this.#pieces[units];
     const piece = new Uint8Array(buffer as ArrayBuffer);

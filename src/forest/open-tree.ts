@@ -126,7 +126,6 @@ export class OpenTree {
 
   /** The editor of the entries; of a tree that is not there yet, made as `use` says. */
   #changing<K, V, R>(use: TreeUse<K, V, R>): TreeEditor {
-    this.changed = true;
     if (use.reducer !== undefined) {
       this.#use = use as TreeUse<unknown, unknown, unknown>;
       // Its values are not made without the user's own functions.
@@ -146,6 +145,7 @@ export class OpenTree {
     const bytes = isLong ? this.#edit.pushLong(value) : value;
     const word = bytes.length * 2 + (isLong ? longBit : 0);
     this.#put(main, key, bytes, word);
+    this.changed = true;
     this.log.put(key, bytes, word);
   }
 
@@ -160,6 +160,7 @@ export class OpenTree {
   delete<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array): boolean {
     if (this.#main?.delete(key) !== true) return false;
     this.#changing(use);
+    this.changed = true;
     this.#record(key);
     this.log.delete(key);
     return true;
@@ -206,6 +207,7 @@ export class OpenTree {
     to: number,
     keys: readonly Uint8Array[],
   ): void {
+    this.changed = true;
     this.#changing(use).deleteAt(from, to);
     for (const key of keys) this.#record(key);
     this.log.close();
@@ -213,6 +215,7 @@ export class OpenTree {
 
   /** Forgets the changes before the position `to` of the history. */
   trim<K, V, R>(use: TreeUse<K, V, R>, to: number): void {
+    this.changed = true;
     this.#changing(use);
     this.#historyEditor().deleteAt(0, to);
     this.log.close();

@@ -28,7 +28,7 @@ export interface Positions {
 }
 
 /** Throws `VARVE_INVALID_ARGUMENT`. */
-export function checkRange(range: Range<unknown>): void {
+function checkRange(range: Range<unknown>): void {
   if (typeof range !== 'object' || range === null) {
     throw invalidArgument('range', 'an object with gt, gte, lt, lte, reverse, limit', range);
   }
@@ -71,8 +71,8 @@ export function boundsOf<K, V, R>({ keys }: TreeUse<K, V, R>, range: Range<K>): 
   return { from, to };
 }
 
-/** Everything between the bounds. */
-function positionsOf(
+/** Everything between the bounds, `reverse` and `limit` left aside. */
+export function positionsOf(
   nodes: NodeStore,
   shape: TreeShape,
   root: TreeRoot,
@@ -83,17 +83,7 @@ function positionsOf(
   return { from, to: Math.max(from, to) };
 }
 
-/** Everything in the range, `reverse` and `limit` left aside. */
-export function positionsIn<K, V, R>(
-  nodes: NodeStore,
-  use: TreeUse<K, V, R>,
-  root: TreeRoot,
-  range: Range<K>,
-): Positions {
-  return positionsOf(nodes, use.shape, root, boundsOf(use, range));
-}
-
-/** As `positionsIn` and `limited`, with bounds at hand and without blocking on the disk. */
+/** As `positionsOf` and `limited`, without blocking on the disk. */
 export async function positionsAsync(
   nodes: NodeStore,
   shape: TreeShape,

@@ -29,6 +29,8 @@ export class Replay {
   /** Trees whose changes could not be done again, and why. */
   readonly stuck = new Map<string, VarveError>();
   readonly gone: NodeRef[] = [];
+  /** Memory that those took. */
+  goneBytes = 0;
   readonly goneValues: GrainId[] = [];
   shares: TreeRoot;
   readonly #home: ReplayHome;
@@ -60,6 +62,7 @@ export class Replay {
       session: refuse,
       stored: refuse,
     });
+    let goneBytes = 0;
     try {
       const record = this.#home.record(name);
       if (record === undefined) throw corrupt(`a root tells of a tree '${name}' that is not there`);
@@ -67,9 +70,12 @@ export class Replay {
       let forgotten = 0;
       for (const log of logs) {
         open.doAgain(log);
-        // Nobody reads the nodes as they were: their memory is for those to come.
+        // Nobody reads the nodes as they were: their memory is for those to come. What is in memory
+        // only another tree's changes have left, and it is needed where this one's come to nothing.
         for (; forgotten < edit.gone.length; forgotten++) {
-          nodes.forget(edit.gone[forgotten] as NodeRef);
+          const ref = edit.gone[forgotten] as NodeRef;
+          goneBytes += ref.node?.memoryBytes ?? 0;
+          if (ref.stored) nodes.forget(ref);
         }
       }
       this.records.set(name, open.record);
@@ -79,6 +85,7 @@ export class Replay {
       return;
     }
     this.shares = edit.sharesRoot;
+    this.goneBytes += goneBytes;
     for (const ref of edit.gone) if (ref.stored) this.gone.push(ref);
     for (const id of edit.goneValues) this.goneValues.push(id);
   }

@@ -11,11 +11,10 @@ import type { Leaf, NodeRef, TreeRoot } from './node.ts';
 import type { NodeStore } from './node-store.ts';
 import {
   boundsOf,
-  checkRange,
   limited,
   type Positions,
   positionsAsync,
-  positionsIn,
+  positionsOf,
   type Range,
 } from './range.ts';
 import { AsyncEntries, Entries, type ReadHold, type Way } from './range-iterators.ts';
@@ -49,8 +48,9 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
    * `VARVE_TRANSACTION_ENDED` where they apply. So does everything below.
    */
   get(key: K): V | undefined {
-    const { ref } = this.#point.root();
-    return this.#find(ref, this.#use.keys.encode(key));
+    // The key first, here and below: the user's codec may commit, and another state be there then.
+    const bytes = this.#use.keys.encode(key);
+    return this.#find(this.#point.root().ref, bytes);
   }
 
   /** As `get`, of a key that is encoded already. */
@@ -66,8 +66,8 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   async getAsync(key: K): Promise<V | undefined> {
-    const { ref } = this.#point.root();
     const bytes = this.#use.keys.encode(key).slice();
+    const { ref } = this.#point.root();
     if (ref === undefined) return undefined;
     const hold = this.#point.hold();
     try {
@@ -83,8 +83,8 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   has(key: K): boolean {
-    const { ref } = this.#point.root();
     const bytes = this.#use.keys.encode(key);
+    const { ref } = this.#point.root();
     if (ref === undefined) return false;
     return findLeaf(this.#nodes, this.#use.shape, ref, bytes).entries.search(bytes) >= 0;
   }
@@ -105,21 +105,20 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   #iterate<T>(range: Range<K>, give: (leaf: Leaf, index: number) => T): IterableIterator<T> {
+    const bounds = boundsOf(this.#use, range);
     const way = this.#way(range);
-    const positions = limited(positionsIn(this.#nodes, this.#use, way.root, range), range);
+    const positions = limited(positionsOf(this.#nodes, way.shape, way.root, bounds), range);
     return new Entries(way, positions, this.#point.hold(), give);
   }
 
-  #way(range: Range<K>): Way {
-    checkRange(range);
-    const { reverse } = range;
+  #way({ reverse }: Range<K>): Way {
     const root = this.#point.root();
     return { nodes: this.#nodes, shape: this.#use.shape, root, reverse: reverse === true };
   }
 
   rangeAsync(range: Range<K> = {}): AsyncIterableIterator<[K, V]> {
-    const way = this.#way(range);
     const asked = { bounds: boundsOf(this.#use, range), range: { ...range } };
+    const way = this.#way(range);
     const find = (): Promise<Positions> => {
       return positionsAsync(this.#nodes, way.shape, way.root, asked);
     };
@@ -130,7 +129,8 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   count(range: Range<K> = {}): number {
-    const { from, to } = positionsIn(this.#nodes, this.#use, this.#point.root(), range);
+    const bounds = boundsOf(this.#use, range);
+    const { from, to } = positionsOf(this.#nodes, this.#use.shape, this.#point.root(), bounds);
     return to - from;
   }
 
@@ -141,9 +141,10 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
       throw new VarveError('VARVE_TREE_MISMATCH', `the tree '${name}' has no reducer`);
     }
     const nodes = this.#nodes;
+    const bounds = boundsOf(this.#use, range);
     return nodes.whileHeld(() => {
       const root = this.#point.root();
-      const { from, to } = positionsIn(nodes, this.#use, root, range);
+      const { from, to } = positionsOf(nodes, this.#use.shape, root, bounds);
       return new Summaries(nodes, this.#use, reducer).range(root.ref, from, to);
     });
   }

@@ -276,6 +276,30 @@ describe('changes that cannot be done again', () => {
     await endSound(healed);
   });
 
+  it('leave what the changes of other trees have made of nodes that they share', async () => {
+    const { forest, tree: one, fileSystem } = await planted(3000);
+    await forest.transaction((tx) => tx.fork('t', 'u'));
+    const other = forest.tree('u', numbers);
+    await one.put(1, 1);
+    await other.put(2, 2);
+    await other.put(12_001, 2);
+    await other.put(25_001, 3);
+    await forest.store.close();
+    const key = Buffer.from(codecs.uint.encode(25_000));
+    const isLeaf = (bytes: Uint8Array): boolean => bytes[0] === 0 && bytes.length > 300;
+    losing((bytes) => isLeaf(bytes) && Buffer.from(bytes).includes(key));
+    const hurt = await Forest.open('a.varve', { fileSystem, nodeBytes: 1000 });
+    expect(await findingsOf(hurt)).toHaveLength(1);
+    await hurt.tree('t', numbers).put(3, 3);
+    await hurt.tree('new', numbers).put(1, 1);
+    await hurt.close();
+    vi.restoreAllMocks();
+    const healed = await Forest.open('a.varve', { fileSystem, nodeBytes: 1000 });
+    expect(healed.tree('u', numbers).get(25_001)).toBe(3);
+    expect([...healed.tree('t', numbers).keys({ gt: 0, lt: 10 })]).toEqual([1, 3]);
+    await endSound(healed);
+  });
+
   it('refuse the opening where a root is lost that tells of them', async () => {
     const { forest, tree, fileSystem } = await planted(500);
     for (let key = 1; key < 4; key++) await tree.put(key, 1);
@@ -354,6 +378,7 @@ describe('roots that are made one', () => {
           roots: [values(1n)],
           changes: [],
           gone: [],
+          goneBytes: 0,
           goneValues: [],
           kept: [],
         };

@@ -310,3 +310,85 @@ describe('a put that is refused before it has changed anything', () => {
     await endSound(forest);
   });
 });
+
+describe('a codec of the user that commits', () => {
+  it('does not take the state away from the read that calls it', async () => {
+    let commits: (() => void) | undefined;
+    const key = {
+      name: 'committing',
+      ordered: true as const,
+      encode(value: number) {
+        const commit = commits;
+        commits = undefined;
+        commit?.();
+        return codecs.uint.encode(value);
+      },
+      decode: (bytes: Uint8Array) => codecs.uint.decode(bytes),
+    };
+    const forest = await Forest.inMemory({ nodeBytes: 1000 });
+    const tree = forest.tree('t', { key, value: codecs.uint });
+    await forest.transaction((tx) => {
+      for (let at = 0; at < 1000; at++) tx.tree(tree).put(at * 10, at);
+    });
+    const range = { gte: 1, lt: 20 };
+    const reads: readonly (() => unknown)[] = [
+      () => tree.get(1),
+      () => tree.has(1),
+      () => tree.getAsync(1),
+      () => tree.count(range),
+      () => [...tree.range(range)],
+      async () => {
+        for await (const _entry of tree.rangeAsync(range));
+      },
+    ];
+    for (const [at, read] of reads.entries()) {
+      await tree.put(1, at);
+      commits = () => forest.transactionSync((tx) => tx.tree(tree).put(2, at));
+      await read();
+      expect(tree.get(2)).toBe(at);
+    }
+    await endSound(forest);
+  });
+});
+
+describe('a put that cannot be', () => {
+  it('is not told to listeners as a change of its tree', async () => {
+    const forest = await Forest.inMemory({ nodeBytes: 500, nodeCacheBytes: 0, cacheBytes: 0 });
+    const [one, other] = [forest.tree('one', numbers), forest.tree('other', numbers)];
+    for (const tree of [one, other]) {
+      await forest.transaction((tx) => {
+        for (let key = 0; key < 500; key++) tx.tree(tree).put(key * 10, key);
+      });
+    }
+    const told: (readonly string[])[] = [];
+    forest.onCommit(({ trees }) => told.push(trees));
+    const put = one.put(1, 1);
+    vi.spyOn(Store.prototype, 'get').mockImplementationOnce(() => {
+      throw new Error('no read');
+    });
+    await expect(other.put(1, 1)).rejects.toThrow('no read');
+    await put;
+    expect(told).toEqual([['one']]);
+    await endSound(forest);
+  });
+});
+
+describe('a small cache of nodes', () => {
+  it('has room for nodes, however many were replaced at once', async () => {
+    const forest = await Forest.inMemory({ nodeCacheBytes: 2 ** 22, journalBytes: 0 });
+    const tree = forest.tree('t', numbers);
+    const rewrite = (round: number): Promise<void> =>
+      forest.transaction((tx) => {
+        for (let key = 0; key < 60_000; key++) tx.tree(tree).put(key, round);
+      });
+    await rewrite(0);
+    await Promise.all([1, 2, 3, 4, 5].map(rewrite));
+    await tree.put(1, 1);
+    const readAll = (): number => {
+      for (let key = 0; key < 60_000; key += 100) tree.get(key);
+      return forest.statistics().nodesRead;
+    };
+    expect(readAll()).toBe(readAll());
+    await endSound(forest);
+  });
+});
