@@ -22,8 +22,10 @@ const goneLeast = 500;
  */
 const goneShareLeast = 1 / 16;
 const goneShareAllAt = 256;
+/** Bytes of logs in any forest, as far as it may have so many. */
 const bytesLeast = 256 * 1024;
-const bytesShare = 4;
+/** In a larger one this part of what its values take. */
+const bytesShare = 1 / 4;
 /**
  * So many short roots are made one by the commit after them, so that there are few values and an
  * opening reads few: to do it in each commit would cost a tenth of its time.
@@ -165,7 +167,7 @@ export class Journal {
     const { needsNodes, logBytes } = entry;
     if (needsNodes || this.roots.length === 0 || this.roots.length >= rootsMax) return false;
     if (this.#most.logBytes === 0 || !this.#measure()) return false;
-    const most = Math.min(this.#most.logBytes, Math.max(bytesLeast, this.#valueBytes / bytesShare));
+    const most = Math.min(this.#most.logBytes, Math.max(bytesLeast, this.#valueBytes * bytesShare));
     if (this.bytes + logBytes > most) return false;
     // Where keys come in their order the nodes take hardly more than the log.
     if (logBytes > entry.goneBytes) return false;
