@@ -18,6 +18,7 @@ export interface LoggedChanges {
 
 /** In place of the word of a value, plus 1: the key was deleted. */
 const deleted = 0;
+const noValue = new Uint8Array(0);
 
 export class ChangeLog {
   /** Changes that it was told of. */
@@ -30,23 +31,21 @@ export class ChangeLog {
   }
 
   put(key: Uint8Array, value: Uint8Array, word: number): void {
-    const writer = this.#writer;
-    if (writer === undefined) return;
-    this.count += 1;
-    writer.varint(word + 1);
-    writer.varint(key.length);
-    writer.bytes(key);
-    writer.bytes(value);
-    if (writer.length > this.#bytesMax) this.close();
+    this.#tell(word + 1, key, value);
   }
 
   delete(key: Uint8Array): void {
+    this.#tell(deleted, key, noValue);
+  }
+
+  #tell(what: number, key: Uint8Array, value: Uint8Array): void {
     const writer = this.#writer;
     if (writer === undefined) return;
     this.count += 1;
-    writer.varint(deleted);
+    writer.varint(what);
     writer.varint(key.length);
     writer.bytes(key);
+    writer.bytes(value);
     if (writer.length > this.#bytesMax) this.close();
   }
 

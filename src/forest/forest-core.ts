@@ -15,12 +15,12 @@ import {
   type RootLink,
   RootWriter,
   type SealedRoot,
-  type TreeChanges,
 } from './forest-root.ts';
 import { ForestVersion, findRecord } from './forest-version.ts';
 import { Journal } from './journal.ts';
 import type { TreeShape } from './node.ts';
 import { emptyRoot } from './node.ts';
+import { reservedShareMost } from './node-cache.ts';
 import { NodeMemory } from './node-memory.ts';
 import { NodeStore } from './node-store.ts';
 import { Replay } from './replay.ts';
@@ -38,9 +38,7 @@ type Listener = (commit: Commit) => void;
 /** Numbers that an opening skips: what a batch taken back told the vault is not told again. */
 const sealsSkipped = 2 ** 24;
 
-/** Share of the cache's memory that nodes may take which are not stored yet. */
-const memoryShare = 3 / 4;
-/** They may take so many bytes beside a smaller cache. */
+/** Nodes that are not stored yet may take so many bytes beside a small cache. */
 const memoryLeast = 2 ** 21;
 
 const noRoot: ForestRoot = {
@@ -52,6 +50,11 @@ const noRoot: ForestRoot = {
   earlier: undefined,
   changes: [],
 };
+
+interface RootFound {
+  readonly link: RootLink;
+  readonly root: ForestRoot;
+}
 
 export interface CoreOptions {
   readonly nodeBytes: number | undefined;
@@ -103,45 +106,45 @@ export class ForestCore {
     };
     this.catalogShape = shapeOf(catalogConfig, this.limits);
     this.sharesShape = shapeOf(sharesConfig, this.limits);
-    const links: RootLink[] = [];
-    const told: TreeChanges[][] = [];
-    const newest = this.#readRoots(links, told);
+    const chain = this.#readRoots();
+    const newest = chain.at(-1)?.root ?? noRoot;
     const { catalog, shares, nextSeal, pending } = newest;
-    const changes = told.reverse().flat();
+    const changes = chain.flatMap(({ root }) => root.changes);
     this.nodes.nextSeal = nextSeal + sealsSkipped;
-    const { nodes, catalogShape: shape } = this;
+    const { nodes, limits, sharesShape, catalogShape: shape } = this;
     const record = (name: string) => findRecord(nodes, shape, catalog, name);
-    const replay = new Replay({ ...this.#replayHome(), record }, newest, changes);
+    const nextOwner = () => this.nextOwner();
+    const replay = new Replay({ nodes, limits, sharesShape, record, nextOwner }, newest, changes);
     const { records, stuck, gone, goneBytes, goneValues } = replay;
     const kept = changes.filter(({ tree }) => stuck.has(tree));
     const done = changes.filter(({ tree }) => !stuck.has(tree));
     const found = {
       stored: { catalog, shares },
-      roots: links.reverse(),
+      roots: chain.map(({ link }) => link),
       changes: done,
       gone,
       goneBytes,
       goneValues,
       kept,
     };
-    const memoryBytes = Math.max(memoryLeast, nodeCacheBytes * memoryShare);
-    const limits = { logBytes: journalBytes, memoryBytes };
-    this.journal = new Journal(found, limits, () => store.statistics());
-    nodes.cache.reserve(this.journal.memoryBytes);
+    const memoryBytes = Math.max(memoryLeast, nodeCacheBytes * reservedShareMost);
+    const most = { logBytes: journalBytes, memoryBytes };
+    this.journal = new Journal(found, most, () => store.statistics());
+    this.reserveMemory();
     const roots = { catalog, shares: replay.shares, pending };
     const of = { nodes, shape, batch: store.currentBatch, stuck };
     this.durable = new ForestVersion(of, roots, records);
   }
 
-  #replayHome() {
-    const { nodes, limits, sharesShape } = this;
-    return { nodes, limits, sharesShape, nextOwner: () => this.nextOwner() };
+  /** Nodes that are not stored, and memory for nodes to come, take theirs from the cache's. */
+  reserveMemory(): void {
+    this.nodes.cache.reserve(this.journal.memoryBytes + this.limits.memory.keptBytes);
   }
 
-  /** The newest root; names it and those before it, with what they tell, newest first. */
-  #readRoots(links: RootLink[], told: TreeChanges[][]): ForestRoot {
+  /** The newest root and those before it that are needed, oldest first. None in a new forest. */
+  #readRoots(): RootFound[] {
     const id = this.store.embeddedHeader;
-    if (id === undefined) return noRoot;
+    if (id === undefined) return [];
     const found = this.#sealedRoot(id);
     if (found === undefined) {
       const message = "the store's embedded header is not a forest's root";
@@ -152,24 +155,21 @@ export class ForestCore {
       const facts = { expected: found.vault, actual: asked };
       const message = `the forest was made with the vault '${found.vault}', not '${asked}'`;
       this.#mismatch = new VarveError('VARVE_TREE_MISMATCH', message, facts);
-      return noRoot;
+      return [];
     }
-    const newest = this.#openRoot(found);
-    links.push({ id, seal: found.seal });
-    told.push([...newest.changes]);
-    let root = newest;
+    let root = this.#openRoot(found);
+    const chain = [{ link: { id, seal: found.seal }, root }];
     while (root.earlier !== undefined) {
-      const { earlier, depth } = root;
-      const sealed = this.#sealedRoot(earlier.id);
-      const facts = { grainId: earlier.id };
+      const { earlier: link, depth } = root;
+      const sealed = this.#sealedRoot(link.id);
+      const facts = { grainId: link.id };
       if (sealed === undefined) throw corrupt('an earlier root of the forest is missing', facts);
-      root = this.#openRoot({ ...sealed, seal: earlier.seal });
+      root = this.#openRoot({ ...sealed, seal: link.seal });
       // One that names a later one would never come to an end.
       if (root.depth !== depth - 1) throw corrupt('the roots of the forest name each other', facts);
-      links.push(earlier);
-      told.push([...root.changes]);
+      chain.push({ link, root });
     }
-    return newest;
+    return chain.reverse();
   }
 
   /** Undefined for what is no forest's root. */

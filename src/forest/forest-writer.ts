@@ -25,6 +25,7 @@ export interface WriterHome extends GroundHome {
   durable: ForestVersion;
   readonly automatic: boolean;
   checkWritable(): void;
+  reserveMemory(): void;
   /** Called after each commit, once everyone has been told. */
   committed(batch: BatchId, trees: readonly string[]): void;
 }
@@ -76,7 +77,8 @@ export class ForestWriter {
    * with the puts before it: nodes that several of them change are copied once. Resolves as `run`.
    */
   put<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array, value: Uint8Array): Promise<BatchId> {
-    if (!this.#isPlain(use, value)) {
+    const isShared = this.#ground.shares.count > 0;
+    if (this.#running !== undefined || isShared || !use.isPlain(value)) {
       return this.run((tx) => {
         (tx as TransactionScope).writing(use).putEncoded(key, value);
       }).then(({ batch }) => batch);
@@ -90,11 +92,6 @@ export class ForestWriter {
       this.#ground.group.members.push({ resolve, reject });
       this.#flushSoon();
     });
-  }
-
-  #isPlain<K, V, R>(use: TreeUse<K, V, R>, value: Uint8Array): boolean {
-    if (this.#running !== undefined || this.#ground.shares.count > 0) return false;
-    return use.isPlain(value);
   }
 
   /** Others go on from what the puts have changed. */
@@ -200,8 +197,10 @@ export class ForestWriter {
   #flush(): void {
     if (this.#committing || this.#ground.group.members.length === 0) return;
     this.#endPuts();
-    const { isTold } = this.#ground.group;
-    if (!isTold && this.#freeing.begin(() => this.#flush())) return;
+    if (this.#freeing.comesBefore(this.#ground.group)) {
+      this.#freeing.begin(() => this.#flush());
+      return;
+    }
     const group = this.#takeChanged();
     if (group === undefined) {
       this.#tellIdle();
@@ -244,9 +243,10 @@ export class ForestWriter {
     const pending = [...(this.#running?.edit.pushed ?? [])];
     for (const id of pending) group.taken.add(id);
     const { shares } = state;
-    state.roots = group.prepare({ shares, pending, record: (name) => state.record(name) });
+    const roots = group.prepare({ shares, pending, record: (name) => state.record(name) });
+    state.pending = pending;
     this.#freeing.within(group.session, this.#home.durable.batch);
-    return state.roots;
+    return roots;
   }
 
   #done(group: Group, roots: VersionRoots, batch: BatchId): void {
@@ -254,7 +254,7 @@ export class ForestWriter {
     this.#letGo();
     this.#home.durable = this.#home.durable.next(batch, roots, group.changed);
     group.enter(roots);
-    nodes.cache.reserve(this.#home.journal.memoryBytes + this.#home.limits.memory.keptBytes);
+    this.#home.reserveMemory();
     this.#ground.inFlight = undefined;
     this.#freeing.note(batch, group.archived);
     this.#ground.state.committed(group);
@@ -339,7 +339,7 @@ export class ForestWriter {
     let batch: BatchId;
     let roots: VersionRoots;
     try {
-      this.#freeing.runSync();
+      if (this.#freeing.comesBefore(group)) this.#freeing.runSync();
       roots = this.#prepare(group);
       batch = group.session.commitSync();
     } catch (error) {

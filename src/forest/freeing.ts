@@ -52,13 +52,17 @@ export class Freeing {
     if (this.#automatic && archived >= goneForFreeing) this.#due = batch;
   }
 
+  /** A commit has left so much behind that it is to be freed before this one writes nodes. */
+  comesBefore(next: { readonly isTold: boolean }): boolean {
+    return this.#due !== undefined && !next.isTold;
+  }
+
   /**
    * Begins a commit that frees what a commit before has left behind, where that is much; `done` is
-   * called when it has ended. False where there is nothing to do.
+   * called when it has ended. Only where it comes before the next commit.
    */
-  begin(done: () => void): boolean {
+  begin(done: () => void): void {
     const batch = this.#takeDue();
-    if (batch === undefined) return false;
     this.#underWay = true;
     const ended = (): void => {
       this.#underWay = false;
@@ -66,13 +70,11 @@ export class Freeing {
     };
     // Where it fails the commit to come says what is wrong.
     this.#store.checkpointTo(batch).then(ended, ended);
-    return true;
   }
 
   /** The same on the calling thread. */
   runSync(): void {
     const batch = this.#takeDue();
-    if (batch === undefined) return;
     const session = this.#store.session();
     try {
       session.checkpointTo(batch);
@@ -82,8 +84,8 @@ export class Freeing {
     }
   }
 
-  #takeDue(): BatchId | undefined {
-    const batch = this.#due;
+  #takeDue(): BatchId {
+    const batch = this.#due as BatchId;
     this.#due = undefined;
     return batch;
   }

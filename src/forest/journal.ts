@@ -8,7 +8,7 @@
  */
 
 import { isVarveError } from '../errors.ts';
-import type { GrainId } from '../index.ts';
+import type { GrainId, StoreStatistics } from '../index.ts';
 import type { RootLink, TreeChanges } from './forest-root.ts';
 import type { NodeRef, TreeRoot } from './node.ts';
 
@@ -79,11 +79,7 @@ export interface StoredRoots {
 }
 
 /** What the store has, what is archived and not freed yet included. */
-export interface StoreSizes {
-  readonly values: number;
-  readonly archivedValues: number;
-  readonly valueBytes: number;
-}
+type StoreSizes = Pick<StoreStatistics, 'values' | 'archivedValues' | 'valueBytes'>;
 
 /** What an opening finds. */
 export interface FoundJournal {

@@ -8,8 +8,8 @@
 
 import type { NodeRef } from './node.ts';
 
-/** What is in it, at least, is the rest. */
-const reservedShareMost = 3 / 4;
+/** Share of its memory that others may have. */
+export const reservedShareMost = 3 / 4;
 
 export class NodeCache {
   readonly #bytesMax: number;

@@ -177,27 +177,23 @@ export class OpenTree {
   doAgain(log: Uint8Array): void {
     const main = this.#main;
     const config = this.#config;
-    if (main === undefined || config === undefined) throw corrupt(`'${this.name}' is not there`);
+    if (main === undefined || config === undefined) throw corrupt(`there is no '${this.name}'`);
     const { keyBytes, valueBytes, reducer } = config;
     if (reducer !== '') throw corrupt(`a root tells of '${this.name}', which has a reducer`);
-    const check = (key: Uint8Array, word: number): void => {
-      const isAny = valueBytes < 0 && ((word & longBit) === 0 || word >> 1 === longRefBytes);
-      const isKey = keyBytes < 0 || key.length === keyBytes;
-      if (isKey && (isAny || word === valueBytes * 2)) return;
-      throw corrupt(`an entry of '${this.name}' has another length`);
-    };
     doAgain(log, {
       put: (key, value, word) => {
-        check(key, word);
+        const isAny = valueBytes < 0 && ((word & longBit) === 0 || word >> 1 === longRefBytes);
+        const isKey = keyBytes < 0 || key.length === keyBytes;
+        if (!isKey || !(isAny || word === valueBytes * 2)) {
+          throw corrupt(`an entry of '${this.name}' has another length`);
+        }
         this.#put(main, key, value, word);
       },
       delete: (key) => {
-        check(key, Math.max(0, valueBytes) * 2);
         if (main.delete(key)) this.#record(key);
         else throw corrupt(`'${this.name}' has not what is to be deleted from it`);
       },
     });
-    this.changed = true;
   }
 
   /** Deletes what lies between two positions; of a versioned tree `keys` are what lies there. */

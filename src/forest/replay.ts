@@ -64,9 +64,7 @@ export class Replay {
     });
     let goneBytes = 0;
     try {
-      const record = this.#home.record(name);
-      if (record === undefined) throw corrupt(`a root tells of a tree '${name}' that is not there`);
-      const open = new OpenTree(name, edit, limits, record);
+      const open = new OpenTree(name, edit, limits, this.#home.record(name));
       let forgotten = 0;
       for (const log of logs) {
         open.doAgain(log);

@@ -7,7 +7,7 @@
 
 import { VarveError } from '../errors.ts';
 import type { ReadableTree } from './contract.ts';
-import type { Leaf, NodeRef, TreeRoot } from './node.ts';
+import type { Leaf, TreeRoot } from './node.ts';
 import type { NodeStore } from './node-store.ts';
 import {
   boundsOf,
@@ -49,16 +49,12 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
    */
   get(key: K): V | undefined {
     // The key first, here and below: the user's codec may commit, and another state be there then.
-    const bytes = this.#use.keys.encode(key);
-    return this.#find(this.#point.root().ref, bytes);
+    return this.getEncoded(this.#use.keys.encode(key));
   }
 
   /** As `get`, of a key that is encoded already. */
   getEncoded(bytes: Uint8Array): V | undefined {
-    return this.#find(this.#point.root().ref, bytes);
-  }
-
-  #find(ref: NodeRef | undefined, bytes: Uint8Array): V | undefined {
+    const { ref } = this.#point.root();
     if (ref === undefined) return undefined;
     const leaf = findLeaf(this.#nodes, this.#use.shape, ref, bytes);
     const index = leaf.entries.search(bytes);

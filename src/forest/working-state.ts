@@ -20,8 +20,8 @@ export interface DurableHome {
 }
 
 export class WorkingState {
-  /** The catalog as the last commit prepared it. */
-  roots: VersionRoots;
+  /** What a transaction under way had pushed when the last commit was prepared. */
+  pending: VersionRoots['pending'];
   shares: TreeRoot;
   readonly #home: DurableHome;
   /** What is not durable yet; undefined where a tree was dropped. */
@@ -31,8 +31,8 @@ export class WorkingState {
 
   constructor(home: DurableHome) {
     this.#home = home;
-    this.roots = home.durable.roots;
-    this.shares = this.roots.shares;
+    this.pending = home.durable.roots.pending;
+    this.shares = home.durable.roots.shares;
     this.#leftOver = this.#leftBehind();
   }
 
@@ -72,14 +72,14 @@ export class WorkingState {
   /** The durable state is the present one again. */
   reset(): void {
     this.#changed.clear();
-    this.roots = this.#home.durable.roots;
-    this.shares = this.roots.shares;
+    this.pending = this.#home.durable.roots.pending;
+    this.shares = this.#home.durable.roots.shares;
     this.#leftOver = this.#leftBehind();
   }
 
   /** No value is in the file that only a transaction under way, or a failed one, knows. */
   get isClear(): boolean {
-    return this.#leftOver.length === 0 && this.roots.pending.length === 0;
+    return this.#leftOver.length === 0 && this.pending.length === 0;
   }
 
   leave(id: GrainId): void {

@@ -71,8 +71,8 @@ export const faultsOfForest: readonly SeededFault[] = [
   {
     name: 'an opening does the newest changes first',
     file: 'forest/forest-core.ts',
-    find: '    const changes = told.reverse().flat();',
-    replace: '    const changes = told.flat();',
+    find: '    const changes = chain.flatMap(({ root }) => root.changes);',
+    replace: '    const changes = [...chain].reverse().flatMap(({ root }) => root.changes);',
     caughtBy: { file: journal, test: 'pushes one value, whatever nodes it changes' },
   },
   {
