@@ -10,6 +10,7 @@ import { corrupt, invalidArgument, VarveError } from '../errors.ts';
 import { GrainId, split, splitGrainId } from '../format/grain-id.ts';
 import { valueBytesMax, valuePrefixBytes } from '../format/layout.ts';
 import { encodeValuePrefix, grainCount, valueCrc } from '../format/value.ts';
+import { isBytes } from '../util/bytes.ts';
 import type { Reservation } from './atlas.ts';
 import { type BatchId, checkBatch } from './batch-id.ts';
 import type { Committer } from './committer.ts';
@@ -286,10 +287,4 @@ export function checkData(what: string, data: unknown): void {
   const message = `${what}: a value has at most ${valueBytesMax} bytes, this one ${data.length}`;
   const facts = { expected: valueBytesMax, actual: data.length };
   throw new VarveError('VARVE_TOO_LARGE', message, facts);
-}
-
-/** Those of another realm (a `vm` context, a test runner's) are no instances of this one's. */
-function isBytes(data: unknown): data is Uint8Array {
-  if (data instanceof Uint8Array) return true;
-  return ArrayBuffer.isView(data) && Object.prototype.toString.call(data) === '[object Uint8Array]';
 }
