@@ -7,6 +7,7 @@
 
 import { invalidArgument } from '../errors.ts';
 import { getU64BigEndian } from '../util/big-endian.ts';
+import { checkNames } from '../util/options.ts';
 import type { TreeChange } from './contract.ts';
 import type { Leaf, TreeRoot } from './node.ts';
 import type { NodeStore } from './node-store.ts';
@@ -25,16 +26,17 @@ export class Changes<K, V, R> extends Entries<TreeChange<K, V>> {
     { root, hold }: { readonly root: TreeRoot; readonly hold: ReadHold },
     options: { readonly after?: number | undefined; readonly limit?: number | undefined },
   ) {
-    const { after = 0, limit } = options;
     let positions: { from: number; to: number };
     const shape = use.historyShape;
     try {
+      checkNames('Tree.changes', options, { after: true, limit: true });
+      const { after = 0 } = options;
       if (!Number.isSafeInteger(after) || after < 0) {
         throw invalidArgument('changes: after', 'a sequence number', after);
       }
-      checkLimit('changes: limit', limit);
+      const limit = checkLimit('changes: limit', options.limit);
       const from = positionOf(nodes, shape, root, historyBound(after));
-      positions = limited({ from, to: root.count }, { limit });
+      positions = limited({ from, to: root.count }, { reverse: false, limit });
     } catch (error) {
       hold.release();
       throw error;

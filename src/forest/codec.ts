@@ -87,6 +87,11 @@ export class CodecUse<T> {
     return bytes;
   }
 
+  /** The encoding, in memory of its own. */
+  encodeKept(value: T): Uint8Array {
+    return this.encode(value).slice();
+  }
+
   /** Throws `VARVE_CODEC`. */
   decode(bytes: Uint8Array, at: number, length: number): T {
     const quick = this.#quick[decodeAt];

@@ -10,12 +10,13 @@ import type { ReadableTree } from './contract.ts';
 import type { Leaf, TreeRoot } from './node.ts';
 import type { NodeStore } from './node-store.ts';
 import {
-  boundsOf,
+  type AskedRange,
   limited,
   type Positions,
   positionsAsync,
   positionsOf,
   type Range,
+  readRange,
 } from './range.ts';
 import { AsyncEntries, Entries, type ReadHold, type Way } from './range-iterators.ts';
 import { Summaries } from './summaries.ts';
@@ -101,20 +102,20 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   #iterate<T>(range: Range<K>, give: (leaf: Leaf, index: number) => T): IterableIterator<T> {
-    const bounds = boundsOf(this.#use, range);
-    const way = this.#way(range);
-    const positions = limited(positionsOf(this.#nodes, way.shape, way.root, bounds), range);
+    const asked = readRange(this.#use, range);
+    const way = this.#way(asked);
+    const positions = limited(positionsOf(this.#nodes, way.shape, way.root, asked), asked);
     return new Entries(way, positions, this.#point.hold(), give);
   }
 
-  #way({ reverse }: Range<K>): Way {
+  #way({ reverse }: AskedRange): Way {
     const root = this.#point.root();
-    return { nodes: this.#nodes, shape: this.#use.shape, root, reverse: reverse === true };
+    return { nodes: this.#nodes, shape: this.#use.shape, root, reverse };
   }
 
   rangeAsync(range: Range<K> = {}): AsyncIterableIterator<[K, V]> {
-    const asked = { bounds: boundsOf(this.#use, range), range: { ...range } };
-    const way = this.#way(range);
+    const asked = readRange(this.#use, range);
+    const way = this.#way(asked);
     const find = (): Promise<Positions> => {
       return positionsAsync(this.#nodes, way.shape, way.root, asked);
     };
@@ -125,8 +126,8 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   count(range: Range<K> = {}): number {
-    const bounds = boundsOf(this.#use, range);
-    const { from, to } = positionsOf(this.#nodes, this.#use.shape, this.#point.root(), bounds);
+    const asked = readRange(this.#use, range);
+    const { from, to } = positionsOf(this.#nodes, this.#use.shape, this.#point.root(), asked);
     return to - from;
   }
 
@@ -137,10 +138,10 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
       throw new VarveError('VARVE_TREE_MISMATCH', `the tree '${name}' has no reducer`);
     }
     const nodes = this.#nodes;
-    const bounds = boundsOf(this.#use, range);
+    const asked = readRange(this.#use, range);
     return nodes.whileHeld(() => {
       const root = this.#point.root();
-      const { from, to } = positionsOf(nodes, this.#use.shape, root, bounds);
+      const { from, to } = positionsOf(nodes, this.#use.shape, root, asked);
       return new Summaries(nodes, this.#use, reducer).range(root.ref, from, to);
     });
   }

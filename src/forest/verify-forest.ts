@@ -13,6 +13,7 @@ import { GrainId } from '../index.ts';
 import { getU32BigEndian } from '../util/big-endian.ts';
 import { compareBytes } from '../util/bytes.ts';
 import { getU32 } from '../util/little-endian.ts';
+import { checkFlag, checkNames, checkSignal, type NamesOf } from '../util/options.ts';
 import type { ForestCore } from './forest-core.ts';
 import { catalogEntries, type ForestVersion } from './forest-version.ts';
 import type { NodeRef, TreeRoot } from './node.ts';
@@ -29,6 +30,14 @@ export interface VerifyOptions {
   signal?: AbortSignal | undefined;
   /** Told, once all trees have been walked, how many stored values they reach. */
   tally?: ((values: number) => void) | undefined;
+}
+
+/** Throws `VARVE_INVALID_ARGUMENT`. */
+export function checkedOptions(options: VerifyOptions): VerifyOptions {
+  const names: NamesOf<VerifyOptions> = { deep: true, signal: true, tally: true };
+  checkNames('Forest.verify', options, names);
+  const { deep, signal, tally } = options;
+  return { deep: checkFlag('deep', deep, false), signal: checkSignal(signal), tally };
 }
 
 interface Finding {

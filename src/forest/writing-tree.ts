@@ -11,7 +11,7 @@ import type { WritableTree } from './contract.ts';
 import type { Edit } from './edit.ts';
 import { emptyRoot } from './node.ts';
 import { historyBound, type OpenTree } from './open-tree.ts';
-import { boundsOf, limited, positionsOf, type Range } from './range.ts';
+import { limited, positionsOf, type Range, readRange } from './range.ts';
 import type { ReadHold } from './range-iterators.ts';
 import { TreeReads } from './tree-reads.ts';
 import { positionOf, TreeCursor } from './tree-search.ts';
@@ -77,10 +77,12 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
 
   deleteRange(range: Range<K>): number {
     this.#check();
-    const bounds = boundsOf(this.#use, range);
+    const asked = readRange(this.#use, range);
+    // The codec of the keys may have ended the transaction.
+    this.#check();
     const nodes = this.#scope.edit.nodes;
     const root = this.#open.main?.root ?? emptyRoot;
-    const { from, to } = limited(positionsOf(nodes, this.#use.shape, root, bounds), range);
+    const { from, to } = limited(positionsOf(nodes, this.#use.shape, root, asked), asked);
     if (to === from) return 0;
     const keys = this.#use.config.versioned ? this.#keysAt(from, to) : [];
     this.#scope.change(() => this.#open.deleteAt(this.#use, from, to, keys));
