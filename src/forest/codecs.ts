@@ -14,8 +14,17 @@ import {
   setU64BigEndian,
 } from '../util/big-endian.ts';
 import { halves, highHalf, lowHalf, wide } from '../util/bigint-halves.ts';
+import { isBytes, isDetached } from '../util/bytes.ts';
 import type { Codec } from './codec.ts';
-import { decodeAt, encodeInto, type KeyCodec, ownBytes, type QuickCodec } from './codec.ts';
+import {
+  CodecUse,
+  decodeAt,
+  encodeInto,
+  type KeyCodec,
+  ownBytes,
+  type QuickCodec,
+  traits,
+} from './codec.ts';
 
 type QuickKeyCodec<T> = QuickCodec<T> & KeyCodec<T>;
 
@@ -47,6 +56,7 @@ function fixed<T>(
       if (bytes.length !== byteLength) throw wrongLength(name, byteLength, bytes.length);
       return read(bytes, 0);
     },
+    [traits]: { gives: 'new', quiet: true },
     [encodeInto]: write,
     [decodeAt](bytes, at, length) {
       if (length !== byteLength) throw wrongLength(name, byteLength, length);
@@ -59,17 +69,21 @@ const bytes: QuickKeyCodec<Uint8Array> = Object.freeze<QuickKeyCodec<Uint8Array>
   name: 'bytes',
   ordered: true,
   encode(value) {
-    if (!(value instanceof Uint8Array)) throw invalidArgument('bytes', 'a Uint8Array', value);
+    if (!isBytes(value)) throw invalidArgument('bytes', 'a Uint8Array', value);
+    if (isDetached(value)) {
+      throw invalidArgument('bytes', 'bytes whose memory was not transferred', value);
+    }
     return value;
   },
   decode: (stored) => stored,
+  [traits]: { gives: 'given', quiet: true },
   [decodeAt]: ownBytes,
 });
 
 const toUtf8 = new TextEncoder();
 const fromUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-const utf8: KeyCodec<string> = Object.freeze<KeyCodec<string>>({
+const utf8: KeyCodec<string> = Object.freeze<QuickKeyCodec<string>>({
   name: 'utf8',
   ordered: true,
   encode(value) {
@@ -79,6 +93,7 @@ const utf8: KeyCodec<string> = Object.freeze<KeyCodec<string>>({
     return toUtf8.encode(value);
   },
   decode: (stored) => fromUtf8.decode(stored),
+  [traits]: { gives: 'new', quiet: true },
 });
 const loneSurrogate = /\p{Surrogate}/u;
 
@@ -181,10 +196,11 @@ function tuple<T extends readonly unknown[]>(
   ...parts: { [I in keyof T]: KeyCodec<T[I]> }
 ): KeyCodec<T> {
   const codecsOfParts = parts as unknown as readonly KeyCodec<unknown>[];
+  const uses = codecsOfParts.map((codec, index) => useOfPart(codec, index));
   const isFixed = codecsOfParts.every(({ byteLength }) => byteLength !== undefined);
   const sum = codecsOfParts.reduce((total, { byteLength }) => total + (byteLength ?? 0), 0);
   const last = codecsOfParts.length - 1;
-  return Object.freeze<KeyCodec<T>>({
+  return Object.freeze<QuickKeyCodec<T>>({
     name: `tuple(${codecsOfParts.map(({ name }) => name).join(',')})`,
     byteLength: isFixed ? sum : undefined,
     ordered: true,
@@ -192,9 +208,10 @@ function tuple<T extends readonly unknown[]>(
       if (!Array.isArray(value) || value.length !== codecsOfParts.length) {
         throw invalidArgument('tuple', `an array of ${codecsOfParts.length} parts`, value);
       }
-      const encoded = codecsOfParts.map((codec, index) => {
-        const part = codec.encode(value[index]);
-        return codec.byteLength !== undefined || index === last ? part : escaped(part);
+      const encoded = uses.map((use, index) => {
+        // The codec of the next part may be the same one, with the same memory.
+        const part = use.encodeKept(value[index]);
+        return use.codec.byteLength !== undefined || index === last ? part : escaped(part);
       });
       return joined(encoded);
     },
@@ -208,7 +225,14 @@ function tuple<T extends readonly unknown[]>(
       if (at !== stored.length) throw wrongLength('tuple', at, stored.length);
       return value as unknown as T;
     },
+    [traits]: { gives: 'new', quiet: uses.every(({ isQuiet }) => isQuiet) },
   });
+}
+
+function useOfPart(codec: KeyCodec<unknown>, index: number): CodecUse<unknown> {
+  const use = new CodecUse(`tuple: part ${index}`, codec);
+  if (codec.ordered !== true) throw invalidArgument(`tuple: part ${index}`, 'a key codec', codec);
+  return use;
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
@@ -260,8 +284,10 @@ function partAt(
 }
 
 function json<T>(): Codec<T> {
-  return Object.freeze<Codec<T>>({
+  return Object.freeze<QuickCodec<T>>({
     name: 'json',
+    // What is stored may be a proxy or have getters.
+    [traits]: { gives: 'new', quiet: false },
     encode(value) {
       const text: string | undefined = JSON.stringify(value);
       if (text === undefined) throw invalidArgument('json', 'something that JSON has', value);

@@ -21,7 +21,7 @@ import {
 import { AsyncEntries, Entries, type ReadHold, type Way } from './range-iterators.ts';
 import { Summaries } from './summaries.ts';
 import { entryKey, entryValue, entryValueAsync } from './tree-entries.ts';
-import { findLeaf, readWayTo, TreeCursor } from './tree-search.ts';
+import { type FoundEntry, findEntry, readWayTo, TreeCursor } from './tree-search.ts';
 import type { TreeUse } from './tree-use.ts';
 
 /** Where the state comes from that is read. */
@@ -50,20 +50,30 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
    */
   get(key: K): V | undefined {
     // The key first, here and below: the user's codec may commit, and another state be there then.
-    return this.getEncoded(this.#use.keys.encode(key));
+    const { keys } = this.#use;
+    const bytes = keys.encode(key);
+    const found = this.#find(bytes);
+    keys.recycle(bytes);
+    return this.#valueOf(found);
   }
 
   /** As `get`, of a key that is encoded already. */
   getEncoded(bytes: Uint8Array): V | undefined {
+    return this.#valueOf(this.#find(bytes));
+  }
+
+  #find(key: Uint8Array): FoundEntry | undefined {
     const { ref } = this.#point.root();
-    if (ref === undefined) return undefined;
-    const leaf = findLeaf(this.#nodes, this.#use.shape, ref, bytes);
-    const index = leaf.entries.search(bytes);
-    return index < 0 ? undefined : entryValue(this.#nodes, this.#use, leaf, index);
+    return ref === undefined ? undefined : findEntry(this.#nodes, this.#use.shape, ref, key);
+  }
+
+  #valueOf(found: FoundEntry | undefined): V | undefined {
+    if (found === undefined) return undefined;
+    return entryValue(this.#nodes, this.#use, found.leaf, found.index);
   }
 
   async getAsync(key: K): Promise<V | undefined> {
-    const bytes = this.#use.keys.encode(key).slice();
+    const bytes = this.#use.keys.encodeKept(key);
     const { ref } = this.#point.root();
     if (ref === undefined) return undefined;
     const hold = this.#point.hold();
@@ -80,10 +90,11 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   has(key: K): boolean {
-    const bytes = this.#use.keys.encode(key);
-    const { ref } = this.#point.root();
-    if (ref === undefined) return false;
-    return findLeaf(this.#nodes, this.#use.shape, ref, bytes).entries.search(bytes) >= 0;
+    const { keys } = this.#use;
+    const bytes = keys.encode(key);
+    const found = this.#find(bytes);
+    keys.recycle(bytes);
+    return found !== undefined;
   }
 
   range(range: Range<K> = {}): IterableIterator<[K, V]> {

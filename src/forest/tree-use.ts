@@ -7,7 +7,7 @@
 
 import { invalidArgument, VarveError } from '../errors.ts';
 import { checkNames, type NamesOf } from '../util/options.ts';
-import { type Codec, CodecUse, guarded, type KeyCodec, type Reducer } from './codec.ts';
+import { type Codec, CodecUse, encodePart, guarded, type KeyCodec, type Reducer } from './codec.ts';
 import { codecs } from './codecs.ts';
 import type { TreeShape } from './node.ts';
 import {
@@ -95,7 +95,8 @@ function partBytesOf<K, V, R>(reducer: Reducer<K, V, R>): number {
     throw invalidArgument('Forest.tree: reducer', expected, reducer);
   }
   if (reducer.byteLength !== undefined) return reducer.byteLength;
-  return guarded(reducer, 'reduce', () => reducer.encode(reducer.reduce([])).length);
+  const neutral = guarded(reducer, 'reduce', () => reducer.reduce([]));
+  return encodePart(reducer, neutral).length;
 }
 
 /** Throws `VARVE_TREE_MISMATCH` where the tree was made with other codecs than are asked for. */

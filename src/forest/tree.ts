@@ -70,17 +70,18 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
 
   async put(key: K, value: V): Promise<BatchId> {
     const use = this.#use;
-    // A copy where a transaction under way comes first: the caller may change what it gave.
-    const wait = this.#writer.waits;
-    // The key last: a value's codec that reads the tree encodes keys too.
-    const stored = wait ? use.values.encode(value).slice() : use.values.encode(value);
-    const bytes = wait ? use.keys.encode(key).slice() : use.keys.encode(key);
-    return await this.#writer.put(use, bytes, stored);
+    const { keys, values } = use;
+    // A value's codec may change bytes that were given as the key.
+    const bytes = values.isQuiet ? keys.encode(key) : keys.encodeKept(key);
+    const stored = values.encode(value);
+    if (!this.#writer.waits) return await this.#writer.put(use, bytes, stored);
+    // A transaction under way comes first: the caller may change what it gave meanwhile.
+    return await this.#writer.put(use, keys.keep(bytes), values.keep(stored));
   }
 
   async delete(key: K): Promise<boolean> {
     const use = this.#use;
-    const bytes = use.keys.encode(key).slice();
+    const bytes = use.keys.encodeKept(key);
     const { result } = await this.#writer.run((tx) =>
       (tx as TransactionScope).writing(use).deleteEncoded(bytes),
     );
@@ -89,7 +90,7 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
 
   async update(key: K, change: (current: V | undefined) => V | null): Promise<V | null> {
     const use = this.#use;
-    const bytes = use.keys.encode(key).slice();
+    const bytes = use.keys.encodeKept(key);
     const { result } = await this.#writer.run((tx) => {
       const tree = (tx as TransactionScope).writing(use);
       const next = change(tree.getEncoded(bytes));

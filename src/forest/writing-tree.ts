@@ -53,9 +53,13 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
 
   put(key: K, value: V): void {
     this.#check();
-    // The key last: a value's codec that reads the tree encodes keys too.
-    const stored = this.#use.values.encode(value);
-    this.putEncoded(this.#use.keys.encode(key), stored);
+    const { keys, values } = this.#use;
+    // A value's codec may change bytes that were given as the key.
+    const bytes = values.isQuiet ? keys.encode(key) : keys.encodeKept(key);
+    const stored = values.encode(value);
+    this.putEncoded(bytes, stored);
+    keys.recycle(bytes);
+    values.recycle(stored);
   }
 
   /** As `put`, of what is encoded already. */
@@ -66,7 +70,10 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
 
   delete(key: K): boolean {
     this.#check();
-    return this.deleteEncoded(this.#use.keys.encode(key));
+    const bytes = this.#use.keys.encode(key);
+    const wasThere = this.deleteEncoded(bytes);
+    this.#use.keys.recycle(bytes);
+    return wasThere;
   }
 
   /** As `delete`, of a key that is encoded already. */
