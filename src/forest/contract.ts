@@ -50,7 +50,10 @@ export interface Tree<K, V, R> extends ReadableTree<K, V, R> {
   put(key: K, value: V): Promise<BatchId>;
   /** Resolves to whether the key was there. */
   delete(key: K): Promise<boolean>;
-  /** Reads and writes in one transaction; returning null deletes. Resolves to the new value. */
+  /**
+   * Reads and writes in one transaction; returning null deletes. Resolves to the new value. A
+   * promise from `change` rejects with `VARVE_INVALID_ARGUMENT`, nothing stored.
+   */
   update(key: K, change: (current: V | undefined) => V | null): Promise<V | null>;
   /**
    * For a versioned tree: its newest sequence number; each put or delete takes the next, from 1.

@@ -211,7 +211,8 @@ export class Forest implements AsyncDisposable {
 
   /**
    * Calls `listener` after each durable commit that changed a tree, with the names of those trees.
-   * Returns the way to stop it.
+   * Returns the way to stop it. What a listener throws is an uncaught exception of the program, as
+   * from a listener of an event: the commit is durable, and the other listeners are told.
    */
   onCommit(listener: (commit: { batch: BatchId; trees: readonly string[] }) => void): () => void {
     this.#core.checkOpen();

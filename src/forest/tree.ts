@@ -5,8 +5,9 @@
  * arguments are encoded at the call, so that they may be changed afterwards.
  */
 
-import { VarveError } from '../errors.ts';
+import { invalidArgument, VarveError } from '../errors.ts';
 import type { BatchId } from '../index.ts';
+import { abandon, isThenable } from '../util/thenable.ts';
 import { Changes } from './changes.ts';
 import type { Tree, TreeChange } from './contract.ts';
 import type { ForestCore } from './forest-core.ts';
@@ -94,6 +95,10 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
     const { result } = await this.#writer.run((tx) => {
       const tree = (tx as TransactionScope).writing(use);
       const next = change(tree.getEncoded(bytes));
+      if (isThenable(next)) {
+        abandon(next);
+        throw invalidArgument('Tree.update: change', 'a function that returns no promise', next);
+      }
       if (next === null) tree.deleteEncoded(bytes);
       else tree.putEncoded(bytes, use.values.encode(next));
       return next;
