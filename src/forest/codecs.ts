@@ -3,7 +3,7 @@
  *
  * Invariant: of each key codec, encodings sort as bytes exactly as the values do, and no two values
  * that differ have the same encoding. Values that a codec does not take are refused with
- * `VARVE_INVALID_ARGUMENT`, never rounded or replaced.
+ * `VARVE_INVALID_ARGUMENT` (by `json` with `VARVE_CODEC`), never rounded or replaced.
  */
 
 import { invalidArgument, VarveError } from '../errors.ts';
@@ -15,7 +15,6 @@ import {
 } from '../util/big-endian.ts';
 import { halves, highHalf, lowHalf, wide } from '../util/bigint-halves.ts';
 import { isBytes, isDetached } from '../util/bytes.ts';
-import type { Codec } from './codec.ts';
 import {
   CodecUse,
   decodeAt,
@@ -25,6 +24,7 @@ import {
   type QuickCodec,
   traits,
 } from './codec.ts';
+import { json } from './json-codec.ts';
 
 type QuickKeyCodec<T> = QuickCodec<T> & KeyCodec<T>;
 
@@ -166,8 +166,8 @@ const f64 = fixed<number>(
     if (typeof value !== 'number' || Number.isNaN(value)) {
       throw invalidArgument('f64', 'a number that is not NaN', value);
     }
-    // 0 and -0 sort alike, so they are stored alike.
-    double[0] = value === 0 ? 0 : value;
+    // -0 differs from 0 in its sign alone, so it comes directly before 0.
+    double[0] = value;
     const top = halves[highHalf] as number;
     const negative = top >>> 31 === 1;
     setU32BigEndian(target, 0, negative ? ~top : top ^ 0x8000_0000);
@@ -281,20 +281,6 @@ function partAt(
   }
   const message = "decode of the codec 'tuple': a part does not end";
   throw new VarveError('VARVE_CODEC', message, { actual: stored.length });
-}
-
-function json<T>(): Codec<T> {
-  return Object.freeze<QuickCodec<T>>({
-    name: 'json',
-    // What is stored may be a proxy or have getters.
-    [traits]: { gives: 'new', quiet: false },
-    encode(value) {
-      const text: string | undefined = JSON.stringify(value);
-      if (text === undefined) throw invalidArgument('json', 'something that JSON has', value);
-      return toUtf8.encode(text);
-    },
-    decode: (stored) => JSON.parse(fromUtf8.decode(stored)) as T,
-  });
 }
 
 /** Ready-made codecs. `uint`: safe integers from 0; `u64`, `i64`: bigint. */
