@@ -15,6 +15,7 @@ import { nameKey } from './forest-version.ts';
 import { ForestWriter } from './forest-writer.ts';
 import { ForestSnapshot } from './snapshot.ts';
 import { ForestTree } from './tree.ts';
+import { treeOf } from './tree-record.ts';
 import { checkConfig, type TreeOptions, TreeUse } from './tree-use.ts';
 import type { Vault } from './vault.ts';
 import { checkedOptions, type VerifyOptions, verifyForest } from './verify-forest.ts';
@@ -167,7 +168,7 @@ export class Forest implements AsyncDisposable {
     const use = new TreeUse(name, options, core.limits);
     const any = use as unknown as TreeUse<unknown, unknown, unknown>;
     core.checkAsked(any);
-    const record = core.durable.record(name);
+    const record = treeOf(core.durable.record(name));
     if (record !== undefined) checkConfig(name, record.config, use.config);
     const tree = new ForestTree(core, this.#writer, use);
     core.register(tree, any);

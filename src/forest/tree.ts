@@ -8,7 +8,7 @@
 import { invalidArgument, VarveError } from '../errors.ts';
 import type { BatchId } from '../index.ts';
 import { abandon, isThenable } from '../util/thenable.ts';
-import { Changes } from './changes.ts';
+import { Changes, readChanges } from './changes.ts';
 import type { Tree, TreeChange } from './contract.ts';
 import type { ForestCore } from './forest-core.ts';
 import type { ForestVersion } from './forest-version.ts';
@@ -16,7 +16,7 @@ import type { ForestWriter } from './forest-writer.ts';
 import { emptyRoot, type TreeRoot } from './node.ts';
 import type { TransactionScope } from './transaction.ts';
 import { TreeReads } from './tree-reads.ts';
-import type { TreeRecord } from './tree-record.ts';
+import { type TreeRecord, treeOf } from './tree-record.ts';
 import { checkConfig, type TreeUse } from './tree-use.ts';
 
 /** The durable record of one tree, looked up once for each commit. */
@@ -31,13 +31,15 @@ class DurableRecord {
     this.#use = use;
   }
 
+  /** What there is of the tree, a dropped one's too. */
   get(): TreeRecord | undefined {
     const core = this.#core;
     core.checkOpen();
     const { durable } = core;
     if (this.#version !== durable) {
       const record = durable.record(this.#use.name);
-      if (record !== undefined) checkConfig(this.#use.name, record.config, this.#use.config);
+      const tree = treeOf(record);
+      if (tree !== undefined) checkConfig(this.#use.name, tree.config, this.#use.config);
       this.#record = record;
       this.#version = durable;
     }
@@ -120,8 +122,9 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
     options: { after?: number | undefined; limit?: number | undefined } = {},
   ): IterableIterator<TreeChange<K, V>> {
     const core = this.#core;
-    const history = this.#versioned()?.history ?? emptyRoot;
+    const { history = emptyRoot, sequence = 0 } = this.#versioned() ?? {};
+    const asked = readChanges(core.nodes, this.#use.historyShape, { history, sequence }, options);
     const hold = core.durable.hold(core.store, () => core.checkOpen());
-    return new Changes(core.nodes, this.#use, { root: history, hold }, options);
+    return new Changes(core.nodes, this.#use, { ...asked, hold });
   }
 }

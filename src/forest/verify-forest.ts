@@ -20,7 +20,7 @@ import type { NodeRef, TreeRoot } from './node.ts';
 import { type Branch, longBit, type TreeNode, type TreeShape } from './node.ts';
 import { longId } from './node-store.ts';
 import { Summaries } from './summaries.ts';
-import { historyShapeOf, shapeOf, type TreeRecord } from './tree-record.ts';
+import { historyShapeOf, shapeOf, type TreeRecord, treeOf } from './tree-record.ts';
 import { TreeCursor } from './tree-search.ts';
 import type { TreeUse } from './tree-use.ts';
 
@@ -141,6 +141,7 @@ class ForestWalk {
       yield { message: `${title} cannot be read: ${error.message}` };
       return;
     }
+    if (treeOf(record) === undefined) return;
     const { config, main, history } = record;
     const summaries = this.#summaries(name, config.reducer);
     yield* this.#tree({ title, shape: shapeOf(config, limits), summaries }, main);

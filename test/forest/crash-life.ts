@@ -27,7 +27,7 @@ import {
   type Dialect,
   dialects,
   inRange,
-  type Model,
+  Model,
   type ModelTree,
   putsOf,
   trimPoint,
@@ -86,7 +86,7 @@ export class ForestLife {
   constructor(disk: SimulatedDisk, before?: ForestLife) {
     this.disk = disk;
     this.journalBytes = before?.journalBytes;
-    this.models = new Map(before?.models ?? [[0, new Map()]]);
+    this.models = new Map(before?.models ?? [[0, new Model()]]);
     this.#count = before?.count ?? 0;
   }
 
