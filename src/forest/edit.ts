@@ -28,6 +28,8 @@ export interface EditBase {
 
 export class Edit {
   owner: number;
+  /** Reads that are under way within a call, and call code of the user's. */
+  reads = 0;
   /** Nodes that were replaced or released; some may never have been stored. */
   readonly gone: NodeRef[] = [];
   /** Values of which the same holds. */

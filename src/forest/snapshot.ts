@@ -57,7 +57,8 @@ export class ForestSnapshot implements Snapshot {
       return record.main;
     };
     root();
-    return new TreeReads(core.nodes, use, { root, hold: () => version.hold(core.store, check) });
+    const hold = (): ReadHold => version.hold(core.store, check);
+    return new TreeReads(core.nodes, use, { root, hold, holdBriefly: hold });
   }
 
   #check(): void {

@@ -3,6 +3,10 @@
  *
  * Invariant: each call reads one state of the tree, the one that its `ReadPoint` gives at the time
  * of the call, and iterators go on with it. Changes nothing.
+ *
+ * Rule: codecs and reducers are the user's and may commit, so a state is held wherever one of them
+ * is called and the state is read after that. A codec that comes last needs no hold, nor one of
+ * varve's own: reads of one entry take all bytes first.
  */
 
 import { VarveError } from '../errors.ts';
@@ -20,7 +24,7 @@ import {
 } from './range.ts';
 import { AsyncEntries, Entries, type ReadHold, type Way } from './range-iterators.ts';
 import { Summaries } from './summaries.ts';
-import { entryKey, entryValue, entryValueAsync } from './tree-entries.ts';
+import { entryKey, entryOf, entryValue, entryValueAsync } from './tree-entries.ts';
 import { type FoundEntry, findEntry, readWayTo, TreeCursor } from './tree-search.ts';
 import type { TreeUse } from './tree-use.ts';
 
@@ -30,6 +34,8 @@ export interface ReadPoint {
   root(): TreeRoot;
   /** Keeps what `root` gave, until it is released. */
   hold(): ReadHold;
+  /** The same, for a read that ends before its caller goes on. */
+  holdBriefly(): ReadHold;
 }
 
 export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
@@ -98,10 +104,7 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   range(range: Range<K> = {}): IterableIterator<[K, V]> {
-    return this.#iterate(range, (leaf, index) => [
-      entryKey(this.#use, leaf, index),
-      entryValue(this.#nodes, this.#use, leaf, index),
-    ]);
+    return this.#iterate(range, (leaf, index) => entryOf(this.#nodes, this.#use, leaf, index));
   }
 
   keys(range: Range<K> = {}): IterableIterator<K> {
@@ -150,11 +153,14 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
     }
     const nodes = this.#nodes;
     const asked = readRange(this.#use, range);
-    return nodes.whileHeld(() => {
-      const root = this.#point.root();
+    const root = this.#point.root();
+    const hold = this.#point.holdBriefly();
+    try {
       const { from, to } = positionsOf(nodes, this.#use.shape, root, asked);
       return new Summaries(nodes, this.#use, reducer).range(root.ref, from, to);
-    });
+    } finally {
+      hold.release();
+    }
   }
 
   first(): [K, V] | undefined {
@@ -169,9 +175,7 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
     const { ref, count } = this.#point.root();
     if (ref === undefined) return undefined;
     const nodes = this.#nodes;
-    return nodes.whileHeld(() => {
-      const { leaf, index } = new TreeCursor(nodes, this.#use.shape, ref, positionIn(count));
-      return [entryKey(this.#use, leaf, index), entryValue(nodes, this.#use, leaf, index)];
-    });
+    const { leaf, index } = new TreeCursor(nodes, this.#use.shape, ref, positionIn(count));
+    return entryOf(nodes, this.#use, leaf, index);
   }
 }

@@ -63,6 +63,7 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
     super(core.nodes, use, {
       root: () => record.root,
       hold: () => core.durable.hold(core.store, () => core.checkOpen()),
+      holdBriefly: () => core.durable.hold(core.store, () => core.checkOpen()),
     });
     this.name = use.name;
     this.#core = core;
