@@ -57,7 +57,8 @@ export interface Tree<K, V, R> extends ReadableTree<K, V, R> {
   update(key: K, change: (current: V | undefined) => V | null): Promise<V | null>;
   /**
    * For a versioned tree: its newest sequence number; each put or delete takes the next, from 1. A
-   * tree that is dropped keeps its number, and goes on above it where it is made again. Throws `VARVE_TREE_MISMATCH` for a tree that is not versioned, as `changes` does.
+   * tree that is dropped keeps its number, and goes on above it when it is made again. Throws
+   * `VARVE_TREE_MISMATCH` for a tree that is not versioned, as `changes` does.
    */
   readonly lastSequence: number;
   /**

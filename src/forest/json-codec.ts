@@ -1,7 +1,7 @@
 /**
  * The codec of JSON: values that `JSON.parse` gives back equal, and no others.
  *
- * Rule: `JSON.stringify` replaces or leaves out what JSON does not have, without a word. So one walk
+ * Rule: `JSON.stringify` replaces or leaves out what JSON does not have, without a word. One walk
  * over the value comes first, and refuses with the place and the reason whatever would come back
  * as something else. Objects of another realm are plain objects too; one without a prototype comes
  * back with the same properties and the usual prototype.
@@ -15,8 +15,8 @@ const fromUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * JSON. Refuses with `VARVE_CODEC` every value that `JSON.parse` would not give back equal:
- * undefined (a property too), NaN, infinities, -0, holes, bigint, symbols, functions, Date, Map, Set,
- * bytes, class instances, objects with `toJSON`, properties that JSON leaves out, cycles.
+ * undefined (a property too), NaN, infinities, -0, holes, bigint, symbols, functions, Date, Map,
+ * Set, bytes, class instances, objects with `toJSON`, properties that JSON leaves out, cycles.
  */
 export function json<T>(): Codec<T> {
   return Object.freeze<QuickCodec<T>>({

@@ -1,8 +1,8 @@
 /**
  * The check of options objects: a name that is not known is refused, never ignored.
  *
- * Rule: an option that the caller misspelt must not mean its default. So every options object says
- * its names with `NamesOf` its interface, and passes through here before anything is done. Inherited
+ * Rule: an option that the caller misspelt must not mean its default. Every options object says its
+ * names with `NamesOf` its interface, and passes through here before anything is done. Inherited
  * properties count as own ones do, since both are read; what every object inherits is left aside.
  * Values are checked by whoever knows them, the common kinds below.
  */
