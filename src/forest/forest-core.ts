@@ -8,6 +8,7 @@
 
 import { corrupt, invalidArgument, VarveError } from '../errors.ts';
 import type { BatchId, GrainId, Store } from '../index.ts';
+import { runOutside } from './body-context.ts';
 import {
   decodeForestRoot,
   decodeSealedRoot,
@@ -17,6 +18,7 @@ import {
   type SealedRoot,
 } from './forest-root.ts';
 import { ForestVersion, findRecord } from './forest-version.ts';
+import { bytesOf } from './group.ts';
 import { Journal } from './journal.ts';
 import type { TreeShape } from './node.ts';
 import { emptyRoot } from './node.ts';
@@ -25,6 +27,7 @@ import { NodeMemory } from './node-memory.ts';
 import { NodeStore } from './node-store.ts';
 import { Replay } from './replay.ts';
 import { catalogConfig, type ForestLimits, shapeOf, sharesConfig } from './tree-record.ts';
+import { TreeRecords } from './tree-records.ts';
 import { checkConfig, type TreeUse } from './tree-use.ts';
 import type { Vault } from './vault.ts';
 
@@ -37,6 +40,9 @@ type Listener = (commit: Commit) => void;
 
 /** Numbers that an opening skips: what a batch taken back told the vault is not told again. */
 const sealsSkipped = 2 ** 24;
+
+/** So many trees are known as they were asked for, those that do not exist included. */
+const askedMax = 4096;
 
 /** Nodes that are not stored yet may take so many bytes beside a small cache. */
 const memoryLeast = 2 ** 21;
@@ -82,7 +88,7 @@ export class ForestCore {
   /** Commits that some listener has not been told of. */
   readonly #untold: Commit[] = [];
   readonly #uses = new WeakMap<object, AnyUse>();
-  /** How each tree was last asked for. */
+  /** How each tree was last asked for, of those that were asked for last. */
   readonly #asked = new Map<string, AnyUse>();
   /** The forest was made with another vault: nothing in it can be read or written. */
   #mismatch: VarveError | undefined;
@@ -125,6 +131,7 @@ export class ForestCore {
       gone,
       goneBytes,
       goneValues,
+      goneValueBytes: bytesOf(store, goneValues),
       kept,
     };
     const memoryBytes = Math.max(memoryLeast, nodeCacheBytes * reservedShareMost);
@@ -133,7 +140,7 @@ export class ForestCore {
     this.reserveMemory();
     const roots = { catalog, shares: replay.shares, pending };
     const of = { nodes, shape, batch: store.currentBatch, stuck };
-    this.durable = new ForestVersion(of, roots, records);
+    this.durable = new ForestVersion(of, roots, new TreeRecords(records));
   }
 
   /** Nodes that are not stored, and memory for nodes to come, take theirs from the cache's. */
@@ -204,12 +211,19 @@ export class ForestCore {
   /** Tree handles and how they were asked for. Throws `VARVE_TREE_MISMATCH`. */
   register(handle: object, use: AnyUse): void {
     this.#uses.set(handle, use);
+    this.#asked.delete(use.name);
     this.#asked.set(use.name, use);
+    if (this.#asked.size <= askedMax) return;
+    // A tree that is made otherwise later is refused all the same: its first commit checks again.
+    for (const name of this.#asked.keys()) {
+      this.#asked.delete(name);
+      break;
+    }
   }
 
   /** Throws `VARVE_TREE_MISMATCH` where a handle that was given out has another config. */
   checkAsked(use: AnyUse): void {
-    const asked = this.#asked.get(use.name);
+    const asked = this.askedFor(use.name);
     if (asked !== undefined) checkConfig(use.name, asked.config, use.config);
   }
 
@@ -238,7 +252,7 @@ export class ForestCore {
     // A listener may commit: what follows from that is told when all know of what came before.
     if (this.#untold.length > 1) return;
     for (let told = this.#untold[0]; told !== undefined; told = this.#untold[0]) {
-      for (const listener of this.listeners) tell(listener, told);
+      for (const listener of this.listeners) runOutside(() => tell(listener, told));
       this.#untold.shift();
     }
   }

@@ -12,6 +12,7 @@ import type { Snapshot, Transaction, Tree } from './contract.ts';
 import { ForestCore } from './forest-core.ts';
 import { nameKey } from './forest-version.ts';
 import { ForestWriter } from './forest-writer.ts';
+import { isRefusal } from './group-commits.ts';
 import { ForestSnapshot } from './snapshot.ts';
 import { ForestTree } from './tree.ts';
 import { checkConfig, type TreeOptions, TreeUse } from './tree-use.ts';
@@ -48,6 +49,8 @@ export interface ForestStatistics {
   readonly cachedBytes: number;
   /** Bytes of changes that are durable, and in no stored node. */
   readonly journalBytes: number;
+  /** Trees whose roots are in memory: a bounded number beside those of the journal. */
+  readonly treesInMemory: number;
 }
 
 const nodeBytesLeast = 500;
@@ -158,8 +161,9 @@ export class Forest implements AsyncDisposable {
    * commits every change in it, over any number of trees, at once or not at all. Resolves, with
    * what `body` returned, when durable. Where `body` throws, nothing of it happens and the promise
    * rejects with the same error. Where a commit fails, every transaction in it and every one that
-   * ran on its state rejects with that error. Awaiting another write of the same forest inside a
-   * body never ends: use `tx`.
+   * ran on its state rejects with that error. Another write of the same forest that the body begins
+   * before it has settled, not through `tx`, rejects at once with `VARVE_BUSY`; on platforms
+   * without `AsyncLocalStorage` only before its first `await`, and awaiting one never ends there.
    */
   async transaction<T>(body: (tx: Transaction) => T | Promise<T>): Promise<T> {
     const { result } = await this.#writer.run(body);
@@ -169,7 +173,8 @@ export class Forest implements AsyncDisposable {
   /**
    * As `transaction` with a synchronous body, on the calling thread: quickest for one writer.
    * Throws `VARVE_BUSY`, before `body` runs, while another transaction or commit of the store is
-   * under way; after it, with nothing done, where the body itself has begun a commit of the store.
+   * queued or under way; after it, with nothing done, if the body itself has begun a commit of the
+   * store.
    */
   transactionSync<T>(body: (tx: Transaction) => T): T {
     return this.#writer.runSync(body);
@@ -177,9 +182,13 @@ export class Forest implements AsyncDisposable {
 
   /** What the cache of nodes holds and has missed, and what waits to be written. */
   statistics(): ForestStatistics {
-    const { nodes, journal } = this.#core;
-    const { reads, cache } = nodes;
-    return { nodesRead: reads, cachedBytes: cache.bytes, journalBytes: journal.allBytes };
+    const { nodes, journal, durable } = this.#core;
+    return {
+      nodesRead: nodes.reads,
+      cachedBytes: nodes.cache.bytes,
+      journalBytes: journal.allBytes,
+      treesInMemory: durable.treesInMemory,
+    };
   }
 
   /** The whole forest as of the last durable commit, unmoved by later ones until released. */
@@ -246,6 +255,9 @@ export class Forest implements AsyncDisposable {
       if (frees && store.statistics().archivedValues > 0) {
         await store.checkpointTo(store.currentBatch);
       }
+    } catch (error) {
+      // What is not freed now is freed after the next opening.
+      if (!isRefusal(error)) throw error;
     } finally {
       inUse.delete(this.store);
       if (this.#ownsStore) await this.store.close();

@@ -8,6 +8,7 @@
 
 import { invalidArgument, VarveError } from '../errors.ts';
 import type { GrainId, Session } from '../index.ts';
+import type { RunningBody } from './body-context.ts';
 import type { Transaction, Tree, WritableTree } from './contract.ts';
 import { Edit, type EditBase } from './edit.ts';
 import { nameKey } from './forest-version.ts';
@@ -28,6 +29,8 @@ export interface TransactionBase extends EditBase {
   /** A transaction before archives it in the same commit. */
   isArchived(id: GrainId): boolean;
   newClaim(): Session;
+  /** To be called before nodes are stored that transactions before may have left in memory. */
+  beforeStoring(): void;
 }
 
 export class TransactionScope implements Transaction, WritingScope {
@@ -37,9 +40,10 @@ export class TransactionScope implements Transaction, WritingScope {
   readonly pushed = new Set<GrainId>();
   /** Holds what the user archives for this transaction. */
   claim: Session | undefined;
+  /** Stands for the body that runs. */
+  readonly body: RunningBody = { hasEnded: false };
   readonly #base: TransactionBase;
   readonly #trees = new Map<string, OpenTree>();
-  #ended = false;
   #broken: Error | undefined;
 
   constructor(base: TransactionBase) {
@@ -57,7 +61,7 @@ export class TransactionScope implements Transaction, WritingScope {
   }
 
   check(): void {
-    if (this.#ended) {
+    if (this.body.hasEnded) {
       throw new VarveError('VARVE_TRANSACTION_ENDED', 'the transaction has ended');
     }
     if (this.#broken !== undefined) throw this.#broken;
@@ -67,6 +71,7 @@ export class TransactionScope implements Transaction, WritingScope {
   change<T>(run: () => T): T {
     this.check();
     try {
+      this.edit.beginChange();
       return run();
     } catch (error) {
       this.breakWith(error as Error);
@@ -75,19 +80,17 @@ export class TransactionScope implements Transaction, WritingScope {
   }
 
   end(): void {
-    this.#ended = true;
+    this.body.hasEnded = true;
   }
 
   /** Nothing that a read of this transaction reaches is changed or freed before it ends. */
   hold(): ReadHold {
-    const { nodes } = this.edit;
-    this.edit.freeze();
-    nodes.holds += 1;
+    const end = this.edit.beginRead();
     let held = true;
     return {
       check: () => this.check(),
       release() {
-        if (held) nodes.holds -= 1;
+        if (held) end();
         held = false;
       },
     };
@@ -131,6 +134,7 @@ export class TransactionScope implements Transaction, WritingScope {
     }
     const source = this.#open(from);
     if (source.record === undefined) return;
+    this.#base.beforeStoring();
     this.change(() => {
       source.summarize();
       const { config, main, history } = source.record as TreeRecord;

@@ -102,9 +102,9 @@ export class Store implements AsyncDisposable {
     return this.#core.published.checkpoint;
   }
 
-  /** A commit is being written or synced. */
+  /** A commit is queued, being written or synced. */
   get committing(): boolean {
-    return this.#core.committing;
+    return this.#committer.busy;
   }
 
   /** The root that the user of the store last committed. */

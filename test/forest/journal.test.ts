@@ -380,6 +380,7 @@ describe('roots that are made one', () => {
           gone: [],
           goneBytes: 0,
           goneValues: [],
+          goneValueBytes: 0,
           kept: [],
         };
         const most = { logBytes: 2 ** 30, memoryBytes: 2 ** 30 };
@@ -390,7 +391,13 @@ describe('roots that are made one', () => {
         for (const [at, length] of all.entries()) {
           const logs = [{ tree: `${at}`, log: new Uint8Array(length) }];
           const entry = { needsNodes: false, logBytes: length, changes: 1, logs };
-          const whole = { ...entry, gone: [], goneBytes: 2 ** 30, goneValues: [] };
+          const whole = {
+            ...entry,
+            gone: [],
+            goneBytes: 2 ** 30,
+            goneValues: [],
+            goneValueBytes: 0,
+          };
           if (!journal.takes(whole)) break;
           const place = journal.place(whole);
           const root = values(BigInt(at + 2));
