@@ -111,6 +111,24 @@ describe('a small change', () => {
   });
 });
 
+describe('replaced values', () => {
+  it('that are long are freed before they take much of the file', async () => {
+    const forest = await Forest.inMemory();
+    const tree = forest.tree('blobs', { key: codecs.u32 });
+    const value = new Uint8Array(100_000);
+    await forest.transaction((tx) => {
+      for (let key = 0; key < 10; key++) tx.tree(tree).put(key, value);
+    });
+    let most = 0;
+    for (let round = 0; round < 300; round++) {
+      await tree.put(round % 10, value);
+      most = Math.max(most, forest.store.statistics().fileBytes);
+    }
+    expect(most).toBeLessThan(10 * value.length * 4);
+    await endSound(forest);
+  });
+});
+
 describe('changes that wait', () => {
   it('are written back before they are more than journalBytes', async () => {
     const { forest, tree } = await planted(500, { journalBytes: 400 });

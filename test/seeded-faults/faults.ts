@@ -5,6 +5,7 @@
 
 import { faultsOfCommits } from './faults-of-commits.ts';
 import { faultsOfForest } from './faults-of-forest.ts';
+import { faultsOfHeldStates } from './faults-of-held-states.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
 import { faultsOfSettling } from './faults-of-settling.ts';
@@ -18,4 +19,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfSpace,
   ...faultsOfReading,
   ...faultsOfForest,
+  ...faultsOfHeldStates,
 ];
