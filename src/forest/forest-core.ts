@@ -42,7 +42,7 @@ type Listener = (commit: Commit) => void;
 const sealsSkipped = 2 ** 24;
 
 /** So many trees are known as they were asked for, those that do not exist included. */
-const askedMax = 4096;
+const askedMax = 5000;
 
 /** Nodes that are not stored yet may take so many bytes beside a small cache. */
 const memoryLeast = 2 ** 21;
