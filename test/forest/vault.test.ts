@@ -68,6 +68,30 @@ describe.each([
 });
 
 describe('an encrypted forest', () => {
+  it('shows nothing of keys, values, names of trees and pushed values in its file', async () => {
+    const fileSystem = memoryFileSystem();
+    const forest = await Forest.open('a.varve', { fileSystem, vault: aesGcm({ key }) });
+    const tree = forest.tree('hidden name', { ...words, versioned: true });
+    const id = await forest.transaction((tx) => {
+      tx.tree(tree).put('hidden key', 'hidden value');
+      return tx.push(Buffer.from('hidden blob'));
+    });
+    // In the log of a root, in nodes, in the history.
+    await tree.put('hidden key', 'hidden change');
+    await forest.transaction((tx) => tx.fork('hidden name', 'hidden fork'));
+    const { id: plain } = await forest.store.put(Buffer.from('put into the store itself'));
+    expect(plain).not.toBe(id);
+    await forest.close();
+    const how = { create: false, exclusive: false, readOnly: true };
+    const file = await fileSystem.open('a.varve', how);
+    const bytes = Buffer.alloc(file.length());
+    file.readSync(bytes, 0);
+    await file.close();
+    expect(bytes.includes('hidden')).toBe(false);
+    expect(bytes.includes('aes-256-gcm')).toBe(true);
+    expect(bytes.includes('put into the store itself')).toBe(true);
+  });
+
   it('refuses one bit that was changed, wherever it is', async () => {
     const fileSystem = memoryFileSystem();
     const first = await Forest.open('a.varve', {
