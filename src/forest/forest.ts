@@ -67,6 +67,11 @@ interface StoreUse {
 }
 
 export class Forest implements AsyncDisposable {
+  /**
+   * The store that the forest is in; values of your own may be kept there too. It refuses to
+   * archive the forest's root (`VARVE_INVALID_ARGUMENT`). Nodes and long values it does not know:
+   * whoever archives them there damages the trees that reach them.
+   */
   readonly store: Store;
   readonly #core: ForestCore;
   readonly #writer: ForestWriter;
