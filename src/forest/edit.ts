@@ -11,6 +11,7 @@ import type { GrainId, Session } from '../index.ts';
 import type { NodeRef, TreeNode, TreeRoot, TreeShape } from './node.ts';
 import { longBit } from './node.ts';
 import { longId, type NodeStore } from './node-store.ts';
+import { pushValue } from './pushed-value.ts';
 import { Shares } from './shares.ts';
 import type { EditOwner } from './tree-editor.ts';
 
@@ -106,9 +107,9 @@ export class Edit {
     if (this.#readers > 0) this.#freeze();
   }
 
-  /** Pushes a value of the user's own. */
+  /** Pushes a value of the user's own, through the vault. */
   push(data: Uint8Array): GrainId {
-    const id = this.#base.session().push(data);
+    const id = pushValue(this.nodes, this.#base.session(), data);
     this.pushed.push(id);
     return id;
   }

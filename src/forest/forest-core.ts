@@ -6,7 +6,7 @@
  * next one is. It opens and closes nothing.
  */
 
-import { corrupt, invalidArgument, VarveError } from '../errors.ts';
+import { corrupt, invalidArgument, isVarveError, VarveError } from '../errors.ts';
 import type { BatchId, GrainId, Store } from '../index.ts';
 import { runOutside } from './body-context.ts';
 import {
@@ -90,8 +90,6 @@ export class ForestCore {
   readonly #uses = new WeakMap<object, AnyUse>();
   /** How each tree was last asked for, of those that were asked for last. */
   readonly #asked = new Map<string, AnyUse>();
-  /** The forest was made with another vault: nothing in it can be read or written. */
-  #mismatch: VarveError | undefined;
   #owners = 0;
 
   /**
@@ -157,13 +155,7 @@ export class ForestCore {
       const message = "the store's embedded header is not a forest's root";
       throw new VarveError('VARVE_NOT_A_FOREST', message, { grainId: id });
     }
-    const asked = this.nodes.vault?.name ?? '';
-    if (found.vault !== asked) {
-      const facts = { expected: found.vault, actual: asked };
-      const message = `the forest was made with the vault '${found.vault}', not '${asked}'`;
-      this.#mismatch = new VarveError('VARVE_TREE_MISMATCH', message, facts);
-      return [];
-    }
+    checkVault(found.vault, this.nodes.vault?.name ?? '');
     let root = this.#openRoot(found);
     const chain = [{ link: { id, seal: found.seal }, root }];
     while (root.earlier !== undefined) {
@@ -185,14 +177,21 @@ export class ForestCore {
     return bytes === undefined ? undefined : decodeSealedRoot(bytes);
   }
 
+  /** Throws `VARVE_CORRUPT`, with a vault `VARVE_VAULT`: its key may be wrong unnoticed. */
   #openRoot({ seal, body }: SealedRoot): ForestRoot {
-    return decodeForestRoot(this.nodes.open('forest', seal, body));
+    const bytes = this.nodes.open('forest', seal, body);
+    const { vault } = this.nodes;
+    try {
+      return decodeForestRoot(bytes);
+    } catch (cause) {
+      if (vault === undefined || !isVarveError(cause, 'VARVE_CORRUPT')) throw cause;
+      throw wrongKey(vault.name, cause);
+    }
   }
 
-  /** Throws `VARVE_CLOSED`, and `VARVE_TREE_MISMATCH` where the vault is another one. */
+  /** Throws `VARVE_CLOSED`. */
   checkOpen(): void {
     if (this.closed) throw new VarveError('VARVE_CLOSED', 'the forest is closed');
-    if (this.#mismatch !== undefined) throw this.#mismatch;
   }
 
   checkWritable(): void {
@@ -256,6 +255,19 @@ export class ForestCore {
       this.#untold.shift();
     }
   }
+}
+
+/** Throws `VARVE_VAULT` if a forest made with the vault `made` is asked for with another. */
+function checkVault(made: string, asked: string): void {
+  if (made === asked) return;
+  const name = (vault: string): string => (vault === '' ? 'without a vault' : `with '${vault}'`);
+  const message = `the forest was made ${name(made)} and cannot be opened ${name(asked)}`;
+  throw new VarveError('VARVE_VAULT', message, { expected: made, actual: asked });
+}
+
+function wrongKey(vault: string, cause: unknown): VarveError {
+  const message = `the vault '${vault}' opens the forest's root to bytes that are no root`;
+  return new VarveError('VARVE_VAULT', message, { cause });
 }
 
 /** The commit is durable whatever the listener does: its error is the program's own. */

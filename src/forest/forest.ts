@@ -6,13 +6,14 @@
  * alone; wiring only, the work is in the files beside this one.
  */
 
-import { invalidArgument, VarveError } from '../errors.ts';
-import { type BatchId, Store, type StoreOptions } from '../index.ts';
+import { invalidArgument } from '../errors.ts';
+import { type BatchId, type GrainId, Store, type StoreOptions } from '../index.ts';
 import type { Snapshot, Transaction, Tree } from './contract.ts';
 import { ForestCore } from './forest-core.ts';
 import { nameKey } from './forest-version.ts';
 import { ForestWriter } from './forest-writer.ts';
 import { isRefusal } from './group-commits.ts';
+import { openValue } from './pushed-value.ts';
 import { ForestSnapshot } from './snapshot.ts';
 import { ForestTree } from './tree.ts';
 import { checkConfig, type TreeOptions, TreeUse } from './tree-use.ts';
@@ -38,7 +39,11 @@ export interface ForestOptions {
    * allow (default), or only by `store.checkpointTo`.
    */
   checkpoint?: 'automatic' | 'manual' | undefined;
-  /** Called once on each value that the forest stores: encryption, compression. */
+  /**
+   * Called once on each value that the forest stores: encryption, compression. Its name is kept
+   * with the forest: opening with another, a missing or an extra one, or with the wrong key,
+   * rejects with `VARVE_VAULT` and releases the lock.
+   */
   vault?: Vault | undefined;
 }
 
@@ -58,20 +63,31 @@ const nodeBytesMost = 65_536;
 const nodeCacheBytesDefault = 256 * 1024 * 1024;
 const journalBytesDefault = 4 * 1024 * 1024;
 
-/** Stores that a forest uses. */
-const inUse = new WeakSet<Store>();
+interface StoreUse {
+  readonly disclaim: () => void;
+  /** The forest has opened the store. */
+  readonly ownsStore: boolean;
+}
 
 export class Forest implements AsyncDisposable {
+  /**
+   * The store that the forest is in; values of your own may be kept there too. It refuses to
+   * archive the forest's root (`VARVE_INVALID_ARGUMENT`). Nodes and long values it does not know:
+   * whoever archives them there damages the trees that reach them.
+   */
   readonly store: Store;
   readonly #core: ForestCore;
   readonly #writer: ForestWriter;
+  /** The store's embedded header is no longer this forest's. */
+  readonly #disclaim: () => void;
   readonly #ownsStore: boolean;
   #closing: Promise<void> | undefined;
 
-  private constructor(core: ForestCore, ownsStore: boolean) {
+  private constructor(core: ForestCore, { disclaim, ownsStore }: StoreUse) {
     this.store = core.store;
     this.#core = core;
     this.#writer = new ForestWriter(core);
+    this.#disclaim = disclaim;
     this.#ownsStore = ownsStore;
   }
 
@@ -103,8 +119,9 @@ export class Forest implements AsyncDisposable {
   /**
    * Uses a store that is open already; the forest's root is the store's embedded header. Rejects
    * with `VARVE_NOT_A_FOREST` where that is something else, `VARVE_BUSY` where a forest uses the
-   * store already, `VARVE_VAULT` where the vault cannot open it, `VARVE_UNSUPPORTED_VERSION`,
-   * `VARVE_CORRUPT`. Automatic checkpoints free what others archived in the store too. Closing the
+   * store already, `VARVE_VAULT` where the forest was made with another vault, without one or under
+   * another key, `VARVE_UNSUPPORTED_VERSION`, `VARVE_CORRUPT`; the store stays open and free for
+   * another try. Automatic checkpoints free what others archived in the store too. Closing the
    * forest leaves the store open.
    */
   static async on(store: Store, options: ForestOptions = {}): Promise<Forest> {
@@ -114,16 +131,36 @@ export class Forest implements AsyncDisposable {
   }
 
   static #on(store: Store, options: ForestOptions, ownsStore: boolean): Forest {
-    if (inUse.has(store)) throw new VarveError('VARVE_BUSY', 'a forest uses the store already');
-    const core = new ForestCore(store, {
-      nodeBytes: options.nodeBytes,
-      nodeCacheBytes: options.nodeCacheBytes ?? nodeCacheBytesDefault,
-      journalBytes: options.journalBytes ?? journalBytesDefault,
-      automatic: options.checkpoint !== 'manual',
-      vault: options.vault,
-    });
-    inUse.add(store);
-    return new Forest(core, ownsStore);
+    const disclaim = store.claimEmbeddedHeader('a forest');
+    try {
+      const core = new ForestCore(store, {
+        nodeBytes: options.nodeBytes,
+        nodeCacheBytes: options.nodeCacheBytes ?? nodeCacheBytesDefault,
+        journalBytes: options.journalBytes ?? journalBytesDefault,
+        automatic: options.checkpoint !== 'manual',
+        vault: options.vault,
+      });
+      return new Forest(core, { disclaim, ownsStore });
+    } catch (error) {
+      disclaim();
+      throw error;
+    }
+  }
+
+  /**
+   * A value pushed with `Transaction.push` and durable, opened by the vault; otherwise like
+   * `Store.get`. Throws `VARVE_VAULT` for a stored value that is none of those, or was tampered
+   * with. Without a vault, `Store.get`.
+   */
+  get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
+    this.#core.checkOpen();
+    return openValue(this.#core.nodes, id, this.store.get(id));
+  }
+
+  /** As `get`, without blocking the event loop on the disk. */
+  async getAsync(id: GrainId): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    this.#core.checkOpen();
+    return openValue(this.#core.nodes, id, await this.store.getAsync(id));
   }
 
   /** Names of the trees that hold, or have held and not been dropped, at least one commit. */
@@ -133,9 +170,9 @@ export class Forest implements AsyncDisposable {
   }
 
   /**
-   * A handle on a tree; nothing is written until its first change. Codecs, reducer, `versioned`
-   * and vault are known by their names and kept with the tree: a tree made or open with others
-   * throws `VARVE_TREE_MISMATCH`. Throws `VARVE_INVALID_ARGUMENT` for what is no codec or reducer.
+   * A handle on a tree; nothing is written until its first change. Codecs, reducer and `versioned`
+   * are known by their names and kept with the tree: a tree made or open with others throws
+   * `VARVE_TREE_MISMATCH`. Throws `VARVE_INVALID_ARGUMENT` for what is no codec or reducer.
    */
   tree(name: string): Tree<Uint8Array, Uint8Array, undefined>;
   tree<K, V, R = undefined>(name: string, options: TreeOptions<K, V, R>): Tree<K, V, R>;
@@ -259,7 +296,7 @@ export class Forest implements AsyncDisposable {
       // What is not freed now is freed after the next opening.
       if (!isRefusal(error)) throw error;
     } finally {
-      inUse.delete(this.store);
+      this.#disclaim();
       if (this.#ownsStore) await this.store.close();
     }
   }
@@ -291,5 +328,9 @@ function checkOptions(options: ForestOptions): void {
   const functions = [vault?.seal, vault?.open].every((one) => typeof one === 'function');
   if (!functions || typeof vault.name !== 'string' || vault.name === '') {
     throw invalidArgument('vault', 'a vault with name, seal and open', vault);
+  }
+  const { overheadBytes: added } = vault;
+  if (added !== undefined && !(Number.isSafeInteger(added) && added >= 0)) {
+    throw invalidArgument('vault: overheadBytes', 'a whole number from 0', added);
   }
 }

@@ -143,7 +143,7 @@ export class Group implements JournalEntry {
   }
 
   /** A value that it has pushed, as long as its commit is under way. */
-  get(id: GrainId): Uint8Array | undefined {
+  get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
     try {
       return this.#session?.get(id);
     } catch (error) {

@@ -13,6 +13,7 @@ import type { Transaction, Tree, WritableTree } from './contract.ts';
 import { Edit, type EditBase } from './edit.ts';
 import { nameKey } from './forest-version.ts';
 import { OpenTree } from './open-tree.ts';
+import { openValue } from './pushed-value.ts';
 import type { ReadHold } from './range-iterators.ts';
 import { type ForestLimits, historyShapeOf, shapeOf, type TreeRecord } from './tree-record.ts';
 import type { TreeUse } from './tree-use.ts';
@@ -165,6 +166,17 @@ export class TransactionScope implements Transaction, WritingScope {
     const id = this.edit.push(data);
     this.pushed.add(id);
     return id;
+  }
+
+  /** Of the transactions before it too, durable or not. */
+  get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
+    this.check();
+    const { nodes } = this.edit;
+    const stored = nodes.store.get(id);
+    if (stored !== undefined) return openValue(nodes, id, stored);
+    // What it has pushed and archived is withdrawn, as it is in a session of the store.
+    const isWithdrawn = this.archives.has(id) && this.pushed.has(id);
+    return isWithdrawn ? undefined : openValue(nodes, id, nodes.pushed(id));
   }
 
   archive(id: GrainId): void {

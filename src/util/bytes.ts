@@ -5,6 +5,12 @@
  * not check bounds.
  */
 
+/** Those of another realm (a `vm` context, a test runner's) are no instances of this one's. */
+export function isBytes(data: unknown): data is Uint8Array {
+  if (data instanceof Uint8Array) return true;
+  return ArrayBuffer.isView(data) && Object.prototype.toString.call(data) === '[object Uint8Array]';
+}
+
 /** So few bytes are copied more quickly one by one. */
 const copiedByHandMax = 48;
 

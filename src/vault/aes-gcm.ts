@@ -6,14 +6,16 @@
  * the caller's: made, kept and changed elsewhere.
  *
  * Bounds. A nonce is 96 random bits: below 2^32 values sealed under one key the chance that two
- * share one stays below 2^-32 (NIST SP 800-38D, 8.3); each node that is written is one. Lengths,
- * times and which values change are seen by whoever sees the file. That the whole file was put back
- * to an older state is not detected.
+ * share one stays below 2^-32 (NIST SP 800-38D, 8.3); each node that is written is one, and a value
+ * that a transaction pushes is two. Lengths, times and which values change are seen by whoever sees
+ * the file. Not detected: that the whole file was put back to an older state, or a pushed value to
+ * one of the same id, in this forest or in another one under the same key.
  */
 
 import { createCipheriv, createDecipheriv, randomFillSync } from 'node:crypto';
 import { invalidArgument, VarveError } from '../errors.ts';
 import type { Vault } from '../forest/index.ts';
+import { isBytes } from '../util/bytes.ts';
 
 const algorithm = 'aes-256-gcm';
 const keyBytes = 32;
@@ -34,7 +36,7 @@ export interface AesGcmOptions {
 
 /** A vault that encrypts. Throws `VARVE_INVALID_ARGUMENT` for a key that is not of 32 bytes. */
 export function aesGcm({ key, name = algorithm, inner }: AesGcmOptions): Vault {
-  if (!(key instanceof Uint8Array) || key.length !== keyBytes) {
+  if (!isBytes(key) || key.length !== keyBytes) {
     throw invalidArgument('aesGcm: key', `${keyBytes} bytes`, key);
   }
   const own = key.slice();
@@ -50,6 +52,7 @@ export function aesGcm({ key, name = algorithm, inner }: AesGcmOptions): Vault {
   };
   return Object.freeze<Vault>({
     name: inner === undefined ? name : `${name}(${inner.name})`,
+    overheadBytes: overheadOf(inner),
     seal(plain, context) {
       const nonce = nextNonce();
       const cipher = createCipheriv(algorithm, own, nonce, { authTagLength: tagBytes });
@@ -78,6 +81,12 @@ export function aesGcm({ key, name = algorithm, inner }: AesGcmOptions): Vault {
       return inner === undefined ? plain : inner.open(plain, context);
     },
   });
+}
+
+/** Of the whole: unknown where the inner vault does not tell its own. */
+function overheadOf(inner: Vault | undefined): number | undefined {
+  if (inner === undefined) return overheadBytes;
+  return inner.overheadBytes === undefined ? undefined : inner.overheadBytes + overheadBytes;
 }
 
 function tampered(why: string, cause: unknown): VarveError {

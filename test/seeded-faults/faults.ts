@@ -10,6 +10,7 @@ import { faultsOfOpening } from './faults-of-opening.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
 import { faultsOfSettling } from './faults-of-settling.ts';
 import { faultsOfSpace } from './faults-of-space.ts';
+import { faultsOfVaults } from './faults-of-vaults.ts';
 import type { SeededFault } from './seeded-fault.ts';
 
 export const faults: readonly SeededFault[] = [
@@ -20,4 +21,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfReading,
   ...faultsOfForest,
   ...faultsOfHeldStates,
+  ...faultsOfVaults,
 ];
