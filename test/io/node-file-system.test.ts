@@ -20,9 +20,9 @@ import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary
 const interference = vi.hoisted(() => ({ beforeLock: () => {} }));
 vi.mock('../../src/io/node-lock.ts', async (importOriginal) => {
   const original = await importOriginal<typeof import('../../src/io/node-lock.ts')>();
-  const acquireLock: typeof original.acquireLock = (target) => {
+  const acquireLock: typeof original.acquireLock = (target, addon) => {
     interference.beforeLock();
-    return original.acquireLock(target);
+    return original.acquireLock(target, addon);
   };
   return { ...original, acquireLock };
 });

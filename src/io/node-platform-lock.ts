@@ -3,8 +3,8 @@
  * kernel, that only one open file or socket can have, and that goes with its process, killed or
  * not.
  *
- * Linux: a listening socket in the abstract namespace, named after the file's device and inode. It
- * excludes the processes of one network namespace: containers that share a folder but no network
+ * Linux: listening sockets in the abstract namespace, named after the file's device and inode. They
+ * exclude the processes of one network namespace: containers that share a folder but no network
  * need the addon. Windows: a named pipe, likewise. macOS and the BSDs: a second descriptor opened
  * with O_EXLOCK, which is flock, and so excludes holders by the addon too. Elsewhere: ENOTSUP, for
  * a writer without a lock is not safe. Nothing here passes to child processes or keeps the process
@@ -15,6 +15,7 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { systemCode } from '../errors.ts';
+import { socketOwners } from './node-socket-list.ts';
 import { systemError } from './system-error.ts';
 
 /** A lock that is held. */
@@ -36,9 +37,9 @@ export async function acquirePlatformLock(
   switch (process.platform) {
     case 'linux':
     case 'android':
-      return acquireSocketLock(abstractName(identity));
+      return acquireAbstractLock(abstractNames(identity));
     case 'win32':
-      return acquireSocketLock(pipeName(identity));
+      return acquirePipeLock(pipeName(identity));
     case 'darwin':
     case 'freebsd':
     case 'netbsd':
@@ -49,15 +50,30 @@ export async function acquirePlatformLock(
   }
 }
 
-/** The bytes of a socket's name in Linux's `struct sockaddr_un`. */
-const socketNameBytes = 108;
+/**
+ * Who has the lock that was refused, for the error. On Linux the system tells whether this process
+ * has it, by another thread or another copy of the library; elsewhere that cannot be known.
+ */
+export async function platformHolder(identity: string): Promise<string> {
+  const isLinux = process.platform === 'linux' || process.platform === 'android';
+  const owners = isLinux ? await socketOwners(abstractNames(identity)) : undefined;
+  if (owners === undefined) return 'another process, or another thread of this one';
+  return owners.here ? 'this process' : 'another process';
+}
 
 /**
- * All 108 bytes are used: versions of libuv differ in whether a shorter name is padded with zeros,
- * and two programs whose versions differ would get two sockets.
+ * The two lengths, in bytes, of a socket's name in Linux's `struct sockaddr_un`, which holds 108.
+ *
+ * Runtimes differ in the names that they can give. Node before 22 pads every name with zeros to 108
+ * bytes, Bun takes 107 at most, Deno and later versions of Node take both as they are. So each
+ * writer takes both, as far as it can, and then looks for sockets of others that have the name that
+ * it could not give.
  */
-function abstractName(identity: string): string {
-  return `\0varve-lock-${digestOf(identity)}`.padEnd(socketNameBytes, '-');
+const socketNameBytes = [107, 108] as const;
+
+function abstractNames(identity: string): readonly string[] {
+  const name = `\0varve-lock-${digestOf(identity)}`;
+  return socketNameBytes.map((bytes) => name.padEnd(bytes, '-'));
 }
 
 function pipeName(identity: string): string {
@@ -69,15 +85,60 @@ function digestOf(identity: string): string {
   return createHash('sha256').update(identity).digest('hex').slice(0, 32);
 }
 
-async function acquireSocketLock(name: string): Promise<FileLock | undefined> {
-  let server: Server;
+/**
+ * Takes the names in an order that all writers share, so that of two that begin at once one gets
+ * the lock. Only Bun beside a Node that pads names has no name in common with it: each takes its
+ * own first and looks for that of the other then, so that both may be refused, but never both let
+ * in.
+ */
+async function acquireAbstractLock(names: readonly string[]): Promise<FileLock | undefined> {
+  const servers: Server[] = [];
+  const release = () => closeAll(servers);
   try {
-    server = await listen(name);
+    if ((await listenOnAll(names, servers)) && !(await haveOtherOwners(names))) return { release };
+  } catch (error) {
+    // The first failure is the one to report.
+    await release().catch(() => undefined);
+    throw error;
+  }
+  await release();
+  return undefined;
+}
+
+/** False if one of the names is taken. The sockets are added to `servers` as they are made. */
+async function listenOnAll(names: readonly string[], servers: Server[]): Promise<boolean> {
+  let impossible: unknown;
+  for (const name of names) {
+    try {
+      servers.push(await listen(name));
+    } catch (error) {
+      const code = systemCode(error);
+      if (code === 'EADDRINUSE') return false;
+      if (code !== 'EINVAL') throw error;
+      impossible = error;
+    }
+  }
+  if (servers.length === 0) throw impossible;
+  return true;
+}
+
+/**
+ * Where the system's list cannot be read, the names that were taken have to do. They do on Deno,
+ * whose permissions withhold the list, and which takes both names.
+ */
+async function haveOtherOwners(names: readonly string[]): Promise<boolean> {
+  const owners = await socketOwners(names);
+  return owners?.elsewhere === true;
+}
+
+async function acquirePipeLock(name: string): Promise<FileLock | undefined> {
+  try {
+    const server = await listen(name);
+    return { release: () => closeServer(server) };
   } catch (error) {
     if (systemCode(error) === 'EADDRINUSE') return undefined;
     throw error;
   }
-  return { release: () => closeServer(server) };
 }
 
 function listen(name: string): Promise<Server> {
@@ -92,6 +153,11 @@ function listen(name: string): Promise<Server> {
       resolve(server);
     });
   });
+}
+
+/** The last one made goes first. */
+async function closeAll(servers: readonly Server[]): Promise<void> {
+  for (const server of servers.toReversed()) await closeServer(server);
 }
 
 function closeServer(server: Server): Promise<void> {
