@@ -26,8 +26,8 @@ export function loadNativeExtensions(): Promise<NativeExtensions | undefined> {
 }
 
 async function load(): Promise<NativeExtensions | undefined> {
-  // Deno and many versions of Bun load the addon, but its first call ends the process: they
-  // lack a function of libuv's (uv_get_osfhandle; oven-sh/bun#18546), and no catch sees that coming.
+  // Deno and many versions of Bun load the addon, but its first call ends the process: they lack a
+  // function of libuv's (uv_get_osfhandle; oven-sh/bun#18546), and no catch sees that coming.
   if (process.versions['bun'] !== undefined || process.versions['deno'] !== undefined) {
     return undefined;
   }

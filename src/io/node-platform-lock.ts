@@ -14,6 +14,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { createServer, type Server } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { systemCode } from '../errors.ts';
 import { socketOwners } from './node-socket-list.ts';
 import { systemError } from './system-error.ts';
@@ -87,15 +88,18 @@ function digestOf(identity: string): string {
 
 /**
  * Takes the names in an order that all writers share, so that of two that begin at once one gets
- * the lock. Only Bun beside a Node that pads names has no name in common with it: each takes its
- * own first and looks for that of the other then, so that both may be refused, but never both let
- * in.
+ * the lock. Whoever takes a name first and looks for the other then never misses the other writer,
+ * but two may see each other. Then the one that could not take both withdraws, and so does one that
+ * finds a name taken; a Node that pads names, which alone sees them withdraw, looks again.
  */
 async function acquireAbstractLock(names: readonly string[]): Promise<FileLock | undefined> {
   const servers: Server[] = [];
   const release = () => closeAll(servers);
   try {
-    if ((await listenOnAll(names, servers)) && !(await haveOtherOwners(names))) return { release };
+    if (await listenOnAll(names, servers)) {
+      const looks = servers.length === names.length ? looksMax : 1;
+      if (!(await haveOtherOwners(names, looks))) return { release };
+    }
   } catch (error) {
     // The first failure is the one to report.
     await release().catch(() => undefined);
@@ -104,6 +108,10 @@ async function acquireAbstractLock(names: readonly string[]): Promise<FileLock |
   await release();
   return undefined;
 }
+
+/** How often, and how far apart, the list is looked at for a name that may be about to go. */
+const looksMax = 10;
+const lookPauseMs = 10;
 
 /** False if one of the names is taken. The sockets are added to `servers` as they are made. */
 async function listenOnAll(names: readonly string[], servers: Server[]): Promise<boolean> {
@@ -123,12 +131,17 @@ async function listenOnAll(names: readonly string[], servers: Server[]): Promise
 }
 
 /**
- * Where the system's list cannot be read, the names that were taken have to do. They do on Deno,
- * whose permissions withhold the list, and which takes both names.
+ * Where the system's list cannot be read, or does not show the sockets of this process, the names
+ * that were taken have to do. They do on Deno, whose permissions withhold the list, and which takes
+ * both names.
  */
-async function haveOtherOwners(names: readonly string[]): Promise<boolean> {
-  const owners = await socketOwners(names);
-  return owners?.elsewhere === true;
+async function haveOtherOwners(names: readonly string[], looks: number): Promise<boolean> {
+  for (let look = 1; look <= looks; look += 1) {
+    if (look > 1) await setTimeout(lookPauseMs);
+    const owners = await socketOwners(names);
+    if (owners === undefined || !owners.here || !owners.elsewhere) return false;
+  }
+  return true;
 }
 
 async function acquirePipeLock(name: string): Promise<FileLock | undefined> {
