@@ -1,6 +1,6 @@
 /**
  * The first things that anyone does with a store and a forest: make, commit, close, open again, read,
- * verify. For runtimes.test.ts, which runs it on Node, Bun and Deno. Prints `sound`, or throws.
+ * verify, and be refused. For runtimes.test.ts, which runs it on Node, Bun and Deno. Prints `sound`, or throws.
  *
  * Arguments: a folder. Runs the built library.
  */
@@ -8,6 +8,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import process from 'node:process';
+import { pathToFileURL } from 'node:url';
 
 /** @param {string} entry */
 const load = (entry) => import(new URL(`../../dist/${entry}`, import.meta.url).href);
@@ -29,11 +30,27 @@ const batch = session.commitSync();
 await store.checkpointTo(batch);
 await store.close();
 
-const again = await Store.open(storePath, { create: false });
+const again = await Store.open(pathToFileURL(storePath), { create: false });
 assert.equal(again.get(small.id), undefined);
 assert.equal((await again.getAsync(large.id))?.length, largeBytes);
 assert.deepEqual([...(again.get(last) ?? [])], [3, 3, 3, 3, 3]);
 for await (const finding of again.verify({ deep: true })) assert.fail(JSON.stringify(finding));
+
+/** @type {(path: string, options?: object) => Promise<{ code?: string; message: string }>} */
+const refusal = (path, options) =>
+  Store.open(path, options).then(
+    () => assert.fail(`${path} was opened`),
+    (/** @type {any} */ error) => error,
+  );
+const locked = await refusal(storePath);
+assert.equal(locked.code, 'VARVE_LOCKED');
+assert.match(locked.message, /by this process/);
+assert.equal((await refusal(storePath, { exclusive: true })).code, 'VARVE_EXISTS');
+assert.equal((await refusal(join(folder, 'none'), { create: false })).code, 'VARVE_NOT_FOUND');
+assert.equal((await refusal(folder)).code, 'VARVE_NOT_A_STORE');
+const below = await refusal(join(storePath, 'below'));
+assert.equal(below.code, 'VARVE_IO');
+assert.match(below.message, /ENOTDIR/);
 await again.close();
 
 const spec = { key: codecs.utf8, value: codecs.json() };
