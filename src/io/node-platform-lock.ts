@@ -65,7 +65,7 @@ export async function platformHolder(identity: string): Promise<string> {
 /**
  * The two lengths, in bytes, of a socket's name in Linux's `struct sockaddr_un`, which holds 108.
  *
- * Runtimes differ in the names that they can give. Node before 22 pads every name with zeros to 108
+ * Runtimes differ in the names that they can give. Node 20 pads every name with zeros to 108
  * bytes, Bun takes 107 at most, Deno and later versions of Node take both as they are. So each
  * writer takes both, as far as it can, and then looks for sockets of others that have the name that
  * it could not give.
