@@ -95,7 +95,10 @@ export class Forest implements AsyncDisposable {
    * Opens the store at `path` and the forest in it; closing the forest closes the store. Rejects as
    * `Store.open` and `Forest.on`.
    */
-  static async open(path: string, options: ForestOptions & StoreOptions = {}): Promise<Forest> {
+  static async open(
+    path: string | URL,
+    options: ForestOptions & StoreOptions = {},
+  ): Promise<Forest> {
     checkOptions(options);
     return await Forest.#in(await Store.open(path, options), options);
   }

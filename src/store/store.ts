@@ -61,7 +61,8 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Opens `path`, recovering first when the last process did not close it.
+   * Opens the file at `path`, or of a `file:` URL object, recovering first when the last process
+   * did not close it.
    *
    * Rejects with `VARVE_LOCKED` (another writer has it), `VARVE_NOT_A_STORE` (some other file, a
    * directory: left untouched), `VARVE_UNSUPPORTED_VERSION`, `VARVE_CORRUPT`, `VARVE_NOT_FOUND`,
@@ -69,7 +70,7 @@ export class Store implements AsyncDisposable {
    * zeros and is no longer than a new store, counts as a creation cut short: with `create` it is
    * made anew, else `VARVE_NOT_FOUND`.
    */
-  static async open(path: string, options: StoreOptions = {}): Promise<Store> {
+  static async open(path: string | URL, options: StoreOptions = {}): Promise<Store> {
     return await openStore(checkOptions(path, options));
   }
 
