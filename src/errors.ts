@@ -83,16 +83,24 @@ export class VarveError extends Error {
   }
 }
 
-/** A value for a message: short, and never the bytes themselves. */
+/** A value for a message: short, and never the bytes themselves. It may be anything: no throw. */
 function shown(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value === 'string')
     return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
-  if (value instanceof Uint8Array) return `${value.length} bytes`;
   if (typeof value === 'function') return 'a function';
-  if (typeof value === 'object' && value !== null)
-    return `an object (${value.constructor?.name ?? 'no class'})`;
+  if (typeof value === 'object' && value !== null) return shownObject(value);
   return String(value);
+}
+
+function shownObject(value: object): string {
+  try {
+    if (value instanceof Uint8Array) return `${value.length} bytes`;
+    return `an object (${value.constructor?.name ?? 'no class'})`;
+  } catch {
+    // A proxy or a getter that throws: what is wrong is told without it.
+    return 'an object';
+  }
 }
 
 /** The caller passed something that the contract does not take. Nothing has been changed. */

@@ -2,46 +2,74 @@
  * The changes of a versioned tree, read back from its history.
  *
  * Invariant: one for each put or delete that is kept, in the order of their sequence numbers, as
- * of the call. It changes nothing; forgetting is `WritableTree.trimHistory`.
+ * of the call. Changes that are kept no longer are never skipped silently: the numbers of a name
+ * rise for ever, also where its tree is dropped and made again, so what is missing below the oldest
+ * kept has been trimmed. It changes nothing; forgetting is `WritableTree.trimHistory`.
  */
 
-import { invalidArgument } from '../errors.ts';
+import { invalidArgument, VarveError } from '../errors.ts';
 import { getU64BigEndian } from '../util/big-endian.ts';
+import { checkNames } from '../util/options.ts';
 import type { TreeChange } from './contract.ts';
-import type { Leaf, TreeRoot } from './node.ts';
+import type { Leaf, TreeRoot, TreeShape } from './node.ts';
 import type { NodeStore } from './node-store.ts';
 import { historyBound, historyPut } from './open-tree.ts';
-import { checkLimit, limited } from './range.ts';
+import { checkLimit, limited, type Positions } from './range.ts';
 import { Entries, type ReadHold } from './range-iterators.ts';
 import { entryValue } from './tree-entries.ts';
-import { historyHeadBytes } from './tree-record.ts';
-import { positionOf } from './tree-search.ts';
+import { historyHeadBytes, type TreeRecord } from './tree-record.ts';
+import { positionOf, TreeCursor } from './tree-search.ts';
 import type { TreeUse } from './tree-use.ts';
+
+/** The history that is read, and where in it. */
+interface ChangesAsked {
+  readonly root: TreeRoot;
+  readonly positions: Positions;
+}
+
+/**
+ * Finds the changes after `after`. Throws `VARVE_INVALID_ARGUMENT`, and `VARVE_LOG_TRUNCATED` where
+ * some of them are kept no longer: whoever follows the tree has to begin anew.
+ */
+export function readChanges(
+  nodes: NodeStore,
+  shape: TreeShape,
+  { history: root, sequence }: Pick<TreeRecord, 'history' | 'sequence'>,
+  options: { readonly after?: number | undefined; readonly limit?: number | undefined },
+): ChangesAsked {
+  checkNames('Tree.changes', options, { after: true, limit: true });
+  const { after = 0 } = options;
+  if (!Number.isSafeInteger(after) || after < 0) {
+    throw invalidArgument('changes: after', 'a sequence number', after);
+  }
+  if (after > sequence) {
+    throw invalidArgument('changes: after', `at most the tree's newest, ${sequence}`, after);
+  }
+  const limit = checkLimit('changes: limit', options.limit);
+  const oldest = oldestKept(nodes, shape, root) ?? sequence + 1;
+  if (after !== 0 && after < oldest - 1) {
+    const message = `changes after ${after} are kept no longer: the oldest would be ${oldest}`;
+    throw new VarveError('VARVE_LOG_TRUNCATED', message, { expected: oldest - 1, actual: after });
+  }
+  const from = positionOf(nodes, shape, root, historyBound(after));
+  return { root, positions: limited({ from, to: root.count }, { reverse: false, limit }) };
+}
+
+/** The sequence number of the first change that is kept. */
+function oldestKept(nodes: NodeStore, shape: TreeShape, { ref }: TreeRoot): number | undefined {
+  if (ref === undefined) return undefined;
+  const { entries } = new TreeCursor(nodes, shape, ref, 0).leaf;
+  return getU64BigEndian(entries.heap, entries.offset(0));
+}
 
 export class Changes<K, V, R> extends Entries<TreeChange<K, V>> {
   constructor(
     nodes: NodeStore,
     use: TreeUse<K, V, R>,
-    { root, hold }: { readonly root: TreeRoot; readonly hold: ReadHold },
-    options: { readonly after?: number | undefined; readonly limit?: number | undefined },
+    { root, positions, hold }: ChangesAsked & { readonly hold: ReadHold },
   ) {
-    const { after = 0, limit } = options;
-    let positions: { from: number; to: number };
-    const shape = use.historyShape;
-    try {
-      if (!Number.isSafeInteger(after) || after < 0) {
-        throw invalidArgument('changes: after', 'a sequence number', after);
-      }
-      checkLimit('changes: limit', limit);
-      const from = positionOf(nodes, shape, root, historyBound(after));
-      positions = limited({ from, to: root.count }, { limit });
-    } catch (error) {
-      hold.release();
-      throw error;
-    }
-    super({ nodes, shape, root, reverse: false }, positions, hold, (leaf, index) =>
-      changeAt(nodes, use, leaf, index),
-    );
+    const way = { nodes, shape: use.historyShape, root, reverse: false };
+    super(way, positions, hold, (leaf, index) => changeAt(nodes, use, leaf, index));
   }
 }
 
@@ -56,7 +84,7 @@ function changeAt<K, V, R>(
   const at = entries.offset(index);
   const sequence = getU64BigEndian(heap, at);
   const keyAt = at + historyHeadBytes;
-  const key = use.keys.decode(heap, keyAt, entries.keyBytes(index) - historyHeadBytes);
   const isPut = heap[keyAt - 1] === historyPut;
+  const key = use.keys.decode(heap, keyAt, entries.keyBytes(index) - historyHeadBytes);
   return { sequence, key, value: isPut ? entryValue(nodes, use, leaf, index) : undefined };
 }

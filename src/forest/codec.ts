@@ -2,13 +2,17 @@
  * Codecs and reducers: how a user's keys, values and summaries become bytes, and the one place
  * where they are called.
  *
- * Invariant: what a user's code throws comes out as `VARVE_CODEC` with it as `cause`, and bytes
- * that it is given to decode are its own. Bytes that it gave are not kept: whoever stores them
- * copies them. It does not know trees.
+ * Invariants:
+ * - An encoding that leaves here is not changed by any later call of a codec: bytes of a user's
+ *   codec are copied before anything else is called, since the codec may use their memory again.
+ * - What a user's code throws comes out as `VARVE_CODEC` with it as `cause`, and bytes that it is
+ *   given to decode are its own.
+ *
+ * It does not know trees.
  */
 
 import { invalidArgument, VarveError } from '../errors.ts';
-import { ResultMemory } from '../util/bytes.ts';
+import { isBytes, isDetached, ResultMemory } from '../util/bytes.ts';
 
 /** Turns values into bytes and back. */
 export interface Codec<T> {
@@ -16,6 +20,7 @@ export interface Codec<T> {
   readonly name: string;
   /** Every encoding has this length: no lengths are stored, and searching is quicker. */
   readonly byteLength?: number | undefined;
+  /** May return memory that the codec reuses: varve copies it before it calls any codec again. */
   encode(value: T): Uint8Array;
   /** `bytes` are the codec's own. */
   decode(bytes: Uint8Array): T;
@@ -37,14 +42,26 @@ export interface Reducer<K, V, R> extends Codec<R> {
 export const encodeInto: unique symbol = Symbol('encodeInto');
 /** As `decode`, of bytes that lie among others and are not the codec's own. */
 export const decodeAt: unique symbol = Symbol('decodeAt');
+/** What varve's own codecs say of themselves; nothing is taken for granted of others. */
+export const traits: unique symbol = Symbol('traits');
+
+interface CodecTraits {
+  /** Whose memory `encode` gives: its own and new each time, or what it was given. */
+  readonly gives: 'new' | 'given';
+  /** It calls no code of the user's. */
+  readonly quiet: boolean;
+}
 
 /** What varve's own codecs can do beside, so that a key costs no array of its own. */
 export interface QuickCodec<T> extends Codec<T> {
   [encodeInto]?: (value: T, target: Uint8Array) => void;
   [decodeAt]?: (bytes: Uint8Array, at: number, length: number) => T;
+  readonly [traits]?: CodecTraits;
 }
 
 const memory = new ResultMemory();
+/** For encodings: nobody else is given a part of it, so that nobody can take it away. */
+const encodings = new ResultMemory();
 
 /** A copy of bytes, the caller's own. */
 export function ownBytes(from: Uint8Array, at: number, length: number): Uint8Array<ArrayBuffer> {
@@ -54,37 +71,60 @@ export function ownBytes(from: Uint8Array, at: number, length: number): Uint8Arr
 /** A codec as a tree uses it. */
 export class CodecUse<T> {
   readonly codec: Codec<T>;
+  /** Neither `encode` nor `decode` calls code of the user's. */
+  readonly isQuiet: boolean;
   readonly #quick: QuickCodec<T>;
-  readonly #scratch: Uint8Array | undefined;
+  readonly #gives: CodecTraits['gives'] | undefined;
   readonly #length: number | undefined;
+  /** Memory of an encoding that was given back. */
+  #free: Uint8Array | undefined;
 
   constructor(what: string, codec: Codec<T>) {
     checkCodec(what, codec);
     this.codec = codec;
     this.#quick = codec;
+    this.#gives = this.#quick[traits]?.gives;
+    this.isQuiet = this.#quick[traits]?.quiet === true;
     this.#length = codec.byteLength;
-    const { byteLength } = codec;
-    if (this.#quick[encodeInto] !== undefined && byteLength !== undefined) {
-      this.#scratch = new Uint8Array(byteLength);
-    }
   }
 
-  /** The encoding: valid until the next one is made. Throws `VARVE_CODEC`. */
+  /**
+   * The encoding: no codec changes it. Only the codec `bytes` gives memory that is not ours, the
+   * caller's own: `keep` copies it where it outlives the call. Throws `VARVE_CODEC`.
+   */
   encode(value: T): Uint8Array {
-    const quick = this.#scratch;
-    if (quick !== undefined) {
-      this.#quick[encodeInto]?.(value, quick);
-      return quick;
+    const write = this.#quick[encodeInto];
+    if (write !== undefined && this.#length !== undefined) {
+      const bytes = this.#free ?? new Uint8Array(this.#length);
+      this.#free = undefined;
+      write(value, bytes);
+      return bytes;
     }
     const bytes = guarded(this.codec, 'encode', () => this.codec.encode(value));
-    if (!(bytes instanceof Uint8Array)) {
-      throw codecError(this.codec, 'encode', 'gave no Uint8Array', undefined);
-    }
+    checkBytes(this.codec, bytes);
     if (this.#length !== undefined && bytes.length !== this.#length) {
       const told = `gave ${bytes.length} bytes where its byteLength is ${this.#length}`;
       throw codecError(this.codec, 'encode', told, undefined);
     }
-    return bytes;
+    return this.#gives === undefined ? encodings.copy(bytes, 0, bytes.length) : bytes;
+  }
+
+  /** The encoding, in memory that nobody else has. Throws `VARVE_CODEC`. */
+  encodeKept(value: T): Uint8Array {
+    return this.keep(this.encode(value));
+  }
+
+  /** An encoding that `encode` gave, in memory that nobody else has. */
+  keep(bytes: Uint8Array): Uint8Array {
+    return this.#gives === 'given' ? encodings.copy(bytes, 0, bytes.length) : bytes;
+  }
+
+  /**
+   * Gives back the memory of an encoding, for the next one. Only for what `encode` gave, once, and
+   * when nobody has it any more; it need not be called.
+   */
+  recycle(bytes: Uint8Array): void {
+    if (this.#quick[encodeInto] !== undefined) this.#free = bytes;
   }
 
   /** Throws `VARVE_CODEC`. */
@@ -92,6 +132,21 @@ export class CodecUse<T> {
     const quick = this.#quick[decodeAt];
     if (quick !== undefined) return quick(bytes, at, length);
     return guarded(this.codec, 'decode', () => this.codec.decode(ownBytes(bytes, at, length)));
+  }
+}
+
+/** The bytes of a reducer's value: valid until code of the user's is called. */
+export function encodePart<R>(reducer: Codec<R>, part: R): Uint8Array {
+  const bytes = guarded(reducer, 'encode', () => reducer.encode(part));
+  checkBytes(reducer, bytes);
+  return bytes;
+}
+
+/** Throws `VARVE_CODEC`. */
+function checkBytes(codec: { readonly name: string }, bytes: unknown): asserts bytes is Uint8Array {
+  if (!isBytes(bytes)) throw codecError(codec, 'encode', 'gave no Uint8Array', undefined);
+  if (isDetached(bytes)) {
+    throw codecError(codec, 'encode', 'gave bytes whose memory was transferred', undefined);
   }
 }
 

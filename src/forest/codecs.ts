@@ -3,7 +3,7 @@
  *
  * Invariant: of each key codec, encodings sort as bytes exactly as the values do, and no two values
  * that differ have the same encoding. Values that a codec does not take are refused with
- * `VARVE_INVALID_ARGUMENT`, never rounded or replaced.
+ * `VARVE_INVALID_ARGUMENT` (by `json` with `VARVE_CODEC`), never rounded or replaced.
  */
 
 import { invalidArgument, VarveError } from '../errors.ts';
@@ -14,8 +14,17 @@ import {
   setU64BigEndian,
 } from '../util/big-endian.ts';
 import { halves, highHalf, lowHalf, wide } from '../util/bigint-halves.ts';
-import type { Codec } from './codec.ts';
-import { decodeAt, encodeInto, type KeyCodec, ownBytes, type QuickCodec } from './codec.ts';
+import { isBytes, isDetached } from '../util/bytes.ts';
+import {
+  CodecUse,
+  decodeAt,
+  encodeInto,
+  type KeyCodec,
+  ownBytes,
+  type QuickCodec,
+  traits,
+} from './codec.ts';
+import { json } from './json-codec.ts';
 
 type QuickKeyCodec<T> = QuickCodec<T> & KeyCodec<T>;
 
@@ -47,6 +56,7 @@ function fixed<T>(
       if (bytes.length !== byteLength) throw wrongLength(name, byteLength, bytes.length);
       return read(bytes, 0);
     },
+    [traits]: { gives: 'new', quiet: true },
     [encodeInto]: write,
     [decodeAt](bytes, at, length) {
       if (length !== byteLength) throw wrongLength(name, byteLength, length);
@@ -59,17 +69,21 @@ const bytes: QuickKeyCodec<Uint8Array> = Object.freeze<QuickKeyCodec<Uint8Array>
   name: 'bytes',
   ordered: true,
   encode(value) {
-    if (!(value instanceof Uint8Array)) throw invalidArgument('bytes', 'a Uint8Array', value);
+    if (!isBytes(value)) throw invalidArgument('bytes', 'a Uint8Array', value);
+    if (isDetached(value)) {
+      throw invalidArgument('bytes', 'bytes whose memory was not transferred', value);
+    }
     return value;
   },
   decode: (stored) => stored,
+  [traits]: { gives: 'given', quiet: true },
   [decodeAt]: ownBytes,
 });
 
 const toUtf8 = new TextEncoder();
 const fromUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-const utf8: KeyCodec<string> = Object.freeze<KeyCodec<string>>({
+const utf8: KeyCodec<string> = Object.freeze<QuickKeyCodec<string>>({
   name: 'utf8',
   ordered: true,
   encode(value) {
@@ -79,6 +93,7 @@ const utf8: KeyCodec<string> = Object.freeze<KeyCodec<string>>({
     return toUtf8.encode(value);
   },
   decode: (stored) => fromUtf8.decode(stored),
+  [traits]: { gives: 'new', quiet: true },
 });
 const loneSurrogate = /\p{Surrogate}/u;
 
@@ -151,8 +166,8 @@ const f64 = fixed<number>(
     if (typeof value !== 'number' || Number.isNaN(value)) {
       throw invalidArgument('f64', 'a number that is not NaN', value);
     }
-    // 0 and -0 sort alike, so they are stored alike.
-    double[0] = value === 0 ? 0 : value;
+    // -0 differs from 0 in its sign alone, so it comes directly before 0.
+    double[0] = value;
     const top = halves[highHalf] as number;
     const negative = top >>> 31 === 1;
     setU32BigEndian(target, 0, negative ? ~top : top ^ 0x8000_0000);
@@ -181,10 +196,11 @@ function tuple<T extends readonly unknown[]>(
   ...parts: { [I in keyof T]: KeyCodec<T[I]> }
 ): KeyCodec<T> {
   const codecsOfParts = parts as unknown as readonly KeyCodec<unknown>[];
+  const uses = codecsOfParts.map((codec, index) => useOfPart(codec, index));
   const isFixed = codecsOfParts.every(({ byteLength }) => byteLength !== undefined);
   const sum = codecsOfParts.reduce((total, { byteLength }) => total + (byteLength ?? 0), 0);
   const last = codecsOfParts.length - 1;
-  return Object.freeze<KeyCodec<T>>({
+  return Object.freeze<QuickKeyCodec<T>>({
     name: `tuple(${codecsOfParts.map(({ name }) => name).join(',')})`,
     byteLength: isFixed ? sum : undefined,
     ordered: true,
@@ -192,9 +208,10 @@ function tuple<T extends readonly unknown[]>(
       if (!Array.isArray(value) || value.length !== codecsOfParts.length) {
         throw invalidArgument('tuple', `an array of ${codecsOfParts.length} parts`, value);
       }
-      const encoded = codecsOfParts.map((codec, index) => {
-        const part = codec.encode(value[index]);
-        return codec.byteLength !== undefined || index === last ? part : escaped(part);
+      const encoded = uses.map((use, index) => {
+        // The codec of the next part may be the same one, with the same memory.
+        const part = use.encodeKept(value[index]);
+        return use.codec.byteLength !== undefined || index === last ? part : escaped(part);
       });
       return joined(encoded);
     },
@@ -208,7 +225,14 @@ function tuple<T extends readonly unknown[]>(
       if (at !== stored.length) throw wrongLength('tuple', at, stored.length);
       return value as unknown as T;
     },
+    [traits]: { gives: 'new', quiet: uses.every(({ isQuiet }) => isQuiet) },
   });
+}
+
+function useOfPart(codec: KeyCodec<unknown>, index: number): CodecUse<unknown> {
+  const use = new CodecUse(`tuple: part ${index}`, codec);
+  if (codec.ordered !== true) throw invalidArgument(`tuple: part ${index}`, 'a key codec', codec);
+  return use;
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
@@ -257,18 +281,6 @@ function partAt(
   }
   const message = "decode of the codec 'tuple': a part does not end";
   throw new VarveError('VARVE_CODEC', message, { actual: stored.length });
-}
-
-function json<T>(): Codec<T> {
-  return Object.freeze<Codec<T>>({
-    name: 'json',
-    encode(value) {
-      const text: string | undefined = JSON.stringify(value);
-      if (text === undefined) throw invalidArgument('json', 'something that JSON has', value);
-      return toUtf8.encode(text);
-    },
-    decode: (stored) => JSON.parse(fromUtf8.decode(stored)) as T,
-  });
 }
 
 /** Ready-made codecs. `uint`: safe integers from 0; `u64`, `i64`: bigint. */

@@ -50,14 +50,23 @@ export interface Tree<K, V, R> extends ReadableTree<K, V, R> {
   put(key: K, value: V): Promise<BatchId>;
   /** Resolves to whether the key was there. */
   delete(key: K): Promise<boolean>;
-  /** Reads and writes in one transaction; returning null deletes. Resolves to the new value. */
+  /**
+   * Reads and writes in one transaction; returning null deletes. Resolves to the new value. A
+   * promise from `change` rejects with `VARVE_INVALID_ARGUMENT`, nothing stored.
+   */
   update(key: K, change: (current: V | undefined) => V | null): Promise<V | null>;
   /**
-   * For a versioned tree: its newest sequence number; each put or delete takes the next, from 1.
-   * Throws `VARVE_TREE_MISMATCH` for a tree that is not versioned, as `changes` does.
+   * For a versioned tree: its newest sequence number; each put or delete takes the next, from 1. A
+   * tree that is dropped keeps its number, and goes on above it when it is made again. Throws
+   * `VARVE_TREE_MISMATCH` for a tree that is not versioned, as `changes` does.
    */
   readonly lastSequence: number;
-  /** For a versioned tree: every change kept after `after`, oldest first. */
+  /**
+   * For a versioned tree: every change after `after`, oldest first. Without it, or with 0: from the
+   * oldest kept. Throws `VARVE_LOG_TRUNCATED` when a change above `after` (not 0) has been trimmed,
+   * or dropped with its tree; the newest trimmed sequence itself is a valid `after`. Throws
+   * `VARVE_INVALID_ARGUMENT` above `lastSequence`.
+   */
   changes(options?: {
     after?: number | undefined;
     limit?: number | undefined;

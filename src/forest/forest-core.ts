@@ -26,7 +26,7 @@ import { reservedShareMost } from './node-cache.ts';
 import { NodeMemory } from './node-memory.ts';
 import { NodeStore } from './node-store.ts';
 import { Replay } from './replay.ts';
-import { catalogConfig, type ForestLimits, shapeOf, sharesConfig } from './tree-record.ts';
+import { catalogConfig, type ForestLimits, shapeOf, sharesConfig, treeOf } from './tree-record.ts';
 import { TreeRecords } from './tree-records.ts';
 import { checkConfig, type TreeUse } from './tree-use.ts';
 import type { Vault } from './vault.ts';
@@ -244,7 +244,7 @@ export class ForestCore {
   committed(batch: BatchId, trees: readonly string[]): void {
     for (const name of trees) {
       // Whoever makes a tree of a dropped one's name anew may ask for it otherwise.
-      if (this.durable.record(name) === undefined) this.#asked.delete(name);
+      if (treeOf(this.durable.record(name)) === undefined) this.#asked.delete(name);
     }
     if (trees.length === 0) return;
     this.#untold.push({ batch, trees });

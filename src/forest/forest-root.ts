@@ -52,7 +52,9 @@ export interface SealedRoot {
 
 /** Bytes that no other program is likely to begin its root with. */
 const magic = new TextEncoder().encode('varve forest\n');
-const formatVersion = 2;
+const formatVersion = 3;
+/** Its records are kinds 0 and 1 of the present ones; nothing else differs. */
+const formatVersionOldest = 2;
 
 /** The name of the vault stands outside of what it seals, so that it can be asked for. */
 export function encodeSealedRoot(
@@ -73,8 +75,9 @@ export function decodeSealedRoot(bytes: Uint8Array): SealedRoot | undefined {
   for (const [at, byte] of magic.entries()) if (bytes[at] !== byte) return undefined;
   const reader = new ByteReader(bytes, "the forest's root", undefined, magic.length);
   const version = reader.u8();
-  if (version !== formatVersion) {
-    const message = `the forest is of version ${version}; this varve knows ${formatVersion}`;
+  if (version < formatVersionOldest || version > formatVersion) {
+    const known = `${formatVersionOldest} to ${formatVersion}`;
+    const message = `the forest is of version ${version}; this varve knows ${known}`;
     const facts = { expected: formatVersion, actual: version };
     throw new VarveError('VARVE_UNSUPPORTED_VERSION', message, facts);
   }

@@ -12,7 +12,7 @@ import { codecs } from './codecs.ts';
 import type { TreeRoot, TreeShape } from './node.ts';
 import type { NodeStore } from './node-store.ts';
 import type { ReadHold } from './range-iterators.ts';
-import { decodeRecord, type TreeRecord } from './tree-record.ts';
+import { decodeRecord, type TreeRecord, treeOf } from './tree-record.ts';
 import type { TreeRecords } from './tree-records.ts';
 import { findEntry, TreeCursor } from './tree-search.ts';
 
@@ -108,7 +108,10 @@ export class ForestVersion {
     return new ForestVersion({ nodes, shape, batch, stuck }, roots, this.#records, number);
   }
 
-  /** Throws where the tree's changes since its nodes were written cannot be done again. */
+  /**
+   * What there is of the tree, a dropped one's too. Throws where the tree's changes since its nodes
+   * were written cannot be done again.
+   */
   record(name: string): TreeRecord | undefined {
     const stuck = this.#stuck.get(name);
     if (stuck !== undefined) throw stuck;
@@ -126,7 +129,7 @@ export class ForestVersion {
 
   names(): string[] {
     const entries = catalogEntries(this.#nodes, this.#shape, this.roots.catalog);
-    return Array.from(entries, ({ name }) => name);
+    return Array.from(entries).flatMap(({ name, record }) => (treeOf(record) ? name : []));
   }
 
   /** Nothing that this version reaches is freed until the hold is released. */

@@ -8,6 +8,7 @@
 
 import { invalidArgument } from '../errors.ts';
 import { type BatchId, type GrainId, Store, type StoreOptions } from '../index.ts';
+import { checkNames, type NamesOf } from '../util/options.ts';
 import type { Snapshot, Transaction, Tree } from './contract.ts';
 import { ForestCore } from './forest-core.ts';
 import { nameKey } from './forest-version.ts';
@@ -16,9 +17,10 @@ import { isRefusal } from './group-commits.ts';
 import { openValue } from './pushed-value.ts';
 import { ForestSnapshot } from './snapshot.ts';
 import { ForestTree } from './tree.ts';
+import { treeOf } from './tree-record.ts';
 import { checkConfig, type TreeOptions, TreeUse } from './tree-use.ts';
 import type { Vault } from './vault.ts';
-import { type VerifyOptions, verifyForest } from './verify-forest.ts';
+import { checkedOptions, type VerifyOptions, verifyForest } from './verify-forest.ts';
 
 export interface ForestOptions {
   /**
@@ -69,6 +71,24 @@ interface StoreUse {
   readonly ownsStore: boolean;
 }
 
+const names: NamesOf<ForestOptions> = {
+  nodeBytes: true,
+  nodeCacheBytes: true,
+  journalBytes: true,
+  checkpoint: true,
+  vault: true,
+};
+/** The store checks what they say. */
+const storeNames: NamesOf<StoreOptions> = {
+  create: true,
+  exclusive: true,
+  readOnly: true,
+  fileSystem: true,
+  cacheBytes: true,
+  settleBytes: true,
+  signal: true,
+};
+
 export class Forest implements AsyncDisposable {
   /**
    * The store that the forest is in; values of your own may be kept there too. It refuses to
@@ -99,15 +119,20 @@ export class Forest implements AsyncDisposable {
     path: string | URL,
     options: ForestOptions & StoreOptions = {},
   ): Promise<Forest> {
-    checkOptions(options);
-    return await Forest.#in(await Store.open(path, options), options);
+    checkOptions('Forest.open', options, { ...names, ...storeNames });
+    const own = Object.keys(storeNames).filter((name) => name in options);
+    const ofStore = Object.fromEntries(
+      own.map((name) => [name, options[name as keyof StoreOptions]]),
+    );
+    return await Forest.#in(await Store.open(path, ofStore), options);
   }
 
   static async inMemory(
     options: ForestOptions & Pick<StoreOptions, 'cacheBytes'> = {},
   ): Promise<Forest> {
-    checkOptions(options);
-    return await Forest.#in(await Store.inMemory(options), options);
+    checkOptions('Forest.inMemory', options, { ...names, cacheBytes: true });
+    const { cacheBytes } = options;
+    return await Forest.#in(await Store.inMemory({ cacheBytes }), options);
   }
 
   static async #in(store: Store, options: ForestOptions): Promise<Forest> {
@@ -128,7 +153,7 @@ export class Forest implements AsyncDisposable {
    * forest leaves the store open.
    */
   static async on(store: Store, options: ForestOptions = {}): Promise<Forest> {
-    checkOptions(options);
+    checkOptions('Forest.on', options, names);
     if (!(store instanceof Store)) throw invalidArgument('Forest.on', 'a Store', store);
     return Forest.#on(store, options, false);
   }
@@ -183,13 +208,10 @@ export class Forest implements AsyncDisposable {
     const core = this.#core;
     core.checkOpen();
     nameKey(name);
-    if (typeof options !== 'object' || options === null) {
-      throw invalidArgument('Forest.tree', 'options', options);
-    }
     const use = new TreeUse(name, options, core.limits);
     const any = use as unknown as TreeUse<unknown, unknown, unknown>;
     core.checkAsked(any);
-    const record = core.durable.record(name);
+    const record = treeOf(core.durable.record(name));
     if (record !== undefined) checkConfig(name, record.config, use.config);
     const tree = new ForestTree(core, this.#writer, use);
     core.register(tree, any);
@@ -239,7 +261,8 @@ export class Forest implements AsyncDisposable {
 
   /**
    * Calls `listener` after each durable commit that changed a tree, with the names of those trees.
-   * Returns the way to stop it.
+   * Returns the way to stop it. What a listener throws is an uncaught exception of the program, as
+   * from a listener of an event: the commit is durable, and the other listeners are told.
    */
   onCommit(listener: (commit: { batch: BatchId; trees: readonly string[] }) => void): () => void {
     this.#core.checkOpen();
@@ -256,13 +279,11 @@ export class Forest implements AsyncDisposable {
 
   /**
    * Yields each inconsistency in the trees (order, fill, counts, reducers, reachability, shares),
-   * then those of `store.verify`. Reads the state of the call; holds a guard meanwhile.
+   * then those of `store.verify`. Reads the state of the first step; holds a guard meanwhile.
    */
-  async *verify(options: VerifyOptions = {}): AsyncIterable<{ readonly message: string }> {
+  verify(options: VerifyOptions = {}): AsyncIterable<{ readonly message: string }> {
     this.#core.checkOpen();
-    yield* verifyForest(this.#core, options);
-    const { deep, signal } = options;
-    yield* this.store.verify({ deep, signal });
+    return verifyAll(this.#core, checkedOptions(options));
   }
 
   /**
@@ -309,10 +330,18 @@ export class Forest implements AsyncDisposable {
   }
 }
 
-function checkOptions(options: ForestOptions): void {
-  if (typeof options !== 'object' || options === null) {
-    throw invalidArgument('Forest', 'options', options);
-  }
+async function* verifyAll(
+  core: ForestCore,
+  options: VerifyOptions,
+): AsyncGenerator<{ readonly message: string }> {
+  core.checkOpen();
+  yield* verifyForest(core, options);
+  const { deep, signal } = options;
+  yield* core.store.verify({ deep, signal });
+}
+
+function checkOptions(what: string, options: ForestOptions, known: Record<string, true>): void {
+  checkNames(what, options, known);
   const { nodeBytes, nodeCacheBytes, journalBytes, checkpoint, vault } = options;
   if (nodeBytes !== undefined) {
     const fits = nodeBytes >= nodeBytesLeast && nodeBytes <= nodeBytesMost;
@@ -322,7 +351,10 @@ function checkOptions(options: ForestOptions): void {
     }
   }
   for (const [name, bytes] of Object.entries({ nodeCacheBytes, journalBytes })) {
-    if (bytes !== undefined && !(bytes >= 0)) throw invalidArgument(name, 'a number from 0', bytes);
+    if (bytes === undefined || bytes === Number.POSITIVE_INFINITY) continue;
+    if (!Number.isSafeInteger(bytes) || bytes < 0) {
+      throw invalidArgument(name, 'a whole number from 0', bytes);
+    }
   }
   if (checkpoint !== undefined && checkpoint !== 'automatic' && checkpoint !== 'manual') {
     throw invalidArgument('checkpoint', "'automatic' or 'manual'", checkpoint);

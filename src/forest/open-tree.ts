@@ -13,6 +13,7 @@ import { emptyRoot, longBit, longRefBytes, type TreeRoot } from './node.ts';
 import { Summaries } from './summaries.ts';
 import { TreeEditor } from './tree-editor.ts';
 import {
+  droppedRecord,
   type ForestLimits,
   historyHeadBytes,
   historyShapeOf,
@@ -63,7 +64,8 @@ export class OpenTree {
     this.#edit = edit;
     this.#limits = limits;
     this.log = new ChangeLog(limits.journalBytes);
-    if (record !== undefined) this.#take(record);
+    if (record?.isDropped === true) this.#sequence = record.sequence;
+    else if (record !== undefined) this.#take(record);
   }
 
   #take({ config, main, history, sequence }: TreeRecord): void {
@@ -100,13 +102,20 @@ export class OpenTree {
     return { config: this.#config, main, history, sequence: this.#sequence };
   }
 
+  /** What the catalog is to have: where the tree was dropped, the number that it had come to. */
+  get left(): TreeRecord | undefined {
+    return this.record ?? droppedRecord(this.#sequence);
+  }
+
   get main(): TreeEditor | undefined {
     return this.#main;
   }
 
-  /** Becomes a copy of another tree, whose nodes are shared. */
+  /** Becomes a copy of another tree, whose nodes are shared. No number of either comes again. */
   become(record: TreeRecord): void {
-    this.#take(record);
+    const { versioned } = record.config;
+    const sequence = versioned ? Math.max(record.sequence, this.#sequence) : this.#sequence;
+    this.#take({ ...record, sequence });
     this.changed = true;
     this.log.close();
   }
@@ -118,7 +127,6 @@ export class OpenTree {
     this.#main = undefined;
     this.#history = undefined;
     this.#historyBefore = emptyRoot;
-    this.#sequence = 0;
     this.#use = undefined;
     this.changed = true;
     this.log.close();
@@ -133,7 +141,8 @@ export class OpenTree {
     }
     if (this.#main === undefined) {
       const { config } = use;
-      this.#take({ config, main: emptyRoot, history: emptyRoot, sequence: 0 });
+      const sequence = this.#sequence;
+      this.#take({ config, main: emptyRoot, history: emptyRoot, sequence });
       this.log.close();
     }
     return this.#main as TreeEditor;

@@ -3,9 +3,11 @@
  *
  * Invariant: an iterator reads the root that it was made with, and keeps the hold that it was given
  * until its end, its `return()` or, where it is forgotten, its collection. It ends where what it
- * reads has ended: a released snapshot, a transaction, a closed forest.
+ * reads has ended: a released snapshot, a transaction, a closed forest. An asynchronous one gives
+ * the event loop a turn at least every 10 ms, wherever its nodes are.
  */
 
+import { Breather } from '../util/breather.ts';
 import type { Leaf, TreeRoot, TreeShape } from './node.ts';
 import type { NodeStore } from './node-store.ts';
 import type { Positions } from './range.ts';
@@ -128,6 +130,7 @@ export class Entries<T> extends Walk implements IterableIterator<T> {
 
 export class AsyncEntries<T> extends Walk implements AsyncIterableIterator<T> {
   readonly #give: (leaf: Leaf, index: number) => Promise<T>;
+  readonly #breather = new Breather();
   #find: (() => Promise<Positions>) | undefined;
   /** Calls of `next` go one after the other, however they are made. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -155,6 +158,8 @@ export class AsyncEntries<T> extends Walk implements AsyncIterableIterator<T> {
     this.#find = undefined;
     try {
       if (find !== undefined) this.begin(await find());
+      // Where all nodes are in memory nothing else would let the event loop go on.
+      if (this.#breather.due) await this.#breather.turn();
       await this.ready();
       const at = this.step();
       if (at === undefined) return this.finish();

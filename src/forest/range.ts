@@ -2,20 +2,25 @@
  * Ranges of keys, as positions among the entries of a tree.
  *
  * Invariant: what a range says of the keys becomes two positions, once; from then on nothing is
- * compared. A bound that is not there is the tree's own end.
+ * compared. A bound that is not there is the tree's own end; one that is there has a key.
  */
 
 import { invalidArgument } from '../errors.ts';
+import { checkFlag, checkNames, type NamesOf } from '../util/options.ts';
 import type { TreeRoot, TreeShape } from './node.ts';
 import type { NodeStore } from './node-store.ts';
 import { type KeyBound, positionOf, readWayTo } from './tree-search.ts';
 import type { TreeUse } from './tree-use.ts';
 
+/**
+ * A bound that is present must have a value: undefined, and properties that are not listed here,
+ * are `VARVE_INVALID_ARGUMENT`. So a bound that is misspelt or missing never means the whole tree.
+ */
 export interface Range<K> {
-  gt?: K | undefined;
-  gte?: K | undefined;
-  lt?: K | undefined;
-  lte?: K | undefined;
+  gt?: K;
+  gte?: K;
+  lt?: K;
+  lte?: K;
   reverse?: boolean | undefined;
   /** Default: no limit. */
   limit?: number | undefined;
@@ -28,47 +33,63 @@ export interface Positions {
 }
 
 /** Throws `VARVE_INVALID_ARGUMENT`. */
-function checkRange(range: Range<unknown>): void {
-  if (typeof range !== 'object' || range === null) {
-    throw invalidArgument('range', 'an object with gt, gte, lt, lte, reverse, limit', range);
-  }
-  const { gt, gte, lt, lte, reverse, limit } = range;
-  if (gt !== undefined && gte !== undefined) throw invalidArgument('range', 'gt or gte', range);
-  if (lt !== undefined && lte !== undefined) throw invalidArgument('range', 'lt or lte', range);
-  if (reverse !== undefined && typeof reverse !== 'boolean') {
-    throw invalidArgument('range: reverse', 'true or false', reverse);
-  }
-  checkLimit('range: limit', limit);
-}
-
-/** Throws `VARVE_INVALID_ARGUMENT`. */
-export function checkLimit(what: string, limit: number | undefined): void {
-  if (limit === undefined || limit === Number.POSITIVE_INFINITY) return;
+export function checkLimit(what: string, limit: number | undefined): number {
+  if (limit === undefined || limit === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
   if (!Number.isSafeInteger(limit) || limit < 0) {
     throw invalidArgument(what, 'a whole number from 0', limit);
   }
+  return limit;
 }
 
-/** The bounds of a range, encoded; a bound that is not there is the tree's own end. */
-export interface Bounds {
+/** What lies in a range: its bounds, encoded, and how much of that from which end. */
+export interface AskedRange {
   readonly from: KeyBound | undefined;
   readonly to: KeyBound | undefined;
+  readonly reverse: boolean;
+  /** Infinite without a limit. */
+  readonly limit: number;
 }
 
-/** Throws `VARVE_INVALID_ARGUMENT`, `VARVE_CODEC`. */
-export function boundsOf<K, V, R>({ keys }: TreeUse<K, V, R>, range: Range<K>): Bounds {
-  checkRange(range);
-  const { gt, gte, lt, lte } = range;
-  const bound = (key: K, including: boolean): KeyBound => {
-    return { key: keys.encode(key).slice(), including };
-  };
-  let from: KeyBound | undefined;
-  if (gte !== undefined) from = bound(gte, false);
-  else if (gt !== undefined) from = bound(gt, true);
-  let to: KeyBound | undefined;
-  if (lte !== undefined) to = bound(lte, true);
-  else if (lt !== undefined) to = bound(lt, false);
-  return { from, to };
+const names: NamesOf<Range<unknown>> = {
+  gt: true,
+  gte: true,
+  lt: true,
+  lte: true,
+  reverse: true,
+  limit: true,
+};
+
+/**
+ * Reads a range, each property once: a codec that is called here, or a getter, may change it.
+ * Throws `VARVE_INVALID_ARGUMENT`, `VARVE_CODEC`.
+ */
+export function readRange<K, V, R>({ keys }: TreeUse<K, V, R>, range: Range<K>): AskedRange {
+  checkNames('range', range, names);
+  const reverse = checkFlag('range: reverse', range.reverse, false);
+  const limit = checkLimit('range: limit', range.limit);
+  const [low, includesLow] = boundOf(range, 'gt', 'gte');
+  const [high, includesHigh] = boundOf(range, 'lt', 'lte');
+  const bound = (key: K | undefined, including: boolean): KeyBound | undefined =>
+    key === undefined ? undefined : { key: keys.encodeKept(key), including };
+  return { from: bound(low, !includesLow), to: bound(high, includesHigh), reverse, limit };
+}
+
+/** The bound that is there, and whether it is the one that includes its key. */
+function boundOf<K>(
+  range: Range<K>,
+  without: 'gt' | 'lt',
+  including: 'gte' | 'lte',
+): readonly [K | undefined, boolean] {
+  const includes = including in range;
+  if (includes && without in range) {
+    throw invalidArgument('range', `${without} or ${including}, not both`, range);
+  }
+  const name = includes ? including : without;
+  const key = range[name];
+  if (key === undefined && name in range) {
+    throw invalidArgument(`range: ${name}`, 'a key (without a bound, no such property)', key);
+  }
+  return [key, includes];
 }
 
 /** Everything between the bounds, `reverse` and `limit` left aside. */
@@ -76,10 +97,10 @@ export function positionsOf(
   nodes: NodeStore,
   shape: TreeShape,
   root: TreeRoot,
-  bounds: Bounds,
+  asked: Pick<AskedRange, 'from' | 'to'>,
 ): Positions {
-  const from = bounds.from === undefined ? 0 : positionOf(nodes, shape, root, bounds.from);
-  const to = bounds.to === undefined ? root.count : positionOf(nodes, shape, root, bounds.to);
+  const from = asked.from === undefined ? 0 : positionOf(nodes, shape, root, asked.from);
+  const to = asked.to === undefined ? root.count : positionOf(nodes, shape, root, asked.to);
   return { from, to: Math.max(from, to) };
 }
 
@@ -88,19 +109,21 @@ export async function positionsAsync(
   nodes: NodeStore,
   shape: TreeShape,
   root: TreeRoot,
-  { bounds, range }: { bounds: Bounds; range: Range<unknown> },
+  asked: AskedRange,
 ): Promise<Positions> {
-  for (const bound of [bounds.from, bounds.to]) {
+  for (const bound of [asked.from, asked.to]) {
     if (bound !== undefined && root.ref !== undefined) {
       await readWayTo(nodes, shape, root.ref, bound.key);
     }
   }
-  return limited(positionsOf(nodes, shape, root, bounds), range);
+  return limited(positionsOf(nodes, shape, root, asked), asked);
 }
 
 /** As far as the limit goes, from the end that `reverse` says. */
-export function limited<K>({ from, to }: Positions, { reverse, limit }: Range<K>): Positions {
-  const most = limit ?? Number.POSITIVE_INFINITY;
-  if (to - from <= most) return { from, to };
-  return reverse === true ? { from: to - most, to } : { from, to: from + most };
+export function limited(
+  { from, to }: Positions,
+  { reverse, limit }: Pick<AskedRange, 'reverse' | 'limit'>,
+): Positions {
+  if (to - from <= limit) return { from, to };
+  return reverse ? { from: to - limit, to } : { from, to: from + limit };
 }

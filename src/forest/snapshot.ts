@@ -13,6 +13,7 @@ import type { ForestVersion } from './forest-version.ts';
 import { emptyRoot, type TreeRoot } from './node.ts';
 import type { ReadHold } from './range-iterators.ts';
 import { TreeReads } from './tree-reads.ts';
+import { treeOf } from './tree-record.ts';
 import { checkConfig, type TreeUse } from './tree-use.ts';
 
 const forgotten = new FinalizationRegistry<ReadHold>((hold) => hold.release());
@@ -50,13 +51,14 @@ export class ForestSnapshot implements Snapshot {
     const check = (): void => this.#check();
     const root = (): TreeRoot => {
       check();
-      const record = version.record(use.name);
+      const record = treeOf(version.record(use.name));
       if (record === undefined) return emptyRoot;
       checkConfig(use.name, record.config, use.config);
       return record.main;
     };
     root();
-    return new TreeReads(core.nodes, use, { root, hold: () => version.hold(core.store, check) });
+    const hold = (): ReadHold => version.hold(core.store, check);
+    return new TreeReads(core.nodes, use, { root, hold, holdBriefly: hold });
   }
 
   #check(): void {

@@ -8,7 +8,7 @@
  */
 
 import { compareBytes } from '../util/bytes.ts';
-import { guarded, type Reducer } from './codec.ts';
+import { encodePart, guarded, type Reducer } from './codec.ts';
 import type { Branch, Leaf, NodeRef, TreeNode } from './node.ts';
 import type { NodeStore } from './node-store.ts';
 import { entryKey, entryValue } from './tree-entries.ts';
@@ -85,8 +85,7 @@ export class Summaries<K, V, R> {
     const stored = branch.storedParts[at];
     if (stored === undefined) return true;
     const whole = this.#fresh(this.#load(branch.refs[at] as NodeRef));
-    const bytes = guarded(this.#reducer, 'encode', () => this.#reducer.encode(whole));
-    return compareBytes(bytes, stored) !== 0;
+    return compareBytes(encodePart(this.#reducer, whole), stored) !== 0;
   }
 
   /** The value over a node from what it has, whatever is remembered of it. */
@@ -110,8 +109,7 @@ export class Summaries<K, V, R> {
       if (node.storedParts[at] !== undefined) continue;
       this.complete(child);
       const part = this.#partOf(node, at);
-      const bytes = guarded(this.#reducer, 'encode', () => this.#reducer.encode(part));
-      node.storedParts[at] = bytes.slice();
+      node.storedParts[at] = encodePart(this.#reducer, part).slice();
     }
   }
 }

@@ -5,6 +5,7 @@
  * store each time; leaves hold only where it is.
  */
 
+import { ownBytes } from './codec.ts';
 import { type Leaf, longBit } from './node.ts';
 import type { NodeStore } from './node-store.ts';
 import type { TreeUse } from './tree-use.ts';
@@ -27,6 +28,25 @@ export function entryValue<K, V, R>(
   if ((word & longBit) === 0) return use.values.decode(entries.heap, at, word >>> 1);
   const bytes = nodes.long(entries.heap, at);
   return use.values.decode(bytes, 0, bytes.length);
+}
+
+/**
+ * Key and value. Where the key's codec is the user's it may commit, or end the read that holds the
+ * leaf: the bytes of the value are taken before it is called.
+ */
+export function entryOf<K, V, R>(
+  nodes: NodeStore,
+  use: TreeUse<K, V, R>,
+  leaf: Leaf,
+  index: number,
+): [K, V] {
+  if (use.keys.isQuiet) return [entryKey(use, leaf, index), entryValue(nodes, use, leaf, index)];
+  const { entries } = leaf;
+  const word = entries.word(index);
+  const at = entries.valueOffset(index);
+  const isLong = (word & longBit) !== 0;
+  const bytes = isLong ? nodes.long(entries.heap, at) : ownBytes(entries.heap, at, word >>> 1);
+  return [entryKey(use, leaf, index), use.values.decode(bytes, 0, bytes.length)];
 }
 
 /** As `entryValue`, without blocking on the disk. */

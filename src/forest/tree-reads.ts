@@ -3,6 +3,10 @@
  *
  * Invariant: each call reads one state of the tree, the one that its `ReadPoint` gives at the time
  * of the call, and iterators go on with it. Changes nothing.
+ *
+ * Rule: codecs and reducers are the user's and may commit, so a state is held wherever one of them
+ * is called and the state is read after that. A codec that comes last needs no hold, nor one of
+ * varve's own: reads of one entry take all bytes first.
  */
 
 import { VarveError } from '../errors.ts';
@@ -10,17 +14,18 @@ import type { ReadableTree } from './contract.ts';
 import type { Leaf, TreeRoot } from './node.ts';
 import type { NodeStore } from './node-store.ts';
 import {
-  boundsOf,
+  type AskedRange,
   limited,
   type Positions,
   positionsAsync,
   positionsOf,
   type Range,
+  readRange,
 } from './range.ts';
 import { AsyncEntries, Entries, type ReadHold, type Way } from './range-iterators.ts';
 import { Summaries } from './summaries.ts';
-import { entryKey, entryValue, entryValueAsync } from './tree-entries.ts';
-import { findLeaf, readWayTo, TreeCursor } from './tree-search.ts';
+import { entryKey, entryOf, entryValue, entryValueAsync } from './tree-entries.ts';
+import { type FoundEntry, findEntry, readWayTo, TreeCursor } from './tree-search.ts';
 import type { TreeUse } from './tree-use.ts';
 
 /** Where the state comes from that is read. */
@@ -29,6 +34,8 @@ export interface ReadPoint {
   root(): TreeRoot;
   /** Keeps what `root` gave, until it is released. */
   hold(): ReadHold;
+  /** The same, for a read that ends before its caller goes on. */
+  holdBriefly(): ReadHold;
 }
 
 export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
@@ -49,20 +56,30 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
    */
   get(key: K): V | undefined {
     // The key first, here and below: the user's codec may commit, and another state be there then.
-    return this.getEncoded(this.#use.keys.encode(key));
+    const { keys } = this.#use;
+    const bytes = keys.encode(key);
+    const found = this.#find(bytes);
+    keys.recycle(bytes);
+    return this.#valueOf(found);
   }
 
   /** As `get`, of a key that is encoded already. */
   getEncoded(bytes: Uint8Array): V | undefined {
+    return this.#valueOf(this.#find(bytes));
+  }
+
+  #find(key: Uint8Array): FoundEntry | undefined {
     const { ref } = this.#point.root();
-    if (ref === undefined) return undefined;
-    const leaf = findLeaf(this.#nodes, this.#use.shape, ref, bytes);
-    const index = leaf.entries.search(bytes);
-    return index < 0 ? undefined : entryValue(this.#nodes, this.#use, leaf, index);
+    return ref === undefined ? undefined : findEntry(this.#nodes, this.#use.shape, ref, key);
+  }
+
+  #valueOf(found: FoundEntry | undefined): V | undefined {
+    if (found === undefined) return undefined;
+    return entryValue(this.#nodes, this.#use, found.leaf, found.index);
   }
 
   async getAsync(key: K): Promise<V | undefined> {
-    const bytes = this.#use.keys.encode(key).slice();
+    const bytes = this.#use.keys.encodeKept(key);
     const { ref } = this.#point.root();
     if (ref === undefined) return undefined;
     const hold = this.#point.hold();
@@ -79,17 +96,15 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   has(key: K): boolean {
-    const bytes = this.#use.keys.encode(key);
-    const { ref } = this.#point.root();
-    if (ref === undefined) return false;
-    return findLeaf(this.#nodes, this.#use.shape, ref, bytes).entries.search(bytes) >= 0;
+    const { keys } = this.#use;
+    const bytes = keys.encode(key);
+    const found = this.#find(bytes);
+    keys.recycle(bytes);
+    return found !== undefined;
   }
 
   range(range: Range<K> = {}): IterableIterator<[K, V]> {
-    return this.#iterate(range, (leaf, index) => [
-      entryKey(this.#use, leaf, index),
-      entryValue(this.#nodes, this.#use, leaf, index),
-    ]);
+    return this.#iterate(range, (leaf, index) => entryOf(this.#nodes, this.#use, leaf, index));
   }
 
   keys(range: Range<K> = {}): IterableIterator<K> {
@@ -101,20 +116,20 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   #iterate<T>(range: Range<K>, give: (leaf: Leaf, index: number) => T): IterableIterator<T> {
-    const bounds = boundsOf(this.#use, range);
-    const way = this.#way(range);
-    const positions = limited(positionsOf(this.#nodes, way.shape, way.root, bounds), range);
+    const asked = readRange(this.#use, range);
+    const way = this.#way(asked);
+    const positions = limited(positionsOf(this.#nodes, way.shape, way.root, asked), asked);
     return new Entries(way, positions, this.#point.hold(), give);
   }
 
-  #way({ reverse }: Range<K>): Way {
+  #way({ reverse }: AskedRange): Way {
     const root = this.#point.root();
-    return { nodes: this.#nodes, shape: this.#use.shape, root, reverse: reverse === true };
+    return { nodes: this.#nodes, shape: this.#use.shape, root, reverse };
   }
 
   rangeAsync(range: Range<K> = {}): AsyncIterableIterator<[K, V]> {
-    const asked = { bounds: boundsOf(this.#use, range), range: { ...range } };
-    const way = this.#way(range);
+    const asked = readRange(this.#use, range);
+    const way = this.#way(asked);
     const find = (): Promise<Positions> => {
       return positionsAsync(this.#nodes, way.shape, way.root, asked);
     };
@@ -125,8 +140,8 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   count(range: Range<K> = {}): number {
-    const bounds = boundsOf(this.#use, range);
-    const { from, to } = positionsOf(this.#nodes, this.#use.shape, this.#point.root(), bounds);
+    const asked = readRange(this.#use, range);
+    const { from, to } = positionsOf(this.#nodes, this.#use.shape, this.#point.root(), asked);
     return to - from;
   }
 
@@ -137,12 +152,15 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
       throw new VarveError('VARVE_TREE_MISMATCH', `the tree '${name}' has no reducer`);
     }
     const nodes = this.#nodes;
-    const bounds = boundsOf(this.#use, range);
-    return nodes.whileHeld(() => {
-      const root = this.#point.root();
-      const { from, to } = positionsOf(nodes, this.#use.shape, root, bounds);
+    const asked = readRange(this.#use, range);
+    const root = this.#point.root();
+    const hold = this.#point.holdBriefly();
+    try {
+      const { from, to } = positionsOf(nodes, this.#use.shape, root, asked);
       return new Summaries(nodes, this.#use, reducer).range(root.ref, from, to);
-    });
+    } finally {
+      hold.release();
+    }
   }
 
   first(): [K, V] | undefined {
@@ -157,9 +175,7 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
     const { ref, count } = this.#point.root();
     if (ref === undefined) return undefined;
     const nodes = this.#nodes;
-    return nodes.whileHeld(() => {
-      const { leaf, index } = new TreeCursor(nodes, this.#use.shape, ref, positionIn(count));
-      return [entryKey(this.#use, leaf, index), entryValue(nodes, this.#use, leaf, index)];
-    });
+    const { leaf, index } = new TreeCursor(nodes, this.#use.shape, ref, positionIn(count));
+    return entryOf(nodes, this.#use, leaf, index);
   }
 }

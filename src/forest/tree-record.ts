@@ -32,8 +32,18 @@ export interface TreeRecord {
   readonly main: TreeRoot;
   /** Of a versioned tree: its changes by sequence number. */
   readonly history: TreeRoot;
-  /** Of a versioned tree: the number of its newest change. */
+  /**
+   * Of a versioned tree: the number of its newest change. Of any other: that of the last versioned
+   * tree of its name, 0 without one. Numbers of a name are never given again.
+   */
   readonly sequence: number;
+  /** The tree was dropped: its number is all that is left, for whoever makes it again. */
+  readonly isDropped?: true;
+}
+
+/** The tree of a record; undefined where there is none, or none any more. */
+export function treeOf(record: TreeRecord | undefined): TreeRecord | undefined {
+  return record?.isDropped === true ? undefined : record;
 }
 
 /** What holds for all trees of a forest. */
@@ -81,6 +91,13 @@ export const catalogConfig: TreeConfig = { ...plainConfig, keyBytes: -1, valueBy
 /** GrainIds to how many more references there are than one. */
 export const sharesConfig: TreeConfig = { ...plainConfig, keyBytes: 8, valueBytes: 8 };
 
+/** What is left of a tree that was dropped; nothing where it never had a number. */
+export function droppedRecord(sequence: number): TreeRecord | undefined {
+  if (sequence === 0) return undefined;
+  const nothing = { main: emptyRoot, history: emptyRoot };
+  return { config: catalogConfig, ...nothing, sequence, isDropped: true };
+}
+
 const toUtf8 = new TextEncoder();
 /** Short text whose characters are bytes. */
 const isPlain = /^[ -~]{0,40}$/;
@@ -126,21 +143,30 @@ export function readTreeRoot(reader: ByteReader): TreeRoot {
   return { ref, count, long };
 }
 
-export function encodeRecord({ config, main, history, sequence }: TreeRecord): Uint8Array {
+/** The kinds of records, as they stand in their bytes. */
+const kinds = { plain: 0, versioned: 1, plainAfterVersioned: 2, dropped: 3 };
+
+function kindOf({ config, sequence, isDropped }: TreeRecord): number {
+  if (isDropped === true) return kinds.dropped;
+  if (config.versioned) return kinds.versioned;
+  return sequence === 0 ? kinds.plain : kinds.plainAfterVersioned;
+}
+
+export function encodeRecord(record: TreeRecord): Uint8Array {
+  const { config, main, history, sequence } = record;
+  const kind = kindOf(record);
   const writer = new ByteWriter();
   writeText(writer, config.keyCodec);
   writeText(writer, config.valueCodec);
   writeText(writer, config.reducer);
-  writer.u8(config.versioned ? 1 : 0);
+  writer.u8(kind);
   // Lengths are told from 0: no length of its own.
   writer.varint(config.keyBytes + 1);
   writer.varint(config.valueBytes + 1);
   writer.varint(config.partBytes + 1);
   writeTreeRoot(writer, main);
-  if (config.versioned) {
-    writeTreeRoot(writer, history);
-    writer.varint(sequence);
-  }
+  if (kind === kinds.versioned) writeTreeRoot(writer, history);
+  if (kind !== kinds.plain) writer.varint(sequence);
   return writer.view();
 }
 
@@ -149,14 +175,21 @@ export function decodeRecord(bytes: Uint8Array): TreeRecord {
   const keyCodec = readText(reader);
   const valueCodec = readText(reader);
   const reducer = readText(reader);
-  const versioned = reader.u8() === 1;
+  const kind = reader.u8();
+  const versioned = kind === kinds.versioned;
   const keyBytes = reader.varint() - 1;
   const valueBytes = reader.varint() - 1;
   const partBytes = reader.varint() - 1;
   const main = readTreeRoot(reader);
   const history = versioned ? readTreeRoot(reader) : emptyRoot;
-  const sequence = versioned ? reader.varint() : 0;
+  const sequence = kind === kinds.plain ? 0 : reader.varint();
   reader.end();
+  if (kind > kinds.dropped) reader.fail(`there is no record of the kind ${kind}`);
+  if (kind === kinds.dropped) {
+    const dropped = droppedRecord(sequence);
+    if (dropped === undefined || main.count > 0) reader.fail('a dropped tree is not empty');
+    return dropped as TreeRecord;
+  }
   const names = { keyCodec, valueCodec, reducer, versioned };
   return { config: { ...names, keyBytes, valueBytes, partBytes }, main, history, sequence };
 }

@@ -15,7 +15,7 @@ export interface FoundEntry {
 }
 
 /** The leaf that has the key, or would. */
-export function findLeaf(nodes: NodeStore, shape: TreeShape, root: NodeRef, key: Uint8Array): Leaf {
+function findLeaf(nodes: NodeStore, shape: TreeShape, root: NodeRef, key: Uint8Array): Leaf {
   let node = nodes.load(root, shape);
   while (!node.leaf) {
     node = nodes.load(node.refs[node.childOf(key)] as NodeRef, shape);

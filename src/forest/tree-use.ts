@@ -6,7 +6,8 @@
  */
 
 import { invalidArgument, VarveError } from '../errors.ts';
-import { type Codec, CodecUse, guarded, type KeyCodec, type Reducer } from './codec.ts';
+import { checkNames, type NamesOf } from '../util/options.ts';
+import { type Codec, CodecUse, encodePart, guarded, type KeyCodec, type Reducer } from './codec.ts';
 import { codecs } from './codecs.ts';
 import type { TreeShape } from './node.ts';
 import {
@@ -27,6 +28,13 @@ export interface TreeOptions<K, V, R> {
   versioned?: boolean | undefined;
 }
 
+const names: NamesOf<TreeOptions<unknown, unknown, unknown>> = {
+  key: true,
+  value: true,
+  reducer: true,
+  versioned: true,
+};
+
 export class TreeUse<K, V, R> {
   readonly name: string;
   readonly keys: CodecUse<K>;
@@ -37,6 +45,7 @@ export class TreeUse<K, V, R> {
   readonly historyShape: TreeShape;
 
   constructor(name: string, options: TreeOptions<K, V, R>, limits: ForestLimits) {
+    checkNames('Forest.tree', options, names);
     // Without codecs the types are bytes: the overloads of `Forest.tree` say so.
     const bytes = codecs.bytes as unknown;
     const { key = bytes as KeyCodec<K>, value = bytes as Codec<V> } = options;
@@ -76,9 +85,9 @@ export class TreeUse<K, V, R> {
 }
 
 function partBytesOf<K, V, R>(reducer: Reducer<K, V, R>): number {
-  const functions = [reducer.map, reducer.reduce, reducer.encode, reducer.decode];
+  const functions = [reducer?.map, reducer?.reduce, reducer?.encode, reducer?.decode];
   const isReducer =
-    typeof reducer.name === 'string' &&
+    typeof reducer?.name === 'string' &&
     reducer.name !== '' &&
     functions.every((one) => typeof one === 'function');
   if (!isReducer) {
@@ -86,7 +95,8 @@ function partBytesOf<K, V, R>(reducer: Reducer<K, V, R>): number {
     throw invalidArgument('Forest.tree: reducer', expected, reducer);
   }
   if (reducer.byteLength !== undefined) return reducer.byteLength;
-  return guarded(reducer, 'reduce', () => reducer.encode(reducer.reduce([])).length);
+  const neutral = guarded(reducer, 'reduce', () => reducer.reduce([]));
+  return encodePart(reducer, neutral).length;
 }
 
 /** Throws `VARVE_TREE_MISMATCH` where the tree was made with other codecs than are asked for. */

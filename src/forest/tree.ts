@@ -5,16 +5,17 @@
  * arguments are encoded at the call, so that they may be changed afterwards.
  */
 
-import { VarveError } from '../errors.ts';
+import { invalidArgument, VarveError } from '../errors.ts';
 import type { BatchId } from '../index.ts';
-import { Changes } from './changes.ts';
+import { abandon, isThenable } from '../util/thenable.ts';
+import { Changes, readChanges } from './changes.ts';
 import type { Tree, TreeChange } from './contract.ts';
 import type { ForestCore } from './forest-core.ts';
 import type { ForestVersion } from './forest-version.ts';
 import type { ForestWriter } from './forest-writer.ts';
 import { emptyRoot, type TreeRoot } from './node.ts';
 import { TreeReads } from './tree-reads.ts';
-import type { TreeRecord } from './tree-record.ts';
+import { type TreeRecord, treeOf } from './tree-record.ts';
 import { checkConfig, type TreeUse } from './tree-use.ts';
 
 /** The durable record of one tree, looked up once for each commit. */
@@ -29,13 +30,15 @@ class DurableRecord {
     this.#use = use;
   }
 
+  /** What there is of the tree, a dropped one's too. */
   get(): TreeRecord | undefined {
     const core = this.#core;
     core.checkOpen();
     const { durable } = core;
     if (this.#version !== durable) {
       const record = durable.record(this.#use.name);
-      if (record !== undefined) checkConfig(this.#use.name, record.config, this.#use.config);
+      const tree = treeOf(record);
+      if (tree !== undefined) checkConfig(this.#use.name, tree.config, this.#use.config);
       this.#record = record;
       this.#version = durable;
     }
@@ -59,6 +62,7 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
     super(core.nodes, use, {
       root: () => record.root,
       hold: () => core.durable.hold(core.store, () => core.checkOpen()),
+      holdBriefly: () => core.durable.hold(core.store, () => core.checkOpen()),
     });
     this.name = use.name;
     this.#core = core;
@@ -69,27 +73,32 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
 
   async put(key: K, value: V): Promise<BatchId> {
     const use = this.#use;
-    // A copy where a transaction under way comes first: the caller may change what it gave.
-    const wait = this.#writer.waits;
-    // The key last: a value's codec that reads the tree encodes keys too.
-    const stored = wait ? use.values.encode(value).slice() : use.values.encode(value);
-    const bytes = wait ? use.keys.encode(key).slice() : use.keys.encode(key);
-    return await this.#writer.put(use, bytes, stored);
+    const { keys, values } = use;
+    // A value's codec may change bytes that were given as the key.
+    const bytes = values.isQuiet ? keys.encode(key) : keys.encodeKept(key);
+    const stored = values.encode(value);
+    if (!this.#writer.waits) return await this.#writer.put(use, bytes, stored);
+    // A transaction under way comes first: the caller may change what it gave meanwhile.
+    return await this.#writer.put(use, keys.keep(bytes), values.keep(stored));
   }
 
   async delete(key: K): Promise<boolean> {
     const use = this.#use;
-    const bytes = use.keys.encode(key).slice();
+    const bytes = use.keys.encodeKept(key);
     const { result } = await this.#writer.runAtOnce((tx) => tx.writing(use).deleteEncoded(bytes));
     return result;
   }
 
   async update(key: K, change: (current: V | undefined) => V | null): Promise<V | null> {
     const use = this.#use;
-    const bytes = use.keys.encode(key).slice();
+    const bytes = use.keys.encodeKept(key);
     const { result } = await this.#writer.runAtOnce((tx) => {
       const tree = tx.writing(use);
       const next = change(tree.getEncoded(bytes));
+      if (isThenable(next)) {
+        abandon(next);
+        throw invalidArgument('Tree.update: change', 'a function that returns no promise', next);
+      }
       if (next === null) tree.deleteEncoded(bytes);
       else tree.putEncoded(bytes, use.values.encode(next));
       return next;
@@ -111,8 +120,9 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
     options: { after?: number | undefined; limit?: number | undefined } = {},
   ): IterableIterator<TreeChange<K, V>> {
     const core = this.#core;
-    const history = this.#versioned()?.history ?? emptyRoot;
+    const { history = emptyRoot, sequence = 0 } = this.#versioned() ?? {};
+    const asked = readChanges(core.nodes, this.#use.historyShape, { history, sequence }, options);
     const hold = core.durable.hold(core.store, () => core.checkOpen());
-    return new Changes(core.nodes, this.#use, { root: history, hold }, options);
+    return new Changes(core.nodes, this.#use, { ...asked, hold });
   }
 }

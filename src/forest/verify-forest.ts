@@ -5,21 +5,23 @@
  * holds each node against what its parent says of it (level, keys, counts, long values, the
  * reducer's value), and the references to each stored node and value against the shares. The
  * values of reducers are made anew only for trees that were asked for with theirs. What it cannot
- * read it yields, and goes on beside it.
+ * read it yields, and goes on beside it. The event loop has a turn at least every 10 ms of work.
  */
 
 import { isVarveError } from '../errors.ts';
 import { GrainId } from '../index.ts';
 import { getU32BigEndian } from '../util/big-endian.ts';
+import { Breather } from '../util/breather.ts';
 import { compareBytes } from '../util/bytes.ts';
 import { getU32 } from '../util/little-endian.ts';
+import { checkFlag, checkNames, checkSignal, type NamesOf } from '../util/options.ts';
 import type { ForestCore } from './forest-core.ts';
 import { catalogEntries, type ForestVersion } from './forest-version.ts';
 import type { NodeRef, TreeRoot } from './node.ts';
 import { type Branch, longBit, type TreeNode, type TreeShape } from './node.ts';
 import { longId } from './node-store.ts';
 import { Summaries } from './summaries.ts';
-import { historyShapeOf, shapeOf, type TreeRecord } from './tree-record.ts';
+import { historyShapeOf, shapeOf, type TreeRecord, treeOf } from './tree-record.ts';
 import { TreeCursor } from './tree-search.ts';
 import type { TreeUse } from './tree-use.ts';
 
@@ -29,6 +31,14 @@ export interface VerifyOptions {
   signal?: AbortSignal | undefined;
   /** Told, once all trees have been walked, how many stored values they reach. */
   tally?: ((values: number) => void) | undefined;
+}
+
+/** Throws `VARVE_INVALID_ARGUMENT`. */
+export function checkedOptions(options: VerifyOptions): VerifyOptions {
+  const names: NamesOf<VerifyOptions> = { deep: true, signal: true, tally: true };
+  checkNames('Forest.verify', options, names);
+  const { deep, signal, tally } = options;
+  return { deep: checkFlag('deep', deep, false), signal: checkSignal(signal), tally };
 }
 
 interface Finding {
@@ -75,6 +85,7 @@ class ForestWalk {
   readonly #options: Readonly<VerifyOptions>;
   /** How often each stored node and value is referred to. */
   readonly #referents = new Map<GrainId, number>();
+  readonly #breather = new Breather();
   /** Some tree could not be walked: who refers to what is not known. */
   #isPartial = false;
 
@@ -106,6 +117,7 @@ class ForestWalk {
     if (!sound) return;
     try {
       for (const { name } of catalogEntries(this.#core.nodes, catalogShape, catalog)) {
+        await this.#breathe();
         yield* this.#record(name, version);
       }
       if (!this.#isPartial) yield* this.#shares(shares);
@@ -115,9 +127,17 @@ class ForestWalk {
         yield { message: `the root takes ${name} for nobody's, and a tree refers to it` };
       }
     } catch (error) {
+      this.#core.checkOpen();
       if (!isVarveError(error)) throw error;
       yield { message: `the catalog cannot be read: ${error.message}` };
     }
+  }
+
+  /** Once for each step: the event loop has its turn, and the caller's signal is obeyed. */
+  async #breathe(): Promise<void> {
+    if (this.#breather.due) await this.#breather.turn();
+    this.#options.signal?.throwIfAborted();
+    this.#core.checkOpen();
   }
 
   async *#record(name: string, version: ForestVersion): AsyncGenerator<Finding> {
@@ -132,6 +152,7 @@ class ForestWalk {
       yield { message: `${title} cannot be read: ${error.message}` };
       return;
     }
+    if (treeOf(record) === undefined) return;
     const { config, main, history } = record;
     const summaries = this.#summaries(name, config.reducer);
     yield* this.#tree({ title, shape: shapeOf(config, limits), summaries }, main);
@@ -152,7 +173,7 @@ class ForestWalk {
   }
 
   async *#node(walked: Walked, ref: NodeRef, expected: Expected): AsyncGenerator<Finding> {
-    this.#options.signal?.throwIfAborted();
+    await this.#breathe();
     const { title, shape } = walked;
     // What is not stored yet has one referent: nothing else could name it.
     if (ref.stored && this.#refer(ref.id) > 1) return;
@@ -225,6 +246,7 @@ class ForestWalk {
       const at = entries.valueOffset(index);
       const id = longId(entries.heap, at);
       if (this.#refer(id) > 1) continue;
+      await this.#breathe();
       if (!this.#core.store.has(id)) {
         yield { message: `${where} names the value ${GrainId.format(id)}, which is not there` };
       } else if (this.#options.deep === true) {
@@ -232,6 +254,7 @@ class ForestWalk {
           await this.#core.nodes.longAsync(entries.heap, at);
         } catch (error) {
           if (!isVarveError(error)) throw error;
+          this.#core.checkOpen();
           yield { message: `${where} names a value that cannot be read: ${error.message}` };
         }
       }
@@ -245,11 +268,12 @@ class ForestWalk {
     return referents;
   }
 
-  *#shares(shares: TreeRoot): Generator<Finding> {
+  async *#shares(shares: TreeRoot): AsyncGenerator<Finding> {
     const told = new Map<GrainId, number>();
     if (shares.ref !== undefined) {
       const cursor = new TreeCursor(this.#core.nodes, this.#core.sharesShape, shares.ref, 0);
       for (let left = shares.count; left > 0; left--) {
+        await this.#breathe();
         const { entries } = cursor.leaf;
         const at = entries.offset(cursor.index);
         const id = idOf(entries.heap, at);
@@ -258,6 +282,7 @@ class ForestWalk {
       }
     }
     for (const [id, referents] of this.#referents) {
+      if (this.#breather.due) await this.#breather.turn();
       const expected = told.get(id) ?? 1;
       told.delete(id);
       if (expected === referents) continue;

@@ -24,7 +24,7 @@ export class WorkingState {
   pending: VersionRoots['pending'];
   shares: TreeRoot;
   readonly #home: DurableHome;
-  /** What is not durable yet; undefined where a tree was dropped. */
+  /** What is not durable yet; see `OpenTree.left`. */
   readonly #changed = new Map<string, TreeRecord | undefined>();
   /** What failed transactions may have left in the file, to be archived with the next commit. */
   #leftOver: GrainId[];
@@ -52,9 +52,9 @@ export class WorkingState {
   join(tx: TransactionScope, group: Group): void {
     // Made first: a reducer may throw.
     const changes = [...tx.changes()];
-    for (const { name, record, log } of changes) {
-      this.#changed.set(name, record);
-      group.change(name, record, log);
+    for (const { name, left, log } of changes) {
+      this.#changed.set(name, left);
+      group.change(name, left, log);
     }
     this.shares = tx.edit.sharesRoot;
     for (const ref of tx.edit.gone) group.lose(ref);

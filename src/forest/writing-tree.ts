@@ -11,7 +11,7 @@ import type { WritableTree } from './contract.ts';
 import type { Edit } from './edit.ts';
 import { emptyRoot } from './node.ts';
 import { historyBound, type OpenTree } from './open-tree.ts';
-import { boundsOf, limited, positionsOf, type Range } from './range.ts';
+import { limited, positionsOf, type Range, readRange } from './range.ts';
 import type { ReadHold } from './range-iterators.ts';
 import { TreeReads } from './tree-reads.ts';
 import { positionOf, TreeCursor } from './tree-search.ts';
@@ -27,6 +27,11 @@ export interface WritingScope {
   hold(): ReadHold;
 }
 
+/** Costs nothing unless something is changed meanwhile: only then nodes are copied. */
+function holdBriefly(edit: Edit): ReadHold {
+  return { check: () => undefined, release: edit.beginRead() };
+}
+
 export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements WritableTree<K, V, R> {
   readonly #scope: WritingScope;
   readonly #use: TreeUse<K, V, R>;
@@ -40,6 +45,7 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
         return open.main?.root ?? emptyRoot;
       },
       hold: () => scope.hold(),
+      holdBriefly: () => holdBriefly(scope.edit),
     });
     this.#scope = scope;
     this.#use = use;
@@ -53,9 +59,13 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
 
   put(key: K, value: V): void {
     this.#check();
-    // The key last: a value's codec that reads the tree encodes keys too.
-    const stored = this.#use.values.encode(value);
-    this.putEncoded(this.#use.keys.encode(key), stored);
+    const { keys, values } = this.#use;
+    // A value's codec may change bytes that were given as the key.
+    const bytes = values.isQuiet ? keys.encode(key) : keys.encodeKept(key);
+    const stored = values.encode(value);
+    this.putEncoded(bytes, stored);
+    keys.recycle(bytes);
+    values.recycle(stored);
   }
 
   /** As `put`, of what is encoded already. */
@@ -66,7 +76,10 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
 
   delete(key: K): boolean {
     this.#check();
-    return this.deleteEncoded(this.#use.keys.encode(key));
+    const bytes = this.#use.keys.encode(key);
+    const wasThere = this.deleteEncoded(bytes);
+    this.#use.keys.recycle(bytes);
+    return wasThere;
   }
 
   /** As `delete`, of a key that is encoded already. */
@@ -77,10 +90,12 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
 
   deleteRange(range: Range<K>): number {
     this.#check();
-    const bounds = boundsOf(this.#use, range);
+    const asked = readRange(this.#use, range);
+    // The codec of the keys may have ended the transaction.
+    this.#check();
     const nodes = this.#scope.edit.nodes;
     const root = this.#open.main?.root ?? emptyRoot;
-    const { from, to } = limited(positionsOf(nodes, this.#use.shape, root, bounds), range);
+    const { from, to } = limited(positionsOf(nodes, this.#use.shape, root, asked), asked);
     if (to === from) return 0;
     const keys = this.#use.config.versioned ? this.#keysAt(from, to) : [];
     this.#scope.change(() => this.#open.deleteAt(this.#use, from, to, keys));

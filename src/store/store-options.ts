@@ -1,14 +1,15 @@
 /**
  * The options of a store, and their check.
  *
- * Invariant: what leaves here is complete and of the right types; anything else is
- * `VARVE_INVALID_ARGUMENT` before a file is touched.
+ * Invariant: what leaves here is complete and of the right types; anything else, a name that is
+ * no option too, is `VARVE_INVALID_ARGUMENT` before a file is touched.
  */
 
 import { invalidArgument } from '../errors.ts';
 import type { FileSystem } from '../io/file-system.ts';
 import { nodeFileSystem } from '../io/node.ts';
 import { pathOfFileUrl } from '../util/file-url.ts';
+import { checkFlag, checkNames, checkSignal, type NamesOf } from '../util/options.ts';
 import { type AtlasLimits, defaultLimits } from './atlas.ts';
 import type { OpenRequest } from './open-request.ts';
 
@@ -38,14 +39,17 @@ export interface StoreOptions {
   signal?: AbortSignal | undefined;
 }
 
-const mebibyte = 1024 * 1024;
+const names: NamesOf<StoreOptions> = {
+  create: true,
+  exclusive: true,
+  readOnly: true,
+  fileSystem: true,
+  cacheBytes: true,
+  settleBytes: true,
+  signal: true,
+};
 
-/** Throws `VARVE_INVALID_ARGUMENT` for what is no boolean. */
-export function checkFlag(what: string, value: unknown, otherwise: boolean): boolean {
-  if (value === undefined) return otherwise;
-  if (typeof value !== 'boolean') throw invalidArgument(what, 'a boolean', value);
-  return value;
-}
+const mebibyte = 1024 * 1024;
 
 function bytes<Otherwise extends number | undefined>(
   what: string,
@@ -57,15 +61,6 @@ function bytes<Otherwise extends number | undefined>(
     throw invalidArgument(what, `an integer from ${range.min}`, value);
   }
   return value;
-}
-
-/** Throws `VARVE_INVALID_ARGUMENT` for what is no AbortSignal. */
-export function checkSignal(value: unknown): AbortSignal | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value === 'object' && value !== null && 'throwIfAborted' in value) {
-    return value as AbortSignal;
-  }
-  throw invalidArgument('signal', 'an AbortSignal', value);
 }
 
 function fileSystemOf(value: unknown): FileSystem {
@@ -89,9 +84,7 @@ export function checkOptions(
   limits: AtlasLimits = defaultLimits,
 ): OpenRequest {
   const file = checkPath(path);
-  if (typeof options !== 'object' || options === null) {
-    throw invalidArgument('options', 'an object', options);
-  }
+  checkNames('Store.open', options, names);
   return {
     path: file,
     create: checkFlag('create', options.create, true),

@@ -10,6 +10,7 @@ import { Mutex } from 'async-mutex';
 import { invalidArgument, ioError, isVarveError } from '../errors.ts';
 import type { GrainId } from '../format/grain-id.ts';
 import { memoryFileSystem } from '../io/memory-file-system.ts';
+import { checkFlag, checkNames, checkSignal } from '../util/options.ts';
 import type { Reservation } from './atlas.ts';
 import { type BatchId, checkBatch } from './batch-id.ts';
 import { Committer } from './committer.ts';
@@ -26,7 +27,7 @@ import { checkData, checkId, newSession, type Session, type SessionHome } from '
 import { SessionWork } from './session-work.ts';
 import { stagedBytesMax } from './staging-memory.ts';
 import { type StoreStatistics, statisticsOf } from './statistics.ts';
-import { checkFlag, checkOptions, checkSignal, type StoreOptions } from './store-options.ts';
+import { checkOptions, type StoreOptions } from './store-options.ts';
 import { verifyStore } from './verify.ts';
 
 let construct: (core: StoreCore) => Store;
@@ -78,6 +79,7 @@ export class Store implements AsyncDisposable {
    * A store that lives in memory only, under the path `:memory:`; same behaviour, nothing on disk.
    */
   static async inMemory(options: Pick<StoreOptions, 'cacheBytes'> = {}): Promise<Store> {
+    checkNames('Store.inMemory', options, { cacheBytes: true });
     const { cacheBytes } = options;
     return await Store.open(':memory:', { fileSystem: memoryFileSystem(), cacheBytes });
   }
@@ -265,6 +267,7 @@ export class Store implements AsyncDisposable {
     } = {},
   ): AsyncIterable<CommitLogEntry> {
     this.#core.checkOpen();
+    checkNames('Store.commitLog', options, { after: true, follow: true, signal: true });
     const { currentBatch } = this;
     const { after = this.checkpoint } = options;
     checkBatch('after', after, currentBatch);
@@ -329,6 +332,7 @@ export class Store implements AsyncDisposable {
     options: { deep?: boolean | undefined; signal?: AbortSignal | undefined } = {},
   ): AsyncIterable<Finding> {
     this.#core.checkOpen();
+    checkNames('Store.verify', options, { deep: true, signal: true });
     return verifyStore(this.#core, {
       deep: checkFlag('deep', options.deep, false),
       signal: checkSignal(options.signal),

@@ -1,14 +1,39 @@
 /**
- * Copies and comparisons of byte arrays, each done the way that was measured the quicker.
+ * Which values are bytes, and copies and comparisons of them, each done the way that was measured
+ * the quicker.
  *
  * Invariant: no function keeps or changes what it is given, but for the target of a copy. They do
  * not check bounds.
  */
 
-/** Those of another realm (a `vm` context, a test runner's) are no instances of this one's. */
-export function isBytes(data: unknown): data is Uint8Array {
-  if (data instanceof Uint8Array) return true;
-  return ArrayBuffer.isView(data) && Object.prototype.toString.call(data) === '[object Uint8Array]';
+/** The name of the kind of a typed array; undefined for everything else. It cannot be feigned. */
+const kindOf = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype),
+  Symbol.toStringTag,
+)?.get as (this: unknown) => string | undefined;
+
+/**
+ * Whether the value is a Uint8Array, of any realm: those of a `vm` context or of a test runner's
+ * sandbox are no instances of this realm's class.
+ */
+export function isBytes(value: unknown): value is Uint8Array {
+  if (value instanceof Uint8Array && ArrayBuffer.isView(value)) return true;
+  return kindOf.call(value) === 'Uint8Array';
+}
+
+/**
+ * Whether the bytes are gone: their memory was transferred to another thread, or has become
+ * shorter than where they begin. They then look like no bytes at all.
+ */
+export function isDetached(bytes: Uint8Array): boolean {
+  if (bytes.length > 0) return false;
+  try {
+    // Any method of an array whose memory is gone throws.
+    Uint8Array.prototype.at.call(bytes, 0);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 /** So few bytes are copied more quickly one by one. */

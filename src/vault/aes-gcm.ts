@@ -16,6 +16,7 @@ import { createCipheriv, createDecipheriv, randomFillSync } from 'node:crypto';
 import { invalidArgument, VarveError } from '../errors.ts';
 import type { Vault } from '../forest/index.ts';
 import { isBytes } from '../util/bytes.ts';
+import { checkNames } from '../util/options.ts';
 
 const algorithm = 'aes-256-gcm';
 const keyBytes = 32;
@@ -35,7 +36,9 @@ export interface AesGcmOptions {
 }
 
 /** A vault that encrypts. Throws `VARVE_INVALID_ARGUMENT` for a key that is not of 32 bytes. */
-export function aesGcm({ key, name = algorithm, inner }: AesGcmOptions): Vault {
+export function aesGcm(options: AesGcmOptions): Vault {
+  checkNames('aesGcm', options, { key: true, name: true, inner: true });
+  const { key, name = algorithm, inner } = options;
   if (!isBytes(key) || key.length !== keyBytes) {
     throw invalidArgument('aesGcm: key', `${keyBytes} bytes`, key);
   }

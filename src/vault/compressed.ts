@@ -11,6 +11,7 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { invalidArgument, VarveError } from '../errors.ts';
 import type { Vault } from '../forest/index.ts';
+import { checkNames } from '../util/options.ts';
 
 const asItIs = 0;
 const deflated = 1;
@@ -24,7 +25,9 @@ export interface CompressedOptions {
 }
 
 /** A vault that compresses. Throws `VARVE_INVALID_ARGUMENT` for a level that zlib does not have. */
-export function compressed({ level = levelDefault }: CompressedOptions = {}): Vault {
+export function compressed(options: CompressedOptions = {}): Vault {
+  checkNames('compressed', options, { level: true });
+  const { level = levelDefault } = options;
   if (!Number.isInteger(level) || level < 1 || level > 9) {
     throw invalidArgument('compressed: level', '1 to 9', level);
   }

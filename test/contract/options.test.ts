@@ -295,6 +295,8 @@ describe('arguments that are refused', () => {
       { settleBytes: 0 },
       { settleBytes: Number.POSITIVE_INFINITY },
       { signal: {} },
+      { readonly: true },
+      { path: 'elsewhere' },
     ];
     for (const options of wrong) {
       const all = { fileSystem: disk, ...options } as StoreOptions;
@@ -313,6 +315,18 @@ describe('arguments that are refused', () => {
     }
     expect(disk.calls).toEqual([]);
     expect(fs.readdirSync(folder)).toEqual([]);
+  });
+
+  it('are VARVE_INVALID_ARGUMENT where a method does not know a name', async () => {
+    await expectRejects('VARVE_INVALID_ARGUMENT', () =>
+      Store.inMemory({ readOnly: true } as object),
+    );
+    const store = stores.keep(await Store.inMemory());
+    expectThrows('VARVE_INVALID_ARGUMENT', () => store.commitLog({ from: 1 } as object));
+    expectThrows('VARVE_INVALID_ARGUMENT', () => store.commitLog([] as object));
+    expectThrows('VARVE_INVALID_ARGUMENT', () => store.verify({ full: true } as object));
+    expectThrows('VARVE_INVALID_ARGUMENT', () => store.verify(null as never));
+    expect(store.statistics().oldestGuard).toBe(undefined);
   });
 });
 

@@ -33,7 +33,7 @@ import {
   type Dialect,
   dialects,
   inRange,
-  type Model,
+  Model,
   type ModelTree,
   putsOf,
   trimPoint,
@@ -95,7 +95,7 @@ export class ForestLife {
     this.disk = disk;
     this.journalBytes = before?.journalBytes;
     this.vault = before?.vault;
-    this.models = new Map(before?.models ?? [[0, new Map()]]);
+    this.models = new Map(before?.models ?? [[0, new Model()]]);
     this.#count = before?.count ?? 0;
   }
 

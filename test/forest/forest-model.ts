@@ -23,10 +23,14 @@ export interface ModelTree {
   sequence: number;
 }
 
-export type Model = Map<string, ModelTree>;
+export class Model extends Map<string, ModelTree> {
+  /** Of trees that were dropped: the sequence numbers that they had come to. */
+  readonly left = new Map<string, number>();
+}
 
 export function copyModel(model: Model): Model {
-  const copy: Model = new Map();
+  const copy = new Model();
+  for (const [name, sequence] of model.left) copy.left.set(name, sequence);
   for (const [name, { entries, changes, sequence }] of model) {
     copy.set(name, { entries: new Map(entries), changes: [...changes], sequence });
   }
@@ -222,7 +226,7 @@ export function stepArbitrary(): fc.Arbitrary<Step> {
 function treeOf(model: Model, name: string): ModelTree {
   const known = model.get(name);
   if (known !== undefined) return known;
-  const made = { entries: new Map(), changes: [], sequence: 0 };
+  const made = { entries: new Map(), changes: [], sequence: model.left.get(name) ?? 0 };
   model.set(name, made);
   return made;
 }
@@ -290,14 +294,29 @@ export function applyToModel(model: Model, change: Change): unknown {
     case 'fork': {
       if (model.has(change.to)) return 'VARVE_EXISTS';
       const from = model.get(name);
-      if (from !== undefined)
-        model.set(change.to, treeOf(copyModel(new Map([[name, from]])), name));
+      if (from === undefined) return undefined;
+      const to = treeOf(model, change.to);
+      for (const [key, value] of from.entries) to.entries.set(key, value);
+      to.changes.push(...from.changes);
+      to.sequence = Math.max(to.sequence, from.sequence);
       return undefined;
     }
     case 'drop':
+      model.left.set(name, model.get(name)?.sequence ?? model.left.get(name) ?? 0);
       model.delete(name);
       return undefined;
   }
+}
+
+/** The changes after `after`, or why they are refused. */
+export function changesAfter(
+  { changes, sequence }: Pick<ModelTree, 'changes' | 'sequence'>,
+  after: number,
+): ModelTree['changes'] | string {
+  if (after > sequence) return 'VARVE_INVALID_ARGUMENT';
+  const oldest = changes[0]?.sequence ?? sequence + 1;
+  if (after !== 0 && after < oldest - 1) return 'VARVE_LOG_TRUNCATED';
+  return changes.filter((change) => change.sequence > after);
 }
 
 export function trimPoint(sequence: number, share: number): number {

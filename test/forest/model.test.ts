@@ -11,16 +11,17 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Forest, type Snapshot, type Transaction, type Tree } from '../../src/forest/index.ts';
 import { memoryFileSystem } from '../../src/index.ts';
-import { expectNoLeak, findingsOf } from './forest-checks.ts';
+import { code, expectNoLeak, findingsOf } from './forest-checks.ts';
 import {
   applyToModel,
   type Change,
+  changesAfter,
   copyModel,
   type Dialect,
   dialects,
   inRange,
   journals,
-  type Model,
+  Model,
   putsOf,
   type Step,
   stepArbitrary,
@@ -34,7 +35,7 @@ class Life {
   readonly #journalBytes: number | undefined;
   readonly #fileSystem = memoryFileSystem();
   #forest: Forest | undefined;
-  #model: Model = new Map();
+  #model = new Model();
   #snapshots: { snapshot: Snapshot; model: Model }[] = [];
   #iterators: { iterator: IterableIterator<[number, number]>; rest: [number, number][] }[] = [];
 
@@ -178,12 +179,17 @@ class Life {
     for (const [key, value] of entries.slice(0, 3)) expect(tree.get(key)).toBe(value);
     expect(tree.has(99_999 % 65_000)).toBe(false);
     if (!this.#dialect.versioned) return;
-    expect(tree.lastSequence).toBe(model?.sequence ?? 0);
-    expect([...tree.changes()]).toEqual(model?.changes ?? []);
-    const after = Math.floor((model?.sequence ?? 0) / 2);
-    expect([...tree.changes({ after, limit: 5 })]).toEqual(
-      (model?.changes ?? []).filter(({ sequence }) => sequence > after).slice(0, 5),
-    );
+    const sequence = model?.sequence ?? this.#model.left.get(name) ?? 0;
+    const kept = { changes: model?.changes ?? [], sequence };
+    expect(tree.lastSequence).toBe(sequence);
+    expect([...tree.changes()]).toEqual(kept.changes);
+    const oldest = kept.changes[0]?.sequence ?? sequence + 1;
+    for (const after of [Math.floor(sequence / 2), oldest - 2, oldest - 1, sequence + 1]) {
+      const expected = changesAfter(kept, Math.max(0, after));
+      const read = () => [...tree.changes({ after: Math.max(0, after), limit: 5 })];
+      if (typeof expected !== 'string') expect(read()).toEqual(expected.slice(0, 5));
+      else expect(read).toThrow(code(expected.slice('VARVE_'.length)));
+    }
   }
 
   async end(): Promise<void> {
