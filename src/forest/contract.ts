@@ -97,9 +97,22 @@ export interface Transaction {
   fork(from: string, to: string): void;
   /** Of a missing tree: nothing. */
   drop(name: string): void;
-  /** A value of the user's own in the same commit, to be named from a tree, as a blob is. */
+  /**
+   * A value of the user's own in the same commit, through the vault, to be named from a tree: a
+   * blob beside its key.
+   */
   push(data: Uint8Array): GrainId;
-  /** Throws `VARVE_NOT_FOUND`, `VARVE_ALREADY_ARCHIVED`. */
+  /**
+   * A pushed value, this transaction's own included, and those of transactions before it that are
+   * not durable yet; otherwise as `Forest.get`.
+   */
+  get(id: GrainId): Uint8Array<ArrayBuffer> | undefined;
+  /**
+   * Archives a pushed value, as `Session.archive` does. Throws `VARVE_NOT_FOUND`,
+   * `VARVE_ALREADY_ARCHIVED`, `VARVE_INVALID_ARGUMENT` for the forest's root. Never archive the
+   * ids of nodes and long values, here or through `Forest.store`: the trees that reach them are
+   * damaged when they are freed.
+   */
   archive(id: GrainId): void;
 }
 

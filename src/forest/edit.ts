@@ -2,14 +2,16 @@
  * What one transaction does to the nodes and values of the forest, whatever the tree: what it may
  * change, what it no longer needs, what it has pushed, and who shares what.
  *
- * Invariant: only what nobody refers to any more is in `gone`. Nothing is freed or written here:
- * the group that the transaction joins does it, or nobody where the transaction fails.
+ * Invariant: `gone` has only what the states before this edit reached and nobody refers to any
+ * more; nodes that this edit made and replaced itself are simply dropped. Nothing is freed or
+ * written here: the group that the transaction joins does it, or nobody if the transaction fails.
  */
 
 import type { GrainId, Session } from '../index.ts';
 import type { NodeRef, TreeNode, TreeRoot, TreeShape } from './node.ts';
 import { longBit } from './node.ts';
 import { longId, type NodeStore } from './node-store.ts';
+import { pushValue } from './pushed-value.ts';
 import { Shares } from './shares.ts';
 import type { EditOwner } from './tree-editor.ts';
 
@@ -28,8 +30,6 @@ export interface EditBase {
 
 export class Edit {
   owner: number;
-  /** Reads that are under way within a call, and call code of the user's. */
-  reads = 0;
   /** Nodes that were replaced or released; some may never have been stored. */
   readonly gone: NodeRef[] = [];
   /** Values of which the same holds. */
@@ -42,6 +42,10 @@ export class Edit {
   readonly #sharesBefore: TreeRoot;
   readonly #base: EditBase;
   readonly #firstOwner: number;
+  /** Reads begun since the last freeze and still under way: they see the nodes as they are now. */
+  #readers = 0;
+  /** Counts freezes: a read that began before the last one has nothing to protect any more. */
+  #freezes = 0;
 
   constructor(base: EditBase) {
     this.#base = base;
@@ -57,7 +61,7 @@ export class Edit {
       get owner() {
         return edit.owner;
       },
-      gone: (ref) => edit.gone.push(ref),
+      gone: (ref) => edit.#lose(ref),
     });
     return this.#shares;
   }
@@ -77,13 +81,35 @@ export class Edit {
   }
 
   /** Nodes changed so far are not changed any more: whoever reads on sees them as they are. */
-  freeze(): void {
+  #freeze(): void {
     this.owner = this.#base.nextOwner();
+    this.#readers = 0;
+    this.#freezes += 1;
   }
 
-  /** Pushes a value of the user's own. */
+  /**
+   * A read begins that sees the nodes as they are until the function that is returned is called,
+   * once. Nodes are copied for it only if something is changed meanwhile.
+   */
+  beginRead(): () => void {
+    const { nodes } = this;
+    const freezes = this.#freezes;
+    this.#readers += 1;
+    nodes.holds += 1;
+    return () => {
+      nodes.holds -= 1;
+      if (freezes === this.#freezes) this.#readers -= 1;
+    };
+  }
+
+  /** Before a change: reads under way keep the nodes that they see. */
+  beginChange(): void {
+    if (this.#readers > 0) this.#freeze();
+  }
+
+  /** Pushes a value of the user's own, through the vault. */
   push(data: Uint8Array): GrainId {
-    const id = this.#base.session().push(data);
+    const id = pushValue(this.nodes, this.#base.session(), data);
     this.pushed.push(id);
     return id;
   }
@@ -97,12 +123,22 @@ export class Edit {
 
   /** Stores the nodes below `root` that are not stored yet, so that they can be shared. */
   store(ref: NodeRef, shape: TreeShape): void {
-    storeNodes(this.nodes, this.#base.session(), { ref, shape }, (one) => {
+    for (const one of storeNodes(this.nodes, this.#base.session(), ref, shape)) {
       this.#base.stored(one);
       this.stored.push(one);
-      if ((one.node as TreeNode).owner >= this.#firstOwner) this.pushed.push(one.id);
-    });
-    this.freeze();
+      if (this.#made(one)) this.pushed.push(one.id);
+    }
+    this.#freeze();
+  }
+
+  /** The node was made by this edit: no state before it reaches it. */
+  #made({ node }: NodeRef): boolean {
+    return node !== undefined && node.owner >= this.#firstOwner;
+  }
+
+  /** Nobody refers to the node any more. */
+  #lose(ref: NodeRef): void {
+    if (ref.stored || !this.#made(ref)) this.gone.push(ref);
   }
 
   /** The value that these bytes name has one referent more. */
@@ -130,7 +166,7 @@ export class Edit {
 
   #replaced(ref: NodeRef, copy: TreeNode): void {
     if (!ref.stored || !this.#unshare(ref.id)) {
-      this.gone.push(ref);
+      this.#lose(ref);
       return;
     }
     // Others still have the node, so what is below it now has the copy as a referent too.
@@ -142,7 +178,7 @@ export class Edit {
 
   #released(ref: NodeRef, shape: TreeShape, level: number, long: boolean): void {
     if (ref.stored && this.#unshare(ref.id)) return;
-    this.gone.push(ref);
+    this.#lose(ref);
     // A leaf without long values need not be looked at.
     if (level === 0 && !long) return;
     const node = this.nodes.load(ref, shape);
@@ -161,19 +197,16 @@ function* longsOf({ entries }: TreeNode & { leaf: true }): Generator<Uint8Array>
   }
 }
 
-/** Pushes the nodes from `ref` on that are not stored yet, what is below first; tells of each. */
-export function storeNodes(
+/** Pushes the nodes from `ref` on that are not stored yet, what is below first; gives each. */
+export function* storeNodes(
   nodes: NodeStore,
   session: Session,
-  { ref: top, shape }: { readonly ref: NodeRef; readonly shape: TreeShape },
-  tell: (ref: NodeRef) => void,
-): void {
-  const visit = (one: NodeRef): void => {
-    if (one.stored) return;
-    const node = one.node as TreeNode;
-    if (!node.leaf) for (const child of node.refs) visit(child);
-    nodes.push(session, one, shape);
-    tell(one);
-  };
-  visit(top);
+  ref: NodeRef,
+  shape: TreeShape,
+): Generator<NodeRef> {
+  if (ref.stored) return;
+  const node = ref.node as TreeNode;
+  if (!node.leaf) for (const child of node.refs) yield* storeNodes(nodes, session, child, shape);
+  nodes.push(session, ref, shape);
+  yield ref;
 }

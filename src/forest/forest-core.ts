@@ -6,8 +6,9 @@
  * next one is. It opens and closes nothing.
  */
 
-import { corrupt, invalidArgument, VarveError } from '../errors.ts';
+import { corrupt, invalidArgument, isVarveError, VarveError } from '../errors.ts';
 import type { BatchId, GrainId, Store } from '../index.ts';
+import { runOutside } from './body-context.ts';
 import {
   decodeForestRoot,
   decodeSealedRoot,
@@ -17,6 +18,7 @@ import {
   type SealedRoot,
 } from './forest-root.ts';
 import { ForestVersion, findRecord } from './forest-version.ts';
+import { bytesOf } from './group.ts';
 import { Journal } from './journal.ts';
 import type { TreeShape } from './node.ts';
 import { emptyRoot } from './node.ts';
@@ -25,6 +27,7 @@ import { NodeMemory } from './node-memory.ts';
 import { NodeStore } from './node-store.ts';
 import { Replay } from './replay.ts';
 import { catalogConfig, type ForestLimits, shapeOf, sharesConfig, treeOf } from './tree-record.ts';
+import { TreeRecords } from './tree-records.ts';
 import { checkConfig, type TreeUse } from './tree-use.ts';
 import type { Vault } from './vault.ts';
 
@@ -37,6 +40,9 @@ type Listener = (commit: Commit) => void;
 
 /** Numbers that an opening skips: what a batch taken back told the vault is not told again. */
 const sealsSkipped = 2 ** 24;
+
+/** So many trees are known as they were asked for, those that do not exist included. */
+const askedMax = 5000;
 
 /** Nodes that are not stored yet may take so many bytes beside a small cache. */
 const memoryLeast = 2 ** 21;
@@ -82,10 +88,8 @@ export class ForestCore {
   /** Commits that some listener has not been told of. */
   readonly #untold: Commit[] = [];
   readonly #uses = new WeakMap<object, AnyUse>();
-  /** How each tree was last asked for. */
+  /** How each tree was last asked for, of those that were asked for last. */
   readonly #asked = new Map<string, AnyUse>();
-  /** The forest was made with another vault: nothing in it can be read or written. */
-  #mismatch: VarveError | undefined;
   #owners = 0;
 
   /**
@@ -125,6 +129,7 @@ export class ForestCore {
       gone,
       goneBytes,
       goneValues,
+      goneValueBytes: bytesOf(store, goneValues),
       kept,
     };
     const memoryBytes = Math.max(memoryLeast, nodeCacheBytes * reservedShareMost);
@@ -133,7 +138,7 @@ export class ForestCore {
     this.reserveMemory();
     const roots = { catalog, shares: replay.shares, pending };
     const of = { nodes, shape, batch: store.currentBatch, stuck };
-    this.durable = new ForestVersion(of, roots, records);
+    this.durable = new ForestVersion(of, roots, new TreeRecords(records));
   }
 
   /** Nodes that are not stored, and memory for nodes to come, take theirs from the cache's. */
@@ -150,13 +155,7 @@ export class ForestCore {
       const message = "the store's embedded header is not a forest's root";
       throw new VarveError('VARVE_NOT_A_FOREST', message, { grainId: id });
     }
-    const asked = this.nodes.vault?.name ?? '';
-    if (found.vault !== asked) {
-      const facts = { expected: found.vault, actual: asked };
-      const message = `the forest was made with the vault '${found.vault}', not '${asked}'`;
-      this.#mismatch = new VarveError('VARVE_TREE_MISMATCH', message, facts);
-      return [];
-    }
+    checkVault(found.vault, this.nodes.vault?.name ?? '');
     let root = this.#openRoot(found);
     const chain = [{ link: { id, seal: found.seal }, root }];
     while (root.earlier !== undefined) {
@@ -178,14 +177,21 @@ export class ForestCore {
     return bytes === undefined ? undefined : decodeSealedRoot(bytes);
   }
 
+  /** Throws `VARVE_CORRUPT`, with a vault `VARVE_VAULT`: its key may be wrong unnoticed. */
   #openRoot({ seal, body }: SealedRoot): ForestRoot {
-    return decodeForestRoot(this.nodes.open('forest', seal, body));
+    const bytes = this.nodes.open('forest', seal, body);
+    const { vault } = this.nodes;
+    try {
+      return decodeForestRoot(bytes);
+    } catch (cause) {
+      if (vault === undefined || !isVarveError(cause, 'VARVE_CORRUPT')) throw cause;
+      throw wrongKey(vault.name, cause);
+    }
   }
 
-  /** Throws `VARVE_CLOSED`, and `VARVE_TREE_MISMATCH` where the vault is another one. */
+  /** Throws `VARVE_CLOSED`. */
   checkOpen(): void {
     if (this.closed) throw new VarveError('VARVE_CLOSED', 'the forest is closed');
-    if (this.#mismatch !== undefined) throw this.#mismatch;
   }
 
   checkWritable(): void {
@@ -204,12 +210,19 @@ export class ForestCore {
   /** Tree handles and how they were asked for. Throws `VARVE_TREE_MISMATCH`. */
   register(handle: object, use: AnyUse): void {
     this.#uses.set(handle, use);
+    this.#asked.delete(use.name);
     this.#asked.set(use.name, use);
+    if (this.#asked.size <= askedMax) return;
+    // A tree that is made otherwise later is refused all the same: its first commit checks again.
+    for (const name of this.#asked.keys()) {
+      this.#asked.delete(name);
+      break;
+    }
   }
 
   /** Throws `VARVE_TREE_MISMATCH` where a handle that was given out has another config. */
   checkAsked(use: AnyUse): void {
-    const asked = this.#asked.get(use.name);
+    const asked = this.askedFor(use.name);
     if (asked !== undefined) checkConfig(use.name, asked.config, use.config);
   }
 
@@ -238,10 +251,23 @@ export class ForestCore {
     // A listener may commit: what follows from that is told when all know of what came before.
     if (this.#untold.length > 1) return;
     for (let told = this.#untold[0]; told !== undefined; told = this.#untold[0]) {
-      for (const listener of this.listeners) tell(listener, told);
+      for (const listener of this.listeners) runOutside(() => tell(listener, told));
       this.#untold.shift();
     }
   }
+}
+
+/** Throws `VARVE_VAULT` if a forest made with the vault `made` is asked for with another. */
+function checkVault(made: string, asked: string): void {
+  if (made === asked) return;
+  const name = (vault: string): string => (vault === '' ? 'without a vault' : `with '${vault}'`);
+  const message = `the forest was made ${name(made)} and cannot be opened ${name(asked)}`;
+  throw new VarveError('VARVE_VAULT', message, { expected: made, actual: asked });
+}
+
+function wrongKey(vault: string, cause: unknown): VarveError {
+  const message = `the vault '${vault}' opens the forest's root to bytes that are no root`;
+  return new VarveError('VARVE_VAULT', message, { cause });
 }
 
 /** The commit is durable whatever the listener does: its error is the program's own. */

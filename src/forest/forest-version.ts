@@ -3,8 +3,7 @@
  * its trees.
  *
  * Invariant: what a version says does not change. Records that were looked up are remembered, with
- * the nodes that they hold; the next version takes them over, unless this one is kept by a
- * snapshot. Nothing is written here.
+ * the nodes that they hold, for all versions together (`TreeRecords`). Nothing is written here.
  */
 
 import { corrupt, invalidArgument, isVarveError, type VarveError } from '../errors.ts';
@@ -14,6 +13,7 @@ import type { TreeRoot, TreeShape } from './node.ts';
 import type { NodeStore } from './node-store.ts';
 import type { ReadHold } from './range-iterators.ts';
 import { decodeRecord, type TreeRecord, treeOf } from './tree-record.ts';
+import type { TreeRecords } from './tree-records.ts';
 import { findEntry, TreeCursor } from './tree-search.ts';
 
 /** The name as the catalog's key. Throws `VARVE_INVALID_ARGUMENT`. */
@@ -67,8 +67,9 @@ export class ForestVersion {
   readonly roots: VersionRoots;
   readonly #nodes: NodeStore;
   readonly #shape: TreeShape;
-  /** Those that were looked up, and all that the catalog has otherwise. */
-  readonly #records: Map<string, TreeRecord | undefined>;
+  readonly #records: TreeRecords;
+  /** Counts versions: later ones have higher numbers. */
+  readonly #number: number;
   /** Trees that cannot be read as they are, and why. */
   readonly #stuck: ReadonlyMap<string, VarveError>;
   #guard: CheckpointGuard | undefined;
@@ -82,7 +83,8 @@ export class ForestVersion {
       readonly stuck: ReadonlyMap<string, VarveError>;
     },
     roots: VersionRoots,
-    records = new Map<string, TreeRecord | undefined>(),
+    records: TreeRecords,
+    number = 0,
   ) {
     this.#nodes = of.nodes;
     this.#shape = of.shape;
@@ -90,6 +92,7 @@ export class ForestVersion {
     this.#stuck = of.stuck;
     this.roots = roots;
     this.#records = records;
+    this.#number = number;
   }
 
   /** The version after this one, in which these records have changed. */
@@ -98,10 +101,11 @@ export class ForestVersion {
     roots: VersionRoots,
     changed: ReadonlyMap<string, TreeRecord | undefined>,
   ): ForestVersion {
-    const records = this.#holds > 0 ? new Map(this.#records) : this.#records;
-    for (const [name, record] of changed) records.set(name, record);
+    const number = this.#number + 1;
+    // A told commit leaves the catalog as it is.
+    this.#records.change(number, changed, roots.catalog !== this.roots.catalog);
     const [nodes, shape, stuck] = [this.#nodes, this.#shape, this.#stuck];
-    return new ForestVersion({ nodes, shape, batch, stuck }, roots, records);
+    return new ForestVersion({ nodes, shape, batch, stuck }, roots, this.#records, number);
   }
 
   /**
@@ -111,11 +115,16 @@ export class ForestVersion {
   record(name: string): TreeRecord | undefined {
     const stuck = this.#stuck.get(name);
     if (stuck !== undefined) throw stuck;
-    const known = this.#records.get(name);
-    if (known !== undefined || this.#records.has(name)) return known;
+    const known = this.#records.find(name, this.#number);
+    if (known !== undefined) return known.record;
     const found = findRecord(this.#nodes, this.#shape, this.roots.catalog, name);
-    this.#records.set(name, found);
+    if (found !== undefined) this.#records.read(name, this.#number, found);
     return found;
+  }
+
+  /** Trees whose records need not be read. */
+  get treesInMemory(): number {
+    return this.#records.size;
   }
 
   names(): string[] {
@@ -128,6 +137,7 @@ export class ForestVersion {
     if (this.#holds === 0) this.#guard = guardOf(store, this.batch);
     this.#holds += 1;
     this.#nodes.holds += 1;
+    this.#records.hold(this.#number);
     let held = true;
     return {
       check,
@@ -136,6 +146,7 @@ export class ForestVersion {
         held = false;
         this.#holds -= 1;
         this.#nodes.holds -= 1;
+        this.#records.release(this.#number);
         if (this.#holds > 0) return;
         this.#guard?.release();
         this.#guard = undefined;

@@ -6,13 +6,15 @@
  * alone; wiring only, the work is in the files beside this one.
  */
 
-import { invalidArgument, VarveError } from '../errors.ts';
-import { type BatchId, Store, type StoreOptions } from '../index.ts';
+import { invalidArgument } from '../errors.ts';
+import { type BatchId, type GrainId, Store, type StoreOptions } from '../index.ts';
 import { checkNames, type NamesOf } from '../util/options.ts';
 import type { Snapshot, Transaction, Tree } from './contract.ts';
 import { ForestCore } from './forest-core.ts';
 import { nameKey } from './forest-version.ts';
 import { ForestWriter } from './forest-writer.ts';
+import { isRefusal } from './group-commits.ts';
+import { openValue } from './pushed-value.ts';
 import { ForestSnapshot } from './snapshot.ts';
 import { ForestTree } from './tree.ts';
 import { treeOf } from './tree-record.ts';
@@ -39,7 +41,11 @@ export interface ForestOptions {
    * allow (default), or only by `store.checkpointTo`.
    */
   checkpoint?: 'automatic' | 'manual' | undefined;
-  /** Called once on each value that the forest stores: encryption, compression. */
+  /**
+   * Called once on each value that the forest stores: encryption, compression. Its name is kept
+   * with the forest: opening with another, a missing or an extra one, or with the wrong key,
+   * rejects with `VARVE_VAULT` and releases the lock.
+   */
   vault?: Vault | undefined;
 }
 
@@ -50,12 +56,20 @@ export interface ForestStatistics {
   readonly cachedBytes: number;
   /** Bytes of changes that are durable, and in no stored node. */
   readonly journalBytes: number;
+  /** Trees whose roots are in memory: a bounded number beside those of the journal. */
+  readonly treesInMemory: number;
 }
 
 const nodeBytesLeast = 500;
 const nodeBytesMost = 65_536;
 const nodeCacheBytesDefault = 256 * 1024 * 1024;
 const journalBytesDefault = 4 * 1024 * 1024;
+
+interface StoreUse {
+  readonly disclaim: () => void;
+  /** The forest has opened the store. */
+  readonly ownsStore: boolean;
+}
 
 const names: NamesOf<ForestOptions> = {
   nodeBytes: true,
@@ -75,20 +89,25 @@ const storeNames: NamesOf<StoreOptions> = {
   signal: true,
 };
 
-/** Stores that a forest uses. */
-const inUse = new WeakSet<Store>();
-
 export class Forest implements AsyncDisposable {
+  /**
+   * The store that the forest is in; values of your own may be kept there too. It refuses to
+   * archive the forest's root (`VARVE_INVALID_ARGUMENT`). Nodes and long values it does not know:
+   * whoever archives them there damages the trees that reach them.
+   */
   readonly store: Store;
   readonly #core: ForestCore;
   readonly #writer: ForestWriter;
+  /** The store's embedded header is no longer this forest's. */
+  readonly #disclaim: () => void;
   readonly #ownsStore: boolean;
   #closing: Promise<void> | undefined;
 
-  private constructor(core: ForestCore, ownsStore: boolean) {
+  private constructor(core: ForestCore, { disclaim, ownsStore }: StoreUse) {
     this.store = core.store;
     this.#core = core;
     this.#writer = new ForestWriter(core);
+    this.#disclaim = disclaim;
     this.#ownsStore = ownsStore;
   }
 
@@ -96,7 +115,10 @@ export class Forest implements AsyncDisposable {
    * Opens the store at `path` and the forest in it; closing the forest closes the store. Rejects as
    * `Store.open` and `Forest.on`.
    */
-  static async open(path: string, options: ForestOptions & StoreOptions = {}): Promise<Forest> {
+  static async open(
+    path: string | URL,
+    options: ForestOptions & StoreOptions = {},
+  ): Promise<Forest> {
     checkOptions('Forest.open', options, { ...names, ...storeNames });
     const own = Object.keys(storeNames).filter((name) => name in options);
     const ofStore = Object.fromEntries(
@@ -125,8 +147,9 @@ export class Forest implements AsyncDisposable {
   /**
    * Uses a store that is open already; the forest's root is the store's embedded header. Rejects
    * with `VARVE_NOT_A_FOREST` where that is something else, `VARVE_BUSY` where a forest uses the
-   * store already, `VARVE_VAULT` where the vault cannot open it, `VARVE_UNSUPPORTED_VERSION`,
-   * `VARVE_CORRUPT`. Automatic checkpoints free what others archived in the store too. Closing the
+   * store already, `VARVE_VAULT` where the forest was made with another vault, without one or under
+   * another key, `VARVE_UNSUPPORTED_VERSION`, `VARVE_CORRUPT`; the store stays open and free for
+   * another try. Automatic checkpoints free what others archived in the store too. Closing the
    * forest leaves the store open.
    */
   static async on(store: Store, options: ForestOptions = {}): Promise<Forest> {
@@ -136,16 +159,36 @@ export class Forest implements AsyncDisposable {
   }
 
   static #on(store: Store, options: ForestOptions, ownsStore: boolean): Forest {
-    if (inUse.has(store)) throw new VarveError('VARVE_BUSY', 'a forest uses the store already');
-    const core = new ForestCore(store, {
-      nodeBytes: options.nodeBytes,
-      nodeCacheBytes: options.nodeCacheBytes ?? nodeCacheBytesDefault,
-      journalBytes: options.journalBytes ?? journalBytesDefault,
-      automatic: options.checkpoint !== 'manual',
-      vault: options.vault,
-    });
-    inUse.add(store);
-    return new Forest(core, ownsStore);
+    const disclaim = store.claimEmbeddedHeader('a forest');
+    try {
+      const core = new ForestCore(store, {
+        nodeBytes: options.nodeBytes,
+        nodeCacheBytes: options.nodeCacheBytes ?? nodeCacheBytesDefault,
+        journalBytes: options.journalBytes ?? journalBytesDefault,
+        automatic: options.checkpoint !== 'manual',
+        vault: options.vault,
+      });
+      return new Forest(core, { disclaim, ownsStore });
+    } catch (error) {
+      disclaim();
+      throw error;
+    }
+  }
+
+  /**
+   * A value pushed with `Transaction.push` and durable, opened by the vault; otherwise like
+   * `Store.get`. Throws `VARVE_VAULT` for a stored value that is none of those, or was tampered
+   * with. Without a vault, `Store.get`.
+   */
+  get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
+    this.#core.checkOpen();
+    return openValue(this.#core.nodes, id, this.store.get(id));
+  }
+
+  /** As `get`, without blocking the event loop on the disk. */
+  async getAsync(id: GrainId): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    this.#core.checkOpen();
+    return openValue(this.#core.nodes, id, await this.store.getAsync(id));
   }
 
   /** Names of the trees that hold, or have held and not been dropped, at least one commit. */
@@ -155,9 +198,9 @@ export class Forest implements AsyncDisposable {
   }
 
   /**
-   * A handle on a tree; nothing is written until its first change. Codecs, reducer, `versioned`
-   * and vault are known by their names and kept with the tree: a tree made or open with others
-   * throws `VARVE_TREE_MISMATCH`. Throws `VARVE_INVALID_ARGUMENT` for what is no codec or reducer.
+   * A handle on a tree; nothing is written until its first change. Codecs, reducer and `versioned`
+   * are known by their names and kept with the tree: a tree made or open with others throws
+   * `VARVE_TREE_MISMATCH`. Throws `VARVE_INVALID_ARGUMENT` for what is no codec or reducer.
    */
   tree(name: string): Tree<Uint8Array, Uint8Array, undefined>;
   tree<K, V, R = undefined>(name: string, options: TreeOptions<K, V, R>): Tree<K, V, R>;
@@ -180,8 +223,9 @@ export class Forest implements AsyncDisposable {
    * commits every change in it, over any number of trees, at once or not at all. Resolves, with
    * what `body` returned, when durable. Where `body` throws, nothing of it happens and the promise
    * rejects with the same error. Where a commit fails, every transaction in it and every one that
-   * ran on its state rejects with that error. Awaiting another write of the same forest inside a
-   * body never ends: use `tx`.
+   * ran on its state rejects with that error. Another write of the same forest that the body begins
+   * before it has settled, not through `tx`, rejects at once with `VARVE_BUSY`; on platforms
+   * without `AsyncLocalStorage` only before its first `await`, and awaiting one never ends there.
    */
   async transaction<T>(body: (tx: Transaction) => T | Promise<T>): Promise<T> {
     const { result } = await this.#writer.run(body);
@@ -191,7 +235,8 @@ export class Forest implements AsyncDisposable {
   /**
    * As `transaction` with a synchronous body, on the calling thread: quickest for one writer.
    * Throws `VARVE_BUSY`, before `body` runs, while another transaction or commit of the store is
-   * under way; after it, with nothing done, where the body itself has begun a commit of the store.
+   * queued or under way; after it, with nothing done, if the body itself has begun a commit of the
+   * store.
    */
   transactionSync<T>(body: (tx: Transaction) => T): T {
     return this.#writer.runSync(body);
@@ -199,9 +244,13 @@ export class Forest implements AsyncDisposable {
 
   /** What the cache of nodes holds and has missed, and what waits to be written. */
   statistics(): ForestStatistics {
-    const { nodes, journal } = this.#core;
-    const { reads, cache } = nodes;
-    return { nodesRead: reads, cachedBytes: cache.bytes, journalBytes: journal.allBytes };
+    const { nodes, journal, durable } = this.#core;
+    return {
+      nodesRead: nodes.reads,
+      cachedBytes: nodes.cache.bytes,
+      journalBytes: journal.allBytes,
+      treesInMemory: durable.treesInMemory,
+    };
   }
 
   /** The whole forest as of the last durable commit, unmoved by later ones until released. */
@@ -267,8 +316,11 @@ export class Forest implements AsyncDisposable {
       if (frees && store.statistics().archivedValues > 0) {
         await store.checkpointTo(store.currentBatch);
       }
+    } catch (error) {
+      // What is not freed now is freed after the next opening.
+      if (!isRefusal(error)) throw error;
     } finally {
-      inUse.delete(this.store);
+      this.#disclaim();
       if (this.#ownsStore) await this.store.close();
     }
   }
@@ -311,5 +363,9 @@ function checkOptions(what: string, options: ForestOptions, known: Record<string
   const functions = [vault?.seal, vault?.open].every((one) => typeof one === 'function');
   if (!functions || typeof vault.name !== 'string' || vault.name === '') {
     throw invalidArgument('vault', 'a vault with name, seal and open', vault);
+  }
+  const { overheadBytes: added } = vault;
+  if (added !== undefined && !(Number.isSafeInteger(added) && added >= 0)) {
+    throw invalidArgument('vault: overheadBytes', 'a whole number from 0', added);
   }
 }

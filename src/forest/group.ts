@@ -3,7 +3,8 @@
  *
  * Invariant: a group is made of transactions that have ended well, in their order; what it stores
  * is the state that the last of them left: as nodes, or as what they changed. A node that several
- * of them changed is pushed once.
+ * of them changed is pushed once. An id that the session withdraws is forgotten at once, by the
+ * node's reference too: its grains are free, and older states may still hold the node itself.
  */
 
 import { isVarveError } from '../errors.ts';
@@ -60,7 +61,9 @@ export class Group implements JournalEntry {
   readonly gone: NodeRef[] = [];
   goneBytes = 0;
   readonly goneValues: GrainId[] = [];
-  /** What is in the file and was never part of any state. */
+  #goneValueBytes = 0;
+  #goneValuesMeasured = 0;
+  /** Values that may be in the file and were never part of any state that has ended well. */
   readonly leftOver: GrainId[] = [];
   /** What its transactions did to the entries of trees. */
   readonly logs: TreeChanges[] = [];
@@ -120,6 +123,14 @@ export class Group implements JournalEntry {
     this.goneBytes += ref.node?.memoryBytes ?? 0;
   }
 
+  /** Bytes in the file of the values that it replaces. To be asked while no commit is in flight. */
+  get goneValueBytes(): number {
+    const from = this.#goneValuesMeasured;
+    this.#goneValuesMeasured = this.goneValues.length;
+    this.#goneValueBytes += bytesOf(this.#home.store, this.goneValues.slice(from));
+    return this.#goneValueBytes;
+  }
+
   /** Its changes are told in its root, and its nodes stay in memory. */
   get isTold(): boolean {
     return this.stored.size === 0 && this.#isHeader && this.#home.journal.takes(this);
@@ -132,7 +143,7 @@ export class Group implements JournalEntry {
   }
 
   /** A value that it has pushed, as long as its commit is under way. */
-  get(id: GrainId): Uint8Array | undefined {
+  get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
     try {
       return this.#session?.get(id);
     } catch (error) {
@@ -141,14 +152,19 @@ export class Group implements JournalEntry {
     }
   }
 
-  /** A transaction comes to nothing that has pushed nodes; `own`: they are given back already. */
-  withdraw(nodes: readonly NodeRef[], own: ReadonlySet<GrainId>): void {
+  /**
+   * A transaction that has pushed nodes fails: they are in memory only from now on. Gives the ids
+   * that the session is to withdraw, those of `own` apart.
+   */
+  withdraw(nodes: readonly NodeRef[], own: ReadonlySet<GrainId>): GrainId[] {
+    const ids: GrainId[] = [];
     for (const ref of nodes) {
       // Those that were pushed into a group before this one are part of its state.
       if (!this.stored.delete(ref)) continue;
-      if (!own.has(ref.id)) this.session.archive(ref.id);
+      if (!own.has(ref.id)) ids.push(ref.id);
       ref.unstore();
     }
+    return ids;
   }
 
   /** Gives back what was pushed: the group comes to nothing. */
@@ -160,15 +176,15 @@ export class Group implements JournalEntry {
   }
 
   /**
-   * Pushes what is new, archives what is gone and names the new root. Gives the roots that the
-   * commit makes the present ones.
+   * Pushes what is new, archives what is gone and names the new root, in steps. Gives the roots
+   * that the commit makes the present ones. The first step takes in all of the state.
    */
-  prepare(state: GroupState): VersionRoots {
+  *prepare(state: GroupState): Generator<void, VersionRoots> {
     const { journal } = this.#home;
     const { shares, pending } = state;
     let { stored } = journal;
     this.#place = this.isTold ? journal.place(this) : undefined;
-    if (this.#place === undefined) stored = { catalog: this.#storeAll(state), shares };
+    if (this.#place === undefined) stored = { catalog: yield* this.#storeAll(state), shares };
     this.#pushRoot(stored, pending);
     this.#archiveAll();
     return { catalog: stored.catalog, shares, pending };
@@ -183,15 +199,15 @@ export class Group implements JournalEntry {
   }
 
   /** All nodes that are not stored yet, those of groups before it too; gives the catalog. */
-  #storeAll({ shares, record }: GroupState): TreeRoot {
+  *#storeAll({ shares, record }: GroupState): Generator<void, TreeRoot> {
     const { journal, catalogShape, sharesShape } = this.#home;
     const records = new Map<string, TreeRecord | undefined>();
     for (const name of journal.trees) records.set(name, record(name));
     for (const [name, changed] of this.changed) records.set(name, changed);
-    for (const one of records.values()) if (one !== undefined) this.#storeTree(one);
+    for (const one of records.values()) if (one !== undefined) yield* this.#storeTree(one);
     const catalog = this.#changeCatalog(journal.stored.catalog, records);
-    this.#store(catalog.ref, catalogShape);
-    this.#store(shares.ref, sharesShape);
+    yield* this.#store(catalog.ref, catalogShape);
+    yield* this.#store(shares.ref, sharesShape);
     return catalog;
   }
 
@@ -206,15 +222,18 @@ export class Group implements JournalEntry {
     this.#root = { id, seal };
   }
 
-  #store(ref: NodeRef | undefined, shape: TreeShape): void {
-    if (ref === undefined || ref.stored) return;
-    storeNodes(this.#home.nodes, this.session, { ref, shape }, (one) => this.stored.add(one));
+  *#store(ref: NodeRef | undefined, shape: TreeShape): Generator<void> {
+    if (ref === undefined) return;
+    for (const one of storeNodes(this.#home.nodes, this.session, ref, shape)) {
+      this.stored.add(one);
+      yield;
+    }
   }
 
-  #storeTree({ config, main, history }: TreeRecord): void {
+  *#storeTree({ config, main, history }: TreeRecord): Generator<void> {
     const { limits } = this.#home;
-    this.#store(main.ref, shapeOf(config, limits));
-    this.#store(history.ref, historyShapeOf(config, limits));
+    yield* this.#store(main.ref, shapeOf(config, limits));
+    yield* this.#store(history.ref, historyShapeOf(config, limits));
   }
 
   #changeCatalog(before: TreeRoot, records: ReadonlyMap<string, TreeRecord | undefined>): TreeRoot {
@@ -236,8 +255,9 @@ export class Group implements JournalEntry {
 
   #archiveAll(): void {
     for (const claim of this.claims) claim.abandon();
-    for (const id of this.leftOver) this.#archive(id);
-    for (const id of this.archives) this.#archive(id);
+    const { store } = this.#home;
+    for (const id of this.leftOver) if (store.has(id)) this.#archive(id);
+    for (const id of [...this.archives]) this.#archiveUsers(id);
     if (this.#place !== undefined) {
       for (const { id } of this.#place.replaced) this.#archive(id);
       return;
@@ -245,9 +265,24 @@ export class Group implements JournalEntry {
     const { journal } = this.#home;
     for (const { id } of this.#replacedRoots()) this.#archive(id);
     for (const one of [journal, this]) {
-      for (const ref of one.gone) if (ref.stored) this.#archive(ref.id);
+      for (const ref of one.gone) if (ref.stored) this.#archiveNode(ref);
       for (const id of one.goneValues) this.#archive(id);
     }
+  }
+
+  /** A value of the user's: one that this group pushed is withdrawn, and its id may come again. */
+  #archiveUsers(id: GrainId): void {
+    this.#archive(id);
+    if (this.pushed.delete(id)) this.archives.delete(id);
+  }
+
+  /**
+   * A node that this group has pushed is withdrawn. Older states may hold the node, which was in
+   * memory only when they began: then it is so again.
+   */
+  #archiveNode(ref: NodeRef): void {
+    this.#archive(ref.id);
+    if (this.stored.delete(ref)) ref.unstore();
   }
 
   #replacedRoots(): readonly Pick<RootLink, 'id'>[] {
@@ -262,4 +297,17 @@ export class Group implements JournalEntry {
     this.session.archive(id);
     this.archived += 1;
   }
+}
+
+/** Bytes that these values have in the file; 0 for one that is not there or is damaged. */
+export function bytesOf(store: Store, ids: readonly GrainId[]): number {
+  let bytes = 0;
+  for (const id of ids) {
+    try {
+      bytes += store.lengthOf(id) ?? 0;
+    } catch (error) {
+      if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
+    }
+  }
+  return bytes;
 }

@@ -22,9 +22,9 @@ const goneLeast = 500;
  */
 const goneShareLeast = 1 / 16;
 const goneShareAllAt = 256;
-/** Bytes of logs in any forest, as far as it may have so many. */
+/** Bytes of logs in any forest, as far as it may have so many, and bytes of replaced values. */
 const bytesLeast = 256 * 1024;
-/** In a larger one this part of what its values take. */
+/** In a larger one this part of what its values take, of each of the two. */
 const bytesShare = 1 / 4;
 /**
  * So many short roots are made one by the commit after them, so that there are few values and an
@@ -47,6 +47,8 @@ export interface JournalEntry {
   /** Memory that those take. */
   readonly goneBytes: number;
   readonly goneValues: readonly GrainId[];
+  /** Bytes that those take in the file. */
+  readonly goneValueBytes: number;
   readonly logs: readonly TreeChanges[];
 }
 
@@ -90,6 +92,7 @@ export interface FoundJournal {
   readonly gone: readonly NodeRef[];
   readonly goneBytes: number;
   readonly goneValues: readonly GrainId[];
+  readonly goneValueBytes: number;
   /** Changes that could not be done again. */
   readonly kept: readonly TreeChanges[];
 }
@@ -104,6 +107,7 @@ export class Journal {
   /** Stored nodes and values that the present state has no use for. */
   readonly gone: NodeRef[];
   readonly goneValues: GrainId[];
+  #goneValueBytes = 0;
   /** Memory that the nodes take in place of those, about. */
   #goneBytes = 0;
   /** Changes of trees that cannot be read: every root goes on telling of them. */
@@ -125,6 +129,7 @@ export class Journal {
     this.gone = [...found.gone];
     this.#goneBytes = found.goneBytes;
     this.goneValues = [...found.goneValues];
+    this.#goneValueBytes = found.goneValueBytes;
     this.kept = found.kept;
     this.#most = most;
     this.#sizes = sizes;
@@ -163,8 +168,9 @@ export class Journal {
     const { needsNodes, logBytes } = entry;
     if (needsNodes || this.roots.length === 0 || this.roots.length >= rootsMax) return false;
     if (this.#most.logBytes === 0 || !this.#measure()) return false;
-    const most = Math.min(this.#most.logBytes, Math.max(bytesLeast, this.#valueBytes * bytesShare));
-    if (this.bytes + logBytes > most) return false;
+    const most = Math.max(bytesLeast, this.#valueBytes * bytesShare);
+    if (this.bytes + logBytes > Math.min(this.#most.logBytes, most)) return false;
+    if (this.#goneValueBytes + entry.goneValueBytes > most) return false;
     // Where keys come in their order the nodes take hardly more than the log.
     if (logBytes > entry.goneBytes) return false;
     return this.#mayWait(entry);
@@ -232,6 +238,7 @@ export class Journal {
       this.#goneBytes += nodeBytes;
     }
     for (const id of entry.goneValues) this.goneValues.push(id);
+    this.#goneValueBytes += entry.goneValueBytes;
   }
 
   /** A commit is durable that has written all nodes. */
@@ -242,6 +249,7 @@ export class Journal {
     this.gone.length = 0;
     this.#goneBytes = 0;
     this.goneValues.length = 0;
+    this.#goneValueBytes = 0;
     this.trees.clear();
     this.bytes = 0;
     this.#isMeasured = false;

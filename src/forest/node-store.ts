@@ -8,6 +8,7 @@
 
 import { corrupt, isVarveError, VarveError } from '../errors.ts';
 import type { GrainId, Session, Store } from '../index.ts';
+import { isBytes } from '../util/bytes.ts';
 import { getU32, getU64, setU32, setU64 } from '../util/little-endian.ts';
 import { longRefBytes, NodeRef, type TreeNode, type TreeShape } from './node.ts';
 import { NodeCache } from './node-cache.ts';
@@ -21,7 +22,7 @@ export class NodeStore {
   /** The number that the vault is told of the next value that is sealed. */
   nextSeal = 1;
   /** What a transaction has pushed and no commit has made durable; undefined for anything else. */
-  pushed: (id: GrainId) => Uint8Array | undefined = () => undefined;
+  pushed: (id: GrainId) => Uint8Array<ArrayBuffer> | undefined = () => undefined;
   /** Reads that are under way and states that are kept: what they reach is not to change. */
   holds = 0;
   /** Nodes read from the store since it was opened. */
@@ -159,7 +160,7 @@ function vaulted(vault: Vault, what: string, run: (vault: Vault) => Uint8Array):
   } catch (cause) {
     throw vaultError(vault, what, 'failed', cause);
   }
-  if (!(bytes instanceof Uint8Array)) throw vaultError(vault, what, 'gave no bytes', undefined);
+  if (!isBytes(bytes)) throw vaultError(vault, what, 'gave no bytes', undefined);
   return bytes;
 }
 

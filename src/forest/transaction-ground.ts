@@ -28,6 +28,8 @@ export class TransactionGround implements TransactionBase {
   group: Group;
   /** What is being committed. */
   inFlight: Group | undefined;
+  /** Called before a transaction stores nodes that it has not made itself. */
+  beforeStoring: () => void = () => undefined;
 
   constructor(home: GroundHome) {
     this.#home = home;
@@ -64,14 +66,31 @@ export class TransactionGround implements TransactionBase {
     this.group.stored.add(ref);
   }
 
-  /** Gives back what a transaction has pushed that comes to nothing. */
+  /**
+   * Gives back what a failed transaction has pushed. Throws `VARVE_CLOSED` and `VARVE_POISONED`:
+   * then nothing of it will ever be committed.
+   */
   withdraw({ pushed, stored }: Edit): void {
-    for (const id of pushed) {
+    const own = new Set(pushed);
+    const ids = [...pushed, ...this.group.withdraw(stored, own)];
+    for (const id of ids) {
       // A commit may have taken it along, or be about to: then the next one archives it.
-      if (this.inFlight?.taken.has(id) === true || this.#home.store.has(id)) this.state.leave(id);
+      const taken = this.inFlight?.taken.has(id) === true || this.#home.store.has(id);
+      if (own.has(id) && taken) this.state.leave(id);
       else this.group.session.archive(id);
     }
-    this.group.withdraw(stored, new Set(pushed));
+    if (this.group.members.length === 0) this.#startAnew();
+  }
+
+  /** What ends from now on joins a new group. */
+  startGroup(): void {
+    this.group = new Group(this.#home);
+  }
+
+  /** The group is empty, but for memory that its session holds: that is given back. */
+  #startAnew(): void {
+    this.group.abandon();
+    this.startGroup();
   }
 
   newClaim(): Session {

@@ -8,10 +8,12 @@
 
 import { invalidArgument, VarveError } from '../errors.ts';
 import type { GrainId, Session } from '../index.ts';
+import type { RunningBody } from './body-context.ts';
 import type { Transaction, Tree, WritableTree } from './contract.ts';
 import { Edit, type EditBase } from './edit.ts';
 import { nameKey } from './forest-version.ts';
 import { OpenTree } from './open-tree.ts';
+import { openValue } from './pushed-value.ts';
 import type { ReadHold } from './range-iterators.ts';
 import { type ForestLimits, historyShapeOf, shapeOf, type TreeRecord } from './tree-record.ts';
 import type { TreeUse } from './tree-use.ts';
@@ -28,6 +30,8 @@ export interface TransactionBase extends EditBase {
   /** A transaction before archives it in the same commit. */
   isArchived(id: GrainId): boolean;
   newClaim(): Session;
+  /** To be called before nodes are stored that transactions before may have left in memory. */
+  beforeStoring(): void;
 }
 
 export class TransactionScope implements Transaction, WritingScope {
@@ -37,9 +41,10 @@ export class TransactionScope implements Transaction, WritingScope {
   readonly pushed = new Set<GrainId>();
   /** Holds what the user archives for this transaction. */
   claim: Session | undefined;
+  /** Stands for the body that runs. */
+  readonly body: RunningBody = { hasEnded: false };
   readonly #base: TransactionBase;
   readonly #trees = new Map<string, OpenTree>();
-  #ended = false;
   #broken: Error | undefined;
 
   constructor(base: TransactionBase) {
@@ -57,7 +62,7 @@ export class TransactionScope implements Transaction, WritingScope {
   }
 
   check(): void {
-    if (this.#ended) {
+    if (this.body.hasEnded) {
       throw new VarveError('VARVE_TRANSACTION_ENDED', 'the transaction has ended');
     }
     if (this.#broken !== undefined) throw this.#broken;
@@ -67,6 +72,7 @@ export class TransactionScope implements Transaction, WritingScope {
   change<T>(run: () => T): T {
     this.check();
     try {
+      this.edit.beginChange();
       return run();
     } catch (error) {
       this.breakWith(error as Error);
@@ -75,19 +81,17 @@ export class TransactionScope implements Transaction, WritingScope {
   }
 
   end(): void {
-    this.#ended = true;
+    this.body.hasEnded = true;
   }
 
   /** Nothing that a read of this transaction reaches is changed or freed before it ends. */
   hold(): ReadHold {
-    const { nodes } = this.edit;
-    this.edit.freeze();
-    nodes.holds += 1;
+    const end = this.edit.beginRead();
     let held = true;
     return {
       check: () => this.check(),
       release() {
-        if (held) nodes.holds -= 1;
+        if (held) end();
         held = false;
       },
     };
@@ -131,6 +135,7 @@ export class TransactionScope implements Transaction, WritingScope {
     }
     const source = this.#open(from);
     if (source.record === undefined) return;
+    this.#base.beforeStoring();
     this.change(() => {
       source.summarize();
       const { config, main, history } = source.record as TreeRecord;
@@ -161,6 +166,17 @@ export class TransactionScope implements Transaction, WritingScope {
     const id = this.edit.push(data);
     this.pushed.add(id);
     return id;
+  }
+
+  /** Of the transactions before it too, durable or not. */
+  get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
+    this.check();
+    const { nodes } = this.edit;
+    const stored = nodes.store.get(id);
+    if (stored !== undefined) return openValue(nodes, id, stored);
+    // What it has pushed and archived is withdrawn, as it is in a session of the store.
+    const isWithdrawn = this.archives.has(id) && this.pushed.has(id);
+    return isWithdrawn ? undefined : openValue(nodes, id, nodes.pushed(id));
   }
 
   archive(id: GrainId): void {

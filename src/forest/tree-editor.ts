@@ -4,7 +4,9 @@
  * Invariant: a node of another owner is never changed. It is copied, and the one that it replaces
  * is reported, so what an earlier root reaches stays as it was; only what is put in place of it is
  * written, once, when the batch is. Between calls the tree is whole: counts are right, no node but
- * an empty root is without entries. Pushes nothing and frees nothing (`Edit` does).
+ * an empty root is without entries. `put` reads every node that it needs before it changes the
+ * first one, so a failed read leaves the tree, and its edit, as they were. Pushes nothing and frees
+ * nothing (`Edit` does).
  */
 
 import { newEntries } from './entries.ts';
@@ -45,6 +47,8 @@ export class TreeEditor {
   /** Branches on the way to the last leaf, and which of their children the way goes through. */
   readonly #path: Branch[] = [];
   readonly #at: number[] = [];
+  /** The same branches as they were read, before they were copied. */
+  readonly #read: Branch[] = [];
   #depth = 0;
 
   constructor(nodes: NodeStore, shape: TreeShape, root: TreeRoot, edit: EditOwner) {
@@ -100,20 +104,43 @@ export class TreeEditor {
 
   /** The leaf that has the key, or would: it and all above it may be changed. */
   #leafFor(key: Uint8Array): Leaf {
-    this.#depth = 0;
     this.#ref ??= this.#newLeaf();
-    this.#ref = this.#own(this.#ref);
-    let node = this.#ref.node as TreeNode;
+    const leaf = this.#readWay(this.#ref, key);
+    // From here on nothing is read: a node that the cache lets go meanwhile is in `#read`.
+    for (let depth = 0; depth < this.#depth; depth++) {
+      const ref = this.#refAt(depth);
+      this.#setRefAt(depth, this.#ownRead(ref, this.#read[depth] as Branch));
+      this.#path[depth] = this.#refAt(depth).node as Branch;
+    }
+    const ref = this.#refAt(this.#depth);
+    const own = this.#ownRead(ref, leaf);
+    this.#setRefAt(this.#depth, own);
+    return own.node as Leaf;
+  }
+
+  /** Reads the nodes on the way to the key's leaf, and says which children the way goes through. */
+  #readWay(root: NodeRef, key: Uint8Array): Leaf {
+    this.#depth = 0;
+    let node = this.#nodes.load(root, this.#shape);
     while (!node.leaf) {
       const at = node.childOf(key);
-      const child = this.#own(node.refs[at] as NodeRef);
-      node.refs[at] = child;
-      this.#path[this.#depth] = node;
+      this.#read[this.#depth] = node;
       this.#at[this.#depth] = at;
       this.#depth += 1;
-      node = child.node as TreeNode;
+      node = this.#nodes.load(node.refs[at] as NodeRef, this.#shape);
     }
     return node;
+  }
+
+  /** The reference to the node of the way at this depth; the branches above are own ones. */
+  #refAt(depth: number): NodeRef {
+    if (depth === 0) return this.#ref as NodeRef;
+    return (this.#path[depth - 1] as Branch).refs[this.#at[depth - 1] as number] as NodeRef;
+  }
+
+  #setRefAt(depth: number, ref: NodeRef): void {
+    if (depth === 0) this.#ref = ref;
+    else (this.#path[depth - 1] as Branch).refs[this.#at[depth - 1] as number] = ref;
   }
 
   #newLeaf(): NodeRef {
@@ -123,7 +150,11 @@ export class TreeEditor {
 
   /** The reference itself where its node may be changed, else one to a copy of the node. */
   #own(ref: NodeRef): NodeRef {
-    const node = this.#nodes.load(ref, this.#shape);
+    return this.#ownRead(ref, this.#nodes.load(ref, this.#shape));
+  }
+
+  /** As `#own`, of a node that was read already. */
+  #ownRead(ref: NodeRef, node: TreeNode): NodeRef {
     const { owner } = this.#edit;
     if (node.owner === owner) return ref;
     const copy = node.copy(owner);

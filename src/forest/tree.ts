@@ -14,7 +14,6 @@ import type { ForestCore } from './forest-core.ts';
 import type { ForestVersion } from './forest-version.ts';
 import type { ForestWriter } from './forest-writer.ts';
 import { emptyRoot, type TreeRoot } from './node.ts';
-import type { TransactionScope } from './transaction.ts';
 import { TreeReads } from './tree-reads.ts';
 import { type TreeRecord, treeOf } from './tree-record.ts';
 import { checkConfig, type TreeUse } from './tree-use.ts';
@@ -86,17 +85,15 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
   async delete(key: K): Promise<boolean> {
     const use = this.#use;
     const bytes = use.keys.encodeKept(key);
-    const { result } = await this.#writer.run((tx) =>
-      (tx as TransactionScope).writing(use).deleteEncoded(bytes),
-    );
+    const { result } = await this.#writer.runAtOnce((tx) => tx.writing(use).deleteEncoded(bytes));
     return result;
   }
 
   async update(key: K, change: (current: V | undefined) => V | null): Promise<V | null> {
     const use = this.#use;
     const bytes = use.keys.encodeKept(key);
-    const { result } = await this.#writer.run((tx) => {
-      const tree = (tx as TransactionScope).writing(use);
+    const { result } = await this.#writer.runAtOnce((tx) => {
+      const tree = tx.writing(use);
       const next = change(tree.getEncoded(bytes));
       if (isThenable(next)) {
         abandon(next);

@@ -26,7 +26,7 @@ export class WorkingState {
   readonly #home: DurableHome;
   /** What is not durable yet; see `OpenTree.left`. */
   readonly #changed = new Map<string, TreeRecord | undefined>();
-  /** What failed transactions left in the file, to be archived with the next commit. */
+  /** What failed transactions may have left in the file, to be archived with the next commit. */
   #leftOver: GrainId[];
 
   constructor(home: DurableHome) {
@@ -36,10 +36,12 @@ export class WorkingState {
     this.#leftOver = this.#leftBehind();
   }
 
-  /** What the durable state says of values that a transaction under way had pushed. */
+  /**
+   * What the durable state says of values that a transaction under way had pushed. Some may be gone
+   * by now: whoever archives them asks the store.
+   */
   #leftBehind(): GrainId[] {
-    const ids = this.#home.durable.roots.pending as readonly GrainId[];
-    return ids.filter((id) => this.#home.store.has(id));
+    return [...(this.#home.durable.roots.pending as readonly GrainId[])];
   }
 
   record(name: string): TreeRecord | undefined {

@@ -29,15 +29,7 @@ export interface WritingScope {
 
 /** Costs nothing unless something is changed meanwhile: only then nodes are copied. */
 function holdBriefly(edit: Edit): ReadHold {
-  edit.reads += 1;
-  edit.nodes.holds += 1;
-  return {
-    check: () => undefined,
-    release() {
-      edit.reads -= 1;
-      edit.nodes.holds -= 1;
-    },
-  };
+  return { check: () => undefined, release: edit.beginRead() };
 }
 
 export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements WritableTree<K, V, R> {
@@ -65,13 +57,6 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
     this.#open.check(this.#use);
   }
 
-  #change<T>(run: () => T): T {
-    const { edit } = this.#scope;
-    // A codec or reducer that a read has called changes the tree: that read goes on with what was.
-    if (edit.reads > 0) edit.freeze();
-    return this.#scope.change(run);
-  }
-
   put(key: K, value: V): void {
     this.#check();
     const { keys, values } = this.#use;
@@ -86,7 +71,7 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
   /** As `put`, of what is encoded already. */
   putEncoded(key: Uint8Array, value: Uint8Array): void {
     this.#check();
-    this.#change(() => this.#open.put(this.#use, key, value));
+    this.#scope.change(() => this.#open.put(this.#use, key, value));
   }
 
   delete(key: K): boolean {
@@ -100,7 +85,7 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
   /** As `delete`, of a key that is encoded already. */
   deleteEncoded(key: Uint8Array): boolean {
     this.#check();
-    return this.#change(() => this.#open.delete(this.#use, key));
+    return this.#scope.change(() => this.#open.delete(this.#use, key));
   }
 
   deleteRange(range: Range<K>): number {
@@ -113,7 +98,7 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
     const { from, to } = limited(positionsOf(nodes, this.#use.shape, root, asked), asked);
     if (to === from) return 0;
     const keys = this.#use.config.versioned ? this.#keysAt(from, to) : [];
-    this.#change(() => this.#open.deleteAt(this.#use, from, to, keys));
+    this.#scope.change(() => this.#open.deleteAt(this.#use, from, to, keys));
     return to - from;
   }
 
@@ -144,6 +129,6 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
     const bound = historyBound(Math.min(through, sequence));
     const { nodes } = this.#scope.edit;
     const to = positionOf(nodes, historyShape, history, bound);
-    if (to > 0) this.#change(() => this.#open.trim(this.#use, to));
+    if (to > 0) this.#scope.change(() => this.#open.trim(this.#use, to));
   }
 }

@@ -13,7 +13,9 @@ export interface FileSystem {
    * process (it throws `VARVE_LOCKED` where it is taken, by this process too); a new file's
    * directory entry is durable before this resolves. Other errors are the system's own, with
    * Node's codes: varve turns ENOENT into `VARVE_NOT_FOUND`, EEXIST into `VARVE_EXISTS`, EISDIR
-   * into `VARVE_NOT_A_STORE`, anything else into `VARVE_IO` with it as `cause`.
+   * into `VARVE_NOT_A_STORE`, anything else into `VARVE_IO` with it as `cause`. So ENOENT is only
+   * for a file that is not there and was not to be made, and what keeps one from being made is
+   * another code, or `VARVE_IO`.
    */
   open(path: string, options: OpenFileOptions): Promise<StorageFile>;
 }

@@ -31,9 +31,10 @@ export function memoryFileSystem(): FileSystem {
       const content = contents.get(path);
       if (content !== undefined && options.exclusive) throw systemError('EEXIST', 'open', path);
       if (content?.locked && !options.readOnly) {
-        throw new VarveError('VARVE_LOCKED', `${JSON.stringify(path)} is open for writing`, {
-          path,
-        });
+        const message =
+          `${JSON.stringify(path)} is open for writing by this process: ` +
+          'close it there first, or open it with readOnly';
+        throw new VarveError('VARVE_LOCKED', message, { path });
       }
       if (content !== undefined) return new MemoryStorageFile(content, !options.readOnly);
       if (!options.create || options.readOnly) throw systemError('ENOENT', 'open', path);

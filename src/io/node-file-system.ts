@@ -4,13 +4,14 @@
  *
  * Invariant: what is resolved to is the file that the path names, locked (unless read-only), with
  * a directory entry that survives a power cut. An existing file is never changed, a file that
- * another process may have made is never removed, and a failed open leaves no descriptor and no
- * lock. Loaded by `node.ts` at the first open. I/O on the open file is in `node-storage-file.ts`.
+ * another process may have made is never removed, a failed open leaves no descriptor and no lock,
+ * and ENOENT means that the file is not there and was not to be made. Loaded by `node.ts` at the
+ * first open. I/O on the open file is in `node-storage-file.ts`.
  */
 
 import fs from 'node:fs';
 import { dirname } from 'node:path';
-import { systemCode, VarveError } from '../errors.ts';
+import { ioError, systemCode, VarveError } from '../errors.ts';
 import type { OpenFileOptions, StorageFile } from './file-system.ts';
 import { acquireLock } from './node-lock.ts';
 import { loadNativeExtensions } from './node-native-extensions.ts';
@@ -22,6 +23,17 @@ const attemptsMax = 10;
 
 /** `FileSystem.open` for files of this machine. */
 export async function openNodeFile(path: string, options: OpenFileOptions): Promise<StorageFile> {
+  try {
+    return await openEntry(path, options);
+  } catch (error) {
+    // To one who wants the file made, ENOENT would say that a store is missing: it is a folder that
+    // cannot be made (in /proc), the folder at the end of a link, or one that was just removed.
+    const isMissing = systemCode(error) === 'ENOENT' && options.create && !options.readOnly;
+    throw isMissing ? ioError('creating', path, error) : error;
+  }
+}
+
+async function openEntry(path: string, options: OpenFileOptions): Promise<StorageFile> {
   for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
     await prepareEntry(path, options);
     const file = options.readOnly ? await openReader(path) : await openWriter(path, options);
@@ -59,14 +71,28 @@ function checkRegular(entry: fs.BigIntStats, path: string): void {
   throw new VarveError('VARVE_NOT_A_STORE', message, { path });
 }
 
+/**
+ * Makes the folder and those missing above it. Not by Node's recursive `mkdir`: it says ENOENT for
+ * a read-only file system, and never returns in /proc.
+ */
 async function makeFolder(folder: string): Promise<void> {
+  if (await isFolder(folder)) return;
+  const parent = dirname(folder);
+  if (parent !== folder) await makeFolder(parent);
   try {
-    await fs.promises.mkdir(folder, { recursive: true });
+    await fs.promises.mkdir(folder);
   } catch (error) {
-    // Something else has the folder's name; the file that was asked for does not exist.
-    if (systemCode(error) === 'EEXIST') throw systemError('ENOTDIR', 'mkdir', folder);
-    throw error;
+    if (systemCode(error) !== 'EEXIST') throw error;
+    // Another process made it a moment ago, or a link that leads nowhere has its name.
+    if (!(await isFolder(folder))) throw systemError('ENOTDIR', 'mkdir', folder);
   }
+}
+
+/** False if there is nothing. Throws ENOTDIR if something else has the name. */
+async function isFolder(path: string): Promise<boolean> {
+  const entry = await statIfThere(path);
+  if (entry !== undefined && !entry.isDirectory()) throw systemError('ENOTDIR', 'mkdir', path);
+  return entry !== undefined;
 }
 
 async function openReader(path: string): Promise<StorageFile> {
@@ -84,7 +110,7 @@ async function openWriter(
   const flags = O_RDWR | (options.create ? O_CREAT : 0) | (options.exclusive ? O_EXCL : 0);
   const addon = await loadNativeExtensions();
   const fd = await openDescriptor(path, flags);
-  const lock = await acquireLock({ fd, path }).catch((error: unknown) => {
+  const lock = await acquireLock({ fd, path }, addon).catch((error: unknown) => {
     fs.closeSync(fd);
     throw error;
   });
@@ -168,12 +194,22 @@ let warned = false;
 /** Warns once in each process about a store that no sync can make durable. */
 async function warnIfVolatile(path: string): Promise<void> {
   if (warned || (process.platform !== 'linux' && process.platform !== 'android')) return;
-  const { type } = await fs.promises.statfs(path, { bigint: true });
-  const name = volatileFileSystems.get(BigInt.asUintN(32, type));
+  const name = volatileFileSystems.get(await fileSystemType(path));
   if (name === undefined || warned) return;
   warned = true;
   const message =
     `varve: ${JSON.stringify(path)} is on ${name}, which lives in memory: ` +
     'commits there survive the process, but no restart of the machine';
   process.emitWarning(message, { code: 'VARVE_VOLATILE_FILE_SYSTEM' });
+}
+
+/** The magic number of the file system, 0 if it cannot be asked: no reason not to open a store. */
+async function fileSystemType(path: string): Promise<bigint> {
+  try {
+    const { type } = await fs.promises.statfs(path, { bigint: true });
+    return BigInt.asUintN(32, type);
+  } catch {
+    // Deno wants a permission for this alone.
+    return 0n;
+  }
 }

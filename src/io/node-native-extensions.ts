@@ -3,8 +3,8 @@
  * with the process, and holes in files.
  *
  * Invariant: that it cannot be had is no error. It is missing where optional dependencies were
- * left out, where it has no prebuild (musl, FreeBSD, 32-bit), and with `--no-addons`;
- * `node-lock.ts` has another lock then, and files have no `trim`. Nothing else imports it.
+ * left out, where it has no prebuild (musl, FreeBSD, 32-bit), and with `--no-addons`; the lock is
+ * the platform's alone then (`node-lock.ts`), and files have no `trim`. Nothing else imports it.
  */
 
 /** What varve uses of the addon, which brings no types. Offsets and lengths are bytes. */
@@ -26,15 +26,15 @@ export function loadNativeExtensions(): Promise<NativeExtensions | undefined> {
 }
 
 async function load(): Promise<NativeExtensions | undefined> {
-  // Bun and Deno load the addon, but the first call of it ends the process: they lack a function of
-  // libuv's that it calls (uv_get_osfhandle; oven-sh/bun#18546), and no catch sees that coming.
+  // Deno and many versions of Bun load the addon, but its first call ends the process: they lack a
+  // function of libuv's (uv_get_osfhandle; oven-sh/bun#18546), and no catch sees that coming.
   if (process.versions['bun'] !== undefined || process.versions['deno'] !== undefined) {
     return undefined;
   }
   try {
     return await import('fs-native-extensions');
   } catch {
-    // Why it cannot be had makes no difference: the fallback lock takes over.
+    // Why it cannot be had makes no difference: the platform's own lock has to do.
     return undefined;
   }
 }

@@ -15,8 +15,8 @@ import fs from 'node:fs';
 import { systemCode } from '../errors.ts';
 import { callBytesMax, chunksOfOneCall, withoutFront } from './chunk-list.ts';
 import type { StorageFile } from './file-system.ts';
-import type { FileLock } from './node-fallback-lock.ts';
 import type { NativeExtensions } from './node-native-extensions.ts';
+import type { FileLock } from './node-platform-lock.ts';
 import { checkBytes, systemError } from './system-error.ts';
 
 /** An open descriptor and what goes with it; the `NodeStorageFile` takes all of it over. */

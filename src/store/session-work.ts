@@ -41,6 +41,8 @@ export class SessionWork {
   checkpointTo: number | undefined;
   /** The embedded header asked for; null clears it. */
   embeddedHeader: bigint | null | undefined;
+  /** The embedded header will be asked for before the commit (`Store.updateEmbeddedHeader`). */
+  replacesHeader = false;
   /** The first write ahead that failed; `commit` says so. */
   writeError: Error | undefined;
   /** The stratum that the last value went to. */

@@ -7,7 +7,7 @@
  */
 
 import { corrupt, invalidArgument, VarveError } from '../errors.ts';
-import { GrainId, split, splitGrainId } from '../format/grain-id.ts';
+import { GrainId, joinGrainId, split, splitGrainId } from '../format/grain-id.ts';
 import { valueBytesMax, valuePrefixBytes } from '../format/layout.ts';
 import { encodeValuePrefix, grainCount, valueCrc } from '../format/value.ts';
 import { isBytes } from '../util/bytes.ts';
@@ -17,6 +17,7 @@ import type { Committer } from './committer.ts';
 import type { StoreCore } from './core.ts';
 import { type FileWrite, writeBytes } from './effects.ts';
 import { writesTo } from './file-parts.ts';
+import type { HeaderClaim } from './header-claim.ts';
 import type { OpenSessions } from './open-sessions.ts';
 import type { SessionWork, StagedValue } from './session-work.ts';
 import { stagedBytesMax } from './staging-memory.ts';
@@ -28,6 +29,8 @@ export interface SessionHome {
   readonly committer: Committer;
   /** Sessions that have not ended: closing abandons them. */
   readonly open: OpenSessions;
+  /** Whose root the embedded header is. */
+  readonly header: HeaderClaim;
 }
 
 let construct: (home: SessionHome, work: SessionWork) => Session;
@@ -78,8 +81,43 @@ export class Session implements Disposable {
   push(data: Uint8Array): GrainId {
     this.#checkOpen();
     checkData('Session.push', data);
+    return this.#take(this.#reserve(data.length), data);
+  }
+
+  /**
+   * As `push`, for bytes that depend on their own id, as those that are sealed for it: reserves
+   * grains for `length` bytes, and stores what `make` gives for the id. Where `make` throws,
+   * nothing is reserved and the error goes on; where it gives other than `length` bytes that is
+   * `VARVE_INVALID_ARGUMENT`.
+   */
+  pushWith(length: number, make: (id: GrainId) => Uint8Array): GrainId {
+    this.#checkOpen();
+    checkLength('Session.pushWith', length);
+    if (typeof make !== 'function') throw invalidArgument('Session.pushWith', 'a function', make);
+    const place = this.#reserve(length);
+    const { stratum, index, count } = place;
+    try {
+      const data = make(joinGrainId(stratum.basin, stratum.number, index));
+      checkData('Session.pushWith', data);
+      if (data.length !== length) {
+        throw invalidArgument('Session.pushWith', `${length} bytes for the id`, data);
+      }
+      // It may have ended the session.
+      this.#checkOpen();
+      return this.#take(place, data);
+    } catch (error) {
+      stratum.release(index, count);
+      throw error;
+    }
+  }
+
+  #reserve(length: number): Reservation {
+    return this.#home.core.atlas.reserve(length, this.#work.preferred);
+  }
+
+  /** The bytes go to the grains that are reserved for them. */
+  #take(place: Reservation, data: Uint8Array): GrainId {
     const work = this.#work;
-    const place = this.#home.core.atlas.reserve(data.length, work.preferred);
     if (place.count * place.stratum.grainBytes > stagedBytesMax) {
       return this.#writeThrough(place, data).id;
     }
@@ -125,7 +163,8 @@ export class Session implements Disposable {
    * is withdrawn: its grains are free again. Throws `VARVE_NOT_FOUND` where the id names no
    * committed value, `VARVE_ALREADY_ARCHIVED` where a committed session, this one, or another
    * still open or committing has archived it, `VARVE_CORRUPT` where the length stored with it is
-   * impossible.
+   * impossible, `VARVE_INVALID_ARGUMENT` for the root of a structure that uses the store
+   * (`Store.claimEmbeddedHeader`).
    */
   archive(id: GrainId): void {
     this.#checkOpen();
@@ -139,6 +178,7 @@ export class Session implements Disposable {
       this.#work.withdraw(own);
       return;
     }
+    this.#home.header.checkArchive(id, this.#work);
     const home = found.stratum;
     const place = valuePlace(split, found.map, found.count);
     if (found.archived || home.claims.has(place.id.index)) {
@@ -283,8 +323,16 @@ export function checkId(what: string, id: unknown): void {
 /** Throws `VARVE_INVALID_ARGUMENT`, `VARVE_TOO_LARGE`. */
 export function checkData(what: string, data: unknown): void {
   if (!isBytes(data)) throw invalidArgument(what, 'a Uint8Array', data);
-  if (data.length <= valueBytesMax) return;
-  const message = `${what}: a value has at most ${valueBytesMax} bytes, this one ${data.length}`;
-  const facts = { expected: valueBytesMax, actual: data.length };
+  checkLength(what, data.length);
+}
+
+/** Throws `VARVE_INVALID_ARGUMENT`, `VARVE_TOO_LARGE`. */
+function checkLength(what: string, length: number): void {
+  if (!Number.isSafeInteger(length) || length < 0) {
+    throw invalidArgument(what, 'a whole number of bytes', length);
+  }
+  if (length <= valueBytesMax) return;
+  const message = `${what}: a value has at most ${valueBytesMax} bytes, this one ${length}`;
+  const facts = { expected: valueBytesMax, actual: length };
   throw new VarveError('VARVE_TOO_LARGE', message, facts);
 }

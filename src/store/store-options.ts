@@ -8,6 +8,7 @@
 import { invalidArgument } from '../errors.ts';
 import type { FileSystem } from '../io/file-system.ts';
 import { nodeFileSystem } from '../io/node.ts';
+import { pathOfFileUrl } from '../util/file-url.ts';
 import { checkFlag, checkNames, checkSignal, type NamesOf } from '../util/options.ts';
 import { type AtlasLimits, defaultLimits } from './atlas.ts';
 import type { OpenRequest } from './open-request.ts';
@@ -68,18 +69,24 @@ function fileSystemOf(value: unknown): FileSystem {
   throw invalidArgument('fileSystem', 'a FileSystem', value);
 }
 
+function checkPath(value: unknown): string {
+  const path = typeof value === 'string' ? value : pathOfFileUrl(value);
+  if (path === undefined || path === '' || path.includes('\0')) {
+    throw invalidArgument('path', 'the path of a file, or its file: URL', value);
+  }
+  return path;
+}
+
 /** Throws `VARVE_INVALID_ARGUMENT`. */
 export function checkOptions(
   path: unknown,
   options: StoreOptions,
   limits: AtlasLimits = defaultLimits,
 ): OpenRequest {
-  if (typeof path !== 'string' || path === '' || path.includes('\0')) {
-    throw invalidArgument('path', 'the path of a file', path);
-  }
+  const file = checkPath(path);
   checkNames('Store.open', options, names);
   return {
-    path,
+    path: file,
     create: checkFlag('create', options.create, true),
     exclusive: checkFlag('exclusive', options.exclusive, false),
     readOnly: checkFlag('readOnly', options.readOnly, false),

@@ -17,6 +17,7 @@ import { Committer } from './committer.ts';
 import type { RecoveryReport, StoreCore } from './core.ts';
 import type { Finding } from './finding.ts';
 import type { CheckpointGuard } from './guards.ts';
+import { HeaderClaim } from './header-claim.ts';
 import { writeLargeValue } from './large-value.ts';
 import { type CommitLogEntry, holdLog, logEntries } from './log-entries.ts';
 import type { OpenRequest } from './open-request.ts';
@@ -52,7 +53,8 @@ export class Store implements AsyncDisposable {
   private constructor(core: StoreCore) {
     this.#core = core;
     this.#committer = new Committer(core);
-    this.#sessionHome = { core, committer: this.#committer, open: this.#openSessions };
+    const header = new HeaderClaim(core);
+    this.#sessionHome = { core, committer: this.#committer, open: this.#openSessions, header };
   }
 
   static {
@@ -60,7 +62,8 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Opens `path`, recovering first when the last process did not close it.
+   * Opens the file at `path`, or of a `file:` URL object, recovering first when the last process
+   * did not close it.
    *
    * Rejects with `VARVE_LOCKED` (another writer has it), `VARVE_NOT_A_STORE` (some other file, a
    * directory: left untouched), `VARVE_UNSUPPORTED_VERSION`, `VARVE_CORRUPT`, `VARVE_NOT_FOUND`,
@@ -68,7 +71,7 @@ export class Store implements AsyncDisposable {
    * zeros and is no longer than a new store, counts as a creation cut short: with `create` it is
    * made anew, else `VARVE_NOT_FOUND`.
    */
-  static async open(path: string, options: StoreOptions = {}): Promise<Store> {
+  static async open(path: string | URL, options: StoreOptions = {}): Promise<Store> {
     return await openStore(checkOptions(path, options));
   }
 
@@ -104,9 +107,9 @@ export class Store implements AsyncDisposable {
     return this.#core.published.checkpoint;
   }
 
-  /** A commit is being written or synced. */
+  /** A commit is queued, being written or synced. */
   get committing(): boolean {
-    return this.#core.committing;
+    return this.#committer.busy;
   }
 
   /** The root that the user of the store last committed. */
@@ -117,8 +120,14 @@ export class Store implements AsyncDisposable {
 
   /** Throws `VARVE_READ_ONLY`, `VARVE_CLOSED`, `VARVE_POISONED`. */
   session(): Session {
+    return this.#newSession(false);
+  }
+
+  #newSession(replacesHeader: boolean): Session {
     this.#core.checkWritable();
-    return newSession(this.#sessionHome, new SessionWork(this.#core.staging));
+    const work = new SessionWork(this.#core.staging);
+    work.replacesHeader = replacesHeader;
+    return newSession(this.#sessionHome, work);
   }
 
   /**
@@ -285,7 +294,7 @@ export class Store implements AsyncDisposable {
       throw invalidArgument('Store.updateEmbeddedHeader', 'a function', update);
     }
     return await this.#headerMutex.runExclusive(async () => {
-      const session = this.session();
+      const session = this.#newSession(true);
       try {
         session.setEmbeddedHeader(await update(session, this.embeddedHeader));
       } catch (error) {
@@ -294,6 +303,18 @@ export class Store implements AsyncDisposable {
       }
       return await session.commit();
     });
+  }
+
+  /**
+   * Says that the embedded header is from now on the root of what `owner` keeps in this store; the
+   * forest does. Until the function that it returns is called, another claim throws `VARVE_BUSY`,
+   * and `Session.archive` of the embedded header's value throws `VARVE_INVALID_ARGUMENT` unless
+   * the session has set another embedded header (or is that of `updateEmbeddedHeader`). Nothing is
+   * written. Throws `VARVE_CLOSED`, `VARVE_INVALID_ARGUMENT`.
+   */
+  claimEmbeddedHeader(owner: string): () => void {
+    this.#core.checkOpen();
+    return this.#sessionHome.header.take(owner);
   }
 
   /** Throws `VARVE_CLOSED`. */

@@ -7,22 +7,15 @@
  */
 
 import crc32Table from 'crc-32';
+import { builtinModule } from './builtin-module.ts';
 
 interface ZlibWithCrc {
   crc32?: (data: Uint8Array, value?: number) => number;
 }
-interface ProcessWithModules {
-  getBuiltinModule?: (id: string) => unknown;
-}
 
 const longInputBytes = 320;
 
-function nativeCrc(): ((data: Uint8Array, value?: number) => number) | undefined {
-  const host = (globalThis as { process?: ProcessWithModules }).process;
-  return (host?.getBuiltinModule?.('zlib') as ZlibWithCrc | undefined)?.crc32;
-}
-
-const native = nativeCrc();
+const native = builtinModule<ZlibWithCrc>('zlib')?.crc32;
 
 /** The checksum of `bytes`, or of everything before them and `bytes` where `before` is that CRC. */
 export function crc32(bytes: Uint8Array, before = 0): number {

@@ -6,9 +6,10 @@
  * the caller's: made, kept and changed elsewhere.
  *
  * Bounds. A nonce is 96 random bits: below 2^32 values sealed under one key the chance that two
- * share one stays below 2^-32 (NIST SP 800-38D, 8.3); each node that is written is one. Lengths,
- * times and which values change are seen by whoever sees the file. That the whole file was put back
- * to an older state is not detected.
+ * share one stays below 2^-32 (NIST SP 800-38D, 8.3); each node that is written is one, and a value
+ * that a transaction pushes is two. Lengths, times and which values change are seen by whoever sees
+ * the file. Not detected: that the whole file was put back to an older state, or a pushed value to
+ * one of the same id, in this forest or in another one under the same key.
  */
 
 import { createCipheriv, createDecipheriv, randomFillSync } from 'node:crypto';
@@ -54,6 +55,7 @@ export function aesGcm(options: AesGcmOptions): Vault {
   };
   return Object.freeze<Vault>({
     name: inner === undefined ? name : `${name}(${inner.name})`,
+    overheadBytes: overheadOf(inner),
     seal(plain, context) {
       const nonce = nextNonce();
       const cipher = createCipheriv(algorithm, own, nonce, { authTagLength: tagBytes });
@@ -82,6 +84,12 @@ export function aesGcm(options: AesGcmOptions): Vault {
       return inner === undefined ? plain : inner.open(plain, context);
     },
   });
+}
+
+/** Of the whole: unknown where the inner vault does not tell its own. */
+function overheadOf(inner: Vault | undefined): number | undefined {
+  if (inner === undefined) return overheadBytes;
+  return inner.overheadBytes === undefined ? undefined : inner.overheadBytes + overheadBytes;
 }
 
 function tampered(why: string, cause: unknown): VarveError {

@@ -29,7 +29,7 @@ export interface ContractStoreOptions {
 }
 
 export interface ContractStoreClass {
-  readonly open: (path: string, options?: ContractStoreOptions) => Promise<ContractStore>;
+  readonly open: (path: string | URL, options?: ContractStoreOptions) => Promise<ContractStore>;
   readonly inMemory: (options?: Pick<ContractStoreOptions, 'cacheBytes'>) => Promise<ContractStore>;
 }
 

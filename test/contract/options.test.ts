@@ -302,7 +302,10 @@ describe('arguments that are refused', () => {
       const all = { fileSystem: disk, ...options } as StoreOptions;
       await expectRejects('VARVE_INVALID_ARGUMENT', () => Store.open(storePath, all));
     }
-    for (const path of [undefined, null, 1, '', 'a\0b', {}, new URL('file:///tmp/x')]) {
+    const urls = ['https://varve.test/x', 'file:///a%00b', 'file:///a%2Fb'].map(
+      (url) => new URL(url),
+    );
+    for (const path of [undefined, null, 1, '', 'a\0b', {}, ...urls]) {
       const open = () => Store.open(path as string, { fileSystem: disk });
       await expectRejects('VARVE_INVALID_ARGUMENT', open);
     }

@@ -9,6 +9,8 @@
  */
 
 import { afterAll, describe, expect, it } from 'vitest';
+import type { Vault } from '../../src/forest/index.ts';
+import { aesGcm } from '../../src/vault/index.ts';
 import { type FateBounds, fatesOf } from '../crash/fates.ts';
 import { crashScale } from '../crash/scale.ts';
 import { Random } from '../model/random.ts';
@@ -68,10 +70,11 @@ async function survives(state: DiskState, life: ForestLife, at: number): Promise
 async function cutEverywhere(
   steps: readonly ForestStep[],
   stride: number,
-  journalBytes: number | undefined,
+  { journalBytes, vault }: { journalBytes?: number | undefined; vault?: Vault },
 ): Promise<number> {
   const life = new ForestLife(new SimulatedDisk());
   life.journalBytes = journalBytes;
+  life.vault = vault;
   await life.run(steps);
   await life.close();
   const { before, operations, state } = life.disk;
@@ -97,6 +100,11 @@ async function cutEverywhere(
   return tried;
 }
 
+/** What is sealed is read back through the vault, values of the user's own by their ids. */
+const sealedHistories = forestHistories.filter(({ name }) =>
+  /^values of the user's own|under way that/.test(name),
+);
+
 /** Histories that take long to look through: not every fate of each is tried. */
 const strides = new Map([['so many nodes dropped that a commit of its own frees them', 6]]);
 const stride = 2;
@@ -107,18 +115,25 @@ describe.each(journals)('a power cut, %s bytes of changes out of nodes', (journa
     '%s',
     async (name, { steps }) => {
       const one = Math.ceil((stride * (strides.get(name) ?? 1)) / crashScale);
-      expect(await cutEverywhere(steps, one, journalBytes)).toBeGreaterThan(4);
+      expect(await cutEverywhere(steps, one, { journalBytes })).toBeGreaterThan(4);
     },
   );
 
   it.each(seeds)('seed %i', async (seed) => {
     const steps = randomForestHistory(new Random(seed), 8);
     const one = Math.ceil(5 / crashScale);
-    expect(await cutEverywhere(steps, one, journalBytes)).toBeGreaterThan(10);
+    expect(await cutEverywhere(steps, one, { journalBytes })).toBeGreaterThan(10);
   });
 
   afterAll(() => {
     const { cuts, beyond } = counts;
     console.log(`power cuts tried: ${cuts}; ${beyond} kept a commit that nobody was told of`);
+  });
+});
+
+describe('a power cut in a vault', () => {
+  it.each(sealedHistories)('$name', async ({ steps }) => {
+    const vault = aesGcm({ key: new Uint8Array(32).fill(4) });
+    expect(await cutEverywhere(steps, stride * 4, { vault })).toBeGreaterThan(4);
   });
 });

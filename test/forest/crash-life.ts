@@ -10,7 +10,13 @@
 
 import { expect } from 'vitest';
 import { isVarveError } from '../../src/errors.ts';
-import { codecs, Forest, type Snapshot, type Transaction } from '../../src/forest/index.ts';
+import {
+  codecs,
+  Forest,
+  type Snapshot,
+  type Transaction,
+  type Vault,
+} from '../../src/forest/index.ts';
 import type { GrainId, VarveErrorCode } from '../../src/index.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
 import type { SimulatedDisk } from '../support/simulated-disk.ts';
@@ -79,6 +85,8 @@ export class ForestLife {
   tolerates: readonly VarveErrorCode[] = [];
   /** Bytes of changes that the next openings keep out of the nodes. */
   journalBytes: number | undefined;
+  /** Everything is sealed by it. */
+  vault: Vault | undefined;
   #count: number;
   #forest: Forest | undefined;
   readonly #snapshots: { readonly snapshot: Snapshot; readonly index: number }[] = [];
@@ -86,6 +94,7 @@ export class ForestLife {
   constructor(disk: SimulatedDisk, before?: ForestLife) {
     this.disk = disk;
     this.journalBytes = before?.journalBytes;
+    this.vault = before?.vault;
     this.models = new Map(before?.models ?? [[0, new Model()]]);
     this.#count = before?.count ?? 0;
   }
@@ -108,8 +117,9 @@ export class ForestLife {
   async open(): Promise<void> {
     while (this.#forest === undefined) {
       try {
-        const { disk: fileSystem, journalBytes } = this;
-        this.#forest = await Forest.open('forest', { ...settings, journalBytes, fileSystem });
+        const { disk: fileSystem, journalBytes, vault } = this;
+        const options = { ...settings, journalBytes, vault, fileSystem };
+        this.#forest = await Forest.open('forest', options);
       } catch (error) {
         this.#mayRefuse(error);
       }
@@ -355,7 +365,7 @@ export class ForestLife {
     expect(found.map(([key]) => key)).toEqual([...entries.keys()].sort((a, b) => a - b));
     for (const [key, id] of found) {
       const seed = entries.get(key) as number;
-      const bytes = this.forest.store.get(id as GrainId);
+      const bytes = this.forest.get(id as GrainId);
       expectSameBytes(bytes ?? new Uint8Array(0), patternOf(blobLength(seed), seed));
     }
   }

@@ -7,7 +7,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { type Codec, codecs, Forest, reducers } from '../../src/forest/index.ts';
-import { memoryFileSystem, Store } from '../../src/index.ts';
+import { type GrainId, memoryFileSystem, Store } from '../../src/index.ts';
 import { code, endSound, findingsOf } from './forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
@@ -179,6 +179,7 @@ describe('arguments', () => {
       { nodeCacheBytes: -1 },
       { checkpoint: 'no' },
       { vault: {} },
+      { vault: { name: 'a', seal: () => 1, open: () => 1, overheadBytes: -1 } },
     ];
     for (const wrong of options) {
       await expect(Forest.inMemory(wrong as never)).rejects.toEqual(refused);
@@ -196,6 +197,32 @@ describe('a forest', () => {
     await expect(Forest.on(store)).rejects.toEqual(code('NOT_A_FOREST'));
     await store.updateEmbeddedHeader((session) => session.push(new Uint8Array(0)));
     await expect(Forest.on(store)).rejects.toEqual(code('NOT_A_FOREST'));
+    await store.close();
+  });
+
+  it('keeps its root: nobody archives it, in a transaction or through the store', async () => {
+    const store = await Store.inMemory();
+    const forest = await Forest.on(store);
+    const tree = forest.tree('t', numbers);
+    await tree.put(1, 1);
+    const root = store.embeddedHeader as GrainId;
+    const refused = code('INVALID_ARGUMENT');
+    await forest.transaction((tx) => {
+      expect(() => tx.archive(root)).toThrow(refused);
+      tx.tree(tree).put(2, 2);
+    });
+    const session = store.session();
+    expect(() => session.archive(store.embeddedHeader as GrainId)).toThrow(refused);
+    session.abandon();
+    await tree.put(3, 3);
+    await forest.store.checkpointTo(store.currentBatch);
+    expect([...tree.keys()]).toEqual([1, 2, 3]);
+    expect(await findingsOf(forest)).toEqual([]);
+    await expect(Forest.on(store)).rejects.toEqual(code('BUSY'));
+    await forest.close();
+    const again = await Forest.on(store);
+    expect([...again.tree('t', numbers).keys()]).toEqual([1, 2, 3]);
+    await again.close();
     await store.close();
   });
 

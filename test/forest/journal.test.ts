@@ -111,6 +111,24 @@ describe('a small change', () => {
   });
 });
 
+describe('replaced values', () => {
+  it('that are long are freed before they take much of the file', async () => {
+    const forest = await Forest.inMemory();
+    const tree = forest.tree('blobs', { key: codecs.u32 });
+    const value = new Uint8Array(100_000);
+    await forest.transaction((tx) => {
+      for (let key = 0; key < 10; key++) tx.tree(tree).put(key, value);
+    });
+    let most = 0;
+    for (let round = 0; round < 300; round++) {
+      await tree.put(round % 10, value);
+      most = Math.max(most, forest.store.statistics().fileBytes);
+    }
+    expect(most).toBeLessThan(10 * value.length * 4);
+    await endSound(forest);
+  });
+});
+
 describe('changes that wait', () => {
   it('are written back before they are more than journalBytes', async () => {
     const { forest, tree } = await planted(500, { journalBytes: 400 });
@@ -380,6 +398,7 @@ describe('roots that are made one', () => {
           gone: [],
           goneBytes: 0,
           goneValues: [],
+          goneValueBytes: 0,
           kept: [],
         };
         const most = { logBytes: 2 ** 30, memoryBytes: 2 ** 30 };
@@ -390,7 +409,13 @@ describe('roots that are made one', () => {
         for (const [at, length] of all.entries()) {
           const logs = [{ tree: `${at}`, log: new Uint8Array(length) }];
           const entry = { needsNodes: false, logBytes: length, changes: 1, logs };
-          const whole = { ...entry, gone: [], goneBytes: 2 ** 30, goneValues: [] };
+          const whole = {
+            ...entry,
+            gone: [],
+            goneBytes: 2 ** 30,
+            goneValues: [],
+            goneValueBytes: 0,
+          };
           if (!journal.takes(whole)) break;
           const place = journal.place(whole);
           const root = values(BigInt(at + 2));

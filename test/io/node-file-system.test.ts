@@ -11,6 +11,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { OpenFileOptions, StorageFile } from '../../src/io/file-system.ts';
 import { nodeFileSystem } from '../../src/io/node.ts';
+import { Store } from '../../src/store/store.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
 import { contentOf } from '../support/file-contents-suite.ts';
 import { fileSystemSuite, reading, writing } from '../support/file-system-suite.ts';
@@ -20,9 +21,9 @@ import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary
 const interference = vi.hoisted(() => ({ beforeLock: () => {} }));
 vi.mock('../../src/io/node-lock.ts', async (importOriginal) => {
   const original = await importOriginal<typeof import('../../src/io/node-lock.ts')>();
-  const acquireLock: typeof original.acquireLock = (target) => {
+  const acquireLock: typeof original.acquireLock = (target, addon) => {
     interference.beforeLock();
-    return original.acquireLock(target);
+    return original.acquireLock(target, addon);
   };
   return { ...original, acquireLock };
 });
@@ -104,6 +105,44 @@ describe('opening in a folder', () => {
     const file = await open(path);
     file.writeSync([patternOf(4)], 0);
     expectSameBytes(new Uint8Array(fs.readFileSync(path)), patternOf(4));
+  });
+
+  it('takes a folder that another process makes just before it', async () => {
+    const made = fs.promises.mkdir;
+    vi.spyOn(fs.promises, 'mkdir').mockImplementation((async (path: string) => {
+      await made(path);
+      throw codeError('EEXIST');
+    }) as never);
+    const file = await open(join(folder, 'a', 'b', 'store'));
+    expect(file.length()).toBe(0);
+  });
+
+  it('refuses with EROFS what would be made on a read-only file system', async () => {
+    mockReadOnly();
+    const path = join(folder, 'a', 'b', 'c', 'store');
+    await expect(open(path)).rejects.toMatchObject({ code: 'EROFS', path: join(folder, 'a') });
+    const error = await Store.open(path).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'VARVE_IO', path, cause: { code: 'EROFS' } });
+    await expect(open(path, { create: false })).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('says VARVE_IO where the system says ENOENT to one who wants the file made', async () => {
+    fs.symlinkSync(join(folder, 'gone', 'store'), join(folder, 'link'));
+    const paths = [join(folder, 'link')];
+    // Nothing can be made in /proc, and Node's own recursive mkdir never returns from there.
+    if (process.platform === 'linux') paths.push('/proc/varve-test/a/store', '/proc/varve-test');
+    for (const path of paths) {
+      const refusal = { code: 'VARVE_IO', path, cause: { code: 'ENOENT' } };
+      await expect(open(path)).rejects.toMatchObject(refusal);
+      await expect(Store.open(path)).rejects.toMatchObject(refusal);
+      await expect(open(path, { create: false })).rejects.toMatchObject({ code: 'ENOENT' });
+    }
+  });
+
+  it('opens where the kind of the file system cannot be asked', async () => {
+    vi.spyOn(fs.promises, 'statfs').mockRejectedValue(codeError('EACCES'));
+    const file = await open(join(folder, 'store'));
+    expect(file.length()).toBe(0);
   });
 
   it('syncs the folder of a new file, new folders, and the one that holds the first', async () => {
@@ -251,6 +290,15 @@ function beforeLock(interfere: () => void): void {
 
 function codeError(code: string): Error {
   return Object.assign(new Error(`${code}: made for the test`), { code });
+}
+
+/** As Linux has it: a folder in one that is missing is ENOENT first, and a recursive mkdir too. */
+function mockReadOnly(): void {
+  vi.spyOn(fs.promises, 'mkdir').mockImplementation((async (path: string, options?: object) => {
+    const hasParent = fs.existsSync(dirname(path)) && options === undefined;
+    const error = codeError(hasParent ? 'EROFS' : 'ENOENT');
+    throw Object.assign(error, { path });
+  }) as never);
 }
 
 function inodeOf(path: string): number {

@@ -13,9 +13,14 @@ import { Server } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { LockTarget } from '../../src/io/node-fallback-lock.ts';
-import { acquireFallbackLock, acquireLock } from '../../src/io/node-lock.ts';
+import { acquireLock } from '../../src/io/node-lock.ts';
+import {
+  loadNativeExtensions,
+  type NativeExtensions,
+} from '../../src/io/node-native-extensions.ts';
+import type { LockTarget } from '../../src/io/node-platform-lock.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
 
 let folder: string;
@@ -92,104 +97,249 @@ class Holder {
   }
 }
 
-const here = { file: acquireLock, fallback: acquireFallbackLock };
+/** As a store takes it here, and as one does where the addon does not load. */
+const here = {
+  file: async (target: LockTarget) => acquireLock(target, await loadNativeExtensions()),
+  fallback: (target: LockTarget) => acquireLock(target, undefined),
+};
+const kinds = ['file', 'fallback'] as const;
 
-for (const kind of ['file', 'fallback'] as const) {
-  const hold = (path: string): Holder => new Holder(lockHolder, kind, path);
+for (const first of kinds) {
+  for (const second of kinds) {
+    const hold = (path: string): Holder => new Holder(lockHolder, first, path);
+    const ask = (path: string): Holder => new Holder(lockHolder, second, path);
+    const take = here[first];
+    const takeSecond = here[second];
 
-  describe(`the lock between processes (${kind})`, () => {
-    it('is refused with VARVE_LOCKED while another process has it', async () => {
-      const path = newFile();
-      const first = hold(path);
-      expect(await first.line()).toBe('held');
-      const second = hold(path);
-      expect(await second.line()).toBe('VARVE_LOCKED');
-      await expect(here[kind](openTarget(path))).rejects.toMatchObject({
-        name: 'VarveError',
-        code: 'VARVE_LOCKED',
-        path,
-        message: expect.stringContaining('another process'),
+    describe(`the lock between processes (${first} first, ${second} second)`, () => {
+      it('is refused with VARVE_LOCKED while another process has it', async () => {
+        const path = newFile();
+        expect(await hold(path).line()).toBe('held');
+        expect(await ask(path).line()).toBe('VARVE_LOCKED');
+        await expect(takeSecond(openTarget(path))).rejects.toMatchObject({
+          name: 'VarveError',
+          code: 'VARVE_LOCKED',
+          path,
+          message: expect.stringMatching(/is open for writing by another process: close it/),
+        });
+      });
+
+      it('is refused to another process while this one has it', async () => {
+        const path = newFile();
+        const lock = await take(openTarget(path));
+        expect(await ask(path).line()).toBe('VARVE_LOCKED');
+        await lock.release();
+        expect(await ask(path).line()).toBe('held');
+      });
+
+      it('is free as soon as its holder lets go of it', async () => {
+        const path = newFile();
+        const holder = hold(path);
+        expect(await holder.line()).toBe('held');
+        await expect(takeSecond(openTarget(path))).rejects.toThrow();
+        holder.tell('release');
+        expect(await holder.line()).toBe('released');
+        const lock = await takeSecond(openTarget(path));
+        await lock.release();
+        expect(await ask(path).line()).toBe('held');
+      });
+
+      it('is taken over after its holder was killed', async () => {
+        const path = newFile();
+        const holder = hold(path);
+        expect(await holder.line()).toBe('held');
+        expect(await ask(path).line()).toBe('VARVE_LOCKED');
+        await holder.kill();
+        expect(await ask(path).line()).toBe('held');
+      });
+
+      it('dies with its holder even where a child process of it lives on', async () => {
+        const path = newFile();
+        const holder = hold(path);
+        expect(await holder.line()).toBe('held');
+        holder.tell('start a child');
+        expect(await holder.line()).toBe('started');
+        await holder.kill();
+        expect(await ask(path).line()).toBe('held');
+      });
+
+      it('does not keep its holder from ending', async () => {
+        const path = newFile();
+        const holder = new Holder(lockHolder, first, path, 'leave');
+        expect(await holder.line()).toBe('held');
+        expect(await holder.exit()).toBe(0);
+        expect(await ask(path).line()).toBe('held');
+      });
+
+      it('is one lock for every path to the file', async () => {
+        const path = newFile();
+        fs.linkSync(path, `${path}-linked`);
+        fs.symlinkSync(path, `${path}-symlinked`);
+        await take(openTarget(path));
+        expect(await ask(`${path}-linked`).line()).toBe('VARVE_LOCKED');
+        expect(await ask(`${path}-symlinked`).line()).toBe('VARVE_LOCKED');
+      });
+
+      it('is refused to a second copy of the library in this process, which it names', async () => {
+        const path = newFile();
+        const lock = await take(openTarget(path));
+        const refusal = { code: 'VARVE_LOCKED', message: expect.stringContaining('this process') };
+        // A copy in this thread, and one that shares nothing with this, as in another realm.
+        for (const isShared of [true, false]) {
+          vi.resetModules();
+          const forget = isShared ? () => {} : hideSharedSet();
+          const copy = await import('../../src/io/node-lock.ts');
+          const addon = second === 'file' ? await loadNativeExtensions() : undefined;
+          await expect(copy.acquireLock(openTarget(path), addon)).rejects.toMatchObject(refusal);
+          forget();
+        }
+        await lock.release();
+      });
+
+      it('is refused to another thread of this process, which it names', async () => {
+        const path = newFile();
+        const lock = await take(openTarget(path));
+        expect(await messageInThread(path)).toContain('is open for writing by this process');
+        await lock.release();
+        expect(await messageInThread(path)).toBe('held');
+      });
+
+      it('is refused within this process, and free once let go', async () => {
+        const path = newFile();
+        const lock = await take(openTarget(path));
+        await expect(takeSecond(openTarget(path))).rejects.toMatchObject({
+          code: 'VARVE_LOCKED',
+          message: expect.stringContaining('this process'),
+        });
+        await lock.release();
+        const next = await takeSecond(openTarget(path));
+        await next.release();
       });
     });
+  }
+}
 
-    it('is refused to another process while this one has it', async () => {
-      const path = newFile();
-      const lock = await here[kind](openTarget(path));
-      expect(await hold(path).line()).toBe('VARVE_LOCKED');
-      await lock.release();
-      expect(await hold(path).line()).toBe('held');
-    });
+/** Hides what the copies of the library in one realm share; what is returned brings it back. */
+function hideSharedSet(): () => void {
+  const shared = globalThis as unknown as Record<symbol, unknown>;
+  const key = Symbol.for('varve.filesOpenForWriting');
+  const set = shared[key];
+  expect(set).toBeInstanceOf(Set);
+  shared[key] = undefined;
+  return () => {
+    shared[key] = set;
+  };
+}
 
-    it('is free as soon as its holder lets go of it', async () => {
-      const path = newFile();
-      const first = hold(path);
-      expect(await first.line()).toBe('held');
-      await expect(here[kind](openTarget(path))).rejects.toThrow();
-      first.tell('release');
-      expect(await first.line()).toBe('released');
-      const lock = await here[kind](openTarget(path));
-      await lock.release();
-      expect(await hold(path).line()).toBe('held');
-    });
+/** Opens the file in a thread with a copy of the library: `held`, or the message of the error. */
+async function messageInThread(path: string): Promise<unknown> {
+  const program = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    const answer = import(workerData.library)
+      .then(({ nodeFileSystem }) => nodeFileSystem.open(workerData.path, workerData.options))
+      .then((file) => file.close().then(() => 'held'), (error) => error.message);
+    answer.then((message) => parentPort.postMessage(message));`;
+  const library = new URL('../../dist/io/node.js', import.meta.url).href;
+  const options = { create: false, exclusive: false, readOnly: false };
+  const worker = new Worker(program, { eval: true, workerData: { library, path, options } });
+  const [message] = await once(worker, 'message');
+  await worker.terminate();
+  return message;
+}
 
-    it('is taken over after its holder was killed', async () => {
-      const path = newFile();
-      const first = hold(path);
-      expect(await first.line()).toBe('held');
-      expect(await hold(path).line()).toBe('VARVE_LOCKED');
-      await first.kill();
-      expect(await hold(path).line()).toBe('held');
-    });
+describe('the locks of a writer, all or none', () => {
+  /** The byte of the lock, as an addon of another process would ask for it. */
+  async function isByteFree(path: string): Promise<boolean> {
+    const addon = await loadNativeExtensions();
+    const { fd } = openTarget(path);
+    const isFree = addon?.tryLock(fd, 2 ** 52, 1) === true;
+    if (isFree) addon?.unlock(fd, 2 ** 52, 1);
+    return isFree;
+  }
 
-    it('dies with its holder even where a child process of it lives on', async () => {
-      const path = newFile();
-      const first = hold(path);
-      expect(await first.line()).toBe('held');
-      first.tell('start a child');
-      expect(await first.line()).toBe('started');
-      await first.kill();
-      expect(await hold(path).line()).toBe('held');
-    });
-
-    it('does not keep its holder from ending', async () => {
-      const path = newFile();
-      const first = new Holder(lockHolder, kind, path, 'leave');
-      expect(await first.line()).toBe('held');
-      expect(await first.exit()).toBe(0);
-      expect(await hold(path).line()).toBe('held');
-    });
-
-    it('is one lock for every path to the file', async () => {
-      const path = newFile();
-      fs.linkSync(path, `${path}-linked`);
-      fs.symlinkSync(path, `${path}-symlinked`);
-      await here[kind](openTarget(path));
-      expect(await hold(`${path}-linked`).line()).toBe('VARVE_LOCKED');
-      expect(await hold(`${path}-symlinked`).line()).toBe('VARVE_LOCKED');
-    });
-
-    it('is refused to a second copy of the library in one process', async () => {
-      const path = newFile();
-      const lock = await here[kind](openTarget(path));
-      vi.resetModules();
-      const copy = await import('../../src/io/node-lock.ts');
-      const acquire = kind === 'file' ? copy.acquireLock : copy.acquireFallbackLock;
-      await expect(acquire(openTarget(path))).rejects.toMatchObject({ code: 'VARVE_LOCKED' });
-      await lock.release();
-    });
-
-    it('is refused within this process, and free once let go', async () => {
-      const path = newFile();
-      const lock = await here[kind](openTarget(path));
-      await expect(here[kind](openTarget(path))).rejects.toMatchObject({
-        code: 'VARVE_LOCKED',
-        message: expect.stringContaining('this process'),
-      });
-      await lock.release();
-      const next = await here[kind](openTarget(path));
-      await next.release();
-    });
+  it('are the byte and the sockets, where the addon loads on Linux', async () => {
+    const path = newFile();
+    const lock = await here.file(openTarget(path));
+    expect(await isByteFree(path)).toBe(false);
+    expect(await new Holder(lockHolder, 'fallback', path).line()).toBe('VARVE_LOCKED');
+    await lock.release();
+    expect(await isByteFree(path)).toBe(true);
   });
+
+  it('are none where the last is taken', async () => {
+    const path = newFile();
+    const holder = new Holder(lockHolder, 'fallback', path);
+    expect(await holder.line()).toBe('held');
+    await expect(here.file(openTarget(path))).rejects.toMatchObject({ code: 'VARVE_LOCKED' });
+    expect(await isByteFree(path)).toBe(true);
+  });
+
+  it('are none where the last cannot be had, and the reason is the error', async () => {
+    for (const failing of [1, 2]) {
+      const path = newFile();
+      const listening = failListening(failing, 'EACCES');
+      await expect(here.file(openTarget(path))).rejects.toMatchObject({ code: 'EACCES' });
+      listening.mockRestore();
+      expect(await isByteFree(path)).toBe(true);
+      expect(await new Holder(lockHolder, 'fallback', path).line()).toBe('held');
+    }
+  });
+
+  it('are none where the first cannot be had', async () => {
+    const path = newFile();
+    const addon = addonThat({ tryLock: codeError('ENOLCK') });
+    await expect(acquireLock(openTarget(path), addon)).rejects.toMatchObject({ code: 'ENOLCK' });
+    expect(await new Holder(lockHolder, 'fallback', path).line()).toBe('held');
+  });
+
+  it('are let go of to the last, even where one fails to', async () => {
+    const path = newFile();
+    const addon = addonThat({ unlock: codeError('EIO') });
+    const lock = await acquireLock(openTarget(path), addon);
+    await expect(lock.release()).rejects.toMatchObject({ code: 'EIO' });
+    expect(await new Holder(lockHolder, 'fallback', path).line()).toBe('held');
+  });
+
+  it('keep the file from no next writer after a failure', async () => {
+    const target = openTarget(newFile());
+    const listening = failListening(2, 'EMFILE');
+    await expect(here.fallback(target)).rejects.toMatchObject({ code: 'EMFILE' });
+    listening.mockRestore();
+    const lock = await here.file(target);
+    await lock.release();
+  });
+});
+
+/** The addon's calls without a kernel behind them; those that are given throw. */
+function addonThat(failing: { tryLock?: Error; unlock?: Error }): NativeExtensions {
+  const attempt = (error: Error | undefined) => {
+    if (error !== undefined) throw error;
+  };
+  return {
+    tryLock: () => attempt(failing.tryLock) === undefined,
+    unlock: () => attempt(failing.unlock),
+    trim: async () => undefined,
+    sparse: async () => undefined,
+  };
+}
+
+function codeError(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}
+
+/** The call of that number, from 1, fails to listen. */
+function failListening(failing: number, code: string) {
+  const { listen } = Server.prototype;
+  let count = 0;
+  return vi.spyOn(Server.prototype, 'listen').mockImplementation(function (
+    this: Server,
+    ...args: unknown[]
+  ) {
+    count += 1;
+    if (count !== failing) return Reflect.apply(listen, this, args);
+    this.emit('error', codeError(code));
+    return this;
+  } as never);
 }
 
 describe('the lock without native code', () => {
@@ -206,9 +356,9 @@ describe('the lock without native code', () => {
     vi.spyOn(fs, 'fstatSync').mockReturnValue(numberless as never);
     const path = newFile();
     fs.symlinkSync(path, `${path}-symlinked`);
-    const lock = await acquireFallbackLock(openTarget(path));
-    const other = await acquireFallbackLock(openTarget(newFile()));
-    await expect(acquireFallbackLock(openTarget(`${path}-symlinked`))).rejects.toMatchObject({
+    const lock = await here.fallback(openTarget(path));
+    const other = await here.fallback(openTarget(newFile()));
+    await expect(here.fallback(openTarget(`${path}-symlinked`))).rejects.toMatchObject({
       code: 'VARVE_LOCKED',
     });
     await lock.release();
@@ -233,23 +383,23 @@ describe('the lock without native code on another platform', () => {
     const target = openTarget(newFile());
     for (const name of ['linux', 'win32']) {
       setPlatform(name);
-      await expect(acquireFallbackLock(target)).rejects.toMatchObject({ code: 'VARVE_LOCKED' });
+      await expect(here.fallback(target)).rejects.toMatchObject({ code: 'VARVE_LOCKED' });
     }
-    // Shorter names are padded with zeros by some versions of libuv, and not by others.
-    expect(names[0]).toMatch(/^\0varve-lock-[0-9a-f]{32}-{64}$/);
-    expect(names[0]).toHaveLength(108);
+    // Of the two lengths the one that every runtime can ask for comes first.
+    expect(names[0]).toMatch(/^\0varve-lock-[0-9a-f]{32}-{63}$/);
+    expect(names[0]).toHaveLength(107);
     expect(names[1]).toMatch(/^\\\\\.\\pipe\\varve-lock-[0-9a-f]{32}$/);
     listen.mockImplementation(function (this: Server) {
       this.emit('error', Object.assign(new Error('no'), { code: 'EACCES' }));
       return this;
     });
-    await expect(acquireFallbackLock(target)).rejects.toMatchObject({ code: 'EACCES' });
+    await expect(here.fallback(target)).rejects.toMatchObject({ code: 'EACCES' });
   });
 
   it('is refused with ENOTSUP where there is nothing to make it of', async () => {
     setPlatform('sunos');
     const target = openTarget(newFile());
-    await expect(acquireFallbackLock(target)).rejects.toMatchObject({ code: 'ENOTSUP' });
+    await expect(here.fallback(target)).rejects.toMatchObject({ code: 'ENOTSUP' });
   });
 
   it('is refused with ENOTSUP where the system opens the file for two at once', async () => {
@@ -258,7 +408,7 @@ describe('the lock without native code on another platform', () => {
     const before = openDescriptors();
     // What a system does that knows no O_EXLOCK: it opens the file and takes no lock.
     mockOpenLocks(() => false);
-    await expect(acquireFallbackLock(target)).rejects.toMatchObject({ code: 'ENOTSUP' });
+    await expect(here.fallback(target)).rejects.toMatchObject({ code: 'ENOTSUP' });
     expect(openDescriptors()).toBe(before);
   });
 
@@ -267,7 +417,7 @@ describe('the lock without native code on another platform', () => {
     const target = openTarget(newFile());
     const before = openDescriptors();
     const calls = mockOpenLocks((count) => count > 1);
-    const lock = await acquireFallbackLock(target);
+    const lock = await here.fallback(target);
     expect(calls()).toBe(2);
     expect(openDescriptors()).toBe(before + 1);
     await lock.release();
@@ -278,7 +428,7 @@ describe('the lock without native code on another platform', () => {
     setPlatform('darwin');
     const target = openTarget(newFile());
     mockOpenLocks(() => true);
-    await expect(acquireFallbackLock(target)).rejects.toMatchObject({ code: 'VARVE_LOCKED' });
+    await expect(here.fallback(target)).rejects.toMatchObject({ code: 'VARVE_LOCKED' });
   });
 
   it('is refused with ESTALE where the path leads to another file by now', async () => {
@@ -286,7 +436,7 @@ describe('the lock without native code on another platform', () => {
     const target = openTarget(newFile());
     fs.renameSync(newFile(), target.path);
     mockOpenLocks((count) => count > 1);
-    await expect(acquireFallbackLock(target)).rejects.toMatchObject({ code: 'ESTALE' });
+    await expect(here.fallback(target)).rejects.toMatchObject({ code: 'ESTALE' });
   });
 });
 

@@ -1,6 +1,6 @@
 /**
  * A process of the tests: a script that is told what to do by lines on its stdin and answers by
- * lines on its stdout.
+ * lines on its stdout. This Node runs it, unless a command is given.
  *
  * Invariant: what it has written is read to the end however it ended, and it ends with the test at
  * the latest: when its stdin does. Nothing here waits for time to pass.
@@ -9,14 +9,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { type Command, node } from './runtimes.ts';
 
 export class Child {
   readonly #process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
   readonly #exited: Promise<unknown[]>;
 
-  constructor(script: string, ...args: readonly string[]) {
-    const child = spawn(process.execPath, [script, ...args], {
+  constructor(script: string | Command, ...args: readonly string[]) {
+    const [program, ...first] = typeof script === 'string' ? [...node, script] : script;
+    const child = spawn(program, [...first, ...args], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     this.#process = child;

@@ -1,35 +1,12 @@
 /**
- * A process that wants a store for itself, for lock-fight.test.ts. It obeys lines on stdin, and says
- * on stdout, a line each, what came of them: `open <path>` (`held` or the code of the error),
- * `commit` (the batch), `close` (`closed`). It ends with its stdin.
+ * A process that wants a store for itself, for lock-fight.test.ts and lock-pairs.test.ts: it does
+ * what `contending.mjs` says.
  *
  * Runs the built library, for Node 20 runs no TypeScript.
  */
 
-import process from 'node:process';
-import { createInterface } from 'node:readline';
+import { contend } from './contending.mjs';
 
 const { Store } = await import(new URL('../../dist/index.js', import.meta.url).href);
 
-/** @type {import('../../src/index.ts').Store | undefined} */
-let store;
-
-/** @param {string} line */
-async function obey(line) {
-  const [order, path] = line.split(' ');
-  if (order === 'open') {
-    store = await Store.open(path);
-    return 'held';
-  }
-  if (order === 'close') {
-    await store?.close();
-    return 'closed';
-  }
-  return (await store?.put(new Uint8Array(100)))?.batch;
-}
-
-console.log('ready');
-for await (const line of createInterface({ input: process.stdin })) {
-  console.log(await obey(line).catch((error) => error.code ?? String(error)));
-}
-process.exit();
+await contend(Store);

@@ -15,7 +15,7 @@ export const faultsOfForest: readonly SeededFault[] = [
   {
     name: 'nodes that are replaced are never archived',
     file: 'forest/group.ts',
-    find: '      for (const ref of one.gone) if (ref.stored) this.#archive(ref.id);',
+    find: '      for (const ref of one.gone) if (ref.stored) this.#archiveNode(ref);',
     replace: '',
     caughtBy: { file: trees, test: 'gives its space back by itself' },
   },
@@ -64,8 +64,8 @@ export const faultsOfForest: readonly SeededFault[] = [
   {
     name: 'a fork that comes to nothing leaves nodes of others in its group',
     file: 'forest/transaction-ground.ts',
-    find: '    this.group.withdraw(stored, new Set(pushed));',
-    replace: '',
+    find: '    const ids = [...pushed, ...this.group.withdraw(stored, own)];',
+    replace: '    const ids = [...pushed];',
     caughtBy: { file: journal, test: 'where a fork of their tree comes to nothing' },
   },
   {
@@ -119,8 +119,8 @@ export const faultsOfForest: readonly SeededFault[] = [
   },
   {
     name: 'an iterator in a transaction does not keep its state',
-    file: 'forest/transaction.ts',
-    find: '    this.edit.freeze();',
+    file: 'forest/edit.ts',
+    find: '    if (this.#readers > 0) this.#freeze();',
     replace: '',
     caughtBy: { file: transactions, test: 'sees in an iterator the state of its making' },
   },
@@ -133,9 +133,9 @@ export const faultsOfForest: readonly SeededFault[] = [
   },
   {
     name: 'what a transaction under way has pushed is not noted in the root',
-    file: 'forest/forest-writer.ts',
-    find: '    const pending = [...(this.#running?.edit.pushed ?? [])];',
-    replace: '    const pending = [...(this.#running?.edit.pushed ?? []).slice(0, 0)];',
+    file: 'forest/group-commits.ts',
+    find: '    const pending = [...(this.#runner.running?.edit.pushed ?? [])];',
+    replace: '    const pending = [...(this.#runner.running?.edit.pushed ?? []).slice(0, 0)];',
     caughtBy: { file: 'test/forest/crash-every-cut.test.ts' },
   },
   {
@@ -217,8 +217,8 @@ export const faultsOfForest: readonly SeededFault[] = [
   },
   {
     name: 'a change within a read of its transaction changes what is read',
-    file: 'forest/writing-tree.ts',
-    find: '    if (edit.reads > 0) edit.freeze();',
+    file: 'forest/edit.ts',
+    find: '    if (this.#readers > 0) this.#freeze();',
     replace: '',
     caughtBy: { file: 'test/forest/reads-while-committing.test.ts', test: 'though the user' },
   },

@@ -40,11 +40,21 @@ export const faultsOfOpening: readonly SeededFault[] = [
   {
     name: 'another process that writes the file is not heeded',
     file: 'io/node-lock.ts',
-    find: '    if (!addon.tryLock(fd, offset, length)) return undefined;',
-    replace: '    addon.tryLock(fd, offset, length);',
+    find: '    if (locks === undefined) throw locked(target.path, await platformHolder(identity));',
+    replace: '    if (locks === undefined) return { release: async () => undefined };',
     caughtBy: {
       file: 'test/io/node-lock.test.ts',
-      test: 'the lock between processes (file) is refused with VARVE_LOCKED while another process has it',
+      test: 'is refused with VARVE_LOCKED while another process has it',
+    },
+  },
+  {
+    name: 'a writer takes one kind of lock where others take two',
+    file: 'io/node-lock.ts',
+    find: '  return hasOneKind ? [native] : [native, platform];',
+    replace: '  return hasOneKind ? [native] : [native, platform].slice(0, 1);',
+    caughtBy: {
+      file: 'test/io/node-lock.test.ts',
+      test: 'is refused with VARVE_LOCKED while another process has it',
     },
   },
   {

@@ -5,10 +5,12 @@
 
 import { faultsOfCommits } from './faults-of-commits.ts';
 import { faultsOfForest } from './faults-of-forest.ts';
+import { faultsOfHeldStates } from './faults-of-held-states.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
 import { faultsOfSettling } from './faults-of-settling.ts';
 import { faultsOfSpace } from './faults-of-space.ts';
+import { faultsOfVaults } from './faults-of-vaults.ts';
 import type { SeededFault } from './seeded-fault.ts';
 
 export const faults: readonly SeededFault[] = [
@@ -18,4 +20,6 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfSpace,
   ...faultsOfReading,
   ...faultsOfForest,
+  ...faultsOfHeldStates,
+  ...faultsOfVaults,
 ];

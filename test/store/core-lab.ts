@@ -15,6 +15,7 @@ import { Committer } from '../../src/store/committer.ts';
 import type { StoreCore } from '../../src/store/core.ts';
 import type { Finding } from '../../src/store/finding.ts';
 import type { GrainMap } from '../../src/store/grain-map.ts';
+import { HeaderClaim } from '../../src/store/header-claim.ts';
 import { OpenSessions } from '../../src/store/open-sessions.ts';
 import { openCore } from '../../src/store/opening.ts';
 import { newSession, type Session } from '../../src/store/session.ts';
@@ -47,10 +48,11 @@ export async function openLab(options: LabOptions = {}): Promise<CoreLab> {
   const core = await openCore(request);
   const committer = new Committer(core);
   const open = new OpenSessions();
+  const header = new HeaderClaim(core);
   return {
     core,
     file: core.file,
-    session: () => newSession({ core, committer, open }, new SessionWork(core.staging)),
+    session: () => newSession({ core, committer, open, header }, new SessionWork(core.staging)),
     async findings(deep = true) {
       const found: Finding[] = [];
       const quiet = (): boolean => open.size === 0 && !committer.busy;

@@ -20,8 +20,8 @@ const load = (module) => import(new URL(`../../dist/io/${module}`, import.meta.u
 
 async function take() {
   if (kind === 'fallback') {
-    const { acquireFallbackLock } = await load('node-lock.js');
-    const lock = await acquireFallbackLock({ fd: fs.openSync(path, 'r+'), path });
+    const { acquireLock } = await load('node-lock.js');
+    const lock = await acquireLock({ fd: fs.openSync(path, 'r+'), path }, undefined);
     return () => lock.release();
   }
   const { nodeFileSystem } = await load('node.js');

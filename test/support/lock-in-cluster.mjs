@@ -12,11 +12,9 @@ import process from 'node:process';
 const path = process.argv[2] ?? '';
 
 async function take() {
-  const { acquireFallbackLock } = await import(
-    new URL('../../dist/io/node-lock.js', import.meta.url).href
-  );
+  const { acquireLock } = await import(new URL('../../dist/io/node-lock.js', import.meta.url).href);
   try {
-    await acquireFallbackLock({ fd: fs.openSync(path, 'r+'), path });
+    await acquireLock({ fd: fs.openSync(path, 'r+'), path }, undefined);
     return 'held';
   } catch (error) {
     return /** @type {NodeJS.ErrnoException} */ (error).code;

@@ -1,0 +1,147 @@
+/**
+ * Runs the programs that seeds stand for, each by itself, beside power cuts, and again with single
+ * calls failing; shortens one that breaks a rule.
+ *
+ * Invariant: deterministic from the seed. The clock ticks with each look at it.
+ */
+
+import { Random } from '../model/random.ts';
+import { type RunReport, runProgram, withStep } from './aftermath.ts';
+import { faultKinds, type LeftOut, type Plan } from './plan.ts';
+import { planOf } from './plan-generator.ts';
+import { shrinkPlan } from './shrink-plan.ts';
+import { SimulationFailure } from './world/failure.ts';
+
+/** What has been tried. */
+export interface CampaignCounts {
+  programs: number;
+  runs: number;
+  transactions: number;
+  comparisons: number;
+  faults: number;
+  cuts: number;
+}
+
+export function noCounts(): CampaignCounts {
+  return { programs: 0, runs: 0, transactions: 0, comparisons: 0, faults: 0, cuts: 0 };
+}
+
+/** A program that failed, as it is kept and repeated. */
+export interface FailedProgram {
+  readonly seed: number;
+  /** The class of the failure. */
+  readonly kind: string;
+  readonly message: string;
+  readonly plan: Plan;
+}
+
+export interface CampaignSettings {
+  readonly leaveOut: readonly LeftOut[];
+  /** Runs of each program with a fault. */
+  readonly faults: number;
+  /** Power cuts beside each program. */
+  readonly cuts: number;
+}
+
+export const usual: CampaignSettings = { leaveOut: [], faults: 3, cuts: 3 };
+
+/** Runs the program of a seed in every way; undefined where every rule holds. Does not shorten. */
+export async function runSeed(
+  seed: number,
+  settings: CampaignSettings,
+  counts: CampaignCounts,
+): Promise<FailedProgram | undefined> {
+  counts.programs += 1;
+  const plan = planOf(seed, settings.leaveOut);
+  const aside = new Random(seed + 7);
+  const { report, failed } = await tryPlan(plan, { seed, cuts: settings.cuts }, counts);
+  if (report === undefined) return failed;
+  for (let left = settings.faults; left > 0; left--) {
+    const faulty = withFault(plan, report, aside);
+    if (faulty === undefined) continue;
+    const { failed: next } = await tryPlan(faulty, { seed, cuts: 0 }, counts);
+    if (next !== undefined) return next;
+  }
+  return undefined;
+}
+
+/** Runs one plan; undefined where every rule holds. */
+export async function runPlan(
+  plan: Plan,
+  seed: number,
+  counts: CampaignCounts,
+): Promise<FailedProgram | undefined> {
+  return (await tryPlan(plan, { seed, cuts: 0 }, counts)).failed;
+}
+
+async function tryPlan(
+  plan: Plan,
+  how: { readonly seed: number; readonly cuts: number },
+  counts: CampaignCounts,
+): Promise<{ report?: RunReport; failed?: FailedProgram }> {
+  const stopTicking = tick();
+  counts.runs += 1;
+  try {
+    const report = await runProgram(plan, how.cuts);
+    for (const key of ['transactions', 'comparisons', 'faults', 'cuts'] as const) {
+      counts[key] += report.counts[key];
+    }
+    return { report };
+  } catch (error) {
+    if (!(error instanceof SimulationFailure)) throw error;
+    const { kind, message } = error;
+    return { failed: { seed: how.seed, kind, message, plan: error.plan ?? plan } };
+  } finally {
+    stopTicking();
+  }
+}
+
+/** Date.now ticks until the result is called: the log tells one attempt at a batch from another. */
+function tick(): () => void {
+  const real = Date.now;
+  let now = 1_000_000_000_000;
+  Date.now = (): number => {
+    now += 1;
+    return now;
+  };
+  return () => {
+    Date.now = real;
+  };
+}
+
+/** The plan with one call failing that a run of it has made; reads are the likeliest. */
+function withFault(plan: Plan, report: RunReport, random: Random): Plan | undefined {
+  const { callsBefore, calls } = report;
+  const made = likely.filter((kind) => calls[kind] > (callsBefore[0]?.[kind] ?? 0));
+  const kind = made[random.below(made.length)];
+  if (kind === undefined) return undefined;
+  const first = callsBefore[0]?.[kind] ?? 0;
+  return faultAt(plan, report, { kind, call: first + random.below(calls[kind] - first) });
+}
+
+const likely = [...faultKinds, 'read', 'read'] as const;
+
+/** The plan with this call of a run failing. */
+export function faultAt(
+  plan: Plan,
+  { callsBefore }: RunReport,
+  { kind, call }: { readonly kind: (typeof faultKinds)[number]; readonly call: number },
+): Plan {
+  const step = callsBefore.findLastIndex((before) => before[kind] <= call);
+  const after = call - (callsBefore[step]?.[kind] ?? 0);
+  return withStep(plan, step, { do: 'fault', kind, after });
+}
+
+/** The shortest plan found that fails in the same way. */
+export async function shortened(failed: FailedProgram): Promise<FailedProgram> {
+  let best = failed;
+  const fails = async (plan: Plan): Promise<boolean> => {
+    const again = await runPlan(plan, failed.seed, noCounts());
+    if (again?.kind !== failed.kind) return false;
+    best = again;
+    return true;
+  };
+  if (!(await fails(failed.plan))) return failed;
+  await shrinkPlan(failed.plan, fails);
+  return best;
+}

@@ -1,0 +1,78 @@
+/**
+ * The simulation of forests itself: the same seed is the same program, any part of a plan can be
+ * run, a plan that fails is made short, and a disk that breaks its word is found. The programs that
+ * forests must withstand are in `programs.test.ts`.
+ */
+
+import fc from 'fast-check';
+import { describe, expect, it, vi } from 'vitest';
+import { Random } from '../model/random.ts';
+import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { runProgram } from './aftermath.ts';
+import { noCounts, runPlan } from './campaign.ts';
+import { everyCall } from './every-call.ts';
+import type { Plan, Step } from './plan.ts';
+import { planOf } from './plan-generator.ts';
+import { shrinkPlan } from './shrink-plan.ts';
+
+describe('a program', () => {
+  it('is the same for the same seed', async () => {
+    for (const seed of [1, 2, 3]) {
+      expect(planOf(seed)).toEqual(planOf(seed));
+      const [one, other] = [await counted(seed), await counted(seed)];
+      expect(one).toEqual(other);
+      expect(one.operations).toBeGreaterThan(5);
+    }
+  });
+
+  it('can be run whatever steps are left out of it', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.nat(100_000), fc.nat(), async (seed, out) => {
+        const { settings, steps } = planOf(seed);
+        const leaving = new Random(out);
+        const plan = { settings, steps: steps.filter(() => leaving.chance(0.5)) };
+        const failed = await runPlan(plan, seed, noCounts());
+        expect(failed?.message ?? 'holds').not.toMatch(/the life throws/);
+      }),
+      { numRuns: 10, seed: 5 },
+    );
+  });
+});
+
+async function counted(seed: number): Promise<{ operations: number }> {
+  const { calls, operations } = await runProgram(planOf(seed));
+  return { ...calls, operations };
+}
+
+describe('a plan that fails', () => {
+  it('is made as short as it can be', async () => {
+    const fails = async ({ steps }: Plan): Promise<boolean> => {
+      const held = steps.findIndex((step) => step.do === 'snapshot');
+      const forks = (step: Step): boolean =>
+        step.do === 'transaction' && step.ops.some((op) => op.do === 'fork');
+      return held >= 0 && steps.slice(held).some(forks);
+    };
+    const steps = [...planOf(5).steps, { do: 'snapshot' } as const, ...everyCall.steps];
+    const found = await shrinkPlan({ settings: planOf(5).settings, steps }, fails);
+    expect(found.steps.map((step) => step.do)).toEqual(['snapshot', 'transaction']);
+    expect(found.steps[1]).toMatchObject({ ops: [{ do: 'fork' }] });
+    expect(found.settings.vault).toBe('none');
+  });
+});
+
+describe('the simulation finds', () => {
+  it('a disk that loses what was synced in a power cut', async () => {
+    const { endSync } = SimulatedDisk.prototype;
+    vi.spyOn(SimulatedDisk.prototype, 'endSync').mockImplementation(function lying(
+      this: SimulatedDisk,
+      sync,
+    ) {
+      endSync.call(this, { ...sync, covered: 0 });
+    });
+    const cut: Step = { do: 'cut', after: 0, fate: { share: 0, seed: 1 } };
+    const plan = { ...everyCall, steps: [...everyCall.steps, { do: 'settle' } as const, cut] };
+    const failed = await runPlan(plan, 1, noCounts());
+    vi.restoreAllMocks();
+    expect(failed?.message).toMatch(/power cut/);
+  });
+});

@@ -1,0 +1,276 @@
+/**
+ * Does the steps of a program one after another, and looks at the present and at everything that is
+ * held in between.
+ *
+ * Invariant: a step never waits for what it has begun, except `settle` and `close`.
+ */
+
+import type { Forest, ReadableTree } from '../../src/forest/index.ts';
+import type { GrainId } from '../../src/index.ts';
+import type { ForestLife } from './forest-life.ts';
+import {
+  fitting,
+  HeldAsyncIterator,
+  HeldGuard,
+  HeldIterator,
+  HeldSnapshot,
+  type HeldView,
+} from './held-views.ts';
+import { LifeWrites } from './life-writes.ts';
+import type { State } from './model/model-state.ts';
+import {
+  difference,
+  type Handle,
+  historyDiffers,
+  pushedDiffer,
+  readAll,
+  readPushed,
+} from './model/observation.ts';
+import { type Step, treeNames } from './plan.ts';
+import { turns } from './world/chaos.ts';
+import { SimulationFailure } from './world/failure.ts';
+
+export class LifeSteps {
+  readonly #life: ForestLife;
+  readonly #writes: LifeWrites;
+  readonly #views: HeldView[] = [];
+  /** Called at each look: reads of single keys that are under way. */
+  readonly #openReads = new Set<() => void>();
+
+  constructor(life: ForestLife) {
+    this.#life = life;
+    this.#writes = new LifeWrites(life);
+  }
+
+  async run(step: Step): Promise<void> {
+    await this.#perform(step);
+    // What only arms something must not change what the life does until then.
+    if (step.do === 'fault' || step.do === 'cut') return;
+    for (let hop = step.hops ?? 0; hop > 0; hop--) await undefined;
+    await turns(step.turns ?? 0);
+    this.#life.throwFailure();
+    if (this.#life.random.chance(this.#life.plan.settings.looks)) this.look();
+    this.#life.throwFailure();
+  }
+
+  async #perform(step: Step): Promise<void> {
+    const life = this.#life;
+    const { store } = life.forest;
+    switch (step.do) {
+      case 'transaction':
+        return this.#writes.transaction(step);
+      case 'sync':
+        return this.#writes.transactionSync(step);
+      case 'put':
+        return this.#writes.put(step.tree, step.key, step.value);
+      case 'delete':
+        return this.#writes.delete(step.tree, step.key);
+      case 'update':
+        return this.#writes.update(step);
+      case 'burst':
+        return this.#writes.burst(step);
+      case 'session':
+        return life.neighbour.session(store, step);
+      case 'fill':
+        return life.neighbour.fill(store, step);
+      case 'checkpoint':
+        return life.followCommit(
+          'checkpointTo',
+          store.checkpointTo(store.currentBatch),
+          () => undefined,
+        );
+      case 'verify':
+        return life.attemptLater('verify', findingsOf(life.forest), (found) => {
+          if (found !== undefined && found.length > 0 && !life.isWindow) {
+            throw new SimulationFailure(`verify finds: ${found[0]}`);
+          }
+        });
+      case 'open':
+        return life.inFlight.openGate(step.gate);
+      case 'settle':
+        return await life.settle();
+      case 'close':
+        return await this.close(step.by);
+      case 'fault':
+        return life.chaos.arm(step.kind, step.after);
+      case 'cut':
+        life.cuts.push({ at: life.operations + step.after, fate: step.fate });
+        return;
+      default:
+        return this.#view(step);
+    }
+  }
+
+  #view(
+    step: Extract<Step, { do: 'snapshot' | 'iterate' | 'guard' | 'release' | 'getAsync' }>,
+  ): void {
+    const life = this.#life;
+    switch (step.do) {
+      case 'snapshot':
+        this.#views.push(new HeldSnapshot(life.forest.snapshot(), this.#durable()));
+        return;
+      case 'guard':
+        this.#views.push(new HeldGuard(life.forest.store.guard()));
+        return;
+      case 'release':
+        this.#views.splice(Math.floor(step.share * this.#views.length), 1)[0]?.release(life);
+        return;
+      case 'getAsync':
+        this.#getAsync(step.tree, step.key);
+        return;
+      case 'iterate':
+        this.#iterate(step);
+        return;
+    }
+  }
+
+  #durable(): State[] {
+    return this.#life.ledger.durable(this.#life.isWindow);
+  }
+
+  #iterate(step: Extract<Step, { do: 'iterate' }>): void {
+    const life = this.#life;
+    const handle = life.trees[step.tree] as Handle;
+    const held = this.#views.findLast((view) => view instanceof HeldSnapshot);
+    const from = step.held === true ? held : undefined;
+    const readable = from === undefined ? handle : from.snapshot.tree(handle);
+    const states = from?.states ?? this.#durable();
+    const view = life.attempt('making an iterator', () =>
+      step.kind === 'rangeAsync'
+        ? new HeldAsyncIterator(readable, step, states)
+        : new HeldIterator(readable, step, states),
+    );
+    if (view === undefined) return;
+    this.#views.push(view.value);
+    from?.iterators.push(view.value);
+  }
+
+  /** Gives the value of a state that was durable between the call and its end. */
+  #getAsync(tree: number, key: number): void {
+    const life = this.#life;
+    const values = new Set<number | undefined>();
+    const note = (): void => {
+      for (const { trees } of this.#durable()) values.add(trees.get(tree)?.entries.get(key));
+    };
+    note();
+    this.#openReads.add(note);
+    const fired = life.chaos.fired;
+    life.attemptLater('getAsync', (life.trees[tree] as Handle).getAsync(key), (value) => {
+      note();
+      this.#openReads.delete(note);
+      if (values.has(value) || life.chaos.fired > fired || life.isClosing) return;
+      throw new SimulationFailure('getAsync is wrong', `${value}, expected ${[...values]}`);
+    });
+  }
+
+  /** Compares the present and every held view with the model. */
+  look(): void {
+    for (const note of this.#openReads) note();
+    for (const view of this.#views) view.look(this.#life);
+    this.#lookAtPresent();
+  }
+
+  #lookAtPresent(): void {
+    const life = this.#life;
+    const { handles, random } = life;
+    const leaveOut = life.plan.settings.leaveOut ?? [];
+    const states = this.#durable();
+    const readable = (handle: Handle): ReadableTree<number, number, number> => handle;
+    const present = life.attempt('the present', () =>
+      readAll(handles, readable, { random, share: life.share / 2 }),
+    );
+    if (present === undefined) return;
+    life.compared();
+    let fits = fitting('the present', states, (state) => difference(handles, present.value, state));
+    const names = life.attempt('names()', () => life.forest.names());
+    if (names === undefined) return;
+    fits = fitting('names()', fits, (state) => namesDiffer(names.value, state));
+    for (const [at, handle] of handles.trees.entries()) {
+      if (!life.versioned(at)) continue;
+      const differs = life.attempt('history', () =>
+        fits.map((state) => historyDiffers(handle, state.trees.get(at), leaveOut)),
+      );
+      if (differs === undefined) return;
+      const right = fits.filter((_, index) => differs.value[index] === undefined);
+      if (right.length === 0) throw new SimulationFailure(`history: ${differs.value[0]}`);
+      fits = right;
+    }
+    const pushed = life.attempt('pushed values', () =>
+      fits.map((state) => pushedDiffer((id) => readPushed(life.forest, id), state)),
+    );
+    if (pushed?.value.every((differs) => differs !== undefined)) {
+      throw new SimulationFailure('pushed values are wrong', pushed.value[0]);
+    }
+  }
+
+  releaseAll(): void {
+    for (const view of this.#views.splice(0)) view.release(this.#life);
+  }
+
+  /** Closes with everything in flight, waits for all of it, and opens again. */
+  async close(by: 'forest' | 'store'): Promise<void> {
+    const life = this.#life;
+    const { forest } = life;
+    life.isClosing = true;
+    const { fired } = life.chaos;
+    const closed = (what: string, closing: Promise<void>): void => {
+      life.follow(
+        { name: what, isWrite: false },
+        closing,
+        () => undefined,
+        (error) => {
+          if (life.chaos.fired > fired && life.accepts(error)) return;
+          const poisoned = (error as { code?: string }).code === 'VARVE_POISONED';
+          if (poisoned && life.accepts(error)) return;
+          throw new SimulationFailure(`${what} rejects`, String(error), { cause: error });
+        },
+      );
+    };
+    if (by === 'store') closed('closing the store', forest.store.close());
+    else closed('closing the forest', forest.close());
+    await life.settle();
+    if (by === 'store' && !life.leavesOut('closed')) {
+      closed('closing the forest, whose store was closed,', forest.close());
+    }
+    await life.settle();
+    this.look();
+    this.releaseAll();
+    await life.settle();
+    await life.open();
+    this.lookAtReopened();
+  }
+
+  /** What a new opening shows decides what is not known. */
+  lookAtReopened(): void {
+    const life = this.#life;
+    const { handles, random } = life;
+    const reading = life.attempt('reading after opening', () =>
+      readAll(handles, (handle) => handle, { random, share: 1 }),
+    );
+    if (reading === undefined) return;
+    life.compared();
+    const fits = fitting('what is there after opening', life.ledger.reopened(), (state) =>
+      difference(handles, reading.value, state),
+    );
+    const read = (id: GrainId): Uint8Array | undefined => readPushed(life.forest, id);
+    const right = fitting('pushed values after opening', fits, (state) =>
+      pushedDiffer(read, state),
+    );
+    // What was archived may be readable still, so which of these it is may not be seen.
+    life.isLeakKnown &&= right.every(({ pushed }) => pushed.size === right[0]?.pushed.size);
+    life.ledger.settleOn(right.at(-1) as State);
+  }
+}
+
+function namesDiffer(names: readonly string[], { trees }: State): string | undefined {
+  const expected = [...trees.keys()].map((at) => treeNames[at] as string).sort();
+  const found = [...names].sort();
+  return found.join() === expected.join() ? undefined : `${found}, expected ${expected}`;
+}
+
+/** Everything that a deep `verify` finds. */
+export async function findingsOf(forest: Forest): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { message } of forest.verify({ deep: true })) found.push(message);
+  return found;
+}

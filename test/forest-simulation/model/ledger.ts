@@ -1,0 +1,154 @@
+/**
+ * What has been asked of a forest, in the order in which it was asked, and which states may
+ * therefore be the durable one.
+ *
+ * Invariant (the contract's): bodies run one after another, in the order of the calls, each on the
+ * state of those before; what is durable is what the first so many of them leave behind. While a
+ * fault is at work, some that followed one another may be missing, never anything else.
+ */
+
+import { appliedAll, type Effect, emptyState, type State } from './model-state.ts';
+
+export type Phase = 'queued' | 'ended' | 'resolved' | 'gone' | 'uncertain';
+
+export class Entry {
+  readonly what: string;
+  effects: Effect[] = [];
+  phase: Phase = 'queued';
+  /** What its body threw. */
+  thrown: unknown;
+  /** The disk's operations begun when the body had ended, and when its promise resolved. */
+  endedAt = Number.POSITIVE_INFINITY;
+  resolvedAt = Number.POSITIVE_INFINITY;
+
+  constructor(what: string) {
+    this.what = what;
+  }
+
+  get isSettled(): boolean {
+    return this.phase !== 'queued' && this.phase !== 'ended';
+  }
+}
+
+export class Ledger {
+  /** The state below every entry that has not been folded into it. */
+  #base: State = emptyState;
+  readonly #entries: Entry[] = [];
+  /** All that has ever become durable, oldest first: for power cuts. */
+  readonly history: Entry[] = [];
+  /** Rejected by a store that does not know: there or not after reopening. */
+  #uncertain: Entry[] = [];
+
+  add(what: string): Entry {
+    const entry = new Entry(what);
+    this.#entries.push(entry);
+    return entry;
+  }
+
+  get unsettled(): readonly Entry[] {
+    return this.#entries.filter(({ isSettled }) => !isSettled);
+  }
+
+  /** Entries whose effects may be or become durable, those before `entry` where it is given. */
+  #pending(entry?: Entry): Entry[] {
+    const end = entry === undefined ? this.#entries.length : this.#entries.indexOf(entry);
+    const all = this.#entries.slice(0, end);
+    return all.filter(({ phase }) => phase !== 'gone' && phase !== 'uncertain');
+  }
+
+  /** The first entry before this one whose body has not run, as it must have. */
+  notRunBefore(entry: Entry): Entry | undefined {
+    return this.#pending(entry).find(({ phase }) => phase === 'queued');
+  }
+
+  /** The state that the body of an entry runs on. */
+  tip(entry: Entry): State {
+    return this.#pending(entry).reduce(
+      (state, { effects }) => appliedAll(state, effects),
+      this.#base,
+    );
+  }
+
+  /** The states that it may run on while a fault is at work; the likeliest first. */
+  tips(entry: Entry): State[] {
+    return [this.tip(entry), ...this.#withGaps(this.#pending(entry))];
+  }
+
+  /** The states that reads may see now, the likeliest first. */
+  durable(gaps: boolean): State[] {
+    const pending = this.#pending();
+    const blocked = pending.findIndex(({ phase }) => phase === 'queued');
+    const ran = blocked < 0 ? pending : pending.slice(0, blocked);
+    const least = ran.findLastIndex(({ phase }) => phase === 'resolved') + 1;
+    const states = this.#prefixes(ran, least);
+    if (!gaps) return states;
+    for (let end = ran.length; end >= least; end--) {
+      states.push(...this.#withGaps(ran.slice(0, end)));
+    }
+    return states;
+  }
+
+  #prefixes(entries: readonly Entry[], least: number): State[] {
+    const states: State[] = [];
+    let state = this.#base;
+    for (const [at, { effects }] of entries.entries()) {
+      if (at >= least) states.push(state);
+      state = appliedAll(state, effects);
+    }
+    return [...states, state];
+  }
+
+  /** Each way of leaving out entries that follow one another and have not resolved. */
+  #withGaps(entries: readonly Entry[]): State[] {
+    const states: State[] = [];
+    for (let from = 0; from < entries.length; from++) {
+      for (let to = from + 1; to <= entries.length; to++) {
+        if (entries[to - 1]?.phase === 'resolved') break;
+        const rest = [...entries.slice(0, from), ...entries.slice(to)];
+        states.push(rest.reduce((state, { effects }) => appliedAll(state, effects), this.#base));
+      }
+    }
+    return states;
+  }
+
+  /** Takes what is decided into the base. */
+  fold(): void {
+    while (this.#entries[0]?.isSettled === true) {
+      const entry = this.#entries.shift() as Entry;
+      if (entry.phase === 'uncertain') this.#uncertain.push(entry);
+      if (entry.phase !== 'resolved') continue;
+      this.#base = appliedAll(this.#base, entry.effects);
+      this.history.push(entry);
+    }
+  }
+
+  /** The states that a new opening may show, once everything has settled. */
+  reopened(): State[] {
+    const states = [this.#base];
+    for (const { effects } of this.#uncertain) {
+      states.push(appliedAll(states.at(-1) as State, effects));
+    }
+    return states;
+  }
+
+  /** The opening has shown this one. */
+  settleOn(state: State): void {
+    this.#base = state;
+    this.#uncertain = [];
+  }
+
+  /** The states that a power cut at this operation may leave, where there was no fault. */
+  afterCut(operation: number): State[] {
+    const { history } = this;
+    const least = history.findLastIndex(({ resolvedAt }) => resolvedAt <= operation) + 1;
+    const begun = history.findIndex(({ endedAt }) => endedAt > operation);
+    const most = begun < 0 ? history.length : begun;
+    const states: State[] = [];
+    let state = emptyState;
+    for (const [at, { effects }] of history.slice(0, most).entries()) {
+      if (at >= least) states.push(state);
+      state = appliedAll(state, effects);
+    }
+    return [...states, state];
+  }
+}

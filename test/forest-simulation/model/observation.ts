@@ -1,0 +1,185 @@
+/**
+ * Reads everything that a snapshot or the present shows, and holds it against a state of the model.
+ *
+ * Invariant: everything is read in one turn, before anything is compared, so that several states
+ * can be compared with one reading.
+ */
+
+import type { Forest, ReadableTree, Tree } from '../../../src/forest/index.ts';
+import type { GrainId } from '../../../src/index.ts';
+import type { Random } from '../../model/random.ts';
+import { familySize, keysMax, type PlanRange, treeNames } from '../plan.ts';
+import type { Dialect } from '../world/dialects.ts';
+import { bytesOf, inRange, type ModelTree, type State } from './model-state.ts';
+
+type Entries = readonly (readonly [number, number])[];
+export type Handle = Tree<number, number, number>;
+
+/** How the trees of a life are read. */
+export interface Handles {
+  readonly forest: Forest;
+  readonly trees: readonly Handle[];
+  readonly dialects: readonly [Dialect, Dialect];
+}
+
+function dialectAt({ dialects }: Handles, tree: number): Dialect {
+  return dialects[tree < familySize ? 0 : 1];
+}
+
+interface TreeReading {
+  readonly forward: Entries | undefined;
+  readonly backward: Entries | undefined;
+  readonly part: { readonly range: PlanRange; readonly entries: Entries };
+  readonly count: number;
+  readonly reduced: number | undefined;
+  readonly ends: readonly [Entries[0] | undefined, Entries[0] | undefined];
+  readonly gets: readonly { readonly key: number; readonly value: number | undefined }[];
+}
+
+export type Reading = readonly TreeReading[];
+
+/** How a reading is made: the share of trees that are read from one end to the other. */
+export interface ReadHow {
+  readonly random: Random;
+  readonly share: number;
+}
+
+/** Throws what the reads throw. */
+export function readAll(
+  handles: Handles,
+  readable: (handle: Handle) => ReadableTree<number, number, number>,
+  { random, share }: ReadHow,
+): Reading {
+  return treeNames.map((_, at) => {
+    const tree = readable(handles.trees[at] as Handle);
+    const low = random.below(keysMax);
+    const range = { gte: low, lt: low + 20, reverse: random.chance(0.5) };
+    const keys = [low, random.below(keysMax)];
+    const { reducer } = dialectAt(handles, at);
+    return {
+      forward: random.chance(share) ? [...tree.range()] : undefined,
+      backward: random.chance(share / 3) ? [...tree.range({ reverse: true })] : undefined,
+      part: { range, entries: [...tree.range(range)] },
+      count: tree.count({ gte: low, lt: low + 20 }),
+      reduced: reducer === undefined ? undefined : tree.reduce({ gte: low, lt: low + 20 }),
+      ends: [tree.first(), tree.last()],
+      gets: keys.map((key) => ({ key, value: tree.get(key) })),
+    };
+  });
+}
+
+/** How a reading differs from a state; undefined where it does not. */
+export function difference(handles: Handles, reading: Reading, state: State): string | undefined {
+  for (const [at, tree] of reading.entries()) {
+    const differs = differenceOfTree(tree, state.trees.get(at), dialectAt(handles, at));
+    if (differs !== undefined) return `tree ${treeNames[at]}: ${differs}`;
+  }
+  return undefined;
+}
+
+function differenceOfTree(
+  tree: TreeReading,
+  model: ModelTree | undefined,
+  dialect: Dialect,
+): string | undefined {
+  const all = inRange(model, {});
+  const { forward, backward, part, count, reduced, ends, gets } = tree;
+  const whole = inRange(model, part.range, true);
+  const summary = dialect.reducer?.reduce(whole.map(([, value]) => summaryOf(dialect, value)));
+  return (
+    (forward && entriesDiffer('range', forward, all)) ??
+    (backward && entriesDiffer('range in reverse', backward, [...all].reverse())) ??
+    entriesDiffer('part', part.entries, inRange(model, part.range)) ??
+    valuesDiffer('count', count, whole.length) ??
+    valuesDiffer('reduce', reduced, summary) ??
+    entriesDiffer('first', listOf(ends[0]), listOf(all[0])) ??
+    entriesDiffer('last', listOf(ends[1]), listOf(all.at(-1))) ??
+    gets
+      .map(({ key, value }) => valuesDiffer('get', value, model?.entries.get(key)))
+      .find((differs) => differs !== undefined)
+  );
+}
+
+/** Both reducers of the dialects map an entry to its value. */
+function summaryOf(_dialect: Dialect, value: number): number {
+  return value;
+}
+
+function listOf<T>(one: T | undefined): T[] {
+  return one === undefined ? [] : [one];
+}
+
+function valuesDiffer(what: string, found: unknown, expected: unknown): string | undefined {
+  return Object.is(found, expected) ? undefined : `${what} is ${found}, expected ${expected}`;
+}
+
+export function entriesDiffer(what: string, found: Entries, expected: Entries): string | undefined {
+  const length = Math.max(found.length, expected.length);
+  for (let at = 0; at < length; at++) {
+    const [one, other] = [found[at], expected[at]];
+    if (one?.[0] === other?.[0] && one?.[1] === other?.[1]) continue;
+    const counts = `${found.length} entries, expected ${expected.length}`;
+    return `${what} has ${one ?? 'nothing'} at ${at}, expected ${other ?? 'nothing'} (${counts})`;
+  }
+  return undefined;
+}
+
+/** The bytes of a pushed value, as `Forest.get` gives them. */
+export function readPushed(forest: Forest, id: GrainId): Uint8Array | undefined {
+  const { get } = forest as { get?: (id: GrainId) => Uint8Array | undefined };
+  return get === undefined ? forest.store.get(id) : get.call(forest, id);
+}
+
+/** How the pushed values of a state differ from what the forest gives. */
+export function pushedDiffer(
+  read: (id: GrainId) => Uint8Array | undefined,
+  state: State,
+): string | undefined {
+  for (const [id, pushed] of state.pushed) {
+    const found = read(id);
+    if (found === undefined) return `pushed value ${id} is not there`;
+    if (Buffer.compare(found, bytesOf(pushed)) !== 0) return `pushed value ${id} has other bytes`;
+  }
+  return undefined;
+}
+
+/** How the history of a versioned tree differs from the model; `leaveOut` names checks to skip. */
+export function historyDiffers(
+  handle: Handle,
+  model: ModelTree | undefined,
+  leaveOut: readonly string[],
+): string | undefined {
+  const { lastSequence } = handle;
+  if (model === undefined) return undefined;
+  const offset = model.offset ?? lastSequence - model.last;
+  if (offset + model.last !== lastSequence) {
+    return `lastSequence is ${lastSequence}, expected ${offset + model.last}`;
+  }
+  if (offset < model.offsetLeast && !leaveOut.includes('sequences')) {
+    return `sequence ${offset + 1} is given again: the dropped tree had ${model.offsetLeast}`;
+  }
+  const found = [...handle.changes()];
+  for (let at = 0; at < Math.max(found.length, model.changes.length); at++) {
+    const [one, other] = [found[at], model.changes[at]];
+    const same = one !== undefined && other !== undefined && one.key === other.key;
+    if (same && one.value === other.value && one.sequence === other.sequence + offset) continue;
+    return `change ${JSON.stringify(one)} at ${at}, expected ${JSON.stringify(other)}`;
+  }
+  return leaveOut.includes('truncated') ? undefined : truncatedDiffers(handle, model, offset);
+}
+
+/** `changes` after what was trimmed is refused, except after the newest trimmed sequence. */
+function truncatedDiffers(
+  handle: Handle,
+  { trimmed }: ModelTree,
+  offset: number,
+): string | undefined {
+  if (trimmed < 2) return undefined;
+  try {
+    handle.changes({ after: offset + trimmed - 1 }).next();
+  } catch (error) {
+    const { code } = error as { code?: string };
+    return code === 'VARVE_LOG_TRUNCATED' ? undefined : `changes of trimmed history: ${error}`;
+  }
+  return 'changes skips trimmed history silently';
+}

@@ -1,0 +1,258 @@
+/**
+ * The program that a seed stands for.
+ *
+ * Invariant: the same seed gives the same program on every machine. The proportions are chosen so
+ * that forks, drops and failures meet held views and full strata often; nothing here knows why that
+ * is dangerous.
+ */
+
+import { Random } from '../model/random.ts';
+import {
+  type Fate,
+  familySize,
+  type IteratorKind,
+  keysMax,
+  type LeftOut,
+  type Op,
+  type Plan,
+  type PlanRange,
+  type PlanSettings,
+  type Step,
+  treeNames,
+} from './plan.ts';
+import { dialectCount } from './world/dialects.ts';
+
+export function planOf(seed: number, leaveOut: readonly LeftOut[] = []): Plan {
+  const random = new Random(seed);
+  const settings = settingsOf(random, leaveOut);
+  const steps: Step[] = [];
+  if (random.chance(0.9)) steps.push(filling(random), { do: 'settle' });
+  if (random.chance(0.5)) steps.push(fill(random), { do: 'settle' });
+  const count = 4 + random.below(random.chance(0.2) ? 50 : 20);
+  const lately: Step[] = [];
+  while (lately.length < count) lately.push(...some(random, leaveOut));
+  const burst = random.chance(0.02) ? random.below(lately.length) : -1;
+  for (const [at, step] of lately.entries()) {
+    if (at === burst) steps.push({ do: 'settle' }, burstOf(random));
+    steps.push(paused(random, step));
+  }
+  return { settings, steps };
+}
+
+function pick<T>(random: Random, all: readonly T[]): T {
+  return all[random.below(all.length)] as T;
+}
+
+function settingsOf(random: Random, leaveOut: readonly LeftOut[]): PlanSettings {
+  const given = <K extends keyof PlanSettings>(key: K, all: readonly PlanSettings[K][]) => {
+    const value = pick(random, all);
+    return value === undefined ? {} : { [key]: value };
+  };
+  return {
+    seed: random.below(2 ** 31),
+    dialects: [random.below(dialectCount), random.below(dialectCount)],
+    ...given('nodeBytes', [512, 512, 512, 1000, undefined]),
+    ...given('cacheBytes', [0, 0, 8192, 65_536, undefined, undefined]),
+    ...given('nodeCacheBytes', [undefined, undefined, 0, 3000]),
+    ...given('journalBytes', [undefined, undefined, undefined, 0, 300, 3000]),
+    ...given('settleBytes', [undefined, 1024, 8192]),
+    checkpoint: random.chance(0.8) ? 'automatic' : 'manual',
+    vault: pick(random, [
+      ...Array(7).fill('none'),
+      ...Array(3).fill('checked'),
+      'aes',
+      'compressed',
+    ]),
+    diskTurns: pick(random, [0, 1, 1, 4]),
+    listenerWrites: random.chance(0.25) ? 1 + random.below(4) : 0,
+    looks: pick(random, [1, 1, 0.3, 0]),
+    ...(leaveOut.length === 0 ? {} : { leaveOut }),
+  };
+}
+
+function paused(random: Random, step: Step): Step {
+  const turns = random.chance(0.5) ? 1 + random.below(random.chance(0.3) ? 12 : 3) : 0;
+  const hops = random.chance(0.2) ? random.below(8) : 0;
+  return { ...step, ...(turns > 0 ? { turns } : {}), ...(hops > 0 ? { hops } : {}) };
+}
+
+/** A first transaction that makes a few trees of a few nodes each. */
+function filling(random: Random): Step {
+  const trees = Array.from({ length: 1 + random.below(3) }, () => treeOf(random));
+  const ops = trees.map((tree): Op => {
+    const count = 30 + random.below(60);
+    return { do: 'puts', tree, key: 0, step: 1, count, value: numberOf(random) };
+  });
+  return { do: 'transaction', ops };
+}
+
+function burstOf(random: Random): Step {
+  return { do: 'burst', tree: treeOf(random), count: random.chance(0.6) ? 520 : 40 };
+}
+
+function some(random: Random, leaveOut: readonly LeftOut[]): Step[] {
+  if (random.chance(0.14)) return forking(random);
+  const dice = random.next();
+  if (dice < 0.24) return [transaction(random, leaveOut)];
+  if (dice < 0.34) return together(random, leaveOut);
+  if (dice < 0.4) return [{ do: 'sync', ops: opsOf(random, leaveOut, false), ...catching(random) }];
+  if (dice < 0.56) return [small(random)];
+  if (dice < 0.63) return [{ do: 'snapshot' }];
+  if (dice < 0.72) return [iterate(random)];
+  if (dice < 0.77) return [{ do: 'release', share: random.next() }];
+  if (dice < 0.8) return [{ do: 'open', gate: random.below(2) }];
+  if (dice < 0.84) return [{ do: 'settle' }];
+  if (dice < 0.88) return [session(random)];
+  if (dice < 0.92) return [fill(random)];
+  if (dice < 0.94) return [{ do: 'checkpoint' }];
+  if (dice < 0.95) return [{ do: 'guard' }];
+  if (dice < 0.97) return [{ do: 'verify' }];
+  if (dice < 0.99) return [{ do: 'getAsync', tree: treeOf(random), key: keyOf(random) }];
+  return [{ do: 'close', by: random.chance(0.5) ? 'forest' : 'store' }];
+}
+
+/** A tree is forked, dropped, made again and written to in transactions that share a commit. */
+function forking(random: Random): Step[] {
+  const from = treeOf(random);
+  const to = from - (from % familySize) + random.below(familySize);
+  const written = random.chance(0.5) ? from : to;
+  const put: Op = { do: 'put', tree: written, key: keyOf(random), value: numberOf(random) };
+  const some: Op[][] = [
+    [{ do: 'fork', from, to }, put],
+    [{ do: 'drop', tree: random.chance(0.7) ? to : from }],
+    [puts(random, random.chance(0.5) ? from : to)],
+    [
+      { do: 'drop', tree: to },
+      { do: 'fork', from, to },
+    ],
+  ];
+  const first = random.chance(0.6) ? 0 : random.below(some.length);
+  const count = 2 + random.below(3);
+  const chosen = Array.from({ length: count }, (_, at) => some[(first + at) % some.length] as Op[]);
+  if (random.chance(0.3)) return [{ do: 'transaction', ops: chosen.flat(), catches: true }];
+  return chosen.map((ops): Step => ({ do: 'transaction', ops }));
+}
+
+/** Several writers in one turn: they share a commit. */
+function together(random: Random, leaveOut: readonly LeftOut[]): Step[] {
+  const steps: Step[] = [];
+  const count = 2 + random.below(3);
+  while (steps.length < count) {
+    steps.push(random.chance(0.6) ? transaction(random, leaveOut) : small(random));
+  }
+  return steps;
+}
+
+function small(random: Random): Step {
+  const tree = treeOf(random);
+  const key = keyOf(random);
+  const dice = random.next();
+  if (dice < 0.6) return { do: 'put', tree, key, value: numberOf(random) };
+  if (dice < 0.8) return { do: 'delete', tree, key };
+  const to = pick(random, [numberOf(random), numberOf(random), 'null' as const, 'throw' as const]);
+  return { do: 'update', tree, key, to };
+}
+
+function iterate(random: Random): Step {
+  const kind = pick<IteratorKind>(random, ['range', 'range', 'keys', 'values', 'rangeAsync']);
+  const held = random.chance(0.3) ? { held: true } : {};
+  return { do: 'iterate', tree: treeOf(random), kind, range: rangeOf(random), ...held };
+}
+
+/** So many values of others that freed grains are used again at once. */
+function fill(random: Random): Step {
+  const length = pick(random, [60, 200, 400, 400, 400, 900, 4000]);
+  return { do: 'fill', length, leave: random.below(8) };
+}
+
+function session(random: Random): Step {
+  const push = Array.from({ length: random.below(4) }, () => lengthOf(random));
+  const archive = Array.from({ length: random.below(4) }, () => random.next());
+  const end = pick(random, ['commit', 'commit', 'commitSync', 'abandon'] as const);
+  return { do: 'session', push, archive, end };
+}
+
+function transaction(random: Random, leaveOut: readonly LeftOut[]): Step {
+  const ops = opsOf(random, leaveOut, random.chance(0.4));
+  return { do: 'transaction', ops, ...catching(random) };
+}
+
+function catching(random: Random): { catches?: boolean } {
+  return random.chance(0.3) ? { catches: true } : {};
+}
+
+function opsOf(random: Random, leaveOut: readonly LeftOut[], awaits: boolean): Op[] {
+  const ops: Op[] = [];
+  const count = 1 + random.below(random.chance(0.3) ? 9 : 3);
+  const focus = treeOf(random);
+  while (ops.length < count) ops.push(opOf(random, random.chance(0.6) ? focus : treeOf(random)));
+  if (awaits) {
+    const pause: Op = random.chance(0.3)
+      ? { do: 'gate', gate: random.below(2) }
+      : { do: 'wait', turns: random.below(random.chance(0.2) ? 30 : 6) };
+    ops.splice(random.below(ops.length + 1), 0, pause);
+    if (random.chance(0.08) && !leaveOut.includes('outside')) {
+      ops.push({ do: 'outside', tree: focus, key: keyOf(random) });
+    }
+  }
+  if (random.chance(0.12)) ops.splice(random.below(ops.length + 1), 0, { do: 'throw' });
+  return ops;
+}
+
+function opOf(random: Random, tree: number): Op {
+  const dice = random.next();
+  if (dice < 0.24) return { do: 'put', tree, key: keyOf(random), value: numberOf(random) };
+  if (dice < 0.34) return puts(random, tree);
+  if (dice < 0.42) return { do: 'delete', tree, key: keyOf(random) };
+  if (dice < 0.46) return { do: 'deleteRange', tree, range: rangeOf(random) };
+  if (dice < 0.49) return { do: 'trim', tree, share: random.next() };
+  if (dice < 0.64) {
+    const family = tree - (tree % familySize);
+    return { do: 'fork', from: tree, to: family + random.below(familySize) };
+  }
+  if (dice < 0.76) return { do: 'drop', tree };
+  if (dice < 0.82) return { do: 'push', length: lengthOf(random) };
+  if (dice < 0.86) return { do: 'archive', share: random.next() };
+  if (dice < 0.88) return { do: 'get', share: random.next() };
+  if (dice < 0.93) return { do: 'read', tree, range: rangeOf(random) };
+  if (dice < 0.97) return { do: 'iterate', tree, range: rangeOf(random), take: random.below(6) };
+  return { do: 'resume' };
+}
+
+function puts(random: Random, tree: number): Op {
+  const step = pick(random, [1, 1, 3, 17]);
+  const count = 5 + random.below(random.chance(0.2) ? 90 : 25);
+  return { do: 'puts', tree, key: keyOf(random), step, count, value: numberOf(random) };
+}
+
+function treeOf(random: Random): number {
+  return random.chance(0.5) ? random.below(2) : random.below(treeNames.length);
+}
+
+function keyOf(random: Random): number {
+  return random.chance(0.1) ? keysMax - 1 - random.below(5) : random.below(keysMax);
+}
+
+function numberOf(random: Random): number {
+  return random.below(100_000);
+}
+
+function lengthOf(random: Random): number {
+  return pick(random, [0, 10, 100, 300, 400, 450, 2000, 9000]) + random.below(8);
+}
+
+function rangeOf(random: Random): PlanRange {
+  const low = random.below(keysMax);
+  const high = low + random.below(random.chance(0.3) ? keysMax : 30);
+  const dice = random.below(4);
+  return {
+    ...(dice === 0 ? { gt: low } : dice < 3 ? { gte: low } : {}),
+    ...(random.chance(0.3) ? { lt: high } : random.chance(0.5) ? { lte: high } : {}),
+    ...(random.chance(0.4) ? { reverse: true } : {}),
+    ...(random.chance(0.15) ? { limit: random.below(9) } : {}),
+  };
+}
+
+export function fateOf(random: Random): Fate {
+  return { share: pick(random, [0, 0.1, 0.5, 0.9, 1]), seed: random.below(2 ** 31) };
+}

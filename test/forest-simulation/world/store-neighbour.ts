@@ -1,0 +1,157 @@
+/**
+ * Another user of the store that a forest is in: sessions of its own, values that fill strata so
+ * that freed grains are used again at once.
+ *
+ * Invariant: a value of its own is in `values` exactly while it must be readable and counted.
+ */
+
+import type { GrainId, Session, Store } from '../../../src/index.ts';
+import { bytesOf, type Pushed } from '../model/model-state.ts';
+import type { Step } from '../plan.ts';
+import { SimulationFailure } from './failure.ts';
+
+const fillBytesMax = 100_000;
+
+export interface NeighbourWorld {
+  nextSeed(): number;
+  /** Follows a commit; says whether it was done, or that it is not known. */
+  followCommit(
+    name: string,
+    commit: Promise<unknown>,
+    then: (done: boolean | undefined) => void,
+  ): void;
+  accepts(error: unknown): boolean;
+}
+
+export class StoreNeighbour {
+  readonly values = new Map<GrainId, Pushed>();
+  /** A commit was rejected of which it is not known whether it is there after reopening. */
+  #isUncertain = false;
+  /** Everything that it has ever pushed. */
+  readonly #pushed = new Map<GrainId, Pushed>();
+  readonly #world: NeighbourWorld;
+  /** Archived by a session that has not committed. */
+  readonly #going = new Set<GrainId>();
+  readonly #stratumOf = new Map<number, number>();
+
+  constructor(world: NeighbourWorld) {
+    this.#world = world;
+  }
+
+  /** Learns where values of a length go, with a first one; while nothing else commits. */
+  learn(store: Store, length: number): void {
+    if (this.#stratumOf.has(length)) return;
+    const before = store.statistics().strata;
+    const session = store.session();
+    const value = { length, seed: this.#world.nextSeed() };
+    const id = session.push(bytesOf(value));
+    session.commitSync();
+    this.values.set(id, value);
+    this.#pushed.set(id, value);
+    const after = store.statistics().strata;
+    const at = after.findIndex((row, index) => row.allocated !== (before[index]?.allocated ?? 0));
+    this.#stratumOf.set(length, at);
+  }
+
+  fill(store: Store, { length, leave }: Extract<Step, { do: 'fill' }>): void {
+    const row = store.statistics().strata[this.#stratumOf.get(length) ?? -1];
+    const count = Math.min(
+      Math.floor(fillBytesMax / length),
+      Math.max(0, (row?.free ?? 0) - leave),
+    );
+    if (count === 0) return;
+    this.session(store, { push: new Array(count).fill(length), archive: [], end: 'commit' });
+  }
+
+  session(
+    store: Store,
+    { push, archive, end }: Pick<Extract<Step, { do: 'session' }>, 'push' | 'archive' | 'end'>,
+  ): void {
+    let session: Session | undefined;
+    const pushed = new Map<GrainId, Pushed>();
+    const archived: GrainId[] = [];
+    try {
+      session = store.session();
+      for (const length of push) {
+        const value = { length, seed: this.#world.nextSeed() };
+        const id = session.push(bytesOf(value));
+        pushed.set(id, value);
+        this.#pushed.set(id, value);
+      }
+      for (const share of archive) {
+        const all = [...this.values.keys()].filter((id) => !this.#going.has(id));
+        const id = all[Math.floor(share * all.length)];
+        if (id === undefined) continue;
+        session.archive(id);
+        this.#going.add(id);
+        archived.push(id);
+      }
+      this.#end(session, end, (done) => this.#over(done, pushed, archived));
+    } catch (error) {
+      session?.abandon();
+      this.#over(false, pushed, archived);
+      if (!this.#world.accepts(error)) throw error;
+    }
+  }
+
+  #end(
+    session: Session,
+    end: 'commit' | 'commitSync' | 'abandon',
+    over: (done: boolean | undefined) => void,
+  ): void {
+    if (end === 'commit') {
+      this.#world.followCommit('a session of another user', session.commit(), over);
+      return;
+    }
+    if (end === 'commitSync') {
+      try {
+        session.commitSync();
+        over(true);
+        return;
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'VARVE_BUSY') throw error;
+      }
+    }
+    session.abandon();
+    over(false);
+  }
+
+  #over(
+    done: boolean | undefined,
+    pushed: ReadonlyMap<GrainId, Pushed>,
+    archived: readonly GrainId[],
+  ): void {
+    if (done === undefined) this.#isUncertain = true;
+    for (const id of archived) {
+      this.#going.delete(id);
+      if (done !== false) this.values.delete(id);
+    }
+    if (done !== true) return;
+    for (const [id, value] of pushed) this.values.set(id, value);
+  }
+
+  /**
+   * How many of the values that it has pushed a store holds, all that was archived being freed;
+   * after a power cut that is to be seen.
+   */
+  countIn(store: Store, isCut: boolean): number {
+    if (!isCut && !this.#isUncertain) return this.values.size;
+    let count = 0;
+    for (const [id, value] of this.#pushed) if (isIn(store, id, value)) count += 1;
+    return count;
+  }
+
+  /** Throws where a value is not as it was pushed. */
+  check(store: Store): void {
+    for (const [id, value] of this.values) {
+      if (isIn(store, id, value)) continue;
+      const what = store.has(id) ? 'has other bytes' : 'is not there';
+      throw new SimulationFailure(`a value of another user of the store ${what}`, String(id));
+    }
+  }
+}
+
+function isIn(store: Store, id: GrainId, value: Pushed): boolean {
+  const found = store.get(id);
+  return found !== undefined && Buffer.compare(found, bytesOf(value)) === 0;
+}

@@ -1,0 +1,183 @@
+/**
+ * Linux's list of sockets: whose the sockets of a name are, and what a writer makes of it that cannot
+ * give both names of its lock, as on Bun, or gives one of them padded, as on Node 20.
+ *
+ * What is real here are this process's sockets; those of others are lines added to the list.
+ * Real Buns and Denos are in test/processes/lock-pairs.test.ts.
+ */
+
+import fs from 'node:fs';
+import { createServer, Server } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { acquireLock } from '../../src/io/node-lock.ts';
+import { socketOwners } from '../../src/io/node-socket-list.ts';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
+
+let folder: string;
+let fd: number;
+let path: string;
+beforeEach(() => {
+  folder = makeTemporaryFolder();
+  path = join(folder, 'file');
+  fd = fs.openSync(path, 'w+');
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  fs.closeSync(fd);
+  removeTemporaryFolder(folder);
+});
+
+/** Full names, which no runtime pads. */
+const fullName = (what: string) => `\0varve-test-${process.pid}-${what}`.padEnd(108, '-');
+
+async function listening(name: string): Promise<Server> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen({ path: name, exclusive: true }, resolve));
+  return server;
+}
+
+/** A line of the list: a socket in that state, with that name, of another process by default. */
+function line(state: string, name: string, inode = '4294967290'): string {
+  return `0000000000000000: 00000002 00000000 00010000 0001 ${state} ${inode} ${shown(name)}`;
+}
+
+/** The inode of a socket that is listed. */
+function inodeOf(name: string): string {
+  const list = fs.readFileSync('/proc/net/unix', 'latin1').split('\n');
+  return list.find((each) => each.endsWith(` ${shown(name)}`))?.split(/ +/)[6] ?? '';
+}
+
+const shown = (name: string) => name.replaceAll('\0', '@');
+
+/** What reading the list gives: the real one and the lines that this adds to it each time. */
+function addLines(lines: () => readonly string[]): () => number {
+  const { readFile } = fs.promises;
+  let count = 0;
+  vi.spyOn(fs.promises, 'readFile').mockImplementation((async (file: string) => {
+    count += 1;
+    return [await readFile(file, 'latin1'), ...lines()].join('\n');
+  }) as never);
+  return () => count;
+}
+
+describe.skipIf(process.platform !== 'linux')('whose the sockets of a name are', () => {
+  it('is nobody for a name that nobody has', async () => {
+    expect(await socketOwners([fullName('none')])).toEqual({ here: false, elsewhere: false });
+  });
+
+  it('is this process while it has one of that name, and no longer', async () => {
+    const names = [fullName('own'), fullName('other')];
+    const server = await listening(fullName('own'));
+    expect(await socketOwners(names)).toEqual({ here: true, elsewhere: false });
+    expect(await socketOwners([fullName('other')])).toEqual({ here: false, elsewhere: false });
+    await new Promise((resolve) => server.close(resolve));
+    expect(await socketOwners(names)).toEqual({ here: false, elsewhere: false });
+  });
+
+  it('is another process for a socket that is not of this one', async () => {
+    addLines(() => [line('01', fullName('foreign'))]);
+    expect(await socketOwners([fullName('foreign')])).toEqual({ here: false, elsewhere: true });
+  });
+
+  it('is nobody for a longer or shorter name, or for a connection to a socket', async () => {
+    const name = fullName('close');
+    const others = [`${name}\0`, name.slice(0, -1), `${name}-`];
+    addLines(() => [...others.map((other) => line('01', other)), line('03', name)]);
+    expect(await socketOwners([name])).toEqual({ here: false, elsewhere: false });
+  });
+
+  it('is not known where the list cannot be read', async () => {
+    vi.spyOn(fs.promises, 'readFile').mockRejectedValue(new Error('no permission'));
+    expect(await socketOwners([fullName('unknown')])).toBeUndefined();
+  });
+});
+
+/** Names of that length cannot be given; what is returned is each name that was asked for. */
+function refuseNames(bytes: number): string[] {
+  const names: string[] = [];
+  const { listen } = Server.prototype;
+  vi.spyOn(Server.prototype, 'listen').mockImplementation(function (
+    this: Server,
+    ...args: unknown[]
+  ) {
+    const { path: name } = args[0] as { path: string };
+    names.push(name);
+    if (name.length !== bytes) return Reflect.apply(listen, this, args);
+    this.emit('error', Object.assign(new Error('too long'), { code: 'EINVAL' }));
+    return this;
+  } as never);
+  return names;
+}
+
+describe.skipIf(process.platform !== 'linux')('a writer that cannot give the longer name', () => {
+  it('takes the shorter one', async () => {
+    const names = refuseNames(108);
+    const lock = await acquireLock({ fd, path }, undefined);
+    expect(names.map((name) => name.length)).toEqual([107, 108]);
+    await lock.release();
+  });
+
+  it('is refused where another process has the longer one, at its first look', async () => {
+    const server = await listening(fullName('own'));
+    const inode = inodeOf(fullName('own'));
+    const names = refuseNames(108);
+    // A Node that runs this and pads names has the shorter one in its padded form only.
+    const looks = addLines(() => {
+      const [shorter = '', longer = ''] = names;
+      return [line('01', shorter, inode), line('01', longer)];
+    });
+    await expect(acquireLock({ fd, path }, undefined)).rejects.toMatchObject({
+      code: 'VARVE_LOCKED',
+    });
+    server.close();
+    // One look for the lock, one for the error.
+    expect(looks()).toBe(2);
+  });
+
+  it('is refused with the reason where it can give neither', async () => {
+    vi.spyOn(Server.prototype, 'listen').mockImplementation(function (this: Server) {
+      this.emit('error', Object.assign(new Error('too long'), { code: 'EINVAL' }));
+      return this;
+    } as never);
+    await expect(acquireLock({ fd, path }, undefined)).rejects.toMatchObject({ code: 'EINVAL' });
+  });
+});
+
+describe.skipIf(process.platform !== 'linux')('a writer that gives both names', () => {
+  /** The shorter name, exactly, of a socket of another process. */
+  const foreign = (names: readonly string[]) => line('01', names[0] ?? '');
+
+  it('is refused while another process has one of them, and leaves no lock behind', async () => {
+    const names = refuseNames(0);
+    addLines(() => [foreign(names)]);
+    await expect(acquireLock({ fd, path }, undefined)).rejects.toMatchObject({
+      code: 'VARVE_LOCKED',
+    });
+    vi.restoreAllMocks();
+    const lock = await acquireLock({ fd, path }, undefined);
+    await lock.release();
+  });
+
+  it('gets the lock where that process is seen to withdraw', async () => {
+    const names = refuseNames(0);
+    let isThere = true;
+    const looks = addLines(() => {
+      const lines = isThere ? [foreign(names)] : [];
+      isThere = false;
+      return lines;
+    });
+    const lock = await acquireLock({ fd, path }, undefined);
+    expect(looks()).toBe(2);
+    await lock.release();
+  });
+
+  it('gets the lock where the list cannot be read, or does not show its own sockets', async () => {
+    for (const list of ['', foreign(['\0some other'])]) {
+      const read = vi.spyOn(fs.promises, 'readFile').mockResolvedValue(list);
+      const lock = await acquireLock({ fd, path }, undefined);
+      await lock.release();
+      read.mockRestore();
+    }
+  });
+});
