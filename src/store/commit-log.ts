@@ -127,9 +127,14 @@ export class CommitLog {
 
   /**
    * Where the record of `batch` goes; undefined where neither the current segment nor a ready next
-   * one has room. Takes the extent of a large body from `space`.
+   * one has room. Takes the extent of a large body from `space`, which is to keep `keep` pages of
+   * its reserve.
    */
-  place(bodyBytes: number, batch: number, space: Space): RecordTarget | undefined {
+  place(
+    bodyBytes: number,
+    batch: number,
+    { space, keep }: { space: Space; keep: number },
+  ): RecordTarget | undefined {
     const lane = batch % lanesPerSegment;
     const range = laneRange(this.current, lane);
     const sectors = inlineSectors(bodyBytes);
@@ -143,7 +148,7 @@ export class CommitLog {
     } else return undefined;
     if (sectors <= inlineMax) return { ...target, sectors, extent: undefined };
     const pages = Math.ceil(bodyBytes / pageBytes);
-    const page = space.allocate(pages);
+    const page = space.allocate(pages, keep);
     space.reach(page + pages);
     return { ...target, sectors: 1, extent: { page, pages } };
   }
@@ -189,13 +194,25 @@ export class CommitLog {
     });
   }
 
-  /** Takes the place of the next segment from `space`. It is to be filled with zeros and synced. */
-  reserveNext(space: Space): LogSegment {
-    const pages = segmentPagesFor(space.endPage * pageBytes);
-    const page = space.allocate(pages);
+  /**
+   * Takes the place of the next segment from `space`, which is to keep `keep` pages of its reserve;
+   * on a full disk a shorter one rather than none. It is to be filled with zeros and synced.
+   */
+  reserveNext(space: Space, keep = 0): LogSegment {
+    let pages = segmentPagesFor(space.endPage * pageBytes);
+    while (space.tight && pages > segmentPagesMin && !space.hasBacked(pages, keep)) pages /= 2;
+    const page = space.allocate(pages, keep);
     space.reach(page + pages);
     this.#next = { page, pages, firstBatch: 0 };
     return this.#next;
+  }
+
+  /** The next segment could not be filled: its place is given back. */
+  forgetNext(space: Space): void {
+    const { page, pages } = present(this.#next, 'the next segment');
+    assert(!this.#nextReady, 'a segment that the file header lists is kept');
+    this.#next = undefined;
+    space.free(page, pages);
   }
 
   /** Both copies of the file header list the next segment. */
@@ -231,6 +248,13 @@ export class CommitLog {
       retainedBytes: this.retainedBytes,
       dropped,
     };
+  }
+
+  /** Pages that a settle would give back, with `checkpoint` reached. */
+  pagesUpTo(checkpoint: number): number {
+    let pages = 0;
+    for (const extent of this.snapshot(checkpoint).dropped) pages += extent.pages;
+    return pages;
   }
 
   /** Gives back what a snapshot dropped: both header copies are durable past it. */

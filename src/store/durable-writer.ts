@@ -9,7 +9,7 @@
  */
 
 import { internal, ioError, type VarveError } from '../errors.ts';
-import { pageBytes, sectorBytes } from '../format/layout.ts';
+import { pageBytes, sectorBytes, segmentPagesMin } from '../format/layout.ts';
 import { encodeRecordSectors } from '../format/log-sector.ts';
 import type { RecordTarget } from './commit-log.ts';
 import type { BatchPlan } from './commit-plan.ts';
@@ -56,14 +56,29 @@ export class DurableWriter {
     return new Poisoned(this.#core.poison(cause));
   }
 
-  /** Where the record goes; makes room first where there is none, at the cost of further syncs. */
+  /**
+   * Where the record goes; makes room first where there is none, at the cost of further syncs. On a
+   * full disk only a batch that moves the checkpoint, or gives maps back, may take the end of the
+   * reserve: after it a settle frees more than it took.
+   */
   *place(plan: BatchPlan): Steps<RecordTarget> {
-    const { log, space, housekeeping } = this.#core;
+    const { log, space, housekeeping, published } = this.#core;
+    const givesBack = plan.after.checkpoint > published.checkpoint || plan.works.length === 0;
+    let settles = plan.dropped.length === 0;
     for (let round = 0; round < roundsMax; round++) {
-      const target = log.place(plan.body.length, plan.after.currentBatch, space);
+      const keep = space.tight && !givesBack ? segmentPagesMin : 0;
+      const target = log.place(plan.body.length, plan.after.currentBatch, { space, keep });
       if (target !== undefined) return target;
-      if (housekeeping.settleDue && plan.dropped.length === 0) housekeeping.beginSettle();
-      yield* this.houseKeep(housekeeping.plan({ urgent: true, room: true, fill: false }));
+      const wantsSettle = housekeeping.settleDue || (space.tight && housekeeping.canSettle);
+      if (wantsSettle && settles) {
+        housekeeping.beginSettle();
+        settles = !space.tight;
+      }
+      const planned = housekeeping.plan({ urgent: true, room: true, fill: false, keep });
+      const refused = yield* this.houseKeep(planned);
+      if (refused !== undefined && housekeeping.canSettle) {
+        throw ioError('making room in the commit log', this.#core.path, refused);
+      }
       yield* this.sync();
     }
     throw internal('no room could be made in the commit log', { path: this.#core.path });
@@ -71,26 +86,31 @@ export class DurableWriter {
 
   /**
    * A write that fails is repeated with the next batch; where it fails again, that batch says so.
+   * Gives the error of the next segment's write, which is not: it goes elsewhere.
    */
-  *houseKeep(round: HousekeepingRound): Steps<void> {
+  *houseKeep(round: HousekeepingRound): Steps<unknown> {
     let failure: unknown;
+    let refused: unknown;
     for (const write of round.writes) {
       try {
         yield* this.write(write);
       } catch (error) {
         this.#core.housekeeping.failed(write);
-        if (write.purpose !== 'fill') failure = error;
+        if (write.purpose === 'segment') refused = error;
+        else if (write.purpose !== 'fill') failure = error;
       }
     }
     if (failure !== undefined && round.repeated) {
       throw ioError('settling', this.#core.path, failure);
     }
+    return refused;
   }
 
   /**
    * Writes the record. Where that fails, a part of it may be in the file: its first sector is
    * blanked and synced, so that no power cut can make a record of it; where that fails too,
-   * poison.
+   * poison. A body in an extent of its own is no part of a record until a sector names it, so where
+   * that is refused there is nothing to take back.
    */
   *writeRecord(plan: BatchPlan, target: RecordTarget): Steps<void> {
     const { reader, headers } = this.#core;
@@ -102,6 +122,10 @@ export class DurableWriter {
       if (extent !== undefined) {
         yield* this.write({ offset: extent.page * pageBytes, chunks: [body] });
       }
+    } catch (error) {
+      throw ioError('writing the commit log', this.#core.path, error);
+    }
+    try {
       yield* this.write({ offset: sector * sectorBytes, chunks: [sectors] });
     } catch (error) {
       yield* this.#blank(sector, error);
@@ -118,6 +142,21 @@ export class DurableWriter {
       throw this.poisoned(new AggregateError([cause, error], message));
     }
     yield* this.sync();
+  }
+
+  /** A whole settle at once, after the one that is under way: what it replaces is free then. */
+  *settleNow(): Steps<void> {
+    const { housekeeping } = this.#core;
+    let begun = false;
+    for (let round = 0; round < roundsMax; round++) {
+      if (housekeeping.canSettle) {
+        if (begun) return;
+        housekeeping.beginSettle();
+        begun = true;
+      }
+      yield* this.houseKeep(housekeeping.plan({ urgent: true, room: false, fill: false }));
+      yield* this.sync();
+    }
   }
 
   *settleAll(): Steps<void> {
@@ -142,6 +181,8 @@ export class DurableWriter {
   /** Gives the free end of the file back. A power cut leaves it longer or shorter, and as sound. */
   *#shrink(): Steps<void> {
     const { reader, space, path } = this.#core;
+    // On a full disk the reserve stays: whoever takes the pages would not give them back.
+    if (!space.tight) space.releaseReserve();
     const length = space.endPage * pageBytes;
     if (reader.length() <= length) return;
     try {
