@@ -187,10 +187,11 @@ export class Atlas {
 
   #grow(length: number): Reservation {
     if (this.#limit !== Number.POSITIVE_INFINITY) {
+      // A map behind the wall that nobody uses would be made durable with the next of its stratum.
+      this.#dropUnused();
       const inside = this.#space.tight ? this.#growInside(length) : undefined;
       if (inside !== undefined) return inside;
       // An attempt: the disk may have room again.
-      this.#dropUnused();
       this.#takeBackSetAside();
       const behind = this.#reuse(length, Number.POSITIVE_INFINITY);
       if (behind !== undefined) return behind;
@@ -214,7 +215,8 @@ export class Atlas {
     if (wanted === undefined) return -1;
     const firstIndex = stratum.endIndex;
     const place = placeMap(this.#space, stratum.grainExp, wanted, count);
-    stratum.addMap({ firstIndex, ...place }, false);
+    const map = stratum.addMap({ firstIndex, ...place }, false);
+    map.marksBacked = map.page + map.overheadPages <= this.#space.backedPage;
     return stratum.reserve(count);
   }
 

@@ -54,6 +54,8 @@ export class Committer {
   /** The last batch gave maps back, and the settle that was due has not begun. */
   #gaveBack = false;
   #running: Promise<void> | undefined;
+  /** What the sessions taken out of the batch under way are to be told. */
+  #rejected: (() => void)[] = [];
 
   constructor(core: StoreCore) {
     this.#core = core;
@@ -133,12 +135,14 @@ export class Committer {
       if (core.space.tight) yield* this.#reclaim(left.size < waiting.length);
       core.committing = false;
       core.wake();
+      this.#tellRejected();
       for (const { work, resolve } of left) {
         work.done();
         resolve(batch);
       }
     } catch (error) {
       core.committing = false;
+      this.#tellRejected();
       for (const one of left) one.reject(error instanceof Poisoned ? error.error : error);
       for (const { work } of left) {
         if (error instanceof Poisoned) work.state = 'ended';
@@ -165,6 +169,7 @@ export class Committer {
     try {
       target = yield* this.#writer.place(plan);
       yield* this.#writer.houseKeep(core.housekeeping.plan({ urgent: false, room: false, fill }));
+      yield* this.#writer.backMarks(plan.added.maps.map(({ map }) => map));
       yield* this.#writer.writeRecord(plan, target);
     } catch (error) {
       if (!(error instanceof Poisoned)) forgetBatch(core, plan, target);
@@ -237,7 +242,14 @@ export class Committer {
   #reject(left: Set<Waiting>, one: Waiting, error: unknown): void {
     left.delete(one);
     one.work.giveUp();
-    one.reject(error);
+    this.#rejected.push(() => one.reject(error));
+  }
+
+  /** Tells the rejected, when the batch is over: what they try next finds it so. */
+  #tellRejected(): void {
+    const rejected = this.#rejected;
+    this.#rejected = [];
+    for (const tell of rejected) tell();
   }
 
   // ── the plan ──

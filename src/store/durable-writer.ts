@@ -9,12 +9,13 @@
  */
 
 import { internal, ioError, type VarveError } from '../errors.ts';
-import { pageBytes, sectorBytes, segmentPagesMin } from '../format/layout.ts';
+import { pageBytes, sectorBytes } from '../format/layout.ts';
 import { encodeRecordSectors } from '../format/log-sector.ts';
 import type { RecordTarget } from './commit-log.ts';
 import type { BatchPlan } from './commit-plan.ts';
 import type { StoreCore } from './core.ts';
 import { datasync, type FileWrite, type Steps, writeBytes } from './effects.ts';
+import type { GrainMap } from './grain-map.ts';
 import type { HousekeepingRound } from './housekeeping.ts';
 
 /** Rounds of housekeeping that making room for one record may take. */
@@ -66,15 +67,15 @@ export class DurableWriter {
     const givesBack = plan.after.checkpoint > published.checkpoint || plan.works.length === 0;
     let settles = plan.dropped.length === 0;
     for (let round = 0; round < roundsMax; round++) {
-      const keep = space.tight && !givesBack ? segmentPagesMin : 0;
-      const target = log.place(plan.body.length, plan.after.currentBatch, { space, keep });
+      const spares = space.tight && !givesBack;
+      const target = log.place(plan.body.length, plan.after.currentBatch, { space, spares });
       if (target !== undefined) return target;
       const wantsSettle = housekeeping.settleDue || (space.tight && housekeeping.canSettle);
       if (wantsSettle && settles) {
         housekeeping.beginSettle();
         settles = !space.tight;
       }
-      const planned = housekeeping.plan({ urgent: true, room: true, fill: false, keep });
+      const planned = housekeeping.plan({ urgent: true, room: true, fill: false });
       const refused = yield* this.houseKeep(planned);
       if (refused !== undefined && housekeeping.canSettle) {
         throw ioError('making room in the commit log', this.#core.path, refused);
@@ -104,6 +105,24 @@ export class DurableWriter {
       throw ioError('settling', this.#core.path, failure);
     }
     return refused;
+  }
+
+  /**
+   * Zeros over the marks of new maps that lie where the file has never been written. Where files
+   * are sparse and the disk is full later, a settle could not write them, and everything waits for
+   * settles.
+   */
+  *backMarks(maps: readonly GrainMap[]): Steps<void> {
+    for (const map of maps) {
+      if (map.marksBacked) continue;
+      const chunks = [new Uint8Array(map.overheadPages * pageBytes)];
+      try {
+        yield* this.write({ offset: map.page * pageBytes, chunks });
+      } catch (error) {
+        throw ioError('writing a grain map', this.#core.path, error);
+      }
+      map.marksBacked = true;
+    }
   }
 
   /**

@@ -114,15 +114,13 @@ export class Housekeeping {
 
   /**
    * The writes of one round. `urgent`: all of a settle that can be written now; `room`: the next
-   * segment of the log, needed or not; `fill`: space ahead too; `keep`: pages that the next segment
-   * is to leave of the reserve. `failed` is to be told of each that fails, then `synced` of the
-   * sync.
+   * segment of the log, needed or not; `fill`: space ahead too. `failed` is to be told of each
+   * that fails, then `synced` of the sync.
    */
   plan(how: {
     readonly urgent: boolean;
     readonly room: boolean;
     readonly fill: boolean;
-    readonly keep?: number;
   }): HousekeepingRound {
     const repeated = this.#hasFailed;
     this.#hasFailed = false;
@@ -138,7 +136,7 @@ export class Housekeeping {
     const count = how.urgent ? Number.POSITIVE_INFINITY : settleWritesMax;
     for (const write of this.#settle?.take(count) ?? []) add('settle', write);
     add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));
-    add('segment', this.#planSegment(how.room, how.keep ?? 0));
+    add('segment', this.#planSegment(how.room));
     const fill = how.fill ? this.#planFill() : this.#planReserve();
     // First: during another write a session may be given pages there, and write them.
     if (fill !== undefined) writes.unshift({ ...fill, purpose: 'fill' });
@@ -146,14 +144,14 @@ export class Housekeeping {
   }
 
   /** The next segment of the commit log, as zeros. */
-  #planSegment(needed: boolean, keep: number): FileWrite | undefined {
+  #planSegment(needed: boolean): FileWrite | undefined {
     const { log, space } = this.#parts;
     if (log.next === undefined) this.#nextSegment = 'none';
     if (this.#nextSegment !== 'none' || !(needed || log.wantsNext)) return undefined;
     if (this.#unsettledSegments >= headerSegmentsMax - 1) return undefined;
     // On a full disk an attempt to grow is made only for what cannot do without.
-    if (space.tight && !needed && !space.hasBacked(segmentPagesMin, keep)) return undefined;
-    const { page, pages } = log.reserveNext(space, keep);
+    if (space.tight && !needed && !space.hasBacked(segmentPagesMin)) return undefined;
+    const { page, pages } = log.reserveNext(space);
     this.#nextSegment = 'filling';
     return { offset: page * pageBytes, chunks: zeroPages(pages) };
   }

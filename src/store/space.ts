@@ -10,8 +10,8 @@
  *
  * On a full disk the file cannot grow. `backed` is the end of what was written successfully. A
  * write beyond it that the disk refuses makes the space `tight`, and what is backed then is the
- * `wall`: values are given pages behind it only when there is no room before it, as an attempt; the
- * first write there that succeeds takes the wall away. For the store's own structures (log, basins,
+ * `wall`: values are given pages behind it only when there is no room before it, as an attempt;
+ * when such writes have succeeded for a while the wall is gone. For the store's own structures (log, basins,
  * root) there is a reserve of backed pages that values are never given, so that deleting,
  * checkpointing and settling do not depend on growth.
  */
@@ -59,6 +59,10 @@ export function reservePagesFor(endPage: number): number {
   return Math.max(share, reservePagesLeast);
 }
 
+/** Pages by which the file has to grow for growth to be taken for granted again. */
+const growthProvenBy = 64;
+const growthProvenByShare = 64;
+
 /** `limit` of a search that takes what lies anywhere. */
 const anywhere = Number.POSITIVE_INFINITY;
 
@@ -74,6 +78,8 @@ export class Space {
   #wall = anywhere;
   #tight = false;
   #growths = 0;
+  /** While tight: where the file has to end for the disk to count as having room again. */
+  #looseAt = 0;
 
   /** `reserveFor`: pages to be kept in reserve in a file of so many; none where it is not given. */
   constructor(reserveFor: (endPage: number) => number = () => 0) {
@@ -109,6 +115,11 @@ export class Space {
   /** First page after everything in use. */
   get endPage(): number {
     return this.#end;
+  }
+
+  /** End of what has been written successfully. */
+  get backedPage(): number {
+    return this.#backed;
   }
 
   get frontierPage(): number {
@@ -155,7 +166,7 @@ export class Space {
     return this.#wall;
   }
 
-  /** Counts the times that a wall came down. */
+  /** Counts the times that the file has grown beyond a wall. */
   get growths(): number {
     return this.#growths;
   }
@@ -170,9 +181,9 @@ export class Space {
     if (endPage <= this.#backed) return;
     this.#backed = endPage;
     if (this.#wall === anywhere) return;
-    this.#wall = anywhere;
-    this.#tight = false;
     this.#growths += 1;
+    this.#tight &&= endPage < this.#looseAt;
+    this.#wall = this.#tight ? endPage : anywhere;
   }
 
   /** The disk has refused a write up to this page, or a length. */
@@ -180,6 +191,11 @@ export class Space {
     if (endPage <= this.#backed) return;
     this.#tight = true;
     this.#wall = this.#backed;
+    // A page more does not mean that there is room again: as far as was refused, or a few steps.
+    this.#looseAt = Math.min(
+      endPage,
+      this.#backed + Math.max(growthProvenBy, this.#end / growthProvenByShare),
+    );
     this.#length = Math.min(this.#length, Math.max(this.#backed, this.#end));
   }
 
@@ -199,9 +215,9 @@ export class Space {
   }
 
   /** Whether `allocate` would find so many backed pages. */
-  hasBacked(pages: number, keep = 0): boolean {
+  hasBacked(pages: number): boolean {
     if (this.#end + pages <= this.#backed) return true;
-    if ((this.#reserve?.pages ?? 0) - keep >= pages) return true;
+    if ((this.#reserve?.pages ?? 0) >= pages) return true;
     return this.#free.longest(pages, this.#wall) !== undefined;
   }
 
