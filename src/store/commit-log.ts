@@ -127,13 +127,13 @@ export class CommitLog {
 
   /**
    * Where the record of `batch` goes; undefined where neither the current segment nor a ready next
-   * one has room. Takes the extent of a large body from `space`. `spares`: it leaves the last
-   * quarter of its lane, and as many pages of the reserve as it takes.
+   * one has room. Takes the extent of a large body from `space`. `spares`: the part of its lane
+   * that it leaves for others; then it leaves as many pages of the reserve as it takes, too.
    */
   place(
     bodyBytes: number,
     batch: number,
-    { space, spares }: { space: Space; spares: boolean },
+    { space, spares }: { space: Space; spares: number },
   ): RecordTarget | undefined {
     const lane = batch % lanesPerSegment;
     const range = laneRange(this.current, lane);
@@ -142,14 +142,14 @@ export class CommitLog {
     const inLane = sectors <= inlineMax ? sectors : 1;
     const sector = this.#positions[lane] as number;
     let target: { segment: LogSegment; sector: number };
-    const end = spares ? range.to - (range.to - range.from) / 4 : range.to;
+    const end = range.to - (range.to - range.from) * spares;
     if (sector + inLane <= end) target = { segment: this.current, sector };
     else if (this.#next !== undefined && this.#nextReady) {
       target = { segment: this.#next, sector: laneRange(this.#next, lane).from };
     } else return undefined;
     if (sectors <= inlineMax) return { ...target, sectors, extent: undefined };
     const pages = Math.ceil(bodyBytes / pageBytes);
-    const page = space.allocate(pages, spares ? pages : 0);
+    const page = space.allocate(pages, spares > 0 ? pages : 0);
     space.reach(page + pages);
     return { ...target, sectors: 1, extent: { page, pages } };
   }
@@ -196,13 +196,13 @@ export class CommitLog {
   }
 
   /**
-   * Takes the place of the next segment from `space`; on a full disk a shorter one rather than
-   * none. It is to be filled with zeros and synced.
+   * Takes the place of the next segment from `space`, and leaves `keep` pages of its reserve; on a
+   * full disk a shorter one rather than none. It is to be filled with zeros and synced.
    */
-  reserveNext(space: Space): LogSegment {
+  reserveNext(space: Space, keep = 0): LogSegment {
     let pages = segmentPagesFor(space.endPage * pageBytes);
-    while (space.tight && pages > segmentPagesMin && !space.hasBacked(pages)) pages /= 2;
-    const page = space.allocate(pages);
+    while (space.tight && pages > segmentPagesMin && !space.hasBacked(pages, keep)) pages /= 2;
+    const page = space.allocate(pages, keep);
     space.reach(page + pages);
     this.#next = { page, pages, firstBatch: 0 };
     return this.#next;

@@ -59,15 +59,19 @@ export class DurableWriter {
 
   /**
    * Where the record goes; makes room first where there is none, at the cost of further syncs. On a
-   * full disk only a batch that moves the checkpoint, or gives maps back, may take the end of the
-   * reserve: after it a settle frees more than it took.
+   * full disk a batch that brings values leaves half of its lane and the reserve to those that only
+   * archive, and those leave a quarter to checkpoints and to giving maps back: after these a settle
+   * frees more than they took.
    */
   *place(plan: BatchPlan): Steps<RecordTarget> {
     const { log, space, housekeeping, published } = this.#core;
     const givesBack = plan.after.checkpoint > published.checkpoint || plan.works.length === 0;
+    const bringsValues = plan.works.some(({ pushedBytes }) => pushedBytes > 0);
     let settles = plan.dropped.length === 0;
     for (let round = 0; round < roundsMax; round++) {
-      const spares = space.tight && !givesBack;
+      let spares = 0;
+      if (space.tight && !givesBack) spares = bringsValues ? 1 / 2 : 1 / 4;
+      const keep = space.tight && bringsValues ? Number.POSITIVE_INFINITY : 0;
       const target = log.place(plan.body.length, plan.after.currentBatch, { space, spares });
       if (target !== undefined) return target;
       const wantsSettle = housekeeping.settleDue || (space.tight && housekeeping.canSettle);
@@ -75,7 +79,7 @@ export class DurableWriter {
         housekeeping.beginSettle();
         settles = !space.tight;
       }
-      const planned = housekeeping.plan({ urgent: true, room: true, fill: false });
+      const planned = housekeeping.plan({ urgent: true, room: true, fill: false, keep });
       const refused = yield* this.houseKeep(planned);
       if (refused !== undefined && housekeeping.canSettle) {
         throw ioError('making room in the commit log', this.#core.path, refused);

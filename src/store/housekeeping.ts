@@ -114,13 +114,15 @@ export class Housekeeping {
 
   /**
    * The writes of one round. `urgent`: all of a settle that can be written now; `room`: the next
-   * segment of the log, needed or not; `fill`: space ahead too. `failed` is to be told of each
-   * that fails, then `synced` of the sync.
+   * segment of the log, needed or not; `fill`: space ahead too; `keep`: pages of the reserve that
+   * the next segment is to leave. `failed` is to be told of each that fails, then `synced` of the
+   * sync.
    */
   plan(how: {
     readonly urgent: boolean;
     readonly room: boolean;
     readonly fill: boolean;
+    readonly keep?: number;
   }): HousekeepingRound {
     const repeated = this.#hasFailed;
     this.#hasFailed = false;
@@ -136,7 +138,7 @@ export class Housekeeping {
     const count = how.urgent ? Number.POSITIVE_INFINITY : settleWritesMax;
     for (const write of this.#settle?.take(count) ?? []) add('settle', write);
     add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));
-    add('segment', this.#planSegment(how.room));
+    add('segment', this.#planSegment(how.room, how.keep ?? 0));
     const fill = how.fill ? this.#planFill() : this.#planReserve();
     // First: during another write a session may be given pages there, and write them.
     if (fill !== undefined) writes.unshift({ ...fill, purpose: 'fill' });
@@ -144,14 +146,15 @@ export class Housekeeping {
   }
 
   /** The next segment of the commit log, as zeros. */
-  #planSegment(needed: boolean): FileWrite | undefined {
+  #planSegment(needed: boolean, keep: number): FileWrite | undefined {
     const { log, space } = this.#parts;
     if (log.next === undefined) this.#nextSegment = 'none';
     if (this.#nextSegment !== 'none' || !(needed || log.wantsNext)) return undefined;
     if (this.#unsettledSegments >= headerSegmentsMax - 1) return undefined;
-    // On a full disk an attempt to grow is made only for what cannot do without.
-    if (space.tight && !needed && !space.hasBacked(segmentPagesMin)) return undefined;
-    const { page, pages } = log.reserveNext(space);
+    // On a full disk only what cannot do without takes of the reserve, or tries to grow.
+    const whole = Number.POSITIVE_INFINITY;
+    if (space.tight && !needed && !space.hasBacked(segmentPagesMin, whole)) return undefined;
+    const { page, pages } = log.reserveNext(space, space.tight && !needed ? whole : keep);
     this.#nextSegment = 'filling';
     return { offset: page * pageBytes, chunks: zeroPages(pages) };
   }

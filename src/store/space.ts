@@ -215,9 +215,9 @@ export class Space {
   }
 
   /** Whether `allocate` would find so many backed pages. */
-  hasBacked(pages: number): boolean {
+  hasBacked(pages: number, keep = 0): boolean {
     if (this.#end + pages <= this.#backed) return true;
-    if ((this.#reserve?.pages ?? 0) >= pages) return true;
+    if ((this.#reserve?.pages ?? 0) - pages >= keep) return true;
     return this.#free.longest(pages, this.#wall) !== undefined;
   }
 

@@ -49,14 +49,14 @@ class LogPair {
 
   append(bodyBytes: number): void {
     const batch = this.batch + 1;
-    let target = this.log.place(bodyBytes, batch, { space: this.space, spares: false });
+    let target = this.log.place(bodyBytes, batch, { space: this.space, spares: 0 });
     if (target === undefined) {
       if (this.log.next === undefined) this.log.reserveNext(this.space);
-      expect(this.log.place(bodyBytes, batch, { space: this.space, spares: false })).toBe(
+      expect(this.log.place(bodyBytes, batch, { space: this.space, spares: 0 })).toBe(
         undefined,
       );
       this.log.nextIsListed();
-      target = this.log.place(bodyBytes, batch, { space: this.space, spares: false });
+      target = this.log.place(bodyBytes, batch, { space: this.space, spares: 0 });
     }
     this.#check(target as RecordTarget, bodyBytes, batch);
     this.log.accept(target as RecordTarget, batch, 1);
@@ -162,11 +162,11 @@ describe('the commit log', () => {
     while (!pair.log.wantsNext) pair.append(100);
     const next = pair.log.reserveNext(pair.space);
     expect(pair.log.wantsNext).toBe(false);
-    let target = pair.log.place(100, pair.batch + 1, { space: pair.space, spares: false });
+    let target = pair.log.place(100, pair.batch + 1, { space: pair.space, spares: 0 });
     while (target !== undefined) {
       expect(target.segment).not.toBe(next);
       pair.append(100);
-      target = pair.log.place(100, pair.batch + 1, { space: pair.space, spares: false });
+      target = pair.log.place(100, pair.batch + 1, { space: pair.space, spares: 0 });
     }
     expect(pair.log.current).not.toBe(next);
     pair.log.nextIsListed();
@@ -175,7 +175,7 @@ describe('the commit log', () => {
     expect(next.firstBatch).toBe(pair.batch);
     expect(pair.log.next).toBe(undefined);
     // Both lanes go on there, the one that had room in the old segment too.
-    expect(pair.log.place(100, pair.batch + 1, { space: pair.space, spares: false })?.segment).toBe(
+    expect(pair.log.place(100, pair.batch + 1, { space: pair.space, spares: 0 })?.segment).toBe(
       next,
     );
   });
@@ -193,13 +193,13 @@ describe('the commit log', () => {
   it('takes a body that is large for its lane to an extent of its own', () => {
     const pair = new LogPair();
     const most = 8 * 480 - 24;
-    expect(pair.log.place(most, 1, { space: pair.space, spares: false })).toMatchObject({
+    expect(pair.log.place(most, 1, { space: pair.space, spares: 0 })).toMatchObject({
       sectors: 8,
       extent: undefined,
     });
     const target = pair.log.place(most + 1, 1, {
       space: pair.space,
-      spares: false,
+      spares: 0,
     }) as RecordTarget;
     expect(target).toMatchObject({ sectors: 1, extent: { page: 18, pages: 1 } });
     expect(recordBytes(target)).toBe(sectorBytes + 4096);
