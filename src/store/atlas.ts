@@ -16,12 +16,13 @@ import {
   grainExpStep,
   grainIndexLimit,
   markArchived,
+  pageBytes,
   strataMax,
 } from '../format/layout.ts';
 import { grainCount, grainExpFor, grainExpSuits } from '../format/value.ts';
 import { assert } from '../util/assert.ts';
 import type { GrainMap } from './grain-map.ts';
-import { nextMapGrains, placeMap } from './map-growth.ts';
+import { nextMapGrains, placeMap, placeMapInside } from './map-growth.ts';
 import type { PageSource } from './map-loader.ts';
 import type { Extent, Space } from './space.ts';
 import { Stratum } from './stratum.ts';
@@ -97,6 +98,8 @@ export class Atlas {
   readonly #limits: AtlasLimits;
   /** Strata of each grain size, oldest first. */
   readonly #byGrainExp = new Map<number, Stratum[]>();
+  /** `Space.growths` when grains were set aside last. */
+  #growths = 0;
 
   constructor(source: PageSource, space: Space, limits: AtlasLimits) {
     this.#source = source;
@@ -148,26 +151,33 @@ export class Atlas {
    * `VARVE_TOO_LARGE` where every basin is full, `VARVE_CORRUPT` where a map cannot be read.
    */
   reserve(length: number, preferred: Stratum | undefined): Reservation {
+    if (this.#growths !== this.#space.growths) this.#takeBackSetAside();
     if (preferred === undefined || !grainExpSuits(length, preferred.grainExp)) {
-      return this.#reuse(length) ?? this.#grow(length);
+      return this.#reuse(length, this.#limit) ?? this.#grow(length);
     }
     const count = grainCount(length, preferred.grainExp);
-    let index = preferred.reserve(count);
+    let index = preferred.reserve(count, this.#limit);
     if (index < 0) {
-      const elsewhere = this.#reuse(length);
+      const elsewhere = this.#reuse(length, this.#limit);
       if (elsewhere !== undefined) return elsewhere;
+      if (this.#limit !== Number.POSITIVE_INFINITY) return this.#grow(length);
       index = this.#reserveIn(preferred, count);
     }
     return index < 0 ? this.#grow(length) : { stratum: preferred, index, count };
   }
 
+  /** Byte of the file that values are not to reach while there is room before it. */
+  get #limit(): number {
+    return this.#space.wallPage * pageBytes;
+  }
+
   /** Free grains of any size that suits, so that no stratum grows while another has room. */
-  #reuse(length: number): Reservation | undefined {
+  #reuse(length: number, limit: number): Reservation | undefined {
     let grainExp = grainExpFor(length);
     while (grainExp <= grainExpMax && grainExpSuits(length, grainExp)) {
       const count = grainCount(length, grainExp);
       for (const stratum of this.#byGrainExp.get(grainExp) ?? []) {
-        const index = stratum.reserve(count);
+        const index = stratum.reserve(count, limit);
         if (index >= 0) return { stratum, index, count };
       }
       grainExp += grainExpStep;
@@ -176,6 +186,16 @@ export class Atlas {
   }
 
   #grow(length: number): Reservation {
+    if (this.#limit !== Number.POSITIVE_INFINITY) {
+      // A map behind the wall that nobody uses would be made durable with the next of its stratum.
+      this.#dropUnused();
+      const inside = this.#space.tight ? this.#growInside(length) : undefined;
+      if (inside !== undefined) return inside;
+      // An attempt: the disk may have room again.
+      this.#takeBackSetAside();
+      const behind = this.#reuse(length, Number.POSITIVE_INFINITY);
+      if (behind !== undefined) return behind;
+    }
     const grainExp = grainExpFor(length);
     const count = grainCount(length, grainExp);
     for (const stratum of this.#byGrainExp.get(grainExp) ?? []) {
@@ -191,24 +211,75 @@ export class Atlas {
   #reserveIn(stratum: Stratum, count: number): number {
     const index = stratum.reserve(count);
     if (index >= 0) return index;
+    const wanted = this.#nextMapGrains(stratum, count);
+    if (wanted === undefined) return -1;
     const firstIndex = stratum.endIndex;
-    const room = this.#limits.grainsPerStratum - firstIndex;
-    if (room < count || stratum.maps.length >= this.#limits.mapsPerStratum) return -1;
-    const { grainExp, totalGrains } = stratum;
-    const bytesLeast = this.#limits.mapBytesLeast;
-    const wanted = Math.min(nextMapGrains({ grainExp, totalGrains, count, bytesLeast }), room);
-    const place = placeMap(this.#space, grainExp, wanted, count);
-    stratum.addMap({ firstIndex, ...place }, false);
+    const place = placeMap(this.#space, stratum.grainExp, wanted, count);
+    const map = stratum.addMap({ firstIndex, ...place }, false);
+    map.marksBacked = map.page + map.overheadPages <= this.#space.backedPage;
     return stratum.reserve(count);
   }
 
-  #newStratum(grainExp: number): Stratum {
+  /** How large the stratum's next map is to be; undefined where it can have none. */
+  #nextMapGrains(stratum: Stratum, count: number): number | undefined {
+    const room = this.#limits.grainsPerStratum - stratum.endIndex;
+    if (room < count || stratum.maps.length >= this.#limits.mapsPerStratum) return undefined;
+    const { grainExp, totalGrains } = stratum;
+    const bytesLeast = this.#limits.mapBytesLeast;
+    return Math.min(nextMapGrains({ grainExp, totalGrains, count, bytesLeast }), room);
+  }
+
+  // ── a full disk ──
+
+  /** A new map in what the file has; undefined where there is no place for one. */
+  #growInside(length: number): Reservation | undefined {
+    const grainExp = grainExpFor(length);
+    const count = grainCount(length, grainExp);
+    const alike = this.#byGrainExp.get(grainExp) ?? [];
+    const roomy = alike.find((one) => this.#nextMapGrains(one, count) !== undefined);
+    const bytesLeast = this.#limits.mapBytesLeast;
+    const wanted =
+      roomy === undefined
+        ? nextMapGrains({ grainExp, totalGrains: 0, count, bytesLeast })
+        : (this.#nextMapGrains(roomy, count) as number);
+    if (roomy === undefined) this.#basinForStratum();
+    const place = placeMapInside(this.#space, grainExp, wanted, count);
+    if (place === undefined) return undefined;
+    const stratum = roomy ?? this.#newStratum(grainExp);
+    stratum.addMap({ firstIndex: stratum.endIndex, ...place }, false);
+    const index = stratum.reserve(count, this.#limit);
+    assert(index >= 0, 'a new map has room');
+    return { stratum, index, count };
+  }
+
+  /** Gives back the places of maps that only this process knows and that hold nothing. */
+  #dropUnused(): void {
+    for (const stratum of this.strata()) {
+      for (const map of stratum.unusedMaps()) {
+        stratum.dropMap(map.firstIndex);
+        for (const { page, pages } of map.extents) this.#space.free(page, pages);
+      }
+    }
+  }
+
+  #takeBackSetAside(): void {
+    this.#growths = this.#space.growths;
+    for (const stratum of this.strata()) stratum.takeBackSetAside();
+  }
+
+  /** The basin that the next stratum goes to. Throws `VARVE_TOO_LARGE`. */
+  #basinForStratum(): number {
     let basin = this.basins.length - 1;
     const full = (this.basins[basin]?.strata.length ?? 0) >= this.#limits.strataPerBasin;
     if (basin < 0 || full) basin += 1;
     if (basin >= this.#limits.basins) {
       throw new VarveError('VARVE_TOO_LARGE', `the store is full: it has ${basin} basins`);
     }
+    return basin;
+  }
+
+  #newStratum(grainExp: number): Stratum {
+    const basin = this.#basinForStratum();
     if (basin === this.basins.length) this.addBasin(false);
     return this.addStratum(basin, grainExp, false);
   }

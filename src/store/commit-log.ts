@@ -127,9 +127,14 @@ export class CommitLog {
 
   /**
    * Where the record of `batch` goes; undefined where neither the current segment nor a ready next
-   * one has room. Takes the extent of a large body from `space`.
+   * one has room. Takes the extent of a large body from `space`. `spares`: the part of its lane
+   * that it leaves for others; then it leaves as many pages of the reserve as it takes, too.
    */
-  place(bodyBytes: number, batch: number, space: Space): RecordTarget | undefined {
+  place(
+    bodyBytes: number,
+    batch: number,
+    { space, spares }: { space: Space; spares: number },
+  ): RecordTarget | undefined {
     const lane = batch % lanesPerSegment;
     const range = laneRange(this.current, lane);
     const sectors = inlineSectors(bodyBytes);
@@ -137,13 +142,14 @@ export class CommitLog {
     const inLane = sectors <= inlineMax ? sectors : 1;
     const sector = this.#positions[lane] as number;
     let target: { segment: LogSegment; sector: number };
-    if (sector + inLane <= range.to) target = { segment: this.current, sector };
+    const end = range.to - (range.to - range.from) * spares;
+    if (sector + inLane <= end) target = { segment: this.current, sector };
     else if (this.#next !== undefined && this.#nextReady) {
       target = { segment: this.#next, sector: laneRange(this.#next, lane).from };
     } else return undefined;
     if (sectors <= inlineMax) return { ...target, sectors, extent: undefined };
     const pages = Math.ceil(bodyBytes / pageBytes);
-    const page = space.allocate(pages);
+    const page = space.allocate(pages, spares > 0 ? pages : 0);
     space.reach(page + pages);
     return { ...target, sectors: 1, extent: { page, pages } };
   }
@@ -189,13 +195,25 @@ export class CommitLog {
     });
   }
 
-  /** Takes the place of the next segment from `space`. It is to be filled with zeros and synced. */
-  reserveNext(space: Space): LogSegment {
-    const pages = segmentPagesFor(space.endPage * pageBytes);
-    const page = space.allocate(pages);
+  /**
+   * Takes the place of the next segment from `space`, and leaves `keep` pages of its reserve; on a
+   * full disk a shorter one rather than none. It is to be filled with zeros and synced.
+   */
+  reserveNext(space: Space, keep = 0): LogSegment {
+    let pages = segmentPagesFor(space.endPage * pageBytes);
+    while (space.tight && pages > segmentPagesMin && !space.hasBacked(pages, keep)) pages /= 2;
+    const page = space.allocate(pages, keep);
     space.reach(page + pages);
     this.#next = { page, pages, firstBatch: 0 };
     return this.#next;
+  }
+
+  /** The next segment could not be filled: its place is given back. */
+  forgetNext(space: Space): void {
+    const { page, pages } = present(this.#next, 'the next segment');
+    assert(!this.#nextReady, 'a segment that the file header lists is kept');
+    this.#next = undefined;
+    space.free(page, pages);
   }
 
   /** Both copies of the file header list the next segment. */
@@ -231,6 +249,13 @@ export class CommitLog {
       retainedBytes: this.retainedBytes,
       dropped,
     };
+  }
+
+  /** Pages that a settle would give back, with `checkpoint` reached. */
+  pagesUpTo(checkpoint: number): number {
+    let pages = 0;
+    for (const extent of this.snapshot(checkpoint).dropped) pages += extent.pages;
+    return pages;
   }
 
   /** Gives back what a snapshot dropped: both header copies are durable past it. */

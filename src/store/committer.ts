@@ -9,12 +9,19 @@
  * nothing behind; a sync that fails poisons the store (`durable-writer.ts`).
  */
 
-import { ioError, VarveError } from '../errors.ts';
+import { ioError, isVarveError, VarveError } from '../errors.ts';
 import { joinGrainId } from '../format/grain-id.ts';
 import { pageBytes } from '../format/layout.ts';
+import type { Atlas } from './atlas.ts';
 import { freedBetween } from './checkpoint.ts';
 import type { RecordTarget } from './commit-log.ts';
-import { type BatchPlan, type DroppedMap, type Freed, planBatch } from './commit-plan.ts';
+import {
+  type BatchPlan,
+  type BatchRequest,
+  type DroppedMap,
+  type Freed,
+  planBatch,
+} from './commit-plan.ts';
 import type { StoreCore } from './core.ts';
 import { DurableWriter, Poisoned } from './durable-writer.ts';
 import { type FileWrite, perform, performSync, type Steps, writeBytes } from './effects.ts';
@@ -34,6 +41,12 @@ interface Waiting {
  */
 const smallBatchBytes = 64 * 1024;
 
+/** On a full disk so many pages, or this share of the file, are given back as soon as they can be. */
+const reclaimedPagesLeast = 16;
+const reclaimedShare = 64;
+/** Maps given back by one batch: its record is to be short. */
+const mapsGivenBackMost = 400;
+
 export class Committer {
   readonly #core: StoreCore;
   readonly #writer: DurableWriter;
@@ -41,6 +54,8 @@ export class Committer {
   /** The last batch gave maps back, and the settle that was due has not begun. */
   #gaveBack = false;
   #running: Promise<void> | undefined;
+  /** What the sessions taken out of the batch under way are to be told. */
+  #rejected: (() => void)[] = [];
 
   constructor(core: StoreCore) {
     this.#core = core;
@@ -117,14 +132,17 @@ export class Committer {
     try {
       core.checkSound();
       const batch = yield* this.#makeDurable(left);
+      if (core.space.tight) yield* this.#reclaim(left.size < waiting.length);
       core.committing = false;
       core.wake();
+      this.#tellRejected();
       for (const { work, resolve } of left) {
         work.done();
         resolve(batch);
       }
     } catch (error) {
       core.committing = false;
+      this.#tellRejected();
       for (const one of left) one.reject(error instanceof Poisoned ? error.error : error);
       for (const { work } of left) {
         if (error instanceof Poisoned) work.state = 'ended';
@@ -140,11 +158,18 @@ export class Committer {
     yield* this.#writeValues(left);
     const plan = this.#plan(left);
     if (left.size === 0) return core.published.currentBatch;
+    const fill = valueBytes(left) + plan.body.length <= smallBatchBytes;
+    yield* this.#carryOut(plan, fill);
+    return plan.after.currentBatch;
+  }
+
+  *#carryOut(plan: BatchPlan, fill: boolean): Steps<void> {
+    const core = this.#core;
     let target: RecordTarget | undefined;
     try {
       target = yield* this.#writer.place(plan);
-      const fill = valueBytes(left) + plan.body.length <= smallBatchBytes;
       yield* this.#writer.houseKeep(core.housekeeping.plan({ urgent: false, room: false, fill }));
+      yield* this.#writer.backMarks(plan.added.maps.map(({ map }) => map));
       yield* this.#writer.writeRecord(plan, target);
     } catch (error) {
       if (!(error instanceof Poisoned)) forgetBatch(core, plan, target);
@@ -152,7 +177,6 @@ export class Committer {
     }
     yield* this.#writer.sync();
     this.#publish(plan, target);
-    return plan.after.currentBatch;
   }
 
   /** What is durable and cannot be made the present is for the next opening to show. */
@@ -218,7 +242,14 @@ export class Committer {
   #reject(left: Set<Waiting>, one: Waiting, error: unknown): void {
     left.delete(one);
     one.work.giveUp();
-    one.reject(error);
+    this.#rejected.push(() => one.reject(error));
+  }
+
+  /** Tells the rejected, when the batch is over: what they try next finds it so. */
+  #tellRejected(): void {
+    const rejected = this.#rejected;
+    this.#rejected = [];
+    for (const tell of rejected) tell();
   }
 
   // ── the plan ──
@@ -248,11 +279,15 @@ export class Committer {
     core.checkpointUnderWay = checkpoint;
     const works = [...left].map(({ work }) => work);
     const dropped = works.length > 0 ? this.#beginSettle() : [];
-    const now = Date.now();
-    const forgotten = [...freed.values()].reduce((sum, { logBytes }) => sum + logBytes, 0);
-    const retainedLogBytes = core.log.retainedBytes - forgotten;
+    return this.#planWith({ works, freed, checkpoint, dropped });
+  }
+
+  #planWith(batch: Omit<BatchRequest, 'before' | 'now'>): BatchPlan {
+    const { atlas, log, published } = this.#core;
+    let { retainedBytes: retainedLogBytes } = log;
+    for (const { logBytes } of batch.freed.values()) retainedLogBytes -= logBytes;
     const before = { ...published, retainedLogBytes };
-    return planBatch(core.atlas, { before, works, freed, checkpoint, dropped, now });
+    return planBatch(atlas, { ...batch, before, now: Date.now() });
   }
 
   /** How far the session moves the checkpoint. Throws where it cannot be committed. */
@@ -308,6 +343,49 @@ export class Committer {
     if (!this.#gaveBack) housekeeping.beginSettle();
     return dropped;
   }
+
+  // ── a full disk ──
+
+  /**
+   * Gives back, on a full disk, what can be: maps that hold nothing, in a batch of their own, and
+   * with a settle at once their places and those of the log before the checkpoint. Elsewhere such
+   * pages wait for a settle that is due; here the next value may have no others. `refused`: a value
+   * has just found no room. The batch before stands whatever becomes of it.
+   */
+  *#reclaim(refused: boolean): Steps<void> {
+    const { atlas, log, space, published } = this.#core;
+    const empty = emptyMaps(atlas);
+    let pages = atlas.leavingPages + log.pagesUpTo(published.checkpoint);
+    for (const { map } of empty) for (const extent of map.extents) pages += extent.pages;
+    const least = Math.max(reclaimedPagesLeast, space.endPage / reclaimedShare);
+    if (pages < (refused ? 1 : least)) return;
+    try {
+      yield* this.#giveBack(empty.slice(0, mapsGivenBackMost));
+      yield* this.#writer.settleNow();
+    } catch (error) {
+      if (!(error instanceof Poisoned) && !isVarveError(error, 'VARVE_IO')) throw error;
+    }
+    space.keepReserve();
+  }
+
+  *#giveBack(empty: readonly DroppedMap[]): Steps<void> {
+    const { checkpoint } = this.#core.published;
+    const dropped = empty.filter(({ stratum, map }) => map.vacated || stratum.retire(map));
+    if (dropped.length === 0) return;
+    const plan = this.#planWith({ works: [], freed: new Map(), checkpoint, dropped });
+    yield* this.#carryOut(plan, false);
+    this.#gaveBack = false;
+  }
+}
+
+/** Maps that hold nothing. */
+function emptyMaps(atlas: Atlas): DroppedMap[] {
+  const empty: DroppedMap[] = [];
+  for (const [map, stratum] of atlas.vacated) empty.push({ stratum, map });
+  for (const stratum of atlas.strata()) {
+    for (const map of stratum.allEmptyMaps()) empty.push({ stratum, map });
+  }
+  return empty;
 }
 
 function valueBytes(left: Iterable<Waiting>): number {

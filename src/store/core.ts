@@ -23,6 +23,7 @@ import type { Published } from './settle.ts';
 import type { Space } from './space.ts';
 import { StagingMemory } from './staging-memory.ts';
 import { type ValuePlace, type ValueReader, valuePlace } from './value-reader.ts';
+import { watchedFile } from './watched-file.ts';
 
 /** What opening found. */
 export interface RecoveryReport {
@@ -87,7 +88,7 @@ export class StoreCore {
     this.path = opened.path;
     this.readOnly = opened.readOnly;
     this.recovery = opened.recovery;
-    this.file = opened.file;
+    this.file = watchedFile(opened.file, opened.space);
     this.reader = opened.reader;
     this.values = opened.values;
     this.atlas = opened.atlas;
@@ -121,12 +122,17 @@ export class StoreCore {
 
   /**
    * Before a write up to byte `end` that goes by itself: the file is given its length at once, for
-   * all that is to follow, not with each piece. Throws what the disk says.
+   * all that is to follow, not with each piece.
    */
   lengthen(end: number): void {
     const length = this.lengthFor(end);
     this.space.reach(Math.ceil(end / pageBytes));
-    if (length !== undefined) this.file.truncateSync(length);
+    if (length === undefined) return;
+    try {
+      this.file.truncateSync(length);
+    } catch {
+      // The write makes the file longer too, by no more than it needs, or says why it cannot.
+    }
   }
 
   get poisoned(): boolean {

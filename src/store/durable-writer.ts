@@ -15,6 +15,7 @@ import type { RecordTarget } from './commit-log.ts';
 import type { BatchPlan } from './commit-plan.ts';
 import type { StoreCore } from './core.ts';
 import { datasync, type FileWrite, type Steps, writeBytes } from './effects.ts';
+import type { GrainMap } from './grain-map.ts';
 import type { HousekeepingRound } from './housekeeping.ts';
 
 /** Rounds of housekeeping that making room for one record may take. */
@@ -56,14 +57,33 @@ export class DurableWriter {
     return new Poisoned(this.#core.poison(cause));
   }
 
-  /** Where the record goes; makes room first where there is none, at the cost of further syncs. */
+  /**
+   * Where the record goes; makes room first where there is none, at the cost of further syncs. On a
+   * full disk a batch that brings values leaves half of its lane and the reserve to those that only
+   * archive, and those leave a quarter to checkpoints and to giving maps back: after these a settle
+   * frees more than they took.
+   */
   *place(plan: BatchPlan): Steps<RecordTarget> {
-    const { log, space, housekeeping } = this.#core;
+    const { log, space, housekeeping, published } = this.#core;
+    const givesBack = plan.after.checkpoint > published.checkpoint || plan.works.length === 0;
+    const bringsValues = plan.works.some(({ pushedBytes }) => pushedBytes > 0);
+    let settles = plan.dropped.length === 0;
     for (let round = 0; round < roundsMax; round++) {
-      const target = log.place(plan.body.length, plan.after.currentBatch, space);
+      let spares = 0;
+      if (space.tight && !givesBack) spares = bringsValues ? 1 / 2 : 1 / 4;
+      const keep = space.tight && bringsValues ? Number.POSITIVE_INFINITY : 0;
+      const target = log.place(plan.body.length, plan.after.currentBatch, { space, spares });
       if (target !== undefined) return target;
-      if (housekeeping.settleDue && plan.dropped.length === 0) housekeeping.beginSettle();
-      yield* this.houseKeep(housekeeping.plan({ urgent: true, room: true, fill: false }));
+      const wantsSettle = housekeeping.settleDue || (space.tight && housekeeping.canSettle);
+      if (wantsSettle && settles) {
+        housekeeping.beginSettle();
+        settles = !space.tight;
+      }
+      const planned = housekeeping.plan({ urgent: true, room: true, fill: false, keep });
+      const refused = yield* this.houseKeep(planned);
+      if (refused !== undefined && housekeeping.canSettle) {
+        throw ioError('making room in the commit log', this.#core.path, refused);
+      }
       yield* this.sync();
     }
     throw internal('no room could be made in the commit log', { path: this.#core.path });
@@ -71,26 +91,49 @@ export class DurableWriter {
 
   /**
    * A write that fails is repeated with the next batch; where it fails again, that batch says so.
+   * Gives the error of the next segment's write, which is not: it goes elsewhere.
    */
-  *houseKeep(round: HousekeepingRound): Steps<void> {
+  *houseKeep(round: HousekeepingRound): Steps<unknown> {
     let failure: unknown;
+    let refused: unknown;
     for (const write of round.writes) {
       try {
         yield* this.write(write);
       } catch (error) {
         this.#core.housekeeping.failed(write);
-        if (write.purpose !== 'fill') failure = error;
+        if (write.purpose === 'segment') refused = error;
+        else if (write.purpose !== 'fill') failure = error;
       }
     }
     if (failure !== undefined && round.repeated) {
       throw ioError('settling', this.#core.path, failure);
+    }
+    return refused;
+  }
+
+  /**
+   * Zeros over the marks of new maps that lie where the file has never been written. Where files
+   * are sparse and the disk is full later, a settle could not write them, and everything waits for
+   * settles.
+   */
+  *backMarks(maps: readonly GrainMap[]): Steps<void> {
+    for (const map of maps) {
+      if (map.marksBacked) continue;
+      const chunks = [new Uint8Array(map.overheadPages * pageBytes)];
+      try {
+        yield* this.write({ offset: map.page * pageBytes, chunks });
+      } catch (error) {
+        throw ioError('writing a grain map', this.#core.path, error);
+      }
+      map.marksBacked = true;
     }
   }
 
   /**
    * Writes the record. Where that fails, a part of it may be in the file: its first sector is
    * blanked and synced, so that no power cut can make a record of it; where that fails too,
-   * poison.
+   * poison. A body in an extent of its own is no part of a record until a sector names it, so where
+   * that is refused there is nothing to take back.
    */
   *writeRecord(plan: BatchPlan, target: RecordTarget): Steps<void> {
     const { reader, headers } = this.#core;
@@ -102,6 +145,10 @@ export class DurableWriter {
       if (extent !== undefined) {
         yield* this.write({ offset: extent.page * pageBytes, chunks: [body] });
       }
+    } catch (error) {
+      throw ioError('writing the commit log', this.#core.path, error);
+    }
+    try {
       yield* this.write({ offset: sector * sectorBytes, chunks: [sectors] });
     } catch (error) {
       yield* this.#blank(sector, error);
@@ -118,6 +165,21 @@ export class DurableWriter {
       throw this.poisoned(new AggregateError([cause, error], message));
     }
     yield* this.sync();
+  }
+
+  /** A whole settle at once, after the one that is under way: what it replaces is free then. */
+  *settleNow(): Steps<void> {
+    const { housekeeping } = this.#core;
+    let begun = false;
+    for (let round = 0; round < roundsMax; round++) {
+      if (housekeeping.canSettle) {
+        if (begun) return;
+        housekeeping.beginSettle();
+        begun = true;
+      }
+      yield* this.houseKeep(housekeeping.plan({ urgent: true, room: false, fill: false }));
+      yield* this.sync();
+    }
   }
 
   *settleAll(): Steps<void> {
@@ -142,6 +204,8 @@ export class DurableWriter {
   /** Gives the free end of the file back. A power cut leaves it longer or shorter, and as sound. */
   *#shrink(): Steps<void> {
     const { reader, space, path } = this.#core;
+    // On a full disk the reserve stays: whoever takes the pages would not give them back.
+    if (!space.tight) space.releaseReserve();
     const length = space.endPage * pageBytes;
     if (reader.length() <= length) return;
     try {

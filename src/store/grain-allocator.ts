@@ -111,6 +111,16 @@ export class GrainAllocator {
     return page.firstIndex + at;
   }
 
+  /** Reserves what is left of the run that the last value was taken from; how many grains. */
+  reserveRest(): number {
+    const page = this.#page;
+    if (page === undefined) return 0;
+    const count = this.#end - this.#at;
+    setRun(page.taken, this.#at, count);
+    this.#page = undefined;
+    return count;
+  }
+
   /**
    * Leaves the current run, a long one, for one of at least `count` grains that is shorter. Not for
    * an entry that stands for a longer run by now: values would go now here, now there.

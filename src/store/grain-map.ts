@@ -45,6 +45,8 @@ export class GrainMap {
   readonly longestFree: number;
   /** A value had it to itself and is gone: it is to be given back. */
   vacated = false;
+  /** Its mark pages and head lie where the file has been written once. */
+  marksBacked = true;
   /** Its grains are in several places of the file. */
   readonly spread: boolean;
   /** Byte offset of its first grain, where they are all in one place. */
@@ -116,6 +118,11 @@ export class GrainMap {
       from = Math.max(0, -room);
     }
     return parts.length > 1 ? parts : undefined;
+  }
+
+  /** Pages of its marks and head, from its first page on. */
+  get overheadPages(): number {
+    return mapOverheadPages(this.grains);
   }
 
   /** The mark page that has the grain with this index in the stratum. */

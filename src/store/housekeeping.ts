@@ -9,7 +9,7 @@
  * runs between commits: no timers, so a loop of `commitSync` does its share.
  */
 
-import { headerSegmentsMax, pageBytes } from '../format/layout.ts';
+import { headerSegmentsMax, pageBytes, segmentPagesMin } from '../format/layout.ts';
 import { present } from '../util/assert.ts';
 import type { LogSegment } from './commit-log.ts';
 import type { FileWrite } from './effects.ts';
@@ -102,6 +102,11 @@ export class Housekeeping {
     return units >= replayMost && units >= atlas.dirtyPages * replayForEachPage;
   }
 
+  /** Whether a settle could begin: none is under way that it would have to wait for. */
+  get canSettle(): boolean {
+    return this.#settle === undefined && this.#parts.headers.agreed;
+  }
+
   /** Begins a settle, whether or not one is due; with `clean`, the last one before the close. */
   beginSettle(clean = false): void {
     this.#settle = new Settle(this.#parts, clean);
@@ -109,13 +114,15 @@ export class Housekeeping {
 
   /**
    * The writes of one round. `urgent`: all of a settle that can be written now; `room`: the next
-   * segment of the log, needed or not; `fill`: space ahead too. `failed` is to be told of each
-   * that fails, then `synced` of the sync.
+   * segment of the log, needed or not; `fill`: space ahead too; `keep`: pages of the reserve that
+   * the next segment is to leave. `failed` is to be told of each that fails, then `synced` of the
+   * sync.
    */
   plan(how: {
     readonly urgent: boolean;
     readonly room: boolean;
     readonly fill: boolean;
+    readonly keep?: number;
   }): HousekeepingRound {
     const repeated = this.#hasFailed;
     this.#hasFailed = false;
@@ -131,20 +138,23 @@ export class Housekeeping {
     const count = how.urgent ? Number.POSITIVE_INFINITY : settleWritesMax;
     for (const write of this.#settle?.take(count) ?? []) add('settle', write);
     add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));
-    add('segment', this.#planSegment(how.room));
-    const fill = how.fill ? this.#planFill() : undefined;
+    add('segment', this.#planSegment(how.room, how.keep ?? 0));
+    const fill = how.fill ? this.#planFill() : this.#planReserve();
     // First: during another write a session may be given pages there, and write them.
     if (fill !== undefined) writes.unshift({ ...fill, purpose: 'fill' });
     return { writes, repeated };
   }
 
   /** The next segment of the commit log, as zeros. */
-  #planSegment(needed: boolean): FileWrite | undefined {
+  #planSegment(needed: boolean, keep: number): FileWrite | undefined {
     const { log, space } = this.#parts;
     if (log.next === undefined) this.#nextSegment = 'none';
     if (this.#nextSegment !== 'none' || !(needed || log.wantsNext)) return undefined;
     if (this.#unsettledSegments >= headerSegmentsMax - 1) return undefined;
-    const { page, pages } = log.reserveNext(space);
+    // On a full disk only what cannot do without takes of the reserve, or tries to grow.
+    const whole = Number.POSITIVE_INFINITY;
+    if (space.tight && !needed && !space.hasBacked(segmentPagesMin, whole)) return undefined;
+    const { page, pages } = log.reserveNext(space, space.tight && !needed ? whole : keep);
     this.#nextSegment = 'filling';
     return { offset: page * pageBytes, chunks: zeroPages(pages) };
   }
@@ -152,11 +162,28 @@ export class Housekeeping {
   /** Zeros over the pages after the last that was written, where those left are too few. */
   #planFill(): FileWrite | undefined {
     const { space } = this.#parts;
+    if (space.tight) return undefined;
+    const missing = space.reserveMissing;
     const from = space.frontierPage;
-    const wanted = space.reservePage;
-    if (from - space.endPage > (wanted - space.endPage) / 2) return undefined;
-    const pages = Math.min(wanted - from, Math.ceil(fillBytesMax / pageBytes));
-    space.reach(from + pages);
+    const wanted = Math.max(space.fillPage, space.endPage + missing);
+    const isAhead = from - space.endPage > (space.fillPage - space.endPage) / 2;
+    if (isAhead && missing === 0) return undefined;
+    return this.#fill(from, wanted);
+  }
+
+  /** As `#planFill`, but only what the reserve lacks: a large batch has no other zeros before it. */
+  #planReserve(): FileWrite | undefined {
+    const { space } = this.#parts;
+    const missing = space.tight ? 0 : space.reserveMissing;
+    if (missing === 0) return undefined;
+    const from = Math.max(space.frontierPage, space.endPage);
+    return this.#fill(from, space.endPage + missing);
+  }
+
+  #fill(from: number, to: number): FileWrite | undefined {
+    const pages = Math.min(to - from, Math.ceil(fillBytesMax / pageBytes));
+    if (pages <= 0) return undefined;
+    this.#parts.space.reach(from + pages);
     const chunks = zeroPages(pages);
     // Blocking: meanwhile nobody can be given pages that the zeros would then overwrite.
     return { offset: from * pageBytes, chunks, blocking: true };
@@ -166,9 +193,15 @@ export class Housekeeping {
   failed(write: HousekeepingWrite): void {
     // Space that could not be filled ahead costs speed only.
     if (write.purpose === 'fill') return;
+    if (write.purpose === 'segment') {
+      // Another place may do; whoever cannot do without says so (`DurableWriter.place`).
+      this.#parts.log.forgetNext(this.#parts.space);
+      this.#nextSegment = 'none';
+      return;
+    }
     this.#hasFailed = true;
     if (write.purpose === 'header') this.#parts.headers.failed();
-    else this.#failed.push(write);
+    else if (this.#settle?.failed(write) !== true) this.#failed.push(write);
   }
 
   /** A sync is complete that began after every planned write had returned. */

@@ -27,7 +27,8 @@ export async function writeLargeValue(
   const { stratum, index } = place;
   const id = { basin: stratum.basin, stratum: stratum.number, index };
   const parts = stratum.partsOf(index, valuePrefixBytes + data.length);
-  for (const { offset, bytes } of parts) lengthen(core, offset + bytes);
+  // The file grows once for the whole value, not with each piece of it.
+  for (const { offset, bytes } of parts) core.lengthen(offset + bytes);
   let crc = valueCrcStart(id, data.length);
   for (let at = 0; at < data.length; at += pieceBytes) {
     const piece = data.subarray(at, at + pieceBytes);
@@ -39,15 +40,6 @@ export async function writeLargeValue(
   encodeValuePrefix(prefix, data.length, crc);
   await write(core, prefix, partsWithin(parts, 0, valuePrefixBytes));
   return crc;
-}
-
-/** The file grows once for the whole value, not with each piece of it. */
-function lengthen(core: StoreCore, end: number): void {
-  try {
-    core.lengthen(end);
-  } catch (error) {
-    throw ioError('making the file longer', core.path, error);
-  }
 }
 
 async function write(core: StoreCore, bytes: Uint8Array, parts: Iterable<FilePart>): Promise<void> {

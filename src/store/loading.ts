@@ -25,7 +25,7 @@ import { type LogScan, type ScannedRecord, scanLog } from './log-scan.ts';
 import type { OpenRequest } from './open-request.ts';
 import { applyRecord, type Replayed, type ReplayParts, replayLog } from './replay.ts';
 import type { Published } from './settle.ts';
-import { Space } from './space.ts';
+import { reservePagesFor, Space } from './space.ts';
 import { Stratum } from './stratum.ts';
 import { ValueReader } from './value-reader.ts';
 
@@ -47,7 +47,7 @@ export function loadStore(
   const { header } = choice;
   reader.salt = header.salt;
   const values = new ValueReader(reader, request.cacheBytes);
-  const space = new Space();
+  const space = new Space(reservePagesFor);
   const atlas = new Atlas(reader, space, request.limits);
   const healed = [...choice.healed];
   const { root, stamp } = readRoot(reader, header);
@@ -72,6 +72,7 @@ export function loadStore(
   const published = publishedAs(header, replayed);
   history.retained = { log, checkpoint };
   space.rebuild(usedExtents(header.root, atlas, log), reader.length());
+  space.doubtGrowth();
   const { path, readOnly, settleBytes } = request;
   const opened: OpenedStore = {
     path,

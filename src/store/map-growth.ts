@@ -10,7 +10,7 @@
 import { type MapPlacement, mapOverheadPages, mapPages } from '../format/grain-map.ts';
 import { furtherExtentsMax, grainsPerMarkPage, markPagesMax, pageBytes } from '../format/layout.ts';
 import { present } from '../util/assert.ts';
-import { growthBytes, type Space } from './space.ts';
+import { type Extent, growthBytes, type Space } from './space.ts';
 
 /** A young stratum doubles up to maps of this size. */
 const quicklyReachedBytes = 256 * 1024;
@@ -69,14 +69,49 @@ export function placeMap(
 ): MapPlacement {
   const pages = mapPages(wanted, grainExp);
   if (wanted === count) {
-    const most = furtherExtentsMax + 1;
-    const least = Math.max(pieceBytesLeast / pageBytes, Math.ceil(pages / most));
-    const [first, ...further] = space.gather(pages, least, most);
-    return { grains: wanted, page: present(first, 'an extent').page, further };
+    const { least, most } = piecesOf(pages);
+    return spread(wanted, space.gather(pages, least, most));
   }
   const least = Math.max(mapPages(count, grainExp), pieceBytesLeast / pageBytes);
   const available = space.available(pages, least) - mapOverheadPages(wanted);
   const fitting = Math.floor((available * pageBytes) / 2 ** grainExp);
   const grains = Math.max(count, Math.min(wanted, fitting));
-  return { grains, page: space.allocate(mapPages(grains, grainExp)), further: [] };
+  const page = space.allocateForValues(mapPages(grains, grainExp));
+  return { grains, page, further: [] };
+}
+
+/**
+ * As `placeMap`, where the disk has refused growth: in what the file has, however small the map
+ * becomes; undefined where there is no such place.
+ */
+export function placeMapInside(
+  space: Space,
+  grainExp: number,
+  wanted: number,
+  count: number,
+): MapPlacement | undefined {
+  const pages = mapPages(count, grainExp);
+  const available = space.availableBacked(mapPages(wanted, grainExp), pages);
+  if (available === undefined) {
+    const pieces = piecesOf(pages);
+    const parts = space.gather(pages, pieces.least, pieces.most, false);
+    return parts === undefined ? undefined : spread(count, parts);
+  }
+  // As many grains as so many pages would have, less those of what stands in front of them.
+  const room = (available * pageBytes) / 2 ** grainExp;
+  const overhead = mapOverheadPages(Math.min(wanted, Math.max(1, Math.floor(room))));
+  const fitting = Math.floor(((available - overhead) * pageBytes) / 2 ** grainExp);
+  const grains = Math.max(count, Math.min(wanted, fitting));
+  const page = space.allocateForValues(mapPages(grains, grainExp), false);
+  return page === undefined ? undefined : { grains, page, further: [] };
+}
+
+/** How short the pieces of a value's own map may be, and how many there may be. */
+function piecesOf(pages: number): { least: number; most: number } {
+  const most = furtherExtentsMax + 1;
+  return { least: Math.max(pieceBytesLeast / pageBytes, Math.ceil(pages / most)), most };
+}
+
+function spread(grains: number, [first, ...further]: readonly Extent[]): MapPlacement {
+  return { grains, page: present(first, 'an extent').page, further };
 }

@@ -36,7 +36,9 @@ export interface ClaimedValue extends GrainRun {
 }
 
 export class SessionWork {
-  readonly operations: (StagedValue | ClaimedValue)[] = [];
+  #operations: (StagedValue | ClaimedValue)[] = [];
+  /** Of these: withdrawn, and to be left out. */
+  #withdrawn = 0;
   /** `Store.checkpointTo` asked for as part of the commit. */
   checkpointTo: number | undefined;
   /** The embedded header asked for; null clears it. */
@@ -74,17 +76,27 @@ export class SessionWork {
     return this.#pushedBytes;
   }
 
+  /** What it asked for, in order. */
+  get operations(): readonly (StagedValue | ClaimedValue)[] {
+    if (this.#withdrawn > 0) this.#leaveOut();
+    return this.#operations;
+  }
+
+  get #isIdle(): boolean {
+    return this.#operations.length === this.#withdrawn;
+  }
+
   get isEmpty(): boolean {
     return (
       this.checkpointTo === undefined &&
       this.embeddedHeader === undefined &&
-      this.operations.length === 0
+      this.#isIdle
     );
   }
 
   /** Asks for a checkpoint and for nothing else. */
   get onlyCheckpoints(): boolean {
-    return this.embeddedHeader === undefined && this.operations.length === 0;
+    return this.embeddedHeader === undefined && this.#isIdle;
   }
 
   /** A value pushed by this session and not withdrawn. */
@@ -140,7 +152,7 @@ export class SessionWork {
       bytes,
       withdrawn: false,
     };
-    this.operations.push(value);
+    this.#operations.push(value);
     this.#byId?.set(id, value);
     this.#pushedBytes += count * home.grainBytes;
     this.preferred = home;
@@ -150,7 +162,7 @@ export class SessionWork {
   claim(home: Stratum, index: number, count: number, length: number): void {
     const { basin, number: stratum } = home;
     // Field by field: everything that is archived comes by here.
-    this.operations.push({ operation: 'archive', basin, stratum, index, count, length, home });
+    this.#operations.push({ operation: 'archive', basin, stratum, index, count, length, home });
     home.claims.add(index);
     this.preferred ??= home;
   }
@@ -161,10 +173,19 @@ export class SessionWork {
     this.#byId?.delete(value.id);
     value.home.release(value.index, value.count);
     this.#pushedBytes -= value.count * value.home.grainBytes;
-    this.#staged = this.#staged.filter((staged) => staged !== value);
     this.#stagedBytes -= value.bytes?.length ?? 0;
     value.bytes = undefined;
-    this.operations.splice(this.operations.indexOf(value), 1);
+    this.#withdrawn += 1;
+    // Not looked for: the lists are gone through once for as many as are left in them.
+    if (this.#withdrawn * 2 > this.#operations.length) this.#leaveOut();
+    if (this.#stagedBytes === 0) this.forgetBytes();
+  }
+
+  /** Takes what was withdrawn out of the lists. */
+  #leaveOut(): void {
+    this.#operations = this.#operations.filter(isAsked);
+    this.#staged = this.#staged.filter(isAsked);
+    this.#withdrawn = 0;
   }
 
   /** The writes of every value still in memory, neighbours in one. */
@@ -196,16 +217,20 @@ export class SessionWork {
 
   /** Gives every reservation and claim back. Nothing written to the grains may be under way. */
   giveUp(): void {
-    for (let at = this.operations.length - 1; at >= 0; at--) {
-      const value = this.operations[at] as StagedValue | ClaimedValue;
+    const operations = [...this.operations].reverse();
+    for (const value of operations) {
       if (value.operation === 'archive') value.home.claims.delete(value.index);
       else value.home.release(value.index, value.count);
     }
-    this.operations.length = 0;
+    this.#operations = [];
     this.forgetBytes();
     this.#byId = undefined;
     this.state = 'ended';
   }
+}
+
+function isAsked(operation: StagedValue | ClaimedValue): boolean {
+  return operation.operation === 'archive' || !operation.withdrawn;
 }
 
 /** Writes for values that lie in memory, those that adjoin in the file as one. */

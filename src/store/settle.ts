@@ -51,9 +51,15 @@ export class Settle {
   readonly #root: DocumentName;
   readonly #dirty: readonly DirtyPage[];
   /** Extents that documents moved out of, and those of maps dropped before this settle. */
-  readonly #left: Extent[] = [];
+  #left: Extent[] = [];
   readonly #leaving: readonly Extent[];
-  readonly #writes: Generator<FileWrite, DocumentName>;
+  #writes: Generator<FileWrite, DocumentName>;
+  /** The basins that it has written, as they were named before. */
+  readonly #basinsBefore = new Map<BasinState, { name: DocumentName; stamp: number }>();
+  /** Places that documents have been given by it. */
+  #given: Extent[] = [];
+  readonly #documentBytes = new Set<Uint8Array>();
+  #redo = false;
   #settled: SettledState | undefined;
   #step: 'structures' | 'headers' | 'done' = 'structures';
 
@@ -90,6 +96,7 @@ export class Settle {
   /** Up to `count` writes of the first step; none when all of them have been given out. */
   take(count: number): FileWrite[] {
     const writes: FileWrite[] = [];
+    if (this.#redo) this.#redoDocuments();
     while (writes.length < count && this.#settled === undefined) {
       const next = this.#writes.next();
       assert(
@@ -100,6 +107,32 @@ export class Settle {
       else writes.push(next.value);
     }
     return writes;
+  }
+
+  /**
+   * A write of it failed; true where it is one of a document, which is made again: its place may be
+   * where the file cannot grow.
+   */
+  failed({ chunks }: FileWrite): boolean {
+    if (!chunks.some((chunk) => this.#documentBytes.has(chunk))) return false;
+    this.#redo = true;
+    this.#settled = undefined;
+    return true;
+  }
+
+  /**
+   * Makes all documents again, in the slots that no header names: the root has the places of the
+   * basins. Every write of the round in which one failed has returned by now.
+   */
+  #redoDocuments(): void {
+    for (const [basin, before] of this.#basinsBefore) Object.assign(basin, before, { dirty: true });
+    for (const { page, pages } of this.#given) this.#parts.space.free(page, pages);
+    this.#basinsBefore.clear();
+    this.#documentBytes.clear();
+    this.#given = [];
+    this.#left = [];
+    this.#redo = false;
+    this.#writes = this.#documents();
   }
 
   #stateWith(root: DocumentName): SettledState {
@@ -138,6 +171,10 @@ export class Settle {
       maps.add(dirty.map);
     }
     for (const map of maps) if (map.hasHead) yield this.#mapHead(map);
+    return yield* this.#documents();
+  }
+
+  *#documents(): Generator<FileWrite, DocumentName> {
     const { atlas, published } = this.#parts;
     for (const basin of atlas.basins) {
       if (!basin.durable || (!basin.dirty && basin.name.generation > 0)) continue;
@@ -185,6 +222,7 @@ export class Settle {
   }
 
   #basinWritten(basin: BasinState, name: DocumentName, stamp: number): void {
+    this.#basinsBefore.set(basin, { name: basin.name, stamp: basin.stamp });
     basin.name = name;
     basin.stamp = stamp;
     basin.dirty = false;
@@ -204,10 +242,12 @@ export class Settle {
       capacityPages = needed === 1 ? 1 : Math.ceil(needed * 1.5);
       page = space.allocate(2 * capacityPages);
       space.reach(page + 2 * capacityPages);
+      this.#given.push({ page, pages: 2 * capacityPages });
     }
     const generation = old.generation + 1;
     const name = sealDocument(bytes, { page, capacityPages, generation, ...as }, salt);
     const offset = slotPage(page, capacityPages, generation) * pageBytes;
+    this.#documentBytes.add(bytes);
     return { write: { offset, chunks: [bytes] }, name };
   }
 }

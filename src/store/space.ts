@@ -1,21 +1,28 @@
 /**
- * The pages of the file: which stretches are free, and where the file grows.
+ * The pages of the file: which stretches are free, where the file grows, what is kept in reserve.
  *
  * Invariant: no page is given out twice, and freed neighbours are one stretch. It holds nothing on
- * disk: opening rebuilds it from what the structures name. Allocation is O(1) amortised: stretches
- * are kept in classes of their power of two, and only a few of one class are looked at.
+ * disk: opening rebuilds it from what the structures name.
  *
- * `frontier` is the end of what has been written or filled with zeros: a small commit should not
- * land beyond it, because a file system pays a second device flush for blocks it has not
- * initialised. It is a matter of speed only.
+ * `frontier` is the end of what has been written or filled with zeros, or is about to be: a small
+ * commit should not land beyond it, because a file system pays a second device flush for blocks it
+ * has not initialised. It is a matter of speed only.
+ *
+ * On a full disk the file cannot grow. `backed` is the end of what was written successfully. A
+ * write beyond it that the disk refuses makes the space `tight`, and what is backed then is the
+ * `wall`: values are given pages behind it only when there is no room before it, as an attempt;
+ * when such writes have succeeded for a while the wall is gone. For the store's own structures (log, basins,
+ * root) there is a reserve of backed pages that values are never given, so that deleting,
+ * checkpointing and settling do not depend on growth.
  */
 
 import { corrupt } from '../errors.ts';
 import { pageBytes } from '../format/layout.ts';
 import { assert } from '../util/assert.ts';
+import { type Extent, FreeStretches } from './free-stretches.ts';
 
-const classCount = 54;
-const looksPerClass = 16;
+export type { Extent } from './free-stretches.ts';
+
 const kibibyte = 1024;
 const mebibyte = kibibyte * kibibyte;
 
@@ -33,22 +40,51 @@ export function growthBytes(bytes: number): number {
   );
 }
 
-/** A stretch of the file in use. */
-export interface Extent {
-  readonly page: number;
-  readonly pages: number;
+const reserveShare = 192;
+const reservePagesMost = (8 * mebibyte) / pageBytes;
+/** A segment of the commit log and two documents: what a store of less than 16 MiB keeps. */
+const reservePagesLeast = 20;
+/** A store that fits into 256 KiB keeps room for two documents only. */
+const tinyPages = 64;
+const tinyReservePages = 4;
+const tinyReserveShare = 4;
+/** A reserve that has become too short is made longer than it must be, so that it lasts. */
+const reserveExcess = 1.25;
+
+/** Pages that a store of so many pages keeps for its own structures. */
+export function reservePagesFor(endPage: number): number {
+  if (endPage < tinyPages)
+    return Math.min(Math.floor(endPage / tinyReserveShare), tinyReservePages);
+  const share = Math.min(Math.ceil(endPage / reserveShare), reservePagesMost);
+  return Math.max(share, reservePagesLeast);
 }
 
+/** Pages by which the file has to grow for growth to be taken for granted again. */
+const growthProvenBy = 64;
+const growthProvenByShare = 64;
+
+/** `limit` of a search that takes what lies anywhere. */
+const anywhere = Number.POSITIVE_INFINITY;
+
 export class Space {
-  /** Start page to length of each free stretch, and end page to start. */
-  readonly #free = new Map<number, number>();
-  readonly #freeEnds = new Map<number, number>();
-  readonly #classes: Set<number>[] = Array.from({ length: classCount }, () => new Set());
+  readonly #free = new FreeStretches();
+  readonly #reserveFor: (endPage: number) => number;
+  #reserve: Extent | undefined;
   #end = 0;
   #frontier = 0;
   /** Length of the file in pages, written or not. */
   #length = 0;
-  #freePages = 0;
+  #backed = 0;
+  #wall = anywhere;
+  #tight = false;
+  #growths = 0;
+  /** While tight: where the file has to end for the disk to count as having room again. */
+  #looseAt = 0;
+
+  /** `reserveFor`: pages to be kept in reserve in a file of so many; none where it is not given. */
+  constructor(reserveFor: (endPage: number) => number = () => 0) {
+    this.#reserveFor = reserveFor;
+  }
 
   /**
    * Makes everything between the stretches in use free; the first `fileBytes` have been written
@@ -67,12 +103,13 @@ export class Space {
       if (!Number.isSafeInteger((page + pages) * pageBytes)) {
         throw corrupt('a structure lies where no file reaches', { offset: page * pageBytes });
       }
-      if (page > end) this.#insert(end, page - end);
+      if (page > end) this.#free.insert(end, page - end);
       end = page + pages;
     }
     this.#end = end;
     this.#frontier = Math.ceil(fileBytes / pageBytes);
     this.#length = this.#frontier;
+    this.#backed = this.#frontier;
   }
 
   /** First page after everything in use. */
@@ -80,16 +117,22 @@ export class Space {
     return this.#end;
   }
 
+  /** End of what has been written successfully. */
+  get backedPage(): number {
+    return this.#backed;
+  }
+
   get frontierPage(): number {
     return this.#frontier;
   }
 
+  /** Free pages before `endPage`, those in reserve included. */
   get freePages(): number {
-    return this.#freePages;
+    return this.#free.pages + (this.#reserve?.pages ?? 0);
   }
 
   /** Pages that the file should reach, all written, so that the next commits land on them. */
-  get reservePage(): number {
+  get fillPage(): number {
     return this.#end + Math.ceil(growthBytes((this.#end * pageBytes) / 2) / pageBytes);
   }
 
@@ -111,36 +154,180 @@ export class Space {
     return this.#length * pageBytes;
   }
 
-  /** First page of a stretch of `pages` pages that nothing else uses. */
-  allocate(pages: number): number {
+  // ── a full disk ──
+
+  /** The disk has refused to let the file grow, and has not let it since. */
+  get tight(): boolean {
+    return this.#tight;
+  }
+
+  /** Page behind which nothing may be writable; infinite where the file can grow. */
+  get wallPage(): number {
+    return this.#wall;
+  }
+
+  /** Counts the times that the file has grown beyond a wall. */
+  get growths(): number {
+    return this.#growths;
+  }
+
+  /** Nobody knows yet whether the file can grow, and a map may end where it has yet to. */
+  doubtGrowth(): void {
+    this.#wall = this.#backed;
+  }
+
+  /** A write up to this page has returned. */
+  written(endPage: number): void {
+    if (endPage <= this.#backed) return;
+    this.#backed = endPage;
+    if (this.#wall === anywhere) return;
+    this.#growths += 1;
+    this.#tight &&= endPage < this.#looseAt;
+    this.#wall = this.#tight ? endPage : anywhere;
+  }
+
+  /** The disk has refused a write up to this page, or a length. */
+  refused(endPage: number): void {
+    if (endPage <= this.#backed) return;
+    this.#tight = true;
+    this.#wall = this.#backed;
+    // A page more does not mean that there is room again: as far as was refused, or a few steps.
+    this.#looseAt = Math.min(
+      endPage,
+      this.#backed + Math.max(growthProvenBy, this.#end / growthProvenByShare),
+    );
+    this.#length = Math.min(this.#length, Math.max(this.#backed, this.#end));
+  }
+
+  // ── the store's own structures ──
+
+  /**
+   * First page of a stretch of `pages` pages that nothing else uses, for a structure of the store's
+   * own: free ones, then what is backed at the end, then of the reserve what leaves `keep` pages of
+   * it, then the file grows.
+   */
+  allocate(pages: number, keep = 0): number {
     assert(Number.isInteger(pages) && pages > 0, 'a stretch of the file has pages');
-    return this.#reuse(pages) ?? this.#grow(pages);
+    const found = this.#free.take(pages, this.#wall);
+    if (found !== undefined) return found;
+    if (this.#end + pages <= this.#backed) return this.#grow(pages);
+    return this.#takeReserve(pages, keep) ?? this.#grow(pages);
+  }
+
+  /** Whether `allocate` would find so many backed pages. */
+  hasBacked(pages: number, keep = 0): boolean {
+    if (this.#end + pages <= this.#backed) return true;
+    if ((this.#reserve?.pages ?? 0) - pages >= keep) return true;
+    return this.#free.longest(pages, this.#wall) !== undefined;
+  }
+
+  #takeReserve(pages: number, keep: number): number | undefined {
+    const reserve = this.#reserve;
+    if (reserve === undefined || reserve.pages - pages < keep) return undefined;
+    const rest = reserve.pages - pages;
+    this.#reserve = rest === 0 ? undefined : { page: reserve.page + pages, pages: rest };
+    return reserve.page;
+  }
+
+  /** Pages at the end that have yet to be backed for the reserve to have what it should. */
+  get reserveMissing(): number {
+    this.keepReserve();
+    const wanted = this.#reserveFor(this.#end);
+    if ((this.#reserve?.pages ?? 0) >= wanted) return 0;
+    return Math.max(0, Math.ceil(wanted * reserveExcess) - Math.max(0, this.#backed - this.#end));
+  }
+
+  /** Makes the reserve as long as it should be, where so many backed pages are free in a row. */
+  keepReserve(): void {
+    const wanted = this.#reserveFor(this.#end);
+    const old = this.#reserve ?? { page: this.#end, pages: 0 };
+    if (old.pages >= wanted) return;
+    const most = Math.ceil(wanted * reserveExcess);
+    const atEnd = Math.max(0, Math.min(this.#backed, this.#wall) - this.#end);
+    if (old.page + old.pages === this.#end && old.pages + atEnd >= wanted) {
+      const more = Math.min(most - old.pages, atEnd);
+      this.#grow(more);
+      this.#reserve = { page: old.page, pages: old.pages + more };
+      return;
+    }
+    // On a full disk a part of it is better than nothing.
+    const longest = this.#free.longest(this.#tight ? old.pages + 1 : wanted, this.#wall);
+    if (longest !== undefined) {
+      const pages = Math.min(most, longest.pages);
+      this.#free.takeFrom(longest, pages);
+      this.releaseReserve();
+      this.#reserve = { page: longest.page, pages };
+    } else if (atEnd >= wanted) {
+      const pages = Math.min(most, atEnd);
+      const page = this.#grow(pages);
+      this.releaseReserve();
+      this.#reserve = { page, pages };
+    }
+  }
+
+  /** The reserve is free like other pages: the store is being closed, or has a better one. */
+  releaseReserve(): void {
+    const reserve = this.#reserve;
+    if (reserve === undefined) return;
+    this.#reserve = undefined;
+    this.free(reserve.page, reserve.pages);
+  }
+
+  // ── values ──
+
+  /**
+   * First page of a stretch of `pages` pages that nothing else uses, for values. Without `grow`
+   * undefined where that would have to be behind the wall.
+   */
+  allocateForValues(pages: number): number;
+  allocateForValues(pages: number, grow: boolean): number | undefined;
+  allocateForValues(pages: number, grow = true): number | undefined {
+    assert(Number.isInteger(pages) && pages > 0, 'a stretch of the file has pages');
+    if (this.#tight) this.keepReserve();
+    const found = this.#free.take(pages, this.#wall);
+    if (found !== undefined) return found;
+    this.keepReserve();
+    return grow || this.#end + pages <= this.#wall ? this.#grow(pages) : undefined;
   }
 
   /**
-   * How many pages, up to `wanted`, can be allocated without the file growing, if that is at least
-   * `least`; else `wanted`.
+   * How many pages, up to `wanted`, values can be given without the file growing, if that is at
+   * least `least`; else `wanted`.
    */
   available(wanted: number, least: number): number {
-    const longest = this.#longest(least);
-    return longest === undefined ? wanted : Math.min(wanted, longest.pages);
+    return this.availableBacked(wanted, least) ?? wanted;
+  }
+
+  /** As `available`, but undefined where that is not at least `least`. */
+  availableBacked(wanted: number, least: number): number | undefined {
+    if (this.#tight) this.keepReserve();
+    const longest = this.#free.longest(least, this.#wall);
+    const atEnd = this.#wall === anywhere ? 0 : Math.max(0, this.#wall - this.#end);
+    const most = Math.max(longest?.pages ?? 0, atEnd);
+    return most < least ? undefined : Math.min(wanted, most);
   }
 
   /**
-   * Stretches of `pages` pages together: one where there is one, else at most `most`, the longest
-   * that are free, of at least `least` pages each, the last of them where the file grows.
+   * Stretches of `pages` pages together, for values: one where there is one, else at most `most`,
+   * the longest that are free, of at least `least` pages each, the last of them where the file
+   * grows. Without `grow` undefined where that would have to be behind the wall.
    */
-  gather(pages: number, least: number, most: number): Extent[] {
+  gather(pages: number, least: number, most: number): Extent[];
+  gather(pages: number, least: number, most: number, grow: boolean): Extent[] | undefined;
+  gather(pages: number, least: number, most: number, grow = true): Extent[] | undefined {
     const parts: Extent[] = [];
+    if (this.#tight) this.keepReserve();
     let rest = pages;
     while (rest > 0) {
-      const page = this.#reuse(rest);
-      const longest = page === undefined ? this.#longest(least) : undefined;
+      const page = this.#free.take(rest, this.#wall);
+      const longest = page === undefined ? this.#free.longest(least, this.#wall) : undefined;
       if (longest === undefined || parts.length === most - 1) {
-        parts.push({ page: page ?? this.#grow(rest), pages: rest });
-        break;
+        const last = page ?? this.allocateForValues(rest, grow);
+        if (last !== undefined) return [...parts, { page: last, pages: rest }];
+        for (const part of parts) this.free(part.page, part.pages);
+        return undefined;
       }
-      this.#remove(longest.page, longest.pages);
+      this.#free.remove(longest.page, longest.pages);
       parts.push(longest);
       rest -= longest.pages;
     }
@@ -153,90 +340,18 @@ export class Space {
     return page;
   }
 
-  /** Takes `pages` pages of the shortest free stretch, of those looked at, that has them. */
-  #reuse(pages: number): number | undefined {
-    for (let sizeClass = classOf(pages); sizeClass < classCount; sizeClass++) {
-      const found = this.#best(sizeClass, pages);
-      if (found === undefined) continue;
-      this.#remove(found.page, found.pages);
-      if (found.pages > pages) this.#insert(found.page + pages, found.pages - pages);
-      return found.page;
-    }
-    return undefined;
-  }
-
-  #best(sizeClass: number, pages: number): Extent | undefined {
-    let best: Extent | undefined;
-    let looks = 0;
-    for (const page of this.#classes[sizeClass] as Set<number>) {
-      const length = this.#free.get(page) as number;
-      if (length >= pages && length < (best?.pages ?? Number.POSITIVE_INFINITY)) {
-        best = { page, pages: length };
-      }
-      looks += 1;
-      if (looks === looksPerClass) break;
-    }
-    return best;
-  }
-
-  /** The longest free stretch, of those looked at; undefined where it has not `least` pages. */
-  #longest(least: number): Extent | undefined {
-    for (let sizeClass = classCount - 1; sizeClass >= classOf(least); sizeClass--) {
-      let longest: Extent | undefined;
-      let looks = 0;
-      for (const page of this.#classes[sizeClass] as Set<number>) {
-        const length = this.#free.get(page) as number;
-        if (length >= Math.max(least, (longest?.pages ?? 0) + 1)) longest = { page, pages: length };
-        looks += 1;
-        if (looks === looksPerClass) break;
-      }
-      if (longest !== undefined) return longest;
-    }
-    return undefined;
-  }
-
   /** Gives a stretch back. Nothing written to it may be needed, or still be under way. */
   free(page: number, pages: number): void {
     assert(pages > 0 && page + pages <= this.#end, 'only a stretch in use is freed');
     assert(!this.#free.has(page), 'a stretch is freed once');
-    let start = page;
-    let length = pages;
-    const before = this.#freeEnds.get(page);
-    if (before !== undefined) {
-      const beforeLength = this.#free.get(before) as number;
-      this.#remove(before, beforeLength);
-      start = before;
-      length += beforeLength;
-    }
-    const afterLength = this.#free.get(page + pages);
-    if (afterLength !== undefined) {
-      this.#remove(page + pages, afterLength);
-      length += afterLength;
-    }
-    if (start + length === this.#end) this.#end = start;
-    else this.#insert(start, length);
+    const whole = this.#free.join(page, pages);
+    if (whole.page + whole.pages === this.#end) this.#end = whole.page;
+    else this.#free.insert(whole.page, whole.pages);
   }
 
-  /** Free stretches, in no order. */
+  /** Free stretches, in no order, the reserve among them. */
   *stretches(): Generator<Extent> {
-    for (const [page, pages] of this.#free) yield { page, pages };
+    yield* this.#free;
+    if (this.#reserve !== undefined) yield this.#reserve;
   }
-
-  #insert(page: number, pages: number): void {
-    this.#free.set(page, pages);
-    this.#freeEnds.set(page + pages, page);
-    (this.#classes[classOf(pages)] as Set<number>).add(page);
-    this.#freePages += pages;
-  }
-
-  #remove(page: number, pages: number): void {
-    this.#free.delete(page);
-    this.#freeEnds.delete(page + pages);
-    (this.#classes[classOf(pages)] as Set<number>).delete(page);
-    this.#freePages -= pages;
-  }
-}
-
-function classOf(pages: number): number {
-  return Math.min(classCount - 1, Math.floor(Math.log2(pages)));
 }

@@ -43,6 +43,8 @@ export class Stratum {
   #takenGrains: number;
   readonly #unopened = new UnopenedMaps();
   readonly #dirty = new Map<MarkPage, GrainMap>();
+  /** Free grains that are not given out, since the disk has refused to let the file reach them. */
+  readonly #setAside = new Map<number, number>();
 
   constructor(
     place: { basin: number; number: number; durable: boolean },
@@ -148,12 +150,19 @@ export class Stratum {
 
   // ── reservations ──
 
-  /** Index of `count` free grains in a row, reserved; -1 where the maps have none. */
-  reserve(count: number): number {
+  /**
+   * Index of `count` free grains in a row, reserved; -1 where the maps have none that end before
+   * the byte `limit` of the file.
+   */
+  reserve(count: number, limit = Number.POSITIVE_INFINITY): number {
     const freeShare = 1 - this.#takenGrains / this.totalGrains;
     const roomyMax = longestRoomyRun(count * this.grainBytes, freeShare);
     for (;;) {
       const index = this.#allocator.reserve(count, roomyMax);
+      if (index >= 0 && limit !== Number.POSITIVE_INFINITY && this.#endOf(index, count) > limit) {
+        this.#setAside.set(index, count + this.#allocator.reserveRest());
+        continue;
+      }
       if (index >= 0) {
         this.#take(index, count);
         return index;
@@ -162,6 +171,32 @@ export class Stratum {
       if (unopened === undefined) return -1;
       this.#openOrSkip(unopened);
     }
+  }
+
+  /** Byte of the file where the last of these grains ends. */
+  #endOf(index: number, count: number): number {
+    let end = 0;
+    for (const { offset, bytes } of this.partsOf(index, count * this.grainBytes)) {
+      end = Math.max(end, offset + bytes);
+    }
+    return end;
+  }
+
+  /** Grains set aside can be given out again. */
+  takeBackSetAside(): void {
+    for (const [index, count] of this.#setAside) {
+      const page = this.mapOf(index).pageOf(index);
+      this.#allocator.release(page, index - page.firstIndex, count);
+    }
+    this.#setAside.clear();
+  }
+
+  /** Whether the grain is free, but set aside. */
+  isSetAside(index: number): boolean {
+    for (const [from, count] of this.#setAside) {
+      if (index >= from && index < from + count) return true;
+    }
+    return false;
   }
 
   /** Nothing is reserved in a map that is damaged; reading what is in it says so. */
@@ -328,6 +363,16 @@ export class Stratum {
     return this.#maps.spare(this.totalGrains - this.#takenGrains);
   }
 
+  /** All maps that hold nothing, though then nothing stays free. */
+  allEmptyMaps(): GrainMap[] {
+    return this.maps.filter((map) => map.takenGrains === 0 && map.durable && !map.vacated);
+  }
+
+  /** Maps that hold nothing and that no durable batch relies on. */
+  unusedMaps(): GrainMap[] {
+    return this.maps.filter((map) => map.takenGrains === 0 && !map.durable);
+  }
+
   /** From now on nothing is reserved in a map that holds nothing; false where it is damaged. */
   retire(map: GrainMap): boolean {
     if (this.#unopened.isSkipped(map) || !this.#openOrSkip(map)) return false;
@@ -346,6 +391,9 @@ export class Stratum {
     const map = this.#maps.remove(firstIndex);
     if (map === undefined) return undefined;
     this.#doomed.delete(map);
+    for (const index of this.#setAside.keys()) {
+      if (index >= firstIndex && index < firstIndex + map.grains) this.#setAside.delete(index);
+    }
     for (const page of map.opened ? map.pages : []) {
       if (page.listed >= 0) this.#allocator.remove(page);
       this.#dirty.delete(page);

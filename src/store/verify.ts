@@ -102,7 +102,8 @@ function verifyPage(
     const taken = page.isTaken(at);
     const id = (): GrainId => joinGrainId(stratum.basin, stratum.number, page.firstIndex + at);
     if (mark === markFree) {
-      if (taken && quiet) report('a grain is neither free nor in use', offset, id());
+      if (taken && quiet && !stratum.isSetAside(page.firstIndex + at))
+        report('a grain is neither free nor in use', offset, id());
       continue;
     }
     if (!taken) report('a grain in use can be given out', offset, id());

@@ -224,8 +224,8 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a value that its own session withdrew is committed all the same',
     file: 'store/session-work.ts',
-    find: '    this.operations.splice(this.operations.indexOf(value), 1);',
-    replace: '',
+    find: "operation.operation === 'archive' || !operation.withdrawn",
+    replace: "operation.operation === 'archive' || operation.operation === 'allocate'",
     caughtBy: {
       file: 'test/store/session-work.test.ts',
       test: 'a session knows its own values and no others, those pushed after the first question too',

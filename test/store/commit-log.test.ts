@@ -49,12 +49,14 @@ class LogPair {
 
   append(bodyBytes: number): void {
     const batch = this.batch + 1;
-    let target = this.log.place(bodyBytes, batch, this.space);
+    let target = this.log.place(bodyBytes, batch, { space: this.space, spares: 0 });
     if (target === undefined) {
       if (this.log.next === undefined) this.log.reserveNext(this.space);
-      expect(this.log.place(bodyBytes, batch, this.space)).toBe(undefined);
+      expect(this.log.place(bodyBytes, batch, { space: this.space, spares: 0 })).toBe(
+        undefined,
+      );
       this.log.nextIsListed();
-      target = this.log.place(bodyBytes, batch, this.space);
+      target = this.log.place(bodyBytes, batch, { space: this.space, spares: 0 });
     }
     this.#check(target as RecordTarget, bodyBytes, batch);
     this.log.accept(target as RecordTarget, batch, 1);
@@ -160,11 +162,11 @@ describe('the commit log', () => {
     while (!pair.log.wantsNext) pair.append(100);
     const next = pair.log.reserveNext(pair.space);
     expect(pair.log.wantsNext).toBe(false);
-    let target = pair.log.place(100, pair.batch + 1, pair.space);
+    let target = pair.log.place(100, pair.batch + 1, { space: pair.space, spares: 0 });
     while (target !== undefined) {
       expect(target.segment).not.toBe(next);
       pair.append(100);
-      target = pair.log.place(100, pair.batch + 1, pair.space);
+      target = pair.log.place(100, pair.batch + 1, { space: pair.space, spares: 0 });
     }
     expect(pair.log.current).not.toBe(next);
     pair.log.nextIsListed();
@@ -173,7 +175,9 @@ describe('the commit log', () => {
     expect(next.firstBatch).toBe(pair.batch);
     expect(pair.log.next).toBe(undefined);
     // Both lanes go on there, the one that had room in the old segment too.
-    expect(pair.log.place(100, pair.batch + 1, pair.space)?.segment).toBe(next);
+    expect(pair.log.place(100, pair.batch + 1, { space: pair.space, spares: 0 })?.segment).toBe(
+      next,
+    );
   });
 
   it('lists every segment that a later record may be in', () => {
@@ -189,8 +193,14 @@ describe('the commit log', () => {
   it('takes a body that is large for its lane to an extent of its own', () => {
     const pair = new LogPair();
     const most = 8 * 480 - 24;
-    expect(pair.log.place(most, 1, pair.space)).toMatchObject({ sectors: 8, extent: undefined });
-    const target = pair.log.place(most + 1, 1, pair.space) as RecordTarget;
+    expect(pair.log.place(most, 1, { space: pair.space, spares: 0 })).toMatchObject({
+      sectors: 8,
+      extent: undefined,
+    });
+    const target = pair.log.place(most + 1, 1, {
+      space: pair.space,
+      spares: 0,
+    }) as RecordTarget;
     expect(target).toMatchObject({ sectors: 1, extent: { page: 18, pages: 1 } });
     expect(recordBytes(target)).toBe(sectorBytes + 4096);
     pair.log.accept(target, 1, 1);

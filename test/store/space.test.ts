@@ -231,7 +231,7 @@ describe('space', () => {
     expect(space.frontierPage).toBe(50);
     space.reach(120);
     expect(space.frontierPage).toBe(120);
-    expect(space.reservePage).toBe(100 + Math.ceil(growthBytes(100 * 4096) / 4096));
+    expect(space.fillPage).toBe(100 + Math.ceil(growthBytes(100 * 4096) / 4096));
   });
 });
 

@@ -1,0 +1,121 @@
+/**
+ * The free stretches of the file: which there are, and the shortest or the longest that will do.
+ *
+ * Invariant: stretches do not touch; whoever gives one back joins it with its neighbours first.
+ * O(1) amortised: stretches are kept in classes of their power of two, and only a few of one class
+ * are looked at. `limit` is a page of the file: what lies at or behind it is as if it were not free.
+ */
+
+/** A stretch of the file. */
+export interface Extent {
+  readonly page: number;
+  readonly pages: number;
+}
+
+const classCount = 54;
+const looksPerClass = 16;
+
+export class FreeStretches {
+  /** Start page to length of each stretch, and end page to start. */
+  readonly #lengths = new Map<number, number>();
+  readonly #starts = new Map<number, number>();
+  readonly #classes: Set<number>[] = Array.from({ length: classCount }, () => new Set());
+  /** Pages of all stretches. */
+  pages = 0;
+
+  /** A stretch begins with this page. */
+  has(page: number): boolean {
+    return this.#lengths.has(page);
+  }
+
+  /** Takes `pages` pages of the shortest stretch, of those looked at, that has them. */
+  take(pages: number, limit: number): number | undefined {
+    for (let sizeClass = classOf(pages); sizeClass < classCount; sizeClass++) {
+      const found = this.#best(sizeClass, pages, limit);
+      if (found === undefined) continue;
+      this.takeFrom(found, pages);
+      return found.page;
+    }
+    return undefined;
+  }
+
+  /** Takes the first `pages` pages of a stretch. */
+  takeFrom({ page, pages: length }: Extent, pages: number): void {
+    this.remove(page, length);
+    if (length > pages) this.insert(page + pages, length - pages);
+  }
+
+  #best(sizeClass: number, pages: number, limit: number): Extent | undefined {
+    let best: Extent | undefined;
+    let looks = 0;
+    for (const page of this.#classes[sizeClass] as Set<number>) {
+      const length = this.#lengths.get(page) as number;
+      const fits = length >= pages && page + pages <= limit;
+      if (fits && length < (best?.pages ?? Number.POSITIVE_INFINITY)) {
+        best = { page, pages: length };
+      }
+      looks += 1;
+      if (looks === looksPerClass) break;
+    }
+    return best;
+  }
+
+  /** The longest stretch, of those looked at, whole; undefined where it has not `least` pages. */
+  longest(least: number, limit: number): Extent | undefined {
+    for (let sizeClass = classCount - 1; sizeClass >= classOf(least); sizeClass--) {
+      let longest: Extent | undefined;
+      let looks = 0;
+      for (const page of this.#classes[sizeClass] as Set<number>) {
+        const length = this.#lengths.get(page) as number;
+        const isLonger = length >= Math.max(least, (longest?.pages ?? 0) + 1);
+        if (isLonger && page + length <= limit) longest = { page, pages: length };
+        looks += 1;
+        if (looks === looksPerClass) break;
+      }
+      if (longest !== undefined) return longest;
+    }
+    return undefined;
+  }
+
+  /** The stretch with the free ones beside it, which are taken out. */
+  join(page: number, pages: number): Extent {
+    let start = page;
+    let length = pages;
+    const before = this.#starts.get(page);
+    if (before !== undefined) {
+      const beforeLength = this.#lengths.get(before) as number;
+      this.remove(before, beforeLength);
+      start = before;
+      length += beforeLength;
+    }
+    const afterLength = this.#lengths.get(page + pages);
+    if (afterLength !== undefined) {
+      this.remove(page + pages, afterLength);
+      length += afterLength;
+    }
+    return { page: start, pages: length };
+  }
+
+  insert(page: number, pages: number): void {
+    this.#lengths.set(page, pages);
+    this.#starts.set(page + pages, page);
+    (this.#classes[classOf(pages)] as Set<number>).add(page);
+    this.pages += pages;
+  }
+
+  remove(page: number, pages: number): void {
+    this.#lengths.delete(page);
+    this.#starts.delete(page + pages);
+    (this.#classes[classOf(pages)] as Set<number>).delete(page);
+    this.pages -= pages;
+  }
+
+  /** In no order. */
+  *[Symbol.iterator](): Generator<Extent> {
+    for (const [page, pages] of this.#lengths) yield { page, pages };
+  }
+}
+
+function classOf(pages: number): number {
+  return Math.min(classCount - 1, Math.floor(Math.log2(pages)));
+}

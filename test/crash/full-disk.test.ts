@@ -1,0 +1,169 @@
+/**
+ * A full disk: a store that has filled its disk can always be emptied and filled again, over
+ * reopenings, with power cuts at any write, and no refusal poisons it.
+ */
+
+import { describe, expect, it } from 'vitest';
+import { Random } from '../model/random.ts';
+import type { Capacity } from '../support/small-disk.ts';
+import { FullDiskLife, type FullDiskSettings } from './full-disk.ts';
+
+const lengths: readonly ((random: Random) => number)[] = [
+  () => 100,
+  () => 1000,
+  () => 4000,
+  (random) => 100 + random.below(300),
+  (random) => 500 + random.below(9000),
+  (random) => Math.floor(10 ** (2 + 2.5 * random.next())),
+];
+
+function settingsOf(seed: number, kind: Capacity): FullDiskSettings {
+  const random = new Random(seed);
+  const lengthOf = lengths[random.below(lengths.length)] as (random: Random) => number;
+  const pages = 500 + random.below(400);
+  // Some two to forty pages a commit.
+  const step = Math.ceil((8000 * (1 + random.below(20))) / lengthOf(random));
+  return {
+    seed,
+    kind,
+    pages,
+    step,
+    lengthOf,
+    ...(random.chance(0.5) ? {} : { settleBytes: 3000 }),
+  };
+}
+
+/** Puts until the disk refuses one value after another. */
+async function fill(life: FullDiskLife): Promise<void> {
+  while (await life.put());
+  for (let refusals = 0; refusals < 3; ) if (!(await life.put(1))) refusals += 1;
+}
+
+/** Deletes everything, in any order and in steps of any size. */
+async function empty(life: FullDiskLife): Promise<void> {
+  const most = life.random.chance(0.1) ? 8 : 50 + life.random.below(400);
+  const checkpoint = life.random.chance(0.5) ? 'same' : 'own';
+  while (life.live.size > 0) {
+    await life.remove(life.pick(1 + life.random.below(most)), checkpoint);
+  }
+  await life.store.checkpointTo(life.store.currentBatch);
+}
+
+/** Puts until it has so many bytes; checkpoints now and then, or the log would take the space. */
+async function refill(life: FullDiskLife, bytes: number): Promise<void> {
+  let refusals = 0;
+  while (life.liveBytes < bytes) {
+    const { store } = life;
+    if (life.random.chance(0.05)) await store.checkpointTo(store.currentBatch);
+    // A value that is too long for the holes that are left is refused, and another may fit.
+    refusals = (await life.put(refusals > 0 ? 1 : undefined)) ? 0 : refusals + 1;
+    if (refusals < 10) continue;
+    throw new Error(`refused with ${life.liveBytes} bytes, ${bytes} were there before`);
+  }
+}
+
+async function cycle(life: FullDiskLife): Promise<void> {
+  const { random } = life;
+  await fill(life);
+  await life.check();
+  const bytes = life.liveBytes;
+  if (random.chance(0.3)) await life.reopen();
+  for (let at = random.below(10); at > 0; at--) await life.replace(1 + random.below(3));
+  await empty(life);
+  await life.check();
+  if (random.chance(0.5)) await life.reopen();
+  await refill(life, bytes * 0.9);
+  await life.check(true);
+}
+
+const seeds = Array.from({ length: 6 }, (_, at) => at + 1);
+
+describe('a store on a full disk', () => {
+  it.each(seeds)(
+    'is emptied and filled again where the length of the file counts (seed %d)',
+    async (seed) => {
+      const life = new FullDiskLife(settingsOf(seed, 'length'));
+      await life.open();
+      for (let round = 0; round < 2; round++) await cycle(life);
+      expect(life.room.refusals).toBeGreaterThan(0);
+      await life.close();
+    },
+  );
+
+  it.each(seeds)('is emptied and filled again where files are sparse (seed %d)', async (seed) => {
+    const life = new FullDiskLife(settingsOf(seed, 'sparse'));
+    await life.open();
+    for (let round = 0; round < 2; round++) await cycle(life);
+    expect(life.room.refusals).toBeGreaterThan(0);
+    await life.close();
+  });
+
+  it.each(seeds)('survives power cuts at any write (seed %d)', async (seed) => {
+    const life = new FullDiskLife(settingsOf(seed + 100, seed % 2 === 0 ? 'sparse' : 'length'));
+    await life.open();
+    let cuts = 0;
+    for (let round = 0; round < 30; round++) {
+      life.cutAfter(life.random.below(300));
+      try {
+        if (round % 3 === 0) await fill(life);
+        else if (round % 3 === 1) await empty(life);
+        else await refill(life, life.liveBytes + 50_000);
+        await life.reopen();
+      } catch (error) {
+        if (!life.hasEnded) throw error;
+        await life.restart();
+        cuts += 1;
+      }
+    }
+    expect(cuts).toBeGreaterThan(5);
+    await life.check(true);
+    await life.close();
+  });
+
+  it('is emptied one value at a time, each with its checkpoint', async () => {
+    const settings = {
+      seed: 7,
+      kind: 'length',
+      pages: 200,
+      step: 1,
+      lengthOf: () => 3000,
+    } as const;
+    const life = new FullDiskLife(settings);
+    await life.open();
+    await fill(life);
+    const bytes = life.liveBytes;
+    while (life.live.size > 0) await life.remove(life.pick(1), 'same');
+    await refill(life, bytes * 0.9);
+    await life.check(true);
+    await life.close();
+  });
+
+  it('is checkpointed after deletions that have filled the log', async () => {
+    const settings = {
+      seed: 8,
+      kind: 'length',
+      pages: 300,
+      step: 40,
+      lengthOf: () => 100,
+    } as const;
+    const life = new FullDiskLife(settings);
+    await life.open();
+    await fill(life);
+    const bytes = life.liveBytes;
+    let refusals = 0;
+    while (life.live.size > 0) {
+      try {
+        await life.remove(life.pick(3), 'none');
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'VARVE_IO' });
+        refusals += 1;
+        await life.store.checkpointTo(life.store.currentBatch);
+      }
+    }
+    expect(refusals).toBeGreaterThan(0);
+    await life.store.checkpointTo(life.store.currentBatch);
+    await refill(life, bytes * 0.9);
+    await life.check(true);
+    await life.close();
+  });
+});
