@@ -44,7 +44,7 @@ export async function openLab(options: LabOptions = {}): Promise<CoreLab> {
   const { limits, ...asked } = options;
   const fileSystem: FileSystem = options.fileSystem ?? memoryFileSystem();
   const request = checkOptions(labPath, { ...asked, fileSystem }, { ...defaultLimits, ...limits });
-  const core = await openCore(request);
+  const { core } = await openCore(request);
   const committer = new Committer(core);
   const open = new OpenSessions();
   return {
