@@ -6,6 +6,7 @@
 import { faultsOfCommits } from './faults-of-commits.ts';
 import { faultsOfForest } from './faults-of-forest.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
+import { faultsOfReaders } from './faults-of-readers.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
 import { faultsOfSettling } from './faults-of-settling.ts';
 import { faultsOfSpace } from './faults-of-space.ts';
@@ -18,4 +19,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfSpace,
   ...faultsOfReading,
   ...faultsOfForest,
+  ...faultsOfReaders,
 ];
