@@ -24,8 +24,8 @@ export interface StoreOptions {
    * recovered in memory. Beside a live writer it sees the batch that it opened at, until `refresh`.
    * If the writer has freed a value since, reading it throws `VARVE_SNAPSHOT_GONE`; other bytes are
    * never returned in its place. As long as the writer's checkpoint is at or before that batch, no
-   * value that was live then is gone, unless the writer has also allocated and freed more than some
-   * 130,000 values since the last read. Default false.
+   * value that was live then is gone; only if the reader did not read for more than 130,000
+   * allocations and frees of the writer, those may be whose marks it had not read. Default false.
    */
   readOnly?: boolean | undefined;
   /** Where the bytes live. Default: `nodeFileSystem`. */
