@@ -20,3 +20,4 @@ export { Session } from './store/session.ts';
 export type { StoreStatistics, StratumStatistics } from './store/statistics.ts';
 export { Store } from './store/store.ts';
 export type { StoreOptions } from './store/store-options.ts';
+export type { StoreView } from './store/store-view.ts';

@@ -16,7 +16,6 @@ import type { Stratum } from '../../src/store/stratum.ts';
 const noPages = {
   salt: new Uint8Array(8),
   history: noHistory,
-  besideWriter: false,
   readPage: (): never => {
     throw new Error('a grain map that was never written is not read');
   },

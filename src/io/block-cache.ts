@@ -18,7 +18,7 @@ const slabExp = 6;
 const blocksPerSlab = 1 << slabExp;
 
 export class BlockCache {
-  readonly #file: Pick<StorageFile, 'readSync'>;
+  #file: Pick<StorageFile, 'readSync'>;
   readonly #slotsMax: number;
   readonly #table = new BlockTable();
   readonly #slabs: Uint8Array[] = [];
@@ -30,6 +30,11 @@ export class BlockCache {
   constructor(file: Pick<StorageFile, 'readSync'>, cacheBytes: number) {
     this.#file = file;
     this.#slotsMax = Math.floor(cacheBytes / blockBytes);
+  }
+
+  /** From now on blocks come from there: another reader of the same file. */
+  readFrom(file: Pick<StorageFile, 'readSync'>): void {
+    this.#file = file;
   }
 
   /** False where the bound leaves no room for the longest value that is read through it. */

@@ -6,7 +6,7 @@
  * batch's sync is complete; nobody sees a batch in part. It has no protocol of its own.
  */
 
-import { VarveError } from '../errors.ts';
+import { isVarveError, VarveError } from '../errors.ts';
 import { type GrainIdParts, split, splitGrainId } from '../format/grain-id.ts';
 import { pageBytes } from '../format/layout.ts';
 import type { StorageFile } from '../io/file-system.ts';
@@ -194,6 +194,31 @@ export class StoreCore {
       if (found !== undefined) return found;
     }
     return this.values.read(valuePlace({ basin, stratum: number, index }, map, count));
+  }
+
+  /**
+   * As `read`, without blocking and past the cache; undefined also for a value that is freed
+   * meanwhile. Rejects with `VARVE_CLOSED` too.
+   */
+  async readAsync(id: bigint): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    for (;;) {
+      this.checkOpen();
+      const place = this.place(id);
+      if (place === undefined) return undefined;
+      const { freeings } = this;
+      try {
+        const { bytes, crc } = await this.values.readAsync(place);
+        if (freeings === this.freeings) return bytes;
+        // Grains that were freed meanwhile may have been given to another value.
+        this.checkOpen();
+        const now = this.place(id);
+        if (now === undefined) return undefined;
+        if (now.capacity === place.capacity && this.values.storedCrc(now) === crc) return bytes;
+      } catch (error) {
+        this.checkOpen();
+        if (!isVarveError(error, 'VARVE_CORRUPT') || freeings === this.freeings) throw error;
+      }
+    }
   }
 
   /** Where the committed value with this id is; undefined where there is none. */

@@ -18,15 +18,14 @@ export class FileReader implements PageSource {
   salt: Uint8Array = new Uint8Array(0);
   /** What damaged structures are made good with; set once the log is known. */
   history: LogHistory = noHistory;
-  /** Opened read-only: a writer may change the file meanwhile. */
-  readonly besideWriter: boolean;
+  /** Of a reader beside a writer, once it has opened: the settled base that it opened with. */
+  newerThan: number | undefined;
   /** Reads of the file since it was opened. */
   reads = 0;
 
-  constructor(file: StorageFile, path: string, besideWriter = false) {
+  constructor(file: StorageFile, path: string) {
     this.file = file;
     this.path = path;
-    this.besideWriter = besideWriter;
   }
 
   /** Length of the file in bytes. */

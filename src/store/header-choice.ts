@@ -76,6 +76,12 @@ function isCutCreation(reader: FileReader): boolean {
   return bytes.every((byte) => byte === 0);
 }
 
+/** There is no header to choose. */
+export function cutCreation(path: string): VarveError {
+  const message = `'${path}' is empty, or its creation was cut short`;
+  return new VarveError('VARVE_NOT_FOUND', message, { path });
+}
+
 function unsupported(path: string, copy: HeaderCopy & { state: 'unsupported' }): VarveError {
   const { version, flags } = copy;
   const message =

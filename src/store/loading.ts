@@ -8,10 +8,10 @@
 
 import { corrupt, isVarveError } from '../errors.ts';
 import { decodeBasin, type StratumEntry } from '../format/basin.ts';
-import { type DocumentName, openDocument, slotPage } from '../format/document.ts';
+import { type DocumentName, slotPage } from '../format/document.ts';
 import type { FileHeader } from '../format/file-header.ts';
-import { headerCopies, kindBasin, kindRoot, pageBytes } from '../format/layout.ts';
-import { decodeRoot, type Root } from '../format/root.ts';
+import { headerCopies, kindBasin, pageBytes } from '../format/layout.ts';
+import type { Root } from '../format/root.ts';
 import { readSeal } from '../format/seal.ts';
 import { Atlas } from './atlas.ts';
 import { CommitLog, type LogSegment, laneRange, recordBytes } from './commit-log.ts';
@@ -25,7 +25,10 @@ import { type LogScan, type ScannedRecord, scanLog } from './log-scan.ts';
 import type { OpenRequest } from './open-request.ts';
 import { applyRecord, type Replayed, type ReplayParts, replayLog } from './replay.ts';
 import type { Published } from './settle.ts';
+
+import { type LoadedDocument, readDocument, readRoot } from './settled-root.ts';
 import { reservePagesFor, Space } from './space.ts';
+
 import { Stratum } from './stratum.ts';
 import { ValueReader } from './value-reader.ts';
 
@@ -38,11 +41,12 @@ export interface LoadedStore {
   readonly after: readonly ScannedRecord[];
 }
 
-/** Throws `VARVE_CORRUPT`, `VARVE_IO`. */
+/** `scanned`: the log, if it has been scanned already. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
 export function loadStore(
   request: OpenRequest,
   reader: FileReader,
   choice: HeaderChoice,
+  scanned?: LogScan,
 ): LoadedStore {
   const { header } = choice;
   reader.salt = header.salt;
@@ -60,7 +64,7 @@ export function loadStore(
   if (oldest < header.base) catchUp(parts, history, oldest);
   // What they drop left with the settle that made the base.
   atlas.left([...atlas.leaving]);
-  const scan = scanLog(reader, header);
+  const scan = scanned ?? scanLog(reader, header);
   const kept: ScannedRecord[] = [];
   const costs: { bytes: number; operations: number }[] = [];
   const replayed = replayLog(parts, scan.records, header.confirmed, ({ found, record }) => {
@@ -101,27 +105,6 @@ export function loadStore(
 }
 
 // ── structures ──
-
-/** The root; that of a store which was never settled is empty. */
-function readRoot(
-  reader: FileReader,
-  { root: name, base }: FileHeader,
-): { root: Root; stamp: number } {
-  const isNew = name.generation === 0;
-  const found = isNew ? undefined : readDocument(reader, kindRoot, name);
-  const { offset, stamp } = found ?? { offset: 0, stamp: 0 };
-  // A settle writes the root after it has chosen the base.
-  if (stamp < base) {
-    const message = 'the root is older than the file header says';
-    throw corrupt(message, { offset, expected: base, actual: stamp });
-  }
-  if (found === undefined) return { root: { basins: [], segments: [], bodies: [] }, stamp };
-  const root = decodeRoot(found.bytes, offset);
-  if (root.bodies.some(({ pages }) => pages === 0)) {
-    throw corrupt('the root names a record body that has no pages', { offset });
-  }
-  return { root, stamp };
-}
 
 /**
  * Loads the basins; returns the batch up to which all of them hold every change before the base.
@@ -182,19 +165,6 @@ function readTwin(reader: FileReader, name: DocumentName): LoadedBasin | undefin
   if (typeof found === 'string' || found.seal.generation !== generation) return undefined;
   const { length, stamp } = found.seal;
   return basinIn({ bytes: bytes.subarray(0, length), offset, stamp });
-}
-
-interface LoadedDocument {
-  readonly bytes: Uint8Array;
-  readonly offset: number;
-  readonly stamp: number;
-}
-
-function readDocument(reader: FileReader, kind: number, name: DocumentName): LoadedDocument {
-  const offset = slotPage(name.page, name.capacityPages, name.generation) * pageBytes;
-  const bytes = reader.bytes(offset, name.length);
-  const { stamp } = openDocument(bytes, kind, name, reader.salt);
-  return { bytes, offset, stamp };
 }
 
 /**

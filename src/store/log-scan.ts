@@ -9,7 +9,7 @@
  * batch that is missing. Reads only.
  */
 
-import { corrupt } from '../errors.ts';
+import { corrupt, isVarveError, type VarveError } from '../errors.ts';
 import type { FileHeader, SegmentExtent } from '../format/file-header.ts';
 import { lanesPerSegment, sectorBytes } from '../format/layout.ts';
 import { laneRange } from './commit-log.ts';
@@ -43,12 +43,46 @@ const sectorsBeyondEnd = 64;
  */
 const bodiesKeptMax = 8192;
 
+/** Throws `VARVE_CORRUPT`, `VARVE_IO`. */
 export function scanLog(file: FileReader, header: FileHeader): LogScan {
   const scan = new Scan(file, header);
-  for (const segment of header.segments) {
-    for (let lane = 0; lane < lanesPerSegment; lane++) scan.lane(segment, lane);
+  for (const { segment, lane } of lanesOf(header)) scan.lane(segment, lane);
+  const { gap, ...found } = scan.finish();
+  if (gap !== undefined) throw gap;
+  return found;
+}
+
+/** What a scan finds while a writer may be writing the log: up to the first record that is gone. */
+export interface ScanBesideWriter extends LogScan {
+  /** Batch of the last of the records: the base where there is none. */
+  readonly last: number;
+  /** The highest batch that counts, whether or not those before it are there. */
+  readonly highest: number;
+  /** A sector that is neither whole nor blank: damage, or a write under way. */
+  readonly rotten: VarveError | undefined;
+  /** A record that is missing: damage, or written after its place was read. */
+  readonly gap: VarveError | undefined;
+}
+
+/** As `scanLog`, but damage is told, not thrown: it may be what a writer has only half done. */
+export function scanBesideWriter(file: FileReader, header: FileHeader): ScanBesideWriter {
+  const scan = new Scan(file, header);
+  let rotten: VarveError | undefined;
+  for (const { segment, lane } of lanesOf(header)) {
+    try {
+      scan.lane(segment, lane);
+    } catch (error) {
+      if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
+      rotten ??= error;
+    }
   }
-  return scan.finish();
+  return { ...scan.finish(), rotten };
+}
+
+function* lanesOf(header: FileHeader): Generator<{ segment: SegmentExtent; lane: number }> {
+  for (const segment of header.segments) {
+    for (let lane = 0; lane < lanesPerSegment; lane++) yield { segment, lane };
+  }
 }
 
 class Scan {
@@ -114,23 +148,35 @@ class Scan {
     if (other === undefined || other.epoch < record.epoch) this.#counted.set(record.batch, record);
   }
 
-  finish(): LogScan {
-    const { base, confirmed } = this.#header;
-    const records = [...this.#counted.values()].sort((one, other) => one.batch - other.batch);
-    for (const [at, record] of records.entries()) {
-      const expected = base + 1 + at;
-      if (record.batch === expected) continue;
+  /** The consecutive records after the base, and the one that is missing. */
+  finish(): Omit<ScanBesideWriter, 'rotten'> {
+    const { base } = this.#header;
+    const counted = [...this.#counted.values()].sort((one, other) => one.batch - other.batch);
+    const end = counted.findIndex((record, at) => record.batch !== base + 1 + at);
+    const records = end < 0 ? counted : counted.slice(0, end);
+    return {
+      records,
+      found: this.#found,
+      written: this.#written,
+      epochMax: this.#epochMax,
+      last: base + records.length,
+      highest: counted.at(-1)?.batch ?? base,
+      gap: this.#gap(base + records.length + 1, counted[records.length]),
+    };
+  }
+
+  #gap(missing: number, following: ScannedRecord | undefined): VarveError | undefined {
+    const { confirmed } = this.#header;
+    if (following !== undefined) {
       const message = 'a record of the commit log is gone, and a later one is there';
-      const offset = this.#placeOf(expected);
-      throw corrupt(message, { batch: expected, offset, expected, actual: record.batch });
+      const offset = this.#placeOf(missing);
+      const sides = { expected: missing, actual: following.batch };
+      return corrupt(message, { batch: missing, offset, ...sides });
     }
-    const last = base + records.length;
-    if (last < confirmed) {
-      const message = 'the commit log ends before a batch that the file header confirms';
-      const offset = this.#placeOf(last + 1);
-      throw corrupt(message, { batch: last + 1, offset, expected: confirmed, actual: last });
-    }
-    return { records, found: this.#found, written: this.#written, epochMax: this.#epochMax };
+    if (missing > confirmed) return undefined;
+    const message = 'the commit log ends before a batch that the file header confirms';
+    const offset = this.#placeOf(missing);
+    return corrupt(message, { batch: missing, offset, expected: confirmed, actual: missing - 1 });
   }
 
   /** Where a record that was not found should be: after the one before it in its lane. */

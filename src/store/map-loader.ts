@@ -21,8 +21,11 @@ import { MarkPage } from './mark-page.ts';
 export interface PageSource {
   readonly salt: Uint8Array;
   readonly history: LogHistory;
-  /** A writer may have replaced what is read: what is newer than named counts too. */
-  readonly besideWriter: boolean;
+  /**
+   * Beside a writer: it may have replaced what is read, and a page with a stamp above this batch,
+   * the base that the reader opened with, is a later state of the same marks.
+   */
+  readonly newerThan?: number | undefined;
   /** One page of the file. Throws `VARVE_CORRUPT` past its end, `VARVE_IO`. */
   readPage(page: number): Uint8Array;
 }
@@ -77,18 +80,21 @@ export class MapLoader {
 
   /**
    * Beside a writer: the newest of the two slots, where it is newer than the one named, which the
-   * writer has replaced since.
+   * writer has replaced since. Older than the base it may be of a map that lay there before: what
+   * it seals a seal does not say. Whether the map has left since is for the reader to prove.
    */
   #newer(
     kind: number,
     firstSlot: number,
     generation: number,
   ): { page: number; generation: number; crc: number } | undefined {
-    if (!this.#source.besideWriter) return undefined;
+    const { newerThan } = this.#source;
+    if (newerThan === undefined) return undefined;
     let newest: { page: number; generation: number; crc: number } | undefined;
     for (const page of [firstSlot, firstSlot + 1]) {
       const found = readSeal(this.#source.readPage(page), { kind, page }, this.#source.salt);
       if (typeof found === 'string' || found.seal.generation <= generation) continue;
+      if (found.seal.stamp <= newerThan) continue;
       if (found.seal.generation <= (newest?.generation ?? 0)) continue;
       newest = { page, generation: found.seal.generation, crc: found.crc };
     }

@@ -4,33 +4,40 @@
  *
  * Order: lock; choose the header; load what it names; replay the log after it; decide on the last
  * batch; only then, and only when opened for writing, write (`recovery.ts`). A file that is no
- * store, or that is refused, is never written to.
+ * store, or that is refused, is never written to. Beside a writer, `reader-loading.ts` repeats the
+ * reading steps until they give one state.
  */
 
 import { corrupt, ioError, isVarveError, systemCode, VarveError } from '../errors.ts';
 import type { FileSystem, OpenFileOptions, StorageFile } from '../io/file-system.ts';
-import { type OpenedStore, StoreCore } from './core.ts';
+import { StoreCore } from './core.ts';
 import { createStore } from './creation.ts';
 import { perform } from './effects.ts';
 import { FileReader } from './file-reader.ts';
-import { chooseHeader, type HeaderChoice } from './header-choice.ts';
-import { loadStore } from './loading.ts';
+import { chooseHeader, cutCreation } from './header-choice.ts';
+import { type LoadedStore, loadStore } from './loading.ts';
 import type { OpenRequest } from './open-request.ts';
+import { loadBesideWriter } from './reader-loading.ts';
 import { recoverFile } from './recovery.ts';
 
-/** Tries of a read-only opening beside a writer that moves the header on meanwhile. */
-const readOnlyTriesMax = 20;
+/** An open store, and what opening found out. */
+export interface OpenedCore {
+  readonly core: StoreCore;
+  readonly loaded: LoadedStore;
+}
 
 /** Opens or makes the store. Rejects as `Store.open`. */
-export async function openCore(request: OpenRequest): Promise<StoreCore> {
+export async function openCore(request: OpenRequest): Promise<OpenedCore> {
   request.signal?.throwIfAborted();
   const { path, exclusive, readOnly } = request;
   const create = request.create && !readOnly;
   const file = await openFile(request.fileSystem, path, { create, exclusive, readOnly });
   try {
-    const opened = await openLocked(request, file);
+    const loaded = readOnly
+      ? await loadBesideWriter(request, file)
+      : await openLocked(request, file);
     request.signal?.throwIfAborted();
-    return new StoreCore(opened);
+    return { core: new StoreCore(loaded.opened), loaded };
   } catch (error) {
     // What went wrong first is what counts.
     await Promise.allSettled([file.close()]);
@@ -65,43 +72,18 @@ function openError(path: string, cause: unknown): VarveError {
   }
 }
 
-async function openLocked(request: OpenRequest, file: StorageFile): Promise<OpenedStore> {
-  const { path, readOnly } = request;
-  const reader = new FileReader(file, path, readOnly);
+async function openLocked(request: OpenRequest, file: StorageFile): Promise<LoadedStore> {
+  const { path } = request;
+  const reader = new FileReader(file, path);
   const choice = chooseHeader(reader);
   if (choice === undefined) {
-    if (!request.create || readOnly) {
-      const message = `'${path}' is empty, or its creation was cut short`;
-      throw new VarveError('VARVE_NOT_FOUND', message, { path });
-    }
+    if (!request.create) throw cutCreation(path);
     await perform(file, createStore());
     const made = chooseHeader(reader);
     if (made === undefined) throw corrupt('the file header is gone', { offset: 0 });
-    return loadStore(request, reader, made).opened;
+    return loadStore(request, reader, made);
   }
-  if (readOnly) return loadBesideWriter(request, reader, choice);
   const loaded = loadStore(request, reader, choice);
   await perform(file, recoverFile(loaded));
-  return loaded.opened;
-}
-
-/**
- * A writer may move on while its file is read: then the header has changed, and it is read again.
- */
-function loadBesideWriter(
-  request: OpenRequest,
-  reader: FileReader,
-  first: HeaderChoice,
-): OpenedStore {
-  let choice = first;
-  for (let tries = 1; ; tries++) {
-    try {
-      return loadStore(request, reader, choice).opened;
-    } catch (error) {
-      if (!isVarveError(error, 'VARVE_CORRUPT') || tries === readOnlyTriesMax) throw error;
-      const now = chooseHeader(reader);
-      if (now === undefined || now.header.generation === choice.header.generation) throw error;
-      choice = now;
-    }
-  }
+  return loaded;
 }

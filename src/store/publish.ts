@@ -35,7 +35,9 @@ export function publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTar
     for (const run of freed.values) {
       const stratum = atlas.stratum(run.basin, run.stratum);
       if (stratum === undefined) continue;
-      core.values.cache.uncheck(stratum.offsetOf(run.index));
+      const offset = stratum.offsetOf(run.index);
+      core.values.cache.uncheck(offset);
+      core.values.trust(offset);
       const vacated = stratum.freeValue(run);
       if (vacated !== undefined) atlas.vacated.set(vacated, stratum);
       touched.add(stratum);

@@ -29,21 +29,26 @@ export interface RestOfRecord {
   readonly head: undefined;
 }
 
+const readAheadSectors = 64;
+
 /** Sectors of one lane, read ahead in pieces. */
 export class SectorReader {
   readonly #file: FileReader;
+  readonly #aheadSectors: number;
   #bytes: Uint8Array = new Uint8Array(0);
   #first = 0;
 
-  constructor(file: FileReader) {
+  /** `aheadSectors`: how many are read at once. */
+  constructor(file: FileReader, aheadSectors = readAheadSectors) {
     this.#file = file;
+    this.#aheadSectors = aheadSectors;
   }
 
   /**
    * The bytes of `sector`; at most those before `limit` are read ahead. Empty past the file's end.
    */
   sector(sector: number, limit: number, fresh = false): Uint8Array {
-    return this.#take(sector, 1, fresh, Math.min(readAheadSectors, limit - sector));
+    return this.#take(sector, 1, fresh, Math.min(this.#aheadSectors, limit - sector));
   }
 
   /**
@@ -51,7 +56,7 @@ export class SectorReader {
    * ahead where they are there, unless `fresh`.
    */
   run(sector: number, count: number, fresh: boolean): Uint8Array {
-    return this.#take(sector, count, fresh, fresh ? count : Math.max(count, readAheadSectors));
+    return this.#take(sector, count, fresh, fresh ? count : Math.max(count, this.#aheadSectors));
   }
 
   /** `count` sectors from what was read ahead; else, or if `fresh`, `ahead` sectors are read. */
@@ -91,8 +96,6 @@ export class SectorReader {
     return { sector, batch, epoch, head, body: bodyWithin(found.payload, head) };
   }
 }
-
-const readAheadSectors = 64;
 
 function bodyWithin(payload: Uint8Array, head: RecordHead): Uint8Array | undefined {
   const whole = head.extent === undefined && payload.length === recordHeadBytes + head.bodyBytes;

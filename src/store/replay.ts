@@ -3,10 +3,11 @@
  * the last of them.
  *
  * Invariant: a record is applied to a structure only where its batch is after the structure's
- * stamp. Only the last record can belong to a batch that was never acknowledged: it is kept when
- * its body is whole and every value that it allocated has, in the file, the length and CRC that
- * stand in the record; else taken back, or `VARVE_CORRUPT` where the header confirms it. Changes
- * memory only.
+ * stamp. Only the last record, if the header does not confirm it, can belong to a batch that was
+ * never acknowledged: it is kept when its body is whole and every value that it allocated has, in
+ * the file, the length and CRC that stand in the record; else taken back. If the header confirms
+ * it, a body that is not whole is `VARVE_CORRUPT`, and a value that is not as the record has it
+ * costs that value only. Changes memory only.
  */
 
 import { corrupt } from '../errors.ts';
@@ -65,12 +66,16 @@ export function replayLog(
   for (const [at, found] of records.entries()) {
     const record = readRecord(parts, found, lanes[found.batch % lanesPerSegment]);
     const isLast = at === records.length - 1;
-    const damage = typeof record === 'string' ? record : isLast && tornValue(parts, record);
-    if (typeof record === 'string' || typeof damage === 'string') {
-      if (isLast && found.batch > confirmed) return { last, reverted: found };
+    const isConfirmed = found.batch <= confirmed;
+    if (typeof record === 'string') {
+      if (isLast && !isConfirmed) return { last, reverted: found };
       const { batch } = found;
       const offset = found.sector * sectorBytes;
-      throw corrupt(`batch ${batch} was durable and is damaged: ${damage}`, { batch, offset });
+      throw corrupt(`batch ${batch} was durable and is damaged: ${record}`, { batch, offset });
+    }
+    for (const place of isLast ? tornValues(parts, record) : []) {
+      if (!isConfirmed) return { last, reverted: found };
+      parts.values.distrust(place.offset);
     }
     applyRecord(parts, record);
     last = { found, record };
@@ -92,15 +97,14 @@ function readRecord(
   return record.checkpoint < record.batch ? record : `its checkpoint is ${record.checkpoint}`;
 }
 
-/** Says which value of the record is not in the file as the record has it; false where all are. */
-function tornValue(parts: ReplayParts, record: LogRecord): string | false {
+/** The values of the record that are not in the file as the record has them. */
+function* tornValues(parts: ReplayParts, record: LogRecord): Generator<ValuePlace> {
   const ahead = new ReadAhead(parts.reader);
   for (const { run, crc, place } of valuesOf(parts.atlas, record)) {
     const found = parts.values.measure(place, ahead);
     const whole = found?.length === run.length && found.computed === crc && found.stored === crc;
-    if (!whole) return `the value at byte ${place.offset} is not whole`;
+    if (!whole) yield place;
   }
-  return false;
 }
 
 /** Every value that a record allocated, and where: before or after it has been applied. */

@@ -23,8 +23,11 @@ export interface StoreOptions {
   exclusive?: boolean | undefined;
   /**
    * Open without the writer's lock and without ever writing; a store that was not closed is
-   * recovered in memory. Beside a live writer it sees the batch that it opened at, and a value
-   * freed since may throw `VARVE_CORRUPT`. Default false.
+   * recovered in memory. Beside a live writer it sees the batch that it opened at, until `refresh`.
+   * If the writer has freed a value since, reading it throws `VARVE_SNAPSHOT_GONE`; other bytes are
+   * never returned in its place. As long as the writer's checkpoint is at or before that batch, no
+   * value that was live then is gone; only if the reader did not read for more than 130,000
+   * allocations and frees of the writer, those may be whose marks it had not read. Default false.
    */
   readOnly?: boolean | undefined;
   /** Where the bytes live. Default: `nodeFileSystem`. */

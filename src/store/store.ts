@@ -7,7 +7,7 @@
  */
 
 import { Mutex } from 'async-mutex';
-import { invalidArgument, ioError, isVarveError } from '../errors.ts';
+import { invalidArgument, ioError } from '../errors.ts';
 import type { GrainId } from '../format/grain-id.ts';
 import { memoryFileSystem } from '../io/memory-file-system.ts';
 import { checkFlag, checkNames, checkSignal } from '../util/options.ts';
@@ -23,25 +23,32 @@ import { type CommitLogEntry, holdLog, logEntries } from './log-entries.ts';
 import type { OpenRequest } from './open-request.ts';
 import { OpenSessions } from './open-sessions.ts';
 import { openCore } from './opening.ts';
+import { readerLog } from './reader-log.ts';
+import { findingsBeside } from './reader-verify.ts';
 import { checkData, checkId, newSession, type Session, type SessionHome } from './session.ts';
 import { SessionWork } from './session-work.ts';
 import { stagedBytesMax } from './staging-memory.ts';
 import { type StoreStatistics, statisticsOf } from './statistics.ts';
 import { checkOptions, type StoreOptions } from './store-options.ts';
+import { StoreReader } from './store-reader.ts';
+import { type StoreView, viewOf } from './store-view.ts';
 import { verifyStore } from './verify.ts';
 
-let construct: (core: StoreCore) => Store;
+let construct: (core: StoreCore, reader: StoreReader | undefined) => Store;
 
 /**
  * Opens a store as `Store.open` does, from options that are checked; tests lower limits with it.
  */
 export async function openStore(request: OpenRequest): Promise<Store> {
-  return construct(await openCore(request));
+  const opened = await openCore(request);
+  return construct(opened.core, request.readOnly ? new StoreReader(request, opened) : undefined);
 }
 
 /** A file of values. Make one with `Store.open` or `Store.inMemory`. */
 export class Store implements AsyncDisposable {
-  readonly #core: StoreCore;
+  readonly #openedCore: StoreCore;
+  /** Of a store that was opened read-only: what it sees, and how it moves on. */
+  readonly #reader: StoreReader | undefined;
   readonly #committer: Committer;
   readonly #openSessions = new OpenSessions();
   readonly #sessionHome: SessionHome;
@@ -50,15 +57,16 @@ export class Store implements AsyncDisposable {
   readonly #largePuts = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
-  private constructor(core: StoreCore) {
-    this.#core = core;
+  private constructor(core: StoreCore, reader: StoreReader | undefined) {
+    this.#openedCore = core;
+    this.#reader = reader;
     this.#committer = new Committer(core);
     const header = new HeaderClaim(core);
     this.#sessionHome = { core, committer: this.#committer, open: this.#openSessions, header };
   }
 
   static {
-    construct = (core) => new Store(core);
+    construct = (core, reader) => new Store(core, reader);
   }
 
   /**
@@ -84,6 +92,10 @@ export class Store implements AsyncDisposable {
     return await Store.open(':memory:', { fileSystem: memoryFileSystem(), cacheBytes });
   }
 
+  get #core(): StoreCore {
+    return this.#reader === undefined ? this.#openedCore : this.#reader.current.core;
+  }
+
   get path(): string {
     return this.#core.path;
   }
@@ -94,10 +106,13 @@ export class Store implements AsyncDisposable {
 
   /** What opening found. */
   get recovery(): RecoveryReport {
-    return this.#core.recovery;
+    return this.#openedCore.recovery;
   }
 
-  /** The last durable batch, 0 in a store never written to. */
+  /**
+   * The last durable batch, 0 in a store never written to; of a store opened read-only the batch
+   * that it sees.
+   */
   get currentBatch(): BatchId {
     return this.#core.published.currentBatch;
   }
@@ -133,54 +148,69 @@ export class Store implements AsyncDisposable {
   /**
    * The value's bytes; `undefined` where the id is not that of a committed value (an id inside a
    * value included, and 0n). Archived values stay readable until they are checkpointed away.
-   * Throws `VARVE_CORRUPT` where the stored bytes fail their checksum, `VARVE_CLOSED`, `VARVE_IO`.
+   * Throws `VARVE_CORRUPT` where the stored bytes fail their checksum, `VARVE_CLOSED`, `VARVE_IO`;
+   * if opened read-only, `VARVE_SNAPSHOT_GONE` where a writer has freed the value since
+   * `currentBatch`, or has moved on so far that it cannot be proven: call `refresh`.
    */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
     this.#core.checkOpen();
     checkId('Store.get', id);
-    return this.#core.read(id);
+    return this.#reader === undefined ? this.#core.read(id) : this.#reader.current.get(id);
   }
 
   /**
    * As `get`, without blocking the event loop: for large or cold values. A value freed meanwhile
-   * gives `undefined`.
+   * gives `undefined`, or `VARVE_SNAPSHOT_GONE` if opened read-only.
    */
   async getAsync(id: GrainId): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const core = this.#core;
-    for (;;) {
-      core.checkOpen();
-      checkId('Store.getAsync', id);
-      const place = core.place(id);
-      if (place === undefined) return undefined;
-      const { freeings } = core;
-      try {
-        const { bytes, crc } = await core.values.readAsync(place);
-        if (freeings === core.freeings) return bytes;
-        // Grains that were freed meanwhile may have been given to another value.
-        core.checkOpen();
-        const now = core.place(id);
-        if (now === undefined) return undefined;
-        if (now.capacity === place.capacity && core.values.storedCrc(now) === crc) return bytes;
-      } catch (error) {
-        core.checkOpen();
-        if (!isVarveError(error, 'VARVE_CORRUPT') || freeings === core.freeings) throw error;
-      }
-    }
+    this.#core.checkOpen();
+    checkId('Store.getAsync', id);
+    return await (this.#reader?.current.getAsync(id) ?? this.#core.readAsync(id));
   }
 
-  /** Whether the id is that of a committed value. */
+  /**
+   * Whether the id is that of a committed value; if opened read-only, as of `currentBatch`, whether
+   * or not a writer has freed it since. Throws as `get`.
+   */
   has(id: GrainId): boolean {
     this.#core.checkOpen();
     checkId('Store.has', id);
+    if (this.#reader !== undefined) return this.#reader.current.has(id);
     return this.#core.place(id) !== undefined;
   }
 
-  /** Length of the value in bytes, as stored with it: only reading the value checks it. */
+  /**
+   * Length of the value in bytes, as stored with it: only reading the value checks it. Throws as
+   * `get`.
+   */
   lengthOf(id: GrainId): number | undefined {
     this.#core.checkOpen();
     checkId('Store.lengthOf', id);
+    if (this.#reader !== undefined) return this.#reader.current.lengthOf(id);
     const place = this.#core.place(id);
     return place === undefined ? undefined : this.#core.values.length(place);
+  }
+
+  /**
+   * The store as of `currentBatch`; a later `refresh` does not move it. Of a store that is open for
+   * writing it reads the present, and a guard is needed to hold what it should keep. Throws
+   * `VARVE_CLOSED`.
+   */
+  view(): StoreView {
+    this.#core.checkOpen();
+    return viewOf(this.#reader?.current ?? this, this.#core.published);
+  }
+
+  /**
+   * For a store opened read-only beside a live writer: moves to the newest batch whose record and
+   * values are whole in the file, and resolves to it; a power cut may still take that batch back.
+   * Retries beside commits; never rejects with `VARVE_SNAPSHOT_GONE`. Views keep their batch. On a
+   * store that is open for writing it resolves to `currentBatch`. Rejects with `VARVE_CLOSED`,
+   * `VARVE_CORRUPT`, `VARVE_IO`.
+   */
+  async refresh(): Promise<BatchId> {
+    this.#core.checkOpen();
+    return this.#reader === undefined ? this.currentBatch : await this.#reader.refresh();
   }
 
   /**
@@ -246,7 +276,8 @@ export class Store implements AsyncDisposable {
    * While it lives, a checkpoint reaches `batch` (default: `currentBatch`) and no further: what
    * was readable and not archived as of that batch stays readable, and the log after it stays.
    * Throws `VARVE_LOG_TRUNCATED` for a batch before `checkpoint` or before one under way,
-   * `VARVE_INVALID_ARGUMENT` for one after `currentBatch`, `VARVE_CLOSED`.
+   * `VARVE_INVALID_ARGUMENT` for one after `currentBatch`, `VARVE_CLOSED`. If opened read-only, it
+   * holds nothing back: a writer does not know of its readers.
    */
   guard(batch: BatchId = this.currentBatch): CheckpointGuard {
     this.#core.checkOpen();
@@ -257,7 +288,8 @@ export class Store implements AsyncDisposable {
    * The retained commit log after batch `after` (default: `checkpoint`), oldest first, up to the
    * batch current at the call; with `follow`, on and on until `signal`. Holds a guard while
    * iterated. The first `next()` rejects with `VARVE_LOG_TRUNCATED` where entries after `after`
-   * have been checkpointed away.
+   * have been checkpointed away. If opened read-only, any `next()` may, since nothing holds the
+   * writer back; and `follow` goes on with each `refresh`.
    */
   commitLog(
     options: {
@@ -273,7 +305,9 @@ export class Store implements AsyncDisposable {
     checkBatch('after', after, currentBatch);
     const follow = checkFlag('follow', options.follow, false);
     const signal = checkSignal(options.signal);
-    return logEntries(this.#core, { after, until: follow ? undefined : currentBatch, signal });
+    const range = { after, until: follow ? undefined : currentBatch, signal };
+    if (this.#reader !== undefined) return readerLog(this.#reader, range);
+    return logEntries(this.#core, range);
   }
 
   /**
@@ -326,14 +360,16 @@ export class Store implements AsyncDisposable {
   /**
    * Walks the whole structure, and with `deep` every value's checksum, and yields each
    * inconsistency: two live values on one grain, something free that is referenced, space that
-   * does not add up, a bad checksum, … A sound store yields nothing.
+   * does not add up, a bad checksum, … A sound store yields nothing. If opened read-only, it
+   * rejects with `VARVE_SNAPSHOT_GONE` where a writer has moved on and that may be why something
+   * does not hold together.
    */
   verify(
     options: { deep?: boolean | undefined; signal?: AbortSignal | undefined } = {},
   ): AsyncIterable<Finding> {
     this.#core.checkOpen();
     checkNames('Store.verify', options, { deep: true, signal: true });
-    return verifyStore(this.#core, {
+    const findings = verifyStore(this.#core, {
       deep: checkFlag('deep', options.deep, false),
       signal: checkSignal(options.signal),
       quiet: () =>
@@ -342,6 +378,7 @@ export class Store implements AsyncDisposable {
         this.#largePuts.size === 0 &&
         !this.#committer.busy,
     });
+    return this.#reader === undefined ? findings : findingsBeside(this.#reader.current, findings);
   }
 
   /**
@@ -358,6 +395,7 @@ export class Store implements AsyncDisposable {
   async #close(): Promise<void> {
     const core = this.#core;
     core.closed = true;
+    this.#reader?.close();
     this.#openSessions.abandonAll();
     core.guards.releaseAll();
     core.wake();

@@ -97,6 +97,11 @@ export class Stratum {
     for (const page of healed ? map.pages : []) this.#load(page);
   }
 
+  /** The map that has the grain, opened or not; undefined where none has. */
+  mapWith(index: number): GrainMap | undefined {
+    return this.#maps.find(index);
+  }
+
   /** The map that has the grain, opened; undefined where none has. */
   openedWith(index: number): GrainMap | undefined {
     const map = this.#maps.find(index);

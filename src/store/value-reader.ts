@@ -12,6 +12,7 @@ import { type GrainIdParts, joinGrainId } from '../format/grain-id.ts';
 import { valuePrefixBytes } from '../format/layout.ts';
 import { valueCrcStart } from '../format/value.ts';
 import { BlockCache, blockBytes } from '../io/block-cache.ts';
+import type { StorageFile } from '../io/file-system.ts';
 import { ResultMemory } from '../util/bytes.ts';
 import { crc32 } from '../util/crc.ts';
 import { getU32 } from '../util/little-endian.ts';
@@ -55,13 +56,41 @@ export function valuePlace(
 
 export class ValueReader {
   readonly #file: FileReader;
-  readonly #cache: BlockCache;
+  #cache: BlockCache;
+  /** Places of values that are not as their batch wrote them, whatever their checksum says. */
+  readonly #distrusted = new Set<number>();
   readonly #prefix = new Uint8Array(valuePrefixBytes);
   readonly #memory = new ResultMemory();
 
   constructor(file: FileReader, cacheBytes: number) {
     this.#file = file;
-    this.#cache = new BlockCache({ readSync: (to, at) => file.fillUpTo(to, at) }, cacheBytes);
+    this.#cache = new BlockCache(sourceOf(file), cacheBytes);
+  }
+
+  /** Takes over the cache of another reader of the same file, which goes on without one. */
+  takeCacheOf(other: ValueReader): void {
+    this.#cache = other.#cache;
+    this.#cache.readFrom(sourceOf(this.#file));
+    other.#cache = new BlockCache(sourceOf(other.#file), 0);
+  }
+
+  /**
+   * The value that begins at byte `offset` is not the one that its batch wrote: reading it is
+   * `VARVE_CORRUPT`, though an older value there may be whole.
+   */
+  distrust(offset: number): void {
+    this.#distrusted.add(offset);
+  }
+
+  /** The value that began there was freed. */
+  trust(offset: number): void {
+    this.#distrusted.delete(offset);
+  }
+
+  #checkTrusted({ id, offset }: ValuePlace): void {
+    if (!this.#distrusted.has(offset)) return;
+    const grainId = joinGrainId(id.basin, id.stratum, id.index);
+    throw corrupt('a value is not the one that its batch wrote', { offset, grainId });
   }
 
   get cache(): BlockCache {
@@ -137,6 +166,7 @@ export class ValueReader {
     const block = Math.floor(offset / blockBytes);
     const within = offset - block * blockBytes;
     if (within + capacity > blockBytes || !cache.usable) return undefined;
+    if (this.#distrusted.has(offset)) return undefined;
     const slot = cache.slotFor(block);
     const slab = cache.slab(slot);
     const at = cache.slotStart(slot) + within;
@@ -150,6 +180,7 @@ export class ValueReader {
 
   /** The value's bytes. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
   read(place: ValuePlace): Uint8Array<ArrayBuffer> {
+    this.#checkTrusted(place);
     const length = this.length(place);
     const expected = getU32(this.#prefix, 4);
     this.#checkWithin(place, length);
@@ -173,6 +204,7 @@ export class ValueReader {
 
   /** As `read`, in pieces and without blocking. Goes past the cache. */
   async readAsync(place: ValuePlace): Promise<{ bytes: Uint8Array<ArrayBuffer>; crc: number }> {
+    this.#checkTrusted(place);
     const prefix = new Uint8Array(valuePrefixBytes);
     await this.#fillAsync(prefix, place, 0);
     const length = this.#checkLength(place, getU32(prefix, 0));
@@ -232,6 +264,10 @@ export class ValueReader {
       actual,
     });
   }
+}
+
+function sourceOf(file: FileReader): Pick<StorageFile, 'readSync'> {
+  return { readSync: (to, at) => file.fillUpTo(to, at) };
 }
 
 /** `bytes`: of the value's grains, as far as the file has them. */

@@ -12,7 +12,7 @@ import { type FileSystem, type GrainId, memoryFileSystem, Store } from '../../sr
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
 import { apply } from '../support/disk-state.ts';
 import type { SimulatedDisk } from '../support/simulated-disk.ts';
-import { contentOf, expectRejects, findingsOf, overwrite } from '../support/store-checks.ts';
+import { contentOf, findingsOf, overwrite } from '../support/store-checks.ts';
 import { patience, strideOf } from './scale.ts';
 import { Campaign, changedBy, patientOf } from './wounds.ts';
 
@@ -126,15 +126,22 @@ describe('a reused grain in which the disk kept the old value', () => {
     await store.close();
   });
 
-  it('is corruption where an opening has confirmed the last batch', async () => {
-    const { bytes, batch, offset } = await reused(async (_, fileSystem) => {
+  it('costs that value only where an opening has confirmed the last batch', async () => {
+    const { bytes, id, batch, offset } = await reused(async (_, fileSystem) => {
       const copy = await copyOf(await contentOf(fileSystem, path));
       await Store.open(path, { fileSystem: copy });
       return copy;
     });
-    const error = await expectRejects('VARVE_CORRUPT', () => openOver(bytes));
-    expect(error.batch).toBe(batch);
-    expect(error.message).toContain(`the value at byte ${offset} is not whole`);
+    for (const readOnly of [true, false]) {
+      const store = await Store.open(path, { fileSystem: await copyOf(bytes), readOnly });
+      expect(store.currentBatch).toBe(batch);
+      // The old value is whole, and still it is not given.
+      const damaged = expect.objectContaining({ code: 'VARVE_CORRUPT', offset, grainId: id });
+      expect(() => store.get(id)).toThrow(damaged);
+      await expect(store.getAsync(id)).rejects.toEqual(damaged);
+      expect(await lostIn(store)).toEqual([id]);
+      await store.close();
+    }
   });
 
   it.each([true, false])('is found by verify while the log has it, closed: %s', async (closed) => {

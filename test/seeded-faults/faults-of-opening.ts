@@ -132,8 +132,8 @@ export const faultsOfOpening: readonly SeededFault[] = [
   {
     name: 'a gap in the log is passed over',
     file: 'store/log-scan.ts',
-    find: '      if (record.batch === expected) continue;',
-    replace: '      if (record.batch >= expected) continue;',
+    find: 'record.batch !== base + 1 + at',
+    replace: 'record.batch < base + 1 + at',
     caughtBy: {
       file: 'test/store/log-scan.test.ts',
       test: 'the scan takes a gap for corruption: a later record is there',
@@ -142,8 +142,8 @@ export const faultsOfOpening: readonly SeededFault[] = [
   {
     name: 'a log that ends before the confirmed batch is taken for whole',
     file: 'store/log-scan.ts',
-    find: '    if (last < confirmed) {',
-    replace: '    if (last < base) {',
+    find: '    if (missing > confirmed) return undefined;',
+    replace: '    if (missing > 0) return undefined;',
     caughtBy: {
       file: 'test/store/log-scan.test.ts',
       test: 'the scan takes a confirmed batch that is missing for corruption',
@@ -172,8 +172,8 @@ export const faultsOfOpening: readonly SeededFault[] = [
   {
     name: 'the last batch is kept though a value of it is torn',
     file: 'store/replay.ts',
-    find: 'isLast && tornValue(parts, record)',
-    replace: 'false',
+    find: 'isLast ? tornValues(parts, record) : []',
+    replace: 'isLast && isConfirmed ? tornValues(parts, record) : []',
     caughtBy: {
       file: 'test/store/spread-map.test.ts',
       test: 'a map in several extents, with a head, loses the last batch where its value is torn in any of its places, and no other',

@@ -159,7 +159,7 @@ export const faultsOfReading: readonly SeededFault[] = [
   {
     name: 'the cache goes on giving a value that was freed',
     file: 'store/publish.ts',
-    find: '      core.values.cache.uncheck(stratum.offsetOf(run.index));',
+    find: '      core.values.cache.uncheck(offset);',
     replace: '',
     caughtBy: { file: 'test/store/freed-reads.test.ts' },
   },
@@ -172,9 +172,9 @@ export const faultsOfReading: readonly SeededFault[] = [
   },
   {
     name: 'a value that was freed while it was read is given back as it was found',
-    file: 'store/store.ts',
-    find: '        if (freeings === core.freeings) return bytes;',
-    replace: '        if (freeings <= core.freeings) return bytes;',
+    file: 'store/core.ts',
+    find: '        if (freeings === this.freeings) return bytes;',
+    replace: '        if (freeings <= this.freeings) return bytes;',
     caughtBy: {
       file: 'test/contract/values.test.ts',
       test: 'a value that is archived, then freed gives undefined to a getAsync under way when it is only freed',
@@ -182,9 +182,9 @@ export const faultsOfReading: readonly SeededFault[] = [
   },
   {
     name: 'a read that damage broke off while values were freed is not tried again',
-    file: 'store/store.ts',
-    find: "!isVarveError(error, 'VARVE_CORRUPT') || freeings === core.freeings",
-    replace: 'freeings <= core.freeings',
+    file: 'store/core.ts',
+    find: "!isVarveError(error, 'VARVE_CORRUPT') || freeings === this.freeings",
+    replace: 'freeings <= this.freeings',
     caughtBy: {
       file: 'test/contract/values.test.ts',
       test: 'a value that is archived, then freed gives undefined to a getAsync under way when its grains have another value',

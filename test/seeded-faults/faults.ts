@@ -7,6 +7,7 @@ import { faultsOfCommits } from './faults-of-commits.ts';
 import { faultsOfForest } from './faults-of-forest.ts';
 import { faultsOfHeldStates } from './faults-of-held-states.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
+import { faultsOfReaders } from './faults-of-readers.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
 import { faultsOfSettling } from './faults-of-settling.ts';
 import { faultsOfSpace } from './faults-of-space.ts';
@@ -22,4 +23,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfForest,
   ...faultsOfHeldStates,
   ...faultsOfVaults,
+  ...faultsOfReaders,
 ];

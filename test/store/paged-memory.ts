@@ -21,7 +21,6 @@ import type { Stratum } from '../../src/store/stratum.ts';
 
 export class PagedMemory implements PageSource {
   readonly salt: Uint8Array = new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8]);
-  readonly besideWriter = false;
   history: LogHistory = noHistory;
   readonly pages = new Map<number, Uint8Array>();
   reads = 0;

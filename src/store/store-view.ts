@@ -1,0 +1,49 @@
+/**
+ * A view of a store: its values as of one batch, that a later `refresh` does not move.
+ *
+ * Only the shape, and the view of a store that writes: that one reads the present, and the caller's
+ * guard holds it. The views of readers are their states (`proven-reads.ts`).
+ */
+
+import type { GrainId } from '../format/grain-id.ts';
+import type { BatchId } from './batch-id.ts';
+import { checkId } from './session.ts';
+
+/**
+ * The store as of its current batch when `Store.view` was called; a later refresh does not move it.
+ * Of a store that writes it reads the present: what it should keep needs a guard.
+ */
+export interface StoreView {
+  readonly batch: BatchId;
+  readonly embeddedHeader: GrainId | undefined;
+  /** As `Store.get`, as of `batch`. */
+  get(id: GrainId): Uint8Array<ArrayBuffer> | undefined;
+  /** As `Store.getAsync`, as of `batch`. */
+  getAsync(id: GrainId): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  /** As `Store.has`, as of `batch`. */
+  has(id: GrainId): boolean;
+  /** As `Store.lengthOf`, as of `batch`. */
+  lengthOf(id: GrainId): number | undefined;
+}
+
+/** What a view reads from: the store, or a state of a reader. */
+export type ViewSource = Omit<StoreView, 'batch' | 'embeddedHeader'>;
+
+function checked(method: string, id: GrainId): GrainId {
+  checkId(`StoreView.${method}`, id);
+  return id;
+}
+
+export function viewOf(
+  source: ViewSource,
+  { currentBatch, embeddedHeader }: { currentBatch: number; embeddedHeader: bigint },
+): StoreView {
+  return Object.freeze({
+    batch: currentBatch,
+    embeddedHeader: embeddedHeader === 0n ? undefined : (embeddedHeader as GrainId),
+    get: (id: GrainId) => source.get(checked('get', id)),
+    getAsync: async (id: GrainId) => await source.getAsync(checked('getAsync', id)),
+    has: (id: GrainId) => source.has(checked('has', id)),
+    lengthOf: (id: GrainId) => source.lengthOf(checked('lengthOf', id)),
+  });
+}

@@ -1,0 +1,49 @@
+/**
+ * One flipped bit in a value of the last batch, once an opening had confirmed that batch, refused
+ * the whole store, for reading too, though the same bit in a value of an older batch cost that value
+ * only. Opening 8 of the format now says it: at or before `confirmed` the damage is the value's.
+ *
+ * And recovery, which writes again what an unconfirmed batch wrote, must not make rotten bytes good.
+ */
+
+import { expect, it } from 'vitest';
+import { type FileSystem, memoryFileSystem, Store } from '../../src/index.ts';
+import { patternOf } from '../support/bytes.ts';
+import { contentOf, overwrite } from '../support/store-checks.ts';
+
+const path = 'store';
+
+it.each([true, false])('costs that value only, opened read-only: %s', async (readOnly) => {
+  const fileSystem = memoryFileSystem();
+  const writer = await Store.open(path, { fileSystem });
+  const session = writer.session();
+  const [first, rotten, last] = [1, 2, 3].map((seed) => session.push(patternOf(300, seed)));
+  await session.commit();
+  if (first === undefined || rotten === undefined || last === undefined) throw new Error('three');
+  const left = await copyOf(await contentOf(fileSystem, path));
+  // This opening confirms the last batch, and is killed.
+  await Store.open(path, { fileSystem: left });
+  const bytes = await contentOf(left, path);
+  const at = Buffer.from(bytes).indexOf(patternOf(300, 2));
+  bytes[at + 7] = (bytes[at + 7] as number) ^ 4;
+  for (let opening = 0; opening < 2; opening++) {
+    const damaged = await copyOf(bytes);
+    const store = await Store.open(path, { fileSystem: damaged, readOnly });
+    expect(store.currentBatch).toBe(1);
+    expect(store.get(first)).toEqual(patternOf(300, 1));
+    expect(store.get(last)).toEqual(patternOf(300, 3));
+    const corrupt = expect.objectContaining({ code: 'VARVE_CORRUPT', grainId: rotten });
+    expect(() => store.get(rotten)).toThrow(corrupt);
+    const found = [];
+    for await (const { grainId } of store.verify({ deep: true })) found.push(grainId);
+    expect(found).toEqual([rotten]);
+    await store.close();
+    bytes.set((await contentOf(damaged, path)).subarray(0, bytes.length));
+  }
+});
+
+async function copyOf(bytes: Uint8Array): Promise<FileSystem> {
+  const fileSystem = memoryFileSystem();
+  await overwrite(fileSystem, bytes, 0, path);
+  return fileSystem;
+}
