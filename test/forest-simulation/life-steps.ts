@@ -42,62 +42,98 @@ export class LifeSteps {
     this.#writes = new LifeWrites(life);
   }
 
-  async run(step: Step): Promise<void> {
-    await this.#perform(step);
+  /**
+   * Undefined where the step took no turn of any queue: the next one is then asked for in the same
+   * turn, and shares its commit.
+   */
+  run(step: Step): Promise<void> | undefined {
+    const { turns: turnCount = 0, hops = 0 } = step;
+    const waiting = this.#wait(step);
+    if (waiting === undefined) this.#perform(step);
     // What only arms something must not change what the life does until then.
-    if (step.do === 'fault' || step.do === 'cut') return;
-    for (let hop = step.hops ?? 0; hop > 0; hop--) await undefined;
-    await turns(step.turns ?? 0);
+    if (step.do === 'fault' || step.do === 'cut') return undefined;
+    if (waiting !== undefined || turnCount + hops > 0) {
+      return this.#lookAfter(waiting, turnCount, hops);
+    }
+    this.#mayLook();
+    return undefined;
+  }
+
+  async #lookAfter(
+    waiting: Promise<void> | undefined,
+    turnCount: number,
+    hops: number,
+  ): Promise<void> {
+    await waiting;
+    for (let hop = hops; hop > 0; hop--) await undefined;
+    await turns(turnCount);
+    this.#mayLook();
+  }
+
+  #mayLook(): void {
     this.#life.throwFailure();
     if (this.#life.random.chance(this.#life.plan.settings.looks)) this.look();
     this.#life.throwFailure();
   }
 
-  async #perform(step: Step): Promise<void> {
+  #wait(step: Step): Promise<void> | undefined {
+    if (step.do === 'settle') return this.#life.settle();
+    return step.do === 'close' ? this.close(step.by) : undefined;
+  }
+
+  #perform(step: Step): void {
     const life = this.#life;
     const { store } = life.forest;
     switch (step.do) {
       case 'transaction':
-        return this.#writes.transaction(step);
+        this.#writes.transaction(step);
+        return;
       case 'sync':
-        return this.#writes.transactionSync(step);
+        this.#writes.transactionSync(step);
+        return;
       case 'put':
-        return this.#writes.put(step.tree, step.key, step.value);
+        this.#writes.put(step.tree, step.key, step.value);
+        return;
       case 'delete':
-        return this.#writes.delete(step.tree, step.key);
+        this.#writes.delete(step.tree, step.key);
+        return;
       case 'update':
-        return this.#writes.update(step);
+        this.#writes.update(step);
+        return;
       case 'burst':
-        return this.#writes.burst(step);
+        this.#writes.burst(step);
+        return;
       case 'session':
-        return life.neighbour.session(store, step);
+        life.neighbour.session(store, step);
+        return;
       case 'fill':
-        return life.neighbour.fill(store, step);
+        life.neighbour.fill(store, step);
+        return;
       case 'checkpoint':
-        return life.followCommit(
-          'checkpointTo',
-          store.checkpointTo(store.currentBatch),
-          () => undefined,
-        );
+        life.followCommit('checkpointTo', store.checkpointTo(store.currentBatch), () => undefined);
+        return;
       case 'verify':
-        return life.attemptLater('verify', findingsOf(life.forest), (found) => {
+        life.attemptLater('verify', findingsOf(life.forest), (found) => {
           if (found !== undefined && found.length > 0 && !life.isWindow) {
             throw new SimulationFailure(`verify finds: ${found[0]}`);
           }
         });
+        return;
       case 'open':
-        return life.inFlight.openGate(step.gate);
+        life.inFlight.openGate(step.gate);
+        return;
       case 'settle':
-        return await life.settle();
       case 'close':
-        return await this.close(step.by);
+        return;
       case 'fault':
-        return life.chaos.arm(step.kind, step.after);
+        life.chaos.arm(step.kind, step.after);
+        return;
       case 'cut':
         life.cuts.push({ at: life.operations + step.after, fate: step.fate });
         return;
       default:
-        return this.#view(step);
+        this.#view(step);
+        return;
     }
   }
 

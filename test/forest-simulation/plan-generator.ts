@@ -162,7 +162,7 @@ function iterate(random: Random): Step {
 /** So many values of others that freed grains are used again at once. */
 function fill(random: Random): Step {
   const length = pick(random, [60, 200, 400, 400, 400, 900, 4000]);
-  return { do: 'fill', length, leave: random.below(8) };
+  return { do: 'fill', length, leave: random.below(150) };
 }
 
 function session(random: Random): Step {

@@ -109,7 +109,7 @@ type Action =
       readonly archive: readonly number[];
       readonly end: 'commit' | 'commitSync' | 'abandon';
     }
-  /** Other values take all but so many of the free grains that values of this length go to. */
+  /** Other values take all but so many of the free grains of the stratum for this length. */
   | { readonly do: 'fill'; readonly length: number; readonly leave: number }
   | { readonly do: 'checkpoint' }
   | { readonly do: 'verify' }
