@@ -45,6 +45,7 @@ const codesOf: Record<FaultKind, readonly string[]> = {
   reducer: ['VARVE_CODEC'],
   vault: ['VARVE_VAULT'],
   listener: [],
+  view: [],
 };
 
 export interface LifeCounts {
@@ -187,9 +188,9 @@ export class ForestLife {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** A fault has struck and not everything has settled since. */
+  /** A fault has struck and not everything has settled since, or no commit succeeds since. */
   get isWindow(): boolean {
-    return this.chaos.fired > this.#calmAt;
+    return this.chaos.fired > this.#calmAt || this.isPoisoned;
   }
 
   /** A sync has failed since the forest was opened. */

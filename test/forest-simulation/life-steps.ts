@@ -202,8 +202,13 @@ export class LifeSteps {
   /** Compares the present and every held view with the model. */
   look(): void {
     for (const note of this.#openReads) note();
-    for (const view of this.#views) view.look(this.#life);
-    this.#lookAtPresent();
+    this.#life.chaos.isLooking = true;
+    try {
+      for (const view of this.#views) view.look(this.#life);
+      this.#lookAtPresent();
+    } finally {
+      this.#life.chaos.isLooking = false;
+    }
   }
 
   #lookAtPresent(): void {
@@ -280,6 +285,8 @@ export class LifeSteps {
   lookAtReopened(): void {
     const life = this.#life;
     const { handles, random } = life;
+    // A fault may be waiting that strikes a read: what is there must be known first.
+    life.chaos.pause(true);
     const reading = life.attempt('reading after opening', () =>
       readAll(handles, (handle) => handle, { random, share: 1 }),
     );
@@ -289,12 +296,17 @@ export class LifeSteps {
       difference(handles, reading.value, state),
     );
     const read = (id: GrainId): Uint8Array | undefined => readPushed(life.forest, id);
-    const right = fitting('pushed values after opening', fits, (state) =>
-      pushedDiffer(read, state),
+    const pushed = life.attempt('pushed values after opening', () =>
+      fits.map((state) => pushedDiffer(read, state)),
     );
+    const right = fits.filter((_, at) => pushed?.value[at] === undefined);
+    if (right.length === 0) {
+      throw new SimulationFailure('pushed values after opening are wrong', pushed?.value[0]);
+    }
     // What was archived may be readable still, so which of these it is may not be seen.
     life.isLeakKnown &&= right.every(({ pushed }) => pushed.size === right[0]?.pushed.size);
     life.ledger.settleOn(right.at(-1) as State);
+    life.chaos.pause(false);
   }
 }
 

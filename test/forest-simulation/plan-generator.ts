@@ -106,8 +106,8 @@ function some(random: Random, leaveOut: readonly LeftOut[]): Step[] {
   if (dice < 0.92) return [fill(random)];
   if (dice < 0.94) return [{ do: 'checkpoint' }];
   if (dice < 0.95) return [{ do: 'guard' }];
-  if (dice < 0.97) return [{ do: 'verify' }];
-  if (dice < 0.99) return [{ do: 'getAsync', tree: treeOf(random), key: keyOf(random) }];
+  if (dice < 0.96) return [{ do: 'verify' }];
+  if (dice < 0.97) return [{ do: 'getAsync', tree: treeOf(random), key: keyOf(random) }];
   return [{ do: 'close', by: random.chance(0.5) ? 'forest' : 'store' }];
 }
 
