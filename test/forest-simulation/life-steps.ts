@@ -113,11 +113,15 @@ export class LifeSteps {
         life.followCommit('checkpointTo', store.checkpointTo(store.currentBatch), () => undefined);
         return;
       case 'verify':
-        life.attemptLater('verify', findingsOf(life.forest), (found) => {
-          if (found !== undefined && found.length > 0 && !life.isWindow) {
-            throw new SimulationFailure(`verify finds: ${found[0]}`);
-          }
-        });
+        life.attemptLater(
+          'verify',
+          () => findingsOf(life.forest),
+          (found) => {
+            if (found !== undefined && found.length > 0 && !life.isWindow) {
+              throw new SimulationFailure(`verify finds: ${found[0]}`);
+            }
+          },
+        );
         return;
       case 'open':
         life.inFlight.openGate(step.gate);
@@ -191,7 +195,8 @@ export class LifeSteps {
     note();
     this.#openReads.add(note);
     const fired = life.chaos.fired;
-    life.attemptLater('getAsync', (life.trees[tree] as Handle).getAsync(key), (value) => {
+    const read = () => (life.trees[tree] as Handle).getAsync(key);
+    life.attemptLater('getAsync', read, (value) => {
       note();
       this.#openReads.delete(note);
       if (values.has(value) || life.chaos.fired > fired || life.isClosing) return;
