@@ -17,7 +17,7 @@ import {
   type HeldView,
 } from './held-views.ts';
 import { LifeWrites } from './life-writes.ts';
-import type { State } from './model/model-state.ts';
+import { bytesOf, type State } from './model/model-state.ts';
 import {
   difference,
   type Handle,
@@ -241,11 +241,26 @@ export class LifeSteps {
       if (right.length === 0) throw new SimulationFailure(`history: ${differs.value[0]}`);
       fits = right;
     }
+    if (life.plan.settings.vault !== 'none' && !life.leavesOut('sealed')) {
+      for (const state of fits) this.#checkSealed(state);
+    }
     const pushed = life.attempt('pushed values', () =>
       fits.map((state) => pushedDiffer((id) => readPushed(life.forest, id), state)),
     );
     if (pushed?.value.every((differs) => differs !== undefined)) {
       throw new SimulationFailure('pushed values are wrong', pushed.value[0]);
+    }
+  }
+
+  /** A vault covers pushed values too: the store does not have their bytes. */
+  #checkSealed({ pushed }: State): void {
+    const { store } = this.#life.forest;
+    for (const [id, value] of pushed) {
+      if (value.length === 0) continue;
+      const stored = this.#life.attempt('a sealed value', () => store.get(id));
+      if (stored?.value === undefined) continue;
+      if (Buffer.compare(stored.value, bytesOf(value)) !== 0) continue;
+      throw new SimulationFailure('a pushed value is not sealed by the vault', String(id));
     }
   }
 
