@@ -50,7 +50,8 @@ export async function runProgram(plan: Plan, cutsBeside = 0): Promise<RunReport>
       at += 1;
       callsBefore.push({ ...life.chaos.counts });
       operationsBefore.push(life.operations);
-      await steps.run(step);
+      const waiting = steps.run(step);
+      if (waiting !== undefined) await waiting;
     }
     at += 1;
     await end(life, steps);

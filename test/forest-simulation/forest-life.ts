@@ -45,6 +45,7 @@ const codesOf: Record<FaultKind, readonly string[]> = {
   reducer: ['VARVE_CODEC'],
   vault: ['VARVE_VAULT'],
   listener: [],
+  view: [],
 };
 
 export interface LifeCounts {
@@ -187,9 +188,9 @@ export class ForestLife {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** A fault has struck and not everything has settled since. */
+  /** A fault has struck and not everything has settled since, or no commit succeeds since. */
   get isWindow(): boolean {
-    return this.chaos.fired > this.#calmAt;
+    return this.chaos.fired > this.#calmAt || this.isPoisoned;
   }
 
   /** A sync has failed since the forest was opened. */
@@ -216,9 +217,13 @@ export class ForestLife {
     }
   }
 
-  attemptLater<T>(what: string, read: Promise<T>, then: (value: T | undefined) => void): void {
+  attemptLater<T>(
+    what: string,
+    read: () => Promise<T>,
+    then: (value: T | undefined) => void,
+  ): void {
     const { fired } = this.chaos;
-    this.follow({ name: what, isWrite: false }, read, then, (error) => {
+    this.follow({ name: what, isWrite: false }, read(), then, (error) => {
       const struck = this.chaos.fired > fired;
       if ((struck || this.isClosing) && this.accepts(error)) then(undefined);
       else this.fail(unexpected(what, error));
@@ -311,7 +316,7 @@ export class ForestLife {
 
   /** The state that a body runs on; while a fault is at work, the body is asked what it sees. */
   baseOf(entry: Entry, tx: Transaction): State {
-    if (!this.isWindow) {
+    if (!this.isWindow && !this.isClosing) {
       const before = this.ledger.notRunBefore(entry);
       if (before === undefined) return this.ledger.tip(entry);
       throw new SimulationFailure('a body runs before one that was asked for earlier', before.what);

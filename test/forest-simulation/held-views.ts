@@ -29,7 +29,7 @@ export interface ViewWorld {
   /** Reads; undefined where a fault struck the read itself, or the store is closed. */
   attempt<T>(what: string, read: () => T): { readonly value: T } | undefined;
   /** As `attempt`, of an asynchronous read, in the background. */
-  attemptLater<T>(what: string, read: Promise<T>, then: (value: T | undefined) => void): void;
+  attemptLater<T>(what: string, read: () => Promise<T>, then: (value: T | undefined) => void): void;
   compared(): void;
 }
 
@@ -184,11 +184,12 @@ export class HeldAsyncIterator implements HeldView {
   look(world: ViewWorld): void {
     if (this.#isWaiting || this.#isOver) return;
     this.#isWaiting = true;
-    const next = this.#iterator.next().catch((error: unknown) => {
-      if (this.#isReleased && nameOf(error) === 'VARVE_SNAPSHOT_RELEASED') return undefined;
-      throw error;
-    });
-    world.attemptLater('a held rangeAsync', next, (next) => {
+    const read = (): Promise<IteratorResult<unknown> | undefined> =>
+      this.#iterator.next().catch((error: unknown) => {
+        if (this.#isReleased && nameOf(error) === 'VARVE_SNAPSHOT_RELEASED') return undefined;
+        throw error;
+      });
+    world.attemptLater('a held rangeAsync', read, (next) => {
       this.#isWaiting = false;
       if (next === undefined || this.#isReleased) this.#isOver = true;
       else {
@@ -203,8 +204,10 @@ export class HeldAsyncIterator implements HeldView {
     if (this.#isReleased) return;
     this.#isReleased = true;
     this.#isOver = true;
-    const ended = this.#iterator.return?.();
-    if (ended !== undefined) world.attemptLater('return of a rangeAsync', ended, () => undefined);
+    const end = async (): Promise<void> => {
+      await this.#iterator.return?.();
+    };
+    world.attemptLater('return of a rangeAsync', end, () => undefined);
   }
 }
 

@@ -17,7 +17,7 @@ import {
   type HeldView,
 } from './held-views.ts';
 import { LifeWrites } from './life-writes.ts';
-import type { State } from './model/model-state.ts';
+import { bytesOf, type State } from './model/model-state.ts';
 import {
   difference,
   type Handle,
@@ -42,62 +42,102 @@ export class LifeSteps {
     this.#writes = new LifeWrites(life);
   }
 
-  async run(step: Step): Promise<void> {
-    await this.#perform(step);
+  /**
+   * Undefined where the step took no turn of any queue: the next one is then asked for in the same
+   * turn, and shares its commit.
+   */
+  run(step: Step): Promise<void> | undefined {
+    const { turns: turnCount = 0, hops = 0 } = step;
+    const waiting = this.#wait(step);
+    if (waiting === undefined) this.#perform(step);
     // What only arms something must not change what the life does until then.
-    if (step.do === 'fault' || step.do === 'cut') return;
-    for (let hop = step.hops ?? 0; hop > 0; hop--) await undefined;
-    await turns(step.turns ?? 0);
+    if (step.do === 'fault' || step.do === 'cut') return undefined;
+    if (waiting !== undefined || turnCount + hops > 0) {
+      return this.#lookAfter(waiting, turnCount, hops);
+    }
+    this.#mayLook();
+    return undefined;
+  }
+
+  async #lookAfter(
+    waiting: Promise<void> | undefined,
+    turnCount: number,
+    hops: number,
+  ): Promise<void> {
+    await waiting;
+    for (let hop = hops; hop > 0; hop--) await undefined;
+    await turns(turnCount);
+    this.#mayLook();
+  }
+
+  #mayLook(): void {
     this.#life.throwFailure();
     if (this.#life.random.chance(this.#life.plan.settings.looks)) this.look();
     this.#life.throwFailure();
   }
 
-  async #perform(step: Step): Promise<void> {
+  #wait(step: Step): Promise<void> | undefined {
+    if (step.do === 'settle') return this.#life.settle();
+    return step.do === 'close' ? this.close(step.by) : undefined;
+  }
+
+  #perform(step: Step): void {
     const life = this.#life;
     const { store } = life.forest;
     switch (step.do) {
       case 'transaction':
-        return this.#writes.transaction(step);
+        this.#writes.transaction(step);
+        return;
       case 'sync':
-        return this.#writes.transactionSync(step);
+        this.#writes.transactionSync(step);
+        return;
       case 'put':
-        return this.#writes.put(step.tree, step.key, step.value);
+        this.#writes.put(step.tree, step.key, step.value);
+        return;
       case 'delete':
-        return this.#writes.delete(step.tree, step.key);
+        this.#writes.delete(step.tree, step.key);
+        return;
       case 'update':
-        return this.#writes.update(step);
+        this.#writes.update(step);
+        return;
       case 'burst':
-        return this.#writes.burst(step);
+        this.#writes.burst(step);
+        return;
       case 'session':
-        return life.neighbour.session(store, step);
+        life.neighbour.session(store, step);
+        return;
       case 'fill':
-        return life.neighbour.fill(store, step);
+        life.neighbour.fill(store, step);
+        return;
       case 'checkpoint':
-        return life.followCommit(
-          'checkpointTo',
-          store.checkpointTo(store.currentBatch),
-          () => undefined,
-        );
+        life.followCommit('checkpointTo', store.checkpointTo(store.currentBatch), () => undefined);
+        return;
       case 'verify':
-        return life.attemptLater('verify', findingsOf(life.forest), (found) => {
-          if (found !== undefined && found.length > 0 && !life.isWindow) {
-            throw new SimulationFailure(`verify finds: ${found[0]}`);
-          }
-        });
+        life.attemptLater(
+          'verify',
+          () => findingsOf(life.forest),
+          (found) => {
+            if (found !== undefined && found.length > 0 && !life.isWindow) {
+              throw new SimulationFailure(`verify finds: ${found[0]}`);
+            }
+          },
+        );
+        return;
       case 'open':
-        return life.inFlight.openGate(step.gate);
+        life.inFlight.openGate(step.gate);
+        return;
       case 'settle':
-        return await life.settle();
       case 'close':
-        return await this.close(step.by);
+        return;
       case 'fault':
-        return life.chaos.arm(step.kind, step.after);
+        life.chaos.arm(step.kind, step.after);
+        return;
       case 'cut':
         life.cuts.push({ at: life.operations + step.after, fate: step.fate });
         return;
       default:
-        return this.#view(step);
+        this.#view(step);
+        return;
     }
   }
 
@@ -155,7 +195,8 @@ export class LifeSteps {
     note();
     this.#openReads.add(note);
     const fired = life.chaos.fired;
-    life.attemptLater('getAsync', (life.trees[tree] as Handle).getAsync(key), (value) => {
+    const read = () => (life.trees[tree] as Handle).getAsync(key);
+    life.attemptLater('getAsync', read, (value) => {
       note();
       this.#openReads.delete(note);
       if (values.has(value) || life.chaos.fired > fired || life.isClosing) return;
@@ -166,8 +207,13 @@ export class LifeSteps {
   /** Compares the present and every held view with the model. */
   look(): void {
     for (const note of this.#openReads) note();
-    for (const view of this.#views) view.look(this.#life);
-    this.#lookAtPresent();
+    this.#life.chaos.isLooking = true;
+    try {
+      for (const view of this.#views) view.look(this.#life);
+      this.#lookAtPresent();
+    } finally {
+      this.#life.chaos.isLooking = false;
+    }
   }
 
   #lookAtPresent(): void {
@@ -195,11 +241,26 @@ export class LifeSteps {
       if (right.length === 0) throw new SimulationFailure(`history: ${differs.value[0]}`);
       fits = right;
     }
+    if (life.plan.settings.vault !== 'none' && !life.leavesOut('sealed')) {
+      for (const state of fits) this.#checkSealed(state);
+    }
     const pushed = life.attempt('pushed values', () =>
       fits.map((state) => pushedDiffer((id) => readPushed(life.forest, id), state)),
     );
     if (pushed?.value.every((differs) => differs !== undefined)) {
       throw new SimulationFailure('pushed values are wrong', pushed.value[0]);
+    }
+  }
+
+  /** A vault covers pushed values too: the store does not have their bytes. */
+  #checkSealed({ pushed }: State): void {
+    const { store } = this.#life.forest;
+    for (const [id, value] of pushed) {
+      if (value.length === 0) continue;
+      const stored = this.#life.attempt('a sealed value', () => store.get(id));
+      if (stored?.value === undefined) continue;
+      if (Buffer.compare(stored.value, bytesOf(value)) !== 0) continue;
+      throw new SimulationFailure('a pushed value is not sealed by the vault', String(id));
     }
   }
 
@@ -244,6 +305,8 @@ export class LifeSteps {
   lookAtReopened(): void {
     const life = this.#life;
     const { handles, random } = life;
+    // A fault may be waiting that strikes a read: what is there must be known first.
+    life.chaos.pause(true);
     const reading = life.attempt('reading after opening', () =>
       readAll(handles, (handle) => handle, { random, share: 1 }),
     );
@@ -253,12 +316,17 @@ export class LifeSteps {
       difference(handles, reading.value, state),
     );
     const read = (id: GrainId): Uint8Array | undefined => readPushed(life.forest, id);
-    const right = fitting('pushed values after opening', fits, (state) =>
-      pushedDiffer(read, state),
+    const pushed = life.attempt('pushed values after opening', () =>
+      fits.map((state) => pushedDiffer(read, state)),
     );
+    const right = fits.filter((_, at) => pushed?.value[at] === undefined);
+    if (right.length === 0) {
+      throw new SimulationFailure('pushed values after opening are wrong', pushed?.value[0]);
+    }
     // What was archived may be readable still, so which of these it is may not be seen.
     life.isLeakKnown &&= right.every(({ pushed }) => pushed.size === right[0]?.pushed.size);
     life.ledger.settleOn(right.at(-1) as State);
+    life.chaos.pause(false);
   }
 }
 

@@ -91,7 +91,9 @@ function burstOf(random: Random): Step {
 }
 
 function some(random: Random, leaveOut: readonly LeftOut[]): Step[] {
-  if (random.chance(0.14)) return forking(random);
+  if (random.chance(0.2)) return forking(random);
+  // Nothing is in memory when these writers read what they change.
+  if (random.chance(0.03)) return [{ do: 'close', by: 'forest' }, ...together(random, leaveOut)];
   const dice = random.next();
   if (dice < 0.24) return [transaction(random, leaveOut)];
   if (dice < 0.34) return together(random, leaveOut);
@@ -106,8 +108,8 @@ function some(random: Random, leaveOut: readonly LeftOut[]): Step[] {
   if (dice < 0.92) return [fill(random)];
   if (dice < 0.94) return [{ do: 'checkpoint' }];
   if (dice < 0.95) return [{ do: 'guard' }];
-  if (dice < 0.97) return [{ do: 'verify' }];
-  if (dice < 0.99) return [{ do: 'getAsync', tree: treeOf(random), key: keyOf(random) }];
+  if (dice < 0.96) return [{ do: 'verify' }];
+  if (dice < 0.97) return [{ do: 'getAsync', tree: treeOf(random), key: keyOf(random) }];
   return [{ do: 'close', by: random.chance(0.5) ? 'forest' : 'store' }];
 }
 
@@ -130,7 +132,8 @@ function forking(random: Random): Step[] {
   const count = 2 + random.below(3);
   const chosen = Array.from({ length: count }, (_, at) => some[(first + at) % some.length] as Op[]);
   if (random.chance(0.3)) return [{ do: 'transaction', ops: chosen.flat(), catches: true }];
-  return chosen.map((ops): Step => ({ do: 'transaction', ops }));
+  const held: Step[] = random.chance(0.5) ? [{ do: 'snapshot' }] : [];
+  return [...held, ...chosen.map((ops): Step => ({ do: 'transaction', ops }))];
 }
 
 /** Several writers in one turn: they share a commit. */
@@ -162,7 +165,7 @@ function iterate(random: Random): Step {
 /** So many values of others that freed grains are used again at once. */
 function fill(random: Random): Step {
   const length = pick(random, [60, 200, 400, 400, 400, 900, 4000]);
-  return { do: 'fill', length, leave: random.below(8) };
+  return { do: 'fill', length, leave: random.below(150) };
 }
 
 function session(random: Random): Step {

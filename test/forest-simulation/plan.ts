@@ -55,8 +55,19 @@ export type Op =
   | { readonly do: 'outside'; readonly tree: number; readonly key: number }
   | { readonly do: 'throw' };
 
-/** What fails once. `sync` poisons the store; `write` is a write or a truncate. */
-export type FaultKind = 'write' | 'sync' | 'read' | 'codec' | 'reducer' | 'vault' | 'listener';
+/**
+ * What fails once. `sync` poisons the store; `write` is a write or a truncate; `view` is whatever
+ * else is called while the simulation looks at its views.
+ */
+export type FaultKind =
+  | 'write'
+  | 'sync'
+  | 'read'
+  | 'codec'
+  | 'reducer'
+  | 'vault'
+  | 'listener'
+  | 'view';
 export const faultKinds: readonly FaultKind[] = [
   'write',
   'sync',
@@ -65,6 +76,7 @@ export const faultKinds: readonly FaultKind[] = [
   'reducer',
   'vault',
   'listener',
+  'view',
 ];
 
 /** Which unsynced sectors survive a power cut: a share of them, chosen by a seed. */
@@ -109,7 +121,7 @@ type Action =
       readonly archive: readonly number[];
       readonly end: 'commit' | 'commitSync' | 'abandon';
     }
-  /** Other values take all but so many of the free grains that values of this length go to. */
+  /** Other values take all but so many of the free grains of the stratum for this length. */
   | { readonly do: 'fill'; readonly length: number; readonly leave: number }
   | { readonly do: 'checkpoint' }
   | { readonly do: 'verify' }

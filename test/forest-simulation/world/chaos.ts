@@ -26,6 +26,8 @@ export class Chaos {
   readonly counts: CallCounts = noCalls();
   /** How often a fault has struck. */
   fired = 0;
+  /** The simulation looks at its views: what is called now would not be without it. */
+  isLooking = false;
   /** What struck last. */
   lastKind: FaultKind | undefined;
   readonly injected: InjectedError[] = [];
@@ -48,9 +50,10 @@ export class Chaos {
   /** Counts a call; whether the fault strikes it. */
   strikes(kind: FaultKind): boolean {
     if (this.#isPaused) return false;
-    this.counts[kind] += 1;
+    const counted = this.isLooking && kind !== 'write' && kind !== 'sync' ? 'view' : kind;
+    this.counts[counted] += 1;
     const armed = this.#armed;
-    if (armed?.kind !== kind) return false;
+    if (armed?.kind !== counted) return false;
     armed.left -= 1;
     if (armed.left >= 0) return false;
     this.#armed = undefined;

@@ -32,7 +32,8 @@ export class StoreNeighbour {
   readonly #world: NeighbourWorld;
   /** Archived by a session that has not committed. */
   readonly #going = new Set<GrainId>();
-  readonly #stratumOf = new Map<number, number>();
+  /** Where values of a length go, and how many grains each takes. */
+  readonly #places = new Map<number, { readonly stratum: number; readonly grains: number }>();
 
   constructor(world: NeighbourWorld) {
     this.#world = world;
@@ -40,7 +41,7 @@ export class StoreNeighbour {
 
   /** Learns where values of a length go, with a first one; while nothing else commits. */
   learn(store: Store, length: number): void {
-    if (this.#stratumOf.has(length)) return;
+    if (this.#places.has(length)) return;
     const before = store.statistics().strata;
     const session = store.session();
     const value = { length, seed: this.#world.nextSeed() };
@@ -49,17 +50,18 @@ export class StoreNeighbour {
     this.values.set(id, value);
     this.#pushed.set(id, value);
     const after = store.statistics().strata;
-    const at = after.findIndex((row, index) => row.allocated !== (before[index]?.allocated ?? 0));
-    this.#stratumOf.set(length, at);
+    const grains = after.map((row, at) => row.allocated - (before[at]?.allocated ?? 0));
+    const stratum = grains.findIndex((count) => count > 0);
+    this.#places.set(length, { stratum, grains: grains[stratum] ?? 1 });
   }
 
   fill(store: Store, { length, leave }: Extract<Step, { do: 'fill' }>): void {
-    const row = store.statistics().strata[this.#stratumOf.get(length) ?? -1];
-    const count = Math.min(
-      Math.floor(fillBytesMax / length),
-      Math.max(0, (row?.free ?? 0) - leave),
-    );
-    if (count === 0) return;
+    const place = this.#places.get(length);
+    const row = store.statistics().strata[place?.stratum ?? -1];
+    if (place === undefined || row === undefined) return;
+    const fits = Math.floor((row.free - leave) / place.grains);
+    const count = Math.min(Math.floor(fillBytesMax / length), fits);
+    if (count <= 0) return;
     this.session(store, { push: new Array(count).fill(length), archive: [], end: 'commit' });
   }
 
