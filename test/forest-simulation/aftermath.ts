@@ -111,6 +111,8 @@ async function checkNoLeak(
   states: readonly State[],
 ): Promise<void> {
   const { store } = forest;
+  // What a transaction under way had pushed when its process ended goes with the next commit.
+  await forest.transaction(() => undefined);
   await store.checkpointTo(store.currentBatch);
   const { values, archivedValues } = store.statistics();
   if (archivedValues > 0) {
