@@ -85,11 +85,7 @@ export class SessionWork {
   }
 
   get isEmpty(): boolean {
-    return (
-      this.checkpointTo === undefined &&
-      this.embeddedHeader === undefined &&
-      this.#isIdle
-    );
+    return this.checkpointTo === undefined && this.embeddedHeader === undefined && this.#isIdle;
   }
 
   /** Asks for a checkpoint and for nothing else. */

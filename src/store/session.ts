@@ -10,6 +10,7 @@ import { corrupt, invalidArgument, VarveError } from '../errors.ts';
 import { GrainId, split, splitGrainId } from '../format/grain-id.ts';
 import { valueBytesMax, valuePrefixBytes } from '../format/layout.ts';
 import { encodeValuePrefix, grainCount, valueCrc } from '../format/value.ts';
+import { isBytes, ownedByThread } from '../util/bytes.ts';
 import type { Reservation } from './atlas.ts';
 import { type BatchId, checkBatch } from './batch-id.ts';
 import type { Committer } from './committer.ts';
@@ -74,9 +75,9 @@ export class Session implements Disposable {
    * does not); where that write fails, `commit` says so. Throws `VARVE_TOO_LARGE` beyond 4 GiB - 1
    * KiB, `VARVE_INVALID_ARGUMENT` for what is no Uint8Array.
    */
-  push(data: Uint8Array): GrainId {
+  push(value: Uint8Array): GrainId {
     this.#checkOpen();
-    checkData('Session.push', data);
+    const data = checkData('Session.push', value);
     const work = this.#work;
     const place = this.#home.core.atlas.reserve(data.length, work.preferred);
     if (place.count * place.stratum.grainBytes > stagedBytesMax) {
@@ -279,17 +280,14 @@ export function checkId(what: string, id: unknown): void {
   if (typeof id !== 'bigint') throw invalidArgument(what, 'a GrainId', id);
 }
 
-/** Throws `VARVE_INVALID_ARGUMENT`, `VARVE_TOO_LARGE`. */
-export function checkData(what: string, data: unknown): void {
-  if (!isBytes(data)) throw invalidArgument(what, 'a Uint8Array', data);
-  if (data.length <= valueBytesMax) return;
+/**
+ * The bytes of a value, none of which change while the thread goes on. Throws
+ * `VARVE_INVALID_ARGUMENT`, `VARVE_TOO_LARGE`.
+ */
+export function checkData(what: string, data: unknown): Uint8Array {
+  if (!isBytes(data)) throw invalidArgument(what, 'a Uint8Array that has its bytes', data);
+  if (data.length <= valueBytesMax) return ownedByThread(data);
   const message = `${what}: a value has at most ${valueBytesMax} bytes, this one ${data.length}`;
   const facts = { expected: valueBytesMax, actual: data.length };
   throw new VarveError('VARVE_TOO_LARGE', message, facts);
-}
-
-/** Those of another realm (a `vm` context, a test runner's) are no instances of this one's. */
-function isBytes(data: unknown): data is Uint8Array {
-  if (data instanceof Uint8Array) return true;
-  return ArrayBuffer.isView(data) && Object.prototype.toString.call(data) === '[object Uint8Array]';
 }

@@ -1,9 +1,44 @@
 /**
- * Copies and comparisons of byte arrays, each done the way that was measured the quicker.
+ * Byte arrays: what counts as one, copies and comparisons, each done the way that was measured the
+ * quicker, and memory for results.
  *
  * Invariant: no function keeps or changes what it is given, but for the target of a copy. They do
  * not check bounds.
  */
+
+/**
+ * Whether `data` is a Uint8Array (a Buffer too, or one of another realm: a `vm` context, a test
+ * runner's) that has its bytes: one whose buffer was transferred, or shrank below it, has none, and
+ * is not the same as one that is empty.
+ */
+export function isBytes(data: unknown): data is Uint8Array {
+  if (!(data instanceof Uint8Array) && !isOfOtherRealm(data)) return false;
+  return data.length > 0 || hasBuffer(data);
+}
+
+function isOfOtherRealm(data: unknown): data is Uint8Array {
+  return ArrayBuffer.isView(data) && Object.prototype.toString.call(data) === '[object Uint8Array]';
+}
+
+/** `ArrayBuffer.detached` is not everywhere; this throws where a view has lost its buffer. */
+function hasBuffer(data: Uint8Array): boolean {
+  try {
+    Uint8Array.prototype.at.call(data, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The bytes themselves or, where another thread could change them between a checksum and a copy, a
+ * copy of them.
+ */
+export function ownedByThread(data: Uint8Array): Uint8Array {
+  if (data.buffer instanceof ArrayBuffer) return data;
+  const isShared = Object.prototype.toString.call(data.buffer) === '[object SharedArrayBuffer]';
+  return isShared ? new Uint8Array(data) : data;
+}
 
 /** So few bytes are copied more quickly one by one. */
 const copiedByHandMax = 48;
@@ -42,21 +77,62 @@ const slabBytes = 16 * 1024;
 /** Results up to this long share a slab: a quarter of the time of an array of their own. */
 const slabResultMax = 1024;
 
-/** Memory for results, of which each belongs to whoever is given it. */
+interface WorkerThreads {
+  readonly markAsUntransferable?: (buffer: ArrayBuffer) => void;
+}
+interface ProcessWithModules {
+  getBuiltinModule?: (id: string) => unknown;
+}
+
+/** Keeps a buffer from being transferred; undefined where the platform cannot. */
+function transferGuard(): ((buffer: ArrayBuffer) => void) | undefined {
+  const host = (globalThis as { process?: ProcessWithModules }).process;
+  const threads = host?.getBuiltinModule?.('worker_threads') as WorkerThreads | undefined;
+  const guard = threads?.markAsUntransferable;
+  if (guard === undefined) return undefined;
+  // Some platforms have the function and do nothing in it.
+  const buffer = new ArrayBuffer(1);
+  try {
+    guard(buffer);
+    structuredClone(buffer, { transfer: [buffer] });
+  } catch {
+    // Refused, as it should be.
+  }
+  return buffer.byteLength === 1 ? guard : undefined;
+}
+
+/** Asked for when the first result is made. */
+let guardOfSlabs: { readonly guard: ((buffer: ArrayBuffer) => void) | undefined } | undefined;
+
+/**
+ * Memory for results, of which each belongs to whoever is given it. Small ones share a buffer, so
+ * it cannot be transferred: that would empty the others. Where a platform cannot refuse a transfer,
+ * each has a buffer of its own.
+ */
 export class ResultMemory {
-  #slab = new ArrayBuffer(slabBytes);
+  #slab: ArrayBuffer | undefined;
   #used = 0;
 
   take(length: number): Uint8Array<ArrayBuffer> {
     if (length > slabResultMax) return new Uint8Array(length);
-    // A slab that someone has transferred to another thread has no bytes any more.
-    if (this.#used + length > this.#slab.byteLength) {
-      this.#slab = new ArrayBuffer(slabBytes);
-      this.#used = 0;
+    let slab = this.#slab;
+    if (slab === undefined || this.#used + length > slabBytes) {
+      slab = this.#newSlab();
+      if (slab === undefined) return new Uint8Array(length);
     }
-    const result = new Uint8Array(this.#slab, this.#used, length);
+    const result = new Uint8Array(slab, this.#used, length);
     this.#used += (length + 7) & ~7;
     return result;
+  }
+
+  #newSlab(): ArrayBuffer | undefined {
+    guardOfSlabs ??= { guard: transferGuard() };
+    const { guard } = guardOfSlabs;
+    if (guard === undefined) return undefined;
+    this.#slab = new ArrayBuffer(slabBytes);
+    guard(this.#slab);
+    this.#used = 0;
+    return this.#slab;
   }
 
   /** A copy of `length` bytes of `from`, from `at` on. */
