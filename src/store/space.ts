@@ -302,7 +302,7 @@ export class Space {
   availableBacked(wanted: number, least: number): number | undefined {
     if (this.#tight) this.keepReserve();
     const longest = this.#free.longest(least, this.#wall);
-    const atEnd = this.#wall === anywhere ? 0 : Math.max(0, this.#wall - this.#end);
+    const atEnd = this.#tight ? Math.max(0, this.#wall - this.#end) : 0;
     const most = Math.max(longest?.pages ?? 0, atEnd);
     return most < least ? undefined : Math.min(wanted, most);
   }

@@ -52,9 +52,7 @@ class LogPair {
     let target = this.log.place(bodyBytes, batch, { space: this.space, spares: 0 });
     if (target === undefined) {
       if (this.log.next === undefined) this.log.reserveNext(this.space);
-      expect(this.log.place(bodyBytes, batch, { space: this.space, spares: 0 })).toBe(
-        undefined,
-      );
+      expect(this.log.place(bodyBytes, batch, { space: this.space, spares: 0 })).toBe(undefined);
       this.log.nextIsListed();
       target = this.log.place(bodyBytes, batch, { space: this.space, spares: 0 });
     }
