@@ -128,7 +128,8 @@ export class CommitLog {
   /**
    * Where the record of `batch` goes; undefined where neither the current segment nor a ready next
    * one has room. Takes the extent of a large body from `space`. `spares`: the part of its lane
-   * that it leaves for others where there is no next segment; then it leaves as many pages of the reserve as it takes, too.
+   * that it leaves for others where there is no next segment; then it leaves as many pages of the
+   * reserve as it takes, too.
    */
   place(
     bodyBytes: number,

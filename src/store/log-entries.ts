@@ -69,7 +69,7 @@ const finished = { done: true, value: undefined } as const;
 /** Lets go of the log when the iterator that its user holds is forgotten. */
 const forgotten = new FinalizationRegistry<LogCursor>((cursor) => cursor.end());
 
-/** What the user holds. The cursor does not know it, nor does anything that the cursor waits for. */
+/** The iterator that its user holds. Neither the cursor nor what that waits for knows it. */
 class LogEntries implements AsyncIterableIterator<CommitLogEntry> {
   readonly #cursor: LogCursor;
 

@@ -13,13 +13,14 @@ import type { MapPlacement } from '../format/grain-map.ts';
 import { markArchived, markValue } from '../format/layout.ts';
 import type { GrainRun } from '../format/log-record.ts';
 import { assert } from '../util/assert.ts';
-import type { FilePart } from './file-parts.ts';
+import { endOf, type FilePart } from './file-parts.ts';
 import { GrainAllocator, longestRoomyRun } from './grain-allocator.ts';
 import { GrainMap, newMapEntry } from './grain-map.ts';
-import type { GrainSpot, ReplayOf } from './grain-spot.ts';
+import type { DirtyPage, GrainSpot, ReplayOf } from './grain-spot.ts';
 import { MapList } from './map-list.ts';
 import { MapLoader, type PageSource } from './map-loader.ts';
 import type { MarkPage } from './mark-page.ts';
+import { SetAside } from './set-aside.ts';
 import { UnopenedMaps } from './unopened-maps.ts';
 
 export class Stratum {
@@ -43,8 +44,7 @@ export class Stratum {
   #takenGrains: number;
   readonly #unopened = new UnopenedMaps();
   readonly #dirty = new Map<MarkPage, GrainMap>();
-  /** Free grains that are not given out, since the disk has refused to let the file reach them. */
-  readonly #setAside = new Map<number, number>();
+  readonly setAside = new SetAside();
 
   constructor(
     place: { basin: number; number: number; durable: boolean },
@@ -159,8 +159,12 @@ export class Stratum {
     const roomyMax = longestRoomyRun(count * this.grainBytes, freeShare);
     for (;;) {
       const index = this.#allocator.reserve(count, roomyMax);
-      if (index >= 0 && limit !== Number.POSITIVE_INFINITY && this.#endOf(index, count) > limit) {
-        this.#setAside.set(index, count + this.#allocator.reserveRest());
+      if (
+        index >= 0 &&
+        limit < Number.POSITIVE_INFINITY &&
+        endOf(this.partsOf(index, count * this.grainBytes)) > limit
+      ) {
+        this.setAside.add(index, count + this.#allocator.reserveRest());
         continue;
       }
       if (index >= 0) {
@@ -173,30 +177,12 @@ export class Stratum {
     }
   }
 
-  /** Byte of the file where the last of these grains ends. */
-  #endOf(index: number, count: number): number {
-    let end = 0;
-    for (const { offset, bytes } of this.partsOf(index, count * this.grainBytes)) {
-      end = Math.max(end, offset + bytes);
-    }
-    return end;
-  }
-
   /** Grains set aside can be given out again. */
   takeBackSetAside(): void {
-    for (const [index, count] of this.#setAside) {
+    for (const [index, count] of this.setAside.takeAll()) {
       const page = this.mapOf(index).pageOf(index);
       this.#allocator.release(page, index - page.firstIndex, count);
     }
-    this.#setAside.clear();
-  }
-
-  /** Whether the grain is free, but set aside. */
-  isSetAside(index: number): boolean {
-    for (const [from, count] of this.#setAside) {
-      if (index >= from && index < from + count) return true;
-    }
-    return false;
   }
 
   /** Nothing is reserved in a map that is damaged; reading what is in it says so. */
@@ -363,16 +349,6 @@ export class Stratum {
     return this.#maps.spare(this.totalGrains - this.#takenGrains);
   }
 
-  /** All maps that hold nothing, though then nothing stays free. */
-  allEmptyMaps(): GrainMap[] {
-    return this.maps.filter((map) => map.takenGrains === 0 && map.durable && !map.vacated);
-  }
-
-  /** Maps that hold nothing and that no durable batch relies on. */
-  unusedMaps(): GrainMap[] {
-    return this.maps.filter((map) => map.takenGrains === 0 && !map.durable);
-  }
-
   /** From now on nothing is reserved in a map that holds nothing; false where it is damaged. */
   retire(map: GrainMap): boolean {
     if (this.#unopened.isSkipped(map) || !this.#openOrSkip(map)) return false;
@@ -391,9 +367,7 @@ export class Stratum {
     const map = this.#maps.remove(firstIndex);
     if (map === undefined) return undefined;
     this.#doomed.delete(map);
-    for (const index of this.#setAside.keys()) {
-      if (index >= firstIndex && index < firstIndex + map.grains) this.#setAside.delete(index);
-    }
+    this.setAside.forget(firstIndex, map.grains);
     for (const page of map.opened ? map.pages : []) {
       if (page.listed >= 0) this.#allocator.remove(page);
       this.#dirty.delete(page);
@@ -430,11 +404,4 @@ export class Stratum {
       maps: this.#maps.all.filter((map) => map.durable).map((map) => map.entry()),
     };
   }
-}
-
-/** A mark page that a settle has to write. */
-export interface DirtyPage {
-  readonly stratum: Stratum;
-  readonly map: GrainMap;
-  readonly page: MarkPage;
 }

@@ -142,7 +142,7 @@ function verifyPage(
     const taken = page.isTaken(at);
     const id = (): GrainId => joinGrainId(stratum.basin, stratum.number, page.firstIndex + at);
     if (mark === markFree) {
-      if (taken && quiet && !stratum.isSetAside(page.firstIndex + at))
+      if (taken && quiet && !stratum.setAside.has(page.firstIndex + at))
         report('a grain is neither free nor in use', offset, id());
       continue;
     }
