@@ -148,8 +148,6 @@ export class Stratum {
     return map;
   }
 
-  // ── reservations ──
-
   /**
    * Index of `count` free grains in a row, reserved; -1 where the maps have none that end before
    * the byte `limit` of the file.
@@ -159,15 +157,11 @@ export class Stratum {
     const roomyMax = longestRoomyRun(count * this.grainBytes, freeShare);
     for (;;) {
       const index = this.#allocator.reserve(count, roomyMax);
-      if (
-        index >= 0 &&
-        limit < Number.POSITIVE_INFINITY &&
-        endOf(this.partsOf(index, count * this.grainBytes)) > limit
-      ) {
-        this.setAside.add(index, count + this.#allocator.reserveRest());
-        continue;
-      }
       if (index >= 0) {
+        if (limit < Number.POSITIVE_INFINITY && this.#end(index, count) > limit) {
+          this.setAside.add(index, count + this.#allocator.reserveRest());
+          continue;
+        }
         this.#take(index, count);
         return index;
       }
@@ -177,12 +171,20 @@ export class Stratum {
     }
   }
 
+  #end(index: number, count: number): number {
+    return endOf(this.partsOf(index, count * this.grainBytes));
+  }
+
   /** Grains set aside can be given out again. */
   takeBackSetAside(): void {
-    for (const [index, count] of this.setAside.takeAll()) {
-      const page = this.mapOf(index).pageOf(index);
-      this.#allocator.release(page, index - page.firstIndex, count);
-    }
+    for (const [index, count] of this.setAside.takeAll()) this.#giveBack(index, count);
+  }
+
+  #giveBack(index: number, count: number): GrainMap {
+    const map = this.mapOf(index);
+    const page = map.pageOf(index);
+    this.#allocator.release(page, index - page.firstIndex, count);
+    return map;
   }
 
   /** Nothing is reserved in a map that is damaged; reading what is in it says so. */
@@ -213,14 +215,9 @@ export class Stratum {
 
   /** Gives a reservation back. */
   release(index: number, count: number): void {
-    const map = this.mapOf(index);
-    const page = map.pageOf(index);
-    this.#allocator.release(page, index - page.firstIndex, count);
-    map.takenGrains -= count;
+    this.#giveBack(index, count).takenGrains -= count;
     this.#takenGrains -= count;
   }
-
-  // ── published changes ──
 
   /** A reserved run becomes a committed value. */
   commitValue(run: GrainRun): void {
@@ -263,8 +260,6 @@ export class Stratum {
     spot.map.vacated = run.count === spot.map.grains && this.retire(spot.map);
     return spot.map.vacated ? spot.map : undefined;
   }
-
-  // ── replay ──
 
   /**
    * Applies a change of a logged batch again: to the marks where they do not hold it yet, to the
@@ -332,8 +327,6 @@ export class Stratum {
     return true;
   }
 
-  // ── maps ──
-
   /** Adds a map whose grains are all free. */
   addMap(at: MapPlacement & { readonly firstIndex: number }, durable: boolean): GrainMap {
     const entry = newMapEntry(at.firstIndex, at);
@@ -375,8 +368,6 @@ export class Stratum {
     this.totalGrains -= map.grains;
     return map;
   }
-
-  // ── settle ──
 
   /** How many pages have published changes that no settle has written yet. */
   get dirtyCount(): number {

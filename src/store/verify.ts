@@ -67,6 +67,7 @@ async function inSteps(
   check: (report: Report) => Iterable<void>,
 ): Promise<Finding[]> {
   for (let restarts = 0; ; restarts++) {
+    request.signal?.throwIfAborted();
     const findings: Finding[] = [];
     const report: Report = (message, offset, grainId) => {
       findings.push({ message, offset, grainId });
@@ -253,6 +254,7 @@ async function* verifyValues(
         continue;
       }
       for (const page of stratum.pagesOf(map)) {
+        request.signal?.throwIfAborted();
         for (let at = 0; at < page.grains; at++) {
           const count = page.countAt(at);
           if (count === 0) continue;
