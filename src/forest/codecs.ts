@@ -14,7 +14,7 @@ import {
   setU64BigEndian,
 } from '../util/big-endian.ts';
 import { halves, highHalf, lowHalf, wide } from '../util/bigint-halves.ts';
-import { isBytes, isDetached } from '../util/bytes.ts';
+import { isBytes } from '../util/bytes.ts';
 import {
   CodecUse,
   decodeAt,
@@ -69,10 +69,7 @@ const bytes: QuickKeyCodec<Uint8Array> = Object.freeze<QuickKeyCodec<Uint8Array>
   name: 'bytes',
   ordered: true,
   encode(value) {
-    if (!isBytes(value)) throw invalidArgument('bytes', 'a Uint8Array', value);
-    if (isDetached(value)) {
-      throw invalidArgument('bytes', 'bytes whose memory was not transferred', value);
-    }
+    if (!isBytes(value)) throw invalidArgument('bytes', 'a Uint8Array that has its bytes', value);
     return value;
   },
   decode: (stored) => stored,

@@ -252,10 +252,23 @@ export class Atlas {
     return { stratum, index, count };
   }
 
+  /** Maps that hold nothing, though nothing may stay free without them. */
+  emptyMaps(): { readonly stratum: Stratum; readonly map: GrainMap }[] {
+    const empty = [...this.vacated].map(([map, stratum]) => ({ stratum, map }));
+    for (const stratum of this.strata()) {
+      for (const map of stratum.maps) {
+        const isEmpty = map.takenGrains === 0 && map.durable && !map.vacated;
+        if (isEmpty) empty.push({ stratum, map });
+      }
+    }
+    return empty;
+  }
+
   /** Gives back the places of maps that only this process knows and that hold nothing. */
   #dropUnused(): void {
     for (const stratum of this.strata()) {
-      for (const map of stratum.unusedMaps()) {
+      const unused = stratum.maps.filter((map) => map.takenGrains === 0 && !map.durable);
+      for (const map of unused) {
         stratum.dropMap(map.firstIndex);
         for (const { page, pages } of map.extents) this.#space.free(page, pages);
       }

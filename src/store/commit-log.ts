@@ -128,7 +128,8 @@ export class CommitLog {
   /**
    * Where the record of `batch` goes; undefined where neither the current segment nor a ready next
    * one has room. Takes the extent of a large body from `space`. `spares`: the part of its lane
-   * that it leaves for others; then it leaves as many pages of the reserve as it takes, too.
+   * that it leaves for others where there is no next segment; then it leaves as many pages of the
+   * reserve as it takes, too.
    */
   place(
     bodyBytes: number,
@@ -142,7 +143,7 @@ export class CommitLog {
     const inLane = sectors <= inlineMax ? sectors : 1;
     const sector = this.#positions[lane] as number;
     let target: { segment: LogSegment; sector: number };
-    const end = range.to - (range.to - range.from) * spares;
+    const end = this.#nextReady ? range.to : range.to - (range.to - range.from) * spares;
     if (sector + inLane <= end) target = { segment: this.current, sector };
     else if (this.#next !== undefined && this.#nextReady) {
       target = { segment: this.#next, sector: laneRange(this.#next, lane).from };

@@ -12,7 +12,6 @@
 import { ioError, isVarveError, VarveError } from '../errors.ts';
 import { joinGrainId } from '../format/grain-id.ts';
 import { pageBytes } from '../format/layout.ts';
-import type { Atlas } from './atlas.ts';
 import { freedBetween } from './checkpoint.ts';
 import type { RecordTarget } from './commit-log.ts';
 import {
@@ -41,7 +40,7 @@ interface Waiting {
  */
 const smallBatchBytes = 64 * 1024;
 
-/** On a full disk so many pages, or this share of the file, are given back as soon as they can be. */
+/** On a full disk so many pages, or this share of the file, are given back as soon as may be. */
 const reclaimedPagesLeast = 16;
 const reclaimedShare = 64;
 /** Maps given back by one batch: its record is to be short. */
@@ -354,7 +353,7 @@ export class Committer {
    */
   *#reclaim(refused: boolean): Steps<void> {
     const { atlas, log, space, published } = this.#core;
-    const empty = emptyMaps(atlas);
+    const empty = atlas.emptyMaps();
     let pages = atlas.leavingPages + log.pagesUpTo(published.checkpoint);
     for (const { map } of empty) for (const extent of map.extents) pages += extent.pages;
     const least = Math.max(reclaimedPagesLeast, space.endPage / reclaimedShare);
@@ -376,16 +375,6 @@ export class Committer {
     yield* this.#carryOut(plan, false);
     this.#gaveBack = false;
   }
-}
-
-/** Maps that hold nothing. */
-function emptyMaps(atlas: Atlas): DroppedMap[] {
-  const empty: DroppedMap[] = [];
-  for (const [map, stratum] of atlas.vacated) empty.push({ stratum, map });
-  for (const stratum of atlas.strata()) {
-    for (const map of stratum.allEmptyMaps()) empty.push({ stratum, map });
-  }
-  return empty;
 }
 
 function valueBytes(left: Iterable<Waiting>): number {

@@ -132,7 +132,10 @@ export class DurableWriter {
   /**
    * Writes the record. Where that fails, a part of it may be in the file: its first sector is
    * blanked and synced, so that no power cut can make a record of it; where that fails too,
-   * poison. A body in an extent of its own is no part of a record until a sector names it, so where
+   * poison. That cannot be avoided: all sectors of the record may be on the disk, and to void them
+   * takes a write, here or in a file header; while the disk refuses writes, "nothing of it will be
+   * there" cannot be said. A body in an extent of its own is no part of a record until a sector
+   * names it, so where that
    * that is refused there is nothing to take back.
    */
   *writeRecord(plan: BatchPlan, target: RecordTarget): Steps<void> {

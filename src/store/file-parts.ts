@@ -47,3 +47,8 @@ export function writesTo(parts: readonly FilePart[], chunks: readonly Uint8Array
   }
   return writes;
 }
+
+/** Byte of the file where the last of the parts ends. */
+export function endOf(parts: readonly FilePart[]): number {
+  return Math.max(...parts.map(({ offset, bytes }) => offset + bytes));
+}

@@ -3,7 +3,7 @@
  *
  * Invariant: stretches do not touch; whoever gives one back joins it with its neighbours first.
  * O(1) amortised: stretches are kept in classes of their power of two, and only a few of one class
- * are looked at. `limit` is a page of the file: what lies at or behind it is as if it were not free.
+ * are looked at. `limit` is a page of the file: what lies at or behind it counts as in use.
  */
 
 /** A stretch of the file. */

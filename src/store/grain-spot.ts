@@ -21,3 +21,10 @@ export interface ReplayOf {
   readonly batch: number;
   readonly counted: boolean;
 }
+
+/** A mark page that a settle has to write. */
+export interface DirtyPage {
+  readonly stratum: { readonly basin: number; markWritten(page: MarkPage): void };
+  readonly map: GrainMap;
+  readonly page: MarkPage;
+}

@@ -166,12 +166,12 @@ export class Housekeeping {
     const missing = space.reserveMissing;
     const from = space.frontierPage;
     const wanted = Math.max(space.fillPage, space.endPage + missing);
-    const isAhead = from - space.endPage > (space.fillPage - space.endPage) / 2;
+    const isAhead = from - space.usedEndPage > (space.fillPage - space.endPage) / 2;
     if (isAhead && missing === 0) return undefined;
     return this.#fill(from, wanted);
   }
 
-  /** As `#planFill`, but only what the reserve lacks: a large batch has no other zeros before it. */
+  /** As `#planFill`, but only what the reserve lacks: a large batch has no other zeros. */
   #planReserve(): FileWrite | undefined {
     const { space } = this.#parts;
     const missing = space.tight ? 0 : space.reserveMissing;

@@ -6,7 +6,7 @@
  * under way. Syncs nothing.
  */
 
-import { ioError } from '../errors.ts';
+import { invalidArgument, ioError } from '../errors.ts';
 import { valuePrefixBytes } from '../format/layout.ts';
 import { encodeValuePrefix, valueCrcStart } from '../format/value.ts';
 import { crc32 } from '../util/crc.ts';
@@ -29,15 +29,18 @@ export async function writeLargeValue(
   const parts = stratum.partsOf(index, valuePrefixBytes + data.length);
   // The file grows once for the whole value, not with each piece of it.
   for (const { offset, bytes } of parts) core.lengthen(offset + bytes);
-  let crc = valueCrcStart(id, data.length);
-  for (let at = 0; at < data.length; at += pieceBytes) {
+  const { length } = data;
+  let crc = valueCrcStart(id, length);
+  for (let at = 0; at < length; at += pieceBytes) {
+    // Transferred meanwhile, or its buffer became shorter.
+    if (data.length !== length) throw invalidArgument('Store.put', 'bytes left alone', data);
     const piece = data.subarray(at, at + pieceBytes);
     const writing = write(core, piece, partsWithin(parts, valuePrefixBytes + at, piece.length));
     crc = crc32(piece, crc);
     await writing;
   }
   const prefix = new Uint8Array(valuePrefixBytes);
-  encodeValuePrefix(prefix, data.length, crc);
+  encodeValuePrefix(prefix, length, crc);
   await write(core, prefix, partsWithin(parts, 0, valuePrefixBytes));
   return crc;
 }

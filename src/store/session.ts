@@ -10,7 +10,7 @@ import { corrupt, invalidArgument, VarveError } from '../errors.ts';
 import { GrainId, joinGrainId, split, splitGrainId } from '../format/grain-id.ts';
 import { valueBytesMax, valuePrefixBytes } from '../format/layout.ts';
 import { encodeValuePrefix, grainCount, valueCrc } from '../format/value.ts';
-import { isBytes } from '../util/bytes.ts';
+import { isBytes, ownedByThread } from '../util/bytes.ts';
 import type { Reservation } from './atlas.ts';
 import { type BatchId, checkBatch } from './batch-id.ts';
 import type { Committer } from './committer.ts';
@@ -78,9 +78,9 @@ export class Session implements Disposable {
    * does not); where that write fails, `commit` says so. Throws `VARVE_TOO_LARGE` beyond 4 GiB - 1
    * KiB, `VARVE_INVALID_ARGUMENT` for what is no Uint8Array.
    */
-  push(data: Uint8Array): GrainId {
+  push(value: Uint8Array): GrainId {
     this.#checkOpen();
-    checkData('Session.push', data);
+    const data = checkData('Session.push', value);
     return this.#take(this.#reserve(data.length), data);
   }
 
@@ -97,8 +97,8 @@ export class Session implements Disposable {
     const place = this.#reserve(length);
     const { stratum, index, count } = place;
     try {
-      const data = make(joinGrainId(stratum.basin, stratum.number, index));
-      checkData('Session.pushWith', data);
+      const made = make(joinGrainId(stratum.basin, stratum.number, index));
+      const data = checkData('Session.pushWith', made);
       if (data.length !== length) {
         throw invalidArgument('Session.pushWith', `${length} bytes for the id`, data);
       }
@@ -320,10 +320,14 @@ export function checkId(what: string, id: unknown): void {
   if (typeof id !== 'bigint') throw invalidArgument(what, 'a GrainId', id);
 }
 
-/** Throws `VARVE_INVALID_ARGUMENT`, `VARVE_TOO_LARGE`. */
-export function checkData(what: string, data: unknown): void {
-  if (!isBytes(data)) throw invalidArgument(what, 'a Uint8Array', data);
+/**
+ * The bytes of a value, none of which change while the thread goes on. Throws
+ * `VARVE_INVALID_ARGUMENT`, `VARVE_TOO_LARGE`.
+ */
+export function checkData(what: string, data: unknown): Uint8Array {
+  if (!isBytes(data)) throw invalidArgument(what, 'a Uint8Array that has its bytes', data);
   checkLength(what, data.length);
+  return ownedByThread(data);
 }
 
 /** Throws `VARVE_INVALID_ARGUMENT`, `VARVE_TOO_LARGE`. */

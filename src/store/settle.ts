@@ -22,9 +22,9 @@ import type { Atlas, BasinState } from './atlas.ts';
 import type { CommitLog, LogSnapshot } from './commit-log.ts';
 import type { FileWrite } from './effects.ts';
 import type { GrainMap } from './grain-map.ts';
+import type { DirtyPage } from './grain-spot.ts';
 import type { HeaderCopies, SettledState } from './header-copies.ts';
 import type { Extent, Space } from './space.ts';
-import type { DirtyPage } from './stratum.ts';
 
 /** What the last published batch left. */
 export interface Published {

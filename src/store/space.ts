@@ -11,7 +11,9 @@
  * On a full disk the file cannot grow. `backed` is the end of what was written successfully. A
  * write beyond it that the disk refuses makes the space `tight`, and what is backed then is the
  * `wall`: values are given pages behind it only when there is no room before it, as an attempt;
- * when such writes have succeeded for a while the wall is gone. For the store's own structures (log, basins,
+ * when such writes have succeeded for a while the wall is gone.
+ *
+ * For the store's own structures (log, basins,
  * root) there is a reserve of backed pages that values are never given, so that deleting,
  * checkpointing and settling do not depend on growth.
  */
@@ -44,17 +46,15 @@ const reserveShare = 192;
 const reservePagesMost = (8 * mebibyte) / pageBytes;
 /** A segment of the commit log and two documents: what a store of less than 16 MiB keeps. */
 const reservePagesLeast = 20;
-/** A store that fits into 256 KiB keeps room for two documents only. */
+/** A store that fits into 256 KiB keeps room for two documents only, a new one nothing. */
 const tinyPages = 64;
 const tinyReservePages = 4;
-const tinyReserveShare = 4;
 /** A reserve that has become too short is made longer than it must be, so that it lasts. */
 const reserveExcess = 1.25;
 
 /** Pages that a store of so many pages keeps for its own structures. */
 export function reservePagesFor(endPage: number): number {
-  if (endPage < tinyPages)
-    return Math.min(Math.floor(endPage / tinyReserveShare), tinyReservePages);
+  if (endPage < tinyPages) return endPage < tinyPages / 2 ? 0 : tinyReservePages;
   const share = Math.min(Math.ceil(endPage / reserveShare), reservePagesMost);
   return Math.max(share, reservePagesLeast);
 }
@@ -115,6 +115,13 @@ export class Space {
   /** First page after everything in use. */
   get endPage(): number {
     return this.#end;
+  }
+
+  /** First page after everything in use but a reserve at the end. */
+  get usedEndPage(): number {
+    const reserve = this.#reserve;
+    const isLast = reserve !== undefined && reserve.page + reserve.pages === this.#end;
+    return isLast ? reserve.page : this.#end;
   }
 
   /** End of what has been written successfully. */
@@ -302,7 +309,7 @@ export class Space {
   availableBacked(wanted: number, least: number): number | undefined {
     if (this.#tight) this.keepReserve();
     const longest = this.#free.longest(least, this.#wall);
-    const atEnd = this.#wall === anywhere ? 0 : Math.max(0, this.#wall - this.#end);
+    const atEnd = this.#tight ? Math.max(0, this.#wall - this.#end) : 0;
     const most = Math.max(longest?.pages ?? 0, atEnd);
     return most < least ? undefined : Math.min(wanted, most);
   }

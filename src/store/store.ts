@@ -217,9 +217,9 @@ export class Store implements AsyncDisposable {
    * Pushes and commits one value. Large data is written without blocking or copying: leave it
    * alone until this settles. Rejects as `Session.push` throws and `Session.commit` rejects.
    */
-  async put(data: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
+  async put(value: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
     this.#core.checkWritable();
-    checkData('Store.put', data);
+    const data = checkData('Store.put', value);
     const place = this.#core.atlas.reserve(data.length, undefined);
     const isSmall = place.count * place.stratum.grainBytes <= stagedBytesMax;
     if (isSmall) return await this.#putSmall(place, data);

@@ -13,13 +13,14 @@ import type { MapPlacement } from '../format/grain-map.ts';
 import { markArchived, markValue } from '../format/layout.ts';
 import type { GrainRun } from '../format/log-record.ts';
 import { assert } from '../util/assert.ts';
-import type { FilePart } from './file-parts.ts';
+import { endOf, type FilePart } from './file-parts.ts';
 import { GrainAllocator, longestRoomyRun } from './grain-allocator.ts';
 import { GrainMap, newMapEntry } from './grain-map.ts';
-import type { GrainSpot, ReplayOf } from './grain-spot.ts';
+import type { DirtyPage, GrainSpot, ReplayOf } from './grain-spot.ts';
 import { MapList } from './map-list.ts';
 import { MapLoader, type PageSource } from './map-loader.ts';
 import type { MarkPage } from './mark-page.ts';
+import { SetAside } from './set-aside.ts';
 import { UnopenedMaps } from './unopened-maps.ts';
 
 export class Stratum {
@@ -43,8 +44,7 @@ export class Stratum {
   #takenGrains: number;
   readonly #unopened = new UnopenedMaps();
   readonly #dirty = new Map<MarkPage, GrainMap>();
-  /** Free grains that are not given out, since the disk has refused to let the file reach them. */
-  readonly #setAside = new Map<number, number>();
+  readonly setAside = new SetAside();
 
   constructor(
     place: { basin: number; number: number; durable: boolean },
@@ -153,8 +153,6 @@ export class Stratum {
     return map;
   }
 
-  // ── reservations ──
-
   /**
    * Index of `count` free grains in a row, reserved; -1 where the maps have none that end before
    * the byte `limit` of the file.
@@ -164,11 +162,11 @@ export class Stratum {
     const roomyMax = longestRoomyRun(count * this.grainBytes, freeShare);
     for (;;) {
       const index = this.#allocator.reserve(count, roomyMax);
-      if (index >= 0 && limit !== Number.POSITIVE_INFINITY && this.#endOf(index, count) > limit) {
-        this.#setAside.set(index, count + this.#allocator.reserveRest());
-        continue;
-      }
       if (index >= 0) {
+        if (limit < Number.POSITIVE_INFINITY && this.#end(index, count) > limit) {
+          this.setAside.add(index, count + this.#allocator.reserveRest());
+          continue;
+        }
         this.#take(index, count);
         return index;
       }
@@ -178,30 +176,20 @@ export class Stratum {
     }
   }
 
-  /** Byte of the file where the last of these grains ends. */
-  #endOf(index: number, count: number): number {
-    let end = 0;
-    for (const { offset, bytes } of this.partsOf(index, count * this.grainBytes)) {
-      end = Math.max(end, offset + bytes);
-    }
-    return end;
+  #end(index: number, count: number): number {
+    return endOf(this.partsOf(index, count * this.grainBytes));
   }
 
   /** Grains set aside can be given out again. */
   takeBackSetAside(): void {
-    for (const [index, count] of this.#setAside) {
-      const page = this.mapOf(index).pageOf(index);
-      this.#allocator.release(page, index - page.firstIndex, count);
-    }
-    this.#setAside.clear();
+    for (const [index, count] of this.setAside.takeAll()) this.#giveBack(index, count);
   }
 
-  /** Whether the grain is free, but set aside. */
-  isSetAside(index: number): boolean {
-    for (const [from, count] of this.#setAside) {
-      if (index >= from && index < from + count) return true;
-    }
-    return false;
+  #giveBack(index: number, count: number): GrainMap {
+    const map = this.mapOf(index);
+    const page = map.pageOf(index);
+    this.#allocator.release(page, index - page.firstIndex, count);
+    return map;
   }
 
   /** Nothing is reserved in a map that is damaged; reading what is in it says so. */
@@ -232,14 +220,9 @@ export class Stratum {
 
   /** Gives a reservation back. */
   release(index: number, count: number): void {
-    const map = this.mapOf(index);
-    const page = map.pageOf(index);
-    this.#allocator.release(page, index - page.firstIndex, count);
-    map.takenGrains -= count;
+    this.#giveBack(index, count).takenGrains -= count;
     this.#takenGrains -= count;
   }
-
-  // ── published changes ──
 
   /** A reserved run becomes a committed value. */
   commitValue(run: GrainRun): void {
@@ -282,8 +265,6 @@ export class Stratum {
     spot.map.vacated = run.count === spot.map.grains && this.retire(spot.map);
     return spot.map.vacated ? spot.map : undefined;
   }
-
-  // ── replay ──
 
   /**
    * Applies a change of a logged batch again: to the marks where they do not hold it yet, to the
@@ -351,8 +332,6 @@ export class Stratum {
     return true;
   }
 
-  // ── maps ──
-
   /** Adds a map whose grains are all free. */
   addMap(at: MapPlacement & { readonly firstIndex: number }, durable: boolean): GrainMap {
     const entry = newMapEntry(at.firstIndex, at);
@@ -366,16 +345,6 @@ export class Stratum {
   /** Maps that hold nothing and can be given back while as much stays free: the rearmost first. */
   emptyMaps(): GrainMap[] {
     return this.#maps.spare(this.totalGrains - this.#takenGrains);
-  }
-
-  /** All maps that hold nothing, though then nothing stays free. */
-  allEmptyMaps(): GrainMap[] {
-    return this.maps.filter((map) => map.takenGrains === 0 && map.durable && !map.vacated);
-  }
-
-  /** Maps that hold nothing and that no durable batch relies on. */
-  unusedMaps(): GrainMap[] {
-    return this.maps.filter((map) => map.takenGrains === 0 && !map.durable);
   }
 
   /** From now on nothing is reserved in a map that holds nothing; false where it is damaged. */
@@ -396,9 +365,7 @@ export class Stratum {
     const map = this.#maps.remove(firstIndex);
     if (map === undefined) return undefined;
     this.#doomed.delete(map);
-    for (const index of this.#setAside.keys()) {
-      if (index >= firstIndex && index < firstIndex + map.grains) this.#setAside.delete(index);
-    }
+    this.setAside.forget(firstIndex, map.grains);
     for (const page of map.opened ? map.pages : []) {
       if (page.listed >= 0) this.#allocator.remove(page);
       this.#dirty.delete(page);
@@ -406,8 +373,6 @@ export class Stratum {
     this.totalGrains -= map.grains;
     return map;
   }
-
-  // ── settle ──
 
   /** How many pages have published changes that no settle has written yet. */
   get dirtyCount(): number {
@@ -435,11 +400,4 @@ export class Stratum {
       maps: this.#maps.all.filter((map) => map.durable).map((map) => map.entry()),
     };
   }
-}
-
-/** A mark page that a settle has to write. */
-export interface DirtyPage {
-  readonly stratum: Stratum;
-  readonly map: GrainMap;
-  readonly page: MarkPage;
 }

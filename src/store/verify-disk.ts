@@ -29,8 +29,9 @@ import { decodeRoot } from '../format/root.ts';
 import type { StoreCore } from './core.ts';
 import type { Report } from './finding.ts';
 import { MarkPage } from './mark-page.ts';
+import { isAtRest } from './verify-space.ts';
 
-export function verifyDisk(core: StoreCore, report: Report): void {
+export function* verifyDisk(core: StoreCore, report: Report): Generator<void> {
   for (let copy = 0; copy < headerCopies; copy++) verifyHeader(core, copy, report);
   const rootName = core.headers.content.settled.root;
   if (rootName.generation === 0) return;
@@ -39,7 +40,9 @@ export function verifyDisk(core: StoreCore, report: Report): void {
     if (name.generation === 0) continue;
     const { bytes, offset } = documentBytes(core, kindBasin, name);
     for (const stratum of decodeBasin(bytes, offset).strata) {
-      for (const map of stratum.maps) if (map.generation > 0) verifyMap(core, map, report);
+      for (const map of stratum.maps) {
+        if (map.generation > 0) yield* verifyMap(core, map, report);
+      }
     }
   }
 }
@@ -67,10 +70,11 @@ function documentBytes(
   return { bytes, offset };
 }
 
-function verifyMap(core: StoreCore, map: MapEntry, report: Report): void {
+function* verifyMap(core: StoreCore, map: MapEntry, report: Report): Generator<void> {
   const { reader } = core;
   if (!hasHead(map.grains)) {
     openMarks(core, map, 0, map);
+    yield;
     return;
   }
   const page = mapHeadPage(map.page, map.generation);
@@ -82,6 +86,7 @@ function verifyMap(core: StoreCore, map: MapEntry, report: Report): void {
     const grains = Math.min(grainsPerMarkPage, map.grains - start);
     const marks = new MarkPage({ ordinal, firstIndex: map.firstIndex + start, grains }, name);
     marks.load(bytes.subarray(sealBytes), stamp);
+    yield;
     const { free } = marks.measure();
     if (free === name.free) continue;
     report(`a mark page has ${free} free grains, its map says ${name.free}`, at * pageBytes);
@@ -89,13 +94,15 @@ function verifyMap(core: StoreCore, map: MapEntry, report: Report): void {
 }
 
 /** Mark pages in memory that nothing has changed are as on the disk. */
-export function verifyLoaded(core: StoreCore, report: Report): void {
+export function* verifyLoaded(core: StoreCore, report: Report): Generator<void> {
+  if (core.readOnly || !isAtRest(core)) return;
   for (const stratum of core.atlas.strata()) {
     const changed = new Set(stratum.dirtyPages().map(({ page }) => page));
     for (const map of stratum.maps) {
       for (const page of map.opened ? map.pages : []) {
         if (!page.loaded || changed.has(page) || page.name.generation === 0) continue;
         const { at, bytes } = openMarks(core, map, page.ordinal, page.name);
+        yield;
         if (equalBytes(bytes.subarray(sealBytes), page.marks)) continue;
         report('a mark page in memory is not as on the disk', at * pageBytes);
       }

@@ -10,12 +10,13 @@ import type { StoreCore } from './core.ts';
 import { usedExtents } from './extents.ts';
 import type { Report } from './finding.ts';
 
-export function verifySpace(core: StoreCore, report: Report): void {
+export function* verifySpace(core: StoreCore, report: Report): Generator<void> {
   const used = usedExtents(core.headers.content.settled.root, core.atlas, core.log).map(
     (extent) => ({ ...extent, free: false }),
   );
   const free = [...core.space.stretches()].map((extent) => ({ ...extent, free: true }));
   const all = [...used, ...free].sort((one, other) => one.page - other.page);
+  yield;
   let end = 0;
   for (const extent of all) {
     const offset = extent.page * pageBytes;

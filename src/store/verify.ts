@@ -12,6 +12,7 @@ import { type GrainId, joinGrainId } from '../format/grain-id.ts';
 import { markArchived, markContinues, markFree } from '../format/layout.ts';
 import type { GrainRun, LogRecord } from '../format/log-record.ts';
 import { grainCount } from '../format/value.ts';
+import { Breather } from '../util/breather.ts';
 import { recordBytes } from './commit-log.ts';
 import type { StoreCore } from './core.ts';
 import { type Finding, guarded, type Report } from './finding.ts';
@@ -21,19 +22,16 @@ import type { MarkPage } from './mark-page.ts';
 import type { Stratum } from './stratum.ts';
 import { valuePlace } from './value-reader.ts';
 import { verifyDisk, verifyLoaded } from './verify-disk.ts';
-import { isAtRest, verifySpace } from './verify-space.ts';
+import { verifySpace } from './verify-space.ts';
 
 export interface VerifyRequest {
   readonly deep: boolean;
   readonly signal: AbortSignal | undefined;
   /** Whether no session has grains reserved. */
   quiet(): boolean;
+  /** When others get a turn; tests put their own here. */
+  readonly breather?: Breather;
 }
-
-/** Bytes of values that are read before others get a turn. */
-const bytesPerTurn = 4 * 1024 * 1024;
-/** Values of the commit log that are looked at before others get a turn. */
-const valuesPerTurn = 5000;
 
 export async function* verifyStore(
   core: StoreCore,
@@ -41,22 +39,62 @@ export async function* verifyStore(
 ): AsyncGenerator<Finding, void, undefined> {
   request.signal?.throwIfAborted();
   core.checkOpen();
-  const findings: Finding[] = [];
-  const report = (message: string, offset?: number, grainId?: GrainId): void => {
-    findings.push({ message, offset, grainId });
-  };
-  guarded(report, () => verifyDisk(core, report));
-  if (!core.readOnly && isAtRest(core)) guarded(report, () => verifyLoaded(core, report));
-  guarded(report, () => verifySpace(core, report));
-  const quiet = request.quiet() && !core.committing;
-  for (const stratum of core.atlas.strata()) {
-    guarded(report, () => verifyStratum(stratum, quiet, report));
+  const breathing = { ...request, breather: request.breather ?? new Breather() };
+  yield* await inSteps(core, breathing, (report) => verifyDisk(core, report));
+  yield* await inSteps(core, breathing, (report) => verifyLoaded(core, report));
+  yield* await inSteps(core, breathing, (report) => verifySpace(core, report));
+  const quiet = (): boolean => request.quiet() && !core.committing;
+  for (const stratum of [...core.atlas.strata()]) {
+    yield* await inSteps(core, breathing, (report) => verifyStratum(stratum, quiet, report));
   }
-  guarded(report, () => verifyLog(core, report));
-  yield* findings;
+  yield* await inSteps(core, breathing, (report) => verifyLog(core, report));
   if (!request.deep) return;
-  yield* verifyLogged(core, request);
-  yield* verifyValues(core, request);
+  yield* verifyLogged(core, breathing);
+  yield* verifyValues(core, breathing);
+}
+
+/** Times that a check is begun again because the store has changed while others had their turn. */
+const restartsMax = 8;
+
+/**
+ * What a check finds that compares one part of the store with another. It yields where others can
+ * have a turn; if they changed the store it begins again, since what it compared is of two states.
+ * A store that changes all the time is checked without turns at last.
+ */
+async function inSteps(
+  core: StoreCore,
+  request: BreathingRequest,
+  check: (report: Report) => Iterable<void>,
+): Promise<Finding[]> {
+  for (let restarts = 0; ; restarts++) {
+    request.signal?.throwIfAborted();
+    const findings: Finding[] = [];
+    const report: Report = (message, offset, grainId) => {
+      findings.push({ message, offset, grainId });
+    };
+    const { commits, bytesWritten } = core.counters;
+    const changed = (): boolean =>
+      core.counters.commits !== commits || core.counters.bytesWritten !== bytesWritten;
+    const steps = check(report)[Symbol.iterator]();
+    let goesOn = true;
+    while (goesOn && !changed()) {
+      goesOn = false;
+      guarded(report, () => {
+        goesOn = steps.next().done !== true;
+      });
+      if (goesOn && restarts < restartsMax && request.breather.due) await breathe(core, request);
+    }
+    if (!goesOn && !changed()) return findings;
+  }
+}
+
+type BreathingRequest = VerifyRequest & { readonly breather: Breather };
+
+/** Gives others a turn; then the store may have been closed. */
+async function breathe(core: StoreCore, { breather, signal }: BreathingRequest): Promise<void> {
+  await breather.turn();
+  signal?.throwIfAborted();
+  core.checkOpen();
 }
 
 interface Counted {
@@ -65,7 +103,7 @@ interface Counted {
   grains: number;
 }
 
-function verifyStratum(stratum: Stratum, quiet: boolean, report: Report): void {
+function* verifyStratum(stratum: Stratum, quiet: () => boolean, report: Report): Generator<void> {
   const counted: Counted = { values: 0, archived: 0, grains: 0 };
   let totalGrains = 0;
   let end = 0;
@@ -74,7 +112,10 @@ function verifyStratum(stratum: Stratum, quiet: boolean, report: Report): void {
     end = map.firstIndex + map.grains;
     totalGrains += map.grains;
     const before = counted.grains;
-    for (const page of stratum.pagesOf(map)) verifyPage(stratum, page, quiet, { counted, report });
+    for (const page of stratum.pagesOf(map)) {
+      verifyPage(stratum, page, quiet(), { counted, report });
+      yield;
+    }
     const what = `grains in use in the map at grain ${map.firstIndex}`;
     compare(report, what, map.committedGrains, counted.grains - before);
   }
@@ -102,7 +143,7 @@ function verifyPage(
     const taken = page.isTaken(at);
     const id = (): GrainId => joinGrainId(stratum.basin, stratum.number, page.firstIndex + at);
     if (mark === markFree) {
-      if (taken && quiet && !stratum.isSetAside(page.firstIndex + at))
+      if (taken && quiet && !stratum.setAside.has(page.firstIndex + at))
         report('a grain is neither free nor in use', offset, id());
       continue;
     }
@@ -116,7 +157,7 @@ function verifyPage(
 }
 
 /** The retained log reads back whole, and archives just what is archived. */
-function verifyLog(core: StoreCore, report: Report): void {
+function* verifyLog(core: StoreCore, report: Report): Generator<void> {
   const { checkpoint, currentBatch } = core.published;
   const reader = new LogReader(core.reader, core.log);
   let bytes = 0;
@@ -132,6 +173,7 @@ function verifyLog(core: StoreCore, report: Report): void {
       const id = joinGrainId(basin, stratum, index);
       report(`batch ${batch} archived a value that is not archived`, undefined, id);
     }
+    yield;
   }
   compare(report, 'bytes of the commit log', core.log.retainedBytes, bytes);
   let marked = 0;
@@ -145,11 +187,10 @@ function verifyLog(core: StoreCore, report: Report): void {
  */
 async function* verifyLogged(
   core: StoreCore,
-  { signal }: VerifyRequest,
+  request: BreathingRequest,
 ): AsyncGenerator<Finding, void, undefined> {
   const reader = new LogReader(core.reader, core.log);
   const last = core.published.currentBatch;
-  let values = 0;
   // Nothing allocated after the checkpoint can have been freed: each is there, as it was written.
   for (let batch = core.published.checkpoint + 1; batch <= last; batch++) {
     const findings: Finding[] = [];
@@ -163,15 +204,11 @@ async function* verifyLogged(
       for (const value of record.operations) {
         if (value.operation !== 'allocate') continue;
         verifyWritten(core, value, value.crc, report);
-        values += 1;
       }
     });
     yield* findings;
-    if (values < valuesPerTurn) continue;
-    values = 0;
-    await nextTurn();
-    signal?.throwIfAborted();
-    core.checkOpen();
+    if (!request.breather.due) continue;
+    await breathe(core, request);
     batch = Math.max(batch, core.published.checkpoint);
   }
 }
@@ -202,15 +239,14 @@ function verifyWritten(core: StoreCore, run: GrainRun, crc: number, report: Repo
   report('a value is not the one that was written: that write was lost', place.offset, id);
 }
 
-/** Every value against its checksum, a few mebibytes at a turn. */
+/** Every value against its checksum. */
 async function* verifyValues(
   core: StoreCore,
-  { signal }: VerifyRequest,
+  request: BreathingRequest,
 ): AsyncGenerator<Finding, void, undefined> {
   for (const stratum of core.atlas.strata()) {
     const { currentBatch } = core.published;
     let valueBytes = 0;
-    let turnBytes = 0;
     let unread = 0;
     for (const map of [...stratum.maps]) {
       if (!isReadable(stratum, map)) {
@@ -218,19 +254,15 @@ async function* verifyValues(
         continue;
       }
       for (const page of stratum.pagesOf(map)) {
+        request.signal?.throwIfAborted();
         for (let at = 0; at < page.grains; at++) {
           const count = page.countAt(at);
           if (count === 0) continue;
           const { length, finding } = verifyValue(core, stratum, page.firstIndex + at, count);
           if (finding !== undefined) yield finding;
           valueBytes += length;
-          turnBytes += length;
           at += count - 1;
-          if (turnBytes < bytesPerTurn) continue;
-          turnBytes = 0;
-          await nextTurn();
-          signal?.throwIfAborted();
-          core.checkOpen();
+          if (request.breather.due) await breathe(core, request);
         }
       }
     }
@@ -253,12 +285,6 @@ function isReadable(stratum: Stratum, map: GrainMap): boolean {
     },
   );
   return readable;
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, 0);
-  });
 }
 
 function verifyValue(

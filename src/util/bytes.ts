@@ -1,6 +1,6 @@
 /**
- * Which values are bytes, and copies and comparisons of them, each done the way that was measured
- * the quicker.
+ * Byte arrays: what counts as one, copies and comparisons, each done the way that was measured the
+ * quicker, and memory for results.
  *
  * Invariant: no function keeps or changes what it is given, but for the target of a copy. They do
  * not check bounds.
@@ -13,27 +13,35 @@ const kindOf = Object.getOwnPropertyDescriptor(
 )?.get as (this: unknown) => string | undefined;
 
 /**
- * Whether the value is a Uint8Array, of any realm: those of a `vm` context or of a test runner's
- * sandbox are no instances of this realm's class.
+ * Whether the value is a Uint8Array (a Buffer too, or one of another realm: a `vm` context, a test
+ * runner's) that has its bytes: one whose memory was transferred, or shrank below it, has none, and
+ * is not the same as one that is empty.
  */
 export function isBytes(value: unknown): value is Uint8Array {
-  if (value instanceof Uint8Array && ArrayBuffer.isView(value)) return true;
-  return kindOf.call(value) === 'Uint8Array';
+  const isOne = value instanceof Uint8Array && ArrayBuffer.isView(value);
+  if (!isOne && kindOf.call(value) !== 'Uint8Array') return false;
+  return (value as Uint8Array).length > 0 || hasMemory(value as Uint8Array);
 }
 
-/**
- * Whether the bytes are gone: their memory was transferred to another thread, or has become
- * shorter than where they begin. They then look like no bytes at all.
- */
-export function isDetached(bytes: Uint8Array): boolean {
-  if (bytes.length > 0) return false;
+/** `ArrayBuffer.detached` is not everywhere. */
+function hasMemory(bytes: Uint8Array): boolean {
   try {
     // Any method of an array whose memory is gone throws.
     Uint8Array.prototype.at.call(bytes, 0);
-    return false;
-  } catch {
     return true;
+  } catch {
+    return false;
   }
+}
+
+/**
+ * The bytes themselves or, where another thread could change them between a checksum and a copy, a
+ * copy of them.
+ */
+export function ownedByThread(data: Uint8Array): Uint8Array {
+  if (data.buffer instanceof ArrayBuffer) return data;
+  const isShared = Object.prototype.toString.call(data.buffer) === '[object SharedArrayBuffer]';
+  return isShared ? new Uint8Array(data) : data;
 }
 
 /** So few bytes are copied more quickly one by one. */
@@ -73,21 +81,62 @@ const slabBytes = 16 * 1024;
 /** Results up to this long share a slab: a quarter of the time of an array of their own. */
 const slabResultMax = 1024;
 
-/** Memory for results, of which each belongs to whoever is given it. */
+interface WorkerThreads {
+  readonly markAsUntransferable?: (buffer: ArrayBuffer) => void;
+}
+interface ProcessWithModules {
+  getBuiltinModule?: (id: string) => unknown;
+}
+
+/** Keeps a buffer from being transferred; undefined where the platform cannot. */
+function transferGuard(): ((buffer: ArrayBuffer) => void) | undefined {
+  const host = (globalThis as { process?: ProcessWithModules }).process;
+  const threads = host?.getBuiltinModule?.('worker_threads') as WorkerThreads | undefined;
+  const guard = threads?.markAsUntransferable;
+  if (guard === undefined) return undefined;
+  // Some platforms have the function and do nothing in it.
+  const buffer = new ArrayBuffer(1);
+  try {
+    guard(buffer);
+    structuredClone(buffer, { transfer: [buffer] });
+  } catch {
+    // Refused, as it should be.
+  }
+  return buffer.byteLength === 1 ? guard : undefined;
+}
+
+/** Asked for when the first result is made. */
+let guardOfSlabs: { readonly guard: ((buffer: ArrayBuffer) => void) | undefined } | undefined;
+
+/**
+ * Memory for results, of which each belongs to whoever is given it. Small ones share a buffer, so
+ * it cannot be transferred: that would empty the others. Where a platform cannot refuse a transfer,
+ * each has a buffer of its own.
+ */
 export class ResultMemory {
-  #slab = new ArrayBuffer(slabBytes);
+  #slab: ArrayBuffer | undefined;
   #used = 0;
 
   take(length: number): Uint8Array<ArrayBuffer> {
     if (length > slabResultMax) return new Uint8Array(length);
-    // A slab that someone has transferred to another thread has no bytes any more.
-    if (this.#used + length > this.#slab.byteLength) {
-      this.#slab = new ArrayBuffer(slabBytes);
-      this.#used = 0;
+    let slab = this.#slab;
+    if (slab === undefined || this.#used + length > slabBytes) {
+      slab = this.#newSlab();
+      if (slab === undefined) return new Uint8Array(length);
     }
-    const result = new Uint8Array(this.#slab, this.#used, length);
+    const result = new Uint8Array(slab, this.#used, length);
     this.#used += (length + 7) & ~7;
     return result;
+  }
+
+  #newSlab(): ArrayBuffer | undefined {
+    guardOfSlabs ??= { guard: transferGuard() };
+    const { guard } = guardOfSlabs;
+    if (guard === undefined) return undefined;
+    this.#slab = new ArrayBuffer(slabBytes);
+    guard(this.#slab);
+    this.#used = 0;
+    return this.#slab;
   }
 
   /** A copy of `length` bytes of `from`, from `at` on. */

@@ -183,7 +183,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a settled structure whose write failed is not written again',
     file: 'store/housekeeping.ts',
-    find: '    else this.#failed.push(write);',
+    find: ' this.#failed.push(write);',
     replace: '',
     caughtBy: {
       file: 'test/crash/housekeeping-failures.test.ts',

@@ -64,6 +64,31 @@ describe('a session', () => {
     expect(work.operations).toEqual([second]);
   });
 
+  it('withdraws any number of values without looking through the others', () => {
+    const count = 4000;
+    const atlas = atlasOf();
+    const work = new SessionWork();
+    const values = Array.from({ length: count }, () => push(atlas, work, 10));
+    let looks = 0;
+    const { filter, indexOf } = Array.prototype;
+    Array.prototype.filter = function counted(this: unknown[], ...how: never) {
+      looks += this.length;
+      return filter.apply(this, how);
+    } as typeof filter;
+    Array.prototype.indexOf = function counted(this: unknown[], ...what: never) {
+      looks += this.length;
+      return indexOf.apply(this, what);
+    };
+    try {
+      for (const value of values) work.withdraw(value);
+    } finally {
+      Object.assign(Array.prototype, { filter, indexOf });
+    }
+    expect(looks).toBeLessThan(8 * count);
+    expect(work.isEmpty).toBe(true);
+    expect([work.operations, work.stagedBytes]).toEqual([[], 0]);
+  });
+
   it('gives everything back, grains and claims, and what they were is there for any of them', () => {
     const lengths = fc.array(fc.oneof(fc.nat(200), fc.nat(20_000)), {
       minLength: 1,
