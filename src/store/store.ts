@@ -153,9 +153,10 @@ export class Store implements AsyncDisposable {
    * `currentBatch`, or has moved on so far that it cannot be proven: call `refresh`.
    */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
-    this.#core.checkOpen();
+    const core = this.#core;
+    core.checkOpen();
     checkId('Store.get', id);
-    return this.#reader === undefined ? this.#core.read(id) : this.#reader.current.get(id);
+    return this.#reader === undefined ? core.read(id) : this.#reader.current.get(id);
   }
 
   /**

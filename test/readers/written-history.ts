@@ -43,6 +43,8 @@ export class WrittenHistory {
   /** Every free so far: the batch and the value. */
   readonly frees: { readonly batch: number; readonly id: GrainId }[] = [];
   #pushes = 0;
+  /** Times that the writer was closed and opened again. */
+  reopens = 0;
 
   private constructor(files: FileSystem, writer: Store, habits: WriterHabits) {
     this.files = files;
@@ -132,6 +134,7 @@ export class WrittenHistory {
   /** Closes the writer and opens it again. */
   async reopen(): Promise<void> {
     await this.#writer.close();
+    this.reopens += 1;
     this.#writer = await openWriter(this.files, this.#habits);
   }
 

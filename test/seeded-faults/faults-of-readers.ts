@@ -1,6 +1,8 @@
 /**
- * Faults in what a reader does beside a writer: reads that nothing proves, a log that is lost sight
- * of, blocks and pages of another time.
+ * Faults in what a reader does beside a writer: reads that nothing proves, blocks and pages of
+ * another time. That the end of the log needs a
+ * header read after it is shown by the model (test/model/reader.test.ts): the moments in which a
+ * segment that is used again is blank are too rare for a test of the store.
  */
 
 import type { SeededFault } from './seeded-fault.ts';
@@ -12,20 +14,10 @@ export const faultsOfReaders: readonly SeededFault[] = [
     name: 'a reader does not follow the log after it has read a value',
     file: 'store/proven-reads.ts',
     find: 'damage === undefined && this.#isFollowed ? true : this.#follow()',
-    replace: 'this.#follow() || damage === undefined || this.#isFollowed || true',
+    replace: 'true',
     caughtBy: {
       file: rules,
       test: 'a value that was freed since is gone, whatever has its grains',
-    },
-  },
-  {
-    name: 'a reader takes a used-again segment for a log without news',
-    file: 'store/log-tail.ts',
-    find: '        if (header.confirmed < this.#cursor.next) {',
-    replace: '        if (header.confirmed < Number.POSITIVE_INFINITY) {',
-    caughtBy: {
-      file: rules,
-      test: 'a reader that slept while the log was used again gives nothing that is not of its batch',
     },
   },
   {
@@ -53,7 +45,10 @@ export const faultsOfReaders: readonly SeededFault[] = [
     file: 'store/reader-loading.ts',
     find: 'gap === undefined || (tries > 1 && last >= seen)',
     replace: 'gap === undefined',
-    caughtBy: { file: rules, test: 'an opening is never refused because the writer commits' },
+    caughtBy: {
+      file: rules,
+      test: 'an opening is not refused beside a writer that commits all the time',
+    },
   },
   {
     name: 'a value that was freed and allocated again counts as never freed',
