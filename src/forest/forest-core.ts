@@ -6,28 +6,19 @@
  * next one is. It opens and closes nothing.
  */
 
-import { corrupt, invalidArgument, isVarveError, VarveError } from '../errors.ts';
-import type { BatchId, GrainId, Store } from '../index.ts';
+import { invalidArgument, VarveError } from '../errors.ts';
+import type { BatchId, Store } from '../index.ts';
 import { runOutside } from './body-context.ts';
-import {
-  decodeForestRoot,
-  decodeSealedRoot,
-  type ForestRoot,
-  type RootLink,
-  RootWriter,
-  type SealedRoot,
-} from './forest-root.ts';
-import { ForestVersion, findRecord } from './forest-version.ts';
-import { bytesOf } from './group.ts';
+import { RootWriter } from './forest-root.ts';
+import type { ForestVersion } from './forest-version.ts';
 import { Journal } from './journal.ts';
 import type { TreeShape } from './node.ts';
-import { emptyRoot } from './node.ts';
 import { reservedShareMost } from './node-cache.ts';
 import { NodeMemory } from './node-memory.ts';
 import { NodeStore } from './node-store.ts';
-import { Replay } from './replay.ts';
+import type { Retention } from './retention.ts';
+import { StoredState } from './stored-state.ts';
 import { catalogConfig, type ForestLimits, shapeOf, sharesConfig, treeOf } from './tree-record.ts';
-import { TreeRecords } from './tree-records.ts';
 import { checkConfig, type TreeUse } from './tree-use.ts';
 import type { Vault } from './vault.ts';
 
@@ -47,27 +38,13 @@ const askedMax = 5000;
 /** Nodes that are not stored yet may take so many bytes beside a small cache. */
 const memoryLeast = 2 ** 21;
 
-const noRoot: ForestRoot = {
-  catalog: emptyRoot,
-  shares: emptyRoot,
-  nextSeal: 1,
-  pending: [],
-  depth: 0,
-  earlier: undefined,
-  changes: [],
-};
-
-interface RootFound {
-  readonly link: RootLink;
-  readonly root: ForestRoot;
-}
-
 export interface CoreOptions {
   readonly nodeBytes: number | undefined;
   readonly nodeCacheBytes: number;
   readonly journalBytes: number;
   readonly automatic: boolean;
   readonly vault: Vault | undefined;
+  readonly retention: Retention;
 }
 
 export class ForestCore {
@@ -75,6 +52,7 @@ export class ForestCore {
   readonly nodes: NodeStore;
   readonly limits: ForestLimits;
   readonly automatic: boolean;
+  readonly retention: Retention;
   readonly catalogShape: TreeShape;
   readonly sharesShape: TreeShape;
   readonly listeners = new Set<Listener>();
@@ -90,6 +68,7 @@ export class ForestCore {
   readonly #uses = new WeakMap<object, AnyUse>();
   /** How each tree was last asked for, of those that were asked for last. */
   readonly #asked = new Map<string, AnyUse>();
+  readonly #options: CoreOptions;
   #owners = 0;
 
   /**
@@ -100,8 +79,8 @@ export class ForestCore {
     const { nodeBytes, nodeCacheBytes, journalBytes, automatic, vault } = options;
     this.store = store;
     this.automatic = automatic;
-    this.nodes = new NodeStore(store, vault, nodeCacheBytes);
-    this.rootWriter = new RootWriter(this.nodes);
+    this.retention = options.retention;
+    this.#options = options;
     this.limits = {
       nodeBytes,
       sealed: vault !== undefined,
@@ -110,83 +89,37 @@ export class ForestCore {
     };
     this.catalogShape = shapeOf(catalogConfig, this.limits);
     this.sharesShape = shapeOf(sharesConfig, this.limits);
-    const chain = this.#readRoots();
-    const newest = chain.at(-1)?.root ?? noRoot;
-    const { catalog, shares, nextSeal, pending } = newest;
-    const changes = chain.flatMap(({ root }) => root.changes);
+    const { nodes, nextSeal, version, journal } = this.#read();
+    this.nodes = nodes;
     this.nodes.nextSeal = nextSeal + sealsSkipped;
-    const { nodes, limits, sharesShape, catalogShape: shape } = this;
-    const record = (name: string) => findRecord(nodes, shape, catalog, name);
-    const nextOwner = () => this.nextOwner();
-    const replay = new Replay({ nodes, limits, sharesShape, record, nextOwner }, newest, changes);
-    const { records, stuck, gone, goneBytes, goneValues } = replay;
-    const kept = changes.filter(({ tree }) => stuck.has(tree));
-    const done = changes.filter(({ tree }) => !stuck.has(tree));
-    const found = {
-      stored: { catalog, shares },
-      roots: chain.map(({ link }) => link),
-      changes: done,
-      gone,
-      goneBytes,
-      goneValues,
-      goneValueBytes: bytesOf(store, goneValues),
-      kept,
-    };
+    this.rootWriter = new RootWriter(this.nodes);
     const memoryBytes = Math.max(memoryLeast, nodeCacheBytes * reservedShareMost);
     const most = { logBytes: journalBytes, memoryBytes };
-    this.journal = new Journal(found, most, () => store.statistics());
+    this.journal = new Journal(journal, most, () => store.statistics());
     this.reserveMemory();
-    const roots = { catalog, shares: replay.shares, pending };
-    const of = { nodes, shape, batch: store.currentBatch, stuck };
-    this.durable = new ForestVersion(of, roots, new TreeRecords(records));
+    this.durable = version;
+  }
+
+  /** The forest as the store has it now. */
+  #read(): { readonly nodes: NodeStore } & Pick<StoredState, 'nextSeal' | 'version' | 'journal'> {
+    const { store } = this;
+    // What a reader sees stays at its batch when the store moves on.
+    const source = store.readOnly ? store.view() : store;
+    const { vault, nodeCacheBytes } = this.#options;
+    const nodes = new NodeStore(source, vault, nodeCacheBytes);
+    const { nextSeal, version, journal } = new StoredState(nodes, store.currentBatch, this);
+    return { nodes, nextSeal, version, journal };
+  }
+
+  /** A reader moves on to the state that its store has moved to. Throws as an opening. */
+  moveOn(): void {
+    if (this.durable.batch === this.store.currentBatch) return;
+    this.durable = this.#read().version;
   }
 
   /** Nodes that are not stored, and memory for nodes to come, take theirs from the cache's. */
   reserveMemory(): void {
     this.nodes.cache.reserve(this.journal.memoryBytes + this.limits.memory.keptBytes);
-  }
-
-  /** The newest root and those before it that are needed, oldest first. None in a new forest. */
-  #readRoots(): RootFound[] {
-    const id = this.store.embeddedHeader;
-    if (id === undefined) return [];
-    const found = this.#sealedRoot(id);
-    if (found === undefined) {
-      const message = "the store's embedded header is not a forest's root";
-      throw new VarveError('VARVE_NOT_A_FOREST', message, { grainId: id });
-    }
-    checkVault(found.vault, this.nodes.vault?.name ?? '');
-    let root = this.#openRoot(found);
-    const chain = [{ link: { id, seal: found.seal }, root }];
-    while (root.earlier !== undefined) {
-      const { earlier: link, depth } = root;
-      const sealed = this.#sealedRoot(link.id);
-      const facts = { grainId: link.id };
-      if (sealed === undefined) throw corrupt('an earlier root of the forest is missing', facts);
-      root = this.#openRoot({ ...sealed, seal: link.seal });
-      // One that names a later one would never come to an end.
-      if (root.depth !== depth - 1) throw corrupt('the roots of the forest name each other', facts);
-      chain.push({ link, root });
-    }
-    return chain.reverse();
-  }
-
-  /** Undefined for what is no forest's root. */
-  #sealedRoot(id: GrainId): SealedRoot | undefined {
-    const bytes = this.store.get(id);
-    return bytes === undefined ? undefined : decodeSealedRoot(bytes);
-  }
-
-  /** Throws `VARVE_CORRUPT`, with a vault `VARVE_VAULT`: its key may be wrong unnoticed. */
-  #openRoot({ seal, body }: SealedRoot): ForestRoot {
-    const bytes = this.nodes.open('forest', seal, body);
-    const { vault } = this.nodes;
-    try {
-      return decodeForestRoot(bytes);
-    } catch (cause) {
-      if (vault === undefined || !isVarveError(cause, 'VARVE_CORRUPT')) throw cause;
-      throw wrongKey(vault.name, cause);
-    }
   }
 
   /** Throws `VARVE_CLOSED`. */
@@ -242,6 +175,7 @@ export class ForestCore {
   }
 
   committed(batch: BatchId, trees: readonly string[]): void {
+    this.retention.note(batch, Date.now());
     for (const name of trees) {
       // Whoever makes a tree of a dropped one's name anew may ask for it otherwise.
       if (treeOf(this.durable.record(name)) === undefined) this.#asked.delete(name);
@@ -255,19 +189,6 @@ export class ForestCore {
       this.#untold.shift();
     }
   }
-}
-
-/** Throws `VARVE_VAULT` if a forest made with the vault `made` is asked for with another. */
-function checkVault(made: string, asked: string): void {
-  if (made === asked) return;
-  const name = (vault: string): string => (vault === '' ? 'without a vault' : `with '${vault}'`);
-  const message = `the forest was made ${name(made)} and cannot be opened ${name(asked)}`;
-  throw new VarveError('VARVE_VAULT', message, { expected: made, actual: asked });
-}
-
-function wrongKey(vault: string, cause: unknown): VarveError {
-  const message = `the vault '${vault}' opens the forest's root to bytes that are no root`;
-  return new VarveError('VARVE_VAULT', message, { cause });
 }
 
 /** The commit is durable whatever the listener does: its error is the program's own. */

@@ -65,7 +65,7 @@ export interface VersionRoots {
 export class ForestVersion {
   readonly batch: BatchId;
   readonly roots: VersionRoots;
-  readonly #nodes: NodeStore;
+  readonly nodes: NodeStore;
   readonly #shape: TreeShape;
   readonly #records: TreeRecords;
   /** Counts versions: later ones have higher numbers. */
@@ -86,7 +86,7 @@ export class ForestVersion {
     records: TreeRecords,
     number = 0,
   ) {
-    this.#nodes = of.nodes;
+    this.nodes = of.nodes;
     this.#shape = of.shape;
     this.batch = of.batch;
     this.#stuck = of.stuck;
@@ -104,7 +104,7 @@ export class ForestVersion {
     const number = this.#number + 1;
     // A told commit leaves the catalog as it is.
     this.#records.change(number, changed, roots.catalog !== this.roots.catalog);
-    const [nodes, shape, stuck] = [this.#nodes, this.#shape, this.#stuck];
+    const [nodes, shape, stuck] = [this.nodes, this.#shape, this.#stuck];
     return new ForestVersion({ nodes, shape, batch, stuck }, roots, this.#records, number);
   }
 
@@ -117,7 +117,7 @@ export class ForestVersion {
     if (stuck !== undefined) throw stuck;
     const known = this.#records.find(name, this.#number);
     if (known !== undefined) return known.record;
-    const found = findRecord(this.#nodes, this.#shape, this.roots.catalog, name);
+    const found = findRecord(this.nodes, this.#shape, this.roots.catalog, name);
     if (found !== undefined) this.#records.read(name, this.#number, found);
     return found;
   }
@@ -128,7 +128,7 @@ export class ForestVersion {
   }
 
   names(): string[] {
-    const entries = catalogEntries(this.#nodes, this.#shape, this.roots.catalog);
+    const entries = catalogEntries(this.nodes, this.#shape, this.roots.catalog);
     return Array.from(entries).flatMap(({ name, record }) => (treeOf(record) ? name : []));
   }
 
@@ -136,7 +136,7 @@ export class ForestVersion {
   hold(store: Store, check: () => void): ReadHold {
     if (this.#holds === 0) this.#guard = guardOf(store, this.batch);
     this.#holds += 1;
-    this.#nodes.holds += 1;
+    this.nodes.holds += 1;
     this.#records.hold(this.#number);
     let held = true;
     return {
@@ -145,7 +145,7 @@ export class ForestVersion {
         if (!held) return;
         held = false;
         this.#holds -= 1;
-        this.#nodes.holds -= 1;
+        this.nodes.holds -= 1;
         this.#records.release(this.#number);
         if (this.#holds > 0) return;
         this.#guard?.release();

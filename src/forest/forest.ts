@@ -6,11 +6,17 @@
  * alone; wiring only, the work is in the files beside this one.
  */
 
-import { invalidArgument } from '../errors.ts';
+import { invalidArgument, isVarveError } from '../errors.ts';
 import { type BatchId, type GrainId, Store, type StoreOptions } from '../index.ts';
-import { checkNames, type NamesOf } from '../util/options.ts';
 import type { Snapshot, Transaction, Tree } from './contract.ts';
 import { ForestCore } from './forest-core.ts';
+import {
+  checkForestOptions,
+  coreOptions,
+  type ForestOptions,
+  forestNames,
+  storeNames,
+} from './forest-options.ts';
 import { nameKey } from './forest-version.ts';
 import { ForestWriter } from './forest-writer.ts';
 import { isRefusal } from './group-commits.ts';
@@ -19,35 +25,7 @@ import { ForestSnapshot } from './snapshot.ts';
 import { ForestTree } from './tree.ts';
 import { treeOf } from './tree-record.ts';
 import { checkConfig, type TreeOptions, TreeUse } from './tree-use.ts';
-import type { Vault } from './vault.ts';
 import { checkedOptions, type VerifyOptions, verifyForest } from './verify-forest.ts';
-
-export interface ForestOptions {
-  /**
-   * Target size of a node, bytes: 500 to 65,536. The default is the measured best: 4,064, and 8,160
-   * where all keys have one length and all values too.
-   */
-  nodeBytes?: number | undefined;
-  /** Upper bound of the cache of decoded nodes, bytes; beside the store's. Default 256 MiB. */
-  nodeCacheBytes?: number | undefined;
-  /**
-   * Upper bound of the changes, bytes, that are told in the roots of commits while their nodes stay
-   * in memory; less in a small forest. An opening after a crash does them again. Default 4 MiB; 0:
-   * every commit writes its nodes.
-   */
-  journalBytes?: number | undefined;
-  /**
-   * How archived nodes are freed: batch by batch within later commits and at close, as snapshots
-   * allow (default), or only by `store.checkpointTo`.
-   */
-  checkpoint?: 'automatic' | 'manual' | undefined;
-  /**
-   * Called once on each value that the forest stores: encryption, compression. Its name is kept
-   * with the forest: opening with another, a missing or an extra one, or with the wrong key,
-   * rejects with `VARVE_VAULT` and releases the lock.
-   */
-  vault?: Vault | undefined;
-}
 
 export interface ForestStatistics {
   /** Nodes read from the store since the forest was opened: those that were not in memory. */
@@ -60,34 +38,11 @@ export interface ForestStatistics {
   readonly treesInMemory: number;
 }
 
-const nodeBytesLeast = 500;
-const nodeBytesMost = 65_536;
-const nodeCacheBytesDefault = 256 * 1024 * 1024;
-const journalBytesDefault = 4 * 1024 * 1024;
-
 interface StoreUse {
   readonly disclaim: () => void;
   /** The forest has opened the store. */
   readonly ownsStore: boolean;
 }
-
-const names: NamesOf<ForestOptions> = {
-  nodeBytes: true,
-  nodeCacheBytes: true,
-  journalBytes: true,
-  checkpoint: true,
-  vault: true,
-};
-/** The store checks what they say. */
-const storeNames: NamesOf<StoreOptions> = {
-  create: true,
-  exclusive: true,
-  readOnly: true,
-  fileSystem: true,
-  cacheBytes: true,
-  settleBytes: true,
-  signal: true,
-};
 
 export class Forest implements AsyncDisposable {
   /**
@@ -119,7 +74,7 @@ export class Forest implements AsyncDisposable {
     path: string | URL,
     options: ForestOptions & StoreOptions = {},
   ): Promise<Forest> {
-    checkOptions('Forest.open', options, { ...names, ...storeNames });
+    checkForestOptions('Forest.open', options, { ...forestNames, ...storeNames });
     const own = Object.keys(storeNames).filter((name) => name in options);
     const ofStore = Object.fromEntries(
       own.map((name) => [name, options[name as keyof StoreOptions]]),
@@ -130,14 +85,14 @@ export class Forest implements AsyncDisposable {
   static async inMemory(
     options: ForestOptions & Pick<StoreOptions, 'cacheBytes'> = {},
   ): Promise<Forest> {
-    checkOptions('Forest.inMemory', options, { ...names, cacheBytes: true });
+    checkForestOptions('Forest.inMemory', options, { ...forestNames, cacheBytes: true });
     const { cacheBytes } = options;
     return await Forest.#in(await Store.inMemory({ cacheBytes }), options);
   }
 
   static async #in(store: Store, options: ForestOptions): Promise<Forest> {
     try {
-      return Forest.#on(store, options, true);
+      return await Forest.#on(store, options, true);
     } catch (error) {
       await store.close();
       throw error;
@@ -153,21 +108,17 @@ export class Forest implements AsyncDisposable {
    * forest leaves the store open.
    */
   static async on(store: Store, options: ForestOptions = {}): Promise<Forest> {
-    checkOptions('Forest.on', options, names);
+    checkForestOptions('Forest.on', options);
     if (!(store instanceof Store)) throw invalidArgument('Forest.on', 'a Store', store);
-    return Forest.#on(store, options, false);
+    return await Forest.#on(store, options, false);
   }
 
-  static #on(store: Store, options: ForestOptions, ownsStore: boolean): Forest {
+  static async #on(store: Store, options: ForestOptions, ownsStore: boolean): Promise<Forest> {
     const disclaim = store.claimEmbeddedHeader('a forest');
     try {
-      const core = new ForestCore(store, {
-        nodeBytes: options.nodeBytes,
-        nodeCacheBytes: options.nodeCacheBytes ?? nodeCacheBytesDefault,
-        journalBytes: options.journalBytes ?? journalBytesDefault,
-        automatic: options.checkpoint !== 'manual',
-        vault: options.vault,
-      });
+      const settings = coreOptions(options);
+      await settings.retention.read(store);
+      const core = await atNewest(store, () => new ForestCore(store, settings));
       return new Forest(core, { disclaim, ownsStore });
     } catch (error) {
       disclaim();
@@ -182,13 +133,15 @@ export class Forest implements AsyncDisposable {
    */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
     this.#core.checkOpen();
-    return openValue(this.#core.nodes, id, this.store.get(id));
+    const { nodes } = this.#core.durable;
+    return openValue(nodes, id, nodes.source.get(id));
   }
 
   /** As `get`, without blocking the event loop on the disk. */
   async getAsync(id: GrainId): Promise<Uint8Array<ArrayBuffer> | undefined> {
     this.#core.checkOpen();
-    return openValue(this.#core.nodes, id, await this.store.getAsync(id));
+    const { nodes } = this.#core.durable;
+    return openValue(nodes, id, await nodes.source.getAsync(id));
   }
 
   /** Names of the trees that hold, or have held and not been dropped, at least one commit. */
@@ -260,6 +213,18 @@ export class Forest implements AsyncDisposable {
   }
 
   /**
+   * For a forest opened read-only beside a live writer: moves to the newest durable batch and
+   * resolves to it. Snapshots and iterators keep theirs. Without `readOnly` it resolves to the
+   * current batch. Rejects as `Store.refresh`.
+   */
+  async refresh(): Promise<BatchId> {
+    this.#core.checkOpen();
+    await this.store.refresh();
+    await atNewest(this.store, () => this.#core.moveOn());
+    return this.#core.durable.batch;
+  }
+
+  /**
    * Calls `listener` after each durable commit that changed a tree, with the names of those trees.
    * Returns the way to stop it. What a listener throws is an uncaught exception of the program, as
    * from a listener of an event: the commit is durable, and the other listeners are told.
@@ -314,7 +279,7 @@ export class Forest implements AsyncDisposable {
       const { store } = this;
       const frees = this.#core.automatic && !store.readOnly;
       if (frees && store.statistics().archivedValues > 0) {
-        await store.checkpointTo(store.currentBatch);
+        await store.checkpointTo(this.#core.retention.limit(store.currentBatch));
       }
     } catch (error) {
       // What is not freed now is freed after the next opening.
@@ -340,32 +305,17 @@ async function* verifyAll(
   yield* core.store.verify({ deep, signal });
 }
 
-function checkOptions(what: string, options: ForestOptions, known: Record<string, true>): void {
-  checkNames(what, options, known);
-  const { nodeBytes, nodeCacheBytes, journalBytes, checkpoint, vault } = options;
-  if (nodeBytes !== undefined) {
-    const fits = nodeBytes >= nodeBytesLeast && nodeBytes <= nodeBytesMost;
-    if (!Number.isSafeInteger(nodeBytes) || !fits) {
-      const expected = `a whole number from ${nodeBytesLeast} to ${nodeBytesMost}`;
-      throw invalidArgument('nodeBytes', expected, nodeBytes);
+/**
+ * Runs what reads the newest state. Beside a writer the state may be gone before all of it was
+ * read: then the next one is.
+ */
+async function atNewest<T>(store: Store, read: () => T): Promise<T> {
+  for (;;) {
+    try {
+      return read();
+    } catch (error) {
+      if (!isVarveError(error, 'VARVE_SNAPSHOT_GONE')) throw error;
+      await store.refresh();
     }
-  }
-  for (const [name, bytes] of Object.entries({ nodeCacheBytes, journalBytes })) {
-    if (bytes === undefined || bytes === Number.POSITIVE_INFINITY) continue;
-    if (!Number.isSafeInteger(bytes) || bytes < 0) {
-      throw invalidArgument(name, 'a whole number from 0', bytes);
-    }
-  }
-  if (checkpoint !== undefined && checkpoint !== 'automatic' && checkpoint !== 'manual') {
-    throw invalidArgument('checkpoint', "'automatic' or 'manual'", checkpoint);
-  }
-  if (vault === undefined) return;
-  const functions = [vault?.seal, vault?.open].every((one) => typeof one === 'function');
-  if (!functions || typeof vault.name !== 'string' || vault.name === '') {
-    throw invalidArgument('vault', 'a vault with name, seal and open', vault);
-  }
-  const { overheadBytes: added } = vault;
-  if (added !== undefined && !(Number.isSafeInteger(added) && added >= 0)) {
-    throw invalidArgument('vault: overheadBytes', 'a whole number from 0', added);
   }
 }

@@ -7,6 +7,7 @@
  */
 
 import type { BatchId, Session, Store } from '../index.ts';
+import type { Retention } from './retention.ts';
 
 /** Batches that one commit frees at most: what a snapshot held for long is freed bit by bit. */
 const freedBatchesMax = 16;
@@ -19,15 +20,17 @@ const goneForFreeing = 256;
 export class Freeing {
   readonly #store: Store;
   readonly #automatic: boolean;
+  readonly #retention: Retention;
   #underWay = false;
   /** Up to here much is to be freed before space is taken again. */
   #due: BatchId | undefined;
   /** The last batch that is known to have archived anything. */
   #archivedIn: BatchId = 0;
 
-  constructor(store: Store, automatic: boolean) {
+  constructor(store: Store, automatic: boolean, retention: Retention) {
     this.#store = store;
     this.#automatic = automatic;
+    this.#retention = retention;
   }
 
   /** A commit that only frees is being made. */
@@ -41,7 +44,8 @@ export class Freeing {
     if (!this.#automatic || batch <= checkpoint) return;
     // Others may archive too: of that not every commit need know.
     if (this.#archivedIn <= checkpoint && batch - checkpoint < freedBatchesMax) return;
-    const to = Math.min(batch, checkpoint + freedBatchesMax);
+    const to = this.#retention.limit(Math.min(batch, checkpoint + freedBatchesMax));
+    if (to <= checkpoint) return;
     session.checkpointTo(to);
     if (this.#due !== undefined && this.#due <= to) this.#due = undefined;
   }
@@ -54,7 +58,8 @@ export class Freeing {
 
   /** A commit has left so much behind that it is to be freed before this one writes nodes. */
   comesBefore(next: { readonly isTold: boolean }): boolean {
-    return this.#due !== undefined && !next.isTold;
+    if (this.#due === undefined || next.isTold) return false;
+    return this.#retention.limit(this.#due) === this.#due;
   }
 
   /**

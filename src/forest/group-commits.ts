@@ -15,6 +15,7 @@ import type { ForestVersion, VersionRoots } from './forest-version.ts';
 import { Freeing } from './freeing.ts';
 import type { Group } from './group.ts';
 import type { ReadHold } from './range-iterators.ts';
+import type { Retention } from './retention.ts';
 import type { TransactionScope } from './transaction.ts';
 import type { GroundHome, TransactionGround } from './transaction-ground.ts';
 
@@ -23,6 +24,7 @@ export interface CommitsHome extends GroundHome {
   /** The last durable state. */
   durable: ForestVersion;
   readonly automatic: boolean;
+  readonly retention: Retention;
   reserveMemory(): void;
   /** Called after each commit, once everyone has been told. */
   committed(batch: BatchId, trees: readonly string[]): void;
@@ -61,7 +63,7 @@ export class GroupCommits {
     this.#home = home;
     this.#ground = ground;
     this.#runner = runner;
-    this.#freeing = new Freeing(home.store, home.automatic);
+    this.#freeing = new Freeing(home.store, home.automatic, home.retention);
     ground.beforeStoring = () => this.#finishPreparing();
   }
 

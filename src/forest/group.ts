@@ -15,7 +15,7 @@ import type { ForestRoot, RootLink, RootWriter, TreeChanges } from './forest-roo
 import { nameKey, type VersionRoots } from './forest-version.ts';
 import type { Journal, JournalEntry, Place, StoredRoots } from './journal.ts';
 import type { NodeRef, TreeRoot, TreeShape } from './node.ts';
-import type { NodeStore } from './node-store.ts';
+import type { NodeSource, NodeStore } from './node-store.ts';
 import { TreeEditor } from './tree-editor.ts';
 import {
   encodeRecord,
@@ -300,11 +300,11 @@ export class Group implements JournalEntry {
 }
 
 /** Bytes that these values have in the file; 0 for one that is not there or is damaged. */
-export function bytesOf(store: Store, ids: readonly GrainId[]): number {
+export function bytesOf(source: NodeSource, ids: readonly GrainId[]): number {
   let bytes = 0;
   for (const id of ids) {
     try {
-      bytes += store.lengthOf(id) ?? 0;
+      bytes += source.lengthOf(id) ?? 0;
     } catch (error) {
       if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
     }

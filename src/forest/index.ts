@@ -16,7 +16,8 @@ export type {
   TreeChange,
   WritableTree,
 } from './contract.ts';
-export { Forest, type ForestOptions, type ForestStatistics } from './forest.ts';
+export { Forest, type ForestStatistics } from './forest.ts';
+export type { ForestOptions } from './forest-options.ts';
 export type { Range } from './range.ts';
 export { reducers } from './reducers.ts';
 export type { TreeOptions } from './tree-use.ts';

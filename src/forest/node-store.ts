@@ -15,8 +15,11 @@ import { NodeCache } from './node-cache.ts';
 import { decodeNode, NodeWriter } from './node-encoding.ts';
 import { contextOf, type SealedKind, type Vault } from './vault.ts';
 
+/** Where stored values are read: the store, or a view of it that stays at one batch. */
+export type NodeSource = Pick<Store, 'get' | 'getAsync' | 'has' | 'lengthOf' | 'embeddedHeader'>;
+
 export class NodeStore {
-  readonly store: Store;
+  readonly source: NodeSource;
   readonly cache: NodeCache;
   readonly vault: Vault | undefined;
   /** The number that the vault is told of the next value that is sealed. */
@@ -29,8 +32,8 @@ export class NodeStore {
   reads = 0;
   readonly #writer = new NodeWriter();
 
-  constructor(store: Store, vault: Vault | undefined, cacheBytes: number) {
-    this.store = store;
+  constructor(source: NodeSource, vault: Vault | undefined, cacheBytes: number) {
+    this.source = source;
     this.vault = vault;
     this.cache = new NodeCache(cacheBytes);
   }
@@ -48,7 +51,7 @@ export class NodeStore {
   /** As `load`, without blocking. */
   async loadAsync(ref: NodeRef, shape: TreeShape): Promise<TreeNode> {
     if (ref.node !== undefined) return this.load(ref, shape);
-    const bytes = (await this.store.getAsync(ref.id)) ?? this.pushed(ref.id);
+    const bytes = (await this.source.getAsync(ref.id)) ?? this.pushed(ref.id);
     // Another reader may have been quicker.
     return ref.node ?? this.#take(ref, shape, bytes);
   }
@@ -68,16 +71,6 @@ export class NodeStore {
   #found(id: GrainId, bytes: Uint8Array | undefined): Uint8Array {
     if (bytes !== undefined) return bytes;
     throw corrupt('a value that a tree names is not in the store', { grainId: id });
-  }
-
-  /** Runs a read in which the user's own functions are called: they may commit. */
-  whileHeld<T>(read: () => T): T {
-    this.holds += 1;
-    try {
-      return read();
-    } finally {
-      this.holds -= 1;
-    }
   }
 
   /** The node is no longer part of the trees, nor of any state that a commit has left. */
@@ -119,14 +112,14 @@ export class NodeStore {
   }
 
   #read(id: GrainId): Uint8Array | undefined {
-    return this.store.get(id) ?? this.pushed(id);
+    return this.source.get(id) ?? this.pushed(id);
   }
 
   /** As `long`, without blocking. */
   async longAsync(bytes: Uint8Array, at: number): Promise<Uint8Array> {
     const id = longId(bytes, at);
     const seal = longSeal(bytes, at);
-    const stored = (await this.store.getAsync(id)) ?? this.pushed(id);
+    const stored = (await this.source.getAsync(id)) ?? this.pushed(id);
     return this.open('value', seal, this.#found(id, stored));
   }
 

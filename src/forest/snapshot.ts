@@ -58,7 +58,7 @@ export class ForestSnapshot implements Snapshot {
     };
     root();
     const hold = (): ReadHold => version.hold(core.store, check);
-    return new TreeReads(core.nodes, use, { root, hold, holdBriefly: hold });
+    return new TreeReads(use, { nodes: version.nodes, root, hold, holdBriefly: hold });
   }
 
   #check(): void {

@@ -172,7 +172,7 @@ export class TransactionScope implements Transaction, WritingScope {
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
     this.check();
     const { nodes } = this.edit;
-    const stored = nodes.store.get(id);
+    const stored = nodes.source.get(id);
     if (stored !== undefined) return openValue(nodes, id, stored);
     // What it has pushed and archived is withdrawn, as it is in a session of the store.
     const isWithdrawn = this.archives.has(id) && this.pushed.has(id);

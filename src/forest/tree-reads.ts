@@ -30,6 +30,8 @@ import type { TreeUse } from './tree-use.ts';
 
 /** Where the state comes from that is read. */
 export interface ReadPoint {
+  /** The nodes of the state that `root` gives now. */
+  readonly nodes: NodeStore;
   /** The tree's root now. Throws where nothing can be read any more. */
   root(): TreeRoot;
   /** Keeps what `root` gave, until it is released. */
@@ -39,12 +41,10 @@ export interface ReadPoint {
 }
 
 export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
-  readonly #nodes: NodeStore;
   readonly #use: TreeUse<K, V, R>;
   readonly #point: ReadPoint;
 
-  constructor(nodes: NodeStore, use: TreeUse<K, V, R>, point: ReadPoint) {
-    this.#nodes = nodes;
+  constructor(use: TreeUse<K, V, R>, point: ReadPoint) {
     this.#use = use;
     this.#point = point;
   }
@@ -58,36 +58,39 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
     // The key first, here and below: the user's codec may commit, and another state be there then.
     const { keys } = this.#use;
     const bytes = keys.encode(key);
-    const found = this.#find(bytes);
+    const { nodes } = this.#point;
+    const found = this.#find(nodes, bytes);
     keys.recycle(bytes);
-    return this.#valueOf(found);
+    return this.#valueOf(nodes, found);
   }
 
   /** As `get`, of a key that is encoded already. */
   getEncoded(bytes: Uint8Array): V | undefined {
-    return this.#valueOf(this.#find(bytes));
+    const { nodes } = this.#point;
+    return this.#valueOf(nodes, this.#find(nodes, bytes));
   }
 
-  #find(key: Uint8Array): FoundEntry | undefined {
+  #find(nodes: NodeStore, key: Uint8Array): FoundEntry | undefined {
     const { ref } = this.#point.root();
-    return ref === undefined ? undefined : findEntry(this.#nodes, this.#use.shape, ref, key);
+    return ref === undefined ? undefined : findEntry(nodes, this.#use.shape, ref, key);
   }
 
-  #valueOf(found: FoundEntry | undefined): V | undefined {
+  #valueOf(nodes: NodeStore, found: FoundEntry | undefined): V | undefined {
     if (found === undefined) return undefined;
-    return entryValue(this.#nodes, this.#use, found.leaf, found.index);
+    return entryValue(nodes, this.#use, found.leaf, found.index);
   }
 
   async getAsync(key: K): Promise<V | undefined> {
     const bytes = this.#use.keys.encodeKept(key);
+    const { nodes } = this.#point;
     const { ref } = this.#point.root();
     if (ref === undefined) return undefined;
     const hold = this.#point.hold();
     try {
-      const leaf = await readWayTo(this.#nodes, this.#use.shape, ref, bytes);
+      const leaf = await readWayTo(nodes, this.#use.shape, ref, bytes);
       const index = leaf.entries.search(bytes);
       if (index < 0) return undefined;
-      return await entryValueAsync(this.#nodes, this.#use, leaf, index);
+      return await entryValueAsync(nodes, this.#use, leaf, index);
     } finally {
       hold.release();
       // Where the state has ended meanwhile, neither what was read nor an error says anything.
@@ -98,13 +101,14 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   has(key: K): boolean {
     const { keys } = this.#use;
     const bytes = keys.encode(key);
-    const found = this.#find(bytes);
+    const found = this.#find(this.#point.nodes, bytes);
     keys.recycle(bytes);
     return found !== undefined;
   }
 
   range(range: Range<K> = {}): IterableIterator<[K, V]> {
-    return this.#iterate(range, (leaf, index) => entryOf(this.#nodes, this.#use, leaf, index));
+    const { nodes } = this.#point;
+    return this.#iterate(range, (leaf, index) => entryOf(nodes, this.#use, leaf, index));
   }
 
   keys(range: Range<K> = {}): IterableIterator<K> {
@@ -112,36 +116,39 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   values(range: Range<K> = {}): IterableIterator<V> {
-    return this.#iterate(range, (leaf, index) => entryValue(this.#nodes, this.#use, leaf, index));
+    const { nodes } = this.#point;
+    return this.#iterate(range, (leaf, index) => entryValue(nodes, this.#use, leaf, index));
   }
 
   #iterate<T>(range: Range<K>, give: (leaf: Leaf, index: number) => T): IterableIterator<T> {
     const asked = readRange(this.#use, range);
     const way = this.#way(asked);
-    const positions = limited(positionsOf(this.#nodes, way.shape, way.root, asked), asked);
+    const positions = limited(positionsOf(way.nodes, way.shape, way.root, asked), asked);
     return new Entries(way, positions, this.#point.hold(), give);
   }
 
   #way({ reverse }: AskedRange): Way {
+    const { nodes } = this.#point;
     const root = this.#point.root();
-    return { nodes: this.#nodes, shape: this.#use.shape, root, reverse };
+    return { nodes, shape: this.#use.shape, root, reverse };
   }
 
   rangeAsync(range: Range<K> = {}): AsyncIterableIterator<[K, V]> {
     const asked = readRange(this.#use, range);
     const way = this.#way(asked);
     const find = (): Promise<Positions> => {
-      return positionsAsync(this.#nodes, way.shape, way.root, asked);
+      return positionsAsync(way.nodes, way.shape, way.root, asked);
     };
     return new AsyncEntries(way, find, this.#point.hold(), async (leaf, index) => [
       entryKey(this.#use, leaf, index),
-      await entryValueAsync(this.#nodes, this.#use, leaf, index),
+      await entryValueAsync(way.nodes, this.#use, leaf, index),
     ]);
   }
 
   count(range: Range<K> = {}): number {
     const asked = readRange(this.#use, range);
-    const { from, to } = positionsOf(this.#nodes, this.#use.shape, this.#point.root(), asked);
+    const { nodes } = this.#point;
+    const { from, to } = positionsOf(nodes, this.#use.shape, this.#point.root(), asked);
     return to - from;
   }
 
@@ -151,8 +158,8 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
     if (reducer === undefined) {
       throw new VarveError('VARVE_TREE_MISMATCH', `the tree '${name}' has no reducer`);
     }
-    const nodes = this.#nodes;
     const asked = readRange(this.#use, range);
+    const { nodes } = this.#point;
     const root = this.#point.root();
     const hold = this.#point.holdBriefly();
     try {
@@ -172,9 +179,9 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   #at(positionIn: (count: number) => number): [K, V] | undefined {
+    const { nodes } = this.#point;
     const { ref, count } = this.#point.root();
     if (ref === undefined) return undefined;
-    const nodes = this.#nodes;
     const { leaf, index } = new TreeCursor(nodes, this.#use.shape, ref, positionIn(count));
     return entryOf(nodes, this.#use, leaf, index);
   }

@@ -59,7 +59,10 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
 
   constructor(core: ForestCore, writer: ForestWriter, use: TreeUse<K, V, R>) {
     const record = new DurableRecord(core, use as unknown as TreeUse<never, never, never>);
-    super(core.nodes, use, {
+    super(use, {
+      get nodes() {
+        return core.durable.nodes;
+      },
       root: () => record.root,
       hold: () => core.durable.hold(core.store, () => core.checkOpen()),
       holdBriefly: () => core.durable.hold(core.store, () => core.checkOpen()),
@@ -121,8 +124,9 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
   ): IterableIterator<TreeChange<K, V>> {
     const core = this.#core;
     const { history = emptyRoot, sequence = 0 } = this.#versioned() ?? {};
-    const asked = readChanges(core.nodes, this.#use.historyShape, { history, sequence }, options);
+    const { nodes } = core.durable;
+    const asked = readChanges(nodes, this.#use.historyShape, { history, sequence }, options);
     const hold = core.durable.hold(core.store, () => core.checkOpen());
-    return new Changes(core.nodes, this.#use, { ...asked, hold });
+    return new Changes(nodes, this.#use, { ...asked, hold });
   }
 }

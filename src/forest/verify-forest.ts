@@ -8,7 +8,7 @@
  * read it yields, and goes on beside it. The event loop has a turn at least every 10 ms of work.
  */
 
-import { isVarveError } from '../errors.ts';
+import { isVarveError, type VarveError } from '../errors.ts';
 import { GrainId } from '../index.ts';
 import { getU32BigEndian } from '../util/big-endian.ts';
 import { Breather } from '../util/breather.ts';
@@ -72,8 +72,8 @@ export async function* verifyForest(
   const waiting = Math.max(0, roots.length - 1) + gone.length + goneValues.length;
   const hold = version.hold(core.store, () => core.checkOpen());
   try {
-    const walk = new ForestWalk(core, options);
-    yield* walk.all(version);
+    const walk = new ForestWalk(core, version, options);
+    yield* walk.all();
     options.tally?.(walk.reached + waiting);
   } finally {
     hold.release();
@@ -82,6 +82,7 @@ export async function* verifyForest(
 
 class ForestWalk {
   readonly #core: ForestCore;
+  readonly #version: ForestVersion;
   readonly #options: Readonly<VerifyOptions>;
   /** How often each stored node and value is referred to. */
   readonly #referents = new Map<GrainId, number>();
@@ -89,8 +90,9 @@ class ForestWalk {
   /** Some tree could not be walked: who refers to what is not known. */
   #isPartial = false;
 
-  constructor(core: ForestCore, options: VerifyOptions) {
+  constructor(core: ForestCore, version: ForestVersion, options: VerifyOptions) {
     this.#core = core;
+    this.#version = version;
     this.#options = options;
   }
 
@@ -99,7 +101,8 @@ class ForestWalk {
     return this.#referents.size;
   }
 
-  async *all(version: ForestVersion): AsyncGenerator<Finding> {
+  async *all(): AsyncGenerator<Finding> {
+    const version = this.#version;
     const { catalog, shares, pending } = version.roots;
     const { catalogShape, sharesShape } = this.#core;
     const own = [
@@ -116,7 +119,7 @@ class ForestWalk {
     // Without these two nothing can be said of the rest.
     if (!sound) return;
     try {
-      for (const { name } of catalogEntries(this.#core.nodes, catalogShape, catalog)) {
+      for (const { name } of catalogEntries(this.#version.nodes, catalogShape, catalog)) {
         await this.#breathe();
         yield* this.#record(name, version);
       }
@@ -128,7 +131,7 @@ class ForestWalk {
       }
     } catch (error) {
       this.#core.checkOpen();
-      if (!isVarveError(error)) throw error;
+      if (!isFinding(error)) throw error;
       yield { message: `the catalog cannot be read: ${error.message}` };
     }
   }
@@ -147,7 +150,7 @@ class ForestWalk {
     try {
       record = version.record(name) as TreeRecord;
     } catch (error) {
-      if (!isVarveError(error)) throw error;
+      if (!isFinding(error)) throw error;
       this.#isPartial = true;
       yield { message: `${title} cannot be read: ${error.message}` };
       return;
@@ -163,7 +166,7 @@ class ForestWalk {
   #summaries(name: string, reducer: string): Summaries<unknown, unknown, unknown> | undefined {
     const use: TreeUse<unknown, unknown, unknown> | undefined = this.#core.askedFor(name);
     if (use?.reducer === undefined || use.config.reducer !== reducer) return undefined;
-    return new Summaries(this.#core.nodes, use, use.reducer);
+    return new Summaries(this.#version.nodes, use, use.reducer);
   }
 
   async *#tree(walked: Walked, { ref, count, long }: TreeRoot): AsyncGenerator<Finding> {
@@ -181,9 +184,9 @@ class ForestWalk {
     const where = `${title}: the node ${name}`;
     let node: TreeNode;
     try {
-      node = await this.#core.nodes.loadAsync(ref, shape);
+      node = await this.#version.nodes.loadAsync(ref, shape);
     } catch (error) {
-      if (!isVarveError(error)) throw error;
+      if (!isFinding(error)) throw error;
       this.#core.checkOpen();
       yield { message: `${where} cannot be read: ${error.message}` };
       return;
@@ -235,7 +238,7 @@ class ForestWalk {
       return summaries?.differs(branch, at) ?? false;
     } catch (error) {
       // What cannot be read below has been told of.
-      if (isVarveError(error)) return false;
+      if (isFinding(error)) return false;
       throw error;
     }
   }
@@ -247,13 +250,13 @@ class ForestWalk {
       const id = longId(entries.heap, at);
       if (this.#refer(id) > 1) continue;
       await this.#breathe();
-      if (!this.#core.store.has(id)) {
+      if (!this.#version.nodes.source.has(id)) {
         yield { message: `${where} names the value ${GrainId.format(id)}, which is not there` };
       } else if (this.#options.deep === true) {
         try {
-          await this.#core.nodes.longAsync(entries.heap, at);
+          await this.#version.nodes.longAsync(entries.heap, at);
         } catch (error) {
-          if (!isVarveError(error)) throw error;
+          if (!isFinding(error)) throw error;
           this.#core.checkOpen();
           yield { message: `${where} names a value that cannot be read: ${error.message}` };
         }
@@ -271,7 +274,7 @@ class ForestWalk {
   async *#shares(shares: TreeRoot): AsyncGenerator<Finding> {
     const told = new Map<GrainId, number>();
     if (shares.ref !== undefined) {
-      const cursor = new TreeCursor(this.#core.nodes, this.#core.sharesShape, shares.ref, 0);
+      const cursor = new TreeCursor(this.#version.nodes, this.#core.sharesShape, shares.ref, 0);
       for (let left = shares.count; left > 0; left--) {
         await this.#breathe();
         const { entries } = cursor.leaf;
@@ -293,6 +296,11 @@ class ForestWalk {
       yield { message: `${GrainId.format(id)} has no referent, ${expected} are told of it` };
     }
   }
+}
+
+/** What says something of the forest; a reader whose state is gone can say nothing more. */
+function isFinding(error: unknown): error is VarveError {
+  return isVarveError(error) && !isVarveError(error, 'VARVE_SNAPSHOT_GONE');
 }
 
 function idOf(bytes: Uint8Array, at: number): GrainId {

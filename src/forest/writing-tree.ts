@@ -38,7 +38,8 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
   readonly #open: OpenTree;
 
   constructor(scope: WritingScope, use: TreeUse<K, V, R>, open: OpenTree) {
-    super(scope.edit.nodes, use, {
+    super(use, {
+      nodes: scope.edit.nodes,
       root: () => {
         scope.check();
         open.check(use);

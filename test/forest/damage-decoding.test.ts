@@ -12,6 +12,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isVarveError } from '../../src/errors.ts';
 import { ForestCore } from '../../src/forest/forest-core.ts';
+import { coreOptions } from '../../src/forest/forest-options.ts';
 import {
   decodeForestRoot,
   decodeSealedRoot,
@@ -36,8 +37,9 @@ const vault = {
 
 /** How nodes are laid out where keys, values and a reducer's values have these lengths. */
 function shapeFor(keyBytes: number, valueBytes: number, partBytes: number, sealed = false) {
-  const settings = { nodeBytes: 512, nodeCacheBytes: 0, journalBytes: 0, automatic: false };
-  const { limits } = new ForestCore(store, { ...settings, vault: sealed ? vault : undefined });
+  const small = { nodeBytes: 512, nodeCacheBytes: 0, journalBytes: 0 };
+  const settings = coreOptions({ ...small, vault: sealed ? vault : undefined });
+  const { limits } = new ForestCore(store, settings);
   const names = { keyCodec: 'key', valueCodec: 'value', reducer: '', versioned: false };
   return shapeOf({ ...names, keyBytes, valueBytes, partBytes }, limits);
 }

@@ -1,0 +1,116 @@
+/**
+ * The options of a forest, and their check.
+ *
+ * Invariant: what passes is complete and of the right types; anything else is
+ * `VARVE_INVALID_ARGUMENT` before a file is touched.
+ */
+
+import { invalidArgument } from '../errors.ts';
+import type { StoreOptions } from '../index.ts';
+import { checkNames, type NamesOf } from '../util/options.ts';
+import type { CoreOptions } from './forest-core.ts';
+import { Retention } from './retention.ts';
+import type { Vault } from './vault.ts';
+
+export interface ForestOptions {
+  /**
+   * Target size of a node, bytes: 500 to 65,536. The default is the measured best: 4,064, and 8,160
+   * where all keys have one length and all values too.
+   */
+  nodeBytes?: number | undefined;
+  /** Upper bound of the cache of decoded nodes, bytes; beside the store's. Default 256 MiB. */
+  nodeCacheBytes?: number | undefined;
+  /**
+   * Upper bound of the changes, bytes, that are told in the roots of commits while their nodes stay
+   * in memory; less in a small forest. An opening after a crash does them again. Default 4 MiB; 0:
+   * every commit writes its nodes.
+   */
+  journalBytes?: number | undefined;
+  /**
+   * How archived nodes are freed: batch by batch within later commits and at close, as snapshots
+   * allow (default), or only by `store.checkpointTo`.
+   */
+  checkpoint?: 'automatic' | 'manual' | undefined;
+  /**
+   * Keeps automatic checkpoints this far behind, in milliseconds, so that readers in other processes
+   * have that long. Closing frees nothing younger. Default 0.
+   */
+  retainMs?: number | undefined;
+  /**
+   * Called once on each value that the forest stores: encryption, compression. Its name is kept
+   * with the forest: opening with another, a missing or an extra one, or with the wrong key,
+   * rejects with `VARVE_VAULT` and releases the lock.
+   */
+  vault?: Vault | undefined;
+}
+
+const nodeBytesLeast = 500;
+const nodeBytesMost = 65_536;
+const nodeCacheBytesDefault = 256 * 1024 * 1024;
+const journalBytesDefault = 4 * 1024 * 1024;
+
+export const forestNames: NamesOf<ForestOptions> = {
+  nodeBytes: true,
+  nodeCacheBytes: true,
+  journalBytes: true,
+  checkpoint: true,
+  retainMs: true,
+  vault: true,
+};
+/** The store checks what they say. */
+export const storeNames: NamesOf<StoreOptions> = {
+  create: true,
+  exclusive: true,
+  readOnly: true,
+  fileSystem: true,
+  cacheBytes: true,
+  settleBytes: true,
+  signal: true,
+};
+
+/** Throws `VARVE_INVALID_ARGUMENT`. */
+export function checkForestOptions(
+  what: string,
+  options: ForestOptions,
+  known: Readonly<Record<string, true>> = forestNames,
+): void {
+  checkNames(what, options, known);
+  const { nodeBytes, nodeCacheBytes, journalBytes, retainMs, checkpoint, vault } = options;
+  if (nodeBytes !== undefined) {
+    const fits = nodeBytes >= nodeBytesLeast && nodeBytes <= nodeBytesMost;
+    if (!Number.isSafeInteger(nodeBytes) || !fits) {
+      const expected = `a whole number from ${nodeBytesLeast} to ${nodeBytesMost}`;
+      throw invalidArgument('nodeBytes', expected, nodeBytes);
+    }
+  }
+  for (const [name, count] of Object.entries({ nodeCacheBytes, journalBytes, retainMs })) {
+    if (count === undefined || count === Number.POSITIVE_INFINITY) continue;
+    if (!Number.isSafeInteger(count) || count < 0) {
+      throw invalidArgument(name, 'a whole number from 0', count);
+    }
+  }
+  if (checkpoint !== undefined && checkpoint !== 'automatic' && checkpoint !== 'manual') {
+    throw invalidArgument('checkpoint', "'automatic' or 'manual'", checkpoint);
+  }
+  if (vault === undefined) return;
+  const functions = [vault?.seal, vault?.open].every((one) => typeof one === 'function');
+  if (!functions || typeof vault.name !== 'string' || vault.name === '') {
+    throw invalidArgument('vault', 'a vault with name, seal and open', vault);
+  }
+  const { overheadBytes: added } = vault;
+  if (added !== undefined && !(Number.isSafeInteger(added) && added >= 0)) {
+    throw invalidArgument('vault: overheadBytes', 'a whole number from 0', added);
+  }
+}
+
+/** What is not given has its default. */
+export function coreOptions(options: ForestOptions): CoreOptions {
+  return {
+    nodeBytes: options.nodeBytes,
+    nodeCacheBytes: options.nodeCacheBytes ?? nodeCacheBytesDefault,
+    journalBytes: options.journalBytes ?? journalBytesDefault,
+    automatic: options.checkpoint !== 'manual',
+    retention: new Retention(options.retainMs ?? 0),
+    vault: options.vault,
+  };
+}
