@@ -2,7 +2,7 @@
  * Runs the programs that seeds stand for, each by itself, beside power cuts, and again with single
  * calls failing; shortens one that breaks a rule.
  *
- * Invariant: deterministic from the seed. The clock ticks with each look at it.
+ * Invariant: deterministic from the seed.
  */
 
 import { Random } from '../model/random.ts';
@@ -79,7 +79,6 @@ async function tryPlan(
   how: { readonly seed: number; readonly cuts: number },
   counts: CampaignCounts,
 ): Promise<{ report?: RunReport; failed?: FailedProgram }> {
-  const stopTicking = tick();
   counts.runs += 1;
   try {
     const report = await runProgram(plan, how.cuts);
@@ -91,35 +90,33 @@ async function tryPlan(
     if (!(error instanceof SimulationFailure)) throw error;
     const { kind, message } = error;
     return { failed: { seed: how.seed, kind, message, plan: error.plan ?? plan } };
-  } finally {
-    stopTicking();
   }
 }
 
-/** Date.now ticks until the result is called: the log tells one attempt at a batch from another. */
-function tick(): () => void {
-  const real = Date.now;
-  let now = 1_000_000_000_000;
-  Date.now = (): number => {
-    now += 1;
-    return now;
-  };
-  return () => {
-    Date.now = real;
-  };
-}
-
-/** The plan with one call failing that a run of it has made; reads are the likeliest. */
+/**
+ * The plan with one call failing that a run of it has made. Reads are the likeliest, and steps that
+ * write; each step is as likely as another, however many calls it makes.
+ */
 function withFault(plan: Plan, report: RunReport, random: Random): Plan | undefined {
   const { callsBefore, calls } = report;
   const made = likely.filter((kind) => calls[kind] > (callsBefore[0]?.[kind] ?? 0));
   const kind = made[random.below(made.length)];
   if (kind === undefined) return undefined;
-  const first = callsBefore[0]?.[kind] ?? 0;
-  return faultAt(plan, report, { kind, call: first + random.below(calls[kind] - first) });
+  const spans = callsBefore.map((before, at) => ({
+    first: before[kind],
+    count: (callsBefore[at + 1] ?? calls)[kind] - before[kind],
+    isWrite: writes.has(plan.steps[at]?.do),
+  }));
+  const striking = spans.filter(({ count }) => count > 0);
+  const writing = striking.filter(({ isWrite }) => isWrite);
+  const among = writing.length > 0 && random.chance(0.6) ? writing : striking;
+  const span = among[random.below(among.length)];
+  if (span === undefined) return undefined;
+  return faultAt(plan, report, { kind, call: span.first + random.below(span.count) });
 }
 
-const likely = [...faultKinds, 'read', 'read'] as const;
+const likely = [...faultKinds, 'read', 'read', 'read'] as const;
+const writes = new Set<string | undefined>(['transaction', 'sync', 'put', 'delete', 'update']);
 
 /** The plan with this call of a run failing. */
 export function faultAt(

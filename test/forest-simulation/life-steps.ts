@@ -219,7 +219,6 @@ export class LifeSteps {
   #lookAtPresent(): void {
     const life = this.#life;
     const { handles, random } = life;
-    const leaveOut = life.plan.settings.leaveOut ?? [];
     const states = this.#durable();
     const readable = (handle: Handle): ReadableTree<number, number, number> => handle;
     const present = life.attempt('the present', () =>
@@ -232,9 +231,9 @@ export class LifeSteps {
     if (names === undefined) return;
     fits = fitting('names()', fits, (state) => namesDiffer(names.value, state));
     for (const [at, handle] of handles.trees.entries()) {
-      if (!life.versioned(at)) continue;
+      if (!life.versioned(at) || life.leavesOut('histories')) continue;
       const differs = life.attempt('history', () =>
-        fits.map((state) => historyDiffers(handle, state.trees.get(at), leaveOut)),
+        fits.map((state) => historyDiffers(handle, state, at)),
       );
       if (differs === undefined) return;
       const right = fits.filter((_, index) => differs.value[index] === undefined);
