@@ -7,7 +7,7 @@
 
 import { Random } from '../model/random.ts';
 import { type RunReport, runProgram, withStep } from './aftermath.ts';
-import { faultKinds, type LeftOut, type Plan } from './plan.ts';
+import { faultKinds, type LeftOut, type Plan, type Step } from './plan.ts';
 import { planOf } from './plan-generator.ts';
 import { shrinkPlan } from './shrink-plan.ts';
 import { SimulationFailure } from './world/failure.ts';
@@ -43,7 +43,7 @@ export interface CampaignSettings {
   readonly cuts: number;
 }
 
-export const usual: CampaignSettings = { leaveOut: [], faults: 3, cuts: 3 };
+export const usual: CampaignSettings = { leaveOut: [], faults: 4, cuts: 2 };
 
 /** Runs the program of a seed in every way; undefined where every rule holds. Does not shorten. */
 export async function runSeed(
@@ -95,7 +95,8 @@ async function tryPlan(
 
 /**
  * The plan with one call failing that a run of it has made. Reads are the likeliest, and steps that
- * write; each step is as likely as another, however many calls it makes.
+ * write, above all beside another one in the same turn; each step is as likely as another, however
+ * many calls it makes.
  */
 function withFault(plan: Plan, report: RunReport, random: Random): Plan | undefined {
   const { callsBefore, calls } = report;
@@ -105,14 +106,20 @@ function withFault(plan: Plan, report: RunReport, random: Random): Plan | undefi
   const spans = callsBefore.map((before, at) => ({
     first: before[kind],
     count: (callsBefore[at + 1] ?? calls)[kind] - before[kind],
-    isWrite: writes.has(plan.steps[at]?.do),
+    weight: weightOf(plan.steps, at),
   }));
-  const striking = spans.filter(({ count }) => count > 0);
-  const writing = striking.filter(({ isWrite }) => isWrite);
-  const among = writing.length > 0 && random.chance(0.6) ? writing : striking;
-  const span = among[random.below(among.length)];
+  const among = spans.filter(({ count }) => count > 0);
+  const weighted = among.flatMap((span) => Array<typeof span>(span.weight).fill(span));
+  const span = weighted[random.below(weighted.length)];
   if (span === undefined) return undefined;
   return faultAt(plan, report, { kind, call: span.first + random.below(span.count) });
+}
+
+function weightOf(steps: readonly Step[], at: number): number {
+  const [before, step] = [steps[at - 1], steps[at]];
+  if (!writes.has(step?.do)) return 1;
+  const inOneTurn = before?.turns === undefined && before?.hops === undefined;
+  return inOneTurn && writes.has(before?.do) ? 6 : 2;
 }
 
 const likely = [...faultKinds, 'read', 'read', 'read'] as const;

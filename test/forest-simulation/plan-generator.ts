@@ -84,7 +84,7 @@ function settingsOf(random: Random, { leaveOut, isCold }: Habits): PlanSettings 
 
 /** Steps of one turn, or with pauses in between. */
 function spaced(random: Random, steps: readonly Step[]): Step[] {
-  const inOneTurn = steps.length > 1 && random.chance(0.6);
+  const inOneTurn = steps.length > 1 && random.chance(0.7);
   const last = steps.length - 1;
   return steps.map((step, at) => (inOneTurn && at < last ? step : paused(random, step)));
 }
@@ -159,17 +159,23 @@ function forking(random: Random): Step[] {
 
 /** Several writers, which share a commit if they are asked for in one turn; often puts alone. */
 function together(random: Random, habits: Habits): Step[] {
-  const transactions = pick(random, [0, 0, 0.6]);
-  return Array.from({ length: 2 + random.below(4) }, () =>
-    random.chance(transactions) ? transaction(random, habits) : small(random),
-  );
+  const writer = pick(random, [
+    () => put(random),
+    () => small(random),
+    () => (random.chance(0.6) ? transaction(random, habits) : small(random)),
+  ]);
+  return Array.from({ length: 2 + random.below(4) }, writer);
+}
+
+function put(random: Random): Step {
+  return { do: 'put', tree: treeOf(random), key: keyOf(random), value: numberOf(random) };
 }
 
 function small(random: Random): Step {
+  const dice = random.next();
+  if (dice < 0.6) return put(random);
   const tree = treeOf(random);
   const key = keyOf(random);
-  const dice = random.next();
-  if (dice < 0.6) return { do: 'put', tree, key, value: numberOf(random) };
   if (dice < 0.8) return { do: 'delete', tree, key };
   const to = pick(random, [numberOf(random), numberOf(random), 'null' as const, 'throw' as const]);
   return { do: 'update', tree, key, to };

@@ -143,8 +143,17 @@ export function pushedDiffer(
   return undefined;
 }
 
-/** How the history of a versioned tree, there or not, differs from a state. */
-export function historyDiffers(handle: Handle, state: State, index: number): string | undefined {
+/** How the histories of versioned trees, there or not, differ from a state. */
+export function historiesDiffer(handles: Handles, state: State): string | undefined {
+  for (const [at, handle] of handles.trees.entries()) {
+    if (!dialectAt(handles, at).versioned) continue;
+    const differs = historyDiffers(handle, state, at);
+    if (differs !== undefined) return `tree ${treeNames[at]}: ${differs}`;
+  }
+  return undefined;
+}
+
+function historyDiffers(handle: Handle, state: State, index: number): string | undefined {
   const last = lastOf(state, index);
   const changes = state.trees.get(index)?.changes ?? [];
   const { lastSequence } = handle;
