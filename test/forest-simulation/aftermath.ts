@@ -18,13 +18,14 @@ import { difference, pushedDiffer, readAll, readPushed } from './model/observati
 import type { Fate, Plan, Step } from './plan.ts';
 import { fateOf } from './plan-generator.ts';
 import type { CallCounts } from './world/chaos.ts';
+import { withClock } from './world/clock.ts';
 import { SimulationFailure, unexpected } from './world/failure.ts';
 import { UnhandledErrors } from './world/in-flight.ts';
 
 /** What a run has seen, for faults to be put into the next. */
 export interface RunReport {
   readonly counts: LifeCounts;
-  /** The calls made before each step, and in all. */
+  /** The calls made before each step and after the last, and until none can be struck any more. */
   readonly callsBefore: readonly CallCounts[];
   readonly calls: CallCounts;
   readonly operationsBefore: readonly number[];
@@ -32,7 +33,11 @@ export interface RunReport {
 }
 
 /** Runs a plan, and cuts the power so often beside it. Throws `SimulationFailure`. */
-export async function runProgram(plan: Plan, cutsBeside = 0): Promise<RunReport> {
+export function runProgram(plan: Plan, cutsBeside = 0): Promise<RunReport> {
+  return withClock(plan.settings.seed + 4, () => run(plan, cutsBeside));
+}
+
+async function run(plan: Plan, cutsBeside: number): Promise<RunReport> {
   const unhandled = new UnhandledErrors();
   const hasCuts = cutsBeside > 0 || plan.steps.some((step) => step.do === 'cut');
   const life = new ForestLife(plan, hasCuts);
@@ -54,9 +59,9 @@ export async function runProgram(plan: Plan, cutsBeside = 0): Promise<RunReport>
       if (waiting !== undefined) await waiting;
     }
     at += 1;
-    await end(life, steps);
+    callsBefore.push({ ...life.chaos.counts });
+    const calls = await end(life, steps);
     unhandled.check((error) => life.chaos.injected.includes(error as never));
-    const calls = { ...life.chaos.counts };
     const { operations } = life;
     for (const { at: cut, fate } of life.cuts) await cutAt(life, cut, fate);
     await cutBeside(life, operationsBefore, cutsBeside);
@@ -74,7 +79,8 @@ export async function runProgram(plan: Plan, cutsBeside = 0): Promise<RunReport>
   }
 }
 
-async function end(life: ForestLife, steps: LifeSteps): Promise<void> {
+/** Gives the calls that were made while a fault could strike. */
+async function end(life: ForestLife, steps: LifeSteps): Promise<CallCounts> {
   await life.settle();
   life.share = 1;
   steps.look();
@@ -90,10 +96,12 @@ async function end(life: ForestLife, steps: LifeSteps): Promise<void> {
   if (!life.isPoisoned) await checkSound(life, life.forest);
   life.chaos.pause(false);
   await steps.close('forest');
+  const calls = { ...life.chaos.counts };
   life.chaos.disarm();
   steps.look();
   await checkSound(life, life.forest);
   await life.forest.close();
+  return calls;
 }
 
 /** A clean `verify`, the neighbour's values, and no value that nothing reaches. */
@@ -180,8 +188,10 @@ async function cutAt(life: ForestLife, at: number, fate: Fate): Promise<void> {
     const handles = await life.openOn(new SimulatedDisk({ state: left, records: false }));
     const { forest } = handles;
     const reading = readAll(handles, (handle) => handle, { random, share: 1 });
-    const states = fitting('what is there after a power cut', life.ledger.afterCut(at), (one) =>
-      difference(handles, reading, one),
+    const states = fitting(
+      'what is there after a power cut',
+      life.ledger.afterCut(at),
+      (one) => difference(handles, reading, one) ?? life.historiesDiffer(one, handles),
     );
     const read = (id: Parameters<typeof readPushed>[1]) => readPushed(forest, id);
     const fits = fitting('pushed values after a power cut', states, (one) =>

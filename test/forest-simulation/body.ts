@@ -147,9 +147,9 @@ export class Body {
         return;
       }
       case 'trim': {
-        if (model?.offset === undefined || !this.#world.versioned(index)) return;
+        if (model === undefined || !this.#world.versioned(index)) return;
         const through = Math.floor(model.last * op.share);
-        tree.trimHistory(through + model.offset);
+        tree.trimHistory(through);
         this.#did({ trim: through, tree: index });
         return;
       }

@@ -2,12 +2,12 @@
  * Runs the programs that seeds stand for, each by itself, beside power cuts, and again with single
  * calls failing; shortens one that breaks a rule.
  *
- * Invariant: deterministic from the seed. The clock ticks with each look at it.
+ * Invariant: deterministic from the seed.
  */
 
 import { Random } from '../model/random.ts';
 import { type RunReport, runProgram, withStep } from './aftermath.ts';
-import { faultKinds, type LeftOut, type Plan } from './plan.ts';
+import { faultKinds, type LeftOut, type Plan, type Step } from './plan.ts';
 import { planOf } from './plan-generator.ts';
 import { shrinkPlan } from './shrink-plan.ts';
 import { SimulationFailure } from './world/failure.ts';
@@ -43,7 +43,7 @@ export interface CampaignSettings {
   readonly cuts: number;
 }
 
-export const usual: CampaignSettings = { leaveOut: [], faults: 3, cuts: 3 };
+export const usual: CampaignSettings = { leaveOut: [], faults: 4, cuts: 2 };
 
 /** Runs the program of a seed in every way; undefined where every rule holds. Does not shorten. */
 export async function runSeed(
@@ -79,7 +79,6 @@ async function tryPlan(
   how: { readonly seed: number; readonly cuts: number },
   counts: CampaignCounts,
 ): Promise<{ report?: RunReport; failed?: FailedProgram }> {
-  const stopTicking = tick();
   counts.runs += 1;
   try {
     const report = await runProgram(plan, how.cuts);
@@ -91,35 +90,40 @@ async function tryPlan(
     if (!(error instanceof SimulationFailure)) throw error;
     const { kind, message } = error;
     return { failed: { seed: how.seed, kind, message, plan: error.plan ?? plan } };
-  } finally {
-    stopTicking();
   }
 }
 
-/** Date.now ticks until the result is called: the log tells one attempt at a batch from another. */
-function tick(): () => void {
-  const real = Date.now;
-  let now = 1_000_000_000_000;
-  Date.now = (): number => {
-    now += 1;
-    return now;
-  };
-  return () => {
-    Date.now = real;
-  };
-}
-
-/** The plan with one call failing that a run of it has made; reads are the likeliest. */
+/**
+ * The plan with one call failing that a run of it has made. Reads are the likeliest, and steps that
+ * write, above all beside another one in the same turn; each step is as likely as another, however
+ * many calls it makes.
+ */
 function withFault(plan: Plan, report: RunReport, random: Random): Plan | undefined {
   const { callsBefore, calls } = report;
   const made = likely.filter((kind) => calls[kind] > (callsBefore[0]?.[kind] ?? 0));
   const kind = made[random.below(made.length)];
   if (kind === undefined) return undefined;
-  const first = callsBefore[0]?.[kind] ?? 0;
-  return faultAt(plan, report, { kind, call: first + random.below(calls[kind] - first) });
+  const spans = callsBefore.map((before, at) => ({
+    first: before[kind],
+    count: (callsBefore[at + 1] ?? calls)[kind] - before[kind],
+    weight: weightOf(plan.steps, at),
+  }));
+  const among = spans.filter(({ count }) => count > 0);
+  const weighted = among.flatMap((span) => Array<typeof span>(span.weight).fill(span));
+  const span = weighted[random.below(weighted.length)];
+  if (span === undefined) return undefined;
+  return faultAt(plan, report, { kind, call: span.first + random.below(span.count) });
 }
 
-const likely = [...faultKinds, 'read', 'read'] as const;
+function weightOf(steps: readonly Step[], at: number): number {
+  const [before, step] = [steps[at - 1], steps[at]];
+  if (!writes.has(step?.do)) return 1;
+  const inOneTurn = before?.turns === undefined && before?.hops === undefined;
+  return inOneTurn && writes.has(before?.do) ? 6 : 2;
+}
+
+const likely = [...faultKinds, 'read', 'read', 'read'] as const;
+const writes = new Set<string | undefined>(['transaction', 'sync', 'put', 'delete', 'update']);
 
 /** The plan with this call of a run failing. */
 export function faultAt(

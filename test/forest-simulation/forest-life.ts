@@ -17,6 +17,7 @@ import {
   difference,
   type Handle,
   type Handles,
+  historiesDiffer,
   pushedDiffer,
   readAll,
 } from './model/observation.ts';
@@ -275,6 +276,10 @@ export class ForestLife {
   nextSeed(): number {
     this.#seeds += 1;
     return this.#seeds;
+  }
+
+  historiesDiffer(state: State, handles = this.handles): string | undefined {
+    return this.leavesOut('histories') ? undefined : historiesDiffer(handles, state);
   }
 
   versioned(tree: number): boolean {

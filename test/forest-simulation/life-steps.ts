@@ -18,14 +18,7 @@ import {
 } from './held-views.ts';
 import { LifeWrites } from './life-writes.ts';
 import { bytesOf, type State } from './model/model-state.ts';
-import {
-  difference,
-  type Handle,
-  historyDiffers,
-  pushedDiffer,
-  readAll,
-  readPushed,
-} from './model/observation.ts';
+import { difference, type Handle, pushedDiffer, readAll, readPushed } from './model/observation.ts';
 import { type Step, treeNames } from './plan.ts';
 import { turns } from './world/chaos.ts';
 import { SimulationFailure } from './world/failure.ts';
@@ -219,7 +212,6 @@ export class LifeSteps {
   #lookAtPresent(): void {
     const life = this.#life;
     const { handles, random } = life;
-    const leaveOut = life.plan.settings.leaveOut ?? [];
     const states = this.#durable();
     const readable = (handle: Handle): ReadableTree<number, number, number> => handle;
     const present = life.attempt('the present', () =>
@@ -231,16 +223,11 @@ export class LifeSteps {
     const names = life.attempt('names()', () => life.forest.names());
     if (names === undefined) return;
     fits = fitting('names()', fits, (state) => namesDiffer(names.value, state));
-    for (const [at, handle] of handles.trees.entries()) {
-      if (!life.versioned(at)) continue;
-      const differs = life.attempt('history', () =>
-        fits.map((state) => historyDiffers(handle, state.trees.get(at), leaveOut)),
-      );
-      if (differs === undefined) return;
-      const right = fits.filter((_, index) => differs.value[index] === undefined);
-      if (right.length === 0) throw new SimulationFailure(`history: ${differs.value[0]}`);
-      fits = right;
-    }
+    const differs = life.attempt('history', () => fits.map((state) => life.historiesDiffer(state)));
+    if (differs === undefined) return;
+    const right = fits.filter((_, index) => differs.value[index] === undefined);
+    if (right.length === 0) throw new SimulationFailure(`history: ${differs.value[0]}`);
+    fits = right;
     if (life.plan.settings.vault !== 'none' && !life.leavesOut('sealed')) {
       for (const state of fits) this.#checkSealed(state);
     }
@@ -274,12 +261,16 @@ export class LifeSteps {
     const { forest } = life;
     life.isClosing = true;
     const { fired } = life.chaos;
+    // The store closes once: whoever closes it again is told the same.
+    const told = new Set<unknown>();
     const closed = (what: string, closing: Promise<void>): void => {
       life.follow(
         { name: what, isWrite: false },
         closing,
         () => undefined,
         (error) => {
+          if (told.has(error)) return;
+          told.add(error);
           if (life.chaos.fired > fired && life.accepts(error)) return;
           const poisoned = (error as { code?: string }).code === 'VARVE_POISONED';
           if (poisoned && life.accepts(error)) return;
@@ -312,8 +303,10 @@ export class LifeSteps {
     );
     if (reading === undefined) return;
     life.compared();
-    const fits = fitting('what is there after opening', life.ledger.reopened(), (state) =>
-      difference(handles, reading.value, state),
+    const fits = fitting(
+      'what is there after opening',
+      life.ledger.reopened(),
+      (state) => difference(handles, reading.value, state) ?? life.historiesDiffer(state),
     );
     const read = (id: GrainId): Uint8Array | undefined => readPushed(life.forest, id);
     const pushed = life.attempt('pushed values after opening', () =>

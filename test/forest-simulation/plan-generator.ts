@@ -22,20 +22,32 @@ import {
 } from './plan.ts';
 import { dialectCount } from './world/dialects.ts';
 
+/**
+ * What a program does and does not do. What is in every program hides what can only be seen without
+ * it: while nodes are shared puts take another way, and what a look has read is in memory.
+ */
+interface Habits {
+  readonly leaveOut: readonly LeftOut[];
+  /** Trees are forked. */
+  readonly forks: boolean;
+  /** Little stays in memory, so that writers read what they change. */
+  readonly isCold: boolean;
+}
+
 export function planOf(seed: number, leaveOut: readonly LeftOut[] = []): Plan {
   const random = new Random(seed);
-  const settings = settingsOf(random, leaveOut);
+  const habits: Habits = { leaveOut, forks: random.chance(0.6), isCold: random.chance(0.35) };
+  const settings = settingsOf(random, habits);
   const steps: Step[] = [];
   if (random.chance(0.9)) steps.push(filling(random), { do: 'settle' });
   if (random.chance(0.5)) steps.push(fill(random), { do: 'settle' });
   const count = 4 + random.below(random.chance(0.2) ? 50 : 20);
   const lately: Step[] = [];
-  while (lately.length < count) lately.push(...some(random, leaveOut));
-  const burst = random.chance(0.02) ? random.below(lately.length) : -1;
-  for (const [at, step] of lately.entries()) {
-    if (at === burst) steps.push({ do: 'settle' }, burstOf(random));
-    steps.push(paused(random, step));
+  while (lately.length < count) lately.push(...spaced(random, some(random, habits)));
+  if (random.chance(0.02)) {
+    lately.splice(random.below(lately.length), 0, { do: 'settle' }, burstOf(random));
   }
+  steps.push(...lately);
   return { settings, steps };
 }
 
@@ -43,7 +55,7 @@ function pick<T>(random: Random, all: readonly T[]): T {
   return all[random.below(all.length)] as T;
 }
 
-function settingsOf(random: Random, leaveOut: readonly LeftOut[]): PlanSettings {
+function settingsOf(random: Random, { leaveOut, isCold }: Habits): PlanSettings {
   const given = <K extends keyof PlanSettings>(key: K, all: readonly PlanSettings[K][]) => {
     const value = pick(random, all);
     return value === undefined ? {} : { [key]: value };
@@ -52,8 +64,8 @@ function settingsOf(random: Random, leaveOut: readonly LeftOut[]): PlanSettings 
     seed: random.below(2 ** 31),
     dialects: [random.below(dialectCount), random.below(dialectCount)],
     ...given('nodeBytes', [512, 512, 512, 1000, undefined]),
-    ...given('cacheBytes', [0, 0, 8192, 65_536, undefined, undefined]),
-    ...given('nodeCacheBytes', [undefined, undefined, 0, 3000]),
+    ...given('cacheBytes', isCold ? [0] : [0, 8192, 65_536, undefined, undefined]),
+    ...given('nodeCacheBytes', isCold ? [0, 0, 600] : [undefined, undefined, undefined, 0, 3000]),
     ...given('journalBytes', [undefined, undefined, undefined, 0, 300, 3000]),
     ...given('settleBytes', [undefined, 1024, 8192]),
     checkpoint: random.chance(0.8) ? 'automatic' : 'manual',
@@ -65,9 +77,16 @@ function settingsOf(random: Random, leaveOut: readonly LeftOut[]): PlanSettings 
     ]),
     diskTurns: pick(random, [0, 1, 1, 4]),
     listenerWrites: random.chance(0.25) ? 1 + random.below(4) : 0,
-    looks: pick(random, [1, 1, 0.3, 0]),
+    looks: pick(random, isCold ? [0, 0, 0.2] : [1, 1, 0.3, 0]),
     ...(leaveOut.length === 0 ? {} : { leaveOut }),
   };
+}
+
+/** Steps of one turn, or with pauses in between. */
+function spaced(random: Random, steps: readonly Step[]): Step[] {
+  const inOneTurn = steps.length > 1 && random.chance(0.7);
+  const last = steps.length - 1;
+  return steps.map((step, at) => (inOneTurn && at < last ? step : paused(random, step)));
 }
 
 function paused(random: Random, step: Step): Step {
@@ -90,14 +109,16 @@ function burstOf(random: Random): Step {
   return { do: 'burst', tree: treeOf(random), count: random.chance(0.6) ? 520 : 40 };
 }
 
-function some(random: Random, leaveOut: readonly LeftOut[]): Step[] {
-  if (random.chance(0.2)) return forking(random);
+function some(random: Random, habits: Habits): Step[] {
+  if (habits.forks && random.chance(0.25)) return forking(random);
   // Nothing is in memory when these writers read what they change.
-  if (random.chance(0.03)) return [{ do: 'close', by: 'forest' }, ...together(random, leaveOut)];
+  if (random.chance(habits.isCold ? 0.1 : 0.02)) {
+    return [{ do: 'close', by: 'forest' }, ...together(random, habits)];
+  }
   const dice = random.next();
-  if (dice < 0.24) return [transaction(random, leaveOut)];
-  if (dice < 0.34) return together(random, leaveOut);
-  if (dice < 0.4) return [{ do: 'sync', ops: opsOf(random, leaveOut, false), ...catching(random) }];
+  if (dice < 0.24) return [transaction(random, habits)];
+  if (dice < 0.34) return together(random, habits);
+  if (dice < 0.4) return [{ do: 'sync', ops: opsOf(random, habits, false), ...catching(random) }];
   if (dice < 0.56) return [small(random)];
   if (dice < 0.63) return [{ do: 'snapshot' }];
   if (dice < 0.72) return [iterate(random)];
@@ -136,21 +157,25 @@ function forking(random: Random): Step[] {
   return [...held, ...chosen.map((ops): Step => ({ do: 'transaction', ops }))];
 }
 
-/** Several writers in one turn: they share a commit. */
-function together(random: Random, leaveOut: readonly LeftOut[]): Step[] {
-  const steps: Step[] = [];
-  const count = 2 + random.below(3);
-  while (steps.length < count) {
-    steps.push(random.chance(0.6) ? transaction(random, leaveOut) : small(random));
-  }
-  return steps;
+/** Several writers, which share a commit if they are asked for in one turn; often puts alone. */
+function together(random: Random, habits: Habits): Step[] {
+  const writer = pick(random, [
+    () => put(random),
+    () => small(random),
+    () => (random.chance(0.6) ? transaction(random, habits) : small(random)),
+  ]);
+  return Array.from({ length: 2 + random.below(4) }, writer);
+}
+
+function put(random: Random): Step {
+  return { do: 'put', tree: treeOf(random), key: keyOf(random), value: numberOf(random) };
 }
 
 function small(random: Random): Step {
+  const dice = random.next();
+  if (dice < 0.6) return put(random);
   const tree = treeOf(random);
   const key = keyOf(random);
-  const dice = random.next();
-  if (dice < 0.6) return { do: 'put', tree, key, value: numberOf(random) };
   if (dice < 0.8) return { do: 'delete', tree, key };
   const to = pick(random, [numberOf(random), numberOf(random), 'null' as const, 'throw' as const]);
   return { do: 'update', tree, key, to };
@@ -175,8 +200,8 @@ function session(random: Random): Step {
   return { do: 'session', push, archive, end };
 }
 
-function transaction(random: Random, leaveOut: readonly LeftOut[]): Step {
-  const ops = opsOf(random, leaveOut, random.chance(0.4));
+function transaction(random: Random, habits: Habits): Step {
+  const ops = opsOf(random, habits, random.chance(0.4));
   return { do: 'transaction', ops, ...catching(random) };
 }
 
@@ -184,17 +209,20 @@ function catching(random: Random): { catches?: boolean } {
   return random.chance(0.3) ? { catches: true } : {};
 }
 
-function opsOf(random: Random, leaveOut: readonly LeftOut[], awaits: boolean): Op[] {
+function opsOf(random: Random, habits: Habits, awaits: boolean): Op[] {
   const ops: Op[] = [];
   const count = 1 + random.below(random.chance(0.3) ? 9 : 3);
   const focus = treeOf(random);
-  while (ops.length < count) ops.push(opOf(random, random.chance(0.6) ? focus : treeOf(random)));
+  while (ops.length < count) {
+    const op = opOf(random, random.chance(0.6) ? focus : treeOf(random));
+    if (habits.forks || op.do !== 'fork') ops.push(op);
+  }
   if (awaits) {
     const pause: Op = random.chance(0.3)
       ? { do: 'gate', gate: random.below(2) }
       : { do: 'wait', turns: random.below(random.chance(0.2) ? 30 : 6) };
     ops.splice(random.below(ops.length + 1), 0, pause);
-    if (random.chance(0.08) && !leaveOut.includes('outside')) {
+    if (random.chance(0.08) && !habits.leaveOut.includes('outside')) {
       ops.push({ do: 'outside', tree: focus, key: keyOf(random) });
     }
   }

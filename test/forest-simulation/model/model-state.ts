@@ -16,16 +16,10 @@ export interface ModelChange {
 
 export interface ModelTree {
   readonly entries: ReadonlyMap<number, number>;
-  /** Of every change that was not trimmed. Sequences count from 1 in each life of the tree. */
+  /** Every change that was not trimmed. */
   readonly changes: readonly ModelChange[];
+  /** The last sequence number of its name: the newest change's, or above it after a fork. */
   readonly last: number;
-  readonly trimmed: number;
-  /**
-   * What is added to the sequences above: 0 in a tree's first life. Undefined: unknown, at least
-   * `offsetLeast`.
-   */
-  readonly offset: number | undefined;
-  readonly offsetLeast: number;
 }
 
 /** A value that `tx.push` took. */
@@ -38,7 +32,7 @@ export interface State {
   /** By index of `treeNames`. */
   readonly trees: ReadonlyMap<number, ModelTree>;
   readonly pushed: ReadonlyMap<GrainId, Pushed>;
-  /** The last sequences of trees that were dropped. */
+  /** The last sequence number of each name whose tree was dropped once. */
   readonly dropped: ReadonlyMap<number, number>;
 }
 
@@ -47,7 +41,7 @@ export const emptyState: State = { trees: new Map(), pushed: new Map(), dropped:
 export type Effect =
   | { readonly put: readonly (readonly [number, number])[]; readonly tree: number }
   | { readonly delete: readonly number[]; readonly tree: number }
-  /** By sequence of this life of the tree. */
+  /** Up to this sequence number. */
   | { readonly trim: number; readonly tree: number }
   | { readonly fork: number; readonly tree: number }
   | { readonly drop: true; readonly tree: number }
@@ -67,16 +61,13 @@ function withTree(state: State, index: number, tree: ModelTree | undefined): Sta
   return { ...state, trees };
 }
 
+/** The last sequence number that a name has given; 0 where it has given none. */
+export function lastOf({ trees, dropped }: State, index: number): number {
+  return trees.get(index)?.last ?? dropped.get(index) ?? 0;
+}
+
 function newTree(state: State, index: number): ModelTree {
-  const before = state.dropped.get(index);
-  return {
-    entries: new Map(),
-    changes: [],
-    last: 0,
-    trimmed: 0,
-    offset: before === undefined ? 0 : undefined,
-    offsetLeast: before ?? 0,
-  };
+  return { entries: new Map(), changes: [], last: lastOf(state, index) };
 }
 
 function changed(
@@ -115,8 +106,9 @@ export function applied(state: State, effect: Effect): State {
   if ('fork' in effect) {
     const from = state.trees.get(effect.fork);
     if (from === undefined) return state;
-    const copy = state.dropped.has(index) ? { ...from, offset: undefined, offsetLeast: 0 } : from;
-    return withTree(state, index, copy);
+    // The history keeps its numbers; the next one is above those of both.
+    const last = Math.max(from.last, lastOf(state, index));
+    return withTree(state, index, { ...from, last });
   }
   if (tree === undefined) return state;
   if ('delete' in effect) {
@@ -130,12 +122,11 @@ export function applied(state: State, effect: Effect): State {
     );
   }
   if ('trim' in effect) {
-    const trimmed = Math.max(tree.trimmed, effect.trim);
-    const changes = tree.changes.filter(({ sequence }) => sequence > trimmed);
-    return withTree(state, index, { ...tree, trimmed, changes });
+    const changes = tree.changes.filter(({ sequence }) => sequence > effect.trim);
+    return withTree(state, index, { ...tree, changes });
   }
-  const last = Math.max(state.dropped.get(index) ?? 0, tree.last + (tree.offset ?? 0));
-  return withTree({ ...state, dropped: new Map(state.dropped).set(index, last) }, index, undefined);
+  const dropped = new Map(state.dropped).set(index, tree.last);
+  return withTree({ ...state, dropped }, index, undefined);
 }
 
 export function appliedAll(state: State, effects: readonly Effect[]): State {

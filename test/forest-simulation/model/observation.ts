@@ -10,7 +10,7 @@ import type { GrainId } from '../../../src/index.ts';
 import type { Random } from '../../model/random.ts';
 import { familySize, keysMax, type PlanRange, treeNames } from '../plan.ts';
 import type { Dialect } from '../world/dialects.ts';
-import { bytesOf, inRange, type ModelTree, type State } from './model-state.ts';
+import { bytesOf, inRange, lastOf, type ModelTree, type State } from './model-state.ts';
 
 type Entries = readonly (readonly [number, number])[];
 export type Handle = Tree<number, number, number>;
@@ -143,40 +143,37 @@ export function pushedDiffer(
   return undefined;
 }
 
-/** How the history of a versioned tree differs from the model; `leaveOut` names checks to skip. */
-export function historyDiffers(
-  handle: Handle,
-  model: ModelTree | undefined,
-  leaveOut: readonly string[],
-): string | undefined {
-  const { lastSequence } = handle;
-  if (model === undefined) return undefined;
-  const offset = model.offset ?? lastSequence - model.last;
-  if (offset + model.last !== lastSequence) {
-    return `lastSequence is ${lastSequence}, expected ${offset + model.last}`;
+/** How the histories of versioned trees, there or not, differ from a state. */
+export function historiesDiffer(handles: Handles, state: State): string | undefined {
+  for (const [at, handle] of handles.trees.entries()) {
+    if (!dialectAt(handles, at).versioned) continue;
+    const differs = historyDiffers(handle, state, at);
+    if (differs !== undefined) return `tree ${treeNames[at]}: ${differs}`;
   }
-  if (offset < model.offsetLeast && !leaveOut.includes('sequences')) {
-    return `sequence ${offset + 1} is given again: the dropped tree had ${model.offsetLeast}`;
-  }
-  const found = [...handle.changes()];
-  for (let at = 0; at < Math.max(found.length, model.changes.length); at++) {
-    const [one, other] = [found[at], model.changes[at]];
-    const same = one !== undefined && other !== undefined && one.key === other.key;
-    if (same && one.value === other.value && one.sequence === other.sequence + offset) continue;
-    return `change ${JSON.stringify(one)} at ${at}, expected ${JSON.stringify(other)}`;
-  }
-  return leaveOut.includes('truncated') ? undefined : truncatedDiffers(handle, model, offset);
+  return undefined;
 }
 
-/** `changes` after what was trimmed is refused, except after the newest trimmed sequence. */
-function truncatedDiffers(
-  handle: Handle,
-  { trimmed }: ModelTree,
-  offset: number,
-): string | undefined {
-  if (trimmed < 2) return undefined;
+function historyDiffers(handle: Handle, state: State, index: number): string | undefined {
+  const last = lastOf(state, index);
+  const changes = state.trees.get(index)?.changes ?? [];
+  const { lastSequence } = handle;
+  if (lastSequence !== last) return `lastSequence is ${lastSequence}, expected ${last}`;
+  const found = [...handle.changes()];
+  for (let at = 0; at < Math.max(found.length, changes.length); at++) {
+    const [one, other] = [JSON.stringify(found[at]), JSON.stringify(changes[at])];
+    if (one !== other) return `change ${one} at ${at}, expected ${other}`;
+  }
+  return followersDiffer(handle, (changes[0]?.sequence ?? last + 1) - 1, changes.length);
+}
+
+/** Who stands right before the oldest change gets all that are kept; who stands before is told. */
+function followersDiffer(handle: Handle, before: number, count: number): string | undefined {
+  if ([...handle.changes({ after: before })].length !== count) {
+    return `changes after ${before} are not all that are kept`;
+  }
+  if (before < 2) return undefined;
   try {
-    handle.changes({ after: offset + trimmed - 1 }).next();
+    handle.changes({ after: before - 1 }).next();
   } catch (error) {
     const { code } = error as { code?: string };
     return code === 'VARVE_LOG_TRUNCATED' ? undefined : `changes of trimmed history: ${error}`;
