@@ -11,14 +11,12 @@ import { invalidArgument, ioError } from '../errors.ts';
 import type { GrainId } from '../format/grain-id.ts';
 import { memoryFileSystem } from '../io/memory-file-system.ts';
 import { checkFlag, checkNames, checkSignal } from '../util/options.ts';
-import type { Reservation } from './atlas.ts';
 import { type BatchId, checkBatch } from './batch-id.ts';
 import { Committer } from './committer.ts';
 import type { RecoveryReport, StoreCore } from './core.ts';
 import type { Finding } from './finding.ts';
 import type { CheckpointGuard } from './guards.ts';
 import { HeaderClaim } from './header-claim.ts';
-import { writeLargeValue } from './large-value.ts';
 import { type CommitLogEntry, holdLog, logEntries } from './log-entries.ts';
 import type { OpenRequest } from './open-request.ts';
 import { OpenSessions } from './open-sessions.ts';
@@ -27,7 +25,7 @@ import { readerLog } from './reader-log.ts';
 import { findingsBeside } from './reader-verify.ts';
 import { checkData, checkId, newSession, type Session, type SessionHome } from './session.ts';
 import { SessionWork } from './session-work.ts';
-import { stagedBytesMax } from './staging-memory.ts';
+import { SinglePuts } from './single-puts.ts';
 import { type StoreStatistics, statisticsOf } from './statistics.ts';
 import { checkOptions, type StoreOptions } from './store-options.ts';
 import { StoreReader } from './store-reader.ts';
@@ -53,14 +51,14 @@ export class Store implements AsyncDisposable {
   readonly #openSessions = new OpenSessions();
   readonly #sessionHome: SessionHome;
   readonly #headerMutex = new Mutex();
-  /** Puts of large values that have not settled: closing waits for them, as for commits. */
-  readonly #largePuts = new Set<Promise<unknown>>();
+  readonly #puts: SinglePuts;
   #closing: Promise<void> | undefined;
 
   private constructor(core: StoreCore, reader: StoreReader | undefined) {
     this.#openedCore = core;
     this.#reader = reader;
     this.#committer = new Committer(core);
+    this.#puts = new SinglePuts(core, this.#committer);
     const header = new HeaderClaim(core);
     this.#sessionHome = { core, committer: this.#committer, open: this.#openSessions, header };
   }
@@ -220,39 +218,7 @@ export class Store implements AsyncDisposable {
    */
   async put(value: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
     this.#core.checkWritable();
-    const data = checkData('Store.put', value);
-    const place = this.#core.atlas.reserve(data.length, undefined);
-    const isSmall = place.count * place.stratum.grainBytes <= stagedBytesMax;
-    if (isSmall) return await this.#putSmall(place, data);
-    const put = this.#putLarge(place, data);
-    this.#largePuts.add(put);
-    try {
-      return await put;
-    } finally {
-      this.#largePuts.delete(put);
-    }
-  }
-
-  async #putSmall(place: Reservation, data: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
-    const work = new SessionWork(this.#core.staging);
-    work.state = 'committing';
-    const { id } = work.stage(place, data);
-    return { id, batch: await this.#committer.commit(work) };
-  }
-
-  async #putLarge(place: Reservation, data: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
-    const core = this.#core;
-    const work = new SessionWork(core.staging);
-    let crc: number;
-    try {
-      crc = await writeLargeValue(core, place, data);
-    } catch (error) {
-      place.stratum.release(place.index, place.count);
-      throw error;
-    }
-    work.state = 'committing';
-    const { id } = work.addWritten(place, data.length, crc);
-    return { id, batch: await this.#committer.commit(work) };
+    return await this.#puts.put(checkData('Store.put', value));
   }
 
   /**
@@ -376,7 +342,7 @@ export class Store implements AsyncDisposable {
       quiet: () =>
         !this.#core.poisoned &&
         this.#openSessions.size === 0 &&
-        this.#largePuts.size === 0 &&
+        !this.#puts.areWriting &&
         !this.#committer.busy,
     });
     return this.#reader === undefined ? findings : findingsBeside(this.#reader.current, findings);
@@ -401,7 +367,7 @@ export class Store implements AsyncDisposable {
     core.guards.releaseAll();
     core.wake();
     try {
-      await Promise.allSettled([...this.#largePuts]);
+      await this.#puts.settled();
       await this.#committer.drained();
       if (!core.readOnly && !core.poisoned) await this.#committer.settleAll();
     } finally {

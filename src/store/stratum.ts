@@ -1,5 +1,5 @@
 /**
- * One stratum in memory: its grain maps, what is counted of it, and its allocator.
+ * One stratum in memory: its grain maps, their marks, and what is counted of it.
  *
  * Invariant: the counters are those of the published batches. Grains go free -> reserved (at push)
  * -> committed (at publish) -> archived -> free; a reservation that is not committed goes straight
@@ -7,21 +7,20 @@
  * `archiveValue` and `freeValue`.
  */
 
-import { corrupt, isVarveError } from '../errors.ts';
+import { corrupt } from '../errors.ts';
 import type { StratumEntry } from '../format/basin.ts';
 import type { MapPlacement } from '../format/grain-map.ts';
 import { markArchived, markValue } from '../format/layout.ts';
 import type { GrainRun } from '../format/log-record.ts';
 import { assert } from '../util/assert.ts';
-import { endOf, type FilePart } from './file-parts.ts';
-import { GrainAllocator, longestRoomyRun } from './grain-allocator.ts';
+import type { FilePart } from './file-parts.ts';
+import { FreeGrains } from './free-grains.ts';
 import { GrainMap, newMapEntry } from './grain-map.ts';
 import type { DirtyPage, GrainSpot, ReplayOf } from './grain-spot.ts';
 import { MapList } from './map-list.ts';
 import { MapLoader, type PageSource } from './map-loader.ts';
 import type { MarkPage } from './mark-page.ts';
-import { SetAside } from './set-aside.ts';
-import { UnopenedMaps } from './unopened-maps.ts';
+import type { SetAside } from './set-aside.ts';
 
 export class Stratum {
   readonly basin: number;
@@ -37,14 +36,11 @@ export class Stratum {
   /** Values that an open or committing session has archived. */
   readonly claims = new Set<number>();
   readonly #loader: MapLoader;
-  readonly #allocator: GrainAllocator;
+  readonly #freeGrains: FreeGrains;
   readonly #maps: MapList;
   /** Maps that the log to be replayed gives back. Their places may be in use for something else. */
   readonly #doomed = new Set<GrainMap>();
-  #takenGrains: number;
-  readonly #unopened = new UnopenedMaps();
   readonly #dirty = new Map<MarkPage, GrainMap>();
-  readonly setAside = new SetAside();
 
   constructor(
     place: { basin: number; number: number; durable: boolean },
@@ -59,13 +55,16 @@ export class Stratum {
     this.archivedValues = entry.archivedValues;
     this.valueBytes = entry.valueBytes;
     this.allocatedGrains = entry.allocatedGrains;
-    this.#takenGrains = entry.allocatedGrains;
     this.#loader = new MapLoader(this, source);
-    this.#allocator = new GrainAllocator((page) => this.#load(page));
     const maps = entry.maps.map((map) => new GrainMap(map, entry.grainExp, true));
     this.#maps = new MapList(maps, entry.endIndex);
     for (const map of maps) this.totalGrains += map.grains;
-    this.#unopened.add(maps);
+    const opener = {
+      open: (map: GrainMap): void => this.#open(map),
+      load: (page: MarkPage): void => this.#load(page),
+    };
+    this.#freeGrains = new FreeGrains(this, opener, entry.allocatedGrains);
+    this.#freeGrains.addUnopened(maps);
   }
 
   get maps(): readonly GrainMap[] {
@@ -92,7 +91,7 @@ export class Stratum {
     const healed = this.#loader.open(map);
     for (const page of map.pages) {
       const hint = healed ? page.grains : Math.min(page.name.longestFree, page.grains);
-      this.#allocator.add(page, hint);
+      this.#freeGrains.add(page, hint);
     }
     for (const page of healed ? map.pages : []) this.#load(page);
   }
@@ -153,75 +152,33 @@ export class Stratum {
     return map;
   }
 
+  get setAside(): SetAside {
+    return this.#freeGrains.setAside;
+  }
+
   /**
    * Index of `count` free grains in a row, reserved; -1 where the maps have none that end before
    * the byte `limit` of the file.
    */
   reserve(count: number, limit = Number.POSITIVE_INFINITY): number {
-    const freeShare = 1 - this.#takenGrains / this.totalGrains;
-    const roomyMax = longestRoomyRun(count * this.grainBytes, freeShare);
-    for (;;) {
-      const index = this.#allocator.reserve(count, roomyMax);
-      if (index >= 0) {
-        if (limit < Number.POSITIVE_INFINITY && this.#end(index, count) > limit) {
-          this.setAside.add(index, count + this.#allocator.reserveRest());
-          continue;
-        }
-        this.#take(index, count);
-        return index;
-      }
-      const unopened = this.#unopened.choose(this.#maps.all, count);
-      if (unopened === undefined) return -1;
-      this.#openOrSkip(unopened);
-    }
-  }
-
-  #end(index: number, count: number): number {
-    return endOf(this.partsOf(index, count * this.grainBytes));
-  }
-
-  /** Grains set aside can be given out again. */
-  takeBackSetAside(): void {
-    for (const [index, count] of this.setAside.takeAll()) this.#giveBack(index, count);
-  }
-
-  #giveBack(index: number, count: number): GrainMap {
-    const map = this.mapOf(index);
-    const page = map.pageOf(index);
-    this.#allocator.release(page, index - page.firstIndex, count);
-    return map;
-  }
-
-  /** Nothing is reserved in a map that is damaged; reading what is in it says so. */
-  #openOrSkip(map: GrainMap): boolean {
-    try {
-      this.#open(map);
-      return true;
-    } catch (error) {
-      if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
-      this.#unopened.skip(map);
-      return false;
-    }
+    return this.#freeGrains.reserve(count, limit);
   }
 
   /** Reserves just these grains; false where one of them is taken or there is no such grain. */
   reserveAt(index: number, count: number): boolean {
     const spot = this.find(index);
     if (spot === undefined || spot.at + count > spot.page.grains) return false;
-    if (spot.page.listed < 0 || !this.#allocator.reserveAt(spot.page, spot.at, count)) return false;
-    this.#take(index, count);
-    return true;
-  }
-
-  #take(index: number, count: number): void {
-    this.mapOf(index).takenGrains += count;
-    this.#takenGrains += count;
+    return this.#freeGrains.reserveAt(spot.page, spot.at, count);
   }
 
   /** Gives a reservation back. */
   release(index: number, count: number): void {
-    this.#giveBack(index, count).takenGrains -= count;
-    this.#takenGrains -= count;
+    this.#freeGrains.release(index, count);
+  }
+
+  /** Grains set aside can be given out again. */
+  takeBackSetAside(): void {
+    this.#freeGrains.takeBackSetAside();
   }
 
   /** A reserved run becomes a committed value. */
@@ -300,8 +257,7 @@ export class Stratum {
     if (operation === 'archive') return;
     const sign = operation === 'allocate' ? 1 : -1;
     this.#countCommitted(run, map, sign);
-    map.takenGrains += sign * run.count;
-    this.#takenGrains += sign * run.count;
+    this.#freeGrains.countTaken(map, sign * run.count);
   }
 
   /** The log that is to be replayed gives this map back: what is in it is not to be read. */
@@ -318,7 +274,7 @@ export class Stratum {
     at: number,
   ): boolean {
     if (operation === 'allocate') {
-      if (!this.#allocator.reserveAt(page, at, count)) return false;
+      if (!this.#freeGrains.replayReserve(page, at, count)) return false;
       page.commitValue(at, count);
       return true;
     }
@@ -327,7 +283,7 @@ export class Stratum {
     if (operation === 'archive') page.archiveValue(at);
     else {
       page.clearValue(at, count);
-      this.#allocator.release(page, at, count);
+      this.#freeGrains.replayRelease(page, at, count);
     }
     return true;
   }
@@ -344,20 +300,17 @@ export class Stratum {
 
   /** Maps that hold nothing and can be given back while as much stays free: the rearmost first. */
   emptyMaps(): GrainMap[] {
-    return this.#maps.spare(this.totalGrains - this.#takenGrains);
+    return this.#maps.spare(this.#freeGrains.count);
   }
 
   /** From now on nothing is reserved in a map that holds nothing; false where it is damaged. */
   retire(map: GrainMap): boolean {
-    if (this.#unopened.isSkipped(map) || !this.#openOrSkip(map)) return false;
-    for (const page of map.pages) this.#allocator.remove(page);
-    return true;
+    return this.#freeGrains.retire(map);
   }
 
   /** A retired map is in use again, unless it is to be given back whatever happens. */
   restore(map: GrainMap): void {
-    if (map.vacated) return;
-    for (const page of map.pages) this.#allocator.add(page, page.grains);
+    this.#freeGrains.restore(map);
   }
 
   /** Takes out a map that holds nothing. */
@@ -365,11 +318,8 @@ export class Stratum {
     const map = this.#maps.remove(firstIndex);
     if (map === undefined) return undefined;
     this.#doomed.delete(map);
-    this.setAside.forget(firstIndex, map.grains);
-    for (const page of map.opened ? map.pages : []) {
-      if (page.listed >= 0) this.#allocator.remove(page);
-      this.#dirty.delete(page);
-    }
+    this.#freeGrains.drop(map);
+    for (const page of map.opened ? map.pages : []) this.#dirty.delete(page);
     this.totalGrains -= map.grains;
     return map;
   }

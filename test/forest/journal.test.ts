@@ -248,6 +248,27 @@ describe('changes that wait', () => {
     expect([...again.tree('t', numbers).keys({ gt: 0, lt: 10 })]).toEqual([5, 7]);
     await endSound(again);
   });
+
+  it('are not committed with others where a fork of their tree that joins them fails', async () => {
+    const { forest, tree, crash } = await planted(500);
+    await tree.put(5, 5);
+    const before = valuesOf(forest);
+    const stop = new Error('stop');
+    const put = forest.tree('other', numbers).put(7, 7);
+    const fork = forest.transaction((tx) => {
+      tx.tree(tree).put(6, 6);
+      tx.fork('t', 'u');
+      throw stop;
+    });
+    const outcomes = await Promise.allSettled([put, fork]);
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+    expect(await findingsOf(forest)).toEqual([]);
+    expect(valuesOf(forest) - before).toBe(1);
+    const again = await crash();
+    expect([...again.tree('t', numbers).keys({ gt: 0, lt: 10 })]).toEqual([5]);
+    expect(again.tree('other', numbers).get(7)).toBe(7);
+    await endSound(again);
+  });
 });
 
 /** The store has lost the values that `isLost` says so of. Gives those that were asked for. */

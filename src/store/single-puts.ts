@@ -1,0 +1,78 @@
+/**
+ * Values that are put one at a time, each with a commit of its own.
+ *
+ * Invariant: a small value is copied at the call; a large one is written to its grains without a
+ * copy, and the store is not closed before that has settled. Grains of a put that fails are free.
+ */
+
+import type { GrainId } from '../format/grain-id.ts';
+import type { Reservation } from './atlas.ts';
+import type { BatchId } from './batch-id.ts';
+import type { Committer } from './committer.ts';
+import type { StoreCore } from './core.ts';
+import { writeLargeValue } from './large-value.ts';
+import { SessionWork } from './session-work.ts';
+import { stagedBytesMax } from './staging-memory.ts';
+
+/** A value that is durable. */
+export interface PutValue {
+  id: GrainId;
+  batch: BatchId;
+}
+
+export class SinglePuts {
+  readonly #core: StoreCore;
+  readonly #committer: Committer;
+  /** Puts of large values that have not settled: closing waits for them, as for commits. */
+  readonly #writing = new Set<Promise<unknown>>();
+
+  constructor(core: StoreCore, committer: Committer) {
+    this.#core = core;
+    this.#committer = committer;
+  }
+
+  /** Large values are being written. */
+  get areWriting(): boolean {
+    return this.#writing.size > 0;
+  }
+
+  /** Resolves when every large value that is being written is durable, or has failed. */
+  async settled(): Promise<void> {
+    await Promise.allSettled([...this.#writing]);
+  }
+
+  async put(data: Uint8Array): Promise<PutValue> {
+    const place = this.#core.atlas.reserve(data.length, undefined);
+    const isSmall = place.count * place.stratum.grainBytes <= stagedBytesMax;
+    if (isSmall) return await this.#putSmall(place, data);
+    const put = this.#putLarge(place, data);
+    this.#writing.add(put);
+    try {
+      return await put;
+    } finally {
+      this.#writing.delete(put);
+    }
+  }
+
+  async #putSmall(place: Reservation, data: Uint8Array): Promise<PutValue> {
+    const work = new SessionWork(this.#core.staging);
+    work.state = 'committing';
+    const { id } = work.stage(place, data);
+    return { id, batch: await this.#committer.commit(work) };
+  }
+
+  async #putLarge(place: Reservation, data: Uint8Array): Promise<PutValue> {
+    const core = this.#core;
+    const work = new SessionWork(core.staging);
+    let crc: number;
+    try {
+      crc = await writeLargeValue(core, place, data);
+    } catch (error) {
+      place.stratum.release(place.index, place.count);
+      throw error;
+    }
+    work.state = 'committing';
+    const { id } = work.addWritten(place, data.length, crc);
+    return { id, batch: await this.#committer.commit(work) };
+  }
+}
