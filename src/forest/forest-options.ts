@@ -32,7 +32,7 @@ export interface ForestOptions {
    */
   checkpoint?: 'automatic' | 'manual' | undefined;
   /**
-   * Keeps automatic checkpoints this far behind, in milliseconds, so that readers in other processes
+   * Keeps automatic checkpoints this far behind, milliseconds, so that readers in other processes
    * have that long. Closing frees nothing younger. Default 0.
    */
   retainMs?: number | undefined;
