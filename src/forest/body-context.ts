@@ -4,7 +4,8 @@
  *
  * Invariant: a body counts until it has settled. Code that awaits is recognised where the platform
  * has `AsyncLocalStorage`; elsewhere only what a body calls before its first `await`. One store of
- * contexts serves all forests, since a body may use several. It refuses nothing itself.
+ * contexts serves all forests, since a body may use several. It is switched on only while a body is
+ * under way: it makes every promise of the process take twice as long. It refuses nothing itself.
  */
 
 import { builtinModule } from '../util/builtin-module.ts';
@@ -12,6 +13,8 @@ import { builtinModule } from '../util/builtin-module.ts';
 /** Stands for a body that runs. */
 export interface RunningBody {
   hasEnded: boolean;
+  /** It may await, so that the platform's contexts are switched on for it. */
+  mayAwait: boolean;
 }
 
 /** A body, and those that it runs in. */
@@ -24,13 +27,15 @@ interface ContextStorage {
   getStore(): Context | undefined;
   run<T>(context: Context, run: () => T): T;
   exit<T>(run: () => T): T;
+  disable(): void;
 }
 interface AsyncHooks {
   readonly AsyncLocalStorage?: new () => ContextStorage;
 }
 
-/** Made by the first body that runs: it makes all promises of the process a little slower. */
 let storage: ContextStorage | undefined;
+/** Bodies under way that contexts are switched on for. */
+let using = 0;
 let isAsked = false;
 /** The bodies on the stack. */
 let onStack: Context | undefined;
@@ -49,9 +54,20 @@ export function runBody<T>(body: RunningBody, run: () => T): T {
   const local = storageOf();
   if (local === undefined) return runOnStack(body, run);
   // Code that a body has left behind may begin the next one, and so on: what has ended is dropped.
+  body.mayAwait = true;
+  using += 1;
   let outer = local.getStore();
   while (outer?.body.hasEnded === true) outer = outer.outer;
   return local.run({ body, outer }, () => runOnStack(body, run));
+}
+
+/** The body has settled. Once is enough. */
+export function endBody(body: RunningBody): void {
+  if (body.hasEnded) return;
+  body.hasEnded = true;
+  if (!body.mayAwait) return;
+  using -= 1;
+  if (using === 0) storage?.disable();
 }
 
 /** As `runBody`, of a body that cannot await. */

@@ -8,7 +8,7 @@
 
 import { invalidArgument, VarveError } from '../errors.ts';
 import type { GrainId, Session } from '../index.ts';
-import type { RunningBody } from './body-context.ts';
+import { endBody, type RunningBody } from './body-context.ts';
 import type { Transaction, Tree, WritableTree } from './contract.ts';
 import { Edit, type EditBase } from './edit.ts';
 import { nameKey } from './forest-version.ts';
@@ -42,7 +42,7 @@ export class TransactionScope implements Transaction, WritingScope {
   /** Holds what the user archives for this transaction. */
   claim: Session | undefined;
   /** Stands for the body that runs. */
-  readonly body: RunningBody = { hasEnded: false };
+  readonly body: RunningBody = { hasEnded: false, mayAwait: false };
   readonly #base: TransactionBase;
   readonly #trees = new Map<string, OpenTree>();
   #broken: Error | undefined;
@@ -81,7 +81,7 @@ export class TransactionScope implements Transaction, WritingScope {
   }
 
   end(): void {
-    this.body.hasEnded = true;
+    endBody(this.body);
   }
 
   /** Nothing that a read of this transaction reaches is changed or freed before it ends. */
