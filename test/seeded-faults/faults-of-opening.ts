@@ -195,7 +195,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     find: 'found?.length === run.length && found.computed === crc && found.stored === crc',
     replace: 'found !== undefined && found.computed === found.stored',
     caughtBy: {
-      file: 'test/regression/rotten-value-of-a-confirmed-batch.test.ts',
+      file: 'test/damage/lost-writes.test.ts',
       test: 'takes back the last batch of a store that was not closed',
     },
   },
