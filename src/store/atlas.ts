@@ -188,7 +188,7 @@ export class Atlas {
   #grow(length: number): Reservation {
     if (this.#limit !== Number.POSITIVE_INFINITY) {
       // A map behind the wall that nobody uses would be made durable with the next of its stratum.
-      this.#dropUnused();
+      if (this.#space.tight) this.#dropUnused();
       const inside = this.#space.tight ? this.#growInside(length) : undefined;
       if (inside !== undefined) return inside;
       // An attempt: the disk may have room again.
@@ -267,7 +267,9 @@ export class Atlas {
   /** Gives back the places of maps that only this process knows and that hold nothing. */
   #dropUnused(): void {
     for (const stratum of this.strata()) {
-      const unused = stratum.maps.filter((map) => map.takenGrains === 0 && !map.durable);
+      const unused = stratum.maps.filter(
+        (map) => map.takenGrains === 0 && !map.durable && !map.beingAdded,
+      );
       for (const map of unused) {
         stratum.dropMap(map.firstIndex);
         for (const { page, pages } of map.extents) this.#space.free(page, pages);

@@ -10,20 +10,28 @@ import type { GrainRun } from '../format/log-record.ts';
 import { recordBytes } from './commit-log.ts';
 import type { Freed } from './commit-plan.ts';
 import type { StoreCore } from './core.ts';
+import { pause, type Steps } from './effects.ts';
 import { LogReader } from './log-reader.ts';
 
-/** What is freed by moving the checkpoint on. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
-export function freedBetween(core: StoreCore, checkpoint: number, target: number): Freed {
+/** Values between two pauses. */
+const valuesPerPause = 32;
+
+/**
+ * What is freed by moving the checkpoint on. Pauses meanwhile: no other batch may be published.
+ * Throws `VARVE_CORRUPT`, `VARVE_IO`.
+ */
+export function* freedBetween(core: StoreCore, checkpoint: number, target: number): Steps<Freed> {
   const reader = new LogReader(core.reader, core.log);
   const values: GrainRun[] = [];
   let logBytes = 0;
   for (let batch = checkpoint + 1; batch <= target; batch++) {
     const archived = core.archives.get(batch) ?? archivedBy(reader, batch);
     logBytes += archived.logBytes;
+    yield pause;
     for (const run of archived.values) {
       // Its marks are read now: when the batch is published, nothing may fail any more.
       core.atlas.stratum(run.basin, run.stratum)?.find(run.index);
-      values.push(run);
+      if (values.push(run) % valuesPerPause === 0) yield pause;
     }
   }
   return { values, logBytes };

@@ -2,13 +2,15 @@
  * What one batch does, decided before anything is written: its log record, the structures it makes
  * durable, the values it frees, where the checkpoint and the embedded header will be.
  *
- * Invariant: planning changes nothing that a reader can see; `publish` does, once the record is
- * durable. The order of the changes is that in which the sessions queued.
+ * Invariant: planning changes nothing that a reader can see, and only keeps new maps from being
+ * given back; `publish` does the rest, once the record is durable. The order of the changes is that
+ * in which the sessions queued.
  */
 
 import type { GrainRun } from '../format/log-record.ts';
 import { LogRecordWriter } from '../format/log-record.ts';
 import type { Atlas, BasinState } from './atlas.ts';
+import { pause, type Steps } from './effects.ts';
 import type { GrainMap } from './grain-map.ts';
 import type { SessionWork } from './session-work.ts';
 import type { Published } from './settle.ts';
@@ -59,14 +61,20 @@ export interface BatchRequest {
   readonly now: number;
 }
 
-export function planBatch(atlas: Atlas, request: BatchRequest): BatchPlan {
+/** Operations between two pauses. */
+const operationsPerPause = 32;
+
+/** Pauses meanwhile: sessions may push, and give up what they pushed; no batch is published. */
+export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan> {
   const { before, works, freed, checkpoint, dropped } = request;
   let embeddedHeader = before.embeddedHeader;
   for (const work of works) {
     if (work.embeddedHeader !== undefined) embeddedHeader = work.embeddedHeader ?? 0n;
   }
   const after: Published = { currentBatch: before.currentBatch + 1, checkpoint, embeddedHeader };
-  const added = structuresNeeded(atlas, works);
+  const added = yield* structuresNeeded(atlas, works);
+  // One of them may hold nothing: it must not be given back while the record is on its way.
+  for (const { map } of added.maps) map.beingAdded = true;
   const writer = new LogRecordWriter({
     batch: after.currentBatch,
     committedAt: Math.max(0, Math.floor(request.now)),
@@ -77,12 +85,15 @@ export function planBatch(atlas: Atlas, request: BatchRequest): BatchPlan {
   writeStructures(writer, added, dropped);
   let entries = 0;
   for (const work of works) {
-    entries += work.operations.length + (freed.get(work)?.values.length ?? 0);
     for (const value of work.operations) {
+      if (entries++ % operationsPerPause === 0) yield pause;
       if (value.operation === 'allocate') writer.allocate(value, value.crc);
       else writer.archive(value);
     }
-    for (const run of freed.get(work)?.values ?? []) writer.free(run);
+    for (const run of freed.get(work)?.values ?? []) {
+      if (entries++ % operationsPerPause === 0) yield pause;
+      writer.free(run);
+    }
   }
   return { after, works, freed, added, dropped, body: writer.finish(), entries };
 }
@@ -112,10 +123,12 @@ function writeStructures(
  * What the values of `works` rely on. A structure is made durable with all that come before it, so
  * that recovery can add them one after another.
  */
-function structuresNeeded(atlas: Atlas, works: readonly SessionWork[]): AddedStructures {
+function* structuresNeeded(atlas: Atlas, works: readonly SessionWork[]): Steps<AddedStructures> {
   const lastIndex = new Map<Stratum, number>();
+  let looked = 0;
   for (const work of works) {
     for (const value of work.operations) {
+      if (looked++ % operationsPerPause === 0) yield pause;
       if (value.operation !== 'allocate') continue;
       const { home, index } = value;
       if (home.mapOf(index).durable) continue;

@@ -155,7 +155,7 @@ export class Committer {
   *#makeDurable(left: Set<Waiting>): Steps<number> {
     const core = this.#core;
     yield* this.#writeValues(left);
-    const plan = this.#plan(left);
+    const plan = yield* this.#plan(left);
     if (left.size === 0) return core.published.currentBatch;
     const fill = valueBytes(left) + plan.body.length <= smallBatchBytes;
     yield* this.#carryOut(plan, fill);
@@ -253,7 +253,7 @@ export class Committer {
 
   // ── the plan ──
 
-  #plan(left: Set<Waiting>): BatchPlan {
+  *#plan(left: Set<Waiting>): Steps<BatchPlan> {
     const core = this.#core;
     const { published } = core;
     const freed = new Map<SessionWork, Freed>();
@@ -266,7 +266,10 @@ export class Committer {
           one.work.done();
           one.resolve(published.currentBatch);
         }
-        const found = target > checkpoint ? freedBetween(core, checkpoint, target) : undefined;
+        // From here on: a guard that comes in a pause is not passed.
+        core.checkpointUnderWay = Math.max(checkpoint, target);
+        const found =
+          target > checkpoint ? yield* freedBetween(core, checkpoint, target) : undefined;
         this.#checkRoot(one.work, [...freed.values(), ...(found === undefined ? [] : [found])]);
         if (found === undefined) continue;
         freed.set(one.work, found);
@@ -278,15 +281,15 @@ export class Committer {
     core.checkpointUnderWay = checkpoint;
     const works = [...left].map(({ work }) => work);
     const dropped = works.length > 0 ? this.#beginSettle() : [];
-    return this.#planWith({ works, freed, checkpoint, dropped });
+    return yield* this.#planWith({ works, freed, checkpoint, dropped });
   }
 
-  #planWith(batch: Omit<BatchRequest, 'before' | 'now'>): BatchPlan {
+  *#planWith(batch: Omit<BatchRequest, 'before' | 'now'>): Steps<BatchPlan> {
     const { atlas, log, published } = this.#core;
     let { retainedBytes: retainedLogBytes } = log;
     for (const { logBytes } of batch.freed.values()) retainedLogBytes -= logBytes;
     const before = { ...published, retainedLogBytes };
-    return planBatch(atlas, { ...batch, before, now: Date.now() });
+    return yield* planBatch(atlas, { ...batch, before, now: Date.now() });
   }
 
   /** How far the session moves the checkpoint. Throws where it cannot be committed. */
@@ -371,7 +374,7 @@ export class Committer {
     const { checkpoint } = this.#core.published;
     const dropped = empty.filter(({ stratum, map }) => map.vacated || stratum.retire(map));
     if (dropped.length === 0) return;
-    const plan = this.#planWith({ works: [], freed: new Map(), checkpoint, dropped });
+    const plan = yield* this.#planWith({ works: [], freed: new Map(), checkpoint, dropped });
     yield* this.#carryOut(plan, false);
     this.#gaveBack = false;
   }

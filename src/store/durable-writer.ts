@@ -14,7 +14,7 @@ import { encodeRecordSectors } from '../format/log-sector.ts';
 import type { RecordTarget } from './commit-log.ts';
 import type { BatchPlan } from './commit-plan.ts';
 import type { StoreCore } from './core.ts';
-import { datasync, type FileWrite, type Steps, writeBytes } from './effects.ts';
+import { datasync, type FileWrite, pause, type Steps, writeBytes } from './effects.ts';
 import type { GrainMap } from './grain-map.ts';
 import type { HousekeepingRound } from './housekeeping.ts';
 
@@ -99,6 +99,8 @@ export class DurableWriter {
     for (const write of round.writes) {
       try {
         yield* this.write(write);
+        // Never between the zeros ahead and what was decided with them: those are written first.
+        if (write.purpose === 'settle') yield pause;
       } catch (error) {
         this.#core.housekeeping.failed(write);
         if (write.purpose === 'segment') refused = error;

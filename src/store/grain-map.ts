@@ -38,6 +38,8 @@ export class GrainMap {
   damaged = false;
   /** A durable record or basin has it; until then only this process knows of it. */
   durable: boolean;
+  /** A record that is being made or written adds it: it stays, though nothing may be in it. */
+  beingAdded = false;
   committedGrains: number;
   /** Committed or reserved. */
   takenGrains: number;

@@ -16,7 +16,10 @@ export function publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTar
   const { atlas, log, published } = core;
   for (const { basin } of plan.added.basins) basin.durable = true;
   for (const stratum of plan.added.strata) stratum.durable = true;
-  for (const { map } of plan.added.maps) map.durable = true;
+  for (const { map } of plan.added.maps) {
+    map.durable = true;
+    map.beingAdded = false;
+  }
   const touched = new Set<Stratum>();
   const archived: GrainRun[] = [];
   for (const work of plan.works) {
@@ -62,6 +65,7 @@ export function publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTar
 /** The batch did not come to be; nothing of its record is on the disk. */
 export function forgetBatch(core: StoreCore, plan: BatchPlan, target?: RecordTarget): void {
   for (const { stratum, map } of plan.dropped) stratum.restore(map);
+  for (const { map } of plan.added.maps) map.beingAdded = false;
   const extent = target?.extent;
   if (extent !== undefined) core.space.free(extent.page, extent.pages);
 }

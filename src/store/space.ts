@@ -44,7 +44,11 @@ export function growthBytes(bytes: number): number {
 
 const reserveShare = 192;
 const reservePagesMost = (8 * mebibyte) / pageBytes;
-/** A segment of the commit log and two documents: what a store of less than 16 MiB keeps. */
+/**
+ * A segment of the commit log and two documents: what a store of less than 16 MiB keeps. Half of it
+ * has room for the record of a commit that archives some thousands of values; a longer record needs
+ * free pages in a row, or is refused.
+ */
 const reservePagesLeast = 20;
 /** A store that fits into 256 KiB keeps room for two documents only, a new one nothing. */
 const tinyPages = 64;

@@ -33,6 +33,9 @@ function settingsOf(seed: number, kind: Capacity): FullDiskSettings {
   };
 }
 
+/** The README: as many values as this can be archived by one commit. */
+const deletedAtOnce = 2000;
+
 /** Puts until the disk refuses one value after another. */
 async function fill(life: FullDiskLife): Promise<void> {
   while (await life.put());
@@ -172,6 +175,75 @@ describe('a store on a full disk', () => {
     expect(refusals).toBeGreaterThan(0);
     await life.store.checkpointTo(life.store.currentBatch);
     await refill(life, bytes * 0.9);
+    await life.check(true);
+    await life.close();
+  });
+
+  it('deletes thousands of values in one commit, and frees them in one checkpoint', async () => {
+    const settings = {
+      seed: 9,
+      kind: 'length',
+      pages: 500,
+      step: 200,
+      lengthOf: (random: Random) => 20 + random.below(80),
+    } as const;
+    const life = new FullDiskLife(settings);
+    await life.open();
+    await fill(life);
+    const bytes = life.liveBytes;
+    expect(life.live.size).toBeGreaterThan(5 * deletedAtOnce);
+    while (life.live.size > 0) await life.remove(life.pick(deletedAtOnce), 'own');
+    await refill(life, bytes * 0.9);
+    await life.check(true);
+    await life.close();
+  });
+
+  it('takes in pieces a deletion whose record has no room, and is none the worse for it', async () => {
+    const settings = {
+      seed: 10,
+      kind: 'length',
+      pages: 500,
+      step: 200,
+      lengthOf: () => 30,
+    } as const;
+    const life = new FullDiskLife(settings);
+    await life.open();
+    await fill(life);
+    const bytes = life.liveBytes;
+    let refusals = 0;
+    for (let most = life.live.size; life.live.size > 0; ) {
+      try {
+        await life.remove(life.pick(most), 'own');
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'VARVE_IO' });
+        await life.check();
+        refusals += 1;
+        most = Math.ceil(most / 2);
+        expect(most).toBeGreaterThan(deletedAtOnce / 2);
+      }
+    }
+    expect(refusals).toBeGreaterThan(0);
+    await refill(life, bytes * 0.9);
+    await life.check(true);
+    await life.close();
+  });
+
+  it('replaces values for ever in the space that one checkpoint has freed', async () => {
+    const settings = {
+      seed: 11,
+      kind: 'length',
+      pages: 300,
+      step: 5,
+      lengthOf: () => 900,
+    } as const;
+    const life = new FullDiskLife(settings);
+    await life.open();
+    await fill(life);
+    await life.remove(life.pick(60), 'own');
+    await life.store.checkpointTo(life.store.currentBatch);
+    for (let round = 0; round < 300; round++) {
+      expect(await life.replace(1 + life.random.below(5)), `round ${round}`).toBe(true);
+    }
     await life.check(true);
     await life.close();
   });

@@ -30,14 +30,14 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'sessions that share a batch are told of it before its sync',
     file: 'store/committer.ts',
-    find: '    yield* this.#writer.sync();',
+    find: '    yield* this.#carryOut(plan, fill);',
     replace: lines(
       '    for (const { resolve } of left) resolve(plan.after.currentBatch);',
-      '    yield* this.#writer.sync();',
+      '    yield* this.#carryOut(plan, fill);',
     ),
     caughtBy: {
-      file: 'test/regression/simulated.test.ts',
-      test: 'seeded-torn-value-kept.json',
+      file: 'test/contract/faults.test.ts',
+      test: 'rejects that commit alone with VARVE_IO and the cause',
     },
   },
   {

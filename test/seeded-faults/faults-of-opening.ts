@@ -195,8 +195,8 @@ export const faultsOfOpening: readonly SeededFault[] = [
     find: 'found?.length === run.length && found.computed === crc && found.stored === crc',
     replace: 'found !== undefined && found.computed === found.stored',
     caughtBy: {
-      file: 'test/crash/every-cut.test.ts',
-      test: 'a power cut at any operation, with any fate of what was not synced settle in chunks',
+      file: 'test/damage/lost-writes.test.ts',
+      test: 'takes back the last batch of a store that was not closed',
     },
   },
   // ── replay ──

@@ -134,9 +134,9 @@ export const faultsOfSpace: readonly SeededFault[] = [
   },
   {
     name: 'pages behind a stretch that was taken are given out twice',
-    file: 'store/space.ts',
-    find: 'this.#insert(found.page + pages, found.pages - pages)',
-    replace: 'this.#insert(found.page + pages - 1, found.pages - pages + 1)',
+    file: 'store/free-stretches.ts',
+    find: 'this.insert(page + pages, length - pages)',
+    replace: 'this.insert(page + pages - 1, length - pages + 1)',
     caughtBy: {
       file: 'test/store/own-maps.test.ts',
       test: 'a large value goes to places that lie apart before the file grows',
@@ -144,7 +144,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
   },
   {
     name: 'a stretch that was freed is not joined with the one in front of it',
-    file: 'store/space.ts',
+    file: 'store/free-stretches.ts',
     find: '      start = before;',
     replace: '',
     caughtBy: {

@@ -1,7 +1,12 @@
 /** Long loops of the store give the event loop a turn within 10 ms of work, by a clock of the test. */
 
 import { expect, it } from 'vitest';
+import { type GrainId, joinGrainId } from '../../src/format/grain-id.ts';
+import { freedBetween } from '../../src/store/checkpoint.ts';
+import { planBatch } from '../../src/store/commit-plan.ts';
+import { pause, perform, performSync, type Steps } from '../../src/store/effects.ts';
 import { logEntries } from '../../src/store/log-entries.ts';
+import { SessionWork } from '../../src/store/session-work.ts';
 import { verifyStore } from '../../src/store/verify.ts';
 import { Breather } from '../../src/util/breather.ts';
 import { patternOf } from '../support/bytes.ts';
@@ -81,4 +86,105 @@ it('an iteration of the commit log lets others have their turns', async () => {
   expect(breather.turns).toBeGreaterThanOrEqual(10);
   expect(breather.most).toBeLessThanOrEqual(10);
   await lab.close();
+});
+
+/** Runs the steps to their end, and counts their pauses. */
+function pausesOf<T>(steps: Steps<T>): { pauses: number; result: T } {
+  let pauses = 0;
+  let step = steps.next();
+  while (step.done !== true) {
+    if (step.value.kind === 'pause') pauses += 1;
+    step = steps.next();
+  }
+  return { pauses, result: step.value };
+}
+
+it('the planning of a long commit, and of a long checkpoint, pauses every few values', async () => {
+  const lab = await labWith(1, 3000);
+  const { core } = lab;
+  const values = [...core.atlas.strata()].flatMap((stratum) =>
+    [...stratum.maps].flatMap((map) => {
+      const found: GrainId[] = [];
+      for (let at = 0; at < map.grains; at++) {
+        const index = map.firstIndex + at;
+        const value = core.atlas.find({ basin: 0, stratum: stratum.number, index });
+        if (value !== undefined) found.push(joinGrainId(0, stratum.number, index));
+      }
+      return found;
+    }),
+  );
+  expect(values.length).toBe(3000);
+  const session = lab.session();
+  for (const id of values) session.archive(id);
+  const archived = await session.commit();
+  const freeing = pausesOf(freedBetween(core, 0, archived));
+  expect(freeing.result.values.length).toBe(3000);
+  expect(freeing.pauses).toBeGreaterThan(3000 / 64);
+  const work = new SessionWork(core.staging);
+  for (let at = 0; at < 3000; at++) {
+    work.stage(core.atlas.reserve(20, work.preferred), patternOf(20));
+  }
+  const planning = pausesOf(
+    planBatch(core.atlas, {
+      before: { ...core.published, retainedLogBytes: core.log.retainedBytes },
+      works: [work],
+      freed: new Map([[work, freeing.result]]),
+      checkpoint: archived,
+      dropped: [],
+      now: 0,
+    }),
+  );
+  expect(planning.result.entries).toBe(6000);
+  expect(planning.pauses).toBeGreaterThan(6000 / 64);
+  work.giveUp();
+  await lab.close();
+});
+
+it('steps that pause give others their turns, and none where nothing may wait', async () => {
+  const lab = await openLab();
+  let turns = 0;
+  let isOver = false;
+  const count = (): void => {
+    turns += 1;
+    if (!isOver) setImmediate(count);
+  };
+  function* work(steps: number): Steps<number> {
+    for (let at = 0; at < steps && turns === 0; at++) yield pause;
+    return turns;
+  }
+  setImmediate(count);
+  expect(performSync(lab.file, work(10_000))).toBe(0);
+  expect(await perform(lab.file, work(1e9))).toBe(1);
+  isOver = true;
+  await lab.close();
+});
+
+it('what others do in the pauses of a commit leaves it whole', async () => {
+  const lab = await labWith(1, 10);
+  const { core } = lab;
+  const other = lab.session();
+  const session = lab.session();
+  const ids: GrainId[] = [];
+  for (let at = 0; at < 20_000; at++) {
+    ids.push(session.push(patternOf(at % 40)));
+    if (at % 100 === 0) other.push(patternOf(300));
+  }
+  let isOver = false;
+  let pushes = 0;
+  const push = (): void => {
+    if (isOver) return;
+    const third = lab.session();
+    for (let at = 0; at < 50; at++) third.push(patternOf(500 + at));
+    pushes += 1;
+    third.abandon();
+    if (pushes === 1) other.abandon();
+    setImmediate(push);
+  };
+  setImmediate(push);
+  await session.commit();
+  isOver = true;
+  if (pushes === 0) other.abandon();
+  expect(ids.every((id) => core.place(id) !== undefined)).toBe(true);
+  expect(await lab.findings()).toEqual([]);
+  await lab.kill();
 });
