@@ -14,7 +14,7 @@ import { ForestLife, type LifeCounts } from './forest-life.ts';
 import { fitting } from './held-views.ts';
 import { findingsOf, LifeSteps } from './life-steps.ts';
 import type { State } from './model/model-state.ts';
-import { difference, pushedDiffer, readAll, readPushed } from './model/observation.ts';
+import { difference, namesDiffer, pushedDiffer, readAll, readPushed } from './model/observation.ts';
 import type { Fate, Plan, Step } from './plan.ts';
 import { fateOf } from './plan-generator.ts';
 import type { CallCounts } from './world/chaos.ts';
@@ -191,7 +191,10 @@ async function cutAt(life: ForestLife, at: number, fate: Fate): Promise<void> {
     const states = fitting(
       'what is there after a power cut',
       life.ledger.afterCut(at),
-      (one) => difference(handles, reading, one) ?? life.historiesDiffer(one, handles),
+      (one) =>
+        difference(handles, reading, one) ??
+        namesDiffer(forest.names(), one) ??
+        life.historiesDiffer(one, handles),
     );
     const read = (id: Parameters<typeof readPushed>[1]) => readPushed(forest, id);
     const fits = fitting('pushed values after a power cut', states, (one) =>

@@ -332,7 +332,7 @@ export class ForestLife {
       share: 1,
     });
     const { get } = tx as { get?: (id: GrainId) => Uint8Array | undefined };
-    const states = this.ledger.tips(entry);
+    const states = [...this.ledger.tips(entry, this.isPoisoned)];
     const fits = states.find(
       (state) =>
         difference(handles, reading, state) === undefined &&

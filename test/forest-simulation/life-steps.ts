@@ -18,8 +18,15 @@ import {
 } from './held-views.ts';
 import { LifeWrites } from './life-writes.ts';
 import { bytesOf, type State } from './model/model-state.ts';
-import { difference, type Handle, pushedDiffer, readAll, readPushed } from './model/observation.ts';
-import { type Step, treeNames } from './plan.ts';
+import {
+  difference,
+  type Handle,
+  namesDiffer,
+  pushedDiffer,
+  readAll,
+  readPushed,
+} from './model/observation.ts';
+import type { Step } from './plan.ts';
 import { turns } from './world/chaos.ts';
 import { SimulationFailure } from './world/failure.ts';
 
@@ -166,13 +173,13 @@ export class LifeSteps {
     const handle = life.trees[step.tree] as Handle;
     const held = this.#views.findLast((view) => view instanceof HeldSnapshot);
     const from = step.held === true ? held : undefined;
-    const readable = from === undefined ? handle : from.snapshot.tree(handle);
     const states = from?.states ?? this.#durable();
-    const view = life.attempt('making an iterator', () =>
-      step.kind === 'rangeAsync'
+    const view = life.attempt('making an iterator', () => {
+      const readable = from === undefined ? handle : from.snapshot.tree(handle);
+      return step.kind === 'rangeAsync'
         ? new HeldAsyncIterator(readable, step, states)
-        : new HeldIterator(readable, step, states),
-    );
+        : new HeldIterator(readable, step, states);
+    });
     if (view === undefined) return;
     this.#views.push(view.value);
     from?.iterators.push(view.value);
@@ -306,7 +313,10 @@ export class LifeSteps {
     const fits = fitting(
       'what is there after opening',
       life.ledger.reopened(),
-      (state) => difference(handles, reading.value, state) ?? life.historiesDiffer(state),
+      (state) =>
+        difference(handles, reading.value, state) ??
+        namesDiffer(handles.forest.names(), state) ??
+        life.historiesDiffer(state),
     );
     const read = (id: GrainId): Uint8Array | undefined => readPushed(life.forest, id);
     const pushed = life.attempt('pushed values after opening', () =>
@@ -321,12 +331,6 @@ export class LifeSteps {
     life.ledger.settleOn(right.at(-1) as State);
     life.chaos.pause(false);
   }
-}
-
-function namesDiffer(names: readonly string[], { trees }: State): string | undefined {
-  const expected = [...trees.keys()].map((at) => treeNames[at] as string).sort();
-  const found = [...names].sort();
-  return found.join() === expected.join() ? undefined : `${found}, expected ${expected}`;
 }
 
 /** Everything that a deep `verify` finds. */

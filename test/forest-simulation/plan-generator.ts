@@ -140,20 +140,20 @@ function forking(random: Random): Step[] {
   const to = from - (from % familySize) + random.below(familySize);
   const written = random.chance(0.5) ? from : to;
   const put: Op = { do: 'put', tree: written, key: keyOf(random), value: numberOf(random) };
+  const dropTo: Op = { do: 'drop', tree: to };
   const some: Op[][] = [
-    [{ do: 'fork', from, to }, put],
+    [...(random.chance(0.5) ? [dropTo] : []), { do: 'fork', from, to }, put],
     [{ do: 'drop', tree: random.chance(0.7) ? to : from }],
     [puts(random, random.chance(0.5) ? from : to)],
-    [
-      { do: 'drop', tree: to },
-      { do: 'fork', from, to },
-    ],
+    [dropTo, { do: 'fork', from, to }],
   ];
   const first = random.chance(0.6) ? 0 : random.below(some.length);
   const count = 2 + random.below(3);
   const chosen = Array.from({ length: count }, (_, at) => some[(first + at) % some.length] as Op[]);
   if (random.chance(0.3)) return [{ do: 'transaction', ops: chosen.flat(), catches: true }];
-  const held: Step[] = random.chance(0.5) ? [{ do: 'snapshot' }] : [];
+  const held: Step[] = random.chance(0.6) ? [{ do: 'snapshot' }] : [];
+  // What the snapshot holds may be in memory only.
+  if (random.chance(0.4)) held.unshift({ ...put, tree: from }, { do: 'settle' });
   return [...held, ...chosen.map((ops): Step => ({ do: 'transaction', ops }))];
 }
 

@@ -69,9 +69,18 @@ export class Ledger {
     );
   }
 
-  /** The states that it may run on while a fault is at work; the likeliest first. */
-  tips(entry: Entry): State[] {
-    return [this.tip(entry), ...this.#withGaps(this.#pending(entry))];
+  /**
+   * The states that it may run on while a fault is at work; the likeliest first. In a poisoned store
+   * a body that pushes fails by itself, besides those whose commit has failed.
+   */
+  *tips(entry: Entry, isPoisoned: boolean): Generator<State> {
+    yield this.tip(entry);
+    const pending = this.#pending(entry);
+    yield* this.#withGaps(pending);
+    if (!isPoisoned) return;
+    for (const [at, { phase }] of pending.entries()) {
+      if (phase !== 'resolved') yield* this.#withGaps(pending.filter((one) => one !== pending[at]));
+    }
   }
 
   /** The states that reads may see now, the likeliest first. */

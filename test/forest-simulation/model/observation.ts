@@ -143,6 +143,13 @@ export function pushedDiffer(
   return undefined;
 }
 
+/** How the names of the trees that there are differ from a state. */
+export function namesDiffer(names: readonly string[], { trees }: State): string | undefined {
+  const expected = [...trees.keys()].map((at) => treeNames[at] as string).sort();
+  const found = [...names].sort();
+  return found.join() === expected.join() ? undefined : `${found}, expected ${expected}`;
+}
+
 /** How the histories of versioned trees, there or not, differ from a state. */
 export function historiesDiffer(handles: Handles, state: State): string | undefined {
   for (const [at, handle] of handles.trees.entries()) {

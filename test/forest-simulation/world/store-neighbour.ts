@@ -27,8 +27,8 @@ export class StoreNeighbour {
   readonly values = new Map<GrainId, Pushed>();
   /** A commit was rejected of which it is not known whether it is there after reopening. */
   #isUncertain = false;
-  /** Everything that it has ever pushed. */
-  readonly #pushed = new Map<GrainId, Pushed>();
+  /** Everything that it has ever pushed; a freed id is given again. */
+  readonly #pushed = new Map<GrainId, Pushed[]>();
   readonly #world: NeighbourWorld;
   /** Archived by a session that has not committed. */
   readonly #going = new Set<GrainId>();
@@ -48,11 +48,17 @@ export class StoreNeighbour {
     const id = session.push(bytesOf(value));
     session.commitSync();
     this.values.set(id, value);
-    this.#pushed.set(id, value);
+    this.#note(id, value);
     const after = store.statistics().strata;
     const grains = after.map((row, at) => row.allocated - (before[at]?.allocated ?? 0));
     const stratum = grains.findIndex((count) => count > 0);
     this.#places.set(length, { stratum, grains: grains[stratum] ?? 1 });
+  }
+
+  #note(id: GrainId, value: Pushed): void {
+    const known = this.#pushed.get(id);
+    if (known === undefined) this.#pushed.set(id, [value]);
+    else known.push(value);
   }
 
   fill(store: Store, { length, leave }: Extract<Step, { do: 'fill' }>): void {
@@ -78,7 +84,7 @@ export class StoreNeighbour {
         const value = { length, seed: this.#world.nextSeed() };
         const id = session.push(bytesOf(value));
         pushed.set(id, value);
-        this.#pushed.set(id, value);
+        this.#note(id, value);
       }
       for (const share of archive) {
         const all = [...this.values.keys()].filter((id) => !this.#going.has(id));
@@ -139,7 +145,9 @@ export class StoreNeighbour {
   countIn(store: Store, isCut: boolean): number {
     if (!isCut && !this.#isUncertain) return this.values.size;
     let count = 0;
-    for (const [id, value] of this.#pushed) if (isIn(store, id, value)) count += 1;
+    for (const [id, all] of this.#pushed) {
+      if (all.some((value) => isIn(store, id, value))) count += 1;
+    }
     return count;
   }
 
