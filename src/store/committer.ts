@@ -9,10 +9,10 @@
  * nothing behind; a sync that fails poisons the store (`durable-writer.ts`).
  */
 
-import { ioError, isVarveError, VarveError } from '../errors.ts';
-import { joinGrainId } from '../format/grain-id.ts';
+import { ioError, isVarveError } from '../errors.ts';
 import { pageBytes } from '../format/layout.ts';
 import { freedBetween } from './checkpoint.ts';
+import { checkRoot, checkWork } from './commit-checks.ts';
 import type { RecordTarget } from './commit-log.ts';
 import {
   type BatchPlan,
@@ -25,7 +25,7 @@ import type { StoreCore } from './core.ts';
 import { DurableWriter, Poisoned } from './durable-writer.ts';
 import { type FileWrite, perform, performSync, type Steps, writeBytes } from './effects.ts';
 import { forgetBatch, publishBatch } from './publish.ts';
-import { mergeWrites, type SessionWork, type StagedValue } from './session-work.ts';
+import { mergeWrites, SessionWork, type StagedValue } from './session-work.ts';
 
 /** A session that waits for its batch. */
 interface Waiting {
@@ -45,6 +45,9 @@ const reclaimedPagesLeast = 16;
 const reclaimedShare = 64;
 /** Maps given back by one batch: its record is to be short. */
 const mapsGivenBackMost = 400;
+
+/** Values that one batch frees on a full disk, if they were not all archived by one. */
+const freedMost = 2000;
 
 export class Committer {
   readonly #core: StoreCore;
@@ -155,6 +158,7 @@ export class Committer {
   *#makeDurable(left: Set<Waiting>): Steps<number> {
     const core = this.#core;
     yield* this.#writeValues(left);
+    if (core.space.tight) yield* this.#checkpointInSteps(left);
     const plan = yield* this.#plan(left);
     if (left.size === 0) return core.published.currentBatch;
     const fill = valueBytes(left) + plan.body.length <= smallBatchBytes;
@@ -260,7 +264,7 @@ export class Committer {
     let { checkpoint } = published;
     for (const one of [...left]) {
       try {
-        const target = this.#validate(one.work);
+        const target = checkWork(core, one.work);
         if (target <= published.checkpoint && one.work.onlyCheckpoints) {
           left.delete(one);
           one.work.done();
@@ -270,7 +274,7 @@ export class Committer {
         core.checkpointUnderWay = Math.max(checkpoint, target);
         const found =
           target > checkpoint ? yield* freedBetween(core, checkpoint, target) : undefined;
-        this.#checkRoot(one.work, [...freed.values(), ...(found === undefined ? [] : [found])]);
+        checkRoot(core, one.work, [...freed.values(), ...(found === undefined ? [] : [found])]);
         if (found === undefined) continue;
         freed.set(one.work, found);
         checkpoint = target;
@@ -290,33 +294,6 @@ export class Committer {
     for (const { logBytes } of batch.freed.values()) retainedLogBytes -= logBytes;
     const before = { ...published, retainedLogBytes };
     return yield* planBatch(atlas, { ...batch, before, now: Date.now() });
-  }
-
-  /** How far the session moves the checkpoint. Throws where it cannot be committed. */
-  #validate(work: SessionWork): number {
-    const core = this.#core;
-    if (work.writeError !== undefined) throw work.writeError;
-    const root = work.embeddedHeader;
-    if (typeof root === 'bigint' && work.own(root) === undefined && !core.place(root)) {
-      throw this.#rootIsGone();
-    }
-    return work.checkpointTo === undefined ? 0 : core.guards.limit(work.checkpointTo);
-  }
-
-  /** Throws where the session's embedded header is freed by it or by one before it. */
-  #checkRoot(work: SessionWork, freed: readonly Freed[]): void {
-    const root = work.embeddedHeader;
-    if (typeof root !== 'bigint') return;
-    for (const { values } of freed) {
-      for (const { basin, stratum, index } of values) {
-        if (joinGrainId(basin, stratum, index) === root) throw this.#rootIsGone();
-      }
-    }
-  }
-
-  #rootIsGone(): VarveError {
-    const message = 'the value that was to be the embedded header is gone';
-    return new VarveError('VARVE_NOT_FOUND', message, { path: this.#core.path });
   }
 
   /**
@@ -368,6 +345,29 @@ export class Committer {
       if (!(error instanceof Poisoned) && !isVarveError(error, 'VARVE_IO')) throw error;
     }
     space.keepReserve();
+  }
+
+  /**
+   * A checkpoint that frees more than a record has room for goes there in batches of its own. Not
+   * where the session may yet be refused for its embedded header: then nothing is freed.
+   */
+  *#checkpointInSteps(left: Iterable<Waiting>): Steps<void> {
+    const core = this.#core;
+    for (const { work } of left) {
+      const { checkpointTo, embeddedHeader, writeError } = work;
+      if (checkpointTo === undefined || embeddedHeader || writeError !== undefined) continue;
+      for (;;) {
+        const target = core.guards.limit(checkpointTo);
+        core.checkpointUnderWay = Math.max(core.published.checkpoint, target);
+        const freed = yield* freedBetween(core, core.published.checkpoint, target, freedMost);
+        const { reached: checkpoint } = freed;
+        if (checkpoint >= target) break;
+        const step = new SessionWork(core.staging);
+        const batch = { works: [step], freed: new Map([[step, freed]]), checkpoint, dropped: [] };
+        yield* this.#carryOut(yield* this.#planWith(batch), false);
+        yield* this.#reclaim(true);
+      }
+    }
   }
 
   *#giveBack(empty: readonly DroppedMap[]): Steps<void> {
