@@ -24,6 +24,7 @@ import {
 import type { StoreCore } from './core.ts';
 import { DurableWriter, Poisoned } from './durable-writer.ts';
 import { type FileWrite, perform, performSync, type Steps, writeBytes } from './effects.ts';
+import { GivenBackMaps } from './given-back-maps.ts';
 import { forgetBatch, publishBatch } from './publish.ts';
 import { mergeWrites, SessionWork, type StagedValue } from './session-work.ts';
 
@@ -40,21 +41,14 @@ interface Waiting {
  */
 const smallBatchBytes = 64 * 1024;
 
-/** On a full disk so many pages, or this share of the file, are given back as soon as may be. */
-const reclaimedPagesLeast = 16;
-const reclaimedShare = 64;
-/** Maps given back by one batch: its record is to be short. */
-const mapsGivenBackMost = 400;
-
 /** Values that one batch frees on a full disk, if they were not all archived by one. */
 const freedMost = 2000;
 
 export class Committer {
   readonly #core: StoreCore;
   readonly #writer: DurableWriter;
+  readonly #givenBack: GivenBackMaps;
   #queue: Waiting[] = [];
-  /** The last batch gave maps back, and the settle that was due has not begun. */
-  #gaveBack = false;
   #running: Promise<void> | undefined;
   /** What the sessions taken out of the batch under way are to be told. */
   #rejected: (() => void)[] = [];
@@ -62,6 +56,7 @@ export class Committer {
   constructor(core: StoreCore) {
     this.#core = core;
     this.#writer = new DurableWriter(core);
+    this.#givenBack = new GivenBackMaps(core);
   }
 
   /** A commit is queued or under way. */
@@ -284,7 +279,7 @@ export class Committer {
     }
     core.checkpointUnderWay = checkpoint;
     const works = [...left].map(({ work }) => work);
-    const dropped = works.length > 0 ? this.#beginSettle() : [];
+    const dropped = works.length > 0 ? this.#givenBack.beginSettle() : [];
     return yield* this.#planWith({ works, freed, checkpoint, dropped });
   }
 
@@ -296,55 +291,30 @@ export class Committer {
     return yield* planBatch(atlas, { ...batch, before, now: Date.now() });
   }
 
-  /**
-   * Begins a settle when one is due, and says which maps this batch gives back: at once those that
-   * a value had to itself, with a settle the others that hold nothing. They are given back before
-   * the settle, since only the next would free the places of those given back meanwhile; but once
-   * for each settle, or batches that empty a map each would put it off for ever.
-   */
-  #beginSettle(): readonly DroppedMap[] {
-    const { atlas, housekeeping } = this.#core;
-    const due = housekeeping.settleDue;
-    const dropped: DroppedMap[] = [];
-    for (const [map, stratum] of atlas.vacated) dropped.push({ stratum, map });
-    if (!due) return dropped;
-    try {
-      for (const stratum of this.#gaveBack ? [] : atlas.strata()) {
-        for (const map of stratum.emptyMaps()) {
-          if (stratum.retire(map)) dropped.push({ stratum, map });
-        }
-      }
-    } catch (error) {
-      for (const { stratum, map } of dropped) stratum.restore(map);
-      throw error;
-    }
-    this.#gaveBack = !this.#gaveBack && dropped.length > 0;
-    if (!this.#gaveBack) housekeeping.beginSettle();
-    return dropped;
-  }
-
   // ── a full disk ──
 
   /**
    * Gives back, on a full disk, what can be: maps that hold nothing, in a batch of their own, and
    * with a settle at once their places and those of the log before the checkpoint. Elsewhere such
    * pages wait for a settle that is due; here the next value may have no others. `refused`: a value
-   * has just found no room. The batch before stands whatever becomes of it.
+   * has just found no room. The batch before stands whatever becomes of it, so this never throws:
+   * what the disk refuses is tried again, and whatever else goes wrong poisons the store for what
+   * comes next.
    */
   *#reclaim(refused: boolean): Steps<void> {
-    const { atlas, log, space, published } = this.#core;
-    const empty = atlas.emptyMaps();
-    let pages = atlas.leavingPages + log.pagesUpTo(published.checkpoint);
-    for (const { map } of empty) for (const extent of map.extents) pages += extent.pages;
-    const least = Math.max(reclaimedPagesLeast, space.endPage / reclaimedShare);
-    if (pages < (refused ? 1 : least)) return;
     try {
-      yield* this.#giveBack(empty.slice(0, mapsGivenBackMost));
-      yield* this.#writer.settleNow();
+      const empty = this.#givenBack.worthReclaiming(refused);
+      if (empty === undefined) return;
+      try {
+        yield* this.#giveBack(empty);
+        yield* this.#writer.settleNow();
+      } catch (error) {
+        if (!isVarveError(error, 'VARVE_IO')) throw error;
+      }
+      this.#core.space.keepReserve();
     } catch (error) {
-      if (!(error instanceof Poisoned) && !isVarveError(error, 'VARVE_IO')) throw error;
+      if (!(error instanceof Poisoned)) this.#writer.poisoned(error);
     }
-    space.keepReserve();
   }
 
   /**
@@ -366,17 +336,18 @@ export class Committer {
         const batch = { works: [step], freed: new Map([[step, freed]]), checkpoint, dropped: [] };
         yield* this.#carryOut(yield* this.#planWith(batch), false);
         yield* this.#reclaim(true);
+        core.checkSound();
       }
     }
   }
 
   *#giveBack(empty: readonly DroppedMap[]): Steps<void> {
     const { checkpoint } = this.#core.published;
-    const dropped = empty.filter(({ stratum, map }) => map.vacated || stratum.retire(map));
+    const dropped = this.#givenBack.retire(empty);
     if (dropped.length === 0) return;
     const plan = yield* this.#planWith({ works: [], freed: new Map(), checkpoint, dropped });
     yield* this.#carryOut(plan, false);
-    this.#gaveBack = false;
+    this.#givenBack.haveGone();
   }
 }
 
