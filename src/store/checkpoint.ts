@@ -31,8 +31,7 @@ export function* freedBetween(
   const values: GrainRun[] = [];
   let logBytes = 0;
   let reached = checkpoint;
-  while (reached < target) {
-    const batch = reached + 1;
+  for (let batch = checkpoint + 1; batch <= target; batch++) {
     const archived = core.archives.get(batch) ?? archivedBy(reader, batch);
     if (values.length > 0 && values.length + archived.values.length > most) break;
     reached = batch;
