@@ -17,15 +17,24 @@ import { LogReader } from './log-reader.ts';
 const valuesPerPause = 32;
 
 /**
- * What is freed by moving the checkpoint on. Pauses meanwhile: no other batch may be published.
- * Throws `VARVE_CORRUPT`, `VARVE_IO`.
+ * What is freed by moving the checkpoint on: to `target`, or, if that would be more than `most`
+ * values, as far as whole batches go, one at least. Pauses meanwhile: no other batch may be
+ * published. Throws `VARVE_CORRUPT`, `VARVE_IO`.
  */
-export function* freedBetween(core: StoreCore, checkpoint: number, target: number): Steps<Freed> {
+export function* freedBetween(
+  core: StoreCore,
+  checkpoint: number,
+  target: number,
+  most = Number.POSITIVE_INFINITY,
+): Steps<Freed & { readonly reached: number }> {
   const reader = new LogReader(core.reader, core.log);
   const values: GrainRun[] = [];
   let logBytes = 0;
+  let reached = checkpoint;
   for (let batch = checkpoint + 1; batch <= target; batch++) {
     const archived = core.archives.get(batch) ?? archivedBy(reader, batch);
+    if (values.length > 0 && values.length + archived.values.length > most) break;
+    reached = batch;
     logBytes += archived.logBytes;
     yield pause;
     for (const run of archived.values) {
@@ -34,7 +43,7 @@ export function* freedBetween(core: StoreCore, checkpoint: number, target: numbe
       if (values.push(run) % valuesPerPause === 0) yield pause;
     }
   }
-  return { values, logBytes };
+  return { values, logBytes, reached };
 }
 
 /** What a batch archived, as its record says. */

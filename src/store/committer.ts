@@ -9,10 +9,10 @@
  * nothing behind; a sync that fails poisons the store (`durable-writer.ts`).
  */
 
-import { ioError, isVarveError, VarveError } from '../errors.ts';
-import { joinGrainId } from '../format/grain-id.ts';
+import { ioError, isVarveError } from '../errors.ts';
 import { pageBytes } from '../format/layout.ts';
 import { freedBetween } from './checkpoint.ts';
+import { checkRoot, checkWork } from './commit-checks.ts';
 import type { RecordTarget } from './commit-log.ts';
 import {
   type BatchPlan,
@@ -24,8 +24,9 @@ import {
 import type { StoreCore } from './core.ts';
 import { DurableWriter, Poisoned } from './durable-writer.ts';
 import { type FileWrite, perform, performSync, type Steps, writeBytes } from './effects.ts';
+import { GivenBackMaps } from './given-back-maps.ts';
 import { forgetBatch, publishBatch } from './publish.ts';
-import { mergeWrites, type SessionWork, type StagedValue } from './session-work.ts';
+import { mergeWrites, SessionWork, type StagedValue } from './session-work.ts';
 
 /** A session that waits for its batch. */
 interface Waiting {
@@ -40,18 +41,14 @@ interface Waiting {
  */
 const smallBatchBytes = 64 * 1024;
 
-/** On a full disk so many pages, or this share of the file, are given back as soon as may be. */
-const reclaimedPagesLeast = 16;
-const reclaimedShare = 64;
-/** Maps given back by one batch: its record is to be short. */
-const mapsGivenBackMost = 400;
+/** Values that one batch frees on a full disk, if they were not all archived by one. */
+const freedMost = 2000;
 
 export class Committer {
   readonly #core: StoreCore;
   readonly #writer: DurableWriter;
+  readonly #givenBack: GivenBackMaps;
   #queue: Waiting[] = [];
-  /** The last batch gave maps back, and the settle that was due has not begun. */
-  #gaveBack = false;
   #running: Promise<void> | undefined;
   /** What the sessions taken out of the batch under way are to be told. */
   #rejected: (() => void)[] = [];
@@ -59,6 +56,7 @@ export class Committer {
   constructor(core: StoreCore) {
     this.#core = core;
     this.#writer = new DurableWriter(core);
+    this.#givenBack = new GivenBackMaps(core);
   }
 
   /** A commit is queued or under way. */
@@ -155,6 +153,7 @@ export class Committer {
   *#makeDurable(left: Set<Waiting>): Steps<number> {
     const core = this.#core;
     yield* this.#writeValues(left);
+    if (core.space.tight) yield* this.#checkpointInSteps(left);
     const plan = yield* this.#plan(left);
     if (left.size === 0) return core.published.currentBatch;
     const fill = valueBytes(left) + plan.body.length <= smallBatchBytes;
@@ -260,7 +259,7 @@ export class Committer {
     let { checkpoint } = published;
     for (const one of [...left]) {
       try {
-        const target = this.#validate(one.work);
+        const target = checkWork(core, one.work);
         if (target <= published.checkpoint && one.work.onlyCheckpoints) {
           left.delete(one);
           one.work.done();
@@ -270,7 +269,7 @@ export class Committer {
         core.checkpointUnderWay = Math.max(checkpoint, target);
         const found =
           target > checkpoint ? yield* freedBetween(core, checkpoint, target) : undefined;
-        this.#checkRoot(one.work, [...freed.values(), ...(found === undefined ? [] : [found])]);
+        checkRoot(core, one.work, [...freed.values(), ...(found === undefined ? [] : [found])]);
         if (found === undefined) continue;
         freed.set(one.work, found);
         checkpoint = target;
@@ -280,7 +279,7 @@ export class Committer {
     }
     core.checkpointUnderWay = checkpoint;
     const works = [...left].map(({ work }) => work);
-    const dropped = works.length > 0 ? this.#beginSettle() : [];
+    const dropped = works.length > 0 ? this.#givenBack.beginSettle() : [];
     return yield* this.#planWith({ works, freed, checkpoint, dropped });
   }
 
@@ -292,91 +291,63 @@ export class Committer {
     return yield* planBatch(atlas, { ...batch, before, now: Date.now() });
   }
 
-  /** How far the session moves the checkpoint. Throws where it cannot be committed. */
-  #validate(work: SessionWork): number {
-    const core = this.#core;
-    if (work.writeError !== undefined) throw work.writeError;
-    const root = work.embeddedHeader;
-    if (typeof root === 'bigint' && work.own(root) === undefined && !core.place(root)) {
-      throw this.#rootIsGone();
-    }
-    return work.checkpointTo === undefined ? 0 : core.guards.limit(work.checkpointTo);
-  }
-
-  /** Throws where the session's embedded header is freed by it or by one before it. */
-  #checkRoot(work: SessionWork, freed: readonly Freed[]): void {
-    const root = work.embeddedHeader;
-    if (typeof root !== 'bigint') return;
-    for (const { values } of freed) {
-      for (const { basin, stratum, index } of values) {
-        if (joinGrainId(basin, stratum, index) === root) throw this.#rootIsGone();
-      }
-    }
-  }
-
-  #rootIsGone(): VarveError {
-    const message = 'the value that was to be the embedded header is gone';
-    return new VarveError('VARVE_NOT_FOUND', message, { path: this.#core.path });
-  }
-
-  /**
-   * Begins a settle when one is due, and says which maps this batch gives back: at once those that
-   * a value had to itself, with a settle the others that hold nothing. They are given back before
-   * the settle, since only the next would free the places of those given back meanwhile; but once
-   * for each settle, or batches that empty a map each would put it off for ever.
-   */
-  #beginSettle(): readonly DroppedMap[] {
-    const { atlas, housekeeping } = this.#core;
-    const due = housekeeping.settleDue;
-    const dropped: DroppedMap[] = [];
-    for (const [map, stratum] of atlas.vacated) dropped.push({ stratum, map });
-    if (!due) return dropped;
-    try {
-      for (const stratum of this.#gaveBack ? [] : atlas.strata()) {
-        for (const map of stratum.emptyMaps()) {
-          if (stratum.retire(map)) dropped.push({ stratum, map });
-        }
-      }
-    } catch (error) {
-      for (const { stratum, map } of dropped) stratum.restore(map);
-      throw error;
-    }
-    this.#gaveBack = !this.#gaveBack && dropped.length > 0;
-    if (!this.#gaveBack) housekeeping.beginSettle();
-    return dropped;
-  }
-
   // ── a full disk ──
 
   /**
    * Gives back, on a full disk, what can be: maps that hold nothing, in a batch of their own, and
    * with a settle at once their places and those of the log before the checkpoint. Elsewhere such
    * pages wait for a settle that is due; here the next value may have no others. `refused`: a value
-   * has just found no room. The batch before stands whatever becomes of it.
+   * has just found no room. The batch before stands whatever becomes of it, so this never throws:
+   * what the disk refuses is tried again, and whatever else goes wrong poisons the store for what
+   * comes next.
    */
   *#reclaim(refused: boolean): Steps<void> {
-    const { atlas, log, space, published } = this.#core;
-    const empty = atlas.emptyMaps();
-    let pages = atlas.leavingPages + log.pagesUpTo(published.checkpoint);
-    for (const { map } of empty) for (const extent of map.extents) pages += extent.pages;
-    const least = Math.max(reclaimedPagesLeast, space.endPage / reclaimedShare);
-    if (pages < (refused ? 1 : least)) return;
     try {
-      yield* this.#giveBack(empty.slice(0, mapsGivenBackMost));
-      yield* this.#writer.settleNow();
+      const empty = this.#givenBack.worthReclaiming(refused);
+      if (empty === undefined) return;
+      try {
+        yield* this.#giveBack(empty);
+        yield* this.#writer.settleNow();
+      } catch (error) {
+        if (!isVarveError(error, 'VARVE_IO')) throw error;
+      }
+      this.#core.space.keepReserve();
     } catch (error) {
-      if (!(error instanceof Poisoned) && !isVarveError(error, 'VARVE_IO')) throw error;
+      if (!(error instanceof Poisoned)) this.#writer.poisoned(error);
     }
-    space.keepReserve();
+  }
+
+  /**
+   * A checkpoint that frees more than a record has room for goes there in batches of its own. Not
+   * where the session may yet be refused for its embedded header: then nothing is freed.
+   */
+  *#checkpointInSteps(left: Iterable<Waiting>): Steps<void> {
+    const core = this.#core;
+    for (const { work } of left) {
+      const { checkpointTo, embeddedHeader, writeError } = work;
+      if (checkpointTo === undefined || embeddedHeader || writeError !== undefined) continue;
+      for (;;) {
+        const target = core.guards.limit(checkpointTo);
+        core.checkpointUnderWay = Math.max(core.published.checkpoint, target);
+        const freed = yield* freedBetween(core, core.published.checkpoint, target, freedMost);
+        const { reached: checkpoint } = freed;
+        if (checkpoint >= target) break;
+        const step = new SessionWork(core.staging);
+        const batch = { works: [step], freed: new Map([[step, freed]]), checkpoint, dropped: [] };
+        yield* this.#carryOut(yield* this.#planWith(batch), false);
+        yield* this.#reclaim(true);
+        core.checkSound();
+      }
+    }
   }
 
   *#giveBack(empty: readonly DroppedMap[]): Steps<void> {
     const { checkpoint } = this.#core.published;
-    const dropped = empty.filter(({ stratum, map }) => map.vacated || stratum.retire(map));
+    const dropped = this.#givenBack.retire(empty);
     if (dropped.length === 0) return;
     const plan = yield* this.#planWith({ works: [], freed: new Map(), checkpoint, dropped });
     yield* this.#carryOut(plan, false);
-    this.#gaveBack = false;
+    this.#givenBack.haveGone();
   }
 }
 

@@ -145,9 +145,13 @@ export class FreeGrains {
     }
   }
 
-  /** From now on nothing is reserved in a map that holds nothing; false where it is damaged. */
+  /**
+   * From now on nothing is reserved in a map that holds nothing; false where it is damaged, or
+   * retired as it is. Throws `VARVE_IO`.
+   */
   retire(map: GrainMap): boolean {
     if (this.#unopened.isSkipped(map) || !this.#openOrSkip(map)) return false;
+    if (map.pages.some(({ listed }) => listed < 0)) return false;
     for (const page of map.pages) this.#allocator.remove(page);
     return true;
   }

@@ -88,6 +88,7 @@ export class GrainAllocator {
 
   /** Takes a page off the list: its map is given back. */
   remove(page: MarkPage): void {
+    assert(page.listed !== none, 'a mark page that is taken off the list is on it');
     this.#pages[page.listed] = undefined;
     this.#freeSlots.push(page.listed);
     page.listed = none;

@@ -303,7 +303,7 @@ export class Stratum {
     return this.#maps.spare(this.#freeGrains.count);
   }
 
-  /** From now on nothing is reserved in a map that holds nothing; false where it is damaged. */
+  /** From now on nothing is reserved in an empty map; false where it is damaged, or retired. */
   retire(map: GrainMap): boolean {
     return this.#freeGrains.retire(map);
   }

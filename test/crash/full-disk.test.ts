@@ -247,4 +247,33 @@ describe('a store on a full disk', () => {
     await life.check(true);
     await life.close();
   });
+
+  it('is checkpointed after long deletions that have filled what there is', async () => {
+    const settings = {
+      seed: 12,
+      kind: 'length',
+      pages: 500,
+      step: 200,
+      lengthOf: () => 30,
+    } as const;
+    const life = new FullDiskLife(settings);
+    await life.open();
+    await fill(life);
+    const bytes = life.liveBytes;
+    let refusals = 0;
+    while (life.live.size > 0) {
+      try {
+        await life.remove(life.pick(700), 'none');
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'VARVE_IO' });
+        refusals += 1;
+        await life.store.checkpointTo(life.store.currentBatch);
+      }
+    }
+    expect(refusals).toBeGreaterThan(0);
+    await life.store.checkpointTo(life.store.currentBatch);
+    await refill(life, bytes * 0.9);
+    await life.check(true);
+    await life.close();
+  });
 });

@@ -58,13 +58,14 @@ export const faultsOfCommits: readonly SeededFault[] = [
     file: 'store/committer.ts',
     find: lines(
       '    yield* this.#writeValues(left);',
-      '    const plan = this.#plan(left);',
+      '    if (core.space.tight) yield* this.#checkpointInSteps(left);',
+      '    const plan = yield* this.#plan(left);',
       '    if (left.size === 0) return core.published.currentBatch;',
       '    const fill = valueBytes(left) + plan.body.length <= smallBatchBytes;',
       '    yield* this.#carryOut(plan, fill);',
     ),
     replace: lines(
-      '    const plan = this.#plan(left);',
+      '    const plan = yield* this.#plan(left);',
       '    if (left.size === 0) return core.published.currentBatch;',
       '    yield* this.#carryOut(plan, true);',
       '    yield* this.#writeValues(left);',

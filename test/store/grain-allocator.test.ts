@@ -326,6 +326,15 @@ describe('what an allocation costs', () => {
   });
 });
 
+it('takes a page off its list once', () => {
+  const { allocator, pages } = pagesOf([64, 64]);
+  const [page] = pages as [MarkPage];
+  allocator.remove(page);
+  expect(() => allocator.remove(page)).toThrow('is on it');
+  allocator.add(page, page.grains);
+  expect(page.listed).toBe(0);
+});
+
 /** A repeatable sequence of numbers from 0 to 1 (mulberry32). */
 function numbersFrom(seed: number): () => number {
   let state = seed;

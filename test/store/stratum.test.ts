@@ -192,7 +192,8 @@ function giveBack(pair: StratumPair, pick: number): void {
     if (plain === undefined || plain.retired) continue;
     const end = map.firstIndex + map.grains;
     expect(pair.live.some(({ index }) => index >= map.firstIndex && index < end)).toBe(false);
-    pair.real.retire(map);
+    expect(pair.real.retire(map)).toBe(true);
+    expect(pair.real.retire(map)).toBe(false);
     plain.retired = true;
     if (pick % 2 === 0) continue;
     expect(pair.real.dropMap(map.firstIndex)).toBe(map);
@@ -353,7 +354,8 @@ describe('a stratum', () => {
     pair.addMap(100, 0);
     const [, map] = pair.real.emptyMaps().length > 0 ? pair.real.maps : [];
     if (map === undefined) throw new Error('a map can be given back');
-    pair.real.retire(map);
+    expect(pair.real.retire(map)).toBe(true);
+    expect(pair.real.retire(map)).toBe(false);
     expect(pair.real.reserveAt(150, 1)).toBe(false);
     expect(pair.real.reserve(100)).toBe(0);
     expect(pair.real.reserve(1)).toBe(-1);
