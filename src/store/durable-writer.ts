@@ -137,8 +137,7 @@ export class DurableWriter {
    * poison. That cannot be avoided: all sectors of the record may be on the disk, and to void them
    * takes a write, here or in a file header; while the disk refuses writes, "nothing of it will be
    * there" cannot be said. A body in an extent of its own is no part of a record until a sector
-   * names it, so where that
-   * that is refused there is nothing to take back.
+   * names it. If the write of the extent is refused, there is nothing to take back.
    */
   *writeRecord(plan: BatchPlan, target: RecordTarget): Steps<void> {
     const { reader, headers } = this.#core;

@@ -14,6 +14,7 @@ import { present } from '../util/assert.ts';
 import type { LogSegment } from './commit-log.ts';
 import type { FileWrite } from './effects.ts';
 import { Settle, type SettleParts } from './settle.ts';
+import type { Extent } from './space.ts';
 
 /** Settle writes that ride on one commit. */
 const settleWritesMax = 64;
@@ -55,6 +56,8 @@ export class Housekeeping {
   /** Where records after the settled base begin: the first segment that the file header lists. */
   #firstSegment: LogSegment;
   #nextSegment: 'none' | 'filling' | 'listing' | 'ready';
+  /** Where the disk refused to write the next segment last. */
+  #refusedSegment: Extent | undefined;
 
   constructor(parts: SettleParts, settleBytes: number | undefined) {
     this.#parts = parts;
@@ -154,16 +157,29 @@ export class Housekeeping {
     // On a full disk only what cannot do without takes of the reserve, or tries to grow.
     const whole = Number.POSITIVE_INFINITY;
     if (space.tight && !needed && !space.hasBacked(segmentPagesMin, whole)) return undefined;
-    const { page, pages } = log.reserveNext(space, space.tight && !needed ? whole : keep);
+    const { page, pages } = this.#reserveSegment(space.tight && !needed ? whole : keep);
     this.#nextSegment = 'filling';
     return { offset: page * pageBytes, chunks: zeroPages(pages) };
+  }
+
+  /** A place for the next segment: not where it was refused last, if there is another. */
+  #reserveSegment(keep: number): LogSegment {
+    const { log, space } = this.#parts;
+    const first = log.reserveNext(space, keep);
+    const refused = this.#refusedSegment;
+    if (refused === undefined || !overlap(first, refused)) return first;
+    if (space.tight && !space.hasBacked(first.pages, keep)) return first;
+    // The first is free only now: it would be found again.
+    const other = log.reserveNext(space, keep);
+    space.free(first.page, first.pages);
+    return other;
   }
 
   /** Zeros over the pages after the last that was written, where those left are too few. */
   #planFill(): FileWrite | undefined {
     const { space } = this.#parts;
     if (space.tight) return undefined;
-    const missing = space.reserveMissing;
+    const missing = space.topUpReserve();
     const from = space.frontierPage;
     const wanted = Math.max(space.fillPage, space.endPage + missing);
     const isAhead = from - space.usedEndPage > (space.fillPage - space.endPage) / 2;
@@ -174,7 +190,7 @@ export class Housekeeping {
   /** As `#planFill`, but only what the reserve lacks: a large batch has no other zeros. */
   #planReserve(): FileWrite | undefined {
     const { space } = this.#parts;
-    const missing = space.tight ? 0 : space.reserveMissing;
+    const missing = space.tight ? 0 : space.topUpReserve();
     if (missing === 0) return undefined;
     const from = Math.max(space.frontierPage, space.endPage);
     return this.#fill(from, space.endPage + missing);
@@ -195,6 +211,7 @@ export class Housekeeping {
     if (write.purpose === 'fill') return;
     if (write.purpose === 'segment') {
       // Another place may do; whoever cannot do without says so (`DurableWriter.place`).
+      this.#refusedSegment = this.#parts.log.next;
       this.#parts.log.forgetNext(this.#parts.space);
       this.#nextSegment = 'none';
       return;
@@ -214,6 +231,7 @@ export class Housekeeping {
     if (this.#settle?.done === true) this.#settle = undefined;
     if (log.next === undefined) this.#nextSegment = 'none';
     if (this.#nextSegment === 'filling') {
+      this.#refusedSegment = undefined;
       headers.change({ segments: log.listFrom(this.#firstSegment, true) });
       this.#nextSegment = 'listing';
     } else if (this.#nextSegment === 'listing' && headers.agreed) {
@@ -221,6 +239,10 @@ export class Housekeeping {
       this.#nextSegment = 'ready';
     }
   }
+}
+
+function overlap(one: Extent, other: Extent): boolean {
+  return one.page < other.page + other.pages && other.page < one.page + one.pages;
 }
 
 const zeros = new Uint8Array(pageBytes * 16);

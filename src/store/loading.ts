@@ -25,10 +25,8 @@ import { type LogScan, type ScannedRecord, scanLog } from './log-scan.ts';
 import type { OpenRequest } from './open-request.ts';
 import { applyRecord, type Replayed, type ReplayParts, replayLog } from './replay.ts';
 import type { Published } from './settle.ts';
-
 import { type LoadedDocument, readDocument, readRoot } from './settled-root.ts';
 import { reservePagesFor, Space } from './space.ts';
-
 import { Stratum } from './stratum.ts';
 import { ValueReader } from './value-reader.ts';
 

@@ -12,11 +12,23 @@ export class SetAside {
     this.#runs.set(index, count);
   }
 
-  has(index: number): boolean {
-    for (const [from, count] of this.#runs) {
-      if (index >= from && index < from + count) return true;
-    }
-    return false;
+  /**
+   * Whether a grain from `index` on, one of `count`, is set aside. To be asked of them in their
+   * order: the runs are gone through once.
+   */
+  within(index: number, count: number): (grain: number) => boolean {
+    const runs = [...this.#runs]
+      .filter(([from, length]) => from < index + count && from + length > index)
+      .sort(([one], [other]) => one - other);
+    let at = 0;
+    return (grain) => {
+      for (;;) {
+        const run = runs[at];
+        if (run === undefined || grain < run[0]) return false;
+        if (grain < run[0] + run[1]) return true;
+        at += 1;
+      }
+    };
   }
 
   /** Forgets the runs from `index` on, `count` grains: their map is given back. */

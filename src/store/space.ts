@@ -13,9 +13,8 @@
  * `wall`: values are given pages behind it only when there is no room before it, as an attempt;
  * when such writes have succeeded for a while the wall is gone.
  *
- * For the store's own structures (log, basins,
- * root) there is a reserve of backed pages that values are never given, so that deleting,
- * checkpointing and settling do not depend on growth.
+ * For the store's own structures (log, basins, root) there is a reserve of backed pages that values
+ * are never given, so that deleting, checkpointing and settling do not depend on growth.
  */
 
 import { corrupt } from '../errors.ts';
@@ -240,8 +239,11 @@ export class Space {
     return reserve.page;
   }
 
-  /** Pages at the end that have yet to be backed for the reserve to have what it should. */
-  get reserveMissing(): number {
+  /**
+   * Makes the reserve as long as it can be, and says how many pages at the end have yet to be
+   * backed for it to have what it should.
+   */
+  topUpReserve(): number {
     this.keepReserve();
     const wanted = this.#reserveFor(this.#end);
     if ((this.#reserve?.pages ?? 0) >= wanted) return 0;

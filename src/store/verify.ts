@@ -138,12 +138,13 @@ function verifyPage(
 ): void {
   const offset = stratum.offsetOf(page.firstIndex);
   guarded(report, () => page.check(offset));
+  const isAside = stratum.setAside.within(page.firstIndex, page.grains);
   for (let at = 0; at < page.grains; at++) {
     const mark = page.mark(at);
     const taken = page.isTaken(at);
     const id = (): GrainId => joinGrainId(stratum.basin, stratum.number, page.firstIndex + at);
     if (mark === markFree) {
-      if (taken && quiet && !stratum.setAside.has(page.firstIndex + at))
+      if (taken && quiet && !isAside(page.firstIndex + at))
         report('a grain is neither free nor in use', offset, id());
       continue;
     }

@@ -4,9 +4,10 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { headerSegmentsMax } from '../../src/format/layout.ts';
+import { headerSegmentsMax, pageBytes } from '../../src/format/layout.ts';
 import type { GrainId } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
+import { SimulatedDisk } from '../support/simulated-disk.ts';
 import { type CoreLab, openLab } from './core-lab.ts';
 
 function base({ core }: CoreLab): number {
@@ -104,6 +105,29 @@ describe('a settle', () => {
     expect(listed).toBeLessThan(headerSegmentsMax);
     expect(lab.core.headers.content.segments.length).toBeLessThan(5);
     expect(await lab.findings(false)).toEqual([]);
+    await lab.close();
+  });
+});
+
+describe('the next segment of the log', () => {
+  it('goes elsewhere when its place cannot be written', async () => {
+    const disk = new SimulatedDisk({ records: false });
+    const lab = await openLab({ fileSystem: disk });
+    const { log } = lab.core;
+    const tried: number[] = [];
+    disk.faultOf = ({ position }) => {
+      if (log.next?.page !== position / pageBytes) return undefined;
+      tried.push(position);
+      // That one place is broken, for good.
+      return position === tried[0] ? { kind: 'error', code: 'EIO' } : undefined;
+    };
+    while (log.segments.length < 3) {
+      const session = lab.session();
+      session.setEmbeddedHeader(null);
+      session.commitSync();
+    }
+    expect(tried.filter((place) => place === tried[0])).toHaveLength(1);
+    expect(await lab.findings()).toEqual([]);
     await lab.close();
   });
 });
