@@ -45,6 +45,13 @@ export function splitGrainId(id: bigint): boolean {
   return split.basin < basinsMax && split.stratum < strataMax && id >= 0n && id < idLimit;
 }
 
+/** As `splitGrainId`, into parts of the caller's own; undefined for what can name no value. */
+export function partsOfGrainId(id: bigint): GrainIdParts | undefined {
+  if (!splitGrainId(id)) return undefined;
+  const { basin, stratum, index } = split;
+  return { basin, stratum, index };
+}
+
 /** Puts an id together from parts that are known to be in range. */
 export function joinGrainId(basin: number, stratum: number, index: number): GrainId {
   halves[lowHalf] = index >>> 0;

@@ -48,7 +48,9 @@ export function writesTo(parts: readonly FilePart[], chunks: readonly Uint8Array
   return writes;
 }
 
-/** Byte of the file where the last of the parts ends. */
-export function endOf(parts: readonly FilePart[]): number {
-  return Math.max(...parts.map(({ offset, bytes }) => offset + bytes));
+/** Byte of the file where the rearmost of the parts ends; 0 if there are none. */
+export function endOf(parts: Iterable<FilePart>): number {
+  let end = 0;
+  for (const { offset, bytes } of parts) end = Math.max(end, offset + bytes);
+  return end;
 }

@@ -148,9 +148,14 @@ export class LogTail {
     return 'lost';
   }
 
+  /** Takes in a record that the cursor or the bridge has passed, if it is new. */
   #take(record: LogRecord, found: FoundRecord): void {
     const known = record.batch === this.#newest ? this.#newestRecord : undefined;
-    if (known !== undefined && !isSameRecord(known, found)) this.#takenBack();
+    if (known !== undefined && !isSameRecord(known, found)) {
+      // The cursor is back at the base, and comes to this record again after those in between.
+      this.#takenBack();
+      return;
+    }
     if (record.batch <= this.#newest) return;
     this.#newest = record.batch;
     this.#newestRecord = found;

@@ -11,7 +11,7 @@
  */
 
 import { isVarveError, VarveError } from '../errors.ts';
-import { type GrainIdParts, joinGrainId, split, splitGrainId } from '../format/grain-id.ts';
+import { type GrainIdParts, joinGrainId, partsOfGrainId } from '../format/grain-id.ts';
 import { markValue } from '../format/layout.ts';
 import type { StoreCore } from './core.ts';
 import type { GrainMap } from './grain-map.ts';
@@ -94,9 +94,8 @@ export class ProvenReads {
    */
   get(id: bigint): Uint8Array<ArrayBuffer> | undefined {
     this.checkOpen();
-    if (!splitGrainId(id)) return undefined;
-    const { basin, stratum, index } = split;
-    const parts = { basin, stratum, index };
+    const parts = partsOfGrainId(id);
+    if (parts === undefined) return undefined;
     const checked = this.#readChecked(parts);
     if (checked !== undefined) return checked;
     return this.#proven(parts, (place) => this.#readValue(place));
@@ -105,9 +104,8 @@ export class ProvenReads {
   /** As `get`, without blocking. */
   async getAsync(id: bigint): Promise<Uint8Array<ArrayBuffer> | undefined> {
     this.checkOpen();
-    if (!splitGrainId(id)) return undefined;
-    const { basin, stratum, index } = split;
-    const parts = { basin, stratum, index };
+    const parts = partsOfGrainId(id);
+    if (parts === undefined) return undefined;
     for (let tries = 1; ; tries++) {
       if (this.#isAbsent(parts)) return undefined;
       const marks = this.#attempt(parts, (place) => place);
@@ -136,9 +134,8 @@ export class ProvenReads {
   /** Whether there was such a value as of this batch; a value that was freed since counts. */
   has(id: bigint): boolean {
     this.checkOpen();
-    if (!splitGrainId(id)) return false;
-    const { basin, stratum, index } = split;
-    const parts = { basin, stratum, index };
+    const parts = partsOfGrainId(id);
+    if (parts === undefined) return false;
     try {
       if (this.#isAbsent(parts)) return false;
       const { spot } = this.#attempt(parts, () => true);
@@ -155,9 +152,8 @@ export class ProvenReads {
   /** Length in the value's prefix. Throws as `get`. */
   lengthOf(id: bigint): number | undefined {
     this.checkOpen();
-    if (!splitGrainId(id)) return undefined;
-    const { basin, stratum, index } = split;
-    const parts = { basin, stratum, index };
+    const parts = partsOfGrainId(id);
+    if (parts === undefined) return undefined;
     return this.#proven(parts, (place) => this.core.values.length(place));
   }
 

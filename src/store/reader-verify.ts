@@ -7,7 +7,7 @@
  * has neither freed nor allocated since; any other finding ends in `VARVE_SNAPSHOT_GONE`.
  */
 
-import { type GrainIdParts, split, splitGrainId } from '../format/grain-id.ts';
+import { partsOfGrainId } from '../format/grain-id.ts';
 import type { Finding } from './finding.ts';
 import type { ProvenReads } from './proven-reads.ts';
 
@@ -18,15 +18,9 @@ export async function* findingsBeside(
   for await (const finding of findings) {
     if (!(await state.hasMovedOn())) yield finding;
     else {
-      const id = finding.grainId === undefined ? undefined : partsOf(finding.grainId);
+      const id = finding.grainId === undefined ? undefined : partsOfGrainId(finding.grainId);
       if (id === undefined || !state.isComplete) throw state.gone();
       if (!state.hasChanged(id)) yield finding;
     }
   }
-}
-
-function partsOf(id: bigint): GrainIdParts | undefined {
-  if (!splitGrainId(id)) return undefined;
-  const { basin, stratum, index } = split;
-  return { basin, stratum, index };
 }

@@ -16,7 +16,7 @@ import type { StorageFile } from '../io/file-system.ts';
 import { ResultMemory } from '../util/bytes.ts';
 import { crc32 } from '../util/crc.ts';
 import { getU32 } from '../util/little-endian.ts';
-import { type FilePart, partsWithin } from './file-parts.ts';
+import { endOf, type FilePart, partsWithin } from './file-parts.ts';
 import type { FileReader, ReadAhead } from './file-reader.ts';
 import type { GrainMap } from './grain-map.ts';
 
@@ -132,7 +132,7 @@ export class ValueReader {
   /** No memory is taken for a long value that the file does not have. */
   #checkWithin(place: ValuePlace, length: number): void {
     if (length <= cachedBytesMax) return;
-    const end = endOf(partsOf(place), valuePrefixBytes + length);
+    const end = endOf(partsWithin(partsOf(place), 0, valuePrefixBytes + length));
     const fileBytes = this.#file.length();
     if (end <= fileBytes) return;
     throw corrupt('the file ends within a value', {
@@ -239,12 +239,12 @@ export class ValueReader {
     }
     const parts = partsOf(place);
     const fileBytes = this.#file.length();
-    if (endOf(parts, valuePrefixBytes) > fileBytes) return undefined;
+    if (endOf(partsWithin(parts, 0, valuePrefixBytes)) > fileBytes) return undefined;
     this.#fillParts(this.#prefix, parts, 0);
     const length = getU32(this.#prefix, 0);
     const stored = getU32(this.#prefix, 4);
     if (length + valuePrefixBytes > place.capacity) return undefined;
-    if (endOf(parts, valuePrefixBytes + length) > fileBytes) return undefined;
+    if (endOf(partsWithin(parts, 0, valuePrefixBytes + length)) > fileBytes) return undefined;
     const buffer = new Uint8Array(Math.min(pieceBytes, length));
     let crc = valueCrcStart(place.id, length);
     for (let at = 0; at < length; at += pieceBytes) {
@@ -283,11 +283,4 @@ function measureIn(bytes: Uint8Array, place: ValuePlace): MeasuredValue | undefi
 
 function partsOf(place: ValuePlace): readonly FilePart[] {
   return place.parts ?? [{ offset: place.offset, bytes: place.capacity }];
-}
-
-/** Rearmost byte of the file, plus 1, of the first `length` bytes in `parts`. */
-function endOf(parts: readonly FilePart[], length: number): number {
-  let end = 0;
-  for (const part of partsWithin(parts, 0, length)) end = Math.max(end, part.offset + part.bytes);
-  return end;
 }

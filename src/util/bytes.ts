@@ -6,6 +6,8 @@
  * not check bounds.
  */
 
+import { builtinModule } from './builtin-module.ts';
+
 /** The name of the kind of a typed array; undefined for everything else. It cannot be feigned. */
 const kindOf = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype),
@@ -84,15 +86,10 @@ const slabResultMax = 1024;
 interface WorkerThreads {
   readonly markAsUntransferable?: (buffer: ArrayBuffer) => void;
 }
-interface ProcessWithModules {
-  getBuiltinModule?: (id: string) => unknown;
-}
 
 /** Keeps a buffer from being transferred; undefined where the platform cannot. */
 function transferGuard(): ((buffer: ArrayBuffer) => void) | undefined {
-  const host = (globalThis as { process?: ProcessWithModules }).process;
-  const threads = host?.getBuiltinModule?.('worker_threads') as WorkerThreads | undefined;
-  const guard = threads?.markAsUntransferable;
+  const guard = builtinModule<WorkerThreads>('worker_threads')?.markAsUntransferable;
   if (guard === undefined) return undefined;
   // Some platforms have the function and do nothing in it.
   const buffer = new ArrayBuffer(1);

@@ -6,11 +6,10 @@
  * too. It does not look at strings, and does not check the path.
  */
 
+import { builtinModule } from './builtin-module.ts';
+
 interface UrlModule {
   fileURLToPath(href: string): string;
-}
-interface ProcessWithModules {
-  getBuiltinModule?: (id: string) => unknown;
 }
 interface UrlObject {
   readonly href: string;
@@ -28,8 +27,7 @@ function isUrlObject(value: unknown): value is UrlObject {
 /** Undefined if `value` is no URL object, or one that names no file of this machine. */
 export function pathOfFileUrl(value: unknown): string | undefined {
   if (!isUrlObject(value) || value.protocol !== 'file:') return undefined;
-  const host = (globalThis as { process?: ProcessWithModules }).process;
-  const urls = host?.getBuiltinModule?.('url') as UrlModule | undefined;
+  const urls = builtinModule<UrlModule>('url');
   try {
     if (urls !== undefined) return urls.fileURLToPath(value.href);
     // A slash that is written as %2F would become another folder.

@@ -53,6 +53,12 @@ const wordRules: readonly WordRule[] = [
     home: /^src\/util\//,
     message: 'DataView belongs behind the cursor of src/util',
   },
+  {
+    rule: 'built-in-modules',
+    pattern: /\bgetBuiltinModule\b/g,
+    home: /^src\/util\/builtin-module\.ts$/,
+    message: 'builtinModule of src/util asks for a module that may be missing',
+  },
 ];
 
 /** Every breach of the rules above, in the order of the files. */

@@ -233,6 +233,12 @@ const brokenSources: readonly (readonly [string, string, number, SourceFile])[] 
     source('src/store/x.ts', 'const a = 1;', 'process.stdout.write(text);'),
   ],
   ['format uses a DataView', 'data-view', first, source('src/format/x.ts', 'new DataView(b);')],
+  [
+    'the store asks for a built-in module by itself',
+    'built-in-modules',
+    first,
+    source('src/store/x.ts', "process.getBuiltinModule?.('url');"),
+  ],
   ['the store spells 4096', 'layout-numbers', first, source('src/store/x.ts', 'const a = 4096;')],
   ['format spells 4_096', 'layout-numbers', first, source('src/format/x.ts', 'const a = 4_096;')],
   ['util spells 0x1000', 'layout-numbers', first, source('src/util/x.ts', 'const a = 0x1000;')],
