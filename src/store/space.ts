@@ -112,7 +112,8 @@ export class Space {
     this.#end = end;
     this.#frontier = Math.ceil(fileBytes / pageBytes);
     this.#length = this.#frontier;
-    this.#backed = this.#frontier;
+    // A page that the file ends in is not all there.
+    this.#backed = Math.floor(fileBytes / pageBytes);
   }
 
   /** First page after everything in use. */

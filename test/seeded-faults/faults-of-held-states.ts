@@ -78,8 +78,8 @@ export const faultsOfHeldStates: readonly SeededFault[] = [
   {
     name: 'bodies that wait leave the event loop no turn',
     file: 'forest/forest-writer.ts',
-    find: '      if (breather?.due === true && this.#queue.length > 0) {',
-    replace: '      if (breather?.due === true && this.#queue.length < 0) {',
+    find: '      if (this.#breather?.due === true) {',
+    replace: '      if (this.#breather?.due === undefined) {',
     caughtBy: { file: bodies, test: 'give others their turns' },
   },
   {

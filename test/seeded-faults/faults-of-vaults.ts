@@ -32,8 +32,8 @@ export const faultsOfVaults: readonly SeededFault[] = [
   },
   {
     name: 'a forest opens with another vault than its own',
-    file: 'forest/forest-core.ts',
-    find: "    checkVault(found.vault, this.nodes.vault?.name ?? '');",
+    file: 'forest/stored-state.ts',
+    find: "    checkVault(found.vault, this.#nodes.vault?.name ?? '');",
     replace: '',
     caughtBy: { file: vault, test: 'only if it is the same' },
   },
