@@ -29,13 +29,15 @@ interface ContextStorage {
   exit<T>(run: () => T): T;
   disable(): void;
 }
+type Runner = <T>(run: () => T) => T;
 interface AsyncHooks {
-  readonly AsyncLocalStorage?: new () => ContextStorage;
+  readonly AsyncLocalStorage?: { new (): ContextStorage; snapshot?(): Runner };
 }
 
 let storage: ContextStorage | undefined;
 /** Bodies under way that contexts are switched on for. */
 let using = 0;
+let capture: (() => Runner) | undefined;
 let isAsked = false;
 /** The bodies on the stack. */
 let onStack: Context | undefined;
@@ -43,7 +45,9 @@ let onStack: Context | undefined;
 function storageOf(): ContextStorage | undefined {
   if (!isAsked) {
     const hooks = builtinModule<AsyncHooks>('async_hooks');
-    storage = hooks?.AsyncLocalStorage && new hooks.AsyncLocalStorage();
+    const { AsyncLocalStorage } = hooks ?? {};
+    storage = AsyncLocalStorage && new AsyncLocalStorage();
+    capture = AsyncLocalStorage?.snapshot && (() => AsyncLocalStorage.snapshot?.() as Runner);
     isAsked = true;
   }
   return storage;
@@ -53,12 +57,26 @@ function storageOf(): ContextStorage | undefined {
 export function runBody<T>(body: RunningBody, run: () => T): T {
   const local = storageOf();
   if (local === undefined) return runOnStack(body, run);
-  // Code that a body has left behind may begin the next one, and so on: what has ended is dropped.
   body.mayAwait = true;
   using += 1;
-  let outer = local.getStore();
-  while (outer?.body.hasEnded === true) outer = outer.outer;
-  return local.run({ body, outer }, () => runOnStack(body, run));
+  return local.run({ body, outer: living(local.getStore()) }, () => runOnStack(body, run));
+}
+
+/**
+ * The bodies of a context that are still under way: code that a body has left behind may begin the
+ * next one, and so on for ever.
+ */
+function living(context: Context | undefined): Context | undefined {
+  if (context === undefined) return undefined;
+  const outer = living(context.outer);
+  if (context.body.hasEnded) return outer;
+  return outer === context.outer ? context : { body: context.body, outer };
+}
+
+/** Runs code later in the context of now: that of the caller who asks for it. */
+export function captureContext(): Runner {
+  storageOf();
+  return capture?.() ?? ((run) => run());
 }
 
 /** The body has settled. Once is enough. */

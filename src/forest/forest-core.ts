@@ -18,7 +18,14 @@ import { NodeMemory } from './node-memory.ts';
 import { NodeStore } from './node-store.ts';
 import type { Retention } from './retention.ts';
 import { StoredState } from './stored-state.ts';
-import { catalogConfig, type ForestLimits, shapeOf, sharesConfig, treeOf } from './tree-record.ts';
+import {
+  catalogConfig,
+  type ForestLimits,
+  shapeOf,
+  sharesConfig,
+  type TreeRecord,
+  treeOf,
+} from './tree-record.ts';
 import { checkConfig, type TreeUse } from './tree-use.ts';
 import type { Vault } from './vault.ts';
 
@@ -29,14 +36,24 @@ interface Commit {
 }
 type Listener = (commit: Commit) => void;
 
-/** Numbers that an opening skips: what a batch taken back told the vault is not told again. */
+/**
+ * An opening skips so many numbers, and up to as many more at random: a batch that was taken back
+ * may have given some of them to the vault.
+ */
 const sealsSkipped = 2 ** 24;
 
-/** So many trees are known as they were asked for, those that do not exist included. */
+/** Upper bound of remembered tree options, including those of trees that do not exist. */
 const askedMax = 5000;
 
 /** Nodes that are not stored yet may take so many bytes beside a small cache. */
 const memoryLeast = 2 ** 21;
+
+interface OpenedState {
+  readonly nodes: NodeStore;
+  readonly version: ForestVersion;
+  readonly journal: Journal;
+  readonly nextSeal: number;
+}
 
 export interface CoreOptions {
   readonly nodeBytes: number | undefined;
@@ -49,7 +66,7 @@ export interface CoreOptions {
 
 export class ForestCore {
   readonly store: Store;
-  readonly nodes: NodeStore;
+  nodes: NodeStore;
   readonly limits: ForestLimits;
   readonly automatic: boolean;
   readonly retention: Retention;
@@ -57,7 +74,7 @@ export class ForestCore {
   readonly sharesShape: TreeShape;
   readonly listeners = new Set<Listener>();
   /** What of the durable state is in no node yet. */
-  readonly journal: Journal;
+  journal: Journal;
   readonly rootWriter: RootWriter;
   durable: ForestVersion;
   /** It takes no more transactions. */
@@ -89,32 +106,41 @@ export class ForestCore {
     };
     this.catalogShape = shapeOf(catalogConfig, this.limits);
     this.sharesShape = shapeOf(sharesConfig, this.limits);
-    const { nodes, nextSeal, version, journal } = this.#read();
-    this.nodes = nodes;
-    this.nodes.nextSeal = nextSeal + sealsSkipped;
+    const opened = this.#read();
+    this.nodes = opened.nodes;
+    this.nodes.nextSeal = opened.nextSeal + sealsSkipped + Math.floor(Math.random() * sealsSkipped);
     this.rootWriter = new RootWriter(this.nodes);
-    const memoryBytes = Math.max(memoryLeast, nodeCacheBytes * reservedShareMost);
-    const most = { logBytes: journalBytes, memoryBytes };
-    this.journal = new Journal(journal, most, () => store.statistics());
+    this.journal = opened.journal;
+    this.durable = opened.version;
     this.reserveMemory();
-    this.durable = version;
   }
 
   /** The forest as the store has it now. */
-  #read(): { readonly nodes: NodeStore } & Pick<StoredState, 'nextSeal' | 'version' | 'journal'> {
+  #read(): OpenedState {
     const { store } = this;
     // What a reader sees stays at its batch when the store moves on.
     const source = store.readOnly ? store.view() : store;
-    const { vault, nodeCacheBytes } = this.#options;
+    const { vault, nodeCacheBytes, journalBytes } = this.#options;
     const nodes = new NodeStore(source, vault, nodeCacheBytes);
     const { nextSeal, version, journal } = new StoredState(nodes, store.currentBatch, this);
-    return { nodes, nextSeal, version, journal };
+    const memoryBytes = Math.max(memoryLeast, nodeCacheBytes * reservedShareMost);
+    const most = { logBytes: journalBytes, memoryBytes };
+    return {
+      nodes,
+      nextSeal,
+      version,
+      journal: new Journal(journal, most, () => store.statistics()),
+    };
   }
 
   /** A reader moves on to the state that its store has moved to. Throws as an opening. */
   moveOn(): void {
     if (this.durable.batch === this.store.currentBatch) return;
-    this.durable = this.#read().version;
+    const { nodes, version, journal } = this.#read();
+    this.nodes = nodes;
+    this.journal = journal;
+    this.durable = version;
+    this.reserveMemory();
   }
 
   /** Nodes that are not stored, and memory for nodes to come, take theirs from the cache's. */
@@ -174,11 +200,13 @@ export class ForestCore {
     return use;
   }
 
-  committed(batch: BatchId, trees: readonly string[]): void {
+  /** A commit is durable that has left trees like this; undefined where it dropped one. */
+  committed(batch: BatchId, changed: ReadonlyMap<string, TreeRecord | undefined>): void {
     this.retention.note(batch, Date.now());
-    for (const name of trees) {
+    const trees = [...changed.keys()];
+    for (const [name, record] of changed) {
       // Whoever makes a tree of a dropped one's name anew may ask for it otherwise.
-      if (treeOf(this.durable.record(name)) === undefined) this.#asked.delete(name);
+      if (treeOf(record) === undefined) this.#asked.delete(name);
     }
     if (trees.length === 0) return;
     this.#untold.push({ batch, trees });

@@ -44,6 +44,8 @@ export interface ForestOptions {
   vault?: Vault | undefined;
 }
 
+/** The sealed tag of a pushed value has a length of 16 bits. */
+const overheadBytesMax = 65_000;
 const nodeBytesLeast = 500;
 const nodeBytesMost = 65_536;
 const nodeCacheBytesDefault = 256 * 1024 * 1024;
@@ -77,8 +79,8 @@ export function checkForestOptions(
   checkNames(what, options, known);
   const { nodeBytes, nodeCacheBytes, journalBytes, retainMs, checkpoint, vault } = options;
   if (nodeBytes !== undefined) {
-    const fits = nodeBytes >= nodeBytesLeast && nodeBytes <= nodeBytesMost;
-    if (!Number.isSafeInteger(nodeBytes) || !fits) {
+    const isWhole = Number.isSafeInteger(nodeBytes);
+    if (!isWhole || nodeBytes < nodeBytesLeast || nodeBytes > nodeBytesMost) {
       const expected = `a whole number from ${nodeBytesLeast} to ${nodeBytesMost}`;
       throw invalidArgument('nodeBytes', expected, nodeBytes);
     }
@@ -98,8 +100,13 @@ export function checkForestOptions(
     throw invalidArgument('vault', 'a vault with name, seal and open', vault);
   }
   const { overheadBytes: added } = vault;
-  if (added !== undefined && !(Number.isSafeInteger(added) && added >= 0)) {
-    throw invalidArgument('vault: overheadBytes', 'a whole number from 0', added);
+  if (added === undefined) return;
+  if (!Number.isSafeInteger(added) || added < 0 || added > overheadBytesMax) {
+    throw invalidArgument(
+      'vault: overheadBytes',
+      `a whole number up to ${overheadBytesMax}`,
+      added,
+    );
   }
 }
 
@@ -110,7 +117,7 @@ export function coreOptions(options: ForestOptions): CoreOptions {
     nodeCacheBytes: options.nodeCacheBytes ?? nodeCacheBytesDefault,
     journalBytes: options.journalBytes ?? journalBytesDefault,
     automatic: options.checkpoint !== 'manual',
-    retention: new Retention(options.retainMs ?? 0),
+    retention: new Retention(options.checkpoint === 'manual' ? 0 : (options.retainMs ?? 0)),
     vault: options.vault,
   };
 }

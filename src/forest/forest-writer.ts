@@ -10,7 +10,7 @@ import { invalidArgument, isVarveError, VarveError } from '../errors.ts';
 import type { BatchId } from '../index.ts';
 import { Breather } from '../util/breather.ts';
 import { isThenable } from '../util/thenable.ts';
-import { isWithin, runBody, runOnStack } from './body-context.ts';
+import { captureContext, isWithin, runBody, runOnStack } from './body-context.ts';
 import type { Transaction } from './contract.ts';
 import type { Member } from './group.ts';
 import { type BodyRunner, type CommitsHome, GroupCommits } from './group-commits.ts';
@@ -28,6 +28,8 @@ interface Waiting {
   readonly body: (tx: TransactionScope) => unknown;
   /** It may await, and is not to write otherwise meanwhile. */
   readonly mayAwait: boolean;
+  /** Runs the body in the context of whoever asked for it; undefined where that is here. */
+  readonly within: (<T>(run: () => T) => T) | undefined;
   readonly resolve: (result: unknown, batch: BatchId) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -46,6 +48,8 @@ export class ForestWriter implements BodyRunner {
   #running: TransactionScope | undefined;
   /** Bodies wait although none runs: others have their turn. */
   #isResting = false;
+  /** Measures the work since others had a turn, as long as bodies wait. */
+  #breather: Breather | undefined;
   /** Transactions that ran on the state of a commit that failed. */
   readonly #failed = new WeakSet<TransactionScope>();
   #idle: (() => void) | undefined;
@@ -75,16 +79,26 @@ export class ForestWriter implements BodyRunner {
       this.#checkMayWrite();
       if (typeof body !== 'function') throw invalidArgument('transaction', 'a function', body);
       const done: Waiting['resolve'] = (result, batch) => resolve({ result: result as T, batch });
-      this.#queue.add({ body, mayAwait, resolve: done, reject });
-      if (!this.waits) this.#runAll();
+      const { waits } = this;
+      const within = waits ? captureContext() : undefined;
+      this.#queue.add({ body, mayAwait, within, resolve: done, reject });
+      if (!waits) this.#runAll();
     });
   }
 
-  /** A body that is under way would wait for what it asks for, and that for the body. */
   #checkMayWrite(): void {
     this.#home.checkWritable();
+    this.checkOutside();
+  }
+
+  /**
+   * A body that is under way would wait for what it asks for, and that for the body. Throws
+   * `VARVE_BUSY`.
+   */
+  checkOutside(): void {
     if (this.#running === undefined || !isWithin(this.#running.body)) return;
-    const message = "the body of a transaction writes through its own 'tx', not through the forest";
+    const message =
+      "the body of a transaction writes through its own 'tx', and does not close the forest";
     throw new VarveError('VARVE_BUSY', message);
   }
 
@@ -121,10 +135,14 @@ export class ForestWriter implements BodyRunner {
   /** Runs what waits, until a body has to be waited for or others are to have their turn. */
   #runAll(): void {
     this.joinAll();
-    const breather = this.#queue.length > 1 ? new Breather() : undefined;
     for (;;) {
+      if (this.#breather?.due === true) {
+        this.#rest(this.#breather);
+        return;
+      }
       const waiting = this.#queue.take();
       if (waiting === undefined) break;
+      if (this.#queue.length > 0) this.#breather ??= new Breather();
       const tx = new TransactionScope(this.#ground);
       this.#running = tx;
       let result: unknown;
@@ -138,17 +156,14 @@ export class ForestWriter implements BodyRunner {
         continue;
       }
       if (awaits) {
+        this.#goOnAfter(result as PromiseLike<unknown>, tx, waiting);
         // Those before it are not to wait for it.
         this.#commits.flush();
-        this.#goOnAfter(result as PromiseLike<unknown>, tx, waiting);
         return;
       }
       this.#finish(tx, waiting, result);
-      if (breather?.due === true && this.#queue.length > 0) {
-        this.#rest(breather);
-        return;
-      }
     }
+    this.#breather = undefined;
     this.#commits.flushSoon();
   }
 
@@ -256,6 +271,7 @@ export class ForestWriter implements BodyRunner {
     const waiting: Waiting = {
       body,
       mayAwait: false,
+      within: undefined,
       resolve: () => undefined,
       reject: (error) => {
         failure = { error };
@@ -304,6 +320,8 @@ export class ForestWriter implements BodyRunner {
   }
 }
 
-function runIn(tx: TransactionScope, { body, mayAwait }: Waiting): unknown {
-  return mayAwait ? runBody(tx.body, () => body(tx)) : runOnStack(tx.body, () => body(tx));
+function runIn(tx: TransactionScope, { body, mayAwait, within }: Waiting): unknown {
+  const run = mayAwait ? runBody : runOnStack;
+  const runHere = (): unknown => run(tx.body, () => body(tx));
+  return within === undefined ? runHere() : within(runHere);
 }

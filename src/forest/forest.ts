@@ -8,6 +8,7 @@
 
 import { invalidArgument, isVarveError } from '../errors.ts';
 import { type BatchId, type GrainId, Store, type StoreOptions } from '../index.ts';
+import { Breather } from '../util/breather.ts';
 import type { Snapshot, Transaction, Tree } from './contract.ts';
 import { ForestCore } from './forest-core.ts';
 import {
@@ -255,11 +256,12 @@ export class Forest implements AsyncDisposable {
    * Waits for transactions under way, writes the nodes that are in memory only, frees what no
    * snapshot holds (unless `checkpoint` is 'manual'), and closes the store where this forest has
    * opened it. Where the disk refuses the nodes, the next opening does again what they are made of.
-   * Idempotent.
+   * Idempotent. Rejects with `VARVE_BUSY`, and nothing is closed, within the body of a transaction.
    */
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    if (this.#closing === undefined) this.#writer.checkOutside();
     this.#closing ??= this.#close();
-    return this.#closing;
+    await this.#closing;
   }
 
   async #close(): Promise<void> {
@@ -310,12 +312,17 @@ async function* verifyAll(
  * read: then the next one is.
  */
 async function atNewest<T>(store: Store, read: () => T): Promise<T> {
-  for (;;) {
+  for (let stuck = 0; ; ) {
     try {
       return read();
     } catch (error) {
-      if (!isVarveError(error, 'VARVE_SNAPSHOT_GONE')) throw error;
-      await store.refresh();
+      if (!isVarveError(error, 'VARVE_SNAPSHOT_GONE') || stuck === stuckMax) throw error;
     }
+    const before = store.currentBatch;
+    await new Breather().turn();
+    stuck = (await store.refresh()) === before ? stuck + 1 : 0;
   }
 }
+
+/** So often a state may be gone although there is no newer one: then it is not for the writer. */
+const stuckMax = 20;

@@ -6,6 +6,7 @@
  * It runs only when a commit is asked for: no transaction finds the store busy with it.
  */
 
+import { isVarveError } from '../errors.ts';
 import type { BatchId, Session, Store } from '../index.ts';
 import type { Retention } from './retention.ts';
 
@@ -84,6 +85,9 @@ export class Freeing {
     try {
       session.checkpointTo(batch);
       session.commitSync();
+    } catch (error) {
+      // As where it is asynchronous: the commit to come says what is wrong.
+      if (!isVarveError(error)) throw error;
     } finally {
       session.abandon();
     }

@@ -18,6 +18,7 @@ import type { ReadHold } from './range-iterators.ts';
 import type { Retention } from './retention.ts';
 import type { TransactionScope } from './transaction.ts';
 import type { GroundHome, TransactionGround } from './transaction-ground.ts';
+import type { TreeRecord } from './tree-record.ts';
 
 /** What commits ask of the forest. */
 export interface CommitsHome extends GroundHome {
@@ -27,7 +28,7 @@ export interface CommitsHome extends GroundHome {
   readonly retention: Retention;
   reserveMemory(): void;
   /** Called after each commit, once everyone has been told. */
-  committed(batch: BatchId, trees: readonly string[]): void;
+  committed(batch: BatchId, changed: ReadonlyMap<string, TreeRecord | undefined>): void;
 }
 
 /** Who runs the bodies. */
@@ -219,7 +220,7 @@ export class GroupCommits {
     for (const ref of group.gone) nodes.forget(ref);
     for (const member of group.members) member.resolve(batch);
     for (const { reject, error } of group.doubtful) reject(error);
-    this.#home.committed(batch, [...group.changed.keys()]);
+    this.#home.committed(batch, group.changed);
     this.#afterCommit();
   }
 

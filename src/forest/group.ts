@@ -186,7 +186,7 @@ export class Group implements JournalEntry {
     this.#place = this.isTold ? journal.place(this) : undefined;
     if (this.#place === undefined) stored = { catalog: yield* this.#storeAll(state), shares };
     this.#pushRoot(stored, pending);
-    this.#archiveAll();
+    yield* this.#archiveAll();
     return { catalog: stored.catalog, shares, pending };
   }
 
@@ -253,11 +253,12 @@ export class Group implements JournalEntry {
     return catalog.root;
   }
 
-  #archiveAll(): void {
+  *#archiveAll(): Generator<void> {
+    // In one step: nobody else may claim the user's values in between.
     for (const claim of this.claims) claim.abandon();
+    for (const id of [...this.archives]) this.#archiveUsers(id);
     const { store } = this.#home;
     for (const id of this.leftOver) if (store.has(id)) this.#archive(id);
-    for (const id of [...this.archives]) this.#archiveUsers(id);
     if (this.#place !== undefined) {
       for (const { id } of this.#place.replaced) this.#archive(id);
       return;
@@ -265,8 +266,14 @@ export class Group implements JournalEntry {
     const { journal } = this.#home;
     for (const { id } of this.#replacedRoots()) this.#archive(id);
     for (const one of [journal, this]) {
-      for (const ref of one.gone) if (ref.stored) this.#archiveNode(ref);
-      for (const id of one.goneValues) this.#archive(id);
+      for (const ref of one.gone) {
+        if (ref.stored) this.#archiveNode(ref);
+        yield;
+      }
+      for (const id of one.goneValues) {
+        this.#archive(id);
+        yield;
+      }
     }
   }
 
@@ -299,14 +306,15 @@ export class Group implements JournalEntry {
   }
 }
 
-/** Bytes that these values have in the file; 0 for one that is not there or is damaged. */
+/** Bytes that these values have in the file, about: 0 for one that is not there or is not read. */
 export function bytesOf(source: NodeSource, ids: readonly GrainId[]): number {
   let bytes = 0;
   for (const id of ids) {
     try {
       bytes += source.lengthOf(id) ?? 0;
     } catch (error) {
-      if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
+      // An estimate: whoever archives the value says what is wrong with it.
+      if (!isVarveError(error)) throw error;
     }
   }
   return bytes;

@@ -53,7 +53,8 @@ export function pushValue(nodes: NodeStore, session: Session, data: Uint8Array):
     try {
       return session.pushWith(value.bytes.length, (id) => value.tagged(nodes, id, number));
     } catch (error) {
-      if (!(error instanceof TagTooLong) || error.tagBytes > roomMax) throw error;
+      if (!(error instanceof TagTooLong)) throw error;
+      if (error.tagBytes > roomMax) throw tagTooLong(vault.name, error);
       value = new PushedValue(error.tagBytes, value.body);
     }
   }
@@ -120,6 +121,15 @@ export function openValue(
   const plain = nodes.open('pushed', number, stored.subarray(bodyOffset));
   // The vault may keep what it gave, or have given a part of what it was given.
   return ownBytes(plain, 0, plain.length);
+}
+
+function tagTooLong(vault: string, cause: TagTooLong): VarveError {
+  const message = `the vault '${vault}' makes ${cause.tagBytes} bytes of a tag of ${plainTagBytes}`;
+  return new VarveError('VARVE_VAULT', message, {
+    cause,
+    expected: roomMax,
+    actual: cause.tagBytes,
+  });
 }
 
 function notPushed(id: GrainId): VarveError {

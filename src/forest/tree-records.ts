@@ -12,7 +12,7 @@
 import type { TreeRecord } from './tree-record.ts';
 
 /** Records that the catalog has, and that are kept so that their nodes stay at hand. */
-const storedMax = 10_000;
+const storedMaxDefault = 10_000;
 
 interface Entry {
   /** Undefined if the tree was dropped. */
@@ -40,11 +40,17 @@ export class TreeRecords {
   readonly #held = new Map<number, number>();
   #replaced: Replaced[] = [];
   #replacedDone = 0;
-  /** So many records that catalogs have make some of them go. */
-  #evictAt = storedMax;
+  /** Evict when so many records are in a catalog too. */
+  #evictAt: number;
+
+  readonly #storedMax: number;
+  /** The durable version. */
+  #newest = 0;
 
   /** `records`: what the first version has that is in no catalog. */
-  constructor(records: ReadonlyMap<string, TreeRecord | undefined>) {
+  constructor(records: ReadonlyMap<string, TreeRecord | undefined>, storedMax = storedMaxDefault) {
+    this.#storedMax = storedMax;
+    this.#evictAt = storedMax;
     for (const [name, record] of records) {
       this.#entries.set(name, {
         record,
@@ -68,9 +74,12 @@ export class TreeRecords {
     return entry;
   }
 
-  /** A version's catalog has this record. */
+  /**
+   * A version's catalog has this record. That of an older version is not kept: a newer one that had
+   * been evicted would be mistaken for it.
+   */
   read(name: string, version: number, record: TreeRecord): void {
-    if (this.#entries.has(name)) return;
+    if (version !== this.#newest || this.#entries.has(name)) return;
     this.#entries.set(name, { record, from: version, stored: version, older: undefined });
     this.#evictIfMany();
   }
@@ -81,6 +90,7 @@ export class TreeRecords {
     changed: ReadonlyMap<string, TreeRecord | undefined>,
     isStored: boolean,
   ): void {
+    this.#newest = version;
     for (const [name, record] of changed) {
       const older = this.#held.size > 0 ? this.#entries.get(name) : undefined;
       if (older !== undefined) this.#replaced.push({ name, at: version });
@@ -132,14 +142,14 @@ export class TreeRecords {
 
   #evictIfMany(): void {
     if (this.#entries.size <= this.#evictAt + this.#unstored.size) return;
-    const target = storedMax * (3 / 4) + this.#unstored.size;
+    const target = this.#storedMax * (3 / 4) + this.#unstored.size;
     for (const [name, entry] of this.#entries) {
       if (this.#entries.size <= target) break;
       if (this.#mayGo(entry)) this.#entries.delete(name);
     }
     // What held versions need stays: it is not looked at again and again.
     const kept = this.#entries.size - this.#unstored.size;
-    this.#evictAt = kept < storedMax ? storedMax : kept * 2;
+    this.#evictAt = kept < this.#storedMax ? this.#storedMax : kept * 2;
   }
 
   /** Every version that may ask for the record finds it in its own catalog. */

@@ -93,6 +93,7 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
   }
 
   async update(key: K, change: (current: V | undefined) => V | null): Promise<V | null> {
+    if (typeof change !== 'function') throw invalidArgument('Tree.update', 'a function', change);
     const use = this.#use;
     const bytes = use.keys.encodeKept(key);
     const { result } = await this.#writer.runAtOnce((tx) => {

@@ -306,8 +306,15 @@ export class Committer {
       const empty = this.#givenBack.worthReclaiming(refused);
       if (empty === undefined) return;
       try {
-        yield* this.#giveBack(empty);
+        const { counters } = this.#core;
+        const before = counters.bytesWritten;
         yield* this.#writer.settleNow();
+        // A batch of its own only if a session was refused: else the next one drops the maps. And
+        // only on a disk that takes writes: a record that is refused, and its blank, would poison.
+        if (refused && counters.bytesWritten > before) {
+          yield* this.#giveBack(empty);
+          yield* this.#writer.settleNow();
+        }
       } catch (error) {
         if (!isVarveError(error, 'VARVE_IO')) throw error;
       }

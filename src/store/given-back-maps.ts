@@ -31,9 +31,11 @@ export class GivenBackMaps {
    * for each settle, or batches that empty a map each would put it off for ever. Throws `VARVE_IO`.
    */
   beginSettle(): readonly DroppedMap[] {
-    const { atlas, housekeeping } = this.#core;
+    const { atlas, housekeeping, space } = this.#core;
     const due = housekeeping.settleDue;
     const vacated = [...atlas.vacated].map(([map, stratum]) => ({ stratum, map }));
+    // On a full disk each batch gives back what is empty, and a settle follows it at once.
+    if (space.tight && !due) return [...vacated, ...this.retire([...this.#spare()])];
     if (!due) return vacated;
     const dropped = [...vacated, ...retireAll(this.#gaveBack ? [] : this.#spare())];
     this.#gaveBack = !this.#gaveBack && dropped.length > 0;

@@ -55,42 +55,70 @@ export function holdLog(core: StoreCore, batch: BatchId): CheckpointGuard {
   return core.guards.hold(batch);
 }
 
-/** The entries of the range. `next` rejects as `Store.commitLog` says. */
+/** The store as of one moment: the batches that are published in it may be given. */
+export interface LogState {
+  readonly core: StoreCore;
+  /** What it comes to that the entry after batch `after` cannot be read. */
+  explained(error: unknown, after: BatchId): Promise<unknown>;
+}
+
+/** Where entries come from. */
+export interface LogSource {
+  /** The newest state. */
+  readonly now: LogState;
+  /**
+   * Calls `resume`, once or more often, when `now` may have more or is closed; not any more when
+   * what it gives is called.
+   */
+  onMore(resume: () => void): () => void;
+}
+
+/** The entries of a store that writes. `next` rejects as `Store.commitLog` says. */
 export function logEntries(
   core: StoreCore,
   range: LogRange,
+  breather?: Breather,
+): AsyncIterableIterator<CommitLogEntry> {
+  const now: LogState = { core, explained: async (error) => error };
+  return followedEntries({ now, onMore: (resume) => core.onPublish(resume) }, range, breather);
+}
+
+/** The entries of the range, from whatever source. `next` rejects as `Store.commitLog` says. */
+export function followedEntries(
+  source: LogSource,
+  range: LogRange,
   breather = new Breather(),
 ): AsyncIterableIterator<CommitLogEntry> {
-  return new LogEntries(new LogCursor(core, range, breather));
+  return new LogEntries(new FollowedLog(source, range, breather));
 }
 
 const finished = { done: true, value: undefined } as const;
 
 /** Lets go of the log when the iterator that its user holds is forgotten. */
-const forgotten = new FinalizationRegistry<LogCursor>((cursor) => cursor.end());
+const forgotten = new FinalizationRegistry<FollowedLog>((log) => log.end());
 
-/** The iterator that its user holds. Neither the cursor nor what that waits for knows it. */
+/** The iterator that its user holds. Neither the log nor what that waits for knows it. */
 class LogEntries implements AsyncIterableIterator<CommitLogEntry> {
-  readonly #cursor: LogCursor;
+  readonly #log: FollowedLog;
 
-  constructor(cursor: LogCursor) {
-    this.#cursor = cursor;
-    forgotten.register(this, cursor);
+  constructor(log: FollowedLog) {
+    this.#log = log;
+    forgotten.register(this, log);
   }
 
   next(): Promise<IteratorResult<CommitLogEntry, undefined>> {
-    return this.#cursor.next();
+    return this.#log.next();
   }
 
   /** Ends it at once: a `next` that waits is done, and the guard is released. */
   async return(): Promise<IteratorResult<CommitLogEntry, undefined>> {
-    this.#cursor.end();
+    this.#log.end();
     return finished;
   }
 
   /** Ends it as `return` does, and rejects. */
   async throw(error: unknown): Promise<IteratorResult<CommitLogEntry, undefined>> {
-    this.#cursor.end();
+    this.#log.end();
     throw error;
   }
 
@@ -99,17 +127,20 @@ class LogEntries implements AsyncIterableIterator<CommitLogEntry> {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#cursor.end();
+    this.#log.end();
   }
 }
 
-class LogCursor {
-  readonly #core: StoreCore;
+class FollowedLog {
+  readonly #source: LogSource;
   readonly #range: LogRange;
   readonly #breather: Breather;
-  readonly #reader: LogReader;
+  /** What is read from, as long as it has batches to give. */
+  #state: LogState;
+  #reader: LogReader;
   /** The last batch given. */
   #batch: number;
+  /** Of the state's core. */
   #guard: CheckpointGuard | undefined;
   #ended = false;
   /** Goes on with a `next` that waits for a batch. */
@@ -117,11 +148,12 @@ class LogCursor {
   /** The calls of `next` so far, one after the other. */
   #calls: Promise<unknown> | undefined;
 
-  constructor(core: StoreCore, range: LogRange, breather: Breather) {
-    this.#core = core;
+  constructor(source: LogSource, range: LogRange, breather: Breather) {
+    this.#source = source;
     this.#range = range;
     this.#breather = breather;
-    this.#reader = new LogReader(core.reader, core.log);
+    this.#state = source.now;
+    this.#reader = readerOf(this.#state);
     this.#batch = range.after;
   }
 
@@ -141,47 +173,70 @@ class LogCursor {
 
   async #next(): Promise<IteratorResult<CommitLogEntry, undefined>> {
     if (this.#ended) return finished;
-    const core = this.#core;
-    const { after, until, signal } = this.#range;
     try {
       if (this.#breather.due) await this.#breather.turn();
-      const batch = this.#batch + 1;
-      for (;;) {
-        if (this.#ended) return finished;
-        signal?.throwIfAborted();
-        core.checkOpen();
-        this.#guard ??= holdLog(core, after);
-        if (batch <= core.published.currentBatch || batch > (until ?? batch)) break;
-        await this.#published();
-      }
-      if (batch > (until ?? batch)) {
+      if (!(await this.#hasNext())) {
         this.end();
         return finished;
       }
-      const value = entryOf(this.#reader.read(batch).record);
-      const moved = core.guards.hold(batch);
-      this.#guard.release();
-      this.#guard = moved;
-      this.#batch = batch;
-      return { done: false, value };
+      return { done: false, value: await this.#entry(this.#batch + 1) };
     } catch (error) {
       this.end();
       throw error;
     }
   }
 
-  /** Resolves when a batch is published, the signal is aborted, the store closes or this ends. */
-  async #published(): Promise<void> {
+  /** Waits until the next batch is there, and holds it; false if there is none to come. */
+  async #hasNext(): Promise<boolean> {
+    const { until, signal } = this.#range;
+    const batch = this.#batch + 1;
+    for (;;) {
+      if (this.#ended) return false;
+      signal?.throwIfAborted();
+      this.#state.core.checkOpen();
+      this.#guard ??= holdLog(this.#state.core, this.#batch);
+      if (batch > (until ?? batch)) return false;
+      if (batch <= this.#state.core.published.currentBatch) return true;
+      if (!this.#movesOn()) await this.#more();
+    }
+  }
+
+  /** Whether the source has another state than the one that was read from; it is taken. */
+  #movesOn(): boolean {
+    const { now } = this.#source;
+    if (now.core === this.#state.core) return false;
+    this.#guard?.release();
+    this.#guard = undefined;
+    this.#state = now;
+    this.#reader = readerOf(now);
+    return true;
+  }
+
+  async #entry(batch: BatchId): Promise<CommitLogEntry> {
+    try {
+      const entry = entryOf(this.#reader.read(batch).record);
+      const moved = this.#state.core.guards.hold(batch);
+      this.#guard?.release();
+      this.#guard = moved;
+      this.#batch = batch;
+      return entry;
+    } catch (error) {
+      throw await this.#state.explained(error, batch - 1);
+    }
+  }
+
+  /** Resolves when there may be more, the signal is aborted, the store closes or this ends. */
+  async #more(): Promise<void> {
     const { signal } = this.#range;
-    let forgetPublish: () => void = () => undefined;
+    let forgetMore: () => void = () => undefined;
     let forgetAbort: () => void = () => undefined;
     await new Promise<void>((resolve) => {
       this.#resume = resolve;
-      forgetPublish = this.#core.onPublish(resolve);
+      forgetMore = this.#source.onMore(resolve);
       if (signal !== undefined) forgetAbort = onAbort(signal, resolve);
     });
     this.#resume = undefined;
-    forgetPublish();
+    forgetMore();
     forgetAbort();
   }
 
@@ -192,6 +247,10 @@ class LogCursor {
     this.#guard?.release();
     this.#resume?.();
   }
+}
+
+function readerOf({ core }: LogState): LogReader {
+  return new LogReader(core.reader, core.log);
 }
 
 function entryOf(record: LogRecord): CommitLogEntry {

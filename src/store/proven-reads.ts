@@ -75,6 +75,15 @@ export class ProvenReads {
     return this.#era !== this.#tail.era;
   }
 
+  /**
+   * No settled state is known that is newer than the one it was loaded from. A writer may settle
+   * without a new batch; marks that do not read back are then `VARVE_SNAPSHOT_GONE` until the
+   * newer state is loaded.
+   */
+  get isNewest(): boolean {
+    return !this.isLost && this.#tail.base <= this.#base;
+  }
+
   /** Whether every change after this batch is known. */
   get isComplete(): boolean {
     return !this.isLost && this.#tail.differences.floor <= this.batch;
@@ -277,7 +286,7 @@ export class ProvenReads {
     const map = spot?.map ?? this.core.atlas.stratum(basin, stratum)?.mapWith(index);
     if (map === undefined || this.#isDropped(parts, map)) return 'absent';
     if (spot !== undefined) return 'holds';
-    return this.#tail.base > this.#base ? 'replaced' : 'holds';
+    return this.isNewest ? 'holds' : 'replaced';
   }
 
   /** Without the differences: nothing is freed that was archived after the checkpoint. */

@@ -8,65 +8,43 @@
  */
 
 import { isVarveError, VarveError } from '../errors.ts';
-import { type CommitLogEntry, type LogRange, logEntries } from './log-entries.ts';
+import type { LogSource, LogState } from './log-entries.ts';
 import type { ProvenReads } from './proven-reads.ts';
 import type { StoreReader } from './store-reader.ts';
 
-/** Yields the entries of the range. Rejects as `Store.commitLog`. */
-export async function* readerLog(
-  reader: StoreReader,
-  { after: first, until, signal }: LogRange,
-): AsyncGenerator<CommitLogEntry, void, undefined> {
-  let after = first;
-  for (;;) {
-    const state = reader.current;
-    try {
-      const range = { after, until: until ?? state.batch, signal };
-      for await (const entry of logEntries(state.core, range)) {
-        after = entry.batch;
-        yield entry;
-      }
-    } catch (error) {
-      throw isVarveError(error, 'VARVE_CORRUPT')
-        ? await explained(reader, state, after, error)
-        : error;
-    }
-    if (until !== undefined) return;
-    if (reader.current === state) await nextMove(reader, signal);
-    reader.current.checkOpen();
+/** What the reader sees, and its refreshes, for `followedEntries`. */
+export function readerLog(reader: StoreReader): LogSource {
+  return {
+    get now() {
+      return new ReaderLogState(reader, reader.current);
+    },
+    onMore: (resume) => reader.onMove(resume),
+  };
+}
+
+class ReaderLogState implements LogState {
+  readonly #reader: StoreReader;
+  /** Held, not only its core: the reader closes the states that are still known. */
+  readonly #state: ProvenReads;
+
+  constructor(reader: StoreReader, state: ProvenReads) {
+    this.#reader = reader;
+    this.#state = state;
   }
-}
 
-/** The log after the writer's checkpoint is there: else it is damaged. */
-async function explained(
-  reader: StoreReader,
-  state: ProvenReads,
-  after: number,
-  error: VarveError,
-): Promise<VarveError> {
-  const { tail } = reader;
-  if (!(await tail.followAsync()) || state.isLost) return state.gone();
-  const { checkpoint } = tail;
-  if (checkpoint <= after) return error;
-  const message = `the writer has checkpointed the commit log after batch ${after} away`;
-  const facts = { batch: after, expected: checkpoint, actual: after };
-  return new VarveError('VARVE_LOG_TRUNCATED', message, facts);
-}
+  get core(): ProvenReads['core'] {
+    return this.#state.core;
+  }
 
-async function nextMove(reader: StoreReader, signal: AbortSignal | undefined): Promise<void> {
-  signal?.throwIfAborted();
-  reader.current.checkOpen();
-  await new Promise<void>((resolve, reject) => {
-    const settle = (): void => {
-      forget();
-      signal?.removeEventListener('abort', abort);
-      resolve();
-    };
-    const forget = reader.onMove(settle);
-    function abort(): void {
-      forget();
-      reject(signal?.reason);
-    }
-    signal?.addEventListener('abort', abort, { once: true });
-  });
+  /** The log after the writer's checkpoint is there: else it is damaged. */
+  async explained(error: unknown, after: number): Promise<unknown> {
+    if (!isVarveError(error, 'VARVE_CORRUPT')) return error;
+    const { tail } = this.#reader;
+    if (!(await tail.followAsync()) || this.#state.isLost) return this.#state.gone();
+    const { checkpoint } = tail;
+    if (checkpoint <= after) return error;
+    const message = `the writer has checkpointed the commit log after batch ${after} away`;
+    const facts = { batch: after, expected: checkpoint, actual: after };
+    return new VarveError('VARVE_LOG_TRUNCATED', message, facts);
+  }
 }

@@ -48,7 +48,11 @@ export class StoreReader {
     return this.#current;
   }
 
-  /** Moves to the newest batch. Rejects with `VARVE_CLOSED`, `VARVE_CORRUPT`, `VARVE_IO`. */
+  /**
+   * Moves to the newest batch, and to the newest settled state of that batch: after it, no read is
+   * gone for what had become durable before the call. Rejects with `VARVE_CLOSED`, `VARVE_CORRUPT`,
+   * `VARVE_IO`.
+   */
   async refresh(): Promise<BatchId> {
     this.#moving ??= this.#refresh().finally(() => {
       this.#moving = undefined;
@@ -61,12 +65,14 @@ export class StoreReader {
     const before = this.#current;
     const reached = await tail.followAsync();
     before.checkOpen();
-    if (reached && !before.isLost && tail.newest === before.batch) return before.batch;
+    if (reached && before.isNewest && tail.newest === before.batch) return before.batch;
     const { era } = tail;
     const loaded = await loadBesideWriter({ ...this.#request, signal: undefined }, this.#file);
     before.checkOpen();
     const { currentBatch } = loaded.opened.published;
-    if (currentBatch <= before.batch && !before.isLost) return before.batch;
+    const isOfSameBatch = currentBatch === before.batch;
+    const isNewer = currentBatch > before.batch || (isOfSameBatch && !before.isNewest);
+    if (!isNewer && !before.isLost) return before.batch;
     await tail.followAsync();
     before.checkOpen();
     const { generation } = loaded.choice.header;

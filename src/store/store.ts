@@ -17,7 +17,7 @@ import type { RecoveryReport, StoreCore } from './core.ts';
 import type { Finding } from './finding.ts';
 import type { CheckpointGuard } from './guards.ts';
 import { HeaderClaim } from './header-claim.ts';
-import { type CommitLogEntry, holdLog, logEntries } from './log-entries.ts';
+import { type CommitLogEntry, followedEntries, holdLog, logEntries } from './log-entries.ts';
 import type { OpenRequest } from './open-request.ts';
 import { OpenSessions } from './open-sessions.ts';
 import { openCore } from './opening.ts';
@@ -273,7 +273,7 @@ export class Store implements AsyncDisposable {
     const follow = checkFlag('follow', options.follow, false);
     const signal = checkSignal(options.signal);
     const range = { after, until: follow ? undefined : currentBatch, signal };
-    if (this.#reader !== undefined) return readerLog(this.#reader, range);
+    if (this.#reader !== undefined) return followedEntries(readerLog(this.#reader), range);
     return logEntries(this.#core, range);
   }
 

@@ -332,14 +332,12 @@ export class ForestLife {
       share: 1,
     });
     const { get } = tx as { get?: (id: GrainId) => Uint8Array | undefined };
-    const states = [...this.ledger.tips(entry, this.isPoisoned)];
-    const fits = states.find(
-      (state) =>
-        difference(handles, reading, state) === undefined &&
-        (get === undefined || pushedDiffer((id) => get.call(tx, id), state) === undefined),
-    );
-    if (fits !== undefined) return fits;
-    const detail = difference(handles, reading, states[0] as State) ?? 'of its pushed values';
+    const fits = (state: State): boolean =>
+      difference(handles, reading, state) === undefined &&
+      (get === undefined || pushedDiffer((id) => get.call(tx, id), state) === undefined);
+    for (const state of this.ledger.tips(entry, this.isPoisoned)) if (fits(state)) return state;
+    const expected = this.ledger.tip(entry);
+    const detail = difference(handles, reading, expected) ?? 'of its pushed values';
     throw new SimulationFailure('a body runs on a state that there is not', detail);
   }
 

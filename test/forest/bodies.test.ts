@@ -5,6 +5,7 @@
  * Turns are counted with a clock of the test's own: a millisecond goes by at each look at it.
  */
 
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { codecs, Forest } from '../../src/forest/index.ts';
 import { WaitingBodies } from '../../src/forest/waiting-bodies.ts';
@@ -168,6 +169,71 @@ describe('many bodies that wait', () => {
   });
 });
 
+describe('many bodies of any kind', () => {
+  const kinds: readonly (readonly [string, (forest: Forest) => unknown])[] = [
+    ['that await', async () => await undefined],
+    [
+      'that throw',
+      () => {
+        throw new Error('no');
+      },
+    ],
+    ['that reject', async () => await Promise.reject(new Error('no'))],
+  ];
+
+  it.each(kinds)('%s give others their turns', async (_, body) => {
+    const forest = await Forest.inMemory();
+    let go = (): void => undefined;
+    const gate = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    const first = forest.transaction(() => gate);
+    const queued = Array.from({ length: 3000 }, () => forest.transaction(() => body(forest)));
+    const settled = Promise.allSettled(queued);
+    const turns = await turnsDuring(async () => {
+      go();
+      await first;
+      await settled;
+    });
+    expect(turns).toBeGreaterThan(6);
+    await endSound(forest);
+  });
+
+  it('run in the context of whoever asked for them', async () => {
+    const forest = await Forest.inMemory();
+    const other = await Forest.inMemory();
+    const tree = other.tree('t', numbers);
+    const requests = new AsyncLocalStorage<string>();
+    const seen: unknown[] = [];
+    const ask = (name: string): Promise<void> =>
+      requests.run(name, () =>
+        forest.transaction(async () => {
+          await turn();
+          seen.push(requests.getStore());
+          // Nothing of the other forest is under way in this context.
+          await tree.put(1, 1);
+        }),
+      );
+    const nested = other.transaction(async () => {
+      await forest.transaction(async () => await turn());
+    });
+    await Promise.all([nested, ask('one'), ask('two'), ask('three')]);
+    expect(seen).toEqual(['one', 'two', 'three']);
+    await endSound(forest);
+    await endSound(other);
+  });
+
+  it('may not close the forest within', async () => {
+    const forest = await Forest.inMemory();
+    await forest.transaction(async () => {
+      await turn();
+      await expect(forest.close()).rejects.toThrow(code('BUSY'));
+    });
+    await forest.tree('t', numbers).put(1, 1);
+    await endSound(forest);
+  });
+});
+
 describe('a commit of many nodes', () => {
   const many = 20_000;
 
@@ -183,6 +249,14 @@ describe('a commit of many nodes', () => {
   it('gives others their turns', async () => {
     const { forest, load } = await large();
     const turns = await turnsDuring(() => load);
+    expect(turns).toBeGreaterThan(3);
+    await endSound(forest);
+  });
+
+  it('that are dropped gives others their turns', async () => {
+    const { forest, load } = await large();
+    await load;
+    const turns = await turnsDuring(() => forest.transaction((tx) => tx.drop('t')));
     expect(turns).toBeGreaterThan(3);
     await endSound(forest);
   });

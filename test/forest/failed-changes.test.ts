@@ -88,6 +88,35 @@ describe('a put that cannot read a node, beside another put of the same commit',
   });
 });
 
+describe('a read that fails while a commit is decided on', () => {
+  it('ends nothing and holds up nobody', async () => {
+    const disk = new WrappedFileSystem(memoryFileSystem());
+    const small = { nodeBytes: 512, cacheBytes: 0 };
+    const forest = await Forest.open('f', { fileSystem: disk, ...small });
+    const many = forest.tree('many', numbers);
+    const blobs = forest.tree('blobs', { key: codecs.u32 });
+    await forest.transaction((tx) => {
+      for (let key = 0; key < 20_000; key++) tx.tree(many).put(key, key);
+      for (let key = 0; key < 5; key++) tx.tree(blobs).put(key, new Uint8Array(5000));
+    });
+    // Much is left to be freed before the next commit that writes nodes.
+    await forest.transaction((tx) => tx.tree(many).deleteRange({ gte: 10, lt: 19_000 }));
+    let isUnderWay = false;
+    const body = forest.transaction(async (tx) => {
+      tx.tree(blobs).put(1, new Uint8Array(6000));
+      isUnderWay = true;
+      await turns(3);
+    });
+    const fault = disk.fail('read', 'EIO', { when: () => isUnderWay, times: 2 });
+    const told = await Promise.allSettled([body, blobs.put(2, new Uint8Array(7000))]);
+    fault.stop();
+    for (const one of told) if (one.status === 'rejected') expect(one.reason).toEqual(code('IO'));
+    await blobs.put(3, new Uint8Array(8000));
+    expect((blobs.get(3) as Uint8Array).length).toBe(8000);
+    await endSound(forest);
+  });
+});
+
 describe('a transaction that has pushed and fails when the store takes no commits any more', () => {
   const pushed = new Uint8Array(10);
 

@@ -50,7 +50,7 @@ describe('the records in memory', () => {
   it('are those of each version that is held', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const records = new TreeRecords(new Map());
+        const records = new TreeRecords(new Map(), 2);
         let now: Version = { number: 0, records: new Map(), catalog: new Map() };
         const held: Version[] = [];
         for (const one of steps) {

@@ -12,7 +12,7 @@ import {
   type StoreOptions,
 } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
-import { contentOf, listOf, overwrite } from '../support/store-checks.ts';
+import { contentOf, listOf, overwrite, turns, watch } from '../support/store-checks.ts';
 import { ReadsBetween } from './written-history.ts';
 
 const path = 'store';
@@ -278,6 +278,27 @@ it('the commit log of a reader follows its refreshes', async () => {
   })();
   await expect(following).rejects.toMatchObject({ name: 'AbortError' });
   expect(seen).toEqual([1, 2]);
+});
+
+it('a follower that waits goes on with a refresh, and is refused when the reader closes', async () => {
+  const fileSystem = memoryFileSystem();
+  const writer = await Store.open(path, { fileSystem });
+  pushAll(writer, { byte: 1 });
+  const reader = await readerOf(fileSystem);
+  const log = reader.commitLog({ follow: true, after: 1 })[Symbol.asyncIterator]();
+  const second = watch(log.next());
+  const third = watch(log.next());
+  await turns();
+  expect(second.state).toBe('pending');
+  pushAll(writer, { byte: 2 });
+  await turns();
+  expect(second.state).toBe('pending');
+  await reader.refresh();
+  expect((await second.promise).value?.batch).toBe(2);
+  await turns();
+  expect(third.state).toBe('pending');
+  await reader.close();
+  await expect(third.promise).rejects.toMatchObject({ code: 'VARVE_CLOSED' });
 });
 
 it('damage is found by verify beside a quiet writer, and is no finding once values are freed', async () => {

@@ -30,6 +30,9 @@ export class Entry {
   }
 }
 
+/** So many of the newest entries may each fail by itself: more would be too many states. */
+const failingMax = 14;
+
 export class Ledger {
   /** The state below every entry that has not been folded into it. */
   #base: State = emptyState;
@@ -63,24 +66,27 @@ export class Ledger {
 
   /** The state that the body of an entry runs on. */
   tip(entry: Entry): State {
-    return this.#pending(entry).reduce(
-      (state, { effects }) => appliedAll(state, effects),
-      this.#base,
-    );
+    return this.#after(this.#pending(entry));
   }
 
   /**
    * The states that it may run on while a fault is at work; the likeliest first. In a poisoned store
-   * a body that pushes fails by itself, besides those whose commit has failed.
+   * each body that pushes fails by itself, besides those whose commit has failed.
    */
   *tips(entry: Entry, isPoisoned: boolean): Generator<State> {
     yield this.tip(entry);
     const pending = this.#pending(entry);
     yield* this.#withGaps(pending);
     if (!isPoisoned) return;
-    for (const [at, { phase }] of pending.entries()) {
-      if (phase !== 'resolved') yield* this.#withGaps(pending.filter((one) => one !== pending[at]));
+    const failing = pending.filter(({ phase }) => phase !== 'resolved').slice(-failingMax);
+    for (let out = 1; out < 2 ** failing.length; out++) {
+      const gone = new Set(failing.filter((_, at) => ((out >> at) & 1) === 1));
+      yield this.#after(pending.filter((one) => !gone.has(one)));
     }
+  }
+
+  #after(entries: readonly Entry[]): State {
+    return entries.reduce((state, { effects }) => appliedAll(state, effects), this.#base);
   }
 
   /** The states that reads may see now, the likeliest first. */
@@ -114,7 +120,7 @@ export class Ledger {
       for (let to = from + 1; to <= entries.length; to++) {
         if (entries[to - 1]?.phase === 'resolved') break;
         const rest = [...entries.slice(0, from), ...entries.slice(to)];
-        states.push(rest.reduce((state, { effects }) => appliedAll(state, effects), this.#base));
+        states.push(this.#after(rest));
       }
     }
     return states;

@@ -8,7 +8,7 @@
 import type { GrainId, Session, Store } from '../../../src/index.ts';
 import { bytesOf, type Pushed } from '../model/model-state.ts';
 import type { Step } from '../plan.ts';
-import { SimulationFailure } from './failure.ts';
+import { nameOf, SimulationFailure } from './failure.ts';
 
 const fillBytesMax = 100_000;
 
@@ -97,7 +97,7 @@ export class StoreNeighbour {
       this.#end(session, end, (done) => this.#over(done, pushed, archived));
     } catch (error) {
       session?.abandon();
-      this.#over(false, pushed, archived);
+      this.#over(nameOf(error) === 'VARVE_POISONED' ? undefined : false, pushed, archived);
       if (!this.#world.accepts(error)) throw error;
     }
   }
