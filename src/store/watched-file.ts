@@ -46,15 +46,15 @@ class WatchedFile implements StorageFile {
     this.#space.written(end);
   }
 
-  async write(chunks: readonly Uint8Array[], position: number): Promise<void> {
+  write(chunks: readonly Uint8Array[], position: number): Promise<void> {
     const end = endPage(chunks, position);
-    try {
-      await this.#file.write(chunks, position);
-    } catch (error) {
-      this.#space.refused(end);
-      throw error;
-    }
-    this.#space.written(end);
+    const writing = this.#file.write(chunks, position);
+    // The caller is given the promise itself, and goes on as soon as without this file in between.
+    writing.then(
+      () => this.#space.written(end),
+      () => this.#space.refused(end),
+    );
+    return writing;
   }
 
   truncateSync(length: number): void {
@@ -66,13 +66,10 @@ class WatchedFile implements StorageFile {
     }
   }
 
-  async truncate(length: number): Promise<void> {
-    try {
-      await this.#file.truncate(length);
-    } catch (error) {
-      this.#space.refused(Math.ceil(length / pageBytes));
-      throw error;
-    }
+  truncate(length: number): Promise<void> {
+    const truncating = this.#file.truncate(length);
+    truncating.then(undefined, () => this.#space.refused(Math.ceil(length / pageBytes)));
+    return truncating;
   }
 
   datasync(): Promise<void> {
