@@ -29,7 +29,8 @@ const kinds: readonly Batches[] = [
   { name: '160 KiB of 10 KiB values', lengths: alike(16, 10 * kibibyte), regions: [2.6, 3.5] },
   { name: '1 MiB of 10 KiB values', lengths: alike(102, 10 * kibibyte), regions: [4.5, 10] },
   { name: '1 MiB of 100 KiB values', lengths: alike(10, 100 * kibibyte), regions: [8, 12] },
-  { name: '1 MiB in one value', lengths: [mebibyte], regions: [2.1, 2.1] },
+  // One region more in 24 batches: the reserve for a full disk grows with the file.
+  { name: '1 MiB in one value', lengths: [mebibyte], regions: [2.2, 2.1] },
 ];
 
 function alike(count: number, length: number): number[] {
