@@ -267,8 +267,11 @@ export class Life {
   async #stamp(): Promise<void> {
     const { batch } = this.expected.current;
     if (batch <= this.#stamped || batch !== this.store.currentBatch) return;
+    // Reading the log would hold back a checkpoint that is queued: whoever waits for it comes by.
+    if (this.store.committing) return;
+    const after = Math.max(this.#stamped, this.store.checkpoint);
     this.#stamped = batch;
-    const entries = this.store.commitLog({ after: batch - 1 });
+    const entries = this.store.commitLog({ after });
     try {
       for await (const entry of entries) this.expected.stamp(entry.batch, entry.committedAt);
     } catch (error) {
