@@ -132,11 +132,14 @@ export class ForestWriter implements BodyRunner {
     this.#puts = undefined;
   }
 
-  /** Runs what waits, until a body has to be waited for or others are to have their turn. */
-  #runAll(): void {
+  /**
+   * Runs what waits, until a body has to be waited for or others are to have their turn. After a
+   * rest one body runs in any case, however slow the machine is.
+   */
+  #runAll(hasRested = false): void {
     this.joinAll();
-    for (;;) {
-      if (this.#breather?.due === true) {
+    for (let mayRest = !hasRested; ; mayRest = true) {
+      if (mayRest && this.#breather?.due === true) {
         this.#rest(this.#breather);
         return;
       }
@@ -172,7 +175,7 @@ export class ForestWriter implements BodyRunner {
     this.#commits.flushSoon();
     void breather.turn().then(() => {
       this.#isResting = false;
-      this.#runAll();
+      this.#runAll(true);
     });
   }
 

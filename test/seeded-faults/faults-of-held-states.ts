@@ -78,8 +78,8 @@ export const faultsOfHeldStates: readonly SeededFault[] = [
   {
     name: 'bodies that wait leave the event loop no turn',
     file: 'forest/forest-writer.ts',
-    find: '      if (this.#breather?.due === true) {',
-    replace: '      if (this.#breather?.due === undefined) {',
+    find: '      if (mayRest && this.#breather?.due === true) {',
+    replace: '      if (mayRest && this.#breather?.due === undefined) {',
     caughtBy: { file: bodies, test: 'give others their turns' },
   },
   {
