@@ -79,6 +79,35 @@ async function cycle(life: FullDiskLife): Promise<void> {
   await life.check(true);
 }
 
+/**
+ * Fills a disk and deletes everything, so many values a commit, without checkpoints: only a commit
+ * that is refused is followed by one. Then the disk can be filled again.
+ */
+async function deleteUntilRefused(
+  settings: FullDiskSettings,
+  valuesPerCommit: number,
+): Promise<void> {
+  const life = new FullDiskLife(settings);
+  await life.open();
+  await fill(life);
+  const bytes = life.liveBytes;
+  let refusals = 0;
+  while (life.live.size > 0) {
+    try {
+      await life.remove(life.pick(valuesPerCommit), 'none');
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'VARVE_IO' });
+      refusals += 1;
+      await life.store.checkpointTo(life.store.currentBatch);
+    }
+  }
+  expect(refusals).toBeGreaterThan(0);
+  await life.store.checkpointTo(life.store.currentBatch);
+  await refill(life, bytes * 0.9);
+  await life.check(true);
+  await life.close();
+}
+
 /** With seed 3 four fifths are taken again: what is freed lies in pieces that are too short. */
 const seeds = [1, 2, 4, 5, 6];
 /**
@@ -159,25 +188,7 @@ describe('a store on a full disk', () => {
       step: 40,
       lengthOf: () => 100,
     } as const;
-    const life = new FullDiskLife(settings);
-    await life.open();
-    await fill(life);
-    const bytes = life.liveBytes;
-    let refusals = 0;
-    while (life.live.size > 0) {
-      try {
-        await life.remove(life.pick(3), 'none');
-      } catch (error) {
-        expect(error).toMatchObject({ code: 'VARVE_IO' });
-        refusals += 1;
-        await life.store.checkpointTo(life.store.currentBatch);
-      }
-    }
-    expect(refusals).toBeGreaterThan(0);
-    await life.store.checkpointTo(life.store.currentBatch);
-    await refill(life, bytes * 0.9);
-    await life.check(true);
-    await life.close();
+    await deleteUntilRefused(settings, 3);
   });
 
   it('deletes thousands of values in one commit, and frees them in one checkpoint', async () => {
@@ -257,24 +268,6 @@ describe('a store on a full disk', () => {
       step: 200,
       lengthOf: () => 30,
     } as const;
-    const life = new FullDiskLife(settings);
-    await life.open();
-    await fill(life);
-    const bytes = life.liveBytes;
-    let refusals = 0;
-    while (life.live.size > 0) {
-      try {
-        await life.remove(life.pick(700), 'none');
-      } catch (error) {
-        expect(error).toMatchObject({ code: 'VARVE_IO' });
-        refusals += 1;
-        await life.store.checkpointTo(life.store.currentBatch);
-      }
-    }
-    expect(refusals).toBeGreaterThan(0);
-    await life.store.checkpointTo(life.store.currentBatch);
-    await refill(life, bytes * 0.9);
-    await life.check(true);
-    await life.close();
+    await deleteUntilRefused(settings, 700);
   });
 });
