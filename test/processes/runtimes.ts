@@ -3,11 +3,12 @@
  * dependencies.
  *
  * Their binaries come in packages for one platform each, which `bun` and `deno` name as optional
- * dependencies; they are called directly, for linking them would take an install script. Throws
- * where this platform has none.
+ * dependencies. Where install scripts run, Bun's moves its binary out of that package, in the place
+ * of the command that `bun` names; where they do not, that command is a placeholder. Throws where
+ * this platform has no binary.
  */
 
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
@@ -18,7 +19,8 @@ const here = createRequire(import.meta.url);
 
 function binaryOf(runtime: 'bun' | 'deno'): string {
   const manifest = here.resolve(`${runtime}/package.json`);
-  const { optionalDependencies = {} } = here(manifest) as {
+  const { bin = {}, optionalDependencies = {} } = here(manifest) as {
+    bin?: Record<string, string>;
     optionalDependencies?: Record<string, string>;
   };
   const file = process.platform === 'win32' ? `${runtime}.exe` : runtime;
@@ -27,7 +29,15 @@ function binaryOf(runtime: 'bun' | 'deno'): string {
     const path = [join(folder, 'bin', file), join(folder, file)].find(existsSync);
     if (path !== undefined) return path;
   }
+  const moved = join(dirname(manifest), bin[runtime] ?? '');
+  if (isBinary(moved)) return moved;
   throw new Error(`${runtime} has no binary for this platform: is it installed?`);
+}
+
+/** Whether `path` is more than the few bytes of a placeholder or of a script that calls Node. */
+function isBinary(path: string): boolean {
+  const status = statSync(path, { throwIfNoEntry: false });
+  return status?.isFile() === true && status.size > 1_000_000;
 }
 
 export const node: Command = [process.execPath];
