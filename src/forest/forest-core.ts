@@ -203,11 +203,14 @@ export class ForestCore {
   /** A commit is durable that has left trees like this; undefined where it dropped one. */
   committed(batch: BatchId, changed: ReadonlyMap<string, TreeRecord | undefined>): void {
     this.retention.note(batch, Date.now());
-    const trees = [...changed.keys()];
     for (const [name, record] of changed) {
       // Whoever makes a tree of a dropped one's name anew may ask for it otherwise.
       if (treeOf(record) === undefined) this.#asked.delete(name);
     }
+  }
+
+  announce(batch: BatchId, changed: ReadonlyMap<string, unknown>): void {
+    const trees = [...changed.keys()];
     if (trees.length === 0) return;
     this.#untold.push({ batch, trees });
     // A listener may commit: what follows from that is told when all know of what came before.

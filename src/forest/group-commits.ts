@@ -13,12 +13,16 @@ import type { BatchId } from '../index.ts';
 import { Breather } from '../util/breather.ts';
 import type { ForestVersion, VersionRoots } from './forest-version.ts';
 import { Freeing } from './freeing.ts';
-import type { Group } from './group.ts';
+import type { Group, Member } from './group.ts';
 import type { ReadHold } from './range-iterators.ts';
 import type { Retention } from './retention.ts';
+import { Telling } from './telling.ts';
 import type { TransactionScope } from './transaction.ts';
 import type { GroundHome, TransactionGround } from './transaction-ground.ts';
 import type { TreeRecord } from './tree-record.ts';
+
+/** The trees that a commit changes; undefined where it drops one. */
+type Changed = ReadonlyMap<string, TreeRecord | undefined>;
 
 /** What commits ask of the forest. */
 export interface CommitsHome extends GroundHome {
@@ -27,8 +31,10 @@ export interface CommitsHome extends GroundHome {
   readonly automatic: boolean;
   readonly retention: Retention;
   reserveMemory(): void;
-  /** Called after each commit, once everyone has been told. */
-  committed(batch: BatchId, changed: ReadonlyMap<string, TreeRecord | undefined>): void;
+  /** Called when a commit has become the durable state. */
+  committed(batch: BatchId, changed: Changed): void;
+  /** Called later, once everyone who waited for it has been told. */
+  announce(batch: BatchId, changed: Changed): void;
 }
 
 /** Who runs the bodies. */
@@ -55,6 +61,7 @@ export class GroupCommits {
   readonly #ground: TransactionGround;
   readonly #runner: BodyRunner;
   readonly #freeing: Freeing;
+  readonly #telling = new Telling<Member>();
   #preparing: Preparing | undefined;
   /** Keeps what the durable state reaches while the next one is being committed. */
   #held: ReadHold | undefined;
@@ -73,9 +80,9 @@ export class GroupCommits {
     return this.#ground.inFlight !== undefined || this.#freeing.underWay;
   }
 
-  /** Something is being committed, or waits to be. */
+  /** Something is being committed or waits to be, or somebody has yet to be told of a commit. */
   get busy(): boolean {
-    return this.underWay || this.#ground.group.members.length > 0;
+    return this.underWay || this.#telling.underWay || this.#ground.group.members.length > 0;
   }
 
   /** Commits what has ended, once whoever was told of the last commit has had a turn. */
@@ -137,7 +144,12 @@ export class GroupCommits {
   #takeChanged(): Group | undefined {
     const group = this.#take();
     if (!group.isEmpty || !this.#ground.state.isClear) return group;
-    for (const member of group.members) member.resolve(this.#home.durable.batch);
+    const { batch } = this.#home.durable;
+    this.#telling.add(
+      group.members,
+      (member) => member.resolve(batch),
+      () => this.#runner.idle(),
+    );
     return undefined;
   }
 
@@ -218,9 +230,16 @@ export class GroupCommits {
     this.#ground.state.committed(group);
     for (const ref of group.stored) nodes.cache.add(ref);
     for (const ref of group.gone) nodes.forget(ref);
-    for (const member of group.members) member.resolve(batch);
-    for (const { reject, error } of group.doubtful) reject(error);
     this.#home.committed(batch, group.changed);
+    this.#telling.add(
+      group.members,
+      (member) => member.resolve(batch),
+      () => {
+        for (const { reject, error } of group.doubtful) reject(error);
+        this.#home.announce(batch, group.changed);
+        this.#runner.idle();
+      },
+    );
     this.#afterCommit();
   }
 
@@ -242,9 +261,14 @@ export class GroupCommits {
     for (const one of [group, next]) one.abandon();
     this.#ground.state.reset();
     this.#runner.failAll(error);
-    for (const one of [group, next]) for (const member of one.members) member.reject(error);
-    for (const { reject } of group.doubtful) reject(error);
-    this.#runner.idle();
+    this.#telling.add(
+      [...group.members, ...next.members],
+      (member) => member.reject(error),
+      () => {
+        for (const { reject } of group.doubtful) reject(error);
+        this.#runner.idle();
+      },
+    );
   }
 
   /**
