@@ -6,14 +6,20 @@
 
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
+import { Forest } from '../../src/forest/index.ts';
+import type { GrainId } from '../../src/index.ts';
 import { Random } from '../model/random.ts';
 import { SimulatedDisk } from '../support/simulated-disk.ts';
 import { runProgram } from './aftermath.ts';
 import { noCounts, runPlan } from './campaign.ts';
 import { everyCall } from './every-call.ts';
+import { bytesOf, emptyState } from './model/model-state.ts';
+import { pushedDiffer, readPushed } from './model/observation.ts';
 import type { Plan, Step } from './plan.ts';
 import { planOf } from './plan-generator.ts';
 import { shrinkPlan } from './shrink-plan.ts';
+import { Chaos } from './world/chaos.ts';
+import { vaultOf } from './world/dialects.ts';
 
 describe('a program', () => {
   it('is the same for the same seed', async () => {
@@ -74,5 +80,24 @@ describe('the simulation finds', () => {
     const failed = await runPlan(plan, 1, noCounts());
     vi.restoreAllMocks();
     expect(failed?.message).toMatch(/power cut/);
+  });
+});
+
+describe('the pushed values of a state', () => {
+  it('differ if an id is the value of somebody else, and a vault that fails is an error', async () => {
+    const chaos = new Chaos();
+    const vault = vaultOf('checked', chaos);
+    await using forest = await Forest.inMemory({ vault });
+    const value = { length: 40, seed: 9 };
+    const own = await forest.transaction((tx) => tx.push(bytesOf(value)));
+    const session = forest.store.session();
+    const foreign = session.push(bytesOf(value));
+    await session.commit();
+    const read = (id: GrainId) => readPushed(forest, id);
+    const withPushed = (id: GrainId) => ({ ...emptyState, pushed: new Map([[id, value]]) });
+    expect(pushedDiffer(read, withPushed(own))).toBe(undefined);
+    expect(pushedDiffer(read, withPushed(foreign))).toMatch(/is a value of somebody else/);
+    chaos.arm('vault', 0);
+    expect(() => pushedDiffer(read, withPushed(own))).toThrow(/the vault fails|of the vault/);
   });
 });
