@@ -130,16 +130,13 @@ export class Committer {
       core.checkSound();
       const batch = yield* this.#makeDurable(left);
       if (core.space.tight) yield* this.#reclaim(left.size < waiting.length);
-      core.committing = false;
-      core.wake();
-      this.#tellRejected();
+      this.#over();
       for (const { work, resolve } of left) {
         work.done();
         resolve(batch);
       }
     } catch (error) {
-      core.committing = false;
-      this.#tellRejected();
+      this.#over();
       for (const one of left) one.reject(error instanceof Poisoned ? error.error : error);
       for (const { work } of left) {
         if (error instanceof Poisoned) work.state = 'ended';
@@ -147,6 +144,16 @@ export class Committer {
       }
     }
     core.checkpointUnderWay = core.published.checkpoint;
+  }
+
+  /**
+   * Whoever follows the log is woken however it ended: a batch that fails may have published steps
+   * of its checkpoint before.
+   */
+  #over(): void {
+    this.#core.committing = false;
+    this.#core.wake();
+    this.#tellRejected();
   }
 
   /** Makes the sessions of `left` durable; takes those out, rejected, that cannot be. */

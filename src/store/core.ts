@@ -234,7 +234,7 @@ export class StoreCore {
     return valuePlace(id, found.map, found.count);
   }
 
-  /** Calls `resume` once, when the next batch is published or the store closes. */
+  /** Calls `resume` once, when the next commit is over, failed or not, or the store closes. */
   onPublish(resume: () => void): () => void {
     this.#waiters.add(resume);
     return () => this.#waiters.delete(resume);
