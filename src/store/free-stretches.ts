@@ -45,6 +45,11 @@ export class FreeStretches {
     if (length > pages) this.insert(page + pages, length - pages);
   }
 
+  /** Takes the first `pages` pages of the stretch that begins with `page`. */
+  takeFirst(page: number, pages: number): void {
+    this.takeFrom({ page, pages: this.#lengths.get(page) as number }, pages);
+  }
+
   #best(sizeClass: number, pages: number, limit: number): Extent | undefined {
     let best: Extent | undefined;
     let looks = 0;
@@ -77,23 +82,20 @@ export class FreeStretches {
     return undefined;
   }
 
-  /** The stretch with the free ones beside it, which are taken out. */
+  /** The stretch with the free ones beside it. */
+  around(page: number, pages: number): Extent {
+    const start = this.#starts.get(page) ?? page;
+    return { page: start, pages: page - start + pages + (this.#lengths.get(page + pages) ?? 0) };
+  }
+
+  /** As `around`; those beside it are taken out. */
   join(page: number, pages: number): Extent {
-    let start = page;
-    let length = pages;
-    const before = this.#starts.get(page);
-    if (before !== undefined) {
-      const beforeLength = this.#lengths.get(before) as number;
-      this.remove(before, beforeLength);
-      start = before;
-      length += beforeLength;
-    }
-    const afterLength = this.#lengths.get(page + pages);
-    if (afterLength !== undefined) {
-      this.remove(page + pages, afterLength);
-      length += afterLength;
-    }
-    return { page: start, pages: length };
+    const whole = this.around(page, pages);
+    const end = page + pages;
+    const wholeEnd = whole.page + whole.pages;
+    if (whole.page < page) this.remove(whole.page, page - whole.page);
+    if (wholeEnd > end) this.remove(end, wholeEnd - end);
+    return whole;
   }
 
   insert(page: number, pages: number): void {

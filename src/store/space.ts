@@ -251,32 +251,44 @@ export class Space {
     return Math.max(0, Math.ceil(wanted * reserveExcess) - Math.max(0, this.#backed - this.#end));
   }
 
-  /** Makes the reserve as long as it should be, where so many backed pages are free in a row. */
+  /**
+   * Makes the reserve as long as it should be, where so many backed pages are free in a row: those
+   * of the reserve itself count, with the free ones beside it. On a full disk a part of it is
+   * better than nothing.
+   */
   keepReserve(): void {
     const wanted = this.#reserveFor(this.#end);
-    const old = this.#reserve ?? { page: this.#end, pages: 0 };
-    if (old.pages >= wanted) return;
-    const most = Math.ceil(wanted * reserveExcess);
-    const atEnd = Math.max(0, Math.min(this.#backed, this.#wall) - this.#end);
-    if (old.page + old.pages === this.#end && old.pages + atEnd >= wanted) {
-      const more = Math.min(most - old.pages, atEnd);
-      this.#grow(more);
-      this.#reserve = { page: old.page, pages: old.pages + more };
-      return;
+    const pages = this.#reserve?.pages ?? 0;
+    if (pages >= wanted) return;
+    const stretch = this.#stretchForReserve(wanted, this.#tight ? pages + 1 : wanted);
+    if (stretch === undefined) return;
+    this.releaseReserve();
+    const kept = Math.min(Math.ceil(wanted * reserveExcess), stretch.pages);
+    if (stretch.page === this.#end) this.#grow(kept);
+    else this.#free.takeFirst(stretch.page, kept);
+    this.#reserve = { page: stretch.page, pages: kept };
+  }
+
+  /**
+   * The backed pages in a row for a reserve of `wanted` pages, the old one counted as free, if they
+   * are at least `least`: where the old one is, if that will do, else the longest, else at the end.
+   */
+  #stretchForReserve(wanted: number, least: number): Extent | undefined {
+    const end = Math.min(this.#backed, this.#wall);
+    const atEnd = { page: this.#end, pages: Math.max(0, end - this.#end) };
+    const old = this.#reserve;
+    let found: Extent | undefined;
+    if (old !== undefined) {
+      const { page, pages } = this.#free.around(old.page, old.pages);
+      const free = page + pages === this.#end ? pages + atEnd.pages : pages;
+      found = { page, pages: Math.min(free, end - page) };
+      if (found.pages >= wanted) return found;
     }
-    // On a full disk a part of it is better than nothing.
-    const longest = this.#free.longest(this.#tight ? old.pages + 1 : wanted, this.#wall);
-    if (longest !== undefined) {
-      const pages = Math.min(most, longest.pages);
-      this.#free.takeFrom(longest, pages);
-      this.releaseReserve();
-      this.#reserve = { page: longest.page, pages };
-    } else if (atEnd >= wanted) {
-      const pages = Math.min(most, atEnd);
-      const page = this.#grow(pages);
-      this.releaseReserve();
-      this.#reserve = { page, pages };
-    }
+    const longest = this.#free.longest(least, this.#wall);
+    if (longest !== undefined && longest.pages > (found?.pages ?? 0)) found = longest;
+    const wantsEnd = found === undefined || found.pages < Math.min(wanted, atEnd.pages);
+    if (wantsEnd) found = atEnd;
+    return found !== undefined && found.pages >= least ? found : undefined;
   }
 
   /** The reserve is free like other pages: the store is being closed, or has a better one. */

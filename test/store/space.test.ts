@@ -5,6 +5,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { pageBytes } from '../../src/format/layout.ts';
 import { type Extent, growthBytes, Space } from '../../src/store/space.ts';
 
 const corrupt = expect.objectContaining({ code: 'VARVE_CORRUPT' });
@@ -248,4 +249,28 @@ it('growth follows size: from 64 KiB, a sixteenth while small, a sixty-fourth wh
     expect(growth).toBeGreaterThanOrEqual(last);
     last = growth;
   }
+});
+
+describe('the reserve', () => {
+  it('is joined with a free stretch beside it', () => {
+    const space = new Space(() => 8);
+    // Two free stretches of 5 and 4 pages, and the disk is full.
+    space.rebuild(
+      [
+        { page: 5, pages: 1 },
+        { page: 10, pages: 1 },
+      ],
+      11 * pageBytes,
+    );
+    space.refused(20);
+    space.keepReserve();
+    expect(space.allocateForValues(4)).toBe(6);
+    // The reserve is pages 0 to 4. Page 5 beside it becomes free, and what lies behind it.
+    space.free(5, 1);
+    space.free(6, 4);
+    space.keepReserve();
+    const rest = [...space.stretches()].sort((one, other) => one.page - other.page);
+    expect(rest[0]).toEqual({ page: 0, pages: 10 });
+    expect(space.freePages).toBe(10);
+  });
 });
