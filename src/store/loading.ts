@@ -16,6 +16,7 @@ import { readSeal } from '../format/seal.ts';
 import { Atlas } from './atlas.ts';
 import { CommitLog, type LogSegment, laneRange, recordBytes } from './commit-log.ts';
 import type { OpenedStore } from './core.ts';
+import type { Steps } from './effects.ts';
 import { usedExtents } from './extents.ts';
 import type { FileReader } from './file-reader.ts';
 import type { HeaderChoice } from './header-choice.ts';
@@ -40,12 +41,12 @@ export interface LoadedStore {
 }
 
 /** `scanned`: the log, if it has been scanned already. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
-export function loadStore(
+export function* loadStore(
   request: OpenRequest,
   reader: FileReader,
   choice: HeaderChoice,
   scanned?: LogScan,
-): LoadedStore {
+): Steps<LoadedStore> {
   const { header } = choice;
   reader.salt = header.salt;
   const values = new ValueReader(reader, request.cacheBytes);
@@ -59,13 +60,13 @@ export function loadStore(
   reader.history = history;
   const parts = { reader, values, atlas, rootStamp: stamp };
   const oldest = loadBasins(atlas, reader, root);
-  if (oldest < header.base) catchUp(parts, history, oldest);
+  if (oldest < header.base) yield* catchUp(parts, history, oldest);
   // What they drop left with the settle that made the base.
   atlas.left([...atlas.leaving]);
   const scan = scanned ?? scanLog(reader, header);
   const kept: ScannedRecord[] = [];
   const costs: { bytes: number; operations: number }[] = [];
-  const replayed = replayLog(parts, scan.records, header.confirmed, ({ found, record }) => {
+  const replayed = yield* replayLog(parts, scan.records, header.confirmed, ({ found, record }) => {
     kept.push(found);
     costs.push({ bytes: recordBytes(found.head), operations: record.operations.length });
   });
@@ -169,14 +170,14 @@ function readTwin(reader: FileReader, name: DocumentName): LoadedBasin | undefin
  * Brings basins that were made good from their twins up to the base. What is in maps that are given
  * back meanwhile is not read: their places may have been used again since.
  */
-function catchUp(parts: ReplayParts, history: RetainedHistory, oldest: number): void {
+function* catchUp(parts: ReplayParts, history: RetainedHistory, oldest: number): Steps<void> {
   for (const { operations } of history.after(oldest) ?? []) {
     for (const one of operations) {
       if (one.operation !== 'drop-map') continue;
       parts.atlas.stratum(one.basin, one.stratum)?.willDrop(one.firstIndex);
     }
   }
-  for (const record of history.after(oldest) ?? []) applyRecord(parts, record);
+  for (const record of history.after(oldest) ?? []) yield* applyRecord(parts, record);
 }
 
 // ── the log ──

@@ -81,9 +81,9 @@ async function openLocked(request: OpenRequest, file: StorageFile): Promise<Load
     await perform(file, createStore());
     const made = chooseHeader(reader);
     if (made === undefined) throw corrupt('the file header is gone', { offset: 0 });
-    return loadStore(request, reader, made);
+    return await perform(file, loadStore(request, reader, made));
   }
-  const loaded = loadStore(request, reader, choice);
+  const loaded = await perform(file, loadStore(request, reader, choice));
   await perform(file, recoverFile(loaded));
   return loaded;
 }

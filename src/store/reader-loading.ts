@@ -20,6 +20,7 @@ import { isVarveError, type VarveError } from '../errors.ts';
 import type { FileHeader } from '../format/file-header.ts';
 import type { StorageFile } from '../io/file-system.ts';
 import { Breather } from '../util/breather.ts';
+import { perform } from './effects.ts';
 import { FileReader } from './file-reader.ts';
 import { chooseHeader, cutCreation, type HeaderChoice } from './header-choice.ts';
 import { type LoadedStore, loadStore } from './loading.ts';
@@ -55,7 +56,8 @@ export async function loadBesideWriter(
     generation = header.generation;
     try {
       reader.salt = header.salt;
-      const loaded = loadStore(request, reader, choice, await scanned(reader, header));
+      const scan = await scanned(reader, header);
+      const loaded = await perform(file, loadStore(request, reader, choice, scan));
       reader.newerThan = header.base;
       const isOld = tries < newerMax && chooseHeader(reader)?.header.base !== header.base;
       if (!isOld && (isKept(loaded, takenBack) || tries === headersMax)) return loaded;

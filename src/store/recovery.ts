@@ -25,12 +25,12 @@ import { corrupt } from '../errors.ts';
 import { pageBytes, sectorBytes, valuePrefixBytes } from '../format/layout.ts';
 import { present } from '../util/assert.ts';
 import type { Atlas } from './atlas.ts';
-import { datasync, type Steps } from './effects.ts';
+import { datasync, pause, type Steps } from './effects.ts';
 import { type FilePart, partsWithin } from './file-parts.ts';
 import type { FileReader } from './file-reader.ts';
 import type { HeaderCopies } from './header-copies.ts';
 import type { LoadedStore } from './loading.ts';
-import { type KeptRecord, valuesOf } from './replay.ts';
+import { type KeptRecord, valuesOf, valuesPerPause } from './replay.ts';
 
 /** Bytes that are read and written again at once. */
 const pieceBytes = 8 * 1024 * 1024;
@@ -40,8 +40,9 @@ export function* recoverFile({ opened, choice, replayed, after }: LoadedStore): 
   const { last } = replayed;
   const isUnproven = last !== undefined && last.record.batch > choice.header.confirmed;
   if (isUnproven) {
-    checkWithin(reader, atlas, last);
-    for (const { offset, bytes } of stretchesOf(atlas, last)) yield* rewrite(reader, offset, bytes);
+    const stretches = yield* stretchesOf(atlas, last);
+    checkWithin(reader, last, stretches);
+    for (const { offset, bytes } of stretches) yield* rewrite(reader, offset, bytes);
   }
   if (!choice.agreed) {
     yield { kind: 'write', offset: choice.copy * pageBytes, chunks: [choice.sector] };
@@ -72,34 +73,37 @@ function* writeHeader(headers: HeaderCopies, confirmed: number): Steps<void> {
  * Everything that a batch wrote, to be written again: its record, its body and its values where
  * they are, as they are; values side by side at once, with what is between them in their grains.
  */
-function* stretchesOf(atlas: Atlas, { found, record }: KeptRecord): Generator<FilePart> {
+function* stretchesOf(atlas: Atlas, { found, record }: KeptRecord): Steps<readonly FilePart[]> {
   const { sector, head } = found;
-  yield { offset: sector * sectorBytes, bytes: head.sectors * sectorBytes };
+  const stretches = [{ offset: sector * sectorBytes, bytes: head.sectors * sectorBytes }];
   if (head.extent !== undefined) {
-    yield { offset: head.extent.page * pageBytes, bytes: head.bodyBytes };
+    stretches.push({ offset: head.extent.page * pageBytes, bytes: head.bodyBytes });
   }
+  let looked = 0;
   let from = 0;
   let end = 0;
   let grainsEnd = -1;
   for (const { run, place } of valuesOf(atlas, record)) {
+    if (looked++ % valuesPerPause === 0) yield pause;
     if (place.parts !== undefined) {
-      yield* partsWithin(place.parts, 0, valuePrefixBytes + run.length);
+      stretches.push(...partsWithin(place.parts, 0, valuePrefixBytes + run.length));
       continue;
     }
     if (place.offset !== grainsEnd) {
-      yield { offset: from, bytes: end - from };
+      stretches.push({ offset: from, bytes: end - from });
       from = place.offset;
     }
     end = place.offset + valuePrefixBytes + run.length;
     grainsEnd = place.offset + place.capacity;
   }
-  yield { offset: from, bytes: end - from };
+  stretches.push({ offset: from, bytes: end - from });
+  return stretches;
 }
 
 /** Of a batch before one that was taken back, nobody has looked at the values yet. */
-function checkWithin(reader: FileReader, atlas: Atlas, last: KeptRecord): void {
+function checkWithin(reader: FileReader, last: KeptRecord, stretches: readonly FilePart[]): void {
   const fileBytes = reader.length();
-  for (const { offset, bytes } of stretchesOf(atlas, last)) {
+  for (const { offset, bytes } of stretches) {
     if (offset + bytes <= fileBytes) continue;
     const { batch } = last.record;
     const facts = { batch, offset, expected: offset + bytes, actual: fileBytes };

@@ -8,6 +8,8 @@
  * the file, the length and CRC that stand in the record; else taken back. If the header confirms
  * it, a body that is not whole is `VARVE_CORRUPT`, and a value that is not as the record has it
  * costs that value only. Changes memory only.
+ *
+ * It pauses every few values: nobody has the store before it is open.
  */
 
 import { corrupt } from '../errors.ts';
@@ -28,6 +30,7 @@ import {
   type LogRecord,
 } from '../format/log-record.ts';
 import type { Atlas } from './atlas.ts';
+import { pause, type Steps } from './effects.ts';
 import { type FileReader, ReadAhead } from './file-reader.ts';
 import { GrainMap, newMapEntry } from './grain-map.ts';
 import type { ScannedRecord } from './log-scan.ts';
@@ -54,13 +57,16 @@ export interface ReplayParts {
   readonly rootStamp: number;
 }
 
+/** Values between two pauses. */
+export const valuesPerPause = 32;
+
 /** Applies `records`; calls `kept` for each that counts. */
-export function replayLog(
+export function* replayLog(
   parts: ReplayParts,
   records: readonly ScannedRecord[],
   confirmed: number,
   kept: (record: KeptRecord) => void,
-): Replayed {
+): Steps<Replayed> {
   let last: KeptRecord | undefined;
   const lanes = Array.from({ length: lanesPerSegment }, () => new SectorReader(parts.reader));
   for (const [at, found] of records.entries()) {
@@ -73,11 +79,12 @@ export function replayLog(
       const offset = found.sector * sectorBytes;
       throw corrupt(`batch ${batch} was durable and is damaged: ${record}`, { batch, offset });
     }
-    for (const place of isLast ? tornValues(parts, record) : []) {
+    const torn = isLast ? yield* tornValues(parts, record, isConfirmed) : [];
+    for (const place of torn) {
       if (!isConfirmed) return { last, reverted: found };
       parts.values.distrust(place.offset);
     }
-    applyRecord(parts, record);
+    yield* applyRecord(parts, record);
     last = { found, record };
     kept(last);
   }
@@ -97,14 +104,24 @@ function readRecord(
   return record.checkpoint < record.batch ? record : `its checkpoint is ${record.checkpoint}`;
 }
 
-/** The values of the record that are not in the file as the record has them. */
-function* tornValues(parts: ReplayParts, record: LogRecord): Generator<ValuePlace> {
+/** Values of the record that are not in the file as the record has them: `all`, or the first. */
+function* tornValues(
+  parts: ReplayParts,
+  record: LogRecord,
+  all: boolean,
+): Steps<readonly ValuePlace[]> {
   const ahead = new ReadAhead(parts.reader);
+  const torn: ValuePlace[] = [];
+  let looked = 0;
   for (const { run, crc, place } of valuesOf(parts.atlas, record)) {
+    if (looked++ % valuesPerPause === 0) yield pause;
     const found = parts.values.measure(place, ahead);
     const whole = found?.length === run.length && found.computed === crc && found.stored === crc;
-    if (!whole) yield place;
+    if (whole) continue;
+    torn.push(place);
+    if (!all) break;
   }
+  return torn;
 }
 
 /** Every value that a record allocated, and where: before or after it has been applied. */
@@ -150,12 +167,14 @@ function grainExpOf(atlas: Atlas, record: LogRecord, run: GrainRun): number | un
 }
 
 /** Applies a record to every structure whose stamp is before it. */
-export function applyRecord(parts: ReplayParts, record: LogRecord): void {
+export function* applyRecord(parts: ReplayParts, record: LogRecord): Steps<void> {
   const { atlas } = parts;
   const { batch } = record;
   const counted = { batch, counted: true };
   const notCounted = { batch, counted: false };
+  let applied = 0;
   for (const operation of record.operations) {
+    if (applied++ % valuesPerPause === 0) yield pause;
     switch (operation.operation) {
       case 'add-basin':
         addBasin(parts, operation.basin, batch);

@@ -67,8 +67,7 @@ export class StoreReader {
     before.checkOpen();
     if (reached && before.isNewest && tail.newest === before.batch) return before.batch;
     const { era } = tail;
-    const loaded = await loadBesideWriter({ ...this.#request, signal: undefined }, this.#file);
-    before.checkOpen();
+    const loaded = await this.#load(before);
     const { currentBatch } = loaded.opened.published;
     const isOfSameBatch = currentBatch === before.batch;
     const isNewer = currentBatch > before.batch || (isOfSameBatch && !before.isNewest);
@@ -84,6 +83,15 @@ export class StoreReader {
     this.#forgetStates(after);
     for (const resume of [...this.#waiters]) resume();
     return after.batch;
+  }
+
+  /** If the store is closed meanwhile, that is what is said, whatever the closed file says. */
+  async #load(before: ProvenReads): Promise<LoadedStore> {
+    try {
+      return await loadBesideWriter({ ...this.#request, signal: undefined }, this.#file);
+    } finally {
+      before.checkOpen();
+    }
   }
 
   #forgetStates(newest: ProvenReads): void {

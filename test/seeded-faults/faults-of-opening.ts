@@ -172,8 +172,8 @@ export const faultsOfOpening: readonly SeededFault[] = [
   {
     name: 'the last batch is kept though a value of it is torn',
     file: 'store/replay.ts',
-    find: 'isLast ? tornValues(parts, record) : []',
-    replace: 'isLast && isConfirmed ? tornValues(parts, record) : []',
+    find: 'isLast ? yield* tornValues(parts, record, isConfirmed) : []',
+    replace: 'isLast && isConfirmed ? yield* tornValues(parts, record, isConfirmed) : []',
     caughtBy: {
       file: 'test/store/spread-map.test.ts',
       test: 'a map in several extents, with a head, loses the last batch where its value is torn in any of its places, and no other',
@@ -275,7 +275,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
   {
     name: 'opening does not write the last batch again',
     file: 'store/recovery.ts',
-    find: 'for (const { offset, bytes } of stretchesOf(atlas, last)) yield*',
+    find: 'for (const { offset, bytes } of stretches) yield*',
     replace: 'for (const { offset, bytes } of []) yield*',
     caughtBy: {
       file: 'test/regression/simulated.test.ts',

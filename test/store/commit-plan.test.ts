@@ -108,7 +108,7 @@ describe('a plan', () => {
         }
         const again = emptyAtlas();
         const parts = { atlas: again, rootStamp: 0 } as unknown as ReplayParts;
-        for (const record of records) applyRecord(parts, record);
+        for (const record of records) Array.from(applyRecord(parts, record));
         expect(told(again)).toEqual(told(atlas));
         for (const { home, index, count } of values) {
           const id = { basin: home.basin, stratum: home.number, index };
@@ -123,7 +123,7 @@ describe('a plan', () => {
           }
         }
         const settled = { ...parts, rootStamp: batches.length };
-        for (const record of records) applyRecord(settled, record);
+        for (const record of records) Array.from(applyRecord(settled, record));
         expect(told(again)).toEqual(told(atlas));
       }),
       { numRuns: 80 },

@@ -192,7 +192,8 @@ describe('a record that adds a map is refused', () => {
     space.rebuild([{ page: 0, pages: 40 }], 0);
     const atlas = new Atlas(new PagedMemory(), space, defaultLimits);
     const before = { committedAt: 0, embeddedHeader: 0n, checkpoint: 0, retainedLogBytes: 0 };
-    applyRecord({ atlas, rootStamp: 0 } as unknown as ReplayParts, {
+    const parts = { atlas, rootStamp: 0 } as unknown as ReplayParts;
+    const steps = applyRecord(parts, {
       ...before,
       batch: 1,
       operations: [
@@ -201,6 +202,7 @@ describe('a record that adds a map is refused', () => {
         { ...place, ...map },
       ],
     });
+    Array.from(steps);
     return atlas;
   }
 

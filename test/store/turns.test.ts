@@ -2,15 +2,25 @@
 
 import { expect, it } from 'vitest';
 import { type GrainId, joinGrainId } from '../../src/format/grain-id.ts';
+import { Store } from '../../src/index.ts';
+import type { FileSystem } from '../../src/io/file-system.ts';
+import { memoryFileSystem } from '../../src/io/memory-file-system.ts';
+import { defaultLimits } from '../../src/store/atlas.ts';
 import { freedBetween } from '../../src/store/checkpoint.ts';
 import { planBatch } from '../../src/store/commit-plan.ts';
 import { pause, perform, performSync, type Steps } from '../../src/store/effects.ts';
+import { FileReader } from '../../src/store/file-reader.ts';
+import { chooseHeader } from '../../src/store/header-choice.ts';
+import { loadStore } from '../../src/store/loading.ts';
 import { logEntries } from '../../src/store/log-entries.ts';
+import { recoverFile } from '../../src/store/recovery.ts';
 import { SessionWork } from '../../src/store/session-work.ts';
+import { checkOptions } from '../../src/store/store-options.ts';
 import { verifyStore } from '../../src/store/verify.ts';
+import { present } from '../../src/util/assert.ts';
 import { Breather } from '../../src/util/breather.ts';
 import { patternOf } from '../support/bytes.ts';
-import { type CoreLab, openLab } from './core-lab.ts';
+import { type CoreLab, labPath, openLab } from './core-lab.ts';
 
 /** A breather to which each step of a loop takes a millisecond; counts turns and steps. */
 class Counting extends Breather {
@@ -187,4 +197,43 @@ it('what others do in the pauses of a commit leaves it whole', async () => {
   expect(ids.every((id) => core.place(id) !== undefined)).toBe(true);
   expect(await lab.findings()).toEqual([]);
   await lab.kill();
+});
+
+/** A store of 3,000 values whose process ended before it settled, nor was the last batch confirmed. */
+async function killed(): Promise<FileSystem> {
+  const fileSystem = memoryFileSystem();
+  const lab = await openLab({ fileSystem, settleBytes: 1e9 });
+  const session = lab.session();
+  for (let at = 0; at < 3000; at++) session.push(patternOf(at % 50));
+  session.commitSync();
+  await lab.kill();
+  return fileSystem;
+}
+
+it('an opening that replays a long log, and writes its last batch again, pauses every few values', async () => {
+  const fileSystem = await killed();
+  const request = checkOptions(labPath, { fileSystem }, defaultLimits);
+  const file = await fileSystem.open(labPath, { create: false, exclusive: false, readOnly: false });
+  const reader = new FileReader(file, labPath);
+  const choice = present(chooseHeader(reader), 'a file header');
+  const loading = pausesOf(loadStore(request, reader, choice));
+  // The values of the last batch are looked at, then replayed.
+  expect(loading.pauses).toBeGreaterThanOrEqual((2 * 3000) / 32);
+  expect(loading.result.opened.published.currentBatch).toBe(1);
+  expect(pausesOf(recoverFile(loading.result)).pauses).toBeGreaterThanOrEqual(3000 / 32);
+  await file.close();
+});
+
+it('a store that is closed while it refreshes says so', async () => {
+  const fileSystem = await killed();
+  const reader = await Store.open(labPath, { fileSystem, readOnly: true });
+  const writer = await openLab({ fileSystem, settleBytes: 1e9 });
+  const session = writer.session();
+  for (let at = 0; at < 20_000; at++) session.push(patternOf(at % 50));
+  session.commitSync();
+  const refreshed = expect(reader.refresh()).rejects.toMatchObject({ code: 'VARVE_CLOSED' });
+  for (let hop = 0; hop < 3; hop++) await undefined;
+  await reader.close();
+  await refreshed;
+  await writer.close();
 });
