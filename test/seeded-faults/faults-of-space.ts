@@ -145,8 +145,8 @@ export const faultsOfSpace: readonly SeededFault[] = [
   {
     name: 'a stretch that was freed is not joined with the one in front of it',
     file: 'store/free-stretches.ts',
-    find: '      start = before;',
-    replace: '',
+    find: 'this.#starts.get(page) ?? page',
+    replace: 'page',
     caughtBy: {
       file: 'test/store/own-maps.test.ts',
       test: 'the place of a large value that was freed is free a few commits later',
