@@ -252,6 +252,7 @@ export class Committer {
 
   /** Tells the rejected, when the batch is over: what they try next finds it so. */
   #tellRejected(): void {
+    if (this.#rejected.length === 0) return;
     const rejected = this.#rejected;
     this.#rejected = [];
     for (const tell of rejected) tell();

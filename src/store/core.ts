@@ -241,6 +241,7 @@ export class StoreCore {
   }
 
   wake(): void {
+    if (this.#waiters.size === 0) return;
     const waiters = [...this.#waiters];
     this.#waiters.clear();
     for (const resume of waiters) resume();
