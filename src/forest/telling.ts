@@ -11,7 +11,7 @@ import { Breather } from '../util/breather.ts';
 /** How many are told in one turn of the event loop. */
 const toldAtOnce = 1000;
 
-/** What a commit has come to: to be told to each of `waiting`, and then it is over. */
+/** The outcome of one commit: `tell` is called for each of `waiting`, then `over` once. */
 interface News<T> {
   readonly waiting: readonly T[];
   readonly tell: (one: T) => void;
@@ -29,8 +29,8 @@ export class Telling<T> {
   }
 
   /**
-   * Calls `tell` for each of `waiting`, then `over`: before it returns, if there are few and nobody
-   * else has yet to be told. `over` may add more.
+   * Calls `tell` for each of `waiting`, then `over`. If there are at most a thousand, and no older
+   * news is left, it does so before it returns. `over` may add more.
    */
   add(waiting: readonly T[], tell: (one: T) => void, over: () => void): void {
     this.#news.push({ waiting, tell, over });
@@ -53,7 +53,7 @@ export class Telling<T> {
       at = 0;
       this.#news.shift();
       news.over();
-      // What it added may have come to a rest.
+      // `over` may have added news that is being told already, and rests.
       if (this.#resting) return;
     }
   }

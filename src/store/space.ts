@@ -286,9 +286,9 @@ export class Space {
     }
     const longest = this.#free.longest(least, this.#wall);
     if (longest !== undefined && longest.pages > (found?.pages ?? 0)) found = longest;
-    const wantsEnd = found === undefined || found.pages < Math.min(wanted, atEnd.pages);
-    if (wantsEnd) found = atEnd;
-    return found !== undefined && found.pages >= least ? found : undefined;
+    const isShort = found === undefined || found.pages < Math.min(wanted, atEnd.pages);
+    const best = isShort ? atEnd : found;
+    return best !== undefined && best.pages >= least ? best : undefined;
   }
 
   /** The reserve is free like other pages: the store is being closed, or has a better one. */

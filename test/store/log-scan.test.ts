@@ -4,7 +4,6 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { noDocument } from '../../src/format/document.ts';
 import type { FileHeader } from '../../src/format/file-header.ts';
 import { sectorBytes } from '../../src/format/layout.ts';
 import { LogRecordWriter } from '../../src/format/log-record.ts';
@@ -16,26 +15,13 @@ import { FileReader } from '../../src/store/file-reader.ts';
 import { LogReader } from '../../src/store/log-reader.ts';
 import { type LogScan, scanLog } from '../../src/store/log-scan.ts';
 import { readBody } from '../../src/store/record-reader.ts';
+import { headerOfLog, salt } from './log-header.ts';
 
-const salt = new Uint8Array([9, 8, 7, 6, 5, 4, 3, 2]);
 const first = { page: 2, pages: 16 };
 const second = { page: 18, pages: 16 };
 const corrupt = expect.objectContaining({ code: 'VARVE_CORRUPT' });
 
-const header: FileHeader = {
-  salt,
-  generation: 3,
-  epoch: 4,
-  clean: false,
-  base: 10,
-  confirmed: 10,
-  checkpoint: 0,
-  embeddedHeader: 0n,
-  root: noDocument,
-  retainedLogBytes: 0,
-  laneSectors: [laneRange(first, 0).from, laneRange(first, 1).from],
-  segments: [first, second],
-};
+const header = headerOfLog(first, second);
 
 interface Written {
   readonly batch: number;

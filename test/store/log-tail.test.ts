@@ -4,33 +4,18 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { noDocument } from '../../src/format/document.ts';
-import { encodeFileHeader, type FileHeader } from '../../src/format/file-header.ts';
+import { encodeFileHeader } from '../../src/format/file-header.ts';
 import { pageBytes, sectorBytes } from '../../src/format/layout.ts';
 import { LogRecordWriter } from '../../src/format/log-record.ts';
 import { encodeRecordSectors } from '../../src/format/log-sector.ts';
 import type { StorageFile } from '../../src/io/file-system.ts';
 import { memoryFileSystem } from '../../src/io/memory-file-system.ts';
-import { laneRange } from '../../src/store/commit-log.ts';
 import { FileReader } from '../../src/store/file-reader.ts';
 import { LogTail } from '../../src/store/log-tail.ts';
+import { headerOfLog, salt } from './log-header.ts';
 
-const salt = new Uint8Array([9, 8, 7, 6, 5, 4, 3, 2]);
 const segment = { page: 2, pages: 16 };
-const header: FileHeader = {
-  salt,
-  generation: 3,
-  epoch: 4,
-  clean: false,
-  base: 10,
-  confirmed: 10,
-  checkpoint: 0,
-  embeddedHeader: 0n,
-  root: noDocument,
-  retainedLogBytes: 0,
-  laneSectors: [laneRange(segment, 0).from, laneRange(segment, 1).from],
-  segments: [segment],
-};
+const header = headerOfLog(segment);
 
 /** What the log has: of each batch after the base, the index of the one value that it allocates. */
 type Allocations = readonly number[];
