@@ -56,6 +56,9 @@ export class Life {
   readonly #claimed = new Set<GrainId>();
   readonly #accepted: { readonly batch: number; readonly work: Work }[] = [];
   #stamped = 0;
+  /** Commits that have not settled. */
+  #outstanding = 0;
+  #stamping: Promise<void> | undefined;
 
   constructor(disk: SimulatedDisk, settings: LifeSettings, expected = new ExpectedContent()) {
     this.disk = disk;
@@ -190,9 +193,15 @@ export class Life {
 
   /** Waits for a commit and enters what it did; undefined where it rejected and may. */
   async settled(work: Work, commit: (work: Work) => Promise<number>): Promise<number | undefined> {
+    if (this.#stamping !== undefined) await this.#stamping.catch(() => undefined);
+    this.#outstanding += 1;
     try {
-      const batch = await commit(work).then((durable) => this.accept(durable, work));
-      await this.#stamp();
+      const batch = await commit(work)
+        .then((durable) => this.accept(durable, work))
+        .finally(() => {
+          this.#outstanding -= 1;
+        });
+      if (this.#outstanding === 0) await this.#stamp();
       return batch;
     } catch (error) {
       this.refused(work, error);
@@ -263,12 +272,22 @@ export class Life {
     await this.#stamp();
   }
 
-  /** Notes of each new batch which attempt it was. */
+  /** The commit log is being read, which holds checkpoints back: commits wait. */
+  get isStamping(): boolean {
+    return this.#stamping !== undefined;
+  }
+
+  /** Notes of each new batch which attempt it was. Nothing is committed meanwhile. */
   async #stamp(): Promise<void> {
     const { batch } = this.expected.current;
     if (batch <= this.#stamped || batch !== this.store.currentBatch) return;
-    // Reading the log would hold back a checkpoint that is queued: whoever waits for it comes by.
-    if (this.store.committing) return;
+    this.#stamping = this.#readStamps(batch).finally(() => {
+      this.#stamping = undefined;
+    });
+    await this.#stamping;
+  }
+
+  async #readStamps(batch: number): Promise<void> {
     const after = Math.max(this.#stamped, this.store.checkpoint);
     this.#stamped = batch;
     const entries = this.store.commitLog({ after });
@@ -334,6 +353,7 @@ export class Draft {
 
   /** As `commit`, on the calling thread, unless another commit is under way. */
   commitSync(): Promise<number | undefined> | undefined {
+    if (this.#life.isStamping) return this.commit();
     try {
       this.#life.accept(this.#session.commitSync(), this.work);
       return undefined;

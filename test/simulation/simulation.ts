@@ -233,14 +233,13 @@ export class Simulation {
     await Promise.all(commits);
   }
 
-  /** A guard may hold the checkpoint back; nobody takes or releases one meanwhile. */
+  /** A guard may hold the checkpoint back. */
   #checkpoint(draft: Draft, share: number): void {
     const { batch, checkpoint } = this.#life.expected.current;
     if (batch <= checkpoint) return;
     const wanted = this.#batch(share, checkpoint + 1);
     draft.checkpointTo(wanted);
-    const { oldestGuard } = this.#life.store.statistics();
-    draft.work.checkpointTo = Math.min(wanted, oldestGuard ?? wanted);
+    draft.work.checkpointTo = Math.min(wanted, ...this.#guards.map((guard) => guard.batch));
   }
 
   async #read(share: number): Promise<void> {
