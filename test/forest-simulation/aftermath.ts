@@ -19,6 +19,7 @@ import type { Fate, Plan, Step } from './plan.ts';
 import { fateOf } from './plan-generator.ts';
 import type { CallCounts } from './world/chaos.ts';
 import { withClock } from './world/clock.ts';
+import { freeEverythingArchived } from './world/failed-sync.ts';
 import { SimulationFailure, unexpected } from './world/failure.ts';
 import { UnhandledErrors } from './world/in-flight.ts';
 
@@ -109,7 +110,7 @@ async function checkSound(life: ForestLife, forest: Forest): Promise<void> {
   const found = await findingsOf(forest);
   if (found.length > 0) throw new SimulationFailure(`verify finds: ${found[0]}`);
   life.neighbour.check(forest.store);
-  if (life.isLeakKnown) await checkNoLeak(life, forest, life.ledger.durable(false));
+  await checkNoLeak(life, forest, life.ledger.durable(false));
 }
 
 /** Frees everything that was archived, and counts; one of these states is the forest's. */
@@ -119,9 +120,7 @@ async function checkNoLeak(
   states: readonly State[],
 ): Promise<void> {
   const { store } = forest;
-  // What a transaction under way had pushed when its process ended goes with the next commit.
-  await forest.transaction(() => undefined);
-  await store.checkpointTo(store.currentBatch);
+  await freeEverythingArchived(forest);
   const { values, archivedValues } = store.statistics();
   if (archivedValues > 0) {
     throw new SimulationFailure('archived values are not freed', `${archivedValues} of them`);
@@ -134,7 +133,8 @@ async function checkNoLeak(
     throw new SimulationFailure(`verify finds: ${message}`);
   }
   const root = store.embeddedHeader === undefined ? 0 : 1;
-  const others = life.neighbour.countIn(store, forest !== life.forest);
+  const others =
+    forest === life.forest ? life.neighbour.values.size : life.neighbour.countIn(store);
   const possible = states.map(({ pushed }) => reached + root + others + pushed.size);
   if (possible.includes(values)) return;
   const expected = possible[0] as number;

@@ -100,12 +100,7 @@ async function tryPlan(
  */
 function withFault(plan: Plan, report: RunReport, random: Random): Plan | undefined {
   const { callsBefore, calls } = report;
-  // After a failed sync a value that a body had pushed may be in the file and nobody's until the next
-  // commit archives it: the model would take it for committed.
-  const isClear = (kind: string): boolean => kind !== 'sync' || !pushes(plan);
-  const made = likely.filter(
-    (kind) => isClear(kind) && calls[kind] > (callsBefore[0]?.[kind] ?? 0),
-  );
+  const made = likely.filter((kind) => calls[kind] > (callsBefore[0]?.[kind] ?? 0));
   const kind = made[random.below(made.length)];
   if (kind === undefined) return undefined;
   const spans = callsBefore.map((before, at) => ({
@@ -128,11 +123,6 @@ function weightOf(steps: readonly Step[], at: number): number {
 }
 
 const likely = [...faultKinds, 'read', 'read', 'read'] as const;
-/** Some body of the plan pushes a value of its own. */
-function pushes({ steps }: Plan): boolean {
-  return JSON.stringify(steps).includes('"do":"push"');
-}
-
 const writes = new Set<string | undefined>(['transaction', 'sync', 'put', 'delete', 'update']);
 
 /** The plan with this call of a run failing. */

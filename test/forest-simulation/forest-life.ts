@@ -65,8 +65,6 @@ export class ForestLife {
   readonly inFlight = new InFlight();
   readonly random: Random;
   share = 0.6;
-  /** How many values the store must hold is known. */
-  isLeakKnown = true;
   readonly counts: LifeCounts = { transactions: 0, comparisons: 0, faults: 0, cuts: 0 };
   readonly cuts: { readonly at: number; readonly fate: Fate }[] = [];
   readonly #dialects: readonly [Dialect, Dialect];

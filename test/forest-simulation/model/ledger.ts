@@ -137,10 +137,18 @@ export class Ledger {
     }
   }
 
-  /** The states that a new opening may show, once everything has settled. */
-  reopened(): State[] {
+  get isUncertain(): boolean {
+    return this.#uncertain.length > 0;
+  }
+
+  /**
+   * The states that a new opening may show, once everything has settled: with the first so many of
+   * those that are uncertain. A body that ended after the failed sync had begun is in no batch.
+   */
+  reopened(failedSync: number): State[] {
     const states = [this.#base];
-    for (const { effects } of this.#uncertain) {
+    for (const { effects, endedAt } of this.#uncertain) {
+      if (endedAt >= failedSync) break;
       states.push(appliedAll(states.at(-1) as State, effects));
     }
     return states;

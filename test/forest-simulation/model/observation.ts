@@ -10,7 +10,15 @@ import type { GrainId } from '../../../src/index.ts';
 import type { Random } from '../../model/random.ts';
 import { familySize, keysMax, type PlanRange, treeNames } from '../plan.ts';
 import type { Dialect } from '../world/dialects.ts';
-import { bytesOf, inRange, lastOf, type ModelTree, type State } from './model-state.ts';
+import {
+  bytesOf,
+  emptyState,
+  inRange,
+  lastOf,
+  type ModelTree,
+  type Pushed,
+  type State,
+} from './model-state.ts';
 
 type Entries = readonly (readonly [number, number])[];
 export type Handle = Tree<number, number, number>;
@@ -157,6 +165,12 @@ export function pushedDiffer(
 function isOfAnother(error: unknown, id: GrainId): boolean {
   const { code, grainId, cause } = error as { code?: string; grainId?: GrainId; cause?: unknown };
   return code === 'VARVE_VAULT' && grainId === id && cause === undefined;
+}
+
+/** Whether a pushed value can be read. */
+export function isValueThere(forest: Forest, [id, value]: readonly [GrainId, Pushed]): boolean {
+  const one = { ...emptyState, pushed: new Map([[id, value]]) };
+  return pushedDiffer((read) => readPushed(forest, read), one) === undefined;
 }
 
 /** How the names of the trees that there are differ from a state. */

@@ -30,6 +30,8 @@ export class Chaos {
   isLooking = false;
   /** What struck last. */
   lastKind: FaultKind | undefined;
+  /** The number that the last sync which failed has among the operations of the disk. */
+  failedSync = -1;
   readonly injected: InjectedError[] = [];
   #isPaused = false;
   #armed: { readonly kind: FaultKind; left: number } | undefined;
@@ -70,9 +72,11 @@ export class Chaos {
     throw error;
   }
 
-  faultOf = ({ kind }: DiskOperation): Fault | undefined => {
+  faultOf = ({ kind, number }: DiskOperation): Fault | undefined => {
     if (kind === 'datasync') {
-      return this.strikes('sync') ? { kind: 'sync', cache: 'kept' } : undefined;
+      if (!this.strikes('sync')) return undefined;
+      this.failedSync = number;
+      return { kind: 'sync', cache: 'kept' };
     }
     return this.strikes('write') ? { kind: 'error', code: 'EIO' } : undefined;
   };

@@ -23,10 +23,16 @@ export interface NeighbourWorld {
   accepts(error: unknown): boolean;
 }
 
+/** What a session has pushed and archived. */
+interface Changes {
+  readonly pushed: ReadonlyMap<GrainId, Pushed>;
+  readonly archived: ReadonlyMap<GrainId, Pushed>;
+}
+
 export class StoreNeighbour {
   readonly values = new Map<GrainId, Pushed>();
-  /** A commit was rejected of which it is not known whether it is there after reopening. */
-  #isUncertain = false;
+  /** Sessions rejected by a store that does not know whether they are there after reopening. */
+  readonly #uncertain: Changes[] = [];
   /** Everything that it has ever pushed; a freed id is given again. */
   readonly #pushed = new Map<GrainId, Pushed[]>();
   readonly #world: NeighbourWorld;
@@ -77,7 +83,8 @@ export class StoreNeighbour {
   ): void {
     let session: Session | undefined;
     const pushed = new Map<GrainId, Pushed>();
-    const archived: GrainId[] = [];
+    const archived = new Map<GrainId, Pushed>();
+    const changes = { pushed, archived };
     try {
       session = store.session();
       for (const length of push) {
@@ -92,12 +99,12 @@ export class StoreNeighbour {
         if (id === undefined) continue;
         session.archive(id);
         this.#going.add(id);
-        archived.push(id);
+        archived.set(id, this.values.get(id) as Pushed);
       }
-      this.#end(session, end, (done) => this.#over(done, pushed, archived));
+      this.#end(session, end, (done) => this.#over(done, changes));
     } catch (error) {
       session?.abandon();
-      this.#over(nameOf(error) === 'VARVE_POISONED' ? undefined : false, pushed, archived);
+      this.#over(nameOf(error) === 'VARVE_POISONED' ? undefined : false, changes);
       if (!this.#world.accepts(error)) throw error;
     }
   }
@@ -124,13 +131,10 @@ export class StoreNeighbour {
     over(false);
   }
 
-  #over(
-    done: boolean | undefined,
-    pushed: ReadonlyMap<GrainId, Pushed>,
-    archived: readonly GrainId[],
-  ): void {
-    if (done === undefined) this.#isUncertain = true;
-    for (const id of archived) {
+  #over(done: boolean | undefined, changes: Changes): void {
+    const { pushed, archived } = changes;
+    if (done === undefined) this.#uncertain.push(changes);
+    for (const id of archived.keys()) {
       this.#going.delete(id);
       if (done !== false) this.values.delete(id);
     }
@@ -138,12 +142,33 @@ export class StoreNeighbour {
     for (const [id, value] of pushed) this.values.set(id, value);
   }
 
+  get isUncertain(): boolean {
+    return this.#uncertain.length > 0;
+  }
+
   /**
-   * How many of the values that it has pushed a store holds, all that was archived being freed;
-   * after a power cut that is to be seen.
+   * A new opening, with all that was archived being freed, decides what is uncertain: the first so
+   * many of those sessions are there, each whole.
    */
-  countIn(store: Store, isCut: boolean): number {
-    if (!isCut && !this.#isUncertain) return this.values.size;
+  settleOn(store: Store): void {
+    let isLost = false;
+    for (const { pushed, archived } of this.#uncertain.splice(0)) {
+      const done = new Set([
+        ...[...pushed].map(([id, value]) => isIn(store, id, value)),
+        ...[...archived].map(([id, value]) => !isIn(store, id, value)),
+      ]);
+      if (done.size > 1) throw new SimulationFailure('a failed sync has left a part of a session');
+      const isDone = done.has(true);
+      if (isDone && isLost) {
+        throw new SimulationFailure('a failed sync has lost a session before one that is there');
+      }
+      isLost ||= done.has(false);
+      for (const [id, value] of isDone ? pushed : archived) this.values.set(id, value);
+    }
+  }
+
+  /** How many of the values that it has ever pushed a store holds, all archived ones being freed. */
+  countIn(store: Store): number {
     let count = 0;
     for (const [id, all] of this.#pushed) {
       if (all.some((value) => isIn(store, id, value))) count += 1;
