@@ -73,7 +73,10 @@ export interface Tree<K, V, R> extends ReadableTree<K, V, R> {
   }): IterableIterator<TreeChange<K, V>>;
 }
 
-/** Reads see the transaction's own changes. */
+/**
+ * Reads see the transaction's own changes. If the commit that it stands on has failed they throw
+ * what that failed with, `VARVE_POISONED` included.
+ */
 export interface WritableTree<K, V, R> extends ReadableTree<K, V, R> {
   put(key: K, value: V): void;
   delete(key: K): boolean;

@@ -7,7 +7,7 @@
  * node's reference too: its grains are free, and older states may still hold the node itself.
  */
 
-import { isVarveError } from '../errors.ts';
+import { isVarveError, VarveError } from '../errors.ts';
 import type { BatchId, GrainId, Session, Store } from '../index.ts';
 import type { ChangeLog } from './change-log.ts';
 import { storeNodes } from './edit.ts';
@@ -142,14 +142,29 @@ export class Group implements JournalEntry {
     return journal.roots.at(-1)?.id === store.embeddedHeader;
   }
 
-  /** A value that it has pushed, as long as its commit is under way. */
+  /**
+   * A value that it has pushed, as long as its commit is under way. Throws `VARVE_IO` and
+   * `VARVE_POISONED` if the commit has failed.
+   */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
     try {
       return this.#session?.get(id);
     } catch (error) {
-      if (isVarveError(error, 'VARVE_SESSION_ENDED')) return undefined;
-      throw error;
+      if (!isVarveError(error, 'VARVE_SESSION_ENDED')) throw error;
+      this.#checkNotLost();
+      return undefined;
     }
+  }
+
+  /** The session of a failed commit ends a few microtasks before the forest knows of it. */
+  #checkNotLost(): void {
+    const { store } = this.#home;
+    if (this.#root === undefined || store.has(this.#root.id)) return;
+    // A poisoned store says so here.
+    store.session().abandon();
+    const message =
+      'the commit that this transaction stands on has failed, and what it stored is gone';
+    throw new VarveError('VARVE_IO', message);
   }
 
   /**

@@ -51,7 +51,7 @@ export class NodeStore {
   /** As `load`, without blocking. */
   async loadAsync(ref: NodeRef, shape: TreeShape): Promise<TreeNode> {
     if (ref.node !== undefined) return this.load(ref, shape);
-    const bytes = (await this.source.getAsync(ref.id)) ?? this.pushed(ref.id);
+    const bytes = await this.#readAsync(ref.id);
     // Another reader may have been quicker.
     return ref.node ?? this.#take(ref, shape, bytes);
   }
@@ -115,11 +115,16 @@ export class NodeStore {
     return this.source.get(id) ?? this.pushed(id);
   }
 
+  async #readAsync(id: GrainId): Promise<Uint8Array | undefined> {
+    // A value that a commit under way has pushed may have become durable during the wait.
+    return (await this.source.getAsync(id)) ?? this.#read(id);
+  }
+
   /** As `long`, without blocking. */
   async longAsync(bytes: Uint8Array, at: number): Promise<Uint8Array> {
     const id = longId(bytes, at);
     const seal = longSeal(bytes, at);
-    const stored = (await this.source.getAsync(id)) ?? this.pushed(id);
+    const stored = await this.#readAsync(id);
     return this.open('value', seal, this.#found(id, stored));
   }
 

@@ -227,6 +227,63 @@ describe('a commit whose sync fails', () => {
   });
 });
 
+describe('what a commit under way has stored', () => {
+  /** Calls `act` in each microtask until the promise has settled. */
+  async function untilSettled(promise: Promise<unknown>, act: () => void): Promise<void> {
+    let isSettled = false;
+    const settled = (): void => {
+      isSettled = true;
+    };
+    promise.then(settled, settled);
+    for (let hop = 0; !isSettled && hop < 1000; hop++) {
+      act();
+      await undefined;
+    }
+    expect(isSettled).toBe(true);
+  }
+
+  it.each([
+    ['write', 'VARVE_IO'],
+    ['datasync', 'VARVE_POISONED'],
+  ] as const)('is no damage to those who miss it after a failed %s', async (failing, code) => {
+    const lab = await (await new Lab().open()).plant();
+    const { forest } = lab;
+    lab.disk.faultOf = ({ kind }) => {
+      if (kind !== failing) return undefined;
+      return kind === 'write' ? { kind: 'error', code: 'EIO' } : { kind: 'sync', cache: 'kept' };
+    };
+    const first = errorOf(forest.transaction((tx) => lab.put(tx, 99)));
+    const seen = new Set<unknown>();
+    const ended: Promise<unknown>[] = [];
+    await untilSettled(first, () => {
+      const body = (tx: Transaction): void => {
+        try {
+          tx.tree(lab.tree()).get(99);
+        } catch (error) {
+          seen.add((error as { code: string }).code);
+        }
+      };
+      ended.push(errorOf(forest.transaction(body)));
+    });
+    await Promise.all(ended);
+    expect(isVarveError(await first, code)).toBe(true);
+    expect([...seen]).toEqual([code]);
+  });
+
+  it('is read without blocking also if it becomes durable meanwhile', async () => {
+    const lab = await (await new Lab().open()).plant();
+    const { forest } = lab;
+    const first = forest.transaction((tx) => lab.put(tx, 99));
+    const reads = await forest.transaction(async (tx) => {
+      const found: Promise<Uint8Array | undefined>[] = [];
+      await untilSettled(first, () => found.push(tx.tree(lab.tree()).getAsync(99)));
+      return await Promise.all(found);
+    });
+    for (const value of reads) expect(value).toEqual(patternOf(1500, 99));
+    await lab.expectSoundAndWorking([...planted, 99]);
+  });
+});
+
 describe('a read that fails', () => {
   it('lets an iterator go: what it held is freed', async () => {
     const lab = await (await new Lab().open()).plant();
