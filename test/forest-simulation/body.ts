@@ -17,7 +17,18 @@ import { SimulationFailure, unexpected } from './world/failure.ts';
 /** What a body throws by itself. */
 export class BodyError extends Error {}
 
-export type Pause = Extract<Op, { do: 'wait' | 'gate' }>;
+/** Where a body waits: for turns, a gate, or a read. */
+export type Pause = Extract<Op, { do: 'wait' | 'gate' }> | AwaitedRead;
+
+export interface AwaitedRead {
+  readonly do: 'awaitedRead';
+  /** Settles as the read does. */
+  later(): Promise<void>;
+  /** The same for a body that does not wait. */
+  atOnce(): void;
+}
+
+type WaitingOp = Extract<Op, { do: 'wait' | 'gate' | 'getAsync' | 'rangeAsync' }>;
 
 /** What a body needs of its life. */
 export interface BodyWorld {
@@ -57,7 +68,7 @@ export class Body {
     }
   }
 
-  /** Yields where the body waits. */
+  /** Yields where the body waits; what a read fails with is thrown into it. */
   *run(ops: readonly Op[], catches: boolean): Generator<Pause, void> {
     for (const op of ops) {
       if (op.do === 'wait' || op.do === 'gate') {
@@ -65,7 +76,8 @@ export class Body {
         continue;
       }
       try {
-        this.#perform(op);
+        if (op.do === 'getAsync' || op.do === 'rangeAsync') yield this.#awaitedRead(op);
+        else this.#perform(op);
       } catch (error) {
         this.#judge(`${op.do} in a body`, error);
         if (error instanceof BodyError || !catches) throw error;
@@ -90,7 +102,30 @@ export class Body {
     return this.#tx.tree(this.#world.trees[index] as Handle);
   }
 
-  #perform(op: Exclude<Op, Pause>): void {
+  #awaitedRead(op: Extract<Op, { do: 'getAsync' | 'rangeAsync' }>): AwaitedRead {
+    const model = this.#state.trees.get(op.tree);
+    const expected =
+      op.do === 'rangeAsync'
+        ? inRange(model, op.range)
+        : entryList(op.key, model?.entries.get(op.key));
+    const check = (found: [number, number][]): void =>
+      differs(`${op.do} in a body`, entriesDiffer('it', found, expected));
+    return {
+      do: 'awaitedRead',
+      later: async () => {
+        const tree = this.#tree(op.tree);
+        if (op.do === 'rangeAsync') check(await listOf(tree.rangeAsync(op.range)));
+        else check(entryList(op.key, await tree.getAsync(op.key)));
+      },
+      atOnce: () => {
+        const tree = this.#tree(op.tree);
+        if (op.do === 'rangeAsync') check([...tree.range(op.range)]);
+        else check(entryList(op.key, tree.get(op.key)));
+      },
+    };
+  }
+
+  #perform(op: Exclude<Op, WaitingOp>): void {
     switch (op.do) {
       case 'throw':
         throw new BodyError('the body throws');
@@ -230,6 +265,16 @@ export class Body {
     differs('an iterator in a body', entriesDiffer('the start', start, expected));
     this.#iterators.push({ iterator, rest });
   }
+}
+
+function entryList(key: number, value: number | undefined): [number, number][] {
+  return value === undefined ? [] : [[key, value]];
+}
+
+async function listOf<T>(all: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const one of all) list.push(one);
+  return list;
 }
 
 function same(what: string, found: unknown, expected: unknown): void {

@@ -15,6 +15,7 @@ import type { Handle } from './model/observation.ts';
 import { keysMax, type Step } from './plan.ts';
 import { turns } from './world/chaos.ts';
 import { nameOf, SimulationFailure, unexpected } from './world/failure.ts';
+import type { InFlight } from './world/in-flight.ts';
 
 export class LifeWrites {
   readonly #life: ForestLife;
@@ -96,15 +97,12 @@ export class LifeWrites {
   transaction({ ops, catches }: Extract<Step, { do: 'transaction' }>): void {
     const entry = this.#life.ledger.add('a transaction');
     const token = {};
-    const isAwaiting = ops.some((op) => op.do === 'wait' || op.do === 'gate');
+    const isAwaiting = ops.some((op) => awaitedOps.has(op.do));
     const run = (tx: Transaction): Generator<Pause, void> =>
       new Body(this.#life, entry, tx).run(ops, catches === true);
     const awaiting = async (tx: Transaction): Promise<object> => {
       return await this.#within(entry, async () => {
-        for (const pause of run(tx)) {
-          if (pause.do === 'wait') await turns(pause.turns);
-          else await this.#life.inFlight.atGate(pause.gate);
-        }
+        await finishLater(run(tx), this.#life.inFlight);
         return token;
       });
     };
@@ -185,7 +183,34 @@ export class LifeWrites {
   }
 }
 
+const awaitedOps = new Set<string>(['wait', 'gate', 'getAsync', 'rangeAsync']);
+
 /** Runs a body to its end without waiting where it would. */
 function finish(run: Generator<Pause, void>): void {
-  while (run.next().done !== true);
+  for (let next = run.next(); next.done !== true; ) {
+    try {
+      if (next.value.do === 'awaitedRead') next.value.atOnce();
+    } catch (error) {
+      next = run.throw(error);
+      continue;
+    }
+    next = run.next();
+  }
+}
+
+async function finishLater(run: Generator<Pause, void>, inFlight: InFlight): Promise<void> {
+  for (let next = run.next(); next.done !== true; ) {
+    try {
+      await passed(next.value, inFlight);
+    } catch (error) {
+      next = run.throw(error);
+      continue;
+    }
+    next = run.next();
+  }
+}
+
+function passed(pause: Pause, inFlight: InFlight): Promise<void> {
+  if (pause.do === 'awaitedRead') return pause.later();
+  return pause.do === 'wait' ? turns(pause.turns) : inFlight.atGate(pause.gate);
 }

@@ -222,6 +222,7 @@ function opsOf(random: Random, habits: Habits, awaits: boolean): Op[] {
       ? { do: 'gate', gate: random.below(2) }
       : { do: 'wait', turns: random.below(random.chance(0.2) ? 30 : 6) };
     ops.splice(random.below(ops.length + 1), 0, pause);
+    if (random.chance(0.3)) ops.splice(random.below(ops.length + 1), 0, awaited(random, focus));
     if (random.chance(0.08) && !habits.leaveOut.includes('outside')) {
       ops.push({ do: 'outside', tree: focus, key: keyOf(random) });
     }
@@ -248,6 +249,11 @@ function opOf(random: Random, tree: number): Op {
   if (dice < 0.93) return { do: 'read', tree, range: rangeOf(random) };
   if (dice < 0.97) return { do: 'iterate', tree, range: rangeOf(random), take: random.below(6) };
   return { do: 'resume' };
+}
+
+function awaited(random: Random, tree: number): Op {
+  if (random.chance(0.5)) return { do: 'rangeAsync', tree, range: rangeOf(random) };
+  return { do: 'getAsync', tree, key: keyOf(random) };
 }
 
 function puts(random: Random, tree: number): Op {

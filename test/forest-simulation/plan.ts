@@ -47,6 +47,9 @@ export type Op =
       readonly range: PlanRange;
       readonly take: number;
     }
+  /** Reads of a body that are awaited; in a synchronous body they are reads like others. */
+  | { readonly do: 'getAsync'; readonly tree: number; readonly key: number }
+  | { readonly do: 'rangeAsync'; readonly tree: number; readonly range: PlanRange }
   /** Reads the rest of the iterators that this body holds. */
   | { readonly do: 'resume' }
   | { readonly do: 'wait'; readonly turns: number }
