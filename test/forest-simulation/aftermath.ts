@@ -22,10 +22,12 @@ import { withClock } from './world/clock.ts';
 import { freeEverythingArchived } from './world/failed-sync.ts';
 import { SimulationFailure, unexpected } from './world/failure.ts';
 import { UnhandledErrors } from './world/in-flight.ts';
+import type { Counts } from './world/reached.ts';
 
 /** What a run has seen, for faults to be put into the next. */
 export interface RunReport {
   readonly counts: LifeCounts;
+  readonly reached: Counts;
   /** The calls made before each step and after the last, and until none can be struck any more. */
   readonly callsBefore: readonly CallCounts[];
   readonly calls: CallCounts;
@@ -67,7 +69,8 @@ async function run(plan: Plan, cutsBeside: number): Promise<RunReport> {
     for (const { at: cut, fate } of life.cuts) await cutAt(life, cut, fate);
     await cutBeside(life, operationsBefore, cutsBeside);
     life.counts.faults = life.chaos.fired;
-    return { counts: life.counts, callsBefore, calls, operationsBefore, operations };
+    const reached = reachedBy(life);
+    return { counts: life.counts, reached, callsBefore, calls, operationsBefore, operations };
   } catch (error) {
     if (error instanceof SimulationFailure) {
       unhandled.errors.length = 0;
@@ -78,6 +81,16 @@ async function run(plan: Plan, cutsBeside: number): Promise<RunReport> {
   } finally {
     unhandled.stop();
   }
+}
+
+function reachedBy({ reached, chaos, plan }: ForestLife): Counts {
+  const { vault, dialects, journalBytes = 'default', checkpoint } = plan.settings;
+  for (const kind of chaos.struck) reached.kind('fault', kind);
+  for (const dialect of dialects) reached.kind('dialect', dialect);
+  reached.kind('vault', vault);
+  reached.kind('journalBytes', journalBytes);
+  reached.kind('checkpoint', checkpoint);
+  return reached.counts;
 }
 
 /** Gives the calls that were made while a fault could strike. */
@@ -159,6 +172,7 @@ async function cutBeside(
     try {
       await cutAt(life, at, fate);
       life.counts.cuts += 1;
+      life.reached.note('power cut');
     } catch (error) {
       if (!(error instanceof SimulationFailure)) throw error;
       const step = operationsBefore.findLastIndex((before) => before <= at);

@@ -13,6 +13,7 @@ import { applied, bytesOf, type Effect, inRange, type State } from './model/mode
 import { entriesDiffer, type Handle } from './model/observation.ts';
 import { keysMax, type Op, treeNames } from './plan.ts';
 import { SimulationFailure, unexpected } from './world/failure.ts';
+import type { Reached } from './world/reached.ts';
 
 /** What a body throws by itself. */
 export class BodyError extends Error {}
@@ -41,6 +42,9 @@ export interface BodyWorld {
   accepts(error: unknown): boolean;
   outsideWrite(tree: number, key: number): void;
   fail(failure: SimulationFailure): void;
+  /** A value has been pushed under this id. */
+  given(id: GrainId): void;
+  readonly reached: Reached;
 }
 
 interface OwnIterator {
@@ -71,6 +75,7 @@ export class Body {
   /** Yields where the body waits; what a read fails with is thrown into it. */
   *run(ops: readonly Op[], catches: boolean): Generator<Pause, void> {
     for (const op of ops) {
+      this.#world.reached.kind('op', op.do);
       if (op.do === 'wait' || op.do === 'gate') {
         yield op;
         continue;
@@ -81,6 +86,7 @@ export class Body {
       } catch (error) {
         this.#judge(`${op.do} in a body`, error);
         if (error instanceof BodyError || !catches) throw error;
+        this.#world.reached.note('body went on after an error');
       }
     }
     this.#entry.effects = this.#effects;
@@ -223,6 +229,7 @@ export class Body {
     if (this.#state.pushed.has(id)) {
       throw new SimulationFailure('a pushed value has the id of another', String(id));
     }
+    this.#world.given(id);
     this.#did({ push: id, value });
   }
 

@@ -11,6 +11,7 @@ import { faultKinds, type LeftOut, type Plan, type Step } from './plan.ts';
 import { planOf } from './plan-generator.ts';
 import { shrinkPlan } from './shrink-plan.ts';
 import { SimulationFailure } from './world/failure.ts';
+import { addCounts, type Counts } from './world/reached.ts';
 
 /** What has been tried. */
 export interface CampaignCounts {
@@ -20,10 +21,22 @@ export interface CampaignCounts {
   comparisons: number;
   faults: number;
   cuts: number;
+  /** How often each thing was reached that is counted (`world/reached.ts`). */
+  readonly reached: Counts;
 }
 
 export function noCounts(): CampaignCounts {
-  return { programs: 0, runs: 0, transactions: 0, comparisons: 0, faults: 0, cuts: 0 };
+  const counts = { programs: 0, runs: 0, transactions: 0, comparisons: 0, faults: 0, cuts: 0 };
+  return { ...counts, reached: {} };
+}
+
+export function sumOf(all: readonly CampaignCounts[]): CampaignCounts {
+  const total = noCounts();
+  for (const { reached, ...counts } of all) {
+    for (const key of Object.keys(counts) as (keyof typeof counts)[]) total[key] += counts[key];
+    addCounts(total.reached, reached);
+  }
+  return total;
 }
 
 /** A program that failed, as it is kept and repeated. */
@@ -85,6 +98,7 @@ async function tryPlan(
     for (const key of ['transactions', 'comparisons', 'faults', 'cuts'] as const) {
       counts[key] += report.counts[key];
     }
+    addCounts(counts.reached, report.reached);
     return { report };
   } catch (error) {
     if (!(error instanceof SimulationFailure)) throw error;

@@ -11,6 +11,7 @@
 import { Forest, type ForestOptions, type Transaction } from '../../src/forest/index.ts';
 import type { GrainId, StoreOptions } from '../../src/index.ts';
 import { Random } from '../model/random.ts';
+import { BodyError } from './body.ts';
 import { type Entry, Ledger } from './model/ledger.ts';
 import type { State } from './model/model-state.ts';
 import {
@@ -30,9 +31,11 @@ import {
   treeNames,
 } from './plan.ts';
 import { Chaos, SlowDisk } from './world/chaos.ts';
+import { CommitWatch } from './world/commit-watch.ts';
 import { type Dialect, dialectOf, vaultOf } from './world/dialects.ts';
 import { nameOf, SimulationFailure, unexpected } from './world/failure.ts';
 import { InFlight } from './world/in-flight.ts';
+import { Reached, type ViewKind } from './world/reached.ts';
 import { StoreNeighbour } from './world/store-neighbour.ts';
 
 const path = 'forest';
@@ -63,6 +66,10 @@ export class ForestLife {
   readonly ledger = new Ledger();
   readonly neighbour: StoreNeighbour;
   readonly inFlight = new InFlight();
+  readonly reached = new Reached();
+  readonly #watch = new CommitWatch(this.reached);
+  /** Ids of values that were pushed, by a body or by another user. */
+  readonly #given = new Set<GrainId>();
   readonly random: Random;
   share = 0.6;
   readonly counts: LifeCounts = { transactions: 0, comparisons: 0, faults: 0, cuts: 0 };
@@ -77,6 +84,8 @@ export class ForestLife {
   #failure: SimulationFailure | undefined;
   #seeds = 0;
   #listenerWrites: number;
+  /** The kinds of the views that are held. */
+  heldKinds: () => ReadonlySet<ViewKind> = () => new Set();
   /** What the listener of `onCommit` does while it has writes left. */
   onListenerWrite: (batch: number) => void = () => undefined;
   /** What a body does that writes to the forest and not through `tx`. */
@@ -149,7 +158,10 @@ export class ForestLife {
         this.fail(new SimulationFailure('onCommit', `batch ${batch} after ${last}: ${trees}`));
       }
       last = batch;
-      if (this.#listenerWrites-- > 0) this.onListenerWrite(batch);
+      if (this.#listenerWrites-- > 0) {
+        this.reached.note('listener wrote');
+        this.onListenerWrite(batch);
+      }
       this.chaos.call('listener');
     });
   }
@@ -271,6 +283,19 @@ export class ForestLife {
     this.onOutsideWrite(tree, key);
   }
 
+  /** A value has been pushed under this id. */
+  given(id: GrainId): void {
+    if (this.#given.has(id)) {
+      this.reached.note('grains given again');
+      if (this.heldKinds().size > 0) this.reached.note('grains given again under a view');
+    }
+    this.#given.add(id);
+  }
+
+  lookAtRoot(): void {
+    this.#watch.lookAtRoot(this.forest, this.chaos);
+  }
+
   nextSeed(): number {
     this.#seeds += 1;
     return this.#seeds;
@@ -289,6 +314,7 @@ export class ForestLife {
   /** Follows a write of the ledger. `check` looks at what it resolves to. */
   write<T>(entry: Entry, promise: Promise<T>, check?: (value: T) => void): void {
     this.counts.transactions += 1;
+    if (this.ledger.unsettled.length >= 3) this.reached.note('three transactions in flight');
     const resolved = (value: T): void => {
       this.resolved(entry);
       check?.(value);
@@ -300,11 +326,17 @@ export class ForestLife {
   resolved(entry: Entry): void {
     entry.phase = 'resolved';
     entry.resolvedAt = this.operations;
+    this.#watch.resolved(entry.effects, this.heldKinds(), this.forest);
     this.ledger.fold();
   }
 
   rejected(entry: Entry, error: unknown): void {
+    const isOwn = error instanceof BodyError;
+    this.reached.kind('rejected', isOwn ? 'BodyError' : nameOf(error));
     entry.phase = nameOf(error) === 'VARVE_POISONED' ? 'uncertain' : 'gone';
+    if (entry.phase === 'uncertain' && entry.effects.some((effect) => 'push' in effect)) {
+      this.reached.note('poisoned with a push in flight');
+    }
     if (entry.thrown !== error && !this.accepts(error)) {
       this.fail(unexpected(`${entry.what} rejects`, error));
     }

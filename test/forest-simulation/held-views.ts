@@ -19,6 +19,7 @@ import {
 } from './model/observation.ts';
 import type { IteratorKind, PlanRange } from './plan.ts';
 import { nameOf, SimulationFailure } from './world/failure.ts';
+import type { ViewKind } from './world/reached.ts';
 
 /** What a view needs of its life. */
 export interface ViewWorld {
@@ -34,6 +35,8 @@ export interface ViewWorld {
 }
 
 export interface HeldView {
+  /** As it is counted; undefined for what shows nothing, or nothing any more. */
+  readonly kind: ViewKind | undefined;
   /** Throws `SimulationFailure`. */
   look(world: ViewWorld): void;
   release(world: ViewWorld): void;
@@ -50,6 +53,7 @@ export function fitting(
 }
 
 export class HeldSnapshot implements HeldView {
+  readonly kind = 'snapshot';
   readonly snapshot: Snapshot;
   /** They end with it. */
   readonly iterators: HeldView[] = [];
@@ -131,6 +135,7 @@ function expectedOf({ tree, kind, range }: IteratorPlan, states: readonly State[
 export class HeldIterator implements HeldView {
   readonly #iterator: IterableIterator<unknown>;
   readonly #expected: Expected;
+  readonly #isReverse: boolean;
   #isOver = false;
 
   constructor(
@@ -139,8 +144,14 @@ export class HeldIterator implements HeldView {
     states: readonly State[],
   ) {
     const { kind, range } = plan;
+    this.#isReverse = range.reverse === true;
     this.#iterator = readable[kind as 'range' | 'keys' | 'values'](range);
     this.#expected = expectedOf(plan, states);
+  }
+
+  get kind(): ViewKind | undefined {
+    if (this.#isOver) return undefined;
+    return this.#isReverse ? 'reverse iterator' : 'iterator';
   }
 
   look(world: ViewWorld): void {
@@ -181,6 +192,10 @@ export class HeldAsyncIterator implements HeldView {
     this.#expected = expectedOf(plan, states);
   }
 
+  get kind(): ViewKind | undefined {
+    return this.#isOver ? undefined : 'async iterator';
+  }
+
   look(world: ViewWorld): void {
     if (this.#isWaiting || this.#isOver) return;
     this.#isWaiting = true;
@@ -212,6 +227,7 @@ export class HeldAsyncIterator implements HeldView {
 }
 
 export class HeldGuard implements HeldView {
+  readonly kind = undefined;
   readonly #guard: CheckpointGuard;
 
   constructor(guard: CheckpointGuard) {

@@ -40,6 +40,7 @@ export class LifeSteps {
   constructor(life: ForestLife) {
     this.#life = life;
     this.#writes = new LifeWrites(life);
+    life.heldKinds = () => new Set(this.#views.flatMap(({ kind }) => kind ?? []));
   }
 
   /**
@@ -48,6 +49,7 @@ export class LifeSteps {
    */
   run(step: Step): Promise<void> | undefined {
     const { turns: turnCount = 0, hops = 0 } = step;
+    if (step.do !== 'fault' && step.do !== 'cut') this.#life.reached.kind('step', step.do);
     const waiting = this.#wait(step);
     if (waiting === undefined) this.#perform(step);
     // What only arms something must not change what the life does until then.
@@ -266,7 +268,10 @@ export class LifeSteps {
   /** Closes with everything in flight, waits for all of it, and opens again. */
   async close(by: 'forest' | 'store'): Promise<void> {
     const life = this.#life;
-    const { forest } = life;
+    const { forest, reached } = life;
+    if (life.inFlight.isWriting) reached.note('closed with writes in flight');
+    if (life.heldKinds().size > 0) reached.note('closed with views held');
+    if (by === 'store') reached.note('store closed under its forest');
     life.isClosing = true;
     const { fired } = life.chaos;
     // The store closes once: whoever closes it again is told the same.

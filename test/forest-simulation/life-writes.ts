@@ -12,7 +12,7 @@ import type { ForestLife } from './forest-life.ts';
 import type { Entry } from './model/ledger.ts';
 import type { Effect } from './model/model-state.ts';
 import type { Handle } from './model/observation.ts';
-import { keysMax, type Step } from './plan.ts';
+import { keysMax, type Op, type Step } from './plan.ts';
 import { turns } from './world/chaos.ts';
 import { nameOf, SimulationFailure, unexpected } from './world/failure.ts';
 import type { InFlight } from './world/in-flight.ts';
@@ -87,8 +87,8 @@ export class LifeWrites {
       throw new SimulationFailure(`${what} is not refused`);
     };
     const rejected = (error: unknown): void => {
-      if (nameOf(error) !== 'VARVE_BUSY' && !this.#life.accepts(error))
-        throw unexpected(what, error);
+      if (nameOf(error) === 'VARVE_BUSY') this.#life.reached.note('write within a body refused');
+      else if (!this.#life.accepts(error)) throw unexpected(what, error);
     };
     const write = this.#handle(tree).put(key, 1);
     this.#life.follow({ name: what, isWrite: true }, write, resolved, rejected);
@@ -167,6 +167,7 @@ export class LifeWrites {
       }
       entry.phase = 'gone';
       life.ledger.fold();
+      life.reached.note('transactionSync busy');
       if (!isBusy) throw unexpected('transactionSync, with nothing under way,', error);
       if (hasRun && !life.leavesOut('busy')) {
         throw unexpected('transactionSync, whose body ran,', error);
@@ -175,10 +176,12 @@ export class LifeWrites {
   }
 
   /** Many commits, one after another. */
-  burst({ tree, count }: Extract<Step, { do: 'burst' }>): void {
+  burst({ tree, count, width = 1 }: Extract<Step, { do: 'burst' }>): void {
     for (let at = 0; at < count; at++) {
       const key = (at * 7) % keysMax;
-      this.transactionSync({ do: 'sync', ops: [{ do: 'put', tree, key, value: at }] });
+      const op: Op = { do: 'puts', tree, key, step: 1, count: width, value: at };
+      this.transactionSync({ do: 'sync', ops: [op] });
+      if (width > 1) this.#life.lookAtRoot();
     }
   }
 }

@@ -20,7 +20,7 @@ import {
   type Step,
   treeNames,
 } from './plan.ts';
-import { dialectCount } from './world/dialects.ts';
+import { dialectCount, isVersioned } from './world/dialects.ts';
 
 /**
  * What a program does and does not do. What is in every program hides what can only be seen without
@@ -30,14 +30,20 @@ interface Habits {
   readonly leaveOut: readonly LeftOut[];
   /** Trees are forked. */
   readonly forks: boolean;
+  /** Trees that keep their history. */
+  readonly versioned: readonly number[];
   /** Little stays in memory, so that writers read what they change. */
   readonly isCold: boolean;
 }
 
 export function planOf(seed: number, leaveOut: readonly LeftOut[] = []): Plan {
   const random = new Random(seed);
-  const habits: Habits = { leaveOut, forks: random.chance(0.6), isCold: random.chance(0.35) };
-  const settings = settingsOf(random, habits);
+  const manners = { leaveOut, forks: random.chance(0.6), isCold: random.chance(0.35) };
+  const settings = settingsOf(random, manners);
+  const versioned = [...treeNames.keys()].filter((tree) => {
+    return isVersioned(settings.dialects[tree < familySize ? 0 : 1]);
+  });
+  const habits: Habits = { ...manners, versioned };
   const steps: Step[] = [];
   if (random.chance(0.9)) steps.push(filling(random), { do: 'settle' });
   if (random.chance(0.5)) steps.push(fill(random), { do: 'settle' });
@@ -48,14 +54,33 @@ export function planOf(seed: number, leaveOut: readonly LeftOut[] = []): Plan {
     lately.splice(random.below(lately.length), 0, { do: 'settle' }, burstOf(random));
   }
   steps.push(...lately);
-  return { settings, steps };
+  return random.chance(0.015) ? withManyRoots({ settings, steps }) : { settings, steps };
+}
+
+/**
+ * The plan, with so many commits in between that the journal has all the roots that it takes. Short
+ * roots would become one; and in a forest that holds less, its bytes would be too many before.
+ */
+function withManyRoots({ settings, steps }: Plan): Plan {
+  const { nodeBytes: _, journalBytes: __, nodeCacheBytes: ___, ...others } = settings;
+  const many: Step[] = [
+    { do: 'session', push: [8_000_000], archive: [], end: 'commit' },
+    { do: 'transaction', ops: [{ do: 'puts', tree: 0, key: 0, step: 1, count: 120, value: 0 }] },
+    { do: 'settle' },
+    { do: 'burst', tree: 0, count: 560, width: 20 },
+  ];
+  const at = steps.length >> 1;
+  return {
+    settings: { ...others, vault: 'none', dialects: [3, settings.dialects[1]] },
+    steps: [...steps.slice(0, at), { do: 'settle' }, ...many, ...steps.slice(at)],
+  };
 }
 
 function pick<T>(random: Random, all: readonly T[]): T {
   return all[random.below(all.length)] as T;
 }
 
-function settingsOf(random: Random, { leaveOut, isCold }: Habits): PlanSettings {
+function settingsOf(random: Random, { leaveOut, isCold }: Omit<Habits, 'versioned'>): PlanSettings {
   const given = <K extends keyof PlanSettings>(key: K, all: readonly PlanSettings[K][]) => {
     const value = pick(random, all);
     return value === undefined ? {} : { [key]: value };
@@ -111,6 +136,7 @@ function burstOf(random: Random): Step {
 
 function some(random: Random, habits: Habits): Step[] {
   if (habits.forks && random.chance(0.25)) return forking(random);
+  if (random.chance(0.05)) return thinning(random, habits);
   // Nothing is in memory when these writers read what they change.
   if (random.chance(habits.isCold ? 0.1 : 0.02)) {
     return [{ do: 'close', by: 'forest' }, ...together(random, habits)];
@@ -125,7 +151,8 @@ function some(random: Random, habits: Habits): Step[] {
   if (dice < 0.77) return [{ do: 'release', share: random.next() }];
   if (dice < 0.8) return [{ do: 'open', gate: random.below(2) }];
   if (dice < 0.84) return [{ do: 'settle' }];
-  if (dice < 0.88) return [session(random)];
+  if (dice < 0.87) return [session(random)];
+  if (dice < 0.88) return reusing(random);
   if (dice < 0.92) return [fill(random)];
   if (dice < 0.94) return [{ do: 'checkpoint' }];
   if (dice < 0.95) return [{ do: 'guard' }];
@@ -157,6 +184,19 @@ function forking(random: Random): Step[] {
   return [...held, ...chosen.map((ops): Step => ({ do: 'transaction', ops }))];
 }
 
+/** Much of a tree, or of its history, goes while a view of it is held. */
+function thinning(random: Random, { versioned }: Habits): Step[] {
+  const trims = versioned.length > 0 && random.chance(0.6);
+  const tree = trims ? pick(random, versioned) : treeOf(random);
+  const held: Step = random.chance(0.3) ? { do: 'snapshot' } : { ...iterate(random), tree };
+  const thin: Op = trims
+    ? { do: 'trim', tree, share: random.next() }
+    : { do: 'deleteRange', tree, range: rangeOf(random) };
+  const ops = [thin, ...(random.chance(0.5) ? [puts(random, tree)] : [])];
+  const filled: Step = { do: 'transaction', ops: [puts(random, tree)] };
+  return [filled, { do: 'settle' }, held, { do: 'transaction', ops }];
+}
+
 /** Several writers, which share a commit if they are asked for in one turn; often puts alone. */
 function together(random: Random, habits: Habits): Step[] {
   const writer = pick(random, [
@@ -181,7 +221,7 @@ function small(random: Random): Step {
   return { do: 'update', tree, key, to };
 }
 
-function iterate(random: Random): Step {
+function iterate(random: Random): Extract<Step, { do: 'iterate' }> {
   const kind = pick<IteratorKind>(random, ['range', 'range', 'keys', 'values', 'rangeAsync']);
   const held = random.chance(0.3) ? { held: true } : {};
   return { do: 'iterate', tree: treeOf(random), kind, range: rangeOf(random), ...held };
@@ -191,6 +231,18 @@ function iterate(random: Random): Step {
 function fill(random: Random): Step {
   const length = pick(random, [60, 200, 400, 400, 400, 900, 4000]);
   return { do: 'fill', length, leave: random.below(150) };
+}
+
+/** Grains that are freed are given again while a view is held. */
+function reusing(random: Random): Step[] {
+  const length = lengthOf(random);
+  const some: Step = { do: 'session', push: [length, length, length], archive: [], end: 'commit' };
+  const settle: Step = { do: 'settle' };
+  const held: Step = random.chance(0.5) ? { do: 'snapshot' } : iterate(random);
+  const push: Op = { do: 'push', length };
+  const last: Step = random.chance(0.5) ? some : { do: 'transaction', ops: [push, push] };
+  const free: Step[] = [settle, { do: 'checkpoint' }, settle];
+  return [some, settle, { ...some, push: [], archive: [0.999, 0.999, 0.999] }, ...free, held, last];
 }
 
 function session(random: Random): Step {

@@ -102,8 +102,13 @@ type Action =
       readonly key: number;
       readonly to: number | 'null' | 'throw';
     }
-  /** So many small transactions, each a commit of its own. */
-  | { readonly do: 'burst'; readonly tree: number; readonly count: number }
+  /** So many small transactions, each a commit of its own that puts `width` entries (1). */
+  | {
+      readonly do: 'burst';
+      readonly tree: number;
+      readonly count: number;
+      readonly width?: number;
+    }
   | { readonly do: 'snapshot' }
   | {
       readonly do: 'iterate';
@@ -148,6 +153,14 @@ export type VaultKind = 'none' | 'checked' | 'aes' | 'compressed';
  * simulation get wrong. No plan that is kept leaves anything out.
  */
 export type LeftOut = 'outside' | 'histories' | 'sealed' | 'busy' | 'reused' | 'closed';
+export const leftOuts: readonly LeftOut[] = [
+  'outside',
+  'histories',
+  'sealed',
+  'busy',
+  'reused',
+  'closed',
+];
 
 export interface PlanSettings {
   /** For the disk's turns, and which views are looked at. */

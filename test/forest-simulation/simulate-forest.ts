@@ -2,23 +2,15 @@
  * `npm run simulate:forest`: runs random programs on forests on every core for so many seconds, or
  * one of them again.
  *
- *   --seconds N     how long (60)
- *   --seed N        which programs: the same seed, the same programs (made up from the clock if absent)
- *   --workers N     on how many threads (as many as there are cores)
- *   --program N     this program only, as a failure names it
- *   --replay FILE   this plan only, as a failure has written it
- *   --keep-going    goes on after a failure, and shortens one of each class
- *   --leave-out A,B checks and operations to leave out: faults that are known
- *   --into FOLDER   where failures go (test/regression/forest-simulated)
- *
- * A program that fails is shortened and written to the folder, and the exit code is 1.
+ * It only reads the command line, deals out the programs and says what became of them
+ * (`campaign.ts`).
  */
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { commandLine, refused, show } from '../support/command-line.ts';
 import {
   type CampaignCounts,
   type FailedProgram,
@@ -26,9 +18,42 @@ import {
   runPlan,
   runSeed,
   shortened,
+  sumOf,
   usual,
 } from './campaign.ts';
-import type { LeftOut } from './plan.ts';
+import { type LeftOut, leftOuts } from './plan.ts';
+import { coverageTable, notReached } from './world/reached.ts';
+
+const help = `npm run simulate:forest -- [options]
+
+Runs random programs on a forest, on every core: transactions in flight together, held views that are
+compared with a model, calls that fail, power cuts.
+
+  --seconds N      how long (60)
+  --seed N         which programs: the same seed, the same programs (from the clock if absent)
+  --workers N      on how many threads (as many as there are cores)
+  --program N      this program only, as a failure names it
+  --replay FILE    this plan only, as a failure has written it
+  --keep-going     goes on after a failure, and shortens one of each class
+  --coverage       says in the end how often programs reached each thing that is counted
+  --leave-out A,B  checks and operations to leave out: ${leftOuts.join(', ')}
+  --into FOLDER    where failures go (test/regression/forest-simulated)
+  --help           this text
+
+A program that fails is shortened and written to the folder. Exit code: 0 if every program keeps every
+rule, 1 if one fails, 2 if an option is wrong.`;
+
+const options = {
+  seconds: { type: 'string', default: '60' },
+  seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+  workers: { type: 'string', default: String(availableParallelism()) },
+  program: { type: 'string' },
+  replay: { type: 'string' },
+  'keep-going': { type: 'boolean', default: false },
+  coverage: { type: 'boolean', default: false },
+  'leave-out': { type: 'string', default: '' },
+  into: { type: 'string', default: join('test', 'regression', 'forest-simulated') },
+} as const;
 
 const reportEveryMs = 10_000;
 
@@ -81,14 +106,6 @@ async function work(share: Share): Promise<void> {
   parentPort?.postMessage({ counts } satisfies Report);
 }
 
-function sum(all: readonly CampaignCounts[]): CampaignCounts {
-  const total = noCounts();
-  for (const counts of all) {
-    for (const key of Object.keys(total) as (keyof CampaignCounts)[]) total[key] += counts[key];
-  }
-  return total;
-}
-
 function shown({
   programs,
   runs,
@@ -125,19 +142,13 @@ function writeFailure(folder: string, found: FailedProgram & { after?: number })
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      seconds: { type: 'string', default: '60' },
-      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-      workers: { type: 'string', default: String(availableParallelism()) },
-      program: { type: 'string' },
-      replay: { type: 'string' },
-      'keep-going': { type: 'boolean', default: false },
-      'leave-out': { type: 'string', default: '' },
-      into: { type: 'string', default: join('test', 'regression', 'forest-simulated') },
-    },
-  });
+  const numbers = ['seconds', 'seed', 'workers', 'program'] as const;
+  const line = commandLine(process.argv.slice(2), options, { help, numbers });
+  if ('text' in line) return show(line);
+  const { values } = line;
   const leaveOut = values['leave-out'].split(',').filter((one) => one !== '') as LeftOut[];
+  const unknown = leaveOut.find((one) => !leftOuts.includes(one));
+  if (unknown !== undefined) return show(refused(`Nothing is called '${unknown}'`));
   if (values.program !== undefined || values.replay !== undefined) {
     return await again(values, leaveOut);
   }
@@ -156,7 +167,7 @@ async function main(): Promise<void> {
     }
     if (performance.now() - reported < reportEveryMs) return;
     reported = performance.now();
-    console.log(`${Math.round((reported - start) / 1000)} s: ${shown(sum(latest))}`);
+    console.log(`${Math.round((reported - start) / 1000)} s: ${shown(sumOf(latest))}`);
   };
   const ended = latest.map(
     (_, first) =>
@@ -176,7 +187,11 @@ async function main(): Promise<void> {
       }),
   );
   await Promise.all(ended);
-  console.log(shown(sum(latest)));
+  const total = sumOf(latest);
+  console.log(shown(total));
+  if (values.coverage) console.log(coverageTable(total.reached));
+  const missing = notReached(total.reached);
+  if (missing.length > 0) console.log(`not reached: ${missing.join(', ')}`);
 }
 
 async function again(

@@ -1,23 +1,41 @@
 /**
  * `npm run simulate`: runs simulated lives on every core for so many seconds, or one life again.
  *
- *   --seconds N   how long (60)
- *   --seed N      which lives: the same seed, the same lives (made up from the clock unless told)
- *   --workers N   on how many threads (as many as there are cores)
- *   --life N      this life only, as a failure names it
- *   --replay FILE this plan only, as a failure has written it
- *   --record      adds what was run to test/simulation/campaign.json
- *
- * A life that fails is shortened, written to test/regression/simulated/, and the exit code is 1.
+ * It only reads the command line, deals out the lives and says what became of them (`lives.ts`,
+ * `simulation.ts`).
  */
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { commandLine, show } from '../support/command-line.ts';
 import { type FailedLife, runLife, runPlan, tick } from './lives.ts';
 import { noCounts, type SimulationCounts } from './simulation.ts';
+
+const help = `npm run simulate -- [options]
+
+Runs simulated lives of a store, on every core, over a disk that loses its power and fails.
+
+  --seconds N    how long (60)
+  --seed N       which lives: the same seed, the same lives (from the clock if absent)
+  --workers N    on how many threads (as many as there are cores)
+  --life N       this life only, as a failure names it
+  --replay FILE  this plan only, as a failure has written it
+  --record       adds what was run to test/simulation/campaign.json
+  --help         this text
+
+A life that fails is shortened and written to test/regression/simulated/. Exit code: 0 if every life
+holds, 1 if one fails, 2 if an option is wrong.`;
+
+const options = {
+  seconds: { type: 'string', default: '60' },
+  seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+  workers: { type: 'string', default: String(availableParallelism()) },
+  life: { type: 'string' },
+  replay: { type: 'string' },
+  record: { type: 'boolean', default: false },
+} as const;
 
 const failureFolder = join('test', 'regression', 'simulated');
 const campaignFile = join('test', 'simulation', 'campaign.json');
@@ -120,16 +138,10 @@ function record(counts: SimulationCounts): void {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      seconds: { type: 'string', default: '60' },
-      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-      workers: { type: 'string', default: String(availableParallelism()) },
-      life: { type: 'string' },
-      replay: { type: 'string' },
-      record: { type: 'boolean', default: false },
-    },
-  });
+  const numbers = ['seconds', 'seed', 'workers', 'life'] as const;
+  const line = commandLine(process.argv.slice(2), options, { help, numbers });
+  if ('text' in line) return show(line);
+  const { values } = line;
   if (values.life !== undefined || values.replay !== undefined) return await again(values);
   const seed = Number(values.seed);
   const seconds = Number(values.seconds);

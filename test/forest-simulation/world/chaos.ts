@@ -33,6 +33,8 @@ export class Chaos {
   /** The number that the last sync which failed has among the operations of the disk. */
   failedSync = -1;
   readonly injected: InjectedError[] = [];
+  /** The kinds of the faults that have struck. */
+  readonly struck: FaultKind[] = [];
   #isPaused = false;
   #armed: { readonly kind: FaultKind; left: number } | undefined;
 
@@ -61,6 +63,7 @@ export class Chaos {
     this.#armed = undefined;
     this.fired += 1;
     this.lastKind = kind;
+    this.struck.push(counted);
     return true;
   }
 
@@ -76,7 +79,8 @@ export class Chaos {
     if (kind === 'datasync') {
       if (!this.strikes('sync')) return undefined;
       this.failedSync = number;
-      return { kind: 'sync', cache: 'kept' };
+      // Reads see what is lost, as on some file systems, or what was before.
+      return { kind: 'sync', cache: number % 2 === 0 ? 'kept' : 'dropped' };
     }
     return this.strikes('write') ? { kind: 'error', code: 'EIO' } : undefined;
   };

@@ -16,7 +16,7 @@ import {
 } from '../../../src/forest/index.ts';
 import { aesGcm, compressed } from '../../../src/vault/index.ts';
 import type { VaultKind } from '../plan.ts';
-import type { Chaos } from './chaos.ts';
+import { Chaos } from './chaos.ts';
 
 export interface Dialect {
   readonly options: TreeOptions<number, number, number>;
@@ -138,6 +138,10 @@ const reusingMaker = (chaos: Chaos): TreeOptions<number, number, number> => {
 };
 
 export const dialectCount = makers.length + 1;
+
+export function isVersioned(dialect: number): boolean {
+  return makers[dialect]?.(new Chaos()).versioned === true;
+}
 
 function uncounted({ name }: { readonly name: string }): Reducer<number, number, number> {
   const all = [reducers.sum(sameValue), reducers.max(sameValue)];

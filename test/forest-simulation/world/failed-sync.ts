@@ -21,10 +21,12 @@ export async function settleOnCopy(life: ForestLife): Promise<void> {
   const state = life.slow.disk.state;
   const handles = await life.openOn(new SimulatedDisk({ state, records: false }));
   const { forest } = handles;
+  life.reached.note('poisoned');
+  const states = ledger.reopened(chaos.failedSync);
   const reading = readAll(handles, (handle) => handle, { random, share: 1 });
   const fits = fitting(
     'what a failed sync has left',
-    ledger.reopened(chaos.failedSync),
+    states,
     (one) =>
       difference(handles, reading, one) ??
       namesDiffer(forest.names(), one) ??
@@ -36,6 +38,8 @@ export async function settleOnCopy(life: ForestLife): Promise<void> {
   const right = fitting('pushed values that a failed sync has left', fits, ({ pushed }) =>
     pushedSetDiffers(pushed, there),
   );
+  if (!right.includes(states[0] as State)) life.reached.note('failed batch kept');
+  if (!right.includes(states.at(-1) as State)) life.reached.note('failed batch lost');
   neighbour.settleOn(forest.store);
   await forest.close();
   ledger.settleOn(right[0] as State);

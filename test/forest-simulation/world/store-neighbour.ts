@@ -9,6 +9,7 @@ import type { GrainId, Session, Store } from '../../../src/index.ts';
 import { bytesOf, type Pushed } from '../model/model-state.ts';
 import type { Step } from '../plan.ts';
 import { nameOf, SimulationFailure } from './failure.ts';
+import type { Reached } from './reached.ts';
 
 const fillBytesMax = 100_000;
 
@@ -21,6 +22,9 @@ export interface NeighbourWorld {
     then: (done: boolean | undefined) => void,
   ): void;
   accepts(error: unknown): boolean;
+  /** A value has been pushed under this id. */
+  given(id: GrainId): void;
+  readonly reached: Reached;
 }
 
 /** What a session has pushed and archived. */
@@ -62,6 +66,7 @@ export class StoreNeighbour {
   }
 
   #note(id: GrainId, value: Pushed): void {
+    this.#world.given(id);
     const known = this.#pushed.get(id);
     if (known === undefined) this.#pushed.set(id, [value]);
     else known.push(value);
@@ -74,6 +79,7 @@ export class StoreNeighbour {
     const fits = Math.floor((row.free - leave) / place.grains);
     const count = Math.min(Math.floor(fillBytesMax / length), fits);
     if (count <= 0) return;
+    this.#world.reached.note('stratum filled');
     this.session(store, { push: new Array(count).fill(length), archive: [], end: 'commit' });
   }
 
@@ -163,6 +169,8 @@ export class StoreNeighbour {
         throw new SimulationFailure('a failed sync has lost a session before one that is there');
       }
       isLost ||= done.has(false);
+      const word = isDone ? 'kept' : 'lost';
+      if (done.size > 0) this.#world.reached.note(`session of a failed batch ${word}`);
       for (const [id, value] of isDone ? pushed : archived) this.values.set(id, value);
     }
   }
