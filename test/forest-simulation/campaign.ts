@@ -136,7 +136,7 @@ function weightOf(steps: readonly Step[], at: number): number {
   return inOneTurn && writes.has(before?.do) ? 6 : 2;
 }
 
-const likely = [...faultKinds, 'read', 'read', 'read'] as const;
+const likely = [...faultKinds, 'sync', 'read', 'read', 'read'] as const;
 const writes = new Set<string | undefined>(['transaction', 'sync', 'put', 'delete', 'update']);
 
 /** The plan with this call of a run failing. */

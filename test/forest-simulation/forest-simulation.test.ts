@@ -7,19 +7,22 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { Forest } from '../../src/forest/index.ts';
-import type { GrainId } from '../../src/index.ts';
+import { type GrainId, Session, type Store } from '../../src/index.ts';
 import { Random } from '../model/random.ts';
 import { SimulatedDisk } from '../support/simulated-disk.ts';
 import { runProgram } from './aftermath.ts';
 import { noCounts, runPlan } from './campaign.ts';
 import { everyCall } from './every-call.ts';
-import { bytesOf, emptyState } from './model/model-state.ts';
+import { Ledger } from './model/ledger.ts';
+import { bytesOf, type Effect, emptyState, type State } from './model/model-state.ts';
 import { pushedDiffer, readPushed } from './model/observation.ts';
 import type { Plan, Step } from './plan.ts';
 import { planOf } from './plan-generator.ts';
 import { shrinkPlan } from './shrink-plan.ts';
 import { Chaos } from './world/chaos.ts';
 import { vaultOf } from './world/dialects.ts';
+import { Reached } from './world/reached.ts';
+import { StoreNeighbour } from './world/store-neighbour.ts';
 
 describe('a program', () => {
   it('is the same for the same seed', async () => {
@@ -80,6 +83,63 @@ describe('the simulation finds', () => {
     const failed = await runPlan(plan, 1, noCounts());
     vi.restoreAllMocks();
     expect(failed?.message).toMatch(/power cut/);
+  });
+});
+
+describe('what a failed sync may have left', () => {
+  const put = (key: number): Effect => ({ put: [[key, key]], tree: 0 });
+
+  it('is the first so many of the uncertain transactions that ended before it', () => {
+    const ledger = new Ledger();
+    for (const key of [0, 1, 2, 3]) {
+      const entry = ledger.add('a transaction');
+      entry.effects = [put(key)];
+      entry.endedAt = key * 10;
+      entry.phase = key === 0 ? 'resolved' : 'uncertain';
+    }
+    ledger.fold();
+    const keysOf = ({ trees }: State): number[] => [...(trees.get(0)?.entries.keys() ?? [])];
+    expect(ledger.isUncertain).toBe(true);
+    expect(ledger.reopened(25).map(keysOf)).toEqual([[0], [0, 1], [0, 1, 2]]);
+    expect(ledger.reopened(5).map(keysOf)).toEqual([[0]]);
+    ledger.settleOn(ledger.reopened(25)[1] as State);
+    expect(ledger.isUncertain).toBe(false);
+    expect(ledger.durable(false).map(keysOf)).toEqual([[0, 1]]);
+  });
+
+  /** Another user whose sessions of two values each have been rejected, and what a store has. */
+  async function rejected(sessions: number, kept: (value: number) => boolean) {
+    await using forest = await Forest.inMemory();
+    const { store } = forest;
+    let seeds = 0;
+    const neighbour = new StoreNeighbour({
+      nextSeed: () => seeds++,
+      followCommit: (_name, commit, then) => {
+        then(undefined);
+        void commit.catch(() => undefined);
+      },
+      accepts: () => true,
+      given: () => undefined,
+      reached: new Reached(),
+    });
+    const pushed: Uint8Array[] = [];
+    const spy = vi.spyOn(Session.prototype, 'push');
+    spy.mockImplementation((bytes) => BigInt(pushed.push(bytes)) as GrainId);
+    for (let left = sessions; left > 0; left--) {
+      neighbour.session(store, { push: [40, 50], archive: [], end: 'commit' });
+    }
+    spy.mockRestore();
+    const get = (id: GrainId) => (kept(Number(id) - 1) ? pushed[Number(id) - 1] : undefined);
+    neighbour.settleOn({ get } as unknown as Store);
+    return neighbour.values.size;
+  }
+
+  it('is the first so many of the sessions of others, each whole', async () => {
+    expect(await rejected(3, () => false)).toBe(0);
+    expect(await rejected(3, (value) => value < 2)).toBe(2);
+    expect(await rejected(3, () => true)).toBe(6);
+    await expect(rejected(3, (value) => value < 3)).rejects.toThrow(/a part of a session/);
+    await expect(rejected(3, (value) => value > 1)).rejects.toThrow(/lost a session before/);
   });
 });
 
