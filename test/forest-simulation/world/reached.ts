@@ -108,7 +108,7 @@ const others = [
 
 export type Other = (typeof others)[number];
 
-export const reachable: readonly string[] = [
+const reachable: readonly string[] = [
   ...families.flatMap(([word, kinds]) => kinds.map((kind) => `${word} ${kind}`)),
   ...others,
 ];
