@@ -136,6 +136,7 @@ function burstOf(random: Random): Step {
 
 function some(random: Random, habits: Habits): Step[] {
   if (habits.forks && random.chance(0.25)) return forking(random);
+  if (random.chance(0.04)) return readingOn(random);
   if (random.chance(0.05)) return thinning(random, habits);
   // Nothing is in memory when these writers read what they change.
   if (random.chance(habits.isCold ? 0.1 : 0.02)) {
@@ -182,6 +183,18 @@ function forking(random: Random): Step[] {
   // What the snapshot holds may be in memory only.
   if (random.chance(0.4)) held.unshift({ ...put, tree: from }, { do: 'settle' });
   return [...held, ...chosen.map((ops): Step => ({ do: 'transaction', ops }))];
+}
+
+/** A body awaits reads of what is becoming durable meanwhile. */
+function readingOn(random: Random): Step[] {
+  const tree = treeOf(random);
+  const reads = Array.from({ length: 1 + random.below(5) }, () => awaited(random, tree));
+  const hops = random.chance(0.5) ? { hops: random.below(20) } : {};
+  const ops: Op[] = [{ do: 'rangeAsync', tree, range: {} }, ...reads];
+  return [
+    { do: 'transaction', ops: [puts(random, tree)], ...hops },
+    { do: 'transaction', ops },
+  ];
 }
 
 /** Much of a tree, or of its history, goes while a view of it is held. */

@@ -9,7 +9,8 @@
 import { turns } from './chaos.ts';
 import { nameOf, SimulationFailure } from './failure.ts';
 
-const idleTurnsMax = 250;
+/** Long work gives the event loop a turn at every second look at the clock, if that is slow. */
+const idleTurnsMax = 20_000;
 const turnsAfter = 12;
 
 export class InFlight {
