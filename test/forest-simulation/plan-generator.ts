@@ -20,7 +20,7 @@ import {
   type Step,
   treeNames,
 } from './plan.ts';
-import { dialectCount, isVersioned } from './world/dialects.ts';
+import { dialectCount, isVersioned, longFactor } from './world/dialects.ts';
 
 /**
  * What a program does and does not do. What is in every program hides what can only be seen without
@@ -185,15 +185,18 @@ function forking(random: Random): Step[] {
   return [...held, ...chosen.map((ops): Step => ({ do: 'transaction', ops }))];
 }
 
-/** A body awaits reads of what is becoming durable meanwhile. */
+/** A body awaits reads of long values that are becoming durable meanwhile. */
 function readingOn(random: Random): Step[] {
   const tree = treeOf(random);
-  const reads = Array.from({ length: 1 + random.below(5) }, () => awaited(random, tree));
+  const keys = Array.from({ length: 3 + random.below(10) }, () => keyOf(random));
+  const written = keys.map((key): Op => {
+    return { do: 'put', tree, key, value: longFactor * random.below(7000) };
+  });
+  const reads = keys.map((key): Op => ({ do: 'getAsync', tree, key }));
   const hops = random.chance(0.5) ? { hops: random.below(20) } : {};
-  const ops: Op[] = [{ do: 'rangeAsync', tree, range: {} }, ...reads];
   return [
-    { do: 'transaction', ops: [puts(random, tree)], ...hops },
-    { do: 'transaction', ops },
+    { do: 'transaction', ops: written, ...hops },
+    { do: 'transaction', ops: [...reads, awaited(random, tree)] },
   ];
 }
 

@@ -43,10 +43,13 @@ function raggedKeys(chaos: Chaos): KeyCodec<number> {
   };
 }
 
+/** Multiples of it have long encodings, if the codec is a ragged one. */
+export const longFactor = 13;
+
 /** The length of what encodes a value: some are too long for a node, one in 40 for a page. */
 function raggedLength(value: number): number {
   if (value % 90 === 1) return 4000 + (value % 900);
-  return 4 + (value % 13 === 0 ? 400 + (value % 900) : value % 60);
+  return 4 + (value % longFactor === 0 ? 400 + (value % 900) : value % 60);
 }
 
 function raggedValues(chaos: Chaos): Codec<number> {
