@@ -113,12 +113,16 @@ export class Ledger {
     return [...states, state];
   }
 
-  /** Each way of leaving out entries that follow one another and have not resolved. */
+  /**
+   * Each way of leaving out entries that follow one another and have not resolved; few before many,
+   * since what one of them archived may be readable still, and then more than one way fits.
+   */
   #withGaps(entries: readonly Entry[]): State[] {
     const states: State[] = [];
-    for (let from = 0; from < entries.length; from++) {
-      for (let to = from + 1; to <= entries.length; to++) {
-        if (entries[to - 1]?.phase === 'resolved') break;
+    for (let count = 1; count <= entries.length; count++) {
+      for (let from = 0; from + count <= entries.length; from++) {
+        const to = from + count;
+        if (entries.slice(from, to).some(({ phase }) => phase === 'resolved')) continue;
         const rest = [...entries.slice(0, from), ...entries.slice(to)];
         states.push(this.#after(rest));
       }
