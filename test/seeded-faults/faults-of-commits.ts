@@ -177,7 +177,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     name: 'a settled structure whose write failed is not written again',
     file: 'store/housekeeping.ts',
     find: ' this.#failed.push(write);',
-    replace: '',
+    replace: ' void write;',
     caughtBy: {
       file: 'test/crash/housekeeping-failures.test.ts',
       test: 'a mark page cannot be written for a while: the next commit says so, and later ones are accepted',
@@ -295,9 +295,9 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a guard can be had of a batch that a checkpoint under way passes',
-    file: 'store/committer.ts',
-    find: '    core.checkpointUnderWay = checkpoint;',
-    replace: '',
+    file: 'store/log-entries.ts',
+    find: 'Math.max(core.published.checkpoint, core.checkpointUnderWay)',
+    replace: 'core.published.checkpoint',
     caughtBy: {
       file: 'test/contract/checkpoint.test.ts',
       test: 'a guard throws VARVE_LOG_TRUNCATED for a batch before a checkpoint under way',
