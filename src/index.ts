@@ -17,7 +17,7 @@ export type { Finding } from './store/finding.ts';
 export type { CheckpointGuard } from './store/guards.ts';
 export type { CommitLogEntry, GrainChange } from './store/log-entries.ts';
 export { Session } from './store/session.ts';
-export type { StoreStatistics, StratumStatistics } from './store/statistics.ts';
 export { Store } from './store/store.ts';
 export type { StoreOptions } from './store/store-options.ts';
+export type { StoreStatistics, StratumStatistics } from './store/store-statistics.ts';
 export type { StoreView } from './store/store-view.ts';

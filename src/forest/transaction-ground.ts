@@ -87,7 +87,10 @@ export class TransactionGround implements TransactionBase {
     this.group = new Group(this.#home);
   }
 
-  /** The group is empty, but for memory that its session holds: that is given back. */
+  /**
+   * The group is empty, but for what its session holds: memory, and the error of a write ahead that
+   * is nobody else's.
+   */
   #startAnew(): void {
     this.group.abandon();
     this.startGroup();

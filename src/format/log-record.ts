@@ -168,21 +168,43 @@ export class LogRecordWriter {
 
 /** Reads a body back. `offset` is its place in the file, for errors. Throws `VARVE_CORRUPT`. */
 export function decodeLogRecord(body: Uint8Array, offset: number | undefined): LogRecord {
-  const reader = new ByteReader(body, 'a commit log record', offset);
-  const preamble: RecordPreamble = {
-    batch: reader.u48(),
-    committedAt: reader.u48(),
-    embeddedHeader: reader.u64(),
-    checkpoint: reader.u48(),
-    retainedLogBytes: reader.u48(),
-  };
-  const operations: LogOperation[] = [];
-  const runs = new RunReader(reader);
-  while (reader.remaining > 0) {
-    const operation = decodeOperation(reader, runs);
-    if (operation !== undefined) operations.push(operation);
+  const decoder = new LogRecordDecoder(body, offset);
+  decoder.decode(Number.POSITIVE_INFINITY);
+  return decoder.record;
+}
+
+/** Reads a body back, some operations at a time: there may be a hundred thousand of them. */
+export class LogRecordDecoder {
+  /** Whole once `decode` has said so. */
+  readonly record: LogRecord;
+  readonly #operations: LogOperation[] = [];
+  readonly #reader: ByteReader;
+  readonly #runs: RunReader;
+
+  /** As `decodeLogRecord`. */
+  constructor(body: Uint8Array, offset: number | undefined) {
+    const reader = new ByteReader(body, 'a commit log record', offset);
+    this.#reader = reader;
+    this.#runs = new RunReader(reader);
+    this.record = {
+      batch: reader.u48(),
+      committedAt: reader.u48(),
+      embeddedHeader: reader.u64(),
+      checkpoint: reader.u48(),
+      retainedLogBytes: reader.u48(),
+      operations: this.#operations,
+    };
   }
-  return { ...preamble, operations };
+
+  /** Reads up to `count` operations more; true when that was all. Throws `VARVE_CORRUPT`. */
+  decode(count: number): boolean {
+    const reader = this.#reader;
+    for (let left = count; left > 0 && reader.remaining > 0; left--) {
+      const operation = decodeOperation(reader, this.#runs);
+      if (operation !== undefined) this.#operations.push(operation);
+    }
+    return reader.remaining === 0;
+  }
 }
 
 /** The run read last, and the state that the next is told by its difference from. */

@@ -10,11 +10,8 @@ import type { GrainRun } from '../format/log-record.ts';
 import { recordBytes } from './commit-log.ts';
 import type { Freed } from './commit-plan.ts';
 import type { StoreCore } from './core.ts';
-import { pause, type Steps } from './effects.ts';
+import { pause, type Steps, stepsPerPause } from './effects.ts';
 import { LogReader } from './log-reader.ts';
-
-/** Values between two pauses. */
-const valuesPerPause = 32;
 
 /**
  * What is freed by moving the checkpoint on: to `target`, or, if that would be more than `most`
@@ -32,7 +29,7 @@ export function* freedBetween(
   let logBytes = 0;
   let reached = checkpoint;
   for (let batch = checkpoint + 1; batch <= target; batch++) {
-    const archived = core.archives.get(batch) ?? archivedBy(reader, batch);
+    const archived = core.archives.get(batch) ?? (yield* archivedBy(reader, batch));
     if (values.length > 0 && values.length + archived.values.length > most) break;
     reached = batch;
     logBytes += archived.logBytes;
@@ -40,15 +37,18 @@ export function* freedBetween(
     for (const run of archived.values) {
       // Its marks are read now: when the batch is published, nothing may fail any more.
       core.atlas.stratum(run.basin, run.stratum)?.find(run.index);
-      if (values.push(run) % valuesPerPause === 0) yield pause;
+      if (values.push(run) % stepsPerPause === 0) yield pause;
     }
   }
   return { values, logBytes, reached };
 }
 
 /** What a batch archived, as its record says. */
-function archivedBy(reader: LogReader, batch: number): Freed {
-  const { record, found } = reader.read(batch);
-  const values = record.operations.filter(({ operation }) => operation === 'archive');
-  return { values: values as GrainRun[], logBytes: recordBytes(found.head) };
+function* archivedBy(reader: LogReader, batch: number): Steps<Freed> {
+  const { record, found } = yield* reader.readInSteps(batch);
+  const values: GrainRun[] = [];
+  for (const operation of record.operations) {
+    if (operation.operation === 'archive') values.push(operation);
+  }
+  return { values, logBytes: recordBytes(found.head) };
 }

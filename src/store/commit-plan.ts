@@ -10,7 +10,7 @@
 import type { GrainRun } from '../format/log-record.ts';
 import { LogRecordWriter } from '../format/log-record.ts';
 import type { Atlas, BasinState } from './atlas.ts';
-import { pause, type Steps } from './effects.ts';
+import { pause, type Steps, stepsPerPause } from './effects.ts';
 import type { GrainMap } from './grain-map.ts';
 import type { SessionWork } from './session-work.ts';
 import type { Published } from './settle.ts';
@@ -61,9 +61,6 @@ export interface BatchRequest {
   readonly now: number;
 }
 
-/** Operations between two pauses. */
-const operationsPerPause = 32;
-
 /** Pauses meanwhile: sessions may push, and give up what they pushed; no batch is published. */
 export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan> {
   const { before, works, freed, checkpoint, dropped } = request;
@@ -86,12 +83,12 @@ export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan
   let entries = 0;
   for (const work of works) {
     for (const value of work.operations) {
-      if (entries++ % operationsPerPause === 0) yield pause;
+      if (entries++ % stepsPerPause === 0) yield pause;
       if (value.operation === 'allocate') writer.allocate(value, value.crc);
       else writer.archive(value);
     }
     for (const run of freed.get(work)?.values ?? []) {
-      if (entries++ % operationsPerPause === 0) yield pause;
+      if (entries++ % stepsPerPause === 0) yield pause;
       writer.free(run);
     }
   }
@@ -128,7 +125,7 @@ function* structuresNeeded(atlas: Atlas, works: readonly SessionWork[]): Steps<A
   let looked = 0;
   for (const work of works) {
     for (const value of work.operations) {
-      if (looked++ % operationsPerPause === 0) yield pause;
+      if (looked++ % stepsPerPause === 0) yield pause;
       if (value.operation !== 'allocate') continue;
       const { home, index } = value;
       if (home.mapOf(index).durable) continue;

@@ -23,7 +23,7 @@ import {
 } from './commit-plan.ts';
 import type { StoreCore } from './core.ts';
 import { DurableWriter, Poisoned } from './durable-writer.ts';
-import { type FileWrite, perform, performSync, type Steps, writeBytes } from './effects.ts';
+import { type FileWrite, pause, perform, performSync, type Steps, writeBytes } from './effects.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
 import { forgetBatch, publishBatch } from './publish.ts';
 import { mergeWrites, SessionWork, type StagedValue } from './session-work.ts';
@@ -136,12 +136,12 @@ export class Committer {
         resolve(batch);
       }
     } catch (error) {
-      this.#over();
-      for (const one of left) one.reject(error instanceof Poisoned ? error.error : error);
       for (const { work } of left) {
         if (error instanceof Poisoned) work.state = 'ended';
-        else work.giveUp();
+        else yield* work.giveUpInSteps();
       }
+      this.#over();
+      for (const one of left) one.reject(error instanceof Poisoned ? error.error : error);
     }
     core.checkpointUnderWay = core.published.checkpoint;
   }
@@ -181,13 +181,13 @@ export class Committer {
       throw error;
     }
     yield* this.#writer.sync();
-    this.#publish(plan, target);
+    yield* this.#publish(plan, target);
   }
 
   /** What is durable and cannot be made the present is for the next opening to show. */
-  #publish(plan: BatchPlan, target: RecordTarget): void {
+  *#publish(plan: BatchPlan, target: RecordTarget): Steps<void> {
     try {
-      publishBatch(this.#core, plan, target);
+      yield* publishBatch(this.#core, plan, target);
     } catch (error) {
       throw this.#writer.poisoned(error);
     }
@@ -197,13 +197,14 @@ export class Committer {
 
   /** Writes the values of every session; rejects alone those whose values the disk refuses. */
   *#writeValues(left: Set<Waiting>): Steps<void> {
-    const writes = mergeWrites(stagedBy(left));
+    const writes = yield* mergeWrites(stagedBy(left));
     if (valueBytes(left) > smallBatchBytes) yield* this.#lengthen(writes);
     for (const write of writes) {
       this.#reach(write);
       try {
         yield* this.#writer.write(write);
         this.#core.values.cache.written(write.chunks, write.offset);
+        yield pause;
       } catch {
         this.#core.values.cache.forget(write.offset, writeBytes(write));
         yield* this.#writeAlone(left);
@@ -235,7 +236,7 @@ export class Committer {
           this.#core.values.cache.written(write.chunks, write.offset);
         }
       } catch (error) {
-        this.#reject(left, one, ioError('writing a value', this.#core.path, error));
+        yield* this.#reject(left, one, ioError('writing a value', this.#core.path, error));
       }
     }
   }
@@ -244,9 +245,9 @@ export class Committer {
     this.#core.space.reach(Math.ceil((write.offset + writeBytes(write)) / pageBytes));
   }
 
-  #reject(left: Set<Waiting>, one: Waiting, error: unknown): void {
+  *#reject(left: Set<Waiting>, one: Waiting, error: unknown): Steps<void> {
     left.delete(one);
-    one.work.giveUp();
+    yield* one.work.giveUpInSteps();
     this.#rejected.push(() => one.reject(error));
   }
 
@@ -282,7 +283,7 @@ export class Committer {
         freed.set(one.work, found);
         checkpoint = target;
       } catch (error) {
-        this.#reject(left, one, error);
+        yield* this.#reject(left, one, error);
       }
     }
     core.checkpointUnderWay = checkpoint;

@@ -2,8 +2,8 @@
  * The parts of one open store and what is published in it: the state that sessions, the committer,
  * checkpoints and verification share.
  *
- * Invariant: `published` and the Atlas's committed marks change together, on the thread, when a
- * batch's sync is complete; nobody sees a batch in part. It has no protocol of its own.
+ * Invariant: `published` and the Atlas's committed marks change when a batch's sync is complete;
+ * nobody sees a batch in part who was not told the ids in it. It has no protocol of its own.
  */
 
 import { isVarveError, VarveError } from '../errors.ts';
@@ -22,6 +22,7 @@ import { RecentArchives } from './recent-archives.ts';
 import type { Published } from './settle.ts';
 import type { Space } from './space.ts';
 import { StagingMemory } from './staging-memory.ts';
+import type { StoreStatistics } from './store-statistics.ts';
 import { type ValuePlace, type ValueReader, valuePlace } from './value-reader.ts';
 import { watchedFile } from './watched-file.ts';
 
@@ -76,9 +77,11 @@ export class StoreCore {
   readonly counters = { commits: 0, sessionsCommitted: 0, syncs: 0, bytesWritten: 0 };
   /** The checkpoint that a batch under way will reach. */
   checkpointUnderWay = 0;
-  /** Counts batches that freed values: an asynchronous read looks whether one came in between. */
+  /** Counts values that were freed: an asynchronous read looks whether any came in between. */
   freeings = 0;
   committing = false;
+  /** What the store said of itself before the batch that is being published, if that takes long. */
+  statisticsMeanwhile: StoreStatistics | undefined;
   closed = false;
   #poison: VarveError | undefined;
   /** Called, once each, when the next batch is published or the store closes. */
@@ -133,6 +136,11 @@ export class StoreCore {
     } catch {
       // The write makes the file longer too, by no more than it needs, or says why it cannot.
     }
+  }
+
+  /** A batch is there in part: its publishing takes several turns. */
+  get publishing(): boolean {
+    return this.statisticsMeanwhile !== undefined;
   }
 
   get poisoned(): boolean {

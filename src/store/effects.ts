@@ -8,6 +8,7 @@
  */
 
 import type { StorageFile } from '../io/file-system.ts';
+import { assert } from '../util/assert.ts';
 import { Breather } from '../util/breather.ts';
 
 /** Chunks one after another at a byte offset of the file. */
@@ -35,6 +36,9 @@ export const datasync: Effect = { kind: 'datasync' };
  */
 export const pause: Effect = { kind: 'pause' };
 
+/** Values, or other small pieces of work, between two pauses. */
+export const stepsPerPause = 32;
+
 /** A write up to this long is quicker synchronously than by a thread of the pool. */
 const synchronousBytesMax = 256 * 1024;
 
@@ -57,6 +61,25 @@ export function performSync<T>(file: StorageFile, steps: Steps<T>): T {
     step = steps.next();
   }
   return step.value;
+}
+
+/** Runs, in one go, steps that do nothing to the file. */
+export function inOneGo<T>(steps: Steps<T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    assert(step.value.kind === 'pause', 'steps in memory only pause');
+  }
+}
+
+/** Runs steps that do nothing to the file; others have their turns as `breather` says. */
+export async function inTurns<T>(steps: Steps<T>, breather: Breather): Promise<T> {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    assert(step.value.kind === 'pause', 'steps in memory only pause');
+    if (breather.due) await breather.turn();
+  }
 }
 
 function doSync(file: StorageFile, effect: Effect): void {

@@ -13,6 +13,7 @@ import { onAbort } from '../util/abort-listeners.ts';
 import { Breather } from '../util/breather.ts';
 import type { BatchId } from './batch-id.ts';
 import type { StoreCore } from './core.ts';
+import { inTurns, pause, type Steps, stepsPerPause } from './effects.ts';
 import type { CheckpointGuard } from './guards.ts';
 import { LogReader } from './log-reader.ts';
 
@@ -214,7 +215,7 @@ class FollowedLog {
 
   async #entry(batch: BatchId): Promise<CommitLogEntry> {
     try {
-      const entry = entryOf(this.#reader.read(batch).record);
+      const entry = await inTurns(this.#entrySteps(batch), this.#breather);
       const moved = this.#state.core.guards.hold(batch);
       this.#guard?.release();
       this.#guard = moved;
@@ -223,6 +224,11 @@ class FollowedLog {
     } catch (error) {
       throw await this.#state.explained(error, batch - 1);
     }
+  }
+
+  *#entrySteps(batch: BatchId): Steps<CommitLogEntry> {
+    const { record } = yield* this.#reader.readInSteps(batch);
+    return yield* entryOf(record);
   }
 
   /** Resolves when there may be more, the signal is aborted, the store closes or this ends. */
@@ -253,9 +259,10 @@ function readerOf({ core }: LogState): LogReader {
   return new LogReader(core.reader, core.log);
 }
 
-function entryOf(record: LogRecord): CommitLogEntry {
+function* entryOf(record: LogRecord): Steps<CommitLogEntry> {
   const changes: GrainChange[] = [];
-  for (const operation of record.operations) {
+  for (const [at, operation] of record.operations.entries()) {
+    if (at % stepsPerPause === 0) yield pause;
     if (!isChange(operation)) continue;
     const { basin, stratum, index, count } = operation;
     const id = joinGrainId(basin, stratum, index);

@@ -7,10 +7,22 @@
 
 import { corrupt } from '../errors.ts';
 import { lanesPerSegment, sectorBytes } from '../format/layout.ts';
-import { decodeLogRecord, type LogRecord } from '../format/log-record.ts';
+import type { LogRecord } from '../format/log-record.ts';
 import { type LogSegment, laneRange } from './commit-log.ts';
+import { inOneGo, type Steps } from './effects.ts';
 import type { FileReader } from './file-reader.ts';
-import { type FoundRecord, type RestOfRecord, readBody, SectorReader } from './record-reader.ts';
+import {
+  decodedRecord,
+  type FoundRecord,
+  type RestOfRecord,
+  readBody,
+  SectorReader,
+} from './record-reader.ts';
+
+export interface ReadRecord {
+  readonly record: LogRecord;
+  readonly found: FoundRecord;
+}
 
 interface LaneCursor {
   readonly sectors: SectorReader;
@@ -36,7 +48,12 @@ export class LogReader {
   }
 
   /** The record of `batch` and where it is. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
-  read(batch: number): { record: LogRecord; found: FoundRecord } {
+  read(batch: number): ReadRecord {
+    return inOneGo(this.readInSteps(batch));
+  }
+
+  /** As `read`, with pauses. */
+  *readInSteps(batch: number): Steps<ReadRecord> {
     const found = this.#find(batch);
     const { sectors } = this.#lanes[batch % lanesPerSegment] as LaneCursor;
     const body = readBody(this.#file, found, sectors);
@@ -44,7 +61,7 @@ export class LogReader {
     if (typeof body === 'string') {
       throw corrupt(`the record of batch ${batch} is damaged: ${body}`, { batch, offset });
     }
-    const record = decodeLogRecord(body, undefined);
+    const record = yield* decodedRecord(body);
     if (record.batch !== batch) {
       throw corrupt('a record is of another batch', {
         batch,

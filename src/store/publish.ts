@@ -1,18 +1,32 @@
 /**
  * Publishing: makes a batch whose record is durable the present, and undoes one that failed.
  *
- * Invariant: `publishBatch` runs to its end on the thread, so readers see the batch whole or not
- * at all; freed grains are given out only from here on, since the sync that covers their release
- * is complete. A freed value is not read from the cache without a look at its marks any more.
+ * Invariant: the batch is durable when publishing begins, so what it pauses in may show some of its
+ * values before the others: nobody has been told their ids. What says that the batch is there (its
+ * number, the embedded header, the checkpoint, the log, the statistics) changes in one go, at the
+ * end. Freed grains are given out only from here on, since the sync that covers their release is
+ * complete. A freed value is not read from the cache without a look at its marks any more.
  */
 
 import type { GrainRun } from '../format/log-record.ts';
 import { type RecordTarget, recordBytes } from './commit-log.ts';
 import type { BatchPlan } from './commit-plan.ts';
 import type { StoreCore } from './core.ts';
+import { pause, type Steps, stepsPerPause } from './effects.ts';
+import { statisticsOf } from './statistics.ts';
 import type { Stratum } from './stratum.ts';
 
-export function publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): void {
+/** Pauses meanwhile: sessions may push and give up, values may be read; no batch may be planned. */
+export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): Steps<void> {
+  if (plan.entries > stepsPerPause) core.statisticsMeanwhile = statisticsOf(core);
+  try {
+    yield* publishSteps(core, plan, target);
+  } finally {
+    core.statisticsMeanwhile = undefined;
+  }
+}
+
+function* publishSteps(core: StoreCore, plan: BatchPlan, target: RecordTarget): Steps<void> {
   const { atlas, log, published } = core;
   for (const { basin } of plan.added.basins) basin.durable = true;
   for (const stratum of plan.added.strata) stratum.durable = true;
@@ -22,8 +36,11 @@ export function publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTar
   }
   const touched = new Set<Stratum>();
   const archived: GrainRun[] = [];
+  let logBytes = 0;
+  let entries = 0;
   for (const work of plan.works) {
     for (const value of work.operations) {
+      if (++entries % stepsPerPause === 0) yield pause;
       touched.add(value.home);
       if (value.operation === 'allocate') value.home.commitValue(value);
       else {
@@ -33,9 +50,10 @@ export function publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTar
     }
     const freed = plan.freed.get(work);
     if (freed === undefined) continue;
-    if (freed.values.length > 0) core.freeings += 1;
-    log.retainedBytes -= freed.logBytes;
+    logBytes += freed.logBytes;
     for (const run of freed.values) {
+      if (++entries % stepsPerPause === 0) yield pause;
+      core.freeings += 1;
       const stratum = atlas.stratum(run.basin, run.stratum);
       if (stratum === undefined) continue;
       const offset = stratum.offsetOf(run.index);
@@ -54,6 +72,7 @@ export function publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTar
     const basin = atlas.basins[stratum.basin];
     if (basin !== undefined) basin.dirty = true;
   }
+  log.retainedBytes -= logBytes;
   log.accept(target, plan.after.currentBatch, plan.entries);
   core.archives.add(plan.after.currentBatch, { values: archived, logBytes: recordBytes(target) });
   core.archives.forgetUpTo(plan.after.checkpoint);

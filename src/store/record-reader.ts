@@ -7,8 +7,10 @@
  */
 
 import { pageBytes, recordHeadBytes, sectorBytes } from '../format/layout.ts';
+import { type LogRecord, LogRecordDecoder } from '../format/log-record.ts';
 import { decodeLogSector, decodeRecordHead, type RecordHead } from '../format/log-sector.ts';
 import { crc32 } from '../util/crc.ts';
+import { pause, type Steps, stepsPerPause } from './effects.ts';
 import type { FileReader } from './file-reader.ts';
 
 /** A record whose first sector is whole. */
@@ -122,6 +124,13 @@ export function readBody(
   if (typeof body === 'string') return body;
   if (crc32(body) !== found.head.bodyCrc) return 'the body fails its checksum';
   return body;
+}
+
+/** What the body of a record says. Throws `VARVE_CORRUPT`. */
+export function* decodedRecord(body: Uint8Array): Steps<LogRecord> {
+  const decoder = new LogRecordDecoder(body, undefined);
+  while (!decoder.decode(stepsPerPause)) yield pause;
+  return decoder.record;
 }
 
 /** The body that lies in the record's own sectors. */

@@ -25,12 +25,12 @@ import { corrupt } from '../errors.ts';
 import { pageBytes, sectorBytes, valuePrefixBytes } from '../format/layout.ts';
 import { present } from '../util/assert.ts';
 import type { Atlas } from './atlas.ts';
-import { datasync, pause, type Steps } from './effects.ts';
+import { datasync, pause, type Steps, stepsPerPause } from './effects.ts';
 import { type FilePart, partsWithin } from './file-parts.ts';
 import type { FileReader } from './file-reader.ts';
 import type { HeaderCopies } from './header-copies.ts';
 import type { LoadedStore } from './loading.ts';
-import { type KeptRecord, valuesOf, valuesPerPause } from './replay.ts';
+import { type KeptRecord, valuesOf } from './replay.ts';
 
 /** Bytes that are read and written again at once. */
 const pieceBytes = 8 * 1024 * 1024;
@@ -84,7 +84,7 @@ function* stretchesOf(atlas: Atlas, { found, record }: KeptRecord): Steps<readon
   let end = 0;
   let grainsEnd = -1;
   for (const { run, place } of valuesOf(atlas, record)) {
-    if (looked++ % valuesPerPause === 0) yield pause;
+    if (looked++ % stepsPerPause === 0) yield pause;
     if (place.parts !== undefined) {
       stretches.push(...partsWithin(place.parts, 0, valuePrefixBytes + run.length));
       continue;

@@ -23,18 +23,13 @@ import {
   markPagesMax,
   sectorBytes,
 } from '../format/layout.ts';
-import {
-  type AddedMap,
-  decodeLogRecord,
-  type GrainRun,
-  type LogRecord,
-} from '../format/log-record.ts';
+import type { AddedMap, GrainRun, LogRecord } from '../format/log-record.ts';
 import type { Atlas } from './atlas.ts';
-import { pause, type Steps } from './effects.ts';
+import { pause, type Steps, stepsPerPause } from './effects.ts';
 import { type FileReader, ReadAhead } from './file-reader.ts';
 import { GrainMap, newMapEntry } from './grain-map.ts';
 import type { ScannedRecord } from './log-scan.ts';
-import { readBody, SectorReader } from './record-reader.ts';
+import { decodedRecord, readBody, SectorReader } from './record-reader.ts';
 import { type ValuePlace, type ValueReader, valuePlace } from './value-reader.ts';
 
 /** A record that was kept. */
@@ -57,9 +52,6 @@ export interface ReplayParts {
   readonly rootStamp: number;
 }
 
-/** Values between two pauses. */
-export const valuesPerPause = 32;
-
 /** Applies `records`; calls `kept` for each that counts. */
 export function* replayLog(
   parts: ReplayParts,
@@ -70,7 +62,7 @@ export function* replayLog(
   let last: KeptRecord | undefined;
   const lanes = Array.from({ length: lanesPerSegment }, () => new SectorReader(parts.reader));
   for (const [at, found] of records.entries()) {
-    const record = readRecord(parts, found, lanes[found.batch % lanesPerSegment]);
+    const record = yield* readRecord(parts, found, lanes[found.batch % lanesPerSegment]);
     const isLast = at === records.length - 1;
     const isConfirmed = found.batch <= confirmed;
     if (typeof record === 'string') {
@@ -92,14 +84,14 @@ export function* replayLog(
 }
 
 /** The record, or why it is not whole. */
-function readRecord(
+function* readRecord(
   parts: ReplayParts,
   found: ScannedRecord,
   lane: SectorReader | undefined,
-): LogRecord | string {
+): Steps<LogRecord | string> {
   const body = readBody(parts.reader, found, lane);
   if (typeof body === 'string') return body;
-  const record = decodeLogRecord(body, undefined);
+  const record = yield* decodedRecord(body);
   if (record.batch !== found.batch) return `it is of batch ${record.batch}`;
   return record.checkpoint < record.batch ? record : `its checkpoint is ${record.checkpoint}`;
 }
@@ -114,7 +106,7 @@ function* tornValues(
   const torn: ValuePlace[] = [];
   let looked = 0;
   for (const { run, crc, place } of valuesOf(parts.atlas, record)) {
-    if (looked++ % valuesPerPause === 0) yield pause;
+    if (looked++ % stepsPerPause === 0) yield pause;
     const found = parts.values.measure(place, ahead);
     const whole = found?.length === run.length && found.computed === crc && found.stored === crc;
     if (whole) continue;
@@ -174,7 +166,7 @@ export function* applyRecord(parts: ReplayParts, record: LogRecord): Steps<void>
   const notCounted = { batch, counted: false };
   let applied = 0;
   for (const operation of record.operations) {
-    if (applied++ % valuesPerPause === 0) yield pause;
+    if (applied++ % stepsPerPause === 0) yield pause;
     switch (operation.operation) {
       case 'add-basin':
         addBasin(parts, operation.basin, batch);

@@ -13,10 +13,13 @@ import { valuePrefixBytes } from '../format/layout.ts';
 import type { GrainRun } from '../format/log-record.ts';
 import { encodeValuePrefix, valueCrc } from '../format/value.ts';
 import type { Reservation } from './atlas.ts';
-import type { FileWrite } from './effects.ts';
+import { type FileWrite, inOneGo, pause, type Steps, stepsPerPause } from './effects.ts';
 import { writesTo } from './file-parts.ts';
 import { StagingMemory, type StagingSlab } from './staging-memory.ts';
 import type { Stratum } from './stratum.ts';
+
+/** Writes sorted between two pauses. */
+const sortedPerPause = 256;
 
 /** A value pushed by this session. */
 export interface StagedValue extends GrainRun {
@@ -186,7 +189,7 @@ export class SessionWork {
 
   /** The writes of every value still in memory, neighbours in one. */
   pendingWrites(): FileWrite[] {
-    return mergeWrites(this.#staged);
+    return inOneGo(mergeWrites(this.#staged));
   }
 
   /**
@@ -213,8 +216,15 @@ export class SessionWork {
 
   /** Gives every reservation and claim back. Nothing written to the grains may be under way. */
   giveUp(): void {
+    inOneGo(this.giveUpInSteps());
+  }
+
+  /** As `giveUp`, with pauses. */
+  *giveUpInSteps(): Steps<void> {
     const operations = [...this.operations].reverse();
+    let steps = 0;
     for (const value of operations) {
+      if (++steps % stepsPerPause === 0) yield pause;
       if (value.operation === 'archive') value.home.claims.delete(value.index);
       else value.home.release(value.index, value.count);
     }
@@ -229,9 +239,10 @@ function isAsked(operation: StagedValue | ClaimedValue): boolean {
   return operation.operation === 'archive' || !operation.withdrawn;
 }
 
-/** Writes for values that lie in memory, those that adjoin in the file as one. */
-export function mergeWrites(values: Iterable<StagedValue>): FileWrite[] {
+/** Writes for values that lie in memory, those that adjoin in the file as one; with pauses. */
+export function* mergeWrites(values: Iterable<StagedValue>): Steps<FileWrite[]> {
   const placed: PlacedBytes[] = [];
+  let steps = 0;
   let ascending = true;
   let reached = 0;
   const place = (offset: number, bytes: Uint8Array): void => {
@@ -240,6 +251,7 @@ export function mergeWrites(values: Iterable<StagedValue>): FileWrite[] {
     placed.push({ offset, bytes });
   };
   for (const { home, index, bytes } of values) {
+    if (++steps % stepsPerPause === 0) yield pause;
     if (bytes === undefined) continue;
     const map = home.mapOf(index);
     const parts = map.parts(index, bytes.length);
@@ -250,8 +262,7 @@ export function mergeWrites(values: Iterable<StagedValue>): FileWrite[] {
       }
     }
   }
-  if (!ascending) placed.sort((one, other) => one.offset - other.offset);
-  return adjoined(placed);
+  return yield* adjoined(ascending ? placed : yield* sorted(placed));
 }
 
 interface PlacedBytes {
@@ -259,8 +270,46 @@ interface PlacedBytes {
   readonly bytes: Uint8Array;
 }
 
+/** By offset: pieces that one pause allows, then two and two merged. */
+function* sorted(placed: readonly PlacedBytes[]): Steps<readonly PlacedBytes[]> {
+  let runs: (readonly PlacedBytes[])[] = [];
+  for (let from = 0; from < placed.length; from += sortedPerPause) {
+    const run = placed.slice(from, from + sortedPerPause);
+    runs.push(run.sort((one, other) => one.offset - other.offset));
+    yield pause;
+  }
+  while (runs.length > 1) {
+    const merged: (readonly PlacedBytes[])[] = [];
+    for (let at = 0; at < runs.length; at += 2) {
+      merged.push(yield* mergeTwo(runs[at] ?? [], runs[at + 1] ?? []));
+    }
+    runs = merged;
+  }
+  return runs[0] ?? [];
+}
+
+function* mergeTwo(
+  ones: readonly PlacedBytes[],
+  others: readonly PlacedBytes[],
+): Steps<readonly PlacedBytes[]> {
+  const merged: PlacedBytes[] = [];
+  let at = 0;
+  for (const one of ones) {
+    for (let other = others[at]; other !== undefined && other.offset < one.offset; ) {
+      merged.push(other);
+      at += 1;
+      other = others[at];
+    }
+    merged.push(one);
+    if (merged.length % stepsPerPause === 0) yield pause;
+  }
+  for (; at < others.length; at++) merged.push(others[at] as PlacedBytes);
+  return merged;
+}
+
 /** Those that adjoin in the file become one write and, where they do in memory too, one chunk. */
-function adjoined(placed: readonly PlacedBytes[]): FileWrite[] {
+function* adjoined(placed: readonly PlacedBytes[]): Steps<FileWrite[]> {
+  let steps = 0;
   const writes: FileWrite[] = [];
   let chunks: Uint8Array[] = [];
   let end = -1;
@@ -272,6 +321,7 @@ function adjoined(placed: readonly PlacedBytes[]): FileWrite[] {
     chunks.push(longer ? new Uint8Array(chunk.buffer, chunk.byteOffset, chunkBytes) : chunk);
   };
   for (const { offset, bytes } of placed) {
+    if (++steps % stepsPerPause === 0) yield pause;
     const follows = offset === end;
     const memoryEnd = (chunk?.byteOffset ?? 0) + chunkBytes;
     if (follows && bytes.buffer === chunk?.buffer && bytes.byteOffset === memoryEnd) {

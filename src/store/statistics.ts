@@ -1,44 +1,18 @@
 /**
  * What a store says of itself: sizes, counts, what it has done since it was opened.
  *
- * Invariant: sizes and counts are those of the published batches; work under way is not in them.
+ * Invariant: sizes and counts are those of the published batches; work under way is not in them,
+ * nor is a batch whose publishing takes several turns.
  * Reads nothing of the file but its length.
  */
 
 import { pageBytes } from '../format/layout.ts';
-import type { BatchId } from './batch-id.ts';
 import type { StoreCore } from './core.ts';
-
-export interface StoreStatistics {
-  readonly fileBytes: number;
-  /** Bytes of committed values, archived ones included. */
-  readonly valueBytes: number;
-  readonly values: number;
-  readonly archivedValues: number;
-  /** Bytes that new values can take before the file grows: free grains and free pages. */
-  readonly freeBytes: number;
-  /** Bytes of the records that are kept: those after the checkpoint. */
-  readonly commitLogBytes: number;
-  /** The batch that the oldest live guard holds. */
-  readonly oldestGuard: BatchId | undefined;
-  /** Since open. */
-  readonly commits: number;
-  readonly sessionsCommitted: number;
-  readonly syncs: number;
-  readonly bytesWritten: number;
-  /** One row for each stratum: grain size in bytes, grains free and allocated. */
-  readonly strata: readonly StratumStatistics[];
-}
-
-export interface StratumStatistics {
-  readonly basin: number;
-  readonly stratum: number;
-  readonly grainBytes: number;
-  readonly allocated: number;
-  readonly free: number;
-}
+import type { StoreStatistics, StratumStatistics } from './store-statistics.ts';
 
 export function statisticsOf(core: StoreCore): StoreStatistics {
+  const { statisticsMeanwhile: before } = core;
+  if (before !== undefined) return { ...before, oldestGuard: core.guards.oldest };
   const { atlas, space, counters } = core;
   let valueBytes = 0;
   let values = 0;

@@ -26,9 +26,10 @@ import { findingsBeside } from './reader-verify.ts';
 import { checkData, checkId, newSession, type Session, type SessionHome } from './session.ts';
 import { SessionWork } from './session-work.ts';
 import { SinglePuts } from './single-puts.ts';
-import { type StoreStatistics, statisticsOf } from './statistics.ts';
+import { statisticsOf } from './statistics.ts';
 import { checkOptions, type StoreOptions } from './store-options.ts';
 import { StoreReader } from './store-reader.ts';
+import type { StoreStatistics } from './store-statistics.ts';
 import { type StoreView, viewOf } from './store-view.ts';
 import { verifyStore } from './verify.ts';
 

@@ -15,6 +15,7 @@ import { grainCount } from '../format/value.ts';
 import { Breather } from '../util/breather.ts';
 import { recordBytes } from './commit-log.ts';
 import type { StoreCore } from './core.ts';
+import { inTurns, pause, type Steps, stepsPerPause } from './effects.ts';
 import { type Finding, guarded, type Report } from './finding.ts';
 import type { GrainMap } from './grain-map.ts';
 import { LogReader } from './log-reader.ts';
@@ -64,10 +65,11 @@ const restartsMax = 8;
 async function inSteps(
   core: StoreCore,
   request: BreathingRequest,
-  check: (report: Report) => Iterable<void>,
+  check: (report: Report) => Iterable<unknown>,
 ): Promise<Finding[]> {
   for (let restarts = 0; ; restarts++) {
     request.signal?.throwIfAborted();
+    if (core.publishing) await breathe(core, request);
     const findings: Finding[] = [];
     const report: Report = (message, offset, grainId) => {
       findings.push({ message, offset, grainId });
@@ -90,11 +92,16 @@ async function inSteps(
 
 type BreathingRequest = VerifyRequest & { readonly breather: Breather };
 
-/** Gives others a turn; then the store may have been closed. */
+/**
+ * Gives others a turn, and goes on when no batch is there in part. Then the store may have been
+ * closed.
+ */
 async function breathe(core: StoreCore, { breather, signal }: BreathingRequest): Promise<void> {
-  await breather.turn();
-  signal?.throwIfAborted();
-  core.checkOpen();
+  do {
+    await breather.turn();
+    signal?.throwIfAborted();
+    core.checkOpen();
+  } while (core.publishing);
 }
 
 interface Counted {
@@ -158,15 +165,16 @@ function verifyPage(
 }
 
 /** The retained log reads back whole, and archives just what is archived. */
-function* verifyLog(core: StoreCore, report: Report): Generator<void> {
+function* verifyLog(core: StoreCore, report: Report): Steps<void> {
   const { checkpoint, currentBatch } = core.published;
   const reader = new LogReader(core.reader, core.log);
   let bytes = 0;
   let archived = 0;
   for (let batch = checkpoint + 1; batch <= currentBatch; batch++) {
-    const { record, found } = reader.read(batch);
+    const { record, found } = yield* reader.readInSteps(batch);
     bytes += recordBytes(found.head);
-    for (const operation of record.operations) {
+    for (const [at, operation] of record.operations.entries()) {
+      if (at % stepsPerPause === 0) yield pause;
       if (operation.operation !== 'archive') continue;
       archived += 1;
       const { basin, stratum, index } = operation;
@@ -174,7 +182,6 @@ function* verifyLog(core: StoreCore, report: Report): Generator<void> {
       const id = joinGrainId(basin, stratum, index);
       report(`batch ${batch} archived a value that is not archived`, undefined, id);
     }
-    yield;
   }
   compare(report, 'bytes of the commit log', core.log.retainedBytes, bytes);
   let marked = 0;
@@ -198,26 +205,31 @@ async function* verifyLogged(
     const report = (message: string, offset?: number, grainId?: GrainId): void => {
       findings.push({ message, offset, grainId });
     };
-    const record = readable(reader, batch);
+    const record = await readable(reader, batch, request.breather);
     // What does not read back has been reported, and may be any number of batches.
     if (record === undefined) return;
-    guarded(report, () => {
-      for (const value of record.operations) {
-        if (value.operation !== 'allocate') continue;
-        verifyWritten(core, value, value.crc, report);
-      }
-    });
+    for (const value of record.operations) {
+      if (core.publishing || request.breather.due) await breathe(core, request);
+      // Whatever has been freed meanwhile was allocated by a batch that is checkpointed now.
+      if (batch <= core.published.checkpoint) break;
+      if (value.operation !== 'allocate') continue;
+      guarded(report, () => verifyWritten(core, value, value.crc, report));
+    }
     yield* findings;
-    if (!request.breather.due) continue;
-    await breathe(core, request);
+    if (core.publishing) await breathe(core, request);
     batch = Math.max(batch, core.published.checkpoint);
   }
 }
 
 /** The record of a batch; undefined where it is damaged. */
-function readable(reader: LogReader, batch: number): LogRecord | undefined {
+async function readable(
+  reader: LogReader,
+  batch: number,
+  breather: Breather,
+): Promise<LogRecord | undefined> {
   try {
-    return reader.read(batch).record;
+    const { record } = await inTurns(reader.readInSteps(batch), breather);
+    return record;
   } catch (error) {
     if (isVarveError(error, 'VARVE_CORRUPT')) return undefined;
     throw error;
@@ -267,7 +279,7 @@ async function* verifyValues(
         }
       }
     }
-    const unchanged = currentBatch === core.published.currentBatch;
+    const unchanged = currentBatch === core.published.currentBatch && !core.publishing;
     if (unread > 0 || !unchanged || valueBytes === stratum.valueBytes) continue;
     const where = `of stratum ${stratum.basin}-${stratum.number}`;
     const message = `bytes ${where}: ${stratum.valueBytes} are counted, ${valueBytes} are there`;

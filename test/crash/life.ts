@@ -201,6 +201,7 @@ export class Life {
         .finally(() => {
           this.#outstanding -= 1;
         });
+      this.#acceptReclaimed();
       if (this.#outstanding === 0) await this.#stamp();
       return batch;
     } catch (error) {
@@ -211,7 +212,13 @@ export class Life {
 
   accept(batch: number, work: Work): number {
     this.#accepted.push({ batch, work });
-    // A commitSync may return before those who waited for the batch before it have been told.
+    this.#enterAccepted();
+    this.acknowledged.push({ batch, operation: this.disk.operations.length });
+    return batch;
+  }
+
+  /** A commitSync may return before those who waited for the batch before it have been told. */
+  #enterAccepted(): void {
     for (;;) {
       const { current } = this.expected;
       const at = this.#accepted.findIndex((told) => told.batch <= current.batch + 1);
@@ -220,14 +227,24 @@ export class Life {
       this.#release(told.work);
       this.expected.add(told.batch, told.work);
     }
-    this.acknowledged.push({ batch, operation: this.disk.operations.length });
-    return batch;
+  }
+
+  /**
+   * Where the disk refuses writes, a store makes batches of its own, which change nothing: to give
+   * empty maps back. Everybody has been told of theirs.
+   */
+  #acceptReclaimed(): void {
+    if (!this.tolerant || this.#outstanding > 0 || this.#store === undefined) return;
+    while (this.expected.current.batch < this.#store.currentBatch) {
+      this.accept(this.expected.current.batch + 1, { operations: [] });
+    }
   }
 
   /** Throws what is a defect, and `LifeOver` where nothing can follow. */
   refused(work: Work, error: unknown): void {
     this.#release(work);
     if (this.#isRefusal(error)) {
+      this.#acceptReclaimed();
       this.rejected.push({ work, operation: this.disk.operations.length });
       return;
     }
@@ -250,11 +267,12 @@ export class Life {
 
   /**
    * After an opening: the sessions whose own sync failed are there, all of them, if the store has a
-   * batch more than was acknowledged.
+   * batch more than was acknowledged. With none of those it is one that gives empty maps back.
    */
   async decide(uncertain: readonly Work[]): Promise<void> {
     const batch = this.expected.current.batch + 1;
-    if (this.store.currentBatch !== batch || uncertain.length === 0) return;
+    if (uncertain.length === 0) return this.#acceptReclaimed();
+    if (this.store.currentBatch !== batch) return;
     const known = new Set(uncertain.flatMap(({ operations }) => operations.map(({ id }) => id)));
     const unknown: GrainId[] = [];
     for await (const { changes } of this.store.commitLog({ after: batch - 1 })) {

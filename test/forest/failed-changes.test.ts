@@ -185,6 +185,24 @@ describe('a body', () => {
     await endSound(forest);
   });
 
+  it('that throws leaves no refused write to the next', async () => {
+    const disk = new WrappedFileSystem(memoryFileSystem());
+    const forest = await Forest.open('f', { fileSystem: disk });
+    const tree = forest.tree('t', { key: codecs.u32 });
+    await tree.put(0, new Uint8Array(1));
+    const failing = forest.transaction((tx) => {
+      // Longer than what waits in memory: it is written ahead of the commit.
+      const fault = disk.fail('write', 'ENOSPC');
+      tx.tree(tree).put(1, new Uint8Array(2_000_000));
+      fault.stop();
+      throw new Error('no');
+    });
+    await expect(failing).rejects.toThrow('no');
+    await tree.put(2, new Uint8Array(1));
+    expect([...tree.keys()]).toEqual([0, 2]);
+    await endSound(forest);
+  });
+
   it('that throws gives back the memory of what it has put', async () => {
     const forest = await Forest.inMemory();
     const tree = forest.tree('t', { key: codecs.u32 });

@@ -366,7 +366,7 @@ describe('the lock without native code', () => {
   });
 });
 
-describe('the lock without native code on another platform', () => {
+describe('the lock on another platform', () => {
   const { platform } = process;
   afterEach(() => setPlatform(platform));
 
@@ -394,6 +394,17 @@ describe('the lock without native code on another platform', () => {
       return this;
     });
     await expect(here.fallback(target)).rejects.toMatchObject({ code: 'EACCES' });
+  });
+
+  it('is refused within this process where the kernel’s lock belongs to the process', async () => {
+    setPlatform('freebsd');
+    const path = newFile();
+    const lock = await acquireLock(openTarget(path), addonThat({}));
+    const refusal = { code: 'VARVE_LOCKED', message: expect.stringContaining('this process') };
+    await expect(acquireLock(openTarget(path), addonThat({}))).rejects.toMatchObject(refusal);
+    await lock.release();
+    const next = await acquireLock(openTarget(path), addonThat({}));
+    await next.release();
   });
 
   it('is refused with ENOTSUP where there is nothing to make it of', async () => {

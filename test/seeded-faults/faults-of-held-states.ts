@@ -62,11 +62,11 @@ export const faultsOfHeldStates: readonly SeededFault[] = [
     caughtBy: { file: failed, test: 'whose result throws when it is looked at' },
   },
   {
-    name: 'a failed transaction keeps the memory of what it has pushed',
+    name: 'a failed transaction leaves what its session has gathered to the next',
     file: 'forest/transaction-ground.ts',
     find: '    if (this.group.members.length === 0) this.#startAnew();',
     replace: '',
-    caughtBy: { file: failed, test: 'gives back the memory' },
+    caughtBy: { file: failed, test: 'that throws leaves no refused write to the next' },
   },
   {
     name: 'a fork stores nodes that a commit before it is about to store',

@@ -64,7 +64,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/io/node-lock.test.ts',
-      test: 'the lock between processes (file) is refused within this process, and free once let go',
+      test: 'is refused within this process where the kernel’s lock belongs to the process',
     },
   },
   {

@@ -141,9 +141,9 @@ export const faultsOfReading: readonly SeededFault[] = [
     file: 'store/committer.ts',
     find: lines(
       '        this.#core.values.cache.written(write.chunks, write.offset);',
-      '      } catch {',
+      '        yield pause;',
     ),
-    replace: '      } catch {',
+    replace: '        yield pause;',
     caughtBy: {
       file: 'test/store/own-maps.test.ts',
       test: 'a value among the many of a shared map leaves its place to the next',

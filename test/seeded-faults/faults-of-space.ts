@@ -148,8 +148,8 @@ export const faultsOfSpace: readonly SeededFault[] = [
     find: 'this.#starts.get(page) ?? page',
     replace: 'page',
     caughtBy: {
-      file: 'test/store/own-maps.test.ts',
-      test: 'the place of a large value that was freed is free a few commits later',
+      file: 'test/store/space.test.ts',
+      test: 'gives out no page twice, takes pages back as one, and adds up, after any history',
     },
   },
   {

@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { GrainId } from '../../src/format/grain-id.ts';
 import { valueCrc } from '../../src/format/value.ts';
 import { Atlas, defaultLimits } from '../../src/store/atlas.ts';
-import { writeBytes } from '../../src/store/effects.ts';
+import { inOneGo, writeBytes } from '../../src/store/effects.ts';
 import { mergeWrites, SessionWork, type StagedValue } from '../../src/store/session-work.ts';
 import { Space } from '../../src/store/space.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
@@ -188,7 +188,7 @@ describe('writes', () => {
           const [gone] = values.splice(gap % Math.max(1, values.length), 1);
           if (gone !== undefined) work.withdraw(gone);
         }
-        const writes = mergeWrites([...values].reverse());
+        const writes = inOneGo(mergeWrites([...values].reverse()));
         let end = -1;
         let written = 0;
         for (const write of writes) {

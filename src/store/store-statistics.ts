@@ -1,0 +1,37 @@
+/**
+ * The shape of what a store says of itself.
+ *
+ * Invariant: types only, so that the core can keep what was counted before a batch; `statistics.ts`
+ * does the counting.
+ */
+
+import type { BatchId } from './batch-id.ts';
+
+export interface StoreStatistics {
+  readonly fileBytes: number;
+  /** Bytes of committed values, archived ones included. */
+  readonly valueBytes: number;
+  readonly values: number;
+  readonly archivedValues: number;
+  /** Bytes that new values can take before the file grows: free grains and free pages. */
+  readonly freeBytes: number;
+  /** Bytes of the records that are kept: those after the checkpoint. */
+  readonly commitLogBytes: number;
+  /** The batch that the oldest live guard holds. */
+  readonly oldestGuard: BatchId | undefined;
+  /** Since open. */
+  readonly commits: number;
+  readonly sessionsCommitted: number;
+  readonly syncs: number;
+  readonly bytesWritten: number;
+  /** One row for each stratum: grain size in bytes, grains free and allocated. */
+  readonly strata: readonly StratumStatistics[];
+}
+
+export interface StratumStatistics {
+  readonly basin: number;
+  readonly stratum: number;
+  readonly grainBytes: number;
+  readonly allocated: number;
+  readonly free: number;
+}
