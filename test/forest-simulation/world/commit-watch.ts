@@ -4,8 +4,8 @@
  * Invariant: it only looks, and makes no call that a fault could strike.
  */
 
-import { decodeForestRoot, decodeSealedRoot } from '../../../src/forest/forest-root.ts';
 import type { Forest } from '../../../src/forest/index.ts';
+import { decodeForestRoot, decodeSealedRoot } from '../../../src/forest/journal/forest-root.ts';
 import type { Effect } from '../model/model-state.ts';
 import type { Chaos } from './chaos.ts';
 import type { ChangeKind, Reached, ViewKind } from './reached.ts';
