@@ -7,10 +7,10 @@
  * values lies in typed arrays, so that it costs little itself.
  */
 
-import { Atlas, defaultLimits } from '../../src/store/atlas.ts';
-import { noHistory } from '../../src/store/map-loader.ts';
-import { Space } from '../../src/store/space.ts';
-import type { Stratum } from '../../src/store/stratum.ts';
+import { noHistory } from '../../src/store/file/page-source.ts';
+import { Space } from '../../src/store/file/space.ts';
+import { Atlas, defaultLimits } from '../../src/store/grains/atlas.ts';
+import type { Stratum } from '../../src/store/grains/stratum.ts';
 
 /** Nothing was ever written, so nothing is ever read. */
 const noPages = {

@@ -8,7 +8,20 @@
  */
 
 import type { BatchId, GrainId } from '../index.ts';
-import type { Range } from './range.ts';
+
+/**
+ * A bound that is present must have a value: undefined, and properties that are not listed here,
+ * are `VARVE_INVALID_ARGUMENT`. So a bound that is misspelt or missing never means the whole tree.
+ */
+export interface Range<K> {
+  gt?: K;
+  gte?: K;
+  lt?: K;
+  lte?: K;
+  reverse?: boolean | undefined;
+  /** Default: no limit. */
+  limit?: number | undefined;
+}
 
 /** Bytes that come back are the caller's own. */
 export interface ReadableTree<K, V, R> {

@@ -6,18 +6,19 @@
  * next one is. It opens and closes nothing.
  */
 
+import type { Vault } from '../codecs/vault.ts';
 import { invalidArgument, VarveError } from '../errors.ts';
 import type { BatchId, Store } from '../index.ts';
-import { runOutside } from './body-context.ts';
-import { RootWriter } from './forest-root.ts';
-import type { ForestVersion } from './forest-version.ts';
-import { Journal } from './journal.ts';
-import type { TreeShape } from './node.ts';
-import { reservedShareMost } from './node-cache.ts';
-import { NodeMemory } from './node-memory.ts';
-import { NodeStore } from './node-store.ts';
-import type { Retention } from './retention.ts';
-import { StoredState } from './stored-state.ts';
+import type { ForestVersion } from './commits/forest-version.ts';
+import type { Retention } from './commits/retention.ts';
+import { StoredState } from './commits/stored-state.ts';
+import { RootWriter } from './journal/forest-root.ts';
+import { Journal } from './journal/journal.ts';
+import type { TreeShape } from './nodes/node.ts';
+import { reservedShareMost } from './nodes/node-cache.ts';
+import { NodeMemory } from './nodes/node-memory.ts';
+import { NodeStore } from './nodes/node-store.ts';
+import { runOutside } from './transactions/body-context.ts';
 import {
   catalogConfig,
   type ForestLimits,
@@ -25,9 +26,8 @@ import {
   sharesConfig,
   type TreeRecord,
   treeOf,
-} from './tree-record.ts';
-import { checkConfig, type TreeUse } from './tree-use.ts';
-import type { Vault } from './vault.ts';
+} from './trees/tree-record.ts';
+import { checkConfig, type TreeUse } from './trees/tree-use.ts';
 
 type AnyUse = TreeUse<unknown, unknown, unknown>;
 interface Commit {

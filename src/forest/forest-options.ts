@@ -5,12 +5,12 @@
  * `VARVE_INVALID_ARGUMENT` before a file is touched.
  */
 
+import type { Vault } from '../codecs/vault.ts';
 import { invalidArgument } from '../errors.ts';
 import type { StoreOptions } from '../index.ts';
 import { checkNames, type NamesOf } from '../util/options.ts';
+import { Retention } from './commits/retention.ts';
 import type { CoreOptions } from './forest-core.ts';
-import { Retention } from './retention.ts';
-import type { Vault } from './vault.ts';
 
 export interface ForestOptions {
   /**

@@ -9,6 +9,8 @@
 import { invalidArgument, isVarveError } from '../errors.ts';
 import { type BatchId, type GrainId, Store, type StoreOptions } from '../index.ts';
 import { Breather } from '../util/breather.ts';
+import { ForestWriter } from './commits/forest-writer.ts';
+import { isRefusal } from './commits/group-commits.ts';
 import type { Snapshot, Transaction, Tree } from './contract.ts';
 import { ForestCore } from './forest-core.ts';
 import {
@@ -18,14 +20,12 @@ import {
   forestNames,
   storeNames,
 } from './forest-options.ts';
-import { nameKey } from './forest-version.ts';
-import { ForestWriter } from './forest-writer.ts';
-import { isRefusal } from './group-commits.ts';
-import { openValue } from './pushed-value.ts';
+import { openValue } from './nodes/pushed-value.ts';
 import { ForestSnapshot } from './snapshot.ts';
 import { ForestTree } from './tree.ts';
-import { treeOf } from './tree-record.ts';
-import { checkConfig, type TreeOptions, TreeUse } from './tree-use.ts';
+import { nameKey } from './trees/catalog.ts';
+import { treeOf } from './trees/tree-record.ts';
+import { checkConfig, type TreeOptions, TreeUse } from './trees/tree-use.ts';
 import { checkedOptions, type VerifyOptions, verifyForest } from './verify-forest.ts';
 
 export interface ForestStatistics {

@@ -6,9 +6,12 @@
  * The public door of the forest: everything exported here is the contract, nothing else is.
  */
 
-export type { Codec, KeyCodec, Reducer } from './codec.ts';
-export { codecs } from './codecs.ts';
+export type { Codec, KeyCodec, Reducer } from '../codecs/codec.ts';
+export { codecs } from '../codecs/codecs.ts';
+export { reducers } from '../codecs/reducers.ts';
+export type { Vault } from '../codecs/vault.ts';
 export type {
+  Range,
   ReadableTree,
   Snapshot,
   Transaction,
@@ -18,7 +21,4 @@ export type {
 } from './contract.ts';
 export { Forest, type ForestStatistics } from './forest.ts';
 export type { ForestOptions } from './forest-options.ts';
-export type { Range } from './range.ts';
-export { reducers } from './reducers.ts';
-export type { TreeOptions } from './tree-use.ts';
-export type { Vault } from './vault.ts';
+export type { TreeOptions } from './trees/tree-use.ts';

@@ -7,14 +7,14 @@
 
 import { VarveError } from '../errors.ts';
 import type { BatchId } from '../index.ts';
+import type { ForestVersion } from './commits/forest-version.ts';
 import type { ReadableTree, Snapshot, Tree } from './contract.ts';
 import type { ForestCore } from './forest-core.ts';
-import type { ForestVersion } from './forest-version.ts';
-import { emptyRoot, type TreeRoot } from './node.ts';
-import type { ReadHold } from './range-iterators.ts';
-import { TreeReads } from './tree-reads.ts';
-import { treeOf } from './tree-record.ts';
-import { checkConfig, type TreeUse } from './tree-use.ts';
+import { emptyRoot, type TreeRoot } from './nodes/node.ts';
+import type { ReadHold } from './reads/range-iterators.ts';
+import { TreeReads } from './reads/tree-reads.ts';
+import { treeOf } from './trees/tree-record.ts';
+import { checkConfig, type TreeUse } from './trees/tree-use.ts';
 
 const forgotten = new FinalizationRegistry<ReadHold>((hold) => hold.release());
 

@@ -8,15 +8,15 @@
 import { invalidArgument, VarveError } from '../errors.ts';
 import type { BatchId } from '../index.ts';
 import { abandon, isThenable } from '../util/thenable.ts';
-import { Changes, readChanges } from './changes.ts';
+import type { ForestVersion } from './commits/forest-version.ts';
+import type { ForestWriter } from './commits/forest-writer.ts';
 import type { Tree, TreeChange } from './contract.ts';
 import type { ForestCore } from './forest-core.ts';
-import type { ForestVersion } from './forest-version.ts';
-import type { ForestWriter } from './forest-writer.ts';
-import { emptyRoot, type TreeRoot } from './node.ts';
-import { TreeReads } from './tree-reads.ts';
-import { type TreeRecord, treeOf } from './tree-record.ts';
-import { checkConfig, type TreeUse } from './tree-use.ts';
+import { emptyRoot, type TreeRoot } from './nodes/node.ts';
+import { Changes, readChanges } from './reads/changes.ts';
+import { TreeReads } from './reads/tree-reads.ts';
+import { type TreeRecord, treeOf } from './trees/tree-record.ts';
+import { checkConfig, type TreeUse } from './trees/tree-use.ts';
 
 /** The durable record of one tree, looked up once for each commit. */
 class DurableRecord {

@@ -15,15 +15,16 @@ import { Breather } from '../util/breather.ts';
 import { compareBytes } from '../util/bytes.ts';
 import { getU32 } from '../util/little-endian.ts';
 import { checkFlag, checkNames, checkSignal, type NamesOf } from '../util/options.ts';
+import type { ForestVersion } from './commits/forest-version.ts';
 import type { ForestCore } from './forest-core.ts';
-import { catalogEntries, type ForestVersion } from './forest-version.ts';
-import type { NodeRef, TreeRoot } from './node.ts';
-import { type Branch, longBit, type TreeNode, type TreeShape } from './node.ts';
-import { longId } from './node-store.ts';
-import { Summaries } from './summaries.ts';
-import { historyShapeOf, shapeOf, type TreeRecord, treeOf } from './tree-record.ts';
-import { TreeCursor } from './tree-search.ts';
-import type { TreeUse } from './tree-use.ts';
+import type { NodeRef, TreeRoot } from './nodes/node.ts';
+import { type Branch, longBit, type TreeNode, type TreeShape } from './nodes/node.ts';
+import { longId } from './nodes/node-store.ts';
+import { Summaries } from './reads/summaries.ts';
+import { catalogEntries } from './trees/catalog.ts';
+import { historyShapeOf, shapeOf, type TreeRecord, treeOf } from './trees/tree-record.ts';
+import { TreeCursor } from './trees/tree-search.ts';
+import type { TreeUse } from './trees/tree-use.ts';
 
 export interface VerifyOptions {
   /** Every long value is read, and each value's checksum held against its bytes. */

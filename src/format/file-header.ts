@@ -3,7 +3,7 @@
  *
  * Of everything in the file it alone is picked by "newest valid": each write of a copy has a
  * generation one above the last, and goes to the copy with the lower one. Layout:
- * `spec/format.md`, "File header". Encoding and decoding only; `store/opening.ts` decides what
+ * `spec/format.md`, "File header". Encoding and decoding only; `store/open/opening.ts` decides what
  * follows from it.
  */
 

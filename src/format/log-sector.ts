@@ -5,7 +5,7 @@
  * rotten; nothing that a user stores can pass for one, since each carries the file's salt, its
  * epoch, its batch and its own place. The head in the first sector has length and CRC of the whole
  * body, so that sectors of two attempts at one batch never make a record. Layout:
- * `spec/format.md`, "Commit log". Pure; `store/log-scan.ts` reads them from the file.
+ * `spec/format.md`, "Commit log". Pure; `store/log/log-scan.ts` reads them from the file.
  */
 
 import { crc32 } from '../util/crc.ts';

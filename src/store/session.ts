@@ -11,17 +11,17 @@ import { GrainId, joinGrainId, split, splitGrainId } from '../format/grain-id.ts
 import { valueBytesMax, valuePrefixBytes } from '../format/layout.ts';
 import { encodeValuePrefix, grainCount, valueCrc } from '../format/value.ts';
 import { isBytes, ownedByThread } from '../util/bytes.ts';
-import type { Reservation } from './atlas.ts';
-import { type BatchId, checkBatch } from './batch-id.ts';
-import type { Committer } from './committer.ts';
-import type { StoreCore } from './core.ts';
-import { type FileWrite, writeBytes } from './effects.ts';
-import { writesTo } from './file-parts.ts';
-import type { HeaderClaim } from './header-claim.ts';
-import type { OpenSessions } from './open-sessions.ts';
-import type { SessionWork, StagedValue } from './session-work.ts';
-import { stagedBytesMax } from './staging-memory.ts';
-import { type ValuePlace, valuePlace } from './value-reader.ts';
+import type { Committer } from './commit/committer.ts';
+import type { HeaderClaim } from './commit/header-claim.ts';
+import type { OpenSessions } from './commit/open-sessions.ts';
+import type { SessionWork, StagedValue } from './commit/session-work.ts';
+import { type FileWrite, writeBytes } from './file/effects.ts';
+import { writesTo } from './file/file-parts.ts';
+import type { Reservation } from './grains/atlas.ts';
+import { type BatchId, checkBatch } from './state/batch-id.ts';
+import type { StoreCore } from './state/core.ts';
+import { stagedBytesMax } from './values/staging-memory.ts';
+import { type ValuePlace, valuePlace } from './values/value-reader.ts';
 
 /** What a session works with. */
 export interface SessionHome {

@@ -6,13 +6,13 @@
  */
 
 import type { GrainId } from '../format/grain-id.ts';
-import type { Reservation } from './atlas.ts';
-import type { BatchId } from './batch-id.ts';
-import type { Committer } from './committer.ts';
-import type { StoreCore } from './core.ts';
-import { writeLargeValue } from './large-value.ts';
-import { SessionWork } from './session-work.ts';
-import { stagedBytesMax } from './staging-memory.ts';
+import type { Committer } from './commit/committer.ts';
+import { writeLargeValue } from './commit/large-value.ts';
+import { SessionWork } from './commit/session-work.ts';
+import type { Reservation } from './grains/atlas.ts';
+import type { BatchId } from './state/batch-id.ts';
+import type { StoreCore } from './state/core.ts';
+import { stagedBytesMax } from './values/staging-memory.ts';
 
 /** A value that is durable. */
 export interface PutValue {

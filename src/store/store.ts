@@ -11,27 +11,32 @@ import { invalidArgument, ioError } from '../errors.ts';
 import type { GrainId } from '../format/grain-id.ts';
 import { memoryFileSystem } from '../io/memory-file-system.ts';
 import { checkFlag, checkNames, checkSignal } from '../util/options.ts';
-import { type BatchId, checkBatch } from './batch-id.ts';
-import { Committer } from './committer.ts';
-import type { RecoveryReport, StoreCore } from './core.ts';
-import type { Finding } from './finding.ts';
-import type { CheckpointGuard } from './guards.ts';
-import { HeaderClaim } from './header-claim.ts';
-import { type CommitLogEntry, followedEntries, holdLog, logEntries } from './log-entries.ts';
-import type { OpenRequest } from './open-request.ts';
-import { OpenSessions } from './open-sessions.ts';
-import { openCore } from './opening.ts';
-import { readerLog } from './reader-log.ts';
-import { findingsBeside } from './reader-verify.ts';
+import { Committer } from './commit/committer.ts';
+import { HeaderClaim } from './commit/header-claim.ts';
+import { OpenSessions } from './commit/open-sessions.ts';
+import { SessionWork } from './commit/session-work.ts';
+import type { OpenRequest } from './open/open-request.ts';
+import { openCore } from './open/opening.ts';
+import { checkOptions, type StoreOptions } from './open/store-options.ts';
+import {
+  type CommitLogEntry,
+  followedEntries,
+  holdLog,
+  logEntries,
+} from './readers/log-entries.ts';
+import { readerLog } from './readers/reader-log.ts';
+import { findingsBeside } from './readers/reader-verify.ts';
+import { StoreReader } from './readers/store-reader.ts';
 import { checkData, checkId, newSession, type Session, type SessionHome } from './session.ts';
-import { SessionWork } from './session-work.ts';
 import { SinglePuts } from './single-puts.ts';
-import { statisticsOf } from './statistics.ts';
-import { checkOptions, type StoreOptions } from './store-options.ts';
-import { StoreReader } from './store-reader.ts';
-import type { StoreStatistics } from './store-statistics.ts';
+import { type BatchId, checkBatch } from './state/batch-id.ts';
+import type { RecoveryReport, StoreCore } from './state/core.ts';
+import type { CheckpointGuard } from './state/guards.ts';
+import { statisticsOf } from './state/statistics.ts';
+import type { StoreStatistics } from './state/store-statistics.ts';
 import { type StoreView, viewOf } from './store-view.ts';
-import { verifyStore } from './verify.ts';
+import type { Finding } from './verify/finding.ts';
+import { verifyStore } from './verify/verify.ts';
 
 let construct: (core: StoreCore, reader: StoreReader | undefined) => Store;
 

@@ -13,8 +13,8 @@
  */
 
 import { createCipheriv, createDecipheriv, randomFillSync } from 'node:crypto';
+import type { Vault } from '../codecs/vault.ts';
 import { invalidArgument, VarveError } from '../errors.ts';
-import type { Vault } from '../forest/index.ts';
 import { isBytes } from '../util/bytes.ts';
 import { checkNames } from '../util/options.ts';
 

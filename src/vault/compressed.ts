@@ -9,8 +9,8 @@
  */
 
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import type { Vault } from '../codecs/vault.ts';
 import { invalidArgument, VarveError } from '../errors.ts';
-import type { Vault } from '../forest/index.ts';
 import { checkNames } from '../util/options.ts';
 
 const asItIs = 0;

@@ -6,7 +6,7 @@
 import { describe, expect, it } from 'vitest';
 import { grainsPerMarkPage, kindMap, kindMarks, pageBytes } from '../../src/format/layout.ts';
 import { GrainId, type Store } from '../../src/index.ts';
-import type { StoreCore } from '../../src/store/core.ts';
+import type { StoreCore } from '../../src/store/state/core.ts';
 import { getU32 } from '../../src/util/little-endian.ts';
 import { addMapTo, headedGrains, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';

@@ -9,8 +9,8 @@
 import { isVarveError } from '../../src/errors.ts';
 import { pageBytes } from '../../src/format/layout.ts';
 import type { GrainId, Session, Store } from '../../src/index.ts';
+import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { checkOptions } from '../../src/store/store-options.ts';
 import { Random } from '../model/random.ts';
 import { patternOf } from '../support/bytes.ts';
 import { powerCut, restarted } from '../support/disk-state.ts';

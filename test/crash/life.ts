@@ -9,9 +9,9 @@
 
 import { isVarveError } from '../../src/errors.ts';
 import type { GrainId, Session, Store } from '../../src/index.ts';
-import { type AtlasLimits, defaultLimits } from '../../src/store/atlas.ts';
+import { type AtlasLimits, defaultLimits } from '../../src/store/grains/atlas.ts';
+import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { checkOptions } from '../../src/store/store-options.ts';
 import { patternOf } from '../support/bytes.ts';
 import { ProcessEnded, type SimulatedDisk } from '../support/simulated-disk.ts';
 import { ExpectedContent, type Work } from './expected-content.ts';

@@ -10,9 +10,9 @@
 
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import type { GrainId, Store } from '../../src/index.ts';
-import { defaultLimits } from '../../src/store/atlas.ts';
+import { defaultLimits } from '../../src/store/grains/atlas.ts';
+import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { checkOptions } from '../../src/store/store-options.ts';
 import { addMapTo, headedLimits, labPath, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
 import { type Calls, callsOf, type FailingCall, failOnce } from '../support/disk-aftermath.ts';

@@ -8,7 +8,7 @@
 import { describe, expect, it } from 'vitest';
 import { pageBytes } from '../../src/format/layout.ts';
 import type { GrainId } from '../../src/index.ts';
-import type { StoreCore } from '../../src/store/core.ts';
+import type { StoreCore } from '../../src/store/state/core.ts';
 import type { Random } from '../model/random.ts';
 import { addMapTo, type CoreLab, headedGrains, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';

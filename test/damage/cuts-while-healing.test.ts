@@ -7,9 +7,9 @@
 
 import { afterAll, describe, expect, it } from 'vitest';
 import { pageBytes } from '../../src/format/layout.ts';
-import { defaultLimits } from '../../src/store/atlas.ts';
+import { defaultLimits } from '../../src/store/grains/atlas.ts';
+import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { checkOptions } from '../../src/store/store-options.ts';
 import { Random } from '../model/random.ts';
 import { patternOf } from '../support/bytes.ts';
 import { DiskImage } from '../support/disk-image.ts';

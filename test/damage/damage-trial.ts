@@ -8,9 +8,9 @@
 
 import { isVarveError, type VarveError } from '../../src/errors.ts';
 import type { Finding, GrainId, Session, Store } from '../../src/index.ts';
-import { defaultLimits } from '../../src/store/atlas.ts';
+import { defaultLimits } from '../../src/store/grains/atlas.ts';
+import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { checkOptions } from '../../src/store/store-options.ts';
 import type { Content, Work } from '../crash/expected-content.ts';
 import { patternOf } from '../support/bytes.ts';
 import type { Anatomy, Piece, Range } from './anatomy.ts';

@@ -5,8 +5,8 @@
 
 import { describe, expect, it, vi } from 'vitest';
 import { isVarveError } from '../../src/errors.ts';
+import { Retention } from '../../src/forest/commits/retention.ts';
 import { codecs, Forest, type ForestOptions, type Tree } from '../../src/forest/index.ts';
-import { Retention } from '../../src/forest/retention.ts';
 import { type FileSystem, memoryFileSystem, type StorageFile } from '../../src/index.ts';
 import { Random } from '../model/random.ts';
 import { code, endSound, findingsOf } from './forest-checks.ts';

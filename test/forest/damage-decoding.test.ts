@@ -18,10 +18,10 @@ import {
   decodeSealedRoot,
   encodeForestRoot,
   encodeSealedRoot,
-} from '../../src/forest/forest-root.ts';
-import { NodeRef, type TreeNode, type TreeShape } from '../../src/forest/node.ts';
-import { decodeNode, NodeWriter } from '../../src/forest/node-encoding.ts';
-import { decodeRecord, encodeRecord, shapeOf } from '../../src/forest/tree-record.ts';
+} from '../../src/forest/journal/forest-root.ts';
+import { NodeRef, type TreeNode, type TreeShape } from '../../src/forest/nodes/node.ts';
+import { decodeNode, NodeWriter } from '../../src/forest/nodes/node-encoding.ts';
+import { decodeRecord, encodeRecord, shapeOf } from '../../src/forest/trees/tree-record.ts';
 import { type GrainId, Store } from '../../src/index.ts';
 import { compareBytes } from '../../src/util/bytes.ts';
 import { ByteWriter } from '../../src/util/cursor.ts';

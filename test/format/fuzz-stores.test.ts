@@ -10,9 +10,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { GrainId, Session, Store } from '../../src/index.ts';
-import { defaultLimits } from '../../src/store/atlas.ts';
+import { defaultLimits } from '../../src/store/grains/atlas.ts';
+import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { checkOptions } from '../../src/store/store-options.ts';
 import { crashScale } from '../crash/scale.ts';
 import { headedLimits } from '../store/core-lab.ts';
 import { patternOf } from '../support/bytes.ts';

@@ -37,9 +37,9 @@ import {
   encodeRecordSectors,
 } from '../../src/format/log-sector.ts';
 import { decodeRoot, encodeRoot } from '../../src/format/root.ts';
-import { FileReader } from '../../src/store/file-reader.ts';
-import { MarkPage, unwrittenPage } from '../../src/store/mark-page.ts';
-import { readBody, SectorReader } from '../../src/store/record-reader.ts';
+import { FileReader } from '../../src/store/file/file-reader.ts';
+import { MarkPage, unwrittenPage } from '../../src/store/grains/mark-page.ts';
+import { readBody, SectorReader } from '../../src/store/log/record-reader.ts';
 import { crc32 } from '../../src/util/crc.ts';
 import { getU32, setU32 } from '../../src/util/little-endian.ts';
 import { crashScale } from '../crash/scale.ts';

@@ -8,9 +8,9 @@
 
 import type { FileSystem, GrainId, StorageFile, Store } from '../../src/index.ts';
 import { memoryFileSystem } from '../../src/index.ts';
-import { defaultLimits } from '../../src/store/atlas.ts';
+import { defaultLimits } from '../../src/store/grains/atlas.ts';
+import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { checkOptions } from '../../src/store/store-options.ts';
 import { Random } from '../model/random.ts';
 import { patternOf } from '../support/bytes.ts';
 

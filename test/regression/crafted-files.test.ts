@@ -8,9 +8,9 @@
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { defaultLimits } from '../../src/store/atlas.ts';
+import { defaultLimits } from '../../src/store/grains/atlas.ts';
+import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { checkOptions } from '../../src/store/store-options.ts';
 import {
   type Composition,
   composeStore,

@@ -10,9 +10,9 @@
 import { expect, it } from 'vitest';
 import type { GrainId } from '../../src/index.ts';
 import { memoryFileSystem } from '../../src/index.ts';
-import { defaultLimits } from '../../src/store/atlas.ts';
+import { defaultLimits } from '../../src/store/grains/atlas.ts';
+import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { checkOptions } from '../../src/store/store-options.ts';
 
 it('a batch that changes a page between its write and that of its basin is kept', async () => {
   const fileSystem = memoryFileSystem();

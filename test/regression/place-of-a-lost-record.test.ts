@@ -6,7 +6,7 @@
 import { expect, it } from 'vitest';
 import { firstSegmentPage, sectorBytes, segmentPagesMin } from '../../src/format/layout.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
-import { laneRange } from '../../src/store/commit-log.ts';
+import { laneRange } from '../../src/store/log/commit-log.ts';
 import { patternOf } from '../support/bytes.ts';
 import { contentOf, expectRejects, overwrite } from '../support/store-checks.ts';
 

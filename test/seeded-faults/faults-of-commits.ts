@@ -9,7 +9,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   // ── the order of a commit ──
   {
     name: 'the sync of a commit is left out',
-    file: 'store/committer.ts',
+    file: 'store/commit/committer.ts',
     find: 'yield* this.#writer.sync();',
     replace: 'core.housekeeping.synced();',
     caughtBy: {
@@ -19,7 +19,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a batch is published before its sync',
-    file: 'store/committer.ts',
+    file: 'store/commit/committer.ts',
     find: lines('    yield* this.#writer.sync();', '    yield* this.#publish(plan, target);'),
     replace: lines('    yield* this.#publish(plan, target);', '    yield* this.#writer.sync();'),
     caughtBy: {
@@ -29,7 +29,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'sessions that share a batch are told of it before its sync',
-    file: 'store/committer.ts',
+    file: 'store/commit/committer.ts',
     find: '    yield* this.#carryOut(plan, fill);',
     replace: lines(
       '    for (const { resolve } of left) resolve(plan.after.currentBatch);',
@@ -42,7 +42,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a session that comes while a batch is being synced is told that batch',
-    file: 'store/committer.ts',
+    file: 'store/commit/committer.ts',
     find: '      this.#queue.push({ work, resolve, reject });',
     replace: lines(
       '      this.#queue.push({ work, resolve, reject });',
@@ -55,7 +55,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'the record of a batch is written before its values',
-    file: 'store/committer.ts',
+    file: 'store/commit/committer.ts',
     find: lines(
       '    yield* this.#writeValues(left);',
       '    if (core.space.tight) yield* this.#checkpointInSteps(left);',
@@ -78,7 +78,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   // ── the disk refuses ──
   {
     name: 'a failed sync does not poison the store',
-    file: 'store/durable-writer.ts',
+    file: 'store/commit/durable-writer.ts',
     find: '      throw this.poisoned(error);',
     replace: '      throw error;',
     caughtBy: {
@@ -88,7 +88,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a poisoned store goes on taking commits',
-    file: 'store/core.ts',
+    file: 'store/state/core.ts',
     find: '    if (this.#poison !== undefined) throw this.#poison;',
     replace: '',
     caughtBy: {
@@ -108,7 +108,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a large value goes on being written after a failed sync',
-    file: 'store/large-value.ts',
+    file: 'store/commit/large-value.ts',
     find: '    core.checkSound();',
     replace: '',
     caughtBy: {
@@ -118,7 +118,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a record whose write failed is not blanked',
-    file: 'store/durable-writer.ts',
+    file: 'store/commit/durable-writer.ts',
     find: '      yield* this.#blank(sector, error);',
     replace: '',
     caughtBy: {
@@ -128,7 +128,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'the blank over a record whose write failed is not synced',
-    file: 'store/durable-writer.ts',
+    file: 'store/commit/durable-writer.ts',
     find: lines(
       '      throw this.poisoned(new AggregateError([cause, error], message));',
       '    }',
@@ -145,7 +145,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'the store goes on where a record can be neither written nor blanked',
-    file: 'store/durable-writer.ts',
+    file: 'store/commit/durable-writer.ts',
     find: '      throw this.poisoned(new AggregateError([cause, error], message));',
     replace: '      throw new AggregateError([cause, error], message);',
     caughtBy: {
@@ -155,7 +155,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a session whose values the disk refused is committed with the others',
-    file: 'store/committer.ts',
+    file: 'store/commit/committer.ts',
     find: "        yield* this.#reject(left, one, ioError('writing a value', this.#core.path, error));",
     replace: '        void error;',
     caughtBy: {
@@ -165,7 +165,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a batch that failed keeps the place of its record’s body',
-    file: 'store/publish.ts',
+    file: 'store/commit/publish.ts',
     find: '  if (extent !== undefined) core.space.free(extent.page, extent.pages);',
     replace: '',
     caughtBy: {
@@ -175,7 +175,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a settled structure whose write failed is not written again',
-    file: 'store/housekeeping.ts',
+    file: 'store/settle/housekeeping.ts',
     find: ' this.#failed.push(write);',
     replace: ' void write;',
     caughtBy: {
@@ -186,17 +186,17 @@ export const faultsOfCommits: readonly SeededFault[] = [
   // ── what a record says ──
   {
     name: 'the embedded header of a batch is not in its record',
-    file: 'store/commit-plan.ts',
+    file: 'store/commit/commit-plan.ts',
     find: lines('    embeddedHeader,', '    checkpoint,'),
     replace: lines('    embeddedHeader: before.embeddedHeader,', '    checkpoint,'),
     caughtBy: {
-      file: 'test/store/commit-plan.test.ts',
+      file: 'test/store/commit/commit-plan.test.ts',
       test: 'a plan keeps the embedded header that nobody replaces, and takes the last that was asked for',
     },
   },
   {
     name: 'the checkpoint of a batch is not in its record',
-    file: 'store/commit-plan.ts',
+    file: 'store/commit/commit-plan.ts',
     find: lines('    embeddedHeader,', '    checkpoint,'),
     replace: lines('    embeddedHeader,', '    checkpoint: before.checkpoint,'),
     caughtBy: {
@@ -206,7 +206,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a new grain map that a batch relies on is not in its record',
-    file: 'store/commit-plan.ts',
+    file: 'store/commit/commit-plan.ts',
     find: '.filter((map) => !map.durable && map.firstIndex <= (lastIndex.get(stratum) ?? 0))',
     replace: '.filter((map) => !map.durable && map.firstIndex < (lastIndex.get(stratum) ?? 0))',
     caughtBy: {
@@ -216,11 +216,11 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a value that its own session withdrew is committed all the same',
-    file: 'store/session-work.ts',
+    file: 'store/commit/session-work.ts',
     find: "operation.operation === 'archive' || !operation.withdrawn",
     replace: "operation.operation === 'archive' || operation.operation === 'allocate'",
     caughtBy: {
-      file: 'test/store/session-work.test.ts',
+      file: 'test/store/commit/session-work.test.ts',
       test: 'a session knows its own values and no others, those pushed after the first question too',
     },
   },
@@ -237,7 +237,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   // ── checkpoints ──
   {
     name: 'freed grains are given out before the sync of the batch that frees them',
-    file: 'store/committer.ts',
+    file: 'store/commit/committer.ts',
     find: lines('    yield* this.#writer.sync();', '    yield* this.#publish(plan, target);'),
     replace: lines(
       '    const freed = new Map<SessionWork, Freed>();',
@@ -249,13 +249,13 @@ export const faultsOfCommits: readonly SeededFault[] = [
       '    yield* this.#publish({ ...plan, freed }, target);',
     ),
     caughtBy: {
-      file: 'test/store/own-maps.test.ts',
+      file: 'test/store/commit/own-maps.test.ts',
       test: 'a large value goes to places that lie apart before the file grows',
     },
   },
   {
     name: 'a checkpoint frees what the batch after it archived: one batch early',
-    file: 'store/checkpoint.ts',
+    file: 'store/commit/checkpoint.ts',
     find: 'batch <= target; batch++',
     replace: 'batch <= Math.min(target + 1, core.published.currentBatch); batch++',
     caughtBy: {
@@ -265,37 +265,37 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a checkpoint frees again what the one before it freed',
-    file: 'store/checkpoint.ts',
+    file: 'store/commit/checkpoint.ts',
     find: 'let batch = checkpoint + 1;',
     replace: 'let batch = Math.max(1, checkpoint);',
     caughtBy: {
-      file: 'test/store/own-maps.test.ts',
+      file: 'test/store/commit/own-maps.test.ts',
       test: 'a large value goes to places that lie apart before the file grows',
     },
   },
   {
     name: 'a checkpoint goes past a guard',
-    file: 'store/guards.ts',
+    file: 'store/state/guards.ts',
     find: '    return Math.min(batch, this.oldest ?? batch);',
     replace: '    return batch;',
     caughtBy: {
-      file: 'test/store/guards.test.ts',
+      file: 'test/store/state/guards.test.ts',
       test: 'guards hold back to the oldest that has not been released, whatever is released how often',
     },
   },
   {
     name: 'of several guards the youngest holds checkpoints back',
-    file: 'store/guards.ts',
+    file: 'store/state/guards.ts',
     find: 'batch < oldest',
     replace: 'batch > oldest',
     caughtBy: {
-      file: 'test/store/guards.test.ts',
+      file: 'test/store/state/guards.test.ts',
       test: 'guards hold back to the oldest that has not been released, whatever is released how often',
     },
   },
   {
     name: 'a guard can be had of a batch that a checkpoint under way passes',
-    file: 'store/log-entries.ts',
+    file: 'store/readers/log-entries.ts',
     find: 'Math.max(core.published.checkpoint, core.checkpointUnderWay)',
     replace: 'core.published.checkpoint',
     caughtBy: {
@@ -305,7 +305,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'the bytes of the log that a checkpoint forgets go on being counted',
-    file: 'store/publish.ts',
+    file: 'store/commit/publish.ts',
     find: '  log.retainedBytes -= logBytes;',
     replace: '',
     caughtBy: {
@@ -315,21 +315,21 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a read that began within a publishing does not look for what is freed after',
-    file: 'store/publish.ts',
+    file: 'store/commit/publish.ts',
     find: '      core.freeings += 1;',
     replace: '      if (run === freed.values[0]) core.freeings += 1;',
     caughtBy: {
-      file: 'test/store/turns-in-commits.test.ts',
+      file: 'test/store/commit/turns-in-commits.test.ts',
       test: 'values are archived and freed beside pushes that take their grains again',
     },
   },
   {
     name: 'a verification goes on while a batch is there in part',
-    file: 'store/verify.ts',
+    file: 'store/verify/verify.ts',
     find: '  } while (core.publishing);',
     replace: '  } while (false);',
     caughtBy: {
-      file: 'test/store/turns-in-commits.test.ts',
+      file: 'test/store/commit/turns-in-commits.test.ts',
       test: 'a verification begun within a long commit finds nothing that is of two states',
     },
   },

@@ -7,27 +7,27 @@ import { lines, type SeededFault } from './seeded-fault.ts';
 
 const held = 'test/forest/held-states.test.ts';
 const failed = 'test/forest/failed-changes.test.ts';
-const bodies = 'test/forest/bodies.test.ts';
-const records = 'test/forest/tree-records.test.ts';
+const bodies = 'test/forest/commits/bodies.test.ts';
+const records = 'test/forest/trees/tree-records.test.ts';
 
 export const faultsOfHeldStates: readonly SeededFault[] = [
   {
     name: 'a node that its commit withdraws keeps the id, whose grains are free',
-    file: 'forest/group.ts',
+    file: 'forest/commits/group.ts',
     find: '    if (this.stored.delete(ref)) ref.unstore();',
     replace: '',
     caughtBy: { file: held, test: 'stays what snapshots and iterators read' },
   },
   {
     name: 'a value of the user that its commit withdraws is taken for archived',
-    file: 'forest/group.ts',
+    file: 'forest/commits/group.ts',
     find: '    if (this.pushed.delete(id)) this.archives.delete(id);',
     replace: '',
     caughtBy: { file: held, test: 'names the next value that is given it' },
   },
   {
     name: 'a put copies the root before it has read the leaf',
-    file: 'forest/tree-editor.ts',
+    file: 'forest/trees/tree-editor.ts',
     find: '    const leaf = this.#readWay(this.#ref, key);',
     replace: lines(
       '    this.#ref = this.#own(this.#ref);',
@@ -37,14 +37,14 @@ export const faultsOfHeldStates: readonly SeededFault[] = [
   },
   {
     name: 'a failed transaction is not settled if its pushes cannot be taken back',
-    file: 'forest/forest-writer.ts',
+    file: 'forest/commits/forest-writer.ts',
     find: '      if (!isOver) throw error;',
     replace: '      throw error;',
     caughtBy: { file: failed, test: 'settles, as do those behind it' },
   },
   {
     name: 'what a body gave is looked at where nobody expects an error',
-    file: 'forest/forest-writer.ts',
+    file: 'forest/commits/forest-writer.ts',
     find: lines(
       '        awaits = isThenable(result);',
       '      } catch (error) {',
@@ -63,58 +63,61 @@ export const faultsOfHeldStates: readonly SeededFault[] = [
   },
   {
     name: 'a failed transaction leaves what its session has gathered to the next',
-    file: 'forest/transaction-ground.ts',
+    file: 'forest/commits/transaction-ground.ts',
     find: '    if (this.group.members.length === 0) this.#startAnew();',
     replace: '',
     caughtBy: { file: failed, test: 'that throws leaves no refused write to the next' },
   },
   {
     name: 'a fork stores nodes that a commit before it is about to store',
-    file: 'forest/transaction.ts',
+    file: 'forest/transactions/transaction.ts',
     find: '    this.#base.beforeStoring();',
     replace: '',
     caughtBy: { file: bodies, test: 'is prepared to its end when a body forks' },
   },
   {
     name: 'bodies that wait leave the event loop no turn',
-    file: 'forest/forest-writer.ts',
+    file: 'forest/commits/forest-writer.ts',
     find: '      if (mayRest && this.#breather?.due === true) {',
     replace: '      if (mayRest && this.#breather?.due === undefined) {',
     caughtBy: { file: bodies, test: 'give others their turns' },
   },
   {
     name: 'a put that comes while others have their turn overtakes those that wait',
-    file: 'forest/forest-writer.ts',
+    file: 'forest/commits/forest-writer.ts',
     find: '    return this.#running !== undefined || this.#isResting;',
     replace: '    return this.#running !== undefined;',
     caughtBy: { file: bodies, test: 'give others their turns' },
   },
   {
     name: 'a write within a body is refused only before its first await',
-    file: 'forest/body-context.ts',
+    file: 'forest/transactions/body-context.ts',
     find: '  return has(onStack, body) || has(storage?.getStore(), body);',
     replace: '  return has(onStack, body);',
     caughtBy: { file: bodies, test: 'is refused, before and after an await' },
   },
   {
     name: 'a held version finds the record that a later one has',
-    file: 'forest/tree-records.ts',
+    file: 'forest/trees/tree-records.ts',
     find: '    while (entry !== undefined && entry.from > version) entry = entry.older;\n    return entry;',
     replace: '    return entry;',
     caughtBy: { file: records, test: 'are those of each version' },
   },
   {
     name: 'a record goes that the catalog of a held version lacks',
-    file: 'forest/tree-records.ts',
+    file: 'forest/trees/tree-records.ts',
     find: '    return older === undefined && (stored <= from || stored <= this.#oldestHeld);',
     replace: '    return older === undefined && stored <= Number.MAX_SAFE_INTEGER;',
     caughtBy: { file: records, test: 'stay, beyond the bound' },
   },
   {
     name: 'replaced long values wait in the file without a bound',
-    file: 'forest/journal.ts',
+    file: 'forest/journal/journal.ts',
     find: '    if (this.#goneValueBytes + entry.goneValueBytes > most) return false;',
     replace: '',
-    caughtBy: { file: 'test/forest/journal.test.ts', test: 'that are long are freed before' },
+    caughtBy: {
+      file: 'test/forest/journal/journal.test.ts',
+      test: 'that are long are freed before',
+    },
   },
 ];

@@ -9,7 +9,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
   // ── creation and the lock ──
   {
     name: 'a store is made over a file that is no store',
-    file: 'store/header-choice.ts',
+    file: 'store/open/header-choice.ts',
     find: "copies.every(({ state }) => state === 'blank') && isCutCreation(reader)",
     replace: "copies.every(({ state }) => state !== 'damaged')",
     caughtBy: {
@@ -19,7 +19,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
   },
   {
     name: 'a store is made over a file that only begins with zeros',
-    file: 'store/header-choice.ts',
+    file: 'store/open/header-choice.ts',
     find: '  return bytes.every((byte) => byte === 0);',
     replace: '  return bytes.length === length;',
     caughtBy: {
@@ -29,7 +29,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
   },
   {
     name: 'a store is made over zeros that are longer than a new store',
-    file: 'store/header-choice.ts',
+    file: 'store/open/header-choice.ts',
     find: '  if (length > newStoreBytes) return false;',
     replace: '',
     caughtBy: {
@@ -79,7 +79,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
   },
   {
     name: 'an opening that is refused leaves the file open and locked',
-    file: 'store/opening.ts',
+    file: 'store/open/opening.ts',
     find: '    await Promise.allSettled([file.close()]);',
     replace: '',
     caughtBy: {
@@ -90,18 +90,18 @@ export const faultsOfOpening: readonly SeededFault[] = [
   // ── the file header ──
   {
     name: 'a header marked clean is believed though records follow it',
-    file: 'store/loading.ts',
+    file: 'store/open/loading.ts',
     find: '  if (scan.written) return false;',
     replace: '',
     caughtBy: {
-      file: 'test/store/read-only.test.ts',
+      file: 'test/store/readers/read-only.test.ts',
       test: 'recovers in memory what was not closed, and leaves the file as it is',
     },
   },
   // ── the log ──
   {
     name: 'the epoch is not raised on opening',
-    file: 'store/loading.ts',
+    file: 'store/open/loading.ts',
     find: 'scan.epochMax) + 1;',
     replace: 'scan.epochMax);',
     caughtBy: {
@@ -111,87 +111,87 @@ export const faultsOfOpening: readonly SeededFault[] = [
   },
   {
     name: 'a record after the confirmed batch counts though its epoch is old',
-    file: 'store/log-scan.ts',
+    file: 'store/log/log-scan.ts',
     find: '    if (record.batch > confirmed && record.epoch < epoch) return;',
     replace: '',
     caughtBy: {
-      file: 'test/store/log-scan.test.ts',
+      file: 'test/store/log/log-scan.test.ts',
       test: 'the scan counts no record after the confirmed batch that has an older epoch',
     },
   },
   {
     name: 'of two records of one batch the one with the older epoch counts',
-    file: 'store/log-scan.ts',
+    file: 'store/log/log-scan.ts',
     find: 'other.epoch < record.epoch',
     replace: 'other.epoch > record.epoch',
     caughtBy: {
-      file: 'test/store/log-scan.test.ts',
+      file: 'test/store/log/log-scan.test.ts',
       test: 'the scan counts, of two records of one batch, the one with the higher epoch',
     },
   },
   {
     name: 'a gap in the log is passed over',
-    file: 'store/log-scan.ts',
+    file: 'store/log/log-scan.ts',
     find: 'record.batch !== base + 1 + at',
     replace: 'record.batch < base + 1 + at',
     caughtBy: {
-      file: 'test/store/log-scan.test.ts',
+      file: 'test/store/log/log-scan.test.ts',
       test: 'the scan takes a gap for corruption: a later record is there',
     },
   },
   {
     name: 'a log that ends before the confirmed batch is taken for whole',
-    file: 'store/log-scan.ts',
+    file: 'store/log/log-scan.ts',
     find: '    if (missing > confirmed) return undefined;',
     replace: '    if (missing > 0) return undefined;',
     caughtBy: {
-      file: 'test/store/log-scan.test.ts',
+      file: 'test/store/log/log-scan.test.ts',
       test: 'the scan takes a confirmed batch that is missing for corruption',
     },
   },
   {
     name: 'a rotten sector is taken for the end of the log',
-    file: 'store/log-scan.ts',
+    file: 'store/log/log-scan.ts',
     find: "      if (found === 'blank') break;",
     replace: '',
     caughtBy: {
-      file: 'test/store/log-scan.test.ts',
+      file: 'test/store/log/log-scan.test.ts',
       test: 'the scan of an empty log finds nothing written',
     },
   },
   {
     name: 'records behind one that was lost are not looked for',
-    file: 'store/log-scan.ts',
+    file: 'store/log/log-scan.ts',
     find: 'const sectorsBeyondEnd = 64;',
     replace: 'const sectorsBeyondEnd = 0;',
     caughtBy: {
-      file: 'test/store/log-scan.test.ts',
+      file: 'test/store/log/log-scan.test.ts',
       test: 'the scan takes a record that has lost its first sector for the last, and looks behind it',
     },
   },
   {
     name: 'the last batch is kept though a value of it is torn',
-    file: 'store/replay.ts',
+    file: 'store/open/replay.ts',
     find: 'isLast ? yield* tornValues(parts, record, isConfirmed) : []',
     replace: 'isLast && isConfirmed ? yield* tornValues(parts, record, isConfirmed) : []',
     caughtBy: {
-      file: 'test/store/spread-map.test.ts',
+      file: 'test/store/grains/spread-map.test.ts',
       test: 'a map in several extents, with a head, loses the last batch where its value is torn in any of its places, and no other',
     },
   },
   {
     name: 'of the last batch’s values only the prefix is looked at',
-    file: 'store/replay.ts',
+    file: 'store/open/replay.ts',
     find: 'found.computed === crc && found.stored === crc',
     replace: 'found.stored === crc',
     caughtBy: {
-      file: 'test/store/spread-map.test.ts',
+      file: 'test/store/grains/spread-map.test.ts',
       test: 'a map in several extents, with a head, loses the last batch where its value is torn in any of its places, and no other',
     },
   },
   {
     name: 'the prefix of the last batch’s values is believed, not the record',
-    file: 'store/replay.ts',
+    file: 'store/open/replay.ts',
     find: 'found?.length === run.length && found.computed === crc && found.stored === crc',
     replace: 'found !== undefined && found.computed === found.stored',
     caughtBy: {
@@ -202,47 +202,47 @@ export const faultsOfOpening: readonly SeededFault[] = [
   // ── replay ──
   {
     name: 'replay loses the marks of archived values',
-    file: 'store/stratum.ts',
+    file: 'store/grains/stratum.ts',
     find: "    if (operation === 'archive') page.archiveValue(at);",
     replace: "    if (operation === 'archive') page.check(0);",
     caughtBy: {
-      file: 'test/store/stratum.test.ts',
+      file: 'test/store/grains/stratum.test.ts',
       test: 'replay applies a change that the marks do not hold yet',
     },
   },
   {
     name: 'replay does not count archived values that are freed',
-    file: 'store/stratum.ts',
+    file: 'store/grains/stratum.ts',
     find: "this.archivedValues += operation === 'archive' ? 1 : -1;",
     replace: "this.archivedValues += operation === 'archive' ? 1 : 0;",
     caughtBy: {
-      file: 'test/store/stratum.test.ts',
+      file: 'test/store/grains/stratum.test.ts',
       test: 'replay applies a change that the marks do not hold yet',
     },
   },
   {
     name: 'replay counts again what the basin has counted',
-    file: 'store/replay.ts',
+    file: 'store/open/replay.ts',
     find: 'const as = batch > basin.stamp ? counted : notCounted;',
     replace: 'const as = batch > 0 ? counted : notCounted;',
     caughtBy: {
-      file: 'test/store/commit-plan.test.ts',
+      file: 'test/store/commit/commit-plan.test.ts',
       test: 'a plan has a record from which the same Atlas is made again',
     },
   },
   {
     name: 'replay applies to a mark page what its stamp says it has',
-    file: 'store/stratum.ts',
+    file: 'store/grains/stratum.ts',
     find: 'if (as.batch > page.stamp)',
     replace: 'if (as.batch >= page.stamp)',
     caughtBy: {
-      file: 'test/store/commit-plan.test.ts',
+      file: 'test/store/commit/commit-plan.test.ts',
       test: 'a plan has a record from which the same Atlas is made again',
     },
   },
   {
     name: 'replay does not give back the maps that the log gave back',
-    file: 'store/replay.ts',
+    file: 'store/open/replay.ts',
     find: '        atlas.dropMap(stratum, operation.firstIndex);',
     replace: '',
     caughtBy: {
@@ -252,11 +252,11 @@ export const faultsOfOpening: readonly SeededFault[] = [
   },
   {
     name: 'the log goes on over the last record that was kept',
-    file: 'store/loading.ts',
+    file: 'store/open/loading.ts',
     find: 'Math.max(position, sector + head.sectors)',
     replace: 'Math.max(position, sector)',
     caughtBy: {
-      file: 'test/store/spread-map.test.ts',
+      file: 'test/store/grains/spread-map.test.ts',
       test: 'large values go through the borders of extents, pushed and put, waiting or not',
     },
   },
@@ -264,17 +264,17 @@ export const faultsOfOpening: readonly SeededFault[] = [
   // ── damage ──
   {
     name: 'a damaged page is replaced by its twin without the log since',
-    file: 'store/map-loader.ts',
+    file: 'store/grains/map-loader.ts',
     find: "        if (change.operation === 'allocate') scratch.commitValue(at, change.count);",
     replace: "        if (change.operation === 'allocate') continue;",
     caughtBy: {
-      file: 'test/store/healing.test.ts',
+      file: 'test/store/settle/healing.test.ts',
       test: 'a mark page that is damaged, of a map with a head, is made good from its twin and the log since',
     },
   },
   {
     name: 'opening does not write the last batch again',
-    file: 'store/recovery.ts',
+    file: 'store/open/recovery.ts',
     find: 'for (const { offset, bytes } of stretches) yield*',
     replace: 'for (const { offset, bytes } of []) yield*',
     caughtBy: {
@@ -284,7 +284,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
   },
   {
     name: 'opening confirms the last batch with the sync of what that batch wrote, not after it',
-    file: 'store/recovery.ts',
+    file: 'store/open/recovery.ts',
     find: 'if (isUnproven || !choice.agreed) yield datasync;',
     replace: 'if (!choice.agreed) yield datasync;',
     caughtBy: {
@@ -294,41 +294,41 @@ export const faultsOfOpening: readonly SeededFault[] = [
   },
   {
     name: 'opening does not make the header durable that it goes by',
-    file: 'store/recovery.ts',
+    file: 'store/open/recovery.ts',
     find: '  if (!choice.agreed) {',
     replace: '  if (false) {',
     caughtBy: {
-      file: 'test/store/write-order.test.ts',
+      file: 'test/store/settle/write-order.test.ts',
       test: 'nothing that a copy of the file header relies on is overwritten, in the openings after a failed sync of close and reopen',
     },
   },
   {
     name: 'of two header copies that say the same opening writes the older, which alone is durable',
-    file: 'store/recovery.ts',
+    file: 'store/open/recovery.ts',
     find: 'headers.doubt(choice.agreed ? choice.copy : 1 - choice.copy);',
     replace: 'headers.doubt(1 - choice.copy);',
     caughtBy: {
-      file: 'test/store/write-order.test.ts',
+      file: 'test/store/settle/write-order.test.ts',
       test: 'nothing that a copy of the file header relies on is overwritten, in the openings after a failed sync of close and reopen',
     },
   },
   {
     name: 'of two header copies that differ opening writes the newer over',
-    file: 'store/recovery.ts',
+    file: 'store/open/recovery.ts',
     find: 'choice.agreed ? choice.copy : 1 - choice.copy',
     replace: 'choice.copy',
     caughtBy: {
-      file: 'test/store/write-order.test.ts',
+      file: 'test/store/settle/write-order.test.ts',
       test: 'nothing that a copy of the file header relies on is overwritten, in the openings after a failed sync of group commit',
     },
   },
   {
     name: 'a batch that opening took back is left in the log',
-    file: 'store/recovery.ts',
+    file: 'store/open/recovery.ts',
     find: '  if (after.length === 0) return;',
     replace: '  if (after.length >= 0) return;',
     caughtBy: {
-      file: 'test/store/recovery-writes.test.ts',
+      file: 'test/store/open/recovery-writes.test.ts',
       test: 'an opening that takes a batch back leaves no record of it',
     },
   },

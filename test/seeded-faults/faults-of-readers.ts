@@ -12,7 +12,7 @@ const rules = 'test/readers/beside-a-writer.test.ts';
 export const faultsOfReaders: readonly SeededFault[] = [
   {
     name: 'a reader does not follow the log after it has read a value',
-    file: 'store/proven-reads.ts',
+    file: 'store/readers/proven-reads.ts',
     find: 'damage === undefined && this.#isFollowed ? true : this.#follow()',
     replace: 'true',
     caughtBy: {
@@ -22,7 +22,7 @@ export const faultsOfReaders: readonly SeededFault[] = [
   },
   {
     name: 'a refreshed reader keeps blocks of what was freed or allocated in between',
-    file: 'store/store-reader.ts',
+    file: 'store/readers/store-reader.ts',
     find: '      cache.forget(map.grainOffset(index), bytes);',
     replace: '      cache.forget(map.grainOffset(index) + bytes, 1);',
     caughtBy: {
@@ -32,7 +32,7 @@ export const faultsOfReaders: readonly SeededFault[] = [
   },
   {
     name: 'a mark page that is older than what the reader opened with counts as a newer one',
-    file: 'store/map-loader.ts',
+    file: 'store/grains/map-loader.ts',
     find: '      if (found.seal.stamp <= newerThan) continue;',
     replace: '',
     caughtBy: {
@@ -42,7 +42,7 @@ export const faultsOfReaders: readonly SeededFault[] = [
   },
   {
     name: 'a gap that a commit beside the scan leaves is damage',
-    file: 'store/reader-loading.ts',
+    file: 'store/open/reader-loading.ts',
     find: 'gap === undefined || (tries > 1 && last >= seen)',
     replace: 'gap === undefined',
     caughtBy: {
@@ -52,7 +52,7 @@ export const faultsOfReaders: readonly SeededFault[] = [
   },
   {
     name: 'a value that was freed and allocated again counts as never freed',
-    file: 'store/differences.ts',
+    file: 'store/log/differences.ts',
     find: 'changes?.find((change) => change.batch > batch)',
     replace: 'changes?.filter((change) => change.batch > batch).at(-1)',
     caughtBy: {
@@ -62,7 +62,7 @@ export const faultsOfReaders: readonly SeededFault[] = [
   },
   {
     name: 'a state that was opened before is not closed with its store',
-    file: 'store/proven-reads.ts',
+    file: 'store/readers/proven-reads.ts',
     find: '    if (this.#tail.closed) throw this.core.closedError();',
     replace: '',
     caughtBy: {

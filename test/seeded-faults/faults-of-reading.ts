@@ -8,11 +8,11 @@ import { lines, type SeededFault } from './seeded-fault.ts';
 export const faultsOfReading: readonly SeededFault[] = [
   {
     name: 'the checksum of a value is not looked at',
-    file: 'store/value-reader.ts',
+    file: 'store/values/value-reader.ts',
     find: '    if (expected === actual) return;',
     replace: '    if (expected === actual || place.capacity > 0) return;',
     caughtBy: {
-      file: 'test/store/value-reader.test.ts',
+      file: 'test/store/values/value-reader.test.ts',
       test: 'a value reader with a cache refuses a value whose bytes, length, id or place are not those stored',
     },
   },
@@ -22,17 +22,17 @@ export const faultsOfReading: readonly SeededFault[] = [
     find: '  setGrainId(idAndLength, 0, id);',
     replace: '  setGrainId(idAndLength, 0, { ...id, index: 0 });',
     caughtBy: {
-      file: 'test/store/value-reader.test.ts',
+      file: 'test/store/values/value-reader.test.ts',
       test: 'a value reader with a cache refuses a value whose bytes, length, id or place are not those stored',
     },
   },
   {
     name: 'a value that is longer than its grains is read beyond them',
-    file: 'store/value-reader.ts',
+    file: 'store/values/value-reader.ts',
     find: '    if (length + valuePrefixBytes <= place.capacity) return length;',
     replace: '    if (length >= 0) return length;',
     caughtBy: {
-      file: 'test/store/value-reader.test.ts',
+      file: 'test/store/values/value-reader.test.ts',
       test: 'a value reader with a cache refuses a length that its grains cannot hold, before it makes room for it',
     },
   },
@@ -72,7 +72,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     find: "  if (crc !== getU32(sector, headerCrcOffset)) return { state: 'damaged' };",
     replace: "  if (crc === undefined) return { state: 'damaged' };",
     caughtBy: {
-      file: 'test/store/verify.test.ts',
+      file: 'test/store/verify/verify.test.ts',
       test: 'a fault in the structures on the disk is found where copy 0 of the file header is damaged, or gone',
     },
   },
@@ -82,7 +82,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     find: "  if (crc32(bytes.subarray(4, sectorBytes)) !== getU32(bytes, 0)) return 'rotten';",
     replace: '',
     caughtBy: {
-      file: 'test/store/log-scan.test.ts',
+      file: 'test/store/log/log-scan.test.ts',
       test: 'the scan takes a first sector that is neither whole nor blank for corruption',
     },
   },
@@ -108,44 +108,44 @@ export const faultsOfReading: readonly SeededFault[] = [
   },
   {
     name: 'the checksum of a record’s body is not looked at',
-    file: 'store/record-reader.ts',
+    file: 'store/log/record-reader.ts',
     find: "  if (crc32(body) !== found.head.bodyCrc) return 'the body fails its checksum';",
     replace: '',
     caughtBy: {
-      file: 'test/store/log-scan.test.ts',
+      file: 'test/store/log/log-scan.test.ts',
       test: 'the body of a record is read from its own place where it has one',
     },
   },
   {
     name: 'sectors of two records make one',
-    file: 'store/record-reader.ts',
+    file: 'store/log/record-reader.ts',
     find: 'whole.batch === found.batch && whole.epoch === found.epoch',
     replace: 'whole.ordinal === ordinal',
     caughtBy: {
-      file: 'test/store/log-scan.test.ts',
+      file: 'test/store/log/log-scan.test.ts',
       test: 'the body of a record is read back from its sectors, and only where they are all its own',
     },
   },
   {
     name: 'marks that no history leaves behind are believed',
-    file: 'store/mark-page.ts',
+    file: 'store/grains/mark-page.ts',
     find: '    if (this.#isSound()) return;',
     replace: '    if (this.loaded) return;',
     caughtBy: {
-      file: 'test/store/mark-page.test.ts',
+      file: 'test/store/grains/mark-page.test.ts',
       test: 'a mark page refuses just those marks that no values have',
     },
   },
   {
     name: 'a commit does not bring the cache up to date',
-    file: 'store/committer.ts',
+    file: 'store/commit/committer.ts',
     find: lines(
       '        this.#core.values.cache.written(write.chunks, write.offset);',
       '        yield pause;',
     ),
     replace: '        yield pause;',
     caughtBy: {
-      file: 'test/store/own-maps.test.ts',
+      file: 'test/store/commit/own-maps.test.ts',
       test: 'a value among the many of a shared map leaves its place to the next',
     },
   },
@@ -154,25 +154,25 @@ export const faultsOfReading: readonly SeededFault[] = [
     file: 'store/session.ts',
     find: '      core.values.cache.written(write.chunks, write.offset);',
     replace: '',
-    caughtBy: { file: 'test/store/write-ahead.test.ts' },
+    caughtBy: { file: 'test/store/commit/write-ahead.test.ts' },
   },
   {
     name: 'the cache goes on giving a value that was freed',
-    file: 'store/publish.ts',
+    file: 'store/commit/publish.ts',
     find: '      core.values.cache.uncheck(offset);',
     replace: '',
     caughtBy: { file: 'test/store/freed-reads.test.ts' },
   },
   {
     name: 'what was checked in a block stays so when the block is written',
-    file: 'io/block-cache.ts',
+    file: 'store/values/block-cache.ts',
     find: '        this.#table.uncheck(cell);',
     replace: '',
-    caughtBy: { file: 'test/io/block-cache.test.ts' },
+    caughtBy: { file: 'test/store/values/block-cache.test.ts' },
   },
   {
     name: 'a value that was freed while it was read is given back as it was found',
-    file: 'store/core.ts',
+    file: 'store/state/core.ts',
     find: '        if (freeings === this.freeings) return bytes;',
     replace: '        if (freeings <= this.freeings) return bytes;',
     caughtBy: {
@@ -182,7 +182,7 @@ export const faultsOfReading: readonly SeededFault[] = [
   },
   {
     name: 'a read that damage broke off while values were freed is not tried again',
-    file: 'store/core.ts',
+    file: 'store/state/core.ts',
     find: "!isVarveError(error, 'VARVE_CORRUPT') || freeings === this.freeings",
     replace: 'freeings <= this.freeings',
     caughtBy: {

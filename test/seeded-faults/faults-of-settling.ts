@@ -9,7 +9,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
   // ── the steps ──
   {
     name: 'a settle has one step: the header goes into the sync of what it names',
-    file: 'store/settle.ts',
+    file: 'store/settle/settle.ts',
     find: '      if (next.done === true) this.#settled = this.#stateWith(next.value);',
     replace: lines(
       '      if (next.done === true) {',
@@ -24,7 +24,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
   },
   {
     name: 'both copies of the file header go into one sync',
-    file: 'store/housekeeping.ts',
+    file: 'store/settle/housekeeping.ts',
     find: "    add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));",
     replace: lines(
       "    add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));",
@@ -38,69 +38,69 @@ export const faultsOfSettling: readonly SeededFault[] = [
   },
   {
     name: 'a file header confirms the batch that is under way',
-    file: 'store/housekeeping.ts',
+    file: 'store/settle/housekeeping.ts',
     find: 'this.#parts.headers.plan(this.#parts.published.currentBatch)',
     replace: 'this.#parts.headers.plan(this.#parts.published.currentBatch + 1)',
     caughtBy: {
-      file: 'test/store/verify.test.ts',
+      file: 'test/store/verify/verify.test.ts',
       test: 'a fault in the marks is found where marks are impossible',
     },
   },
   // ── slots and stamps ──
   {
     name: 'a basin is written over the copy of it that is named',
-    file: 'store/settle.ts',
+    file: 'store/settle/settle.ts',
     find: 'const generation = old.generation + 1;',
     replace: 'const generation = old.generation + 2;',
     caughtBy: {
-      file: 'test/store/healing.test.ts',
+      file: 'test/store/settle/healing.test.ts',
       test: 'a basin that is damaged, of a map with a head, is corruption where the log since is gone',
     },
   },
   {
     name: 'a mark page is written over the copy of it that is named',
-    file: 'store/settle.ts',
+    file: 'store/settle/settle.ts',
     find: 'page.name.generation + (page.damaged ? 2 : 1)',
     replace: 'page.name.generation + 2',
     caughtBy: {
-      file: 'test/store/healing.test.ts',
+      file: 'test/store/settle/healing.test.ts',
       test: 'a basin that is damaged, of a map with a head, is made good from its twin and the log since',
     },
   },
   {
     name: 'the head of a map is written over the copy of it that is named',
-    file: 'store/settle.ts',
+    file: 'store/settle/settle.ts',
     find: 'map.generation + (map.damaged ? 2 : 1)',
     replace: 'map.generation + 2',
     caughtBy: {
-      file: 'test/store/healing.test.ts',
+      file: 'test/store/settle/healing.test.ts',
       test: 'a map of one mark page has none of its heads in the file, a larger one has',
     },
   },
   {
     name: 'the stamp of a mark page is one batch late',
-    file: 'store/settle.ts',
+    file: 'store/settle/settle.ts',
     find: '    const stamp = this.#parts.published.currentBatch;',
     replace: '    const stamp = this.#parts.published.currentBatch + 1;',
     caughtBy: {
-      file: 'test/store/healing.test.ts',
+      file: 'test/store/settle/healing.test.ts',
       test: 'a basin that is damaged, of a map with a head, is made good from its twin and the log since',
     },
   },
   // ── what has changed ──
   {
     name: 'the mark page of a value that was committed is not marked as changed',
-    file: 'store/stratum.ts',
+    file: 'store/grains/stratum.ts',
     find: lines('    this.#dirty.set(page, map);', '    this.#countCommitted(run, map, 1);'),
     replace: '    this.#countCommitted(run, map, 1);',
     caughtBy: {
-      file: 'test/store/stratum.test.ts',
+      file: 'test/store/grains/stratum.test.ts',
       test: 'replay applies a change that the marks do not hold yet',
     },
   },
   {
     name: 'the mark page of a value that was archived is not marked as changed',
-    file: 'store/stratum.ts',
+    file: 'store/grains/stratum.ts',
     find: lines('    this.#dirty.set(spot.page, spot.map);', '    this.archivedValues += 1;'),
     replace: '    this.archivedValues += 1;',
     caughtBy: {
@@ -110,7 +110,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
   },
   {
     name: 'the mark page of a value that was freed is not marked as changed',
-    file: 'store/stratum.ts',
+    file: 'store/grains/stratum.ts',
     find: lines(
       '    this.#dirty.set(spot.page, spot.map);',
       '    this.#countCommitted(run, spot.map, -1);',
@@ -123,17 +123,17 @@ export const faultsOfSettling: readonly SeededFault[] = [
   },
   {
     name: 'a mark page that replay changed is not marked as changed',
-    file: 'store/stratum.ts',
+    file: 'store/grains/stratum.ts',
     find: lines('      this.#dirty.set(page, map);', '    }', '    if (as.counted)'),
     replace: lines('    }', '    if (as.counted)'),
     caughtBy: {
-      file: 'test/store/stratum.test.ts',
+      file: 'test/store/grains/stratum.test.ts',
       test: 'replay applies a change that the marks do not hold yet',
     },
   },
   {
     name: 'a basin is not marked as changed by a batch',
-    file: 'store/publish.ts',
+    file: 'store/commit/publish.ts',
     find: '    if (basin !== undefined) basin.dirty = true;',
     replace: '    void basin;',
     caughtBy: {
@@ -143,7 +143,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
   },
   {
     name: 'a basin is not marked as changed where a mark page of it is written',
-    file: 'store/settle.ts',
+    file: 'store/settle/settle.ts',
     find: "      present(atlas.basins[stratum.basin], 'the basin of a stratum').dirty = true;",
     replace: '      void stratum;',
     caughtBy: {
@@ -153,11 +153,11 @@ export const faultsOfSettling: readonly SeededFault[] = [
   },
   {
     name: 'the head of a map is not written with its mark pages',
-    file: 'store/settle.ts',
+    file: 'store/settle/settle.ts',
     find: '    for (const map of maps) if (map.hasHead) yield this.#mapHead(map);',
     replace: '    void maps;',
     caughtBy: {
-      file: 'test/store/healing.test.ts',
+      file: 'test/store/settle/healing.test.ts',
       test: 'a map of one mark page has none of its heads in the file, a larger one has',
     },
   },
@@ -168,23 +168,23 @@ export const faultsOfSettling: readonly SeededFault[] = [
     find: 'export const lanesPerSegment = 2;',
     replace: 'export const lanesPerSegment = 1;',
     caughtBy: {
-      file: 'test/store/commit-log.test.ts',
+      file: 'test/store/log/commit-log.test.ts',
       test: 'the commit log counts what it writes since the last settle',
     },
   },
   {
     name: 'a segment of the log is used before both header copies list it',
-    file: 'store/commit-log.ts',
+    file: 'store/log/commit-log.ts',
     find: 'this.#next !== undefined && this.#nextReady',
     replace: 'this.#next !== undefined',
     caughtBy: {
-      file: 'test/store/commit-log.test.ts',
+      file: 'test/store/log/commit-log.test.ts',
       test: 'the commit log drops no segment that its own records go on in',
     },
   },
   {
     name: 'the next segment of the log is not filled with zeros',
-    file: 'store/housekeeping.ts',
+    file: 'store/settle/housekeeping.ts',
     find: '    return { offset: page * pageBytes, chunks: zeroPages(pages) };',
     replace: '    return pages > 0 ? undefined : { offset: page, chunks: [] };',
     caughtBy: {
@@ -194,17 +194,17 @@ export const faultsOfSettling: readonly SeededFault[] = [
   },
   {
     name: 'a segment of the log is given back while its last batch is after the checkpoint',
-    file: 'store/commit-log.ts',
+    file: 'store/log/commit-log.ts',
     find: 'following.firstBatch - 1 <= checkpoint',
     replace: 'following.firstBatch - 2 <= checkpoint',
     caughtBy: {
-      file: 'test/store/commit-log.test.ts',
+      file: 'test/store/log/commit-log.test.ts',
       test: 'the commit log drops no segment that its own records go on in',
     },
   },
   {
     name: 'the body of a record is given back one batch before its checkpoint',
-    file: 'store/commit-log.ts',
+    file: 'store/log/commit-log.ts',
     find: lines(
       '    const bodies = this.#bodies.filter((body) => body.batch > checkpoint);',
       '    dropped.push(...this.#bodies.filter((body) => body.batch <= checkpoint));',
@@ -214,23 +214,23 @@ export const faultsOfSettling: readonly SeededFault[] = [
       '    dropped.push(...this.#bodies.filter((body) => body.batch <= checkpoint + 1));',
     ),
     caughtBy: {
-      file: 'test/store/commit-log.test.ts',
+      file: 'test/store/log/commit-log.test.ts',
       test: 'the commit log puts every record where nothing is that counts, and gives back what does not',
     },
   },
   {
     name: 'a segment of the log that was given back stays in the list, to be freed twice',
-    file: 'store/commit-log.ts',
+    file: 'store/log/commit-log.ts',
     find: '    this.#segments = this.#segments.filter((segment) => !gone.has(segment));',
     replace: '',
     caughtBy: {
-      file: 'test/store/own-maps.test.ts',
+      file: 'test/store/commit/own-maps.test.ts',
       test: 'a value among the many of a shared map leaves its place to the next',
     },
   },
   {
     name: 'while zeros are written ahead, values can be written where they will go',
-    file: 'store/housekeeping.ts',
+    file: 'store/settle/housekeeping.ts',
     find: 'chunks, blocking: true }',
     replace: 'chunks, blocking: false }',
     caughtBy: {

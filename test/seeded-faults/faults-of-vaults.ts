@@ -11,28 +11,28 @@ const pushed = 'test/forest/pushed-values.test.ts';
 export const faultsOfVaults: readonly SeededFault[] = [
   {
     name: 'a value that a transaction pushes is not sealed',
-    file: 'forest/edit.ts',
+    file: 'forest/trees/edit.ts',
     find: 'pushValue(this.nodes, this.#base.session(), data)',
     replace: 'this.#base.session().push(data)',
     caughtBy: { file: pushed, test: 'is nowhere in the file as plain text' },
   },
   {
     name: 'a pushed value is not held against the id that it is asked for by',
-    file: 'forest/pushed-value.ts',
+    file: 'forest/nodes/pushed-value.ts',
     find: '  if (!isOf) throw notPushed(id);',
     replace: '',
     caughtBy: { file: pushed, test: 'is refused in the place of another' },
   },
   {
     name: 'the tags of pushed values are sealed under one number',
-    file: 'forest/pushed-value.ts',
+    file: 'forest/nodes/pushed-value.ts',
     find: 'const tagNumber = nodes.takeSeal();',
     replace: 'const tagNumber = 1;',
     caughtBy: { file: vault, test: 'never seals two values alike' },
   },
   {
     name: 'a forest opens with another vault than its own',
-    file: 'forest/stored-state.ts',
+    file: 'forest/commits/stored-state.ts',
     find: "    checkVault(found.vault, this.#nodes.vault?.name ?? '');",
     replace: '',
     caughtBy: { file: vault, test: 'only if it is the same' },
@@ -56,6 +56,6 @@ export const faultsOfVaults: readonly SeededFault[] = [
     file: 'store/session.ts',
     find: '      stratum.release(index, count);\n      throw error;',
     replace: '      throw error;',
-    caughtBy: { file: 'test/store/push-with.test.ts', test: 'leaves nothing reserved' },
+    caughtBy: { file: 'test/store/commit/push-with.test.ts', test: 'leaves nothing reserved' },
   },
 ];

@@ -8,9 +8,9 @@
 
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type FileSystem, GrainId, memoryFileSystem, Store } from '../../src/index.ts';
-import { defaultLimits } from '../../src/store/atlas.ts';
+import { defaultLimits } from '../../src/store/grains/atlas.ts';
+import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { checkOptions } from '../../src/store/store-options.ts';
 import { addMapTo, headedGrains, labPath, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
 import { contentOf, expectSound, logOf, storePath } from '../support/store-checks.ts';

@@ -5,9 +5,9 @@
 
 import { expect, it } from 'vitest';
 import { memoryFileSystem } from '../../src/index.ts';
-import { defaultLimits } from '../../src/store/atlas.ts';
+import { defaultLimits } from '../../src/store/grains/atlas.ts';
+import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { checkOptions } from '../../src/store/store-options.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
 import { present, storePath, storesOfTest } from '../support/store-checks.ts';
 import { WrappedFileSystem } from '../support/wrapped-file-system.ts';

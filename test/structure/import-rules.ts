@@ -32,11 +32,46 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   format: ['util', 'errors.ts'],
   io: ['util', 'errors.ts'],
   store: ['format', 'io', 'util', 'errors.ts'],
+  codecs: ['util', 'errors.ts'],
+};
+
+/** A folder with more files than this is no room any more. */
+const filesInRoomMost = 14;
+
+/** The door of a unit: the files directly in its folder, which may import every room. */
+const door = 'the door';
+/** The rooms on which the door of the store stands, each with those that it may import. */
+const openStore = ['file', 'grains', 'log', 'values', 'settle', 'state'];
+const committedForest = ['contract.ts', 'nodes', 'trees', 'reads', 'journal'];
+const rooms: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  store: {
+    file: [],
+    grains: ['file'],
+    log: ['file'],
+    values: ['file', 'grains'],
+    settle: ['file', 'grains', 'log'],
+    state: ['file', 'grains', 'log', 'values', 'settle'],
+    commit: openStore,
+    open: openStore,
+    verify: openStore,
+    readers: [...openStore, 'open', 'verify'],
+    [door]: [...openStore, 'commit', 'open', 'verify', 'readers'],
+  },
+  forest: {
+    'contract.ts': [],
+    nodes: [],
+    trees: ['nodes'],
+    reads: ['contract.ts', 'nodes', 'trees'],
+    journal: ['nodes', 'trees'],
+    transactions: committedForest,
+    commits: [...committedForest, 'transactions'],
+    [door]: [...committedForest, 'transactions', 'commits'],
+  },
 };
 
 /** What stands on the store: these come in by the public entries only. */
 const upperFloors = ['forest', 'keydir', 'tables', 'level', 'replication', 'cli', 'vault'];
-const upperFloorMayImport = ['util', 'errors.ts'];
+const upperFloorMayImport = ['codecs', 'util', 'errors.ts'];
 
 const nodeModulesHome = /^src\/(?:io\/node-[^/]+\.ts$|cli\/|vault\/)/;
 
@@ -59,6 +94,7 @@ export function checkImports(house: House): Breach[] {
   return [
     ...house.files.flatMap((file) => checkOwnImports(file, graph)),
     ...house.files.flatMap((file) => checkBarrel(file, graph)),
+    ...findCrowdedRooms(house),
     ...findCycles(graph),
     ...findNodeBehindTheDoor(graph),
   ];
@@ -102,8 +138,8 @@ function whyNotImport(path: string, target: string, graph: ImportGraph): string 
   if (!graph.importsByPath.has(target)) return 'no such file below src/';
   const from = unitOf(path);
   const to = unitOf(target);
-  if (path === frontDoor || (from === to && path !== target && target !== frontDoor))
-    return undefined;
+  if (path === frontDoor) return undefined;
+  if (from === to && path !== target && target !== frontDoor) return whyNotRoom(path, target);
   if (upperFloors.includes(from)) {
     if (graph.house.publicEntries.has(target) || upperFloorMayImport.includes(to)) return undefined;
     return `${from} may import only public entries, ${upperFloorMayImport.join(', ')}`;
@@ -111,6 +147,39 @@ function whyNotImport(path: string, target: string, graph: ImportGraph): string 
   const allowed = mayImport[from] ?? [];
   if (allowed.includes(to)) return undefined;
   return `${from} may import ${allowed.length === 0 ? 'nothing' : `only ${allowed.join(', ')}`}`;
+}
+
+/** Why a source may not import another of its unit, or `undefined` where it may. */
+function whyNotRoom(path: string, target: string): string | undefined {
+  const ofUnit = rooms[unitOf(path)];
+  if (ofUnit === undefined) return undefined;
+  const from = roomOf(path, ofUnit);
+  const to = roomOf(target, ofUnit);
+  if (from === to) return undefined;
+  const allowed = ofUnit[from];
+  if (allowed === undefined) return `the room '${from}' has no row in the table of rooms`;
+  if (allowed.includes(to)) return undefined;
+  return `${from} may import ${allowed.length === 0 ? 'no other room' : `only ${allowed.join(', ')}`}`;
+}
+
+/** The folder within the unit, or a file that is a room of its own. */
+function roomOf(path: string, ofUnit: Readonly<Record<string, unknown>>): string {
+  const [, , first = '', ...rest] = path.split('/');
+  return rest.length > 0 || first in ofUnit ? first : door;
+}
+
+/** One breach for each folder that has too many files. */
+function findCrowdedRooms({ files }: House): Breach[] {
+  const counts = new Map<string, number>();
+  for (const { path } of files) {
+    const folder = posix.dirname(path);
+    counts.set(folder, (counts.get(folder) ?? 0) + 1);
+  }
+  return [...counts].flatMap(([folder, count]) =>
+    count > filesInRoomMost
+      ? [breach('rooms', folder, 1, `${count} files, at most ${filesInRoomMost}`)]
+      : [],
+  );
 }
 
 /** Only the package's entries may hand on what others declare. */

@@ -46,6 +46,11 @@ const soundHouse = [
     "import { a } from '../format/seal.ts';",
     'export class Store {}',
   ),
+  source('src/store/file/space.ts', 'export const s = 1;'),
+  source('src/store/values/value.ts', "import { s } from '../file/space.ts';", 's();'),
+  source('src/store/commit/batch.ts', "import '../values/value.ts';"),
+  source('src/forest/trees/tree.ts', 'export const t = 1;'),
+  source('src/forest/reads/range.ts', "import { t } from '../trees/tree.ts';", 't();'),
   source('src/index.ts', "export * from './store/store.ts';"),
   source('src/forest/index.ts', "import { Store } from '../index.ts';", 'export const f = 1;'),
   source('src/keydir.ts', "import { f } from './forest/index.ts';", "import './util/crc.ts';"),
@@ -111,6 +116,36 @@ const brokenSources: readonly (readonly [string, string, number, SourceFile])[] 
     'layers',
     first,
     source('src/store/x.ts', "import '../index.ts';"),
+  ],
+  [
+    'a room of the store imports one above it',
+    'layers',
+    first,
+    source('src/store/grains/x.ts', "import '../values/value.ts';"),
+  ],
+  [
+    'a room of the store imports the door of its unit',
+    'layers',
+    first,
+    source('src/store/commit/x.ts', "import { Store } from '../store.ts';"),
+  ],
+  [
+    'commits and openings of the store know each other',
+    'layers',
+    first,
+    source('src/store/open/x.ts', "import '../commit/batch.ts';"),
+  ],
+  [
+    'a room of the forest imports one above it',
+    'layers',
+    first,
+    source('src/forest/trees/x.ts', "import '../reads/range.ts';"),
+  ],
+  [
+    'a room has no row',
+    'layers',
+    first,
+    source('src/store/attic/x.ts', "import '../file/space.ts';"),
   ],
   [
     'the forest goes round the door',
@@ -321,6 +356,15 @@ function entriesOfPackage(): string[] {
 }
 
 describe('the rules of the house', () => {
+  it('see that a room has too many files', () => {
+    const files = Array.from({ length: 15 }, (_, at) => source(`src/util/f${at}.ts`, 'a();'));
+    const found = breachesWith(...files.slice(0, 12));
+    expect(found.map(({ rule }) => rule)).toEqual([]);
+    expect(breachesWith(...files).map(({ rule, path }) => [rule, path])).toEqual([
+      ['rooms', 'src/util'],
+    ]);
+  });
+
   it('let a sound house pass', () => {
     expect(breachesWith().map(shown)).toEqual([]);
   });

@@ -1,0 +1,236 @@
+/**
+ * Entries sorted by key where all keys have one length and all values another: packed one behind
+ * the other, as they are stored. After Sanakirja's sized pages.
+ *
+ * Invariant: as of `SortedEntries`, whose every method it has; no lengths are kept and none of the
+ * entries is out of its order, so that a copy or an encoding of all of them is one copy of bytes.
+ */
+
+import { getU32BigEndian } from '../../util/big-endian.ts';
+import { copyBytes } from '../../util/bytes.ts';
+import type { NodeMemory } from './node-memory.ts';
+
+const none = new Uint8Array(0);
+/** Entries that there is room for at once in memory of their own, at least. */
+const roomLeast = 16;
+
+export class FixedEntries {
+  count = 0;
+  readonly #keyBytes: number;
+  readonly #entryBytes: number;
+  /** Where the first entry is. */
+  #base = 0;
+  #bytes: Uint8Array = none;
+  /** They are from the memory of nodes, not what was read. */
+  #isOwn = false;
+
+  readonly #memory: NodeMemory;
+
+  constructor(keyBytes: number, valueBytes: number, memory: NodeMemory) {
+    this.#keyBytes = keyBytes;
+    this.#entryBytes = keyBytes + valueBytes;
+    this.#memory = memory;
+  }
+
+  /** Takes over bytes in which entries lie from `base` on. */
+  static over(bytes: Uint8Array, base: number, like: FixedEntries, count: number): FixedEntries {
+    const made = like.#empty();
+    made.#bytes = bytes;
+    made.#base = base;
+    made.count = count;
+    return made;
+  }
+
+  /** False where the keys do not rise. */
+  get isSorted(): boolean {
+    for (let index = 1; index < this.count; index++) {
+      if (this.#compare(index - 1, this.#bytes, this.offset(index)) >= 0) return false;
+    }
+    return true;
+  }
+
+  get live(): number {
+    return this.count * this.#entryBytes;
+  }
+
+  get memoryBytes(): number {
+    return this.#bytes.length;
+  }
+
+  keyBytes(_index: number): number {
+    return this.#keyBytes;
+  }
+
+  word(_index: number): number {
+    return (this.#entryBytes - this.#keyBytes) * 2;
+  }
+
+  entryBytes(_index: number): number {
+    return this.#entryBytes;
+  }
+
+  get heap(): Uint8Array {
+    return this.#bytes;
+  }
+
+  offset(index: number): number {
+    return this.#base + index * this.#entryBytes;
+  }
+
+  valueOffset(index: number): number {
+    return this.#base + index * this.#entryBytes + this.#keyBytes;
+  }
+
+  key(index: number): Uint8Array {
+    const from = this.offset(index);
+    return this.#bytes.subarray(from, from + this.#keyBytes);
+  }
+
+  value(index: number): Uint8Array {
+    const from = this.valueOffset(index);
+    return this.#bytes.subarray(from, from + this.#entryBytes - this.#keyBytes);
+  }
+
+  search(key: Uint8Array): number {
+    return key.length === this.#keyBytes && key.length >= 4
+      ? this.#searchByHead(key)
+      : this.#searchByBytes(key);
+  }
+
+  /** Compares four bytes as a number, and the rest only where those are equal. */
+  #searchByHead(key: Uint8Array): number {
+    const bytes = this.#bytes;
+    const base = this.#base;
+    const stride = this.#entryBytes;
+    const head = getU32BigEndian(key, 0);
+    const tail = key.length >= 8 ? getU32BigEndian(key, 4) : 0;
+    let low = 0;
+    let high = this.count - 1;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const at = base + middle * stride;
+      let found = getU32BigEndian(bytes, at);
+      let wanted = head;
+      if (found === wanted && key.length >= 8) {
+        found = getU32BigEndian(bytes, at + 4);
+        wanted = tail;
+      }
+      if (found < wanted) low = middle + 1;
+      else if (found > wanted) high = middle - 1;
+      else {
+        const order = key.length === 8 ? 0 : this.#compare(middle, key, 0);
+        if (order === 0) return middle;
+        if (order < 0) low = middle + 1;
+        else high = middle - 1;
+      }
+    }
+    return ~low;
+  }
+
+  #searchByBytes(key: Uint8Array): number {
+    let low = 0;
+    let high = this.count - 1;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const order = this.#compareKey(middle, key);
+      if (order === 0) return middle;
+      if (order < 0) low = middle + 1;
+      else high = middle - 1;
+    }
+    return ~low;
+  }
+
+  /** Below 0 where the entry comes before the key that is as long and begins at `at`. */
+  #compare(index: number, key: Uint8Array, at: number): number {
+    const from = this.offset(index);
+    for (let byte = 0; byte < this.#keyBytes; byte++) {
+      const difference = (this.#bytes[from + byte] as number) - (key[at + byte] as number);
+      if (difference !== 0) return difference;
+    }
+    return 0;
+  }
+
+  /** The same, of a key of any length. */
+  #compareKey(index: number, key: Uint8Array): number {
+    const from = this.offset(index);
+    const shared = Math.min(this.#keyBytes, key.length);
+    for (let byte = 0; byte < shared; byte++) {
+      const difference = (this.#bytes[from + byte] as number) - (key[byte] as number);
+      if (difference !== 0) return difference;
+    }
+    return this.#keyBytes - key.length;
+  }
+
+  insert(index: number, key: Uint8Array, value: Uint8Array, _word: number): void {
+    const end = this.offset(this.count);
+    if (end + this.#entryBytes > this.#bytes.length) this.#makeRoom();
+    const at = this.offset(index);
+    if (index < this.count) {
+      this.#bytes.copyWithin(at + this.#entryBytes, at, this.offset(this.count));
+    }
+    copyBytes(key, this.#bytes, at);
+    copyBytes(value, this.#bytes, at + this.#keyBytes);
+    this.count += 1;
+  }
+
+  #makeRoom(): void {
+    const bytes = this.#memory.take(Math.max(roomLeast, this.count * 2) * this.#entryBytes);
+    bytes.set(this.#bytes.subarray(this.#base, this.offset(this.count)));
+    this.#setBytes(bytes);
+  }
+
+  #setBytes(bytes: Uint8Array): void {
+    if (this.#isOwn) this.#memory.give(this.#bytes);
+    this.#bytes = bytes;
+    this.#base = 0;
+    this.#isOwn = true;
+  }
+
+  replace(index: number, value: Uint8Array, _word: number): void {
+    copyBytes(value, this.#bytes, this.valueOffset(index));
+  }
+
+  remove(from: number, to = from + 1): void {
+    this.#bytes.copyWithin(this.offset(from), this.offset(to), this.offset(this.count));
+    this.count -= to - from;
+  }
+
+  slice(from = 0, to = this.count): FixedEntries {
+    return this.#copy(from, to, to - from + roomLeast);
+  }
+
+  /** A copy of all entries, with room for a few more. */
+  copy(): FixedEntries {
+    return this.slice();
+  }
+
+  #copy(from: number, to: number, room: number): FixedEntries {
+    const copy = this.#empty();
+    copy.#setBytes(this.#memory.take(room * this.#entryBytes));
+    copy.#bytes.set(this.#bytes.subarray(this.offset(from), this.offset(to)));
+    copy.count = to - from;
+    return copy;
+  }
+
+  #empty(): FixedEntries {
+    return new FixedEntries(this.#keyBytes, this.#entryBytes - this.#keyBytes, this.#memory);
+  }
+
+  /** Nobody reads these entries any more: there are none from now on. */
+  forget(): void {
+    this.#setBytes(none);
+    this.count = 0;
+  }
+
+  concat(other: FixedEntries): FixedEntries {
+    const both = this.#copy(0, this.count, this.count + other.count + roomLeast);
+    both.#bytes.set(other.#bytes.subarray(other.#base, other.offset(other.count)), both.live);
+    both.count += other.count;
+    return both;
+  }
+
+  writeTo(target: Uint8Array, at: number): number {
+    target.set(this.#bytes.subarray(this.#base, this.offset(this.count)), at);
+    return at + this.live;
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * Nodes as bytes: what of a tree's node is stored as one value.
+ *
+ * Invariant: `decodeNode(encodeNode(node))` has the same entries or children, and bytes that are no
+ * node of the shape are `VARVE_CORRUPT`, never a node that is wrong. Trees of one length of key or
+ * value store no lengths of them. The bytes are described in `spec/forest.md`.
+ */
+
+import { corrupt } from '../../errors.ts';
+import { assert } from '../../util/assert.ts';
+import { getU16, getU32, getU64, setU32, setU64 } from '../../util/little-endian.ts';
+import { type NodeEntries, newEntries } from './entries.ts';
+import { FixedEntries } from './fixed-entries.ts';
+import type { TreeShape } from './node.ts';
+import {
+  Branch,
+  Leaf,
+  longBit,
+  longRefBytes,
+  NodeRef,
+  nodeHeadBytes,
+  type TreeNode,
+} from './node.ts';
+import { SortedEntries } from './sorted-entries.ts';
+
+const flagParts = 1;
+const levelMax = 255;
+/** More bytes than any number takes that is stored with a length of its own. */
+const varintMax = 8;
+
+/** Memory that nodes are written to, one after the other. */
+export class NodeWriter {
+  #bytes = new Uint8Array(0);
+  #at = 0;
+
+  /** The node as bytes: valid until the next one is written. */
+  write(node: TreeNode, shape: TreeShape): Uint8Array {
+    this.#reserve(node);
+    const bytes = this.#bytes;
+    bytes.fill(0, 0, nodeHeadBytes);
+    assert(node.level <= levelMax, 'a tree has no more levels than a byte can tell');
+    bytes[0] = node.level;
+    setU32(bytes, 4, node.leaf ? node.entries.count : node.refs.length);
+    this.#at = nodeHeadBytes;
+    if (node.leaf) this.#leaf(node, shape);
+    else this.#branch(node, shape);
+    return bytes.subarray(0, this.#at);
+  }
+
+  #reserve(node: TreeNode): void {
+    const entries = node.leaf ? node.entries : node.separators;
+    let most = nodeHeadBytes + entries.live + entries.count * 2 * varintMax;
+    if (!node.leaf) {
+      most += node.refs.length * 4 * varintMax;
+      for (const part of node.storedParts) most += part?.length ?? 0;
+    }
+    if (this.#bytes.length < most) this.#bytes = new Uint8Array(most * 2);
+  }
+
+  #leaf({ entries }: Leaf, { keyBytes, valueBytes }: TreeShape): void {
+    if (keyBytes < 0 || valueBytes < 0) {
+      for (let index = 0; index < entries.count; index++) {
+        if (keyBytes < 0) this.#varint(entries.keyBytes(index));
+        if (valueBytes < 0) this.#varint(entries.word(index));
+      }
+    }
+    this.#at = entries.writeTo(this.#bytes, this.#at);
+  }
+
+  #branch(branch: Branch, { keyBytes, partBytes, sealed }: TreeShape): void {
+    const bytes = this.#bytes;
+    const { separators, refs, counts, storedParts } = branch;
+    if (keyBytes < 0) {
+      for (let index = 0; index < separators.count; index++) {
+        this.#varint(separators.keyBytes(index));
+      }
+    }
+    this.#at = separators.writeTo(bytes, this.#at);
+    if (partBytes >= 0) bytes[1] = flagParts;
+    for (let index = 0; index < refs.length; index++) {
+      const ref = refs[index] as NodeRef;
+      setU32(bytes, this.#at, ref.low);
+      setU32(bytes, this.#at + 4, ref.high);
+      this.#at += 8;
+      if (sealed) this.#wide(ref.seal);
+      this.#varint((counts[index] as number) * 2 + (branch.isLong(index) ? 1 : 0));
+      if (partBytes >= 0) this.#part(storedParts[index]);
+    }
+  }
+
+  #part(part: Uint8Array | undefined): void {
+    if (part === undefined) throw corrupt('a node is stored without its reducer values');
+    this.#varint(part.length);
+    this.#bytes.set(part, this.#at);
+    this.#at += part.length;
+  }
+
+  #wide(value: number): void {
+    setU64(this.#bytes, this.#at, value);
+    this.#at += 8;
+  }
+
+  #varint(value: number): void {
+    while (value >= 0x80) {
+      this.#bytes[this.#at++] = (value % 0x80) | 0x80;
+      value = Math.floor(value / 0x80);
+    }
+    this.#bytes[this.#at++] = value;
+  }
+}
+
+/** What of a node can be wrong is said with where it is stored. */
+class NodeReader {
+  readonly bytes: Uint8Array;
+  readonly #ref: NodeRef;
+  at = nodeHeadBytes;
+
+  constructor(bytes: Uint8Array, ref: NodeRef) {
+    this.bytes = bytes;
+    this.#ref = ref;
+  }
+
+  fail(message: string): never {
+    throw corrupt(`a node of a tree is damaged: ${message}`, { grainId: this.#ref.id });
+  }
+
+  varint(): number {
+    let value = 0;
+    for (let scale = 1; ; scale *= 0x80) {
+      if (this.at >= this.bytes.length || scale > Number.MAX_SAFE_INTEGER)
+        this.fail('it ends early');
+      const byte = this.bytes[this.at++] as number;
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return value;
+    }
+  }
+
+  take(count: number): number {
+    const from = this.at;
+    if (count > this.bytes.length - from) this.fail('it ends early');
+    this.at = from + count;
+    return from;
+  }
+}
+
+/** Takes the bytes over. Throws `VARVE_CORRUPT`. */
+export function decodeNode(bytes: Uint8Array, ref: NodeRef, shape: TreeShape): TreeNode {
+  const reader = new NodeReader(bytes, ref);
+  if (bytes.length < nodeHeadBytes) reader.fail('it ends early');
+  const level = bytes[0] as number;
+  const count = getU32(bytes, 4);
+  // No node is empty, and none has more than its bytes can tell of.
+  if (count === 0 || count > bytes.length || getU16(bytes, 2) !== 0) reader.fail('its head');
+  const node = level === 0 ? decodeLeaf(reader, count, shape) : decodeBranch(reader, count, shape);
+  if (reader.at !== bytes.length) reader.fail('bytes are left over');
+  return node;
+}
+
+function decodeLeaf(reader: NodeReader, count: number, shape: TreeShape): Leaf {
+  const { keyBytes, valueBytes } = shape;
+  const empty = newEntries(keyBytes, valueBytes, shape.memory);
+  if (empty instanceof FixedEntries) return new Leaf(0, decodeFixed(reader, count, empty));
+  const lengths = reader.at;
+  skipLengths(reader, count, shape);
+  const entries = SortedEntries.over(reader.bytes, count, shape.memory);
+  const leaf = new Leaf(0, entries);
+  const told = new NodeReader(reader.bytes, NodeRef.at(0, 0, 0));
+  told.at = lengths;
+  for (let index = 0; index < count; index++) {
+    const key = keyBytes < 0 ? told.varint() : keyBytes;
+    const word = valueBytes < 0 ? told.varint() : valueBytes * 2;
+    if ((word & longBit) === 1) {
+      leaf.longs += 1;
+      if (word !== longRefBytes * 2 + longBit) reader.fail('the length of a reference');
+    }
+    entries.add(reader.take(key + Math.floor(word / 2)), key, word);
+  }
+  if (!entries.sealHeads()) reader.fail('its keys do not rise');
+  return leaf;
+}
+
+/** Entries of one length: their bytes are taken over as they lie. */
+function decodeFixed(reader: NodeReader, count: number, like: FixedEntries): FixedEntries {
+  const from = reader.take(count * like.entryBytes(0));
+  const entries = FixedEntries.over(reader.bytes, from, like, count);
+  if (!entries.isSorted) reader.fail('its keys do not rise');
+  return entries;
+}
+
+function skipLengths(reader: NodeReader, count: number, shape: TreeShape): void {
+  const numbers = (shape.keyBytes < 0 ? 1 : 0) + (shape.valueBytes < 0 ? 1 : 0);
+  for (let left = count * numbers; left > 0; left--) reader.varint();
+}
+
+function decodeBranch(reader: NodeReader, children: number, shape: TreeShape): Branch {
+  const { bytes } = reader;
+  const branch = new Branch(0, bytes[0] as number, decodeSeparators(reader, children - 1, shape));
+  const hasParts = bytes[1] === flagParts;
+  if (hasParts !== shape.partBytes >= 0) reader.fail('whether it has reducer values');
+  const longs: number[] = [];
+  for (let index = 0; index < children; index++) {
+    const from = reader.take(shape.sealed ? 16 : 8);
+    const seal = shape.sealed ? getU64(bytes, from + 8) : 0;
+    const ref = NodeRef.at(getU32(bytes, from), getU32(bytes, from + 4), seal);
+    if (!ref.stored) reader.fail('a child is stored nowhere');
+    const word = reader.varint();
+    const isSafe = Number.isSafeInteger(word) && Number.isSafeInteger(seal);
+    if (word < 2 || !isSafe) reader.fail('what it tells of a child');
+    ref.levelTold = branch.level - 1;
+    ref.totalTold = Math.floor(word / 2);
+    branch.refs.push(ref);
+    branch.counts.push(Math.floor(word / 2));
+    if (word % 2 === 1) longs.push(index);
+    if (!hasParts) continue;
+    const length = reader.varint();
+    const part = reader.take(length);
+    branch.storedParts.push(bytes.subarray(part, part + length));
+  }
+  for (const index of longs) branch.setLong(index, true);
+  return branch;
+}
+
+function decodeSeparators(reader: NodeReader, count: number, shape: TreeShape): NodeEntries {
+  const empty = newEntries(shape.keyBytes, 0, shape.memory);
+  if (empty instanceof FixedEntries) return decodeFixed(reader, count, empty);
+  const lengths = Array.from({ length: count }, () => reader.varint());
+  const separators = SortedEntries.over(reader.bytes, count, shape.memory);
+  for (const length of lengths) separators.add(reader.take(length), length, 0);
+  if (!separators.sealHeads()) reader.fail('its separators do not rise');
+  return separators;
+}

@@ -1,0 +1,388 @@
+/**
+ * Entries sorted by key, in one piece of memory: what a leaf holds, and a branch's separators.
+ *
+ * Invariant: keys rise strictly by unsigned comparison of their bytes, and `live` is the sum of
+ * the bytes of keys and values. Each entry has a slot of four numbers in one typed array: the
+ * four bytes of its key that follow what all keys have in common (so that a search compares
+ * numbers, and bytes only where those are equal), where its bytes are, and two lengths. It knows
+ * nothing of nodes, of how they are stored, nor what a value word means beyond its length.
+ */
+
+import { copyBytes, copyRun } from '../../util/bytes.ts';
+import type { NodeMemory } from './node-memory.ts';
+
+/** Head, offset in the heap, bytes of the key, value word. */
+const stride = 4;
+const slotBytes = stride * 4;
+const noSlots = new Uint32Array(0);
+const noBytes = new Uint8Array(0);
+
+/** Room that is made at once for entries to come. */
+const spareSlots = 8;
+const spareHeap = 256;
+
+export class SortedEntries {
+  count = 0;
+  /** Bytes of keys and values. */
+  live = 0;
+  #slots: Uint32Array = noSlots;
+  #heap: Uint8Array = noBytes;
+  /** The heap is from the memory of nodes, not what was read. */
+  #isOwn = false;
+  readonly #memory: NodeMemory;
+  /** Bytes of the heap that were given out, those of entries that are gone included. */
+  #used = 0;
+  /** Bytes that all keys begin with, at least. */
+  #skip = 0;
+
+  constructor(memory: NodeMemory) {
+    this.#memory = memory;
+  }
+
+  /** Takes over bytes in which entries lie as the lengths say that `add` is then told. */
+  static over(bytes: Uint8Array, count: number, memory: NodeMemory): SortedEntries {
+    const made = new SortedEntries(memory);
+    made.#slots = made.#takeSlots(count);
+    made.#heap = bytes;
+    return made;
+  }
+
+  /** None yet, with room for so many, and so many bytes. */
+  #empty(count: number, heapBytes: number): SortedEntries {
+    const made = new SortedEntries(this.#memory);
+    made.#slots = made.#takeSlots(count);
+    made.#heap = this.#memory.take(heapBytes);
+    made.#isOwn = true;
+    return made;
+  }
+
+  #takeSlots(count: number): Uint32Array {
+    const { buffer } = this.#memory.take(count * slotBytes);
+    return new Uint32Array(buffer);
+  }
+
+  #giveSlots(): void {
+    this.#memory.give(new Uint8Array(this.#slots.buffer));
+    this.#slots = noSlots;
+  }
+
+  #setHeap(heap: Uint8Array): void {
+    if (this.#isOwn) this.#memory.give(this.#heap);
+    this.#heap = heap;
+    this.#isOwn = true;
+  }
+
+  /** Nobody reads these entries any more: there are none from now on. */
+  forget(): void {
+    this.#giveSlots();
+    this.#setHeap(noBytes);
+    this.#used = 0;
+    this.count = 0;
+    this.live = 0;
+  }
+
+  /** One more entry, at this place of the bytes taken over; `sealHeads` ends these calls. */
+  add(offset: number, keyBytes: number, word: number): void {
+    const slot = this.count * stride;
+    this.#slots[slot + 1] = offset;
+    this.#slots[slot + 2] = keyBytes;
+    this.#slots[slot + 3] = word;
+    this.count += 1;
+    this.live += keyBytes + (word >>> 1);
+    this.#used = offset + keyBytes + (word >>> 1);
+  }
+
+  /** False where the keys do not rise. */
+  sealHeads(): boolean {
+    const { count } = this;
+    if (count === 0) return true;
+    this.#setSkip(this.#common(0, count - 1));
+    for (let index = 1; index < count; index++) {
+      if (this.#compareEntries(index - 1, index) >= 0) return false;
+    }
+    return true;
+  }
+
+  get memoryBytes(): number {
+    return this.#slots.byteLength + this.#heap.length;
+  }
+
+  keyBytes(index: number): number {
+    return this.#slots[index * stride + 2] as number;
+  }
+
+  word(index: number): number {
+    return this.#slots[index * stride + 3] as number;
+  }
+
+  /** Bytes of the entry: key and value. */
+  entryBytes(index: number): number {
+    const slot = index * stride;
+    return (this.#slots[slot + 2] as number) + ((this.#slots[slot + 3] as number) >>> 1);
+  }
+
+  /** The memory that keys and values lie in: not to be changed. */
+  get heap(): Uint8Array {
+    return this.#heap;
+  }
+
+  /** Where the key begins in the heap; its value follows it. */
+  offset(index: number): number {
+    return this.#slots[index * stride + 1] as number;
+  }
+
+  valueOffset(index: number): number {
+    const slot = index * stride;
+    return (this.#slots[slot + 1] as number) + (this.#slots[slot + 2] as number);
+  }
+
+  /** A view of the key: valid until the entries change. */
+  key(index: number): Uint8Array {
+    const from = this.offset(index);
+    return this.#heap.subarray(from, from + this.keyBytes(index));
+  }
+
+  /** A view of the value: valid until the entries change. */
+  value(index: number): Uint8Array {
+    const from = this.valueOffset(index);
+    return this.#heap.subarray(from, from + (this.word(index) >>> 1));
+  }
+
+  /** Index of the key; where there is none, `~index` of the first one after it. */
+  search(key: Uint8Array): number {
+    const slots = this.#slots;
+    const heap = this.#heap;
+    const skip = this.#skip;
+    const { length } = key;
+    if (this.count === 0) return ~0;
+    const first = slots[1] as number;
+    for (let at = 0; at < skip; at++) {
+      if (at === length) return ~0;
+      const difference = (key[at] as number) - (heap[first + at] as number);
+      if (difference !== 0) return difference < 0 ? ~0 : ~this.count;
+    }
+    const head = headOf(key, skip, length);
+    let low = 0;
+    let high = this.count - 1;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const found = slots[middle * stride] as number;
+      if (found < head) low = middle + 1;
+      else if (found > head) high = middle - 1;
+      else {
+        const order = this.#compareRest(middle * stride, key);
+        if (order === 0) return middle;
+        if (order < 0) low = middle + 1;
+        else high = middle - 1;
+      }
+    }
+    return ~low;
+  }
+
+  /** Below 0 where the entry, whose head is that of `key`, comes before it. */
+  #compareRest(slot: number, key: Uint8Array): number {
+    const offset = this.#slots[slot + 1] as number;
+    const keyBytes = this.#slots[slot + 2] as number;
+    const shared = Math.min(keyBytes, key.length);
+    for (let at = this.#skip + 4; at < shared; at++) {
+      const difference = (this.#heap[offset + at] as number) - (key[at] as number);
+      if (difference !== 0) return difference;
+    }
+    return keyBytes - key.length;
+  }
+
+  #compareEntries(one: number, other: number): number {
+    const difference =
+      (this.#slots[one * stride] as number) - (this.#slots[other * stride] as number);
+    return difference === 0 ? this.#compareRest(one * stride, this.key(other)) : difference;
+  }
+
+  /** Bytes that two keys begin with alike. */
+  #common(one: number, other: number): number {
+    const from = this.offset(one);
+    const to = this.offset(other);
+    const most = Math.min(this.keyBytes(one), this.keyBytes(other));
+    let at = 0;
+    while (at < most && this.#heap[from + at] === this.#heap[to + at]) at += 1;
+    return at;
+  }
+
+  #setSkip(skip: number): void {
+    this.#skip = skip;
+    const slots = this.#slots;
+    for (let slot = 0; slot < this.count * stride; slot += stride) {
+      const offset = slots[slot + 1] as number;
+      slots[slot] = headOf(this.#heap, offset + skip, offset + (slots[slot + 2] as number));
+    }
+  }
+
+  /** Puts a new entry at `index`, where `search` says that it belongs. */
+  insert(index: number, key: Uint8Array, value: Uint8Array, word: number): void {
+    const offset = this.#place(key, value);
+    const slots = this.#roomForSlot();
+    const slot = index * stride;
+    slots.copyWithin(slot + stride, slot, this.count * stride);
+    slots[slot + 1] = offset;
+    slots[slot + 2] = key.length;
+    slots[slot + 3] = word;
+    this.count += 1;
+    this.live += key.length + value.length;
+    if (this.count === 1) this.#skip = key.length;
+    // One neighbour is enough: all of the others begin with the same bytes as it does.
+    const common = this.count === 1 ? this.#skip : this.#common(index, index === 0 ? 1 : index - 1);
+    if (common < this.#skip) this.#setSkip(common);
+    else slots[slot] = headOf(key, this.#skip, key.length);
+  }
+
+  #roomForSlot(): Uint32Array {
+    const needed = (this.count + 1) * stride;
+    if (needed <= this.#slots.length) return this.#slots;
+    const more = Math.max(spareSlots, this.count >>> 1);
+    const slots = this.#takeSlots(this.count + 1 + more);
+    slots.set(this.#slots.subarray(0, this.count * stride));
+    this.#giveSlots();
+    this.#slots = slots;
+    return slots;
+  }
+
+  /** Copies key and value to the heap; returns where. */
+  #place(key: Uint8Array, value: Uint8Array): number {
+    const bytes = key.length + value.length;
+    if (this.#used + bytes > this.#heap.length) this.#makeRoom(bytes);
+    const offset = this.#used;
+    copyBytes(key, this.#heap, offset);
+    copyBytes(value, this.#heap, offset + key.length);
+    this.#used = offset + bytes;
+    return offset;
+  }
+
+  #makeRoom(bytes: number): void {
+    const spare = Math.max(bytes, spareHeap, this.live >>> 1);
+    const packed = this.#memory.take(this.live + bytes + spare);
+    let used = 0;
+    const slots = this.#slots;
+    for (let slot = 0; slot < this.count * stride; slot += stride) {
+      const from = slots[slot + 1] as number;
+      const length = (slots[slot + 2] as number) + ((slots[slot + 3] as number) >>> 1);
+      packed.set(this.#heap.subarray(from, from + length), used);
+      slots[slot + 1] = used;
+      used += length;
+    }
+    this.#setHeap(packed);
+    this.#used = used;
+  }
+
+  /** Writes keys and values, entry by entry, to `target` at `at`; returns where they end. */
+  writeTo(target: Uint8Array, at: number): number {
+    const slots = this.#slots;
+    // Entries that lie one behind the other are copied together: mostly all but a few.
+    let from = 0;
+    let end = 0;
+    for (let slot = 0; slot < this.count * stride; slot += stride) {
+      const offset = slots[slot + 1] as number;
+      if (offset !== end) {
+        copyRun({ bytes: this.#heap, from, length: end - from }, target, at);
+        at += end - from;
+        from = offset;
+      }
+      end = offset + (slots[slot + 2] as number) + ((slots[slot + 3] as number) >>> 1);
+    }
+    copyRun({ bytes: this.#heap, from, length: end - from }, target, at);
+    return at + end - from;
+  }
+
+  /** Gives the entry at `index` another value. */
+  replace(index: number, value: Uint8Array, word: number): void {
+    const slot = index * stride;
+    const before = (this.#slots[slot + 3] as number) >>> 1;
+    if (before === value.length) {
+      copyBytes(value, this.#heap, this.valueOffset(index));
+    } else {
+      // The heap that the key is read from may make way for a larger one.
+      const offset = this.#place(this.key(index).slice(), value);
+      this.#slots[slot + 1] = offset;
+    }
+    this.#slots[slot + 3] = word;
+    this.live += value.length - before;
+  }
+
+  /** Takes entries out: those from `from` on and before `to`. */
+  remove(from: number, to = from + 1): void {
+    for (let index = from; index < to; index++) this.live -= this.entryBytes(index);
+    this.#slots.copyWithin(from * stride, to * stride, this.count * stride);
+    this.count -= to - from;
+    if (this.count === 0) {
+      this.#used = 0;
+      this.#skip = 0;
+    }
+  }
+
+  /** A copy of the entries from `from` on and before `to`, packed, with room for a few more. */
+  slice(from = 0, to = this.count): SortedEntries {
+    let bytes = 0;
+    for (let index = from; index < to; index++) bytes += this.entryBytes(index);
+    const copy = this.#empty(to - from + spareSlots, bytes + spareHeap);
+    copy.#append(this, from, to);
+    copy.#skip = this.#skip;
+    return copy;
+  }
+
+  /** A copy of all entries as they lie, with room for a few more. */
+  copy(): SortedEntries {
+    if (this.#used - this.live > this.live >>> 2) return this.slice();
+    const { count } = this;
+    const copy = this.#empty(count + spareSlots, this.#used + spareHeap);
+    copy.#slots.set(this.#slots.subarray(0, count * stride));
+    copy.#heap.set(this.#heap.subarray(0, this.#used));
+    copy.#used = this.#used;
+    copy.#skip = this.#skip;
+    copy.count = count;
+    copy.live = this.live;
+    return copy;
+  }
+
+  /** These entries and then those of `other`, whose keys all come after them. */
+  concat(other: SortedEntries): SortedEntries {
+    const both = this.#empty(
+      this.count + other.count + spareSlots,
+      this.live + other.live + spareHeap,
+    );
+    both.#append(this, 0, this.count);
+    both.#append(other, 0, other.count);
+    if (both.count > 0) both.#setSkip(both.#common(0, both.count - 1));
+    return both;
+  }
+
+  #append(source: SortedEntries, from: number, to: number): void {
+    for (let index = from; index < to; index++) {
+      const slot = this.count * stride;
+      const offset = source.offset(index);
+      const length = source.entryBytes(index);
+      this.#heap.set(source.#heap.subarray(offset, offset + length), this.#used);
+      this.#slots[slot] = source.#slots[index * stride] as number;
+      this.#slots[slot + 1] = this.#used;
+      this.#slots[slot + 2] = source.keyBytes(index);
+      this.#slots[slot + 3] = source.word(index);
+      this.#used += length;
+      this.live += length;
+      this.count += 1;
+    }
+  }
+}
+
+/** Four bytes as a number that sorts as they do; zeros where the key has ended. */
+function headOf(bytes: Uint8Array, from: number, end: number): number {
+  if (from + 4 <= end) {
+    return (
+      (((bytes[from] as number) << 24) |
+        ((bytes[from + 1] as number) << 16) |
+        ((bytes[from + 2] as number) << 8) |
+        (bytes[from + 3] as number)) >>>
+      0
+    );
+  }
+  let head = 0;
+  for (let at = from; at < from + 4; at++)
+    head = head * 256 + (at < end ? (bytes[at] as number) : 0);
+  return head;
+}

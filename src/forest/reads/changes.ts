@@ -1,0 +1,90 @@
+/**
+ * The changes of a versioned tree, read back from its history.
+ *
+ * Invariant: one for each put or delete that is kept, in the order of their sequence numbers, as
+ * of the call. Changes that are kept no longer are never skipped silently: the numbers of a name
+ * rise for ever, also where its tree is dropped and made again, so what is missing below the oldest
+ * kept has been trimmed. It changes nothing; forgetting is `WritableTree.trimHistory`.
+ */
+
+import { invalidArgument, VarveError } from '../../errors.ts';
+import { getU64BigEndian } from '../../util/big-endian.ts';
+import { checkNames } from '../../util/options.ts';
+import type { TreeChange } from '../contract.ts';
+import type { Leaf, TreeRoot, TreeShape } from '../nodes/node.ts';
+import type { NodeStore } from '../nodes/node-store.ts';
+import { historyBound, historyPut } from '../trees/history-key.ts';
+import { historyHeadBytes, type TreeRecord } from '../trees/tree-record.ts';
+import { positionOf, TreeCursor } from '../trees/tree-search.ts';
+import type { TreeUse } from '../trees/tree-use.ts';
+import { checkLimit, limited, type Positions } from './range.ts';
+import { Entries, type ReadHold } from './range-iterators.ts';
+import { entryValue } from './tree-entries.ts';
+
+/** The history that is read, and where in it. */
+interface ChangesAsked {
+  readonly root: TreeRoot;
+  readonly positions: Positions;
+}
+
+/**
+ * Finds the changes after `after`. Throws `VARVE_INVALID_ARGUMENT`, and `VARVE_LOG_TRUNCATED` where
+ * some of them are kept no longer: whoever follows the tree has to begin anew.
+ */
+export function readChanges(
+  nodes: NodeStore,
+  shape: TreeShape,
+  { history: root, sequence }: Pick<TreeRecord, 'history' | 'sequence'>,
+  options: { readonly after?: number | undefined; readonly limit?: number | undefined },
+): ChangesAsked {
+  checkNames('Tree.changes', options, { after: true, limit: true });
+  const { after = 0 } = options;
+  if (!Number.isSafeInteger(after) || after < 0) {
+    throw invalidArgument('changes: after', 'a sequence number', after);
+  }
+  if (after > sequence) {
+    throw invalidArgument('changes: after', `at most the tree's newest, ${sequence}`, after);
+  }
+  const limit = checkLimit('changes: limit', options.limit);
+  const oldest = oldestKept(nodes, shape, root) ?? sequence + 1;
+  if (after !== 0 && after < oldest - 1) {
+    const message = `changes after ${after} are kept no longer: the oldest would be ${oldest}`;
+    throw new VarveError('VARVE_LOG_TRUNCATED', message, { expected: oldest - 1, actual: after });
+  }
+  const from = positionOf(nodes, shape, root, historyBound(after));
+  return { root, positions: limited({ from, to: root.count }, { reverse: false, limit }) };
+}
+
+/** The sequence number of the first change that is kept. */
+function oldestKept(nodes: NodeStore, shape: TreeShape, { ref }: TreeRoot): number | undefined {
+  if (ref === undefined) return undefined;
+  const { entries } = new TreeCursor(nodes, shape, ref, 0).leaf;
+  return getU64BigEndian(entries.heap, entries.offset(0));
+}
+
+export class Changes<K, V, R> extends Entries<TreeChange<K, V>> {
+  constructor(
+    nodes: NodeStore,
+    use: TreeUse<K, V, R>,
+    { root, positions, hold }: ChangesAsked & { readonly hold: ReadHold },
+  ) {
+    const way = { nodes, shape: use.historyShape, root, reverse: false };
+    super(way, positions, hold, (leaf, index) => changeAt(nodes, use, leaf, index));
+  }
+}
+
+function changeAt<K, V, R>(
+  nodes: NodeStore,
+  use: TreeUse<K, V, R>,
+  leaf: Leaf,
+  index: number,
+): TreeChange<K, V> {
+  const { entries } = leaf;
+  const { heap } = entries;
+  const at = entries.offset(index);
+  const sequence = getU64BigEndian(heap, at);
+  const keyAt = at + historyHeadBytes;
+  const isPut = heap[keyAt - 1] === historyPut;
+  const key = use.keys.decode(heap, keyAt, entries.keyBytes(index) - historyHeadBytes);
+  return { sequence, key, value: isPut ? entryValue(nodes, use, leaf, index) : undefined };
+}

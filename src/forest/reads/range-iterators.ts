@@ -1,0 +1,186 @@
+/**
+ * Iterators over the entries of a tree between two positions.
+ *
+ * Invariant: an iterator reads the root that it was made with, and keeps the hold that it was given
+ * until its end, its `return()` or, where it is forgotten, its collection. It ends where what it
+ * reads has ended: a released snapshot, a transaction, a closed forest. An asynchronous one gives
+ * the event loop a turn at least every 10 ms, wherever its nodes are.
+ */
+
+import { Breather } from '../../util/breather.ts';
+import type { Leaf, TreeRoot, TreeShape } from '../nodes/node.ts';
+import type { NodeStore } from '../nodes/node-store.ts';
+import { readWayToPosition, TreeCursor } from '../trees/tree-search.ts';
+import type { Positions } from './range.ts';
+
+/** What keeps a state readable. */
+export interface ReadHold {
+  /** Throws where the state cannot be read any more. */
+  check(): void;
+  release(): void;
+}
+
+/** What is read, and which way. */
+export interface Way {
+  readonly nodes: NodeStore;
+  readonly shape: TreeShape;
+  readonly root: TreeRoot;
+  readonly reverse: boolean;
+}
+
+const forgotten = new FinalizationRegistry<ReadHold>((hold) => hold.release());
+
+const end: IteratorReturnResult<undefined> = { done: true, value: undefined };
+
+abstract class Walk {
+  readonly #way: Way;
+  readonly #hold: ReadHold;
+  #cursor: TreeCursor | undefined;
+  #positions: Positions = { from: 0, to: 0 };
+  #left = 0;
+
+  constructor(way: Way, hold: ReadHold) {
+    this.#way = way;
+    this.#hold = hold;
+    forgotten.register(this, hold, this);
+  }
+
+  protected begin(positions: Positions): void {
+    this.#positions = positions;
+    this.#left = positions.to - positions.from;
+  }
+
+  /** Goes to the next entry; undefined at the end. */
+  protected step(): TreeCursor | undefined {
+    if (this.#left === 0) return undefined;
+    this.#hold.check();
+    const { nodes, shape, root, reverse } = this.#way;
+    if (this.#cursor === undefined) {
+      const positions = this.#positions;
+      const at = reverse ? positions.to - 1 : positions.from;
+      this.#cursor = new TreeCursor(nodes, shape, root.ref as NonNullable<TreeRoot['ref']>, at);
+    } else if (reverse) this.#cursor.backward();
+    else this.#cursor.forward();
+    this.#left -= 1;
+    return this.#cursor;
+  }
+
+  /** Throws where the state cannot be read any more. */
+  protected check(): void {
+    this.#hold.check();
+  }
+
+  /** Reads what the next step needs, without blocking. */
+  protected async ready(): Promise<void> {
+    const { nodes, shape, root, reverse } = this.#way;
+    const cursor = this.#cursor;
+    const positions = this.#positions;
+    if (this.#left === 0 || root.ref === undefined) return;
+    const within =
+      cursor !== undefined &&
+      (reverse ? cursor.index > 0 : cursor.index + 1 < cursor.leaf.entries.count);
+    if (within) return;
+    const at = reverse ? positions.from + this.#left - 1 : positions.to - this.#left;
+    await readWayToPosition(nodes, shape, root.ref, at);
+  }
+
+  protected finish(): IteratorReturnResult<undefined> {
+    this.#left = 0;
+    this.#cursor = undefined;
+    forgotten.unregister(this);
+    this.#hold.release();
+    return end;
+  }
+}
+
+export class Entries<T> extends Walk implements IterableIterator<T> {
+  readonly #give: (leaf: Leaf, index: number) => T;
+
+  constructor(
+    way: Way,
+    positions: Positions,
+    hold: ReadHold,
+    give: (leaf: Leaf, index: number) => T,
+  ) {
+    super(way, hold);
+    this.begin(positions);
+    this.#give = give;
+  }
+
+  next(): IteratorResult<T, undefined> {
+    try {
+      const at = this.step();
+      if (at === undefined) return this.finish();
+      return { done: false, value: this.#give(at.leaf, at.index) };
+    } catch (error) {
+      // Nobody calls `return` then: what it holds would be kept until it is collected.
+      this.finish();
+      throw error;
+    }
+  }
+
+  return(): IteratorResult<T, undefined> {
+    return this.finish();
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+}
+
+export class AsyncEntries<T> extends Walk implements AsyncIterableIterator<T> {
+  readonly #give: (leaf: Leaf, index: number) => Promise<T>;
+  readonly #breather = new Breather();
+  #find: (() => Promise<Positions>) | undefined;
+  /** Calls of `next` go one after the other, however they are made. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** `find` says where the range is, once, before the first entry. */
+  constructor(
+    way: Way,
+    find: () => Promise<Positions>,
+    hold: ReadHold,
+    give: (leaf: Leaf, index: number) => Promise<T>,
+  ) {
+    super(way, hold);
+    this.#find = find;
+    this.#give = give;
+  }
+
+  next(): Promise<IteratorResult<T, undefined>> {
+    const result = this.#turn.then(() => this.#next());
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  async #next(): Promise<IteratorResult<T, undefined>> {
+    const find = this.#find;
+    this.#find = undefined;
+    try {
+      if (find !== undefined) this.begin(await find());
+      // Where all nodes are in memory nothing else would let the event loop go on.
+      if (this.#breather.due) await this.#breather.turn();
+      await this.ready();
+      const at = this.step();
+      if (at === undefined) return this.finish();
+      const value = await this.#give(at.leaf, at.index);
+      this.check();
+      return { done: false, value };
+    } catch (error) {
+      this.finish();
+      // What cannot be read any more need not be there: then that is the reason.
+      this.check();
+      throw error;
+    }
+  }
+
+  async return(): Promise<IteratorResult<T, undefined>> {
+    await this.#turn;
+    this.#find = undefined;
+    return this.finish();
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}

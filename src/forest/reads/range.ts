@@ -1,0 +1,116 @@
+/**
+ * Ranges of keys, as positions among the entries of a tree.
+ *
+ * Invariant: what a range says of the keys becomes two positions, once; from then on nothing is
+ * compared. A bound that is not there is the tree's own end; one that is there has a key.
+ */
+
+import { invalidArgument } from '../../errors.ts';
+import { checkFlag, checkNames, type NamesOf } from '../../util/options.ts';
+import type { Range } from '../contract.ts';
+import type { TreeRoot, TreeShape } from '../nodes/node.ts';
+import type { NodeStore } from '../nodes/node-store.ts';
+import { type KeyBound, positionOf, readWayTo } from '../trees/tree-search.ts';
+import type { TreeUse } from '../trees/tree-use.ts';
+
+/** Entries from the position `from` on and before `to`. */
+export interface Positions {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Throws `VARVE_INVALID_ARGUMENT`. */
+export function checkLimit(what: string, limit: number | undefined): number {
+  if (limit === undefined || limit === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
+  if (!Number.isSafeInteger(limit) || limit < 0) {
+    throw invalidArgument(what, 'a whole number from 0', limit);
+  }
+  return limit;
+}
+
+/** What lies in a range: its bounds, encoded, and how much of that from which end. */
+export interface AskedRange {
+  readonly from: KeyBound | undefined;
+  readonly to: KeyBound | undefined;
+  readonly reverse: boolean;
+  /** Infinite without a limit. */
+  readonly limit: number;
+}
+
+const names: NamesOf<Range<unknown>> = {
+  gt: true,
+  gte: true,
+  lt: true,
+  lte: true,
+  reverse: true,
+  limit: true,
+};
+
+/**
+ * Reads a range, each property once: a codec that is called here, or a getter, may change it.
+ * Throws `VARVE_INVALID_ARGUMENT`, `VARVE_CODEC`.
+ */
+export function readRange<K, V, R>({ keys }: TreeUse<K, V, R>, range: Range<K>): AskedRange {
+  checkNames('range', range, names);
+  const reverse = checkFlag('range: reverse', range.reverse, false);
+  const limit = checkLimit('range: limit', range.limit);
+  const [low, includesLow] = boundOf(range, 'gt', 'gte');
+  const [high, includesHigh] = boundOf(range, 'lt', 'lte');
+  const bound = (key: K | undefined, including: boolean): KeyBound | undefined =>
+    key === undefined ? undefined : { key: keys.encodeKept(key), including };
+  return { from: bound(low, !includesLow), to: bound(high, includesHigh), reverse, limit };
+}
+
+/** The bound that is there, and whether it is the one that includes its key. */
+function boundOf<K>(
+  range: Range<K>,
+  without: 'gt' | 'lt',
+  including: 'gte' | 'lte',
+): readonly [K | undefined, boolean] {
+  const includes = including in range;
+  if (includes && without in range) {
+    throw invalidArgument('range', `${without} or ${including}, not both`, range);
+  }
+  const name = includes ? including : without;
+  const key = range[name];
+  if (key === undefined && name in range) {
+    throw invalidArgument(`range: ${name}`, 'a key (without a bound, no such property)', key);
+  }
+  return [key, includes];
+}
+
+/** Everything between the bounds, `reverse` and `limit` left aside. */
+export function positionsOf(
+  nodes: NodeStore,
+  shape: TreeShape,
+  root: TreeRoot,
+  asked: Pick<AskedRange, 'from' | 'to'>,
+): Positions {
+  const from = asked.from === undefined ? 0 : positionOf(nodes, shape, root, asked.from);
+  const to = asked.to === undefined ? root.count : positionOf(nodes, shape, root, asked.to);
+  return { from, to: Math.max(from, to) };
+}
+
+/** As `positionsOf` and `limited`, without blocking on the disk. */
+export async function positionsAsync(
+  nodes: NodeStore,
+  shape: TreeShape,
+  root: TreeRoot,
+  asked: AskedRange,
+): Promise<Positions> {
+  for (const bound of [asked.from, asked.to]) {
+    if (bound !== undefined && root.ref !== undefined) {
+      await readWayTo(nodes, shape, root.ref, bound.key);
+    }
+  }
+  return limited(positionsOf(nodes, shape, root, asked), asked);
+}
+
+/** As far as the limit goes, from the end that `reverse` says. */
+export function limited(
+  { from, to }: Positions,
+  { reverse, limit }: Pick<AskedRange, 'reverse' | 'limit'>,
+): Positions {
+  if (to - from <= limit) return { from, to };
+  return reverse ? { from: to - limit, to } : { from, to: from + limit };
+}

@@ -1,0 +1,64 @@
+/**
+ * Entries of a leaf as the user's keys and values.
+ *
+ * Invariant: what comes out is the caller's own. A value that is stored by itself is read from the
+ * store each time; leaves hold only where it is.
+ */
+
+import { ownBytes } from '../../codecs/codec.ts';
+import { type Leaf, longBit } from '../nodes/node.ts';
+import type { NodeStore } from '../nodes/node-store.ts';
+import type { TreeUse } from '../trees/tree-use.ts';
+
+export function entryKey<K, V, R>(use: TreeUse<K, V, R>, leaf: Leaf, index: number): K {
+  const { entries } = leaf;
+  return use.keys.decode(entries.heap, entries.offset(index), entries.keyBytes(index));
+}
+
+/** Throws `VARVE_CORRUPT`, `VARVE_CODEC`, `VARVE_VAULT`. */
+export function entryValue<K, V, R>(
+  nodes: NodeStore,
+  use: TreeUse<K, V, R>,
+  leaf: Leaf,
+  index: number,
+): V {
+  const { entries } = leaf;
+  const word = entries.word(index);
+  const at = entries.valueOffset(index);
+  if ((word & longBit) === 0) return use.values.decode(entries.heap, at, word >>> 1);
+  const bytes = nodes.long(entries.heap, at);
+  return use.values.decode(bytes, 0, bytes.length);
+}
+
+/**
+ * Key and value. Where the key's codec is the user's it may commit, or end the read that holds the
+ * leaf: the bytes of the value are taken before it is called.
+ */
+export function entryOf<K, V, R>(
+  nodes: NodeStore,
+  use: TreeUse<K, V, R>,
+  leaf: Leaf,
+  index: number,
+): [K, V] {
+  if (use.keys.isQuiet) return [entryKey(use, leaf, index), entryValue(nodes, use, leaf, index)];
+  const { entries } = leaf;
+  const word = entries.word(index);
+  const at = entries.valueOffset(index);
+  const isLong = (word & longBit) !== 0;
+  const bytes = isLong ? nodes.long(entries.heap, at) : ownBytes(entries.heap, at, word >>> 1);
+  return [entryKey(use, leaf, index), use.values.decode(bytes, 0, bytes.length)];
+}
+
+/** As `entryValue`, without blocking on the disk. */
+export async function entryValueAsync<K, V, R>(
+  nodes: NodeStore,
+  use: TreeUse<K, V, R>,
+  leaf: Leaf,
+  index: number,
+): Promise<V> {
+  const { entries } = leaf;
+  const at = entries.valueOffset(index);
+  if ((entries.word(index) & longBit) === 0) return entryValue(nodes, use, leaf, index);
+  const bytes = await nodes.longAsync(entries.heap, at);
+  return use.values.decode(bytes, 0, bytes.length);
+}

@@ -1,0 +1,187 @@
+/**
+ * Reading a tree: what a tree, a snapshot of it and a transaction's tree have in common.
+ *
+ * Invariant: each call reads one state of the tree, the one that its `ReadPoint` gives at the time
+ * of the call, and iterators go on with it. Changes nothing.
+ *
+ * Rule: codecs and reducers are the user's and may commit, so a state is held wherever one of them
+ * is called and the state is read after that. A codec that comes last needs no hold, nor one of
+ * varve's own: reads of one entry take all bytes first.
+ */
+
+import { VarveError } from '../../errors.ts';
+import type { Range, ReadableTree } from '../contract.ts';
+import type { Leaf, TreeRoot } from '../nodes/node.ts';
+import type { NodeStore } from '../nodes/node-store.ts';
+import { type FoundEntry, findEntry, readWayTo, TreeCursor } from '../trees/tree-search.ts';
+import type { TreeUse } from '../trees/tree-use.ts';
+import {
+  type AskedRange,
+  limited,
+  type Positions,
+  positionsAsync,
+  positionsOf,
+  readRange,
+} from './range.ts';
+import { AsyncEntries, Entries, type ReadHold, type Way } from './range-iterators.ts';
+import { Summaries } from './summaries.ts';
+import { entryKey, entryOf, entryValue, entryValueAsync } from './tree-entries.ts';
+
+/** Where the state comes from that is read. */
+export interface ReadPoint {
+  /** The nodes of the state that `root` gives now. */
+  readonly nodes: NodeStore;
+  /** The tree's root now. Throws where nothing can be read any more. */
+  root(): TreeRoot;
+  /** Keeps what `root` gave, until it is released. */
+  hold(): ReadHold;
+  /** The same, for a read that ends before its caller goes on. */
+  holdBriefly(): ReadHold;
+}
+
+export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
+  readonly #use: TreeUse<K, V, R>;
+  readonly #point: ReadPoint;
+
+  constructor(use: TreeUse<K, V, R>, point: ReadPoint) {
+    this.#use = use;
+    this.#point = point;
+  }
+
+  /**
+   * The value of the key; undefined without one. Throws `VARVE_CODEC`, `VARVE_CORRUPT`,
+   * `VARVE_VAULT`, `VARVE_CLOSED`, `VARVE_IO`; `VARVE_SNAPSHOT_RELEASED` and
+   * `VARVE_TRANSACTION_ENDED` where they apply. So does everything below.
+   */
+  get(key: K): V | undefined {
+    // The key first, here and below: the user's codec may commit, and another state be there then.
+    const { keys } = this.#use;
+    const bytes = keys.encode(key);
+    const { nodes } = this.#point;
+    const found = this.#find(nodes, bytes);
+    keys.recycle(bytes);
+    return this.#valueOf(nodes, found);
+  }
+
+  /** As `get`, of a key that is encoded already. */
+  getEncoded(bytes: Uint8Array): V | undefined {
+    const { nodes } = this.#point;
+    return this.#valueOf(nodes, this.#find(nodes, bytes));
+  }
+
+  #find(nodes: NodeStore, key: Uint8Array): FoundEntry | undefined {
+    const { ref } = this.#point.root();
+    return ref === undefined ? undefined : findEntry(nodes, this.#use.shape, ref, key);
+  }
+
+  #valueOf(nodes: NodeStore, found: FoundEntry | undefined): V | undefined {
+    if (found === undefined) return undefined;
+    return entryValue(nodes, this.#use, found.leaf, found.index);
+  }
+
+  async getAsync(key: K): Promise<V | undefined> {
+    const bytes = this.#use.keys.encodeKept(key);
+    const { nodes } = this.#point;
+    const { ref } = this.#point.root();
+    if (ref === undefined) return undefined;
+    const hold = this.#point.hold();
+    try {
+      const leaf = await readWayTo(nodes, this.#use.shape, ref, bytes);
+      const index = leaf.entries.search(bytes);
+      if (index < 0) return undefined;
+      return await entryValueAsync(nodes, this.#use, leaf, index);
+    } finally {
+      hold.release();
+      // Where the state has ended meanwhile, neither what was read nor an error says anything.
+      hold.check();
+    }
+  }
+
+  has(key: K): boolean {
+    const { keys } = this.#use;
+    const bytes = keys.encode(key);
+    const found = this.#find(this.#point.nodes, bytes);
+    keys.recycle(bytes);
+    return found !== undefined;
+  }
+
+  range(range: Range<K> = {}): IterableIterator<[K, V]> {
+    const { nodes } = this.#point;
+    return this.#iterate(range, (leaf, index) => entryOf(nodes, this.#use, leaf, index));
+  }
+
+  keys(range: Range<K> = {}): IterableIterator<K> {
+    return this.#iterate(range, (leaf, index) => entryKey(this.#use, leaf, index));
+  }
+
+  values(range: Range<K> = {}): IterableIterator<V> {
+    const { nodes } = this.#point;
+    return this.#iterate(range, (leaf, index) => entryValue(nodes, this.#use, leaf, index));
+  }
+
+  #iterate<T>(range: Range<K>, give: (leaf: Leaf, index: number) => T): IterableIterator<T> {
+    const asked = readRange(this.#use, range);
+    const way = this.#way(asked);
+    const positions = limited(positionsOf(way.nodes, way.shape, way.root, asked), asked);
+    return new Entries(way, positions, this.#point.hold(), give);
+  }
+
+  #way({ reverse }: AskedRange): Way {
+    const { nodes } = this.#point;
+    const root = this.#point.root();
+    return { nodes, shape: this.#use.shape, root, reverse };
+  }
+
+  rangeAsync(range: Range<K> = {}): AsyncIterableIterator<[K, V]> {
+    const asked = readRange(this.#use, range);
+    const way = this.#way(asked);
+    const find = (): Promise<Positions> => {
+      return positionsAsync(way.nodes, way.shape, way.root, asked);
+    };
+    return new AsyncEntries(way, find, this.#point.hold(), async (leaf, index) => [
+      entryKey(this.#use, leaf, index),
+      await entryValueAsync(way.nodes, this.#use, leaf, index),
+    ]);
+  }
+
+  count(range: Range<K> = {}): number {
+    const asked = readRange(this.#use, range);
+    const { nodes } = this.#point;
+    const { from, to } = positionsOf(nodes, this.#use.shape, this.#point.root(), asked);
+    return to - from;
+  }
+
+  /** Throws `VARVE_TREE_MISMATCH` where the tree has no reducer. */
+  reduce(range: Range<K> = {}): R {
+    const { reducer, name } = this.#use;
+    if (reducer === undefined) {
+      throw new VarveError('VARVE_TREE_MISMATCH', `the tree '${name}' has no reducer`);
+    }
+    const asked = readRange(this.#use, range);
+    const { nodes } = this.#point;
+    const root = this.#point.root();
+    const hold = this.#point.holdBriefly();
+    try {
+      const { from, to } = positionsOf(nodes, this.#use.shape, root, asked);
+      return new Summaries(nodes, this.#use, reducer).range(root.ref, from, to);
+    } finally {
+      hold.release();
+    }
+  }
+
+  first(): [K, V] | undefined {
+    return this.#at(() => 0);
+  }
+
+  last(): [K, V] | undefined {
+    return this.#at((count) => count - 1);
+  }
+
+  #at(positionIn: (count: number) => number): [K, V] | undefined {
+    const { nodes } = this.#point;
+    const { ref, count } = this.#point.root();
+    if (ref === undefined) return undefined;
+    const { leaf, index } = new TreeCursor(nodes, this.#use.shape, ref, positionIn(count));
+    return entryOf(nodes, this.#use, leaf, index);
+  }
+}

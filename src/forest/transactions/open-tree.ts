@@ -1,0 +1,217 @@
+/**
+ * A tree within a transaction: its editors, and the record that it leaves.
+ *
+ * Invariant: the record is that of the tree as it is now; undefined while there is none, which is
+ * until the first change. It checks no arguments and encodes no keys.
+ */
+
+import { corrupt } from '../../errors.ts';
+import { ChangeLog, doAgain } from '../journal/change-log.ts';
+import { emptyRoot, longBit, longRefBytes, type TreeRoot } from '../nodes/node.ts';
+import { Summaries } from '../reads/summaries.ts';
+import type { Edit } from '../trees/edit.ts';
+import { historyDelete, historyKey, historyPut } from '../trees/history-key.ts';
+import { TreeEditor } from '../trees/tree-editor.ts';
+import {
+  droppedRecord,
+  type ForestLimits,
+  historyShapeOf,
+  shapeOf,
+  type TreeConfig,
+  type TreeRecord,
+} from '../trees/tree-record.ts';
+import { checkConfig, type TreeUse } from '../trees/tree-use.ts';
+
+const noValue = new Uint8Array(0);
+
+export class OpenTree {
+  readonly name: string;
+  changed = false;
+  /** What was done to the tree, as far as it can be told. */
+  readonly log: ChangeLog;
+  readonly #edit: Edit;
+  readonly #limits: ForestLimits;
+  #config: TreeConfig | undefined;
+  #main: TreeEditor | undefined;
+  #history: TreeEditor | undefined;
+  #historyBefore: TreeRoot = emptyRoot;
+  #sequence = 0;
+  /** Who asked last, and was found to ask for this tree. */
+  #agreed: object | undefined;
+  /** How the tree was asked for, where it has a reducer. */
+  #use: TreeUse<unknown, unknown, unknown> | undefined;
+
+  constructor(name: string, edit: Edit, limits: ForestLimits, record: TreeRecord | undefined) {
+    this.name = name;
+    this.#edit = edit;
+    this.#limits = limits;
+    this.log = new ChangeLog(limits.journalBytes);
+    if (record?.isDropped === true) this.#sequence = record.sequence;
+    else if (record !== undefined) this.#take(record);
+  }
+
+  #take({ config, main, history, sequence }: TreeRecord): void {
+    const shape = shapeOf(config, this.#limits);
+    const { nodes } = this.#edit;
+    this.#config = config;
+    this.#agreed = undefined;
+    this.#main = new TreeEditor(nodes, shape, main, this.#edit.of(shape));
+    this.#history = undefined;
+    this.#historyBefore = history;
+    this.#sequence = sequence;
+  }
+
+  /** The editor of the history, of a tree that is there. */
+  #historyEditor(): TreeEditor {
+    const shape = historyShapeOf(this.#config as TreeConfig, this.#limits);
+    const edit = this.#edit;
+    this.#history ??= new TreeEditor(edit.nodes, shape, this.#historyBefore, edit.of(shape));
+    return this.#history;
+  }
+
+  /** Throws `VARVE_TREE_MISMATCH`. */
+  check<K, V, R>(use: TreeUse<K, V, R>): void {
+    const config = this.#config;
+    if (config === undefined || config === use.config || this.#agreed === use) return;
+    checkConfig(this.name, config, use.config);
+    this.#agreed = use;
+  }
+
+  get record(): TreeRecord | undefined {
+    if (this.#config === undefined) return undefined;
+    const main = this.#main?.root ?? emptyRoot;
+    const history = this.#history?.root ?? this.#historyBefore;
+    return { config: this.#config, main, history, sequence: this.#sequence };
+  }
+
+  /** What the catalog is to have: where the tree was dropped, the number that it had come to. */
+  get left(): TreeRecord | undefined {
+    return this.record ?? droppedRecord(this.#sequence);
+  }
+
+  get main(): TreeEditor | undefined {
+    return this.#main;
+  }
+
+  /** Becomes a copy of another tree, whose nodes are shared. No number of either comes again. */
+  become(record: TreeRecord): void {
+    const { versioned } = record.config;
+    const sequence = versioned ? Math.max(record.sequence, this.#sequence) : this.#sequence;
+    this.#take({ ...record, sequence });
+    this.changed = true;
+    this.log.close();
+  }
+
+  drop(): void {
+    this.#main?.drop();
+    if (this.#config?.versioned === true) this.#historyEditor().drop();
+    this.#config = undefined;
+    this.#main = undefined;
+    this.#history = undefined;
+    this.#historyBefore = emptyRoot;
+    this.#use = undefined;
+    this.changed = true;
+    this.log.close();
+  }
+
+  /** The editor of the entries; of a tree that is not there yet, made as `use` says. */
+  #changing<K, V, R>(use: TreeUse<K, V, R>): TreeEditor {
+    if (use.reducer !== undefined) {
+      this.#use = use as TreeUse<unknown, unknown, unknown>;
+      // Its values are not made without the user's own functions.
+      this.log.close();
+    }
+    if (this.#main === undefined) {
+      const { config } = use;
+      const sequence = this.#sequence;
+      this.#take({ config, main: emptyRoot, history: emptyRoot, sequence });
+      this.log.close();
+    }
+    return this.#main as TreeEditor;
+  }
+
+  put<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array, value: Uint8Array): void {
+    const main = this.#changing(use);
+    const isLong = value.length > use.shape.inlineBytesMax;
+    const bytes = isLong ? this.#edit.pushLong(value) : value;
+    const word = bytes.length * 2 + (isLong ? longBit : 0);
+    this.#put(main, key, bytes, word);
+    this.changed = true;
+    this.log.put(key, bytes, word);
+  }
+
+  #put(main: TreeEditor, key: Uint8Array, bytes: Uint8Array, word: number): void {
+    main.put(key, bytes, word);
+    if (this.#config?.versioned !== true) return;
+    this.#sequence += 1;
+    this.#historyEditor().put(historyKey(this.#sequence, historyPut, key), bytes, word);
+    if ((word & longBit) !== 0) this.#edit.shareLong(bytes);
+  }
+
+  delete<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array): boolean {
+    if (this.#main?.delete(key) !== true) return false;
+    this.#changing(use);
+    this.changed = true;
+    this.#record(key);
+    this.log.delete(key);
+    return true;
+  }
+
+  /** Of a versioned tree: the key was deleted. */
+  #record(key: Uint8Array): void {
+    if (this.#config?.versioned !== true) return;
+    this.#sequence += 1;
+    this.#historyEditor().put(historyKey(this.#sequence, historyDelete, key), noValue, 0);
+  }
+
+  /** Does again what a log of this tree tells. Throws `VARVE_CORRUPT`. */
+  doAgain(log: Uint8Array): void {
+    const main = this.#main;
+    const config = this.#config;
+    if (main === undefined || config === undefined) throw corrupt(`there is no '${this.name}'`);
+    const { keyBytes, valueBytes, reducer } = config;
+    if (reducer !== '') throw corrupt(`a root tells of '${this.name}', which has a reducer`);
+    doAgain(log, {
+      put: (key, value, word) => {
+        const isAny = valueBytes < 0 && ((word & longBit) === 0 || word >> 1 === longRefBytes);
+        const isKey = keyBytes < 0 || key.length === keyBytes;
+        if (!isKey || !(isAny || word === valueBytes * 2)) {
+          throw corrupt(`an entry of '${this.name}' has another length`);
+        }
+        this.#put(main, key, value, word);
+      },
+      delete: (key) => {
+        if (main.delete(key)) this.#record(key);
+        else throw corrupt(`'${this.name}' has not what is to be deleted from it`);
+      },
+    });
+  }
+
+  /** Deletes what lies between two positions; of a versioned tree `keys` are what lies there. */
+  deleteAt<K, V, R>(
+    use: TreeUse<K, V, R>,
+    from: number,
+    to: number,
+    keys: readonly Uint8Array[],
+  ): void {
+    this.changed = true;
+    this.#changing(use).deleteAt(from, to);
+    for (const key of keys) this.#record(key);
+    this.log.close();
+  }
+
+  /** Forgets the changes before the position `to` of the history. */
+  trim<K, V, R>(use: TreeUse<K, V, R>, to: number): void {
+    this.changed = true;
+    this.#changing(use);
+    this.#historyEditor().deleteAt(0, to);
+    this.log.close();
+  }
+
+  /** Makes the reducer's values of the nodes that have changed. */
+  summarize(): void {
+    const use = this.#use;
+    if (use?.reducer === undefined) return;
+    new Summaries(this.#edit.nodes, use, use.reducer).complete(this.#main?.root.ref);
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * One transaction: the trees that it has open, and what its body may call.
+ *
+ * Invariant: everything that it changes is its own until it has ended well; where its body throws
+ * it leaves nothing. An error of the store in the middle of a change breaks it: whatever the body
+ * does then, it fails with that error. Commits nothing (`ForestWriter` does).
+ */
+
+import { invalidArgument, VarveError } from '../../errors.ts';
+import type { GrainId, Session } from '../../index.ts';
+import type { Transaction, Tree, WritableTree } from '../contract.ts';
+import { openValue } from '../nodes/pushed-value.ts';
+import type { ReadHold } from '../reads/range-iterators.ts';
+import { nameKey } from '../trees/catalog.ts';
+import { Edit, type EditBase } from '../trees/edit.ts';
+import {
+  type ForestLimits,
+  historyShapeOf,
+  shapeOf,
+  type TreeRecord,
+} from '../trees/tree-record.ts';
+import type { TreeUse } from '../trees/tree-use.ts';
+import { endBody, type RunningBody } from './body-context.ts';
+import { OpenTree } from './open-tree.ts';
+import { type WritingScope, WritingTree } from './writing-tree.ts';
+
+/** What a transaction goes on from. */
+export interface TransactionBase extends EditBase {
+  readonly limits: ForestLimits;
+  record(name: string): TreeRecord | undefined;
+  /** How a tree of this forest was asked for; undefined for what is none. */
+  useOf(tree: object): TreeUse<unknown, unknown, unknown> | undefined;
+  /** Pushed by a transaction, and not durable yet. */
+  isPushed(id: GrainId): boolean;
+  /** A transaction before archives it in the same commit. */
+  isArchived(id: GrainId): boolean;
+  newClaim(): Session;
+  /** To be called before nodes are stored that transactions before may have left in memory. */
+  beforeStoring(): void;
+}
+
+export class TransactionScope implements Transaction, WritingScope {
+  readonly edit: Edit;
+  readonly archives = new Set<GrainId>();
+  /** Values of the user's own. */
+  readonly pushed = new Set<GrainId>();
+  /** Holds what the user archives for this transaction. */
+  claim: Session | undefined;
+  /** Stands for the body that runs. */
+  readonly body: RunningBody = { hasEnded: false, mayAwait: false };
+  readonly #base: TransactionBase;
+  readonly #trees = new Map<string, OpenTree>();
+  #broken: Error | undefined;
+
+  constructor(base: TransactionBase) {
+    this.#base = base;
+    this.edit = new Edit(base);
+  }
+
+  /** It cannot end well any more. */
+  breakWith(error: Error): void {
+    this.#broken ??= error;
+  }
+
+  get broken(): Error | undefined {
+    return this.#broken;
+  }
+
+  check(): void {
+    if (this.body.hasEnded) {
+      throw new VarveError('VARVE_TRANSACTION_ENDED', 'the transaction has ended');
+    }
+    if (this.#broken !== undefined) throw this.#broken;
+  }
+
+  /** Runs a change of the trees. What fails within leaves them in between: nothing may follow. */
+  change<T>(run: () => T): T {
+    this.check();
+    try {
+      this.edit.beginChange();
+      return run();
+    } catch (error) {
+      this.breakWith(error as Error);
+      throw error;
+    }
+  }
+
+  end(): void {
+    endBody(this.body);
+  }
+
+  /** Nothing that a read of this transaction reaches is changed or freed before it ends. */
+  hold(): ReadHold {
+    const end = this.edit.beginRead();
+    let held = true;
+    return {
+      check: () => this.check(),
+      release() {
+        if (held) end();
+        held = false;
+      },
+    };
+  }
+
+  tree<K, V, R>(tree: Tree<K, V, R>): WritableTree<K, V, R> {
+    this.check();
+    const use = this.#base.useOf(tree) as TreeUse<K, V, R> | undefined;
+    if (use === undefined) throw invalidArgument('Transaction.tree', 'a tree of the forest', tree);
+    return this.writing(use);
+  }
+
+  writing<K, V, R>(use: TreeUse<K, V, R>): WritingTree<K, V, R> {
+    const open = this.#open(use.name);
+    open.check(use);
+    return new WritingTree(this, use, open);
+  }
+
+  /** Puts an entry; a failure leaves the transaction as it was. See `ForestWriter.put`. */
+  putPlain<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array, value: Uint8Array): void {
+    const open = this.#open(use.name);
+    open.check(use);
+    open.put(use, key, value);
+  }
+
+  #open(name: string): OpenTree {
+    const known = this.#trees.get(name);
+    if (known !== undefined) return known;
+    const open = new OpenTree(name, this.edit, this.#base.limits, this.#base.record(name));
+    this.#trees.set(name, open);
+    return open;
+  }
+
+  fork(from: string, to: string): void {
+    this.check();
+    nameKey(from);
+    nameKey(to);
+    const target = this.#open(to);
+    if (target.record !== undefined) {
+      throw new VarveError('VARVE_EXISTS', `there is a tree '${to}' already`);
+    }
+    const source = this.#open(from);
+    if (source.record === undefined) return;
+    this.#base.beforeStoring();
+    this.change(() => {
+      source.summarize();
+      const { config, main, history } = source.record as TreeRecord;
+      const { limits } = this.#base;
+      const roots = [
+        [main.ref, shapeOf(config, limits)],
+        [history.ref, historyShapeOf(config, limits)],
+      ] as const;
+      for (const [ref, shape] of roots) {
+        if (ref === undefined) continue;
+        this.edit.store(ref, shape);
+        this.edit.shares.add(ref.id);
+      }
+      target.become(source.record as TreeRecord);
+    });
+  }
+
+  drop(name: string): void {
+    this.check();
+    nameKey(name);
+    const open = this.#open(name);
+    if (open.record === undefined) return;
+    this.change(() => open.drop());
+  }
+
+  push(data: Uint8Array): GrainId {
+    this.check();
+    const id = this.edit.push(data);
+    this.pushed.add(id);
+    return id;
+  }
+
+  /** Of the transactions before it too, durable or not. */
+  get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
+    this.check();
+    const { nodes } = this.edit;
+    const stored = nodes.source.get(id);
+    if (stored !== undefined) return openValue(nodes, id, stored);
+    // What it has pushed and archived is withdrawn, as it is in a session of the store.
+    const isWithdrawn = this.archives.has(id) && this.pushed.has(id);
+    return isWithdrawn ? undefined : openValue(nodes, id, nodes.pushed(id));
+  }
+
+  archive(id: GrainId): void {
+    this.check();
+    if (this.archives.has(id) || this.#base.isArchived(id)) {
+      const message = 'the value is archived already';
+      throw new VarveError('VARVE_ALREADY_ARCHIVED', message, { grainId: id });
+    }
+    // What is not durable yet cannot be claimed, nor by anyone else.
+    if (!this.pushed.has(id) && !this.#base.isPushed(id)) {
+      this.claim ??= this.#base.newClaim();
+      this.claim.archive(id);
+    }
+    this.archives.add(id);
+  }
+
+  /** The trees that it has changed, as it leaves them; without a record where it dropped one. */
+  *changes(): Generator<OpenTree> {
+    for (const open of this.#trees.values()) {
+      if (!open.changed) continue;
+      open.summarize();
+      yield open;
+    }
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * A tree as a transaction's body changes it.
+ *
+ * Invariant: arguments are checked and encoded before anything is changed, so that a codec that
+ * throws leaves the tree as it was and the transaction may go on. Reads see the transaction's own
+ * changes.
+ */
+
+import { invalidArgument, VarveError } from '../../errors.ts';
+import type { Range, WritableTree } from '../contract.ts';
+import { emptyRoot } from '../nodes/node.ts';
+import { limited, positionsOf, readRange } from '../reads/range.ts';
+import type { ReadHold } from '../reads/range-iterators.ts';
+import { TreeReads } from '../reads/tree-reads.ts';
+import type { Edit } from '../trees/edit.ts';
+import { historyBound } from '../trees/history-key.ts';
+import { positionOf, TreeCursor } from '../trees/tree-search.ts';
+import type { TreeUse } from '../trees/tree-use.ts';
+import type { OpenTree } from './open-tree.ts';
+
+/** The transaction that it is a part of. */
+export interface WritingScope {
+  readonly edit: Edit;
+  /** Throws where the transaction has ended, or cannot end well. */
+  check(): void;
+  /** Runs a change; where that fails the transaction does too. */
+  change<T>(run: () => T): T;
+  hold(): ReadHold;
+}
+
+/** Costs nothing unless something is changed meanwhile: only then nodes are copied. */
+function holdBriefly(edit: Edit): ReadHold {
+  return { check: () => undefined, release: edit.beginRead() };
+}
+
+export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements WritableTree<K, V, R> {
+  readonly #scope: WritingScope;
+  readonly #use: TreeUse<K, V, R>;
+  readonly #open: OpenTree;
+
+  constructor(scope: WritingScope, use: TreeUse<K, V, R>, open: OpenTree) {
+    super(use, {
+      nodes: scope.edit.nodes,
+      root: () => {
+        scope.check();
+        open.check(use);
+        return open.main?.root ?? emptyRoot;
+      },
+      hold: () => scope.hold(),
+      holdBriefly: () => holdBriefly(scope.edit),
+    });
+    this.#scope = scope;
+    this.#use = use;
+    this.#open = open;
+  }
+
+  #check(): void {
+    this.#scope.check();
+    this.#open.check(this.#use);
+  }
+
+  put(key: K, value: V): void {
+    this.#check();
+    const { keys, values } = this.#use;
+    // A value's codec may change bytes that were given as the key.
+    const bytes = values.isQuiet ? keys.encode(key) : keys.encodeKept(key);
+    const stored = values.encode(value);
+    this.putEncoded(bytes, stored);
+    keys.recycle(bytes);
+    values.recycle(stored);
+  }
+
+  /** As `put`, of what is encoded already. */
+  putEncoded(key: Uint8Array, value: Uint8Array): void {
+    this.#check();
+    this.#scope.change(() => this.#open.put(this.#use, key, value));
+  }
+
+  delete(key: K): boolean {
+    this.#check();
+    const bytes = this.#use.keys.encode(key);
+    const wasThere = this.deleteEncoded(bytes);
+    this.#use.keys.recycle(bytes);
+    return wasThere;
+  }
+
+  /** As `delete`, of a key that is encoded already. */
+  deleteEncoded(key: Uint8Array): boolean {
+    this.#check();
+    return this.#scope.change(() => this.#open.delete(this.#use, key));
+  }
+
+  deleteRange(range: Range<K>): number {
+    this.#check();
+    const asked = readRange(this.#use, range);
+    // The codec of the keys may have ended the transaction.
+    this.#check();
+    const nodes = this.#scope.edit.nodes;
+    const root = this.#open.main?.root ?? emptyRoot;
+    const { from, to } = limited(positionsOf(nodes, this.#use.shape, root, asked), asked);
+    if (to === from) return 0;
+    const keys = this.#use.config.versioned ? this.#keysAt(from, to) : [];
+    this.#scope.change(() => this.#open.deleteAt(this.#use, from, to, keys));
+    return to - from;
+  }
+
+  #keysAt(from: number, to: number): Uint8Array[] {
+    const { ref } = this.#open.main?.root ?? emptyRoot;
+    const keys: Uint8Array[] = [];
+    if (ref === undefined) return keys;
+    const cursor = new TreeCursor(this.#scope.edit.nodes, this.#use.shape, ref, from);
+    for (let at = from; at < to; at++) {
+      if (at > from) cursor.forward();
+      keys.push(cursor.leaf.entries.key(cursor.index).slice());
+    }
+    return keys;
+  }
+
+  trimHistory(through: number): void {
+    this.#check();
+    if (!Number.isSafeInteger(through) || through < 0) {
+      throw invalidArgument('trimHistory', 'a sequence number', through);
+    }
+    const { name, config, historyShape } = this.#use;
+    if (!config.versioned) {
+      throw new VarveError('VARVE_TREE_MISMATCH', `the tree '${name}' is not versioned`);
+    }
+    const record = this.#open.record;
+    if (record === undefined) return;
+    const { sequence, history } = record;
+    const bound = historyBound(Math.min(through, sequence));
+    const { nodes } = this.#scope.edit;
+    const to = positionOf(nodes, historyShape, history, bound);
+    if (to > 0) this.#scope.change(() => this.#open.trim(this.#use, to));
+  }
+}

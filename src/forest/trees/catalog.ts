@@ -1,0 +1,52 @@
+/**
+ * The catalog: the tree that has a record of every tree of the forest, by name.
+ *
+ * Invariant: a name is looked up and listed here and nowhere else; what a record says is for
+ * `tree-record.ts`. It changes nothing.
+ */
+
+import { codecs } from '../../codecs/codecs.ts';
+import { corrupt, invalidArgument } from '../../errors.ts';
+import type { TreeRoot, TreeShape } from '../nodes/node.ts';
+import type { NodeStore } from '../nodes/node-store.ts';
+import { decodeRecord, type TreeRecord } from './tree-record.ts';
+import { findEntry, TreeCursor } from './tree-search.ts';
+
+/** The name as the catalog's key. Throws `VARVE_INVALID_ARGUMENT`. */
+export function nameKey(name: string): Uint8Array {
+  if (typeof name !== 'string') throw invalidArgument('the name of a tree', 'a string', name);
+  return codecs.utf8.encode(name);
+}
+
+/** The record that a catalog has of a tree. */
+export function findRecord(
+  nodes: NodeStore,
+  shape: TreeShape,
+  { ref }: TreeRoot,
+  name: string,
+): TreeRecord | undefined {
+  const key = nameKey(name);
+  const found = ref === undefined ? undefined : findEntry(nodes, shape, ref, key);
+  return found === undefined ? undefined : decodeRecord(found.leaf.entries.value(found.index));
+}
+
+/** All of a catalog, by name. */
+export function* catalogEntries(
+  nodes: NodeStore,
+  shape: TreeShape,
+  { ref, count }: TreeRoot,
+): Generator<{ name: string; record: TreeRecord }> {
+  if (ref === undefined) return;
+  const cursor = new TreeCursor(nodes, shape, ref, 0);
+  for (let left = count; left > 0; left--) {
+    const { leaf, index } = cursor;
+    let name: string;
+    try {
+      name = codecs.utf8.decode(leaf.entries.key(index));
+    } catch (cause) {
+      throw corrupt('the name of a tree is no UTF-8', { cause });
+    }
+    yield { name, record: decodeRecord(leaf.entries.value(index)) };
+    if (left > 1) cursor.forward();
+  }
+}

@@ -1,0 +1,28 @@
+/**
+ * The keys of a tree's history: each change of a versioned tree by its sequence number.
+ *
+ * Invariant: keys of one history sort by sequence number, and a bound lies between two of them.
+ * Layout: `spec/forest.md`. What a change holds is for `changes.ts` and `open-tree.ts`.
+ */
+
+import { setU64BigEndian } from '../../util/big-endian.ts';
+import { historyHeadBytes } from './tree-record.ts';
+import type { KeyBound } from './tree-search.ts';
+
+export const historyPut = 1;
+export const historyDelete = 0;
+const noKey = new Uint8Array(0);
+
+/** Sequence number, operation and key. */
+export function historyKey(sequence: number, operation: number, key: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(historyHeadBytes + key.length);
+  setU64BigEndian(bytes, 0, sequence);
+  bytes[historyHeadBytes - 1] = operation;
+  bytes.set(key, historyHeadBytes);
+  return bytes;
+}
+
+/** Before the first change after this one. */
+export function historyBound(sequence: number): KeyBound {
+  return { key: historyKey(sequence + 1, historyDelete, noKey), including: false };
+}

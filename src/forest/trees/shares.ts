@@ -1,0 +1,98 @@
+/**
+ * Which nodes and long values have more than one referent: a tree of its own, from the GrainId to
+ * how many referents there are beside the first. After Sanakirja, which counts references only
+ * where pages are shared.
+ *
+ * Invariant: what is not in it has exactly one referent. Only stored nodes and values are in it,
+ * and never those of this tree itself or of the catalog.
+ */
+
+import type { GrainId } from '../../index.ts';
+import { setU32BigEndian } from '../../util/big-endian.ts';
+import { getU32, setU32 } from '../../util/little-endian.ts';
+import type { TreeNode, TreeShape } from '../nodes/node.ts';
+import { NodeRef, type TreeRoot } from '../nodes/node.ts';
+import type { NodeStore } from '../nodes/node-store.ts';
+import { type EditOwner, TreeEditor } from './tree-editor.ts';
+import { findEntry } from './tree-search.ts';
+
+const countBytes = 8;
+const wordOfCount = countBytes * 2;
+
+/** Who is told of the nodes of the shares' own tree that are replaced. */
+export interface SharesOwner {
+  readonly owner: number;
+  gone(ref: NodeRef): void;
+}
+
+export class Shares {
+  readonly #nodes: NodeStore;
+  readonly #shape: TreeShape;
+  readonly #editor: TreeEditor;
+  readonly #key = new Uint8Array(countBytes);
+  readonly #count = new Uint8Array(countBytes);
+
+  constructor(nodes: NodeStore, shape: TreeShape, root: TreeRoot, owner: SharesOwner) {
+    this.#nodes = nodes;
+    this.#shape = shape;
+    const edit: EditOwner = {
+      get owner() {
+        return owner.owner;
+      },
+      replaced: (ref: NodeRef, _copy: TreeNode) => owner.gone(ref),
+      released: (ref) => owner.gone(ref),
+      releasedLong: () => undefined,
+    };
+    this.#editor = new TreeEditor(nodes, shape, root, edit);
+  }
+
+  get root(): TreeRoot {
+    return this.#editor.root;
+  }
+
+  /** Nothing has a second referent. */
+  get isEmpty(): boolean {
+    return this.#editor.root.count === 0;
+  }
+
+  /** Referents beside the first. */
+  extra(id: GrainId): number {
+    const { ref } = this.#editor.root;
+    if (ref === undefined) return 0;
+    const found = findEntry(this.#nodes, this.#shape, ref, this.#keyOf(id));
+    if (found === undefined) return 0;
+    const { entries } = found.leaf;
+    return getU32(entries.heap, entries.valueOffset(found.index));
+  }
+
+  #keyOf(id: GrainId): Uint8Array {
+    const ref = new NodeRef();
+    ref.id = id;
+    setU32BigEndian(this.#key, 0, ref.high >>> 0);
+    setU32BigEndian(this.#key, 4, ref.low >>> 0);
+    return this.#key;
+  }
+
+  /** One referent more. */
+  add(id: GrainId): void {
+    this.#set(id, this.extra(id) + 1);
+  }
+
+  /** One referent less: false where it was the only one. */
+  take(id: GrainId): boolean {
+    if (this.isEmpty) return false;
+    const extra = this.extra(id);
+    if (extra === 0) return false;
+    this.#set(id, extra - 1);
+    return true;
+  }
+
+  #set(id: GrainId, extra: number): void {
+    const key = this.#keyOf(id);
+    if (extra === 0) this.#editor.delete(key);
+    else {
+      setU32(this.#count, 0, extra);
+      this.#editor.put(key, this.#count, wordOfCount);
+    }
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * What the catalog keeps of each tree, as an object and as bytes, and how trees are laid out.
+ *
+ * Invariant: a record says everything that reading the tree's nodes takes, so that a tree can be
+ * forked, dropped and verified without its codecs. Bytes that are no record are `VARVE_CORRUPT`.
+ * The bytes are described in `spec/forest.md`.
+ */
+
+import { corrupt, VarveError } from '../../errors.ts';
+import { ByteReader, ByteWriter } from '../../util/cursor.ts';
+import type { TreeShape } from '../nodes/node.ts';
+import { emptyRoot, NodeRef, type TreeRoot } from '../nodes/node.ts';
+import type { NodeMemory } from '../nodes/node-memory.ts';
+
+/** What a tree was made with. */
+export interface TreeConfig {
+  readonly keyCodec: string;
+  readonly valueCodec: string;
+  /** Empty without one. */
+  readonly reducer: string;
+  readonly versioned: boolean;
+  /** Length of every key; -1 where they differ. */
+  readonly keyBytes: number;
+  /** Length of every value; -1 where they differ, or are too long for the nodes of any forest. */
+  readonly valueBytes: number;
+  /** Bytes of a reducer's value, about; -1 without one. */
+  readonly partBytes: number;
+}
+
+export interface TreeRecord {
+  readonly config: TreeConfig;
+  readonly main: TreeRoot;
+  /** Of a versioned tree: its changes by sequence number. */
+  readonly history: TreeRoot;
+  /**
+   * Of a versioned tree: the number of its newest change. Of any other: that of the last versioned
+   * tree of its name, 0 without one. Numbers of a name are never given again.
+   */
+  readonly sequence: number;
+  /** The tree was dropped: its number is all that is left, for whoever makes it again. */
+  readonly isDropped?: true;
+}
+
+/** The tree of a record; undefined where there is none, or none any more. */
+export function treeOf(record: TreeRecord | undefined): TreeRecord | undefined {
+  return record?.isDropped === true ? undefined : record;
+}
+
+/** What holds for all trees of a forest. */
+export interface ForestLimits {
+  /** Target size of a node; undefined for the measured best. */
+  readonly nodeBytes: number | undefined;
+  readonly sealed: boolean;
+  readonly memory: NodeMemory;
+  /** Changes that are kept beside the nodes at most; 0: none are. */
+  readonly journalBytes: number;
+}
+
+/** Values of one length up to this are stored without it. */
+export const fixedBytesMax = 256;
+/** A value longer than this share of a node is stored by itself. */
+const inlineShare = 4;
+
+/**
+ * Target sizes, measured. Where entries are small and of one length, a node costs more than its
+ * bytes: larger ones are quicker to load with random keys (npm run bench -- forest-load).
+ */
+const nodeBytesDefault = 4064;
+const fixedNodeBytesDefault = 8160;
+
+export function shapeOf(config: TreeConfig, limits: ForestLimits): TreeShape {
+  const isFixed = config.keyBytes >= 0 && config.valueBytes >= 0;
+  const { nodeBytes = isFixed ? fixedNodeBytesDefault : nodeBytesDefault, sealed } = limits;
+  const inlineBytesMax = Math.max(fixedBytesMax, Math.floor(nodeBytes / inlineShare));
+  const { keyBytes, valueBytes, partBytes } = config;
+  const { memory } = limits;
+  return { keyBytes, valueBytes, partBytes, sealed, nodeBytes, inlineBytesMax, memory };
+}
+
+/** Bytes of the sequence number and the operation, in front of a key in the history. */
+export const historyHeadBytes = 9;
+
+export function historyShapeOf(config: TreeConfig, limits: ForestLimits): TreeShape {
+  const keyBytes = config.keyBytes < 0 ? -1 : config.keyBytes + historyHeadBytes;
+  return { ...shapeOf(config, limits), keyBytes, valueBytes: -1, partBytes: -1 };
+}
+
+const plainConfig = { keyCodec: '', valueCodec: '', reducer: '', versioned: false, partBytes: -1 };
+/** Names to records. */
+export const catalogConfig: TreeConfig = { ...plainConfig, keyBytes: -1, valueBytes: -1 };
+/** GrainIds to how many more references there are than one. */
+export const sharesConfig: TreeConfig = { ...plainConfig, keyBytes: 8, valueBytes: 8 };
+
+/** What is left of a tree that was dropped; nothing where it never had a number. */
+export function droppedRecord(sequence: number): TreeRecord | undefined {
+  if (sequence === 0) return undefined;
+  const nothing = { main: emptyRoot, history: emptyRoot };
+  return { config: catalogConfig, ...nothing, sequence, isDropped: true };
+}
+
+const toUtf8 = new TextEncoder();
+/** Short text whose characters are bytes. */
+const isPlain = /^[ -~]{0,40}$/;
+const fromUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+export function writeText(writer: ByteWriter, text: string): void {
+  if (isPlain.test(text)) {
+    writer.varint(text.length);
+    for (let at = 0; at < text.length; at++) writer.u8(text.charCodeAt(at));
+    return;
+  }
+  const bytes = toUtf8.encode(text);
+  writer.varint(bytes.length);
+  writer.bytes(bytes);
+}
+
+export function readText(reader: ByteReader): string {
+  try {
+    return fromUtf8.decode(reader.bytes(reader.varint()));
+  } catch (cause) {
+    throw cause instanceof VarveError ? cause : corrupt('a name is no UTF-8', { cause });
+  }
+}
+
+export function writeTreeRoot(writer: ByteWriter, { ref, count, long }: TreeRoot): void {
+  writer.varint(count);
+  if (ref === undefined) return;
+  writer.u8(long ? 1 : 0);
+  writer.u32(ref.low >>> 0);
+  writer.u32(ref.high >>> 0);
+  writer.varint(ref.seal);
+}
+
+export function readTreeRoot(reader: ByteReader): TreeRoot {
+  const count = reader.varint();
+  if (count === 0) return emptyRoot;
+  const long = reader.u8() === 1;
+  const low = reader.u32();
+  const high = reader.u32();
+  const ref = NodeRef.at(low, high, reader.varint());
+  if (!ref.stored) reader.fail('a root is stored nowhere');
+  ref.totalTold = count;
+  return { ref, count, long };
+}
+
+/** The kinds of records, as they stand in their bytes. */
+const kinds = { plain: 0, versioned: 1, plainAfterVersioned: 2, dropped: 3 };
+
+function kindOf({ config, sequence, isDropped }: TreeRecord): number {
+  if (isDropped === true) return kinds.dropped;
+  if (config.versioned) return kinds.versioned;
+  return sequence === 0 ? kinds.plain : kinds.plainAfterVersioned;
+}
+
+export function encodeRecord(record: TreeRecord): Uint8Array {
+  const { config, main, history, sequence } = record;
+  const kind = kindOf(record);
+  const writer = new ByteWriter();
+  writeText(writer, config.keyCodec);
+  writeText(writer, config.valueCodec);
+  writeText(writer, config.reducer);
+  writer.u8(kind);
+  // Lengths are told from 0: no length of its own.
+  writer.varint(config.keyBytes + 1);
+  writer.varint(config.valueBytes + 1);
+  writer.varint(config.partBytes + 1);
+  writeTreeRoot(writer, main);
+  if (kind === kinds.versioned) writeTreeRoot(writer, history);
+  if (kind !== kinds.plain) writer.varint(sequence);
+  return writer.view();
+}
+
+export function decodeRecord(bytes: Uint8Array): TreeRecord {
+  const reader = new ByteReader(bytes, "a tree's record");
+  const keyCodec = readText(reader);
+  const valueCodec = readText(reader);
+  const reducer = readText(reader);
+  const kind = reader.u8();
+  const versioned = kind === kinds.versioned;
+  const keyBytes = reader.varint() - 1;
+  const valueBytes = reader.varint() - 1;
+  const partBytes = reader.varint() - 1;
+  const main = readTreeRoot(reader);
+  const history = versioned ? readTreeRoot(reader) : emptyRoot;
+  const sequence = kind === kinds.plain ? 0 : reader.varint();
+  reader.end();
+  if (kind > kinds.dropped) reader.fail(`there is no record of the kind ${kind}`);
+  if (kind === kinds.dropped) {
+    const dropped = droppedRecord(sequence);
+    if (dropped === undefined || main.count > 0) reader.fail('a dropped tree is not empty');
+    return dropped as TreeRecord;
+  }
+  const names = { keyCodec, valueCodec, reducer, versioned };
+  return { config: { ...names, keyBytes, valueBytes, partBytes }, main, history, sequence };
+}

@@ -1,0 +1,162 @@
+/**
+ * Finds entries in a tree: by key, and by position among all entries in order.
+ *
+ * Invariant: reads at most one node of each level, and changes nothing. A position is the number
+ * of entries before one.
+ */
+
+import type { Branch, Leaf, NodeRef, TreeNode, TreeRoot, TreeShape } from '../nodes/node.ts';
+import type { NodeStore } from '../nodes/node-store.ts';
+
+/** An entry: its leaf, and its place there. */
+export interface FoundEntry {
+  readonly leaf: Leaf;
+  readonly index: number;
+}
+
+/** The leaf that has the key, or would. */
+function findLeaf(nodes: NodeStore, shape: TreeShape, root: NodeRef, key: Uint8Array): Leaf {
+  let node = nodes.load(root, shape);
+  while (!node.leaf) {
+    node = nodes.load(node.refs[node.childOf(key)] as NodeRef, shape);
+  }
+  return node;
+}
+
+export function findEntry(
+  nodes: NodeStore,
+  shape: TreeShape,
+  root: NodeRef,
+  key: Uint8Array,
+): FoundEntry | undefined {
+  const leaf = findLeaf(nodes, shape, root, key);
+  const index = leaf.entries.search(key);
+  return index < 0 ? undefined : { leaf, index };
+}
+
+/** Reads, without blocking, the nodes on the way to the key. */
+export async function readWayTo(
+  nodes: NodeStore,
+  shape: TreeShape,
+  root: NodeRef,
+  key: Uint8Array,
+): Promise<Leaf> {
+  let node = await nodes.loadAsync(root, shape);
+  while (!node.leaf) node = await nodes.loadAsync(node.refs[node.childOf(key)] as NodeRef, shape);
+  return node;
+}
+
+/** A key, and whether an entry that has it lies before the bound. */
+export interface KeyBound {
+  readonly key: Uint8Array;
+  readonly including: boolean;
+}
+
+/** How many entries come before the bound. */
+export function positionOf(
+  nodes: NodeStore,
+  shape: TreeShape,
+  root: TreeRoot,
+  bound: KeyBound,
+): number {
+  if (root.ref === undefined) return 0;
+  let position = 0;
+  let node = nodes.load(root.ref, shape);
+  while (!node.leaf) {
+    const at = node.childOf(bound.key);
+    position += node.entriesBefore(at);
+    node = nodes.load(node.refs[at] as NodeRef, shape);
+  }
+  const index = node.entries.search(bound.key);
+  if (index < 0) return position + ~index;
+  return position + index + (bound.including ? 1 : 0);
+}
+
+/** Index of the child that has the entry at this position of the branch. */
+function childAt({ counts }: Branch, position: number): number {
+  let at = 0;
+  while (at < counts.length - 1 && position >= (counts[at] as number)) {
+    position -= counts[at] as number;
+    at += 1;
+  }
+  return at;
+}
+
+/** A way through a tree, one entry at a time, in both directions. */
+export class TreeCursor {
+  readonly #nodes: NodeStore;
+  readonly #shape: TreeShape;
+  readonly #path: Branch[] = [];
+  readonly #at: number[] = [];
+  /** The leaf of the entry that the cursor is at. */
+  leaf: Leaf;
+  index: number;
+
+  /** At the entry at `position`, which is there. */
+  constructor(nodes: NodeStore, shape: TreeShape, root: NodeRef, position: number) {
+    this.#nodes = nodes;
+    this.#shape = shape;
+    let node = nodes.load(root, shape);
+    while (!node.leaf) {
+      const at = childAt(node, position);
+      position -= node.entriesBefore(at);
+      this.#path.push(node);
+      this.#at.push(at);
+      node = nodes.load(node.refs[at] as NodeRef, shape);
+    }
+    this.leaf = node;
+    this.index = position;
+  }
+
+  /** Goes on to the next entry, which is there. */
+  forward(): void {
+    this.index += 1;
+    if (this.index < this.leaf.entries.count) return;
+    this.leaf = this.#neighbour(1);
+    this.index = 0;
+  }
+
+  backward(): void {
+    this.index -= 1;
+    if (this.index >= 0) return;
+    this.leaf = this.#neighbour(-1);
+    this.index = this.leaf.entries.count - 1;
+  }
+
+  #neighbour(step: 1 | -1): Leaf {
+    let depth = this.#path.length - 1;
+    for (; ; depth--) {
+      const at = (this.#at[depth] as number) + step;
+      const branch = this.#path[depth] as Branch;
+      if (at < 0 || at >= branch.refs.length) continue;
+      this.#at[depth] = at;
+      break;
+    }
+    let node: TreeNode = this.#path[depth] as Branch;
+    for (; !node.leaf; depth++) {
+      if (node !== this.#path[depth]) {
+        this.#path[depth] = node;
+        this.#at[depth] = step > 0 ? 0 : node.refs.length - 1;
+      }
+      const ref = node.refs[this.#at[depth] as number] as NodeRef;
+      node = this.#nodes.load(ref, this.#shape);
+    }
+    return node;
+  }
+}
+
+/** Reads, without blocking, the nodes on the way to the entry at `position`. */
+export async function readWayToPosition(
+  nodes: NodeStore,
+  shape: TreeShape,
+  root: NodeRef,
+  position: number,
+): Promise<Leaf> {
+  let node = await nodes.loadAsync(root, shape);
+  while (!node.leaf) {
+    const at = childAt(node, position);
+    position -= node.entriesBefore(at);
+    node = await nodes.loadAsync(node.refs[at] as NodeRef, shape);
+  }
+  return node;
+}

@@ -1,0 +1,147 @@
+/**
+ * What one batch does, decided before anything is written: its log record, the structures it makes
+ * durable, the values it frees, where the checkpoint and the embedded header will be.
+ *
+ * Invariant: planning changes nothing that a reader can see, and only keeps new maps from being
+ * given back; `publish` does the rest, once the record is durable. The order of the changes is that
+ * in which the sessions queued.
+ */
+
+import { LogRecordWriter } from '../../format/log-record.ts';
+import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
+import type { Atlas, BasinState } from '../grains/atlas.ts';
+import type { GrainMap } from '../grains/grain-map.ts';
+import type { Stratum } from '../grains/stratum.ts';
+import type { Published } from '../settle/settle.ts';
+import type { Freed } from '../state/recent-archives.ts';
+import type { SessionWork } from './session-work.ts';
+
+export interface BatchPlan {
+  readonly after: Published;
+  readonly works: readonly SessionWork[];
+  readonly freed: ReadonlyMap<SessionWork, Freed>;
+  readonly added: AddedStructures;
+  readonly dropped: readonly DroppedMap[];
+  readonly body: Uint8Array;
+  /** Values that the record names. */
+  readonly entries: number;
+}
+
+/**
+ * Structures that the batch relies on and that are not durable yet, in the order of their making.
+ */
+export interface AddedStructures {
+  readonly basins: readonly { readonly number: number; readonly basin: BasinState }[];
+  readonly strata: readonly Stratum[];
+  readonly maps: readonly { readonly stratum: Stratum; readonly map: GrainMap }[];
+}
+
+/** A map that holds nothing and is given back. */
+export interface DroppedMap {
+  readonly stratum: Stratum;
+  readonly map: GrainMap;
+}
+
+/** The inputs of a plan. */
+export interface BatchRequest {
+  readonly before: Published & { readonly retainedLogBytes: number };
+  readonly works: readonly SessionWork[];
+  /** What each session that moves the checkpoint frees, and where it moves it. */
+  readonly freed: ReadonlyMap<SessionWork, Freed>;
+  readonly checkpoint: number;
+  readonly dropped: readonly DroppedMap[];
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+/** Pauses meanwhile: sessions may push, and give up what they pushed; no batch is published. */
+export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan> {
+  const { before, works, freed, checkpoint, dropped } = request;
+  let embeddedHeader = before.embeddedHeader;
+  for (const work of works) {
+    if (work.embeddedHeader !== undefined) embeddedHeader = work.embeddedHeader ?? 0n;
+  }
+  const after: Published = { currentBatch: before.currentBatch + 1, checkpoint, embeddedHeader };
+  const added = yield* structuresNeeded(atlas, works);
+  // One of them may hold nothing: it must not be given back while the record is on its way.
+  for (const { map } of added.maps) map.beingAdded = true;
+  const writer = new LogRecordWriter({
+    batch: after.currentBatch,
+    committedAt: Math.max(0, Math.floor(request.now)),
+    embeddedHeader,
+    checkpoint,
+    retainedLogBytes: before.retainedLogBytes,
+  });
+  writeStructures(writer, added, dropped);
+  let entries = 0;
+  for (const work of works) {
+    for (const value of work.operations) {
+      if (entries++ % stepsPerPause === 0) yield pause;
+      if (value.operation === 'allocate') writer.allocate(value, value.crc);
+      else writer.archive(value);
+    }
+    for (const run of freed.get(work)?.values ?? []) {
+      if (entries++ % stepsPerPause === 0) yield pause;
+      writer.free(run);
+    }
+  }
+  return { after, works, freed, added, dropped, body: writer.finish(), entries };
+}
+
+function writeStructures(
+  writer: LogRecordWriter,
+  added: AddedStructures,
+  dropped: readonly DroppedMap[],
+): void {
+  for (const { number } of added.basins) writer.addBasin(number);
+  for (const { basin, number, grainExp } of added.strata) {
+    writer.addStratum(basin, number, grainExp);
+  }
+  for (const { stratum, map } of added.maps) {
+    const { firstIndex, grains, page } = map;
+    const further = map.extents.slice(1);
+    const { basin, number } = stratum;
+    writer.addMap({ basin, stratum: number, firstIndex, grains, page, further });
+  }
+  for (const { stratum, map } of dropped) {
+    const { basin, number } = stratum;
+    writer.dropMap({ basin, stratum: number, firstIndex: map.firstIndex });
+  }
+}
+
+/**
+ * What the values of `works` rely on. A structure is made durable with all that come before it, so
+ * that recovery can add them one after another.
+ */
+function* structuresNeeded(atlas: Atlas, works: readonly SessionWork[]): Steps<AddedStructures> {
+  const lastIndex = new Map<Stratum, number>();
+  let looked = 0;
+  for (const work of works) {
+    for (const value of work.operations) {
+      if (looked++ % stepsPerPause === 0) yield pause;
+      if (value.operation !== 'allocate') continue;
+      const { home, index } = value;
+      if (home.mapOf(index).durable) continue;
+      lastIndex.set(home, Math.max(index, lastIndex.get(home) ?? 0));
+    }
+  }
+  if (lastIndex.size === 0) return { basins: [], strata: [], maps: [] };
+  const homes = [...lastIndex.keys()];
+  const lastBasin = Math.max(...homes.map((stratum) => stratum.basin));
+  const basins = atlas.basins.slice(0, lastBasin + 1);
+  const strata = basins.flatMap((basin, number) => {
+    const used = homes.filter((home) => home.basin === number).map((home) => home.number);
+    return basin.strata.slice(0, Math.max(-1, ...used) + 1);
+  });
+  return {
+    basins: basins
+      .map((basin, number) => ({ number, basin }))
+      .filter(({ basin }) => !basin.durable),
+    strata: strata.filter((stratum) => !stratum.durable),
+    maps: homes.flatMap((stratum) =>
+      stratum.maps
+        .filter((map) => !map.durable && map.firstIndex <= (lastIndex.get(stratum) ?? 0))
+        .map((map) => ({ stratum, map })),
+    ),
+  };
+}

@@ -1,0 +1,384 @@
+/**
+ * The Committer: makes batches durable, one at a time.
+ *
+ * A batch is every session that waits when it begins. It writes their values, then, when those
+ * writes have returned, one log record that says everything the batch does, then syncs once, then
+ * publishes. Housekeeping rides along. What a power cut leaves behind at each step: before the
+ * sync, any part of it, which recovery takes back as a whole because the record, or a value that
+ * it names, fails its CRC; after it, all of it. A write that fails rejects sessions and leaves
+ * nothing behind; a sync that fails poisons the store (`durable-writer.ts`).
+ */
+
+import { ioError, isVarveError } from '../../errors.ts';
+import { pageBytes } from '../../format/layout.ts';
+import {
+  type FileWrite,
+  pause,
+  perform,
+  performSync,
+  type Steps,
+  writeBytes,
+} from '../file/effects.ts';
+import type { RecordTarget } from '../log/commit-log.ts';
+import type { StoreCore } from '../state/core.ts';
+import type { Freed } from '../state/recent-archives.ts';
+import { freedBetween } from './checkpoint.ts';
+import { checkRoot, checkWork } from './commit-checks.ts';
+import { type BatchPlan, type BatchRequest, type DroppedMap, planBatch } from './commit-plan.ts';
+import { DurableWriter, Poisoned } from './durable-writer.ts';
+import { GivenBackMaps } from './given-back-maps.ts';
+import { forgetBatch, publishBatch } from './publish.ts';
+import { mergeWrites, SessionWork, type StagedValue } from './session-work.ts';
+
+/** A session that waits for its batch. */
+interface Waiting {
+  readonly work: SessionWork;
+  resolve(batch: number): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * A batch with more than this makes the file longer instead of filling space ahead: writing zeros
+ * first would cost more than the second flush of the device that they save.
+ */
+const smallBatchBytes = 64 * 1024;
+
+/** Values that one batch frees on a full disk, if they were not all archived by one. */
+const freedMost = 2000;
+
+export class Committer {
+  readonly #core: StoreCore;
+  readonly #writer: DurableWriter;
+  readonly #givenBack: GivenBackMaps;
+  #queue: Waiting[] = [];
+  #running: Promise<void> | undefined;
+  /** What the sessions taken out of the batch under way are to be told. */
+  #rejected: (() => void)[] = [];
+
+  constructor(core: StoreCore) {
+    this.#core = core;
+    this.#writer = new DurableWriter(core);
+    this.#givenBack = new GivenBackMaps(core);
+  }
+
+  /** A commit is queued or under way. */
+  get busy(): boolean {
+    return this.#core.committing || this.#queue.length > 0;
+  }
+
+  /** Makes the work durable with everything else that waits; resolves to its batch. */
+  commit(work: SessionWork): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ work, resolve, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  /** As `commit`, on the calling thread. Only while not `busy`. */
+  commitSync(work: SessionWork): number {
+    let batch: number | undefined;
+    let failure: unknown;
+    const waiting: Waiting = {
+      work,
+      resolve: (durable) => {
+        batch = durable;
+      },
+      reject: (error) => {
+        failure = error;
+      },
+    };
+    performSync(this.#core.file, this.#batch([waiting]));
+    if (batch === undefined) throw failure;
+    return batch;
+  }
+
+  /**
+   * Settles everything, so that the next opening reads no log, and marks the file clean. Nothing
+   * may be queued or under way. Throws `VARVE_IO`, `VARVE_POISONED`.
+   */
+  async settleAll(): Promise<void> {
+    try {
+      await perform(this.#core.file, this.#writer.settleAll());
+    } catch (error) {
+      throw error instanceof Poisoned ? error.error : error;
+    }
+  }
+
+  /** Resolves when nothing is queued or under way. */
+  async drained(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // Sessions that commit in the same turn, or in answer to the last batch, share this one.
+    for (let hop = 0; hop < 3; hop++) await undefined;
+    while (this.#queue.length > 0) {
+      const waiting = this.#queue;
+      this.#queue = [];
+      await perform(this.#core.file, this.#batch(waiting));
+      for (let hop = 0; hop < 3; hop++) await undefined;
+    }
+    this.#running = undefined;
+  }
+
+  // ── one batch ──
+
+  /** Settles every waiting session; never throws. */
+  *#batch(waiting: readonly Waiting[]): Steps<void> {
+    const core = this.#core;
+    core.committing = true;
+    const left = new Set(waiting);
+    try {
+      core.checkSound();
+      const batch = yield* this.#makeDurable(left);
+      if (core.space.tight) yield* this.#reclaim(left.size < waiting.length);
+      this.#over();
+      for (const { work, resolve } of left) {
+        work.done();
+        resolve(batch);
+      }
+    } catch (error) {
+      for (const { work } of left) {
+        if (error instanceof Poisoned) work.state = 'ended';
+        else yield* work.giveUpInSteps();
+      }
+      this.#over();
+      for (const one of left) one.reject(error instanceof Poisoned ? error.error : error);
+    }
+    core.checkpointUnderWay = core.published.checkpoint;
+  }
+
+  /**
+   * Whoever follows the log is woken however it ended: a batch that fails may have published steps
+   * of its checkpoint before.
+   */
+  #over(): void {
+    this.#core.committing = false;
+    this.#core.wake();
+    this.#tellRejected();
+  }
+
+  /** Makes the sessions of `left` durable; takes those out, rejected, that cannot be. */
+  *#makeDurable(left: Set<Waiting>): Steps<number> {
+    const core = this.#core;
+    yield* this.#writeValues(left);
+    if (core.space.tight) yield* this.#checkpointInSteps(left);
+    const plan = yield* this.#plan(left);
+    if (left.size === 0) return core.published.currentBatch;
+    const fill = valueBytes(left) + plan.body.length <= smallBatchBytes;
+    yield* this.#carryOut(plan, fill);
+    return plan.after.currentBatch;
+  }
+
+  *#carryOut(plan: BatchPlan, fill: boolean): Steps<void> {
+    const core = this.#core;
+    let target: RecordTarget | undefined;
+    try {
+      target = yield* this.#writer.place(plan);
+      yield* this.#writer.houseKeep(core.housekeeping.plan({ urgent: false, room: false, fill }));
+      yield* this.#writer.backMarks(plan.added.maps.map(({ map }) => map));
+      yield* this.#writer.writeRecord(plan, target);
+    } catch (error) {
+      if (!(error instanceof Poisoned)) forgetBatch(core, plan, target);
+      throw error;
+    }
+    yield* this.#writer.sync();
+    yield* this.#publish(plan, target);
+  }
+
+  /** What is durable and cannot be made the present is for the next opening to show. */
+  *#publish(plan: BatchPlan, target: RecordTarget): Steps<void> {
+    try {
+      yield* publishBatch(this.#core, plan, target);
+    } catch (error) {
+      throw this.#writer.poisoned(error);
+    }
+  }
+
+  // ── values ──
+
+  /** Writes the values of every session; rejects alone those whose values the disk refuses. */
+  *#writeValues(left: Set<Waiting>): Steps<void> {
+    const writes = yield* mergeWrites(stagedBy(left));
+    if (valueBytes(left) > smallBatchBytes) yield* this.#lengthen(writes);
+    for (const write of writes) {
+      this.#reach(write);
+      try {
+        yield* this.#writer.write(write);
+        this.#core.values.cache.written(write.chunks, write.offset);
+        yield pause;
+      } catch {
+        this.#core.values.cache.forget(write.offset, writeBytes(write));
+        yield* this.#writeAlone(left);
+        return;
+      }
+    }
+  }
+
+  /** Where the writes of a large batch go past the file's end it grows once for several of them. */
+  *#lengthen(writes: readonly FileWrite[]): Steps<void> {
+    let end = 0;
+    for (const write of writes) end = Math.max(end, write.offset + writeBytes(write));
+    const length = this.#core.lengthFor(end);
+    if (length === undefined) return;
+    try {
+      yield { kind: 'truncate', length };
+    } catch {
+      // The writes make the file longer too: it costs speed only.
+    }
+  }
+
+  /** One session after the other, so that each is told of its own values only. */
+  *#writeAlone(left: Set<Waiting>): Steps<void> {
+    for (const one of [...left]) {
+      try {
+        for (const write of one.work.pendingWrites()) {
+          this.#reach(write);
+          yield* this.#writer.write(write);
+          this.#core.values.cache.written(write.chunks, write.offset);
+        }
+      } catch (error) {
+        yield* this.#reject(left, one, ioError('writing a value', this.#core.path, error));
+      }
+    }
+  }
+
+  #reach(write: FileWrite): void {
+    this.#core.space.reach(Math.ceil((write.offset + writeBytes(write)) / pageBytes));
+  }
+
+  *#reject(left: Set<Waiting>, one: Waiting, error: unknown): Steps<void> {
+    left.delete(one);
+    yield* one.work.giveUpInSteps();
+    this.#rejected.push(() => one.reject(error));
+  }
+
+  /** Tells the rejected, when the batch is over: what they try next finds it so. */
+  #tellRejected(): void {
+    if (this.#rejected.length === 0) return;
+    const rejected = this.#rejected;
+    this.#rejected = [];
+    for (const tell of rejected) tell();
+  }
+
+  // ── the plan ──
+
+  *#plan(left: Set<Waiting>): Steps<BatchPlan> {
+    const core = this.#core;
+    const { published } = core;
+    const freed = new Map<SessionWork, Freed>();
+    let { checkpoint } = published;
+    for (const one of [...left]) {
+      try {
+        const target = checkWork(core, one.work);
+        if (target <= published.checkpoint && one.work.onlyCheckpoints) {
+          left.delete(one);
+          one.work.done();
+          one.resolve(published.currentBatch);
+        }
+        // From here on: a guard that comes in a pause is not passed.
+        core.checkpointUnderWay = Math.max(checkpoint, target);
+        const found =
+          target > checkpoint ? yield* freedBetween(core, checkpoint, target) : undefined;
+        checkRoot(core, one.work, [...freed.values(), ...(found === undefined ? [] : [found])]);
+        if (found === undefined) continue;
+        freed.set(one.work, found);
+        checkpoint = target;
+      } catch (error) {
+        yield* this.#reject(left, one, error);
+      }
+    }
+    core.checkpointUnderWay = checkpoint;
+    const works = [...left].map(({ work }) => work);
+    const dropped = works.length > 0 ? this.#givenBack.beginSettle() : [];
+    return yield* this.#planWith({ works, freed, checkpoint, dropped });
+  }
+
+  *#planWith(batch: Omit<BatchRequest, 'before' | 'now'>): Steps<BatchPlan> {
+    const { atlas, log, published } = this.#core;
+    let { retainedBytes: retainedLogBytes } = log;
+    for (const { logBytes } of batch.freed.values()) retainedLogBytes -= logBytes;
+    const before = { ...published, retainedLogBytes };
+    return yield* planBatch(atlas, { ...batch, before, now: Date.now() });
+  }
+
+  // ── a full disk ──
+
+  /**
+   * Gives back, on a full disk, what can be: maps that hold nothing, in a batch of their own, and
+   * with a settle at once their places and those of the log before the checkpoint. Elsewhere such
+   * pages wait for a settle that is due; here the next value may have no others. `refused`: a value
+   * has just found no room. The batch before stands whatever becomes of it, so this never throws:
+   * what the disk refuses is tried again, and whatever else goes wrong poisons the store for what
+   * comes next.
+   */
+  *#reclaim(refused: boolean): Steps<void> {
+    try {
+      const empty = this.#givenBack.worthReclaiming(refused);
+      if (empty === undefined) return;
+      try {
+        const { counters } = this.#core;
+        const before = counters.bytesWritten;
+        yield* this.#writer.settleNow();
+        // A batch of its own only if a session was refused: else the next one drops the maps. And
+        // only on a disk that takes writes: a record that is refused, and its blank, would poison.
+        if (refused && counters.bytesWritten > before) {
+          yield* this.#giveBack(empty);
+          yield* this.#writer.settleNow();
+        }
+      } catch (error) {
+        if (!isVarveError(error, 'VARVE_IO')) throw error;
+      }
+      this.#core.space.keepReserve();
+    } catch (error) {
+      if (!(error instanceof Poisoned)) this.#writer.poisoned(error);
+    }
+  }
+
+  /**
+   * A checkpoint that frees more than a record has room for goes there in batches of its own. Not
+   * where the session may yet be refused for its embedded header: then nothing is freed.
+   */
+  *#checkpointInSteps(left: Iterable<Waiting>): Steps<void> {
+    const core = this.#core;
+    for (const { work } of left) {
+      const { checkpointTo, embeddedHeader, writeError } = work;
+      if (checkpointTo === undefined || embeddedHeader || writeError !== undefined) continue;
+      for (;;) {
+        const target = core.guards.limit(checkpointTo);
+        core.checkpointUnderWay = Math.max(core.published.checkpoint, target);
+        const freed = yield* freedBetween(core, core.published.checkpoint, target, freedMost);
+        const { reached: checkpoint } = freed;
+        if (checkpoint >= target) break;
+        const step = new SessionWork(core.staging);
+        const batch = { works: [step], freed: new Map([[step, freed]]), checkpoint, dropped: [] };
+        yield* this.#carryOut(yield* this.#planWith(batch), false);
+        yield* this.#reclaim(true);
+        core.checkSound();
+      }
+    }
+  }
+
+  *#giveBack(empty: readonly DroppedMap[]): Steps<void> {
+    const { checkpoint } = this.#core.published;
+    const dropped = this.#givenBack.retire(empty);
+    if (dropped.length === 0) return;
+    const plan = yield* this.#planWith({ works: [], freed: new Map(), checkpoint, dropped });
+    yield* this.#carryOut(plan, false);
+    this.#givenBack.haveGone();
+  }
+}
+
+function valueBytes(left: Iterable<Waiting>): number {
+  let bytes = 0;
+  for (const { work } of left) bytes += work.pushedBytes;
+  return bytes;
+}
+
+function* stagedBy(waiting: Iterable<Waiting>): Generator<StagedValue> {
+  for (const { work } of waiting) {
+    for (const value of work.operations) {
+      if (value.operation === 'allocate' && value.bytes !== undefined) yield value;
+    }
+  }
+}

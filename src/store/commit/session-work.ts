@@ -1,0 +1,342 @@
+/**
+ * What one session has asked for, apart from the `Session` that its user holds: so that a session
+ * that is garbage-collected can be abandoned.
+ *
+ * Invariant: every value staged here has its grains reserved in the Atlas until the work is
+ * published or given up; past 1 MiB staged, bytes are in their grains in the file and no longer in
+ * memory. It asks for no sync and publishes nothing.
+ */
+
+import { ioError } from '../../errors.ts';
+import { type GrainId, joinGrainId } from '../../format/grain-id.ts';
+import { valuePrefixBytes } from '../../format/layout.ts';
+import type { GrainRun } from '../../format/log-record.ts';
+import { encodeValuePrefix, valueCrc } from '../../format/value.ts';
+import { type FileWrite, inOneGo, pause, type Steps, stepsPerPause } from '../file/effects.ts';
+import { writesTo } from '../file/file-parts.ts';
+import type { Reservation } from '../grains/atlas.ts';
+import type { Stratum } from '../grains/stratum.ts';
+import { StagingMemory, type StagingSlab } from '../values/staging-memory.ts';
+
+/** Writes sorted between two pauses. */
+const sortedPerPause = 256;
+
+/** A value pushed by this session. */
+export interface StagedValue extends GrainRun {
+  readonly operation: 'allocate';
+  readonly id: GrainId;
+  readonly home: Stratum;
+  readonly crc: number;
+  /** Prefix, bytes and padding to the end of its grains; undefined once they are in the file. */
+  bytes: Uint8Array | undefined;
+  withdrawn: boolean;
+}
+
+/** A committed value that this session archives. */
+export interface ClaimedValue extends GrainRun {
+  readonly operation: 'archive';
+  readonly home: Stratum;
+}
+
+export class SessionWork {
+  #operations: (StagedValue | ClaimedValue)[] = [];
+  /** Of these: withdrawn, and to be left out. */
+  #withdrawn = 0;
+  /** `Store.checkpointTo` asked for as part of the commit. */
+  checkpointTo: number | undefined;
+  /** The embedded header asked for; null clears it. */
+  embeddedHeader: bigint | null | undefined;
+  /** The embedded header will be asked for before the commit (`Store.updateEmbeddedHeader`). */
+  replacesHeader = false;
+  /** The first write ahead that failed; `commit` says so. */
+  writeError: Error | undefined;
+  /** The stratum that the last value went to. */
+  preferred: Stratum | undefined;
+  state: 'open' | 'committing' | 'ended' = 'open';
+  /** It was open when the store was closed. */
+  closedWithStore = false;
+  #staged: StagedValue[] = [];
+  #stagedBytes = 0;
+  /** Bytes of the grains of every value pushed, in memory or in the file. */
+  #pushedBytes = 0;
+  readonly #memory: StagingMemory;
+  readonly #slabs = new Set<StagingSlab>();
+  #byId: Map<bigint, StagedValue> | undefined;
+
+  constructor(memory: StagingMemory = new StagingMemory()) {
+    this.#memory = memory;
+  }
+
+  get hasEnded(): boolean {
+    return this.state === 'ended';
+  }
+
+  get stagedBytes(): number {
+    return this.#stagedBytes;
+  }
+
+  get pushedBytes(): number {
+    return this.#pushedBytes;
+  }
+
+  /** What it asked for, in order. */
+  get operations(): readonly (StagedValue | ClaimedValue)[] {
+    if (this.#withdrawn > 0) this.#leaveOut();
+    return this.#operations;
+  }
+
+  get #isIdle(): boolean {
+    return this.#operations.length === this.#withdrawn;
+  }
+
+  get isEmpty(): boolean {
+    return this.checkpointTo === undefined && this.embeddedHeader === undefined && this.#isIdle;
+  }
+
+  /** Asks for a checkpoint and for nothing else. */
+  get onlyCheckpoints(): boolean {
+    return this.embeddedHeader === undefined && this.#isIdle;
+  }
+
+  /** A value pushed by this session and not withdrawn. */
+  own(id: bigint): StagedValue | undefined {
+    if (this.#byId === undefined) {
+      this.#byId = new Map();
+      for (const value of this.operations) {
+        if (value.operation === 'allocate' && !value.withdrawn) this.#byId.set(value.id, value);
+      }
+    }
+    return this.#byId.get(id);
+  }
+
+  /** Copies the value's bytes into the memory that sessions share. */
+  stage(place: Reservation, data: Uint8Array): StagedValue {
+    const { stratum, index, count } = place;
+    const { length } = data;
+    const crc = valueCrc({ basin: stratum.basin, stratum: stratum.number, index }, data);
+    const bytes = this.#memory.take(count * stratum.grainBytes, this.#slabs);
+    encodeValuePrefix(bytes, length, crc);
+    bytes.set(data, valuePrefixBytes);
+    bytes.fill(0, valuePrefixBytes + length);
+    const value = this.#add(place, length, crc, bytes);
+    this.#staged.push(value);
+    this.#stagedBytes += bytes.length;
+    return value;
+  }
+
+  /** Takes in a value whose bytes are already in its grains. */
+  addWritten(place: Reservation, length: number, crc: number): StagedValue {
+    return this.#add(place, length, crc, undefined);
+  }
+
+  #add(
+    { stratum: home, index, count }: Reservation,
+    length: number,
+    crc: number,
+    bytes: Uint8Array | undefined,
+  ): StagedValue {
+    const { basin, number: stratum } = home;
+    const id = joinGrainId(basin, stratum, index);
+    // Field by field: every value that is pushed comes by here.
+    const value: StagedValue = {
+      operation: 'allocate',
+      basin,
+      stratum,
+      index,
+      count,
+      length,
+      id,
+      home,
+      crc,
+      bytes,
+      withdrawn: false,
+    };
+    this.#operations.push(value);
+    this.#byId?.set(id, value);
+    this.#pushedBytes += count * home.grainBytes;
+    this.preferred = home;
+    return value;
+  }
+
+  claim(home: Stratum, index: number, count: number, length: number): void {
+    const { basin, number: stratum } = home;
+    // Field by field: everything that is archived comes by here.
+    this.#operations.push({ operation: 'archive', basin, stratum, index, count, length, home });
+    home.claims.add(index);
+    this.preferred ??= home;
+  }
+
+  /** Takes back a value of this session's own: its grains are free again. */
+  withdraw(value: StagedValue): void {
+    value.withdrawn = true;
+    this.#byId?.delete(value.id);
+    value.home.release(value.index, value.count);
+    this.#pushedBytes -= value.count * value.home.grainBytes;
+    this.#stagedBytes -= value.bytes?.length ?? 0;
+    value.bytes = undefined;
+    this.#withdrawn += 1;
+    // Not looked for: the lists are gone through once for as many as are left in them.
+    if (this.#withdrawn * 2 > this.#operations.length) this.#leaveOut();
+    if (this.#stagedBytes === 0) this.forgetBytes();
+  }
+
+  /** Takes what was withdrawn out of the lists. */
+  #leaveOut(): void {
+    this.#operations = this.#operations.filter(isAsked);
+    this.#staged = this.#staged.filter(isAsked);
+    this.#withdrawn = 0;
+  }
+
+  /** The writes of every value still in memory, neighbours in one. */
+  pendingWrites(): FileWrite[] {
+    return inOneGo(mergeWrites(this.#staged));
+  }
+
+  /**
+   * The bytes of everything staged are in the file (or the write failed, and `commit` will): their
+   * memory is given back. No write of them may be under way.
+   */
+  forgetBytes(): void {
+    for (const value of this.#staged) value.bytes = undefined;
+    this.#staged = [];
+    this.#stagedBytes = 0;
+    this.#memory.release(this.#slabs);
+  }
+
+  /** What it asked for is durable. */
+  done(): void {
+    this.forgetBytes();
+    this.state = 'ended';
+  }
+
+  /** Keeps the first error of a write ahead. */
+  failed(path: string, error: unknown): void {
+    this.writeError ??= ioError('a write ahead of the commit', path, error);
+  }
+
+  /** Gives every reservation and claim back. Nothing written to the grains may be under way. */
+  giveUp(): void {
+    inOneGo(this.giveUpInSteps());
+  }
+
+  /** As `giveUp`, with pauses. */
+  *giveUpInSteps(): Steps<void> {
+    const operations = [...this.operations].reverse();
+    let steps = 0;
+    for (const value of operations) {
+      if (++steps % stepsPerPause === 0) yield pause;
+      if (value.operation === 'archive') value.home.claims.delete(value.index);
+      else value.home.release(value.index, value.count);
+    }
+    this.#operations = [];
+    this.forgetBytes();
+    this.#byId = undefined;
+    this.state = 'ended';
+  }
+}
+
+function isAsked(operation: StagedValue | ClaimedValue): boolean {
+  return operation.operation === 'archive' || !operation.withdrawn;
+}
+
+/** Writes for values that lie in memory, those that adjoin in the file as one; with pauses. */
+export function* mergeWrites(values: Iterable<StagedValue>): Steps<FileWrite[]> {
+  const placed: PlacedBytes[] = [];
+  let steps = 0;
+  let ascending = true;
+  let reached = 0;
+  const place = (offset: number, bytes: Uint8Array): void => {
+    ascending &&= offset >= reached;
+    reached = offset;
+    placed.push({ offset, bytes });
+  };
+  for (const { home, index, bytes } of values) {
+    if (++steps % stepsPerPause === 0) yield pause;
+    if (bytes === undefined) continue;
+    const map = home.mapOf(index);
+    const parts = map.parts(index, bytes.length);
+    if (parts === undefined) place(map.grainOffset(index), bytes);
+    else {
+      for (const { offset, chunks } of writesTo(parts, [bytes])) {
+        for (const chunk of chunks) place(offset, chunk);
+      }
+    }
+  }
+  return yield* adjoined(ascending ? placed : yield* sorted(placed));
+}
+
+interface PlacedBytes {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+/** By offset: pieces that one pause allows, then two and two merged. */
+function* sorted(placed: readonly PlacedBytes[]): Steps<readonly PlacedBytes[]> {
+  let runs: (readonly PlacedBytes[])[] = [];
+  for (let from = 0; from < placed.length; from += sortedPerPause) {
+    const run = placed.slice(from, from + sortedPerPause);
+    runs.push(run.sort((one, other) => one.offset - other.offset));
+    yield pause;
+  }
+  while (runs.length > 1) {
+    const merged: (readonly PlacedBytes[])[] = [];
+    for (let at = 0; at < runs.length; at += 2) {
+      merged.push(yield* mergeTwo(runs[at] ?? [], runs[at + 1] ?? []));
+    }
+    runs = merged;
+  }
+  return runs[0] ?? [];
+}
+
+function* mergeTwo(
+  ones: readonly PlacedBytes[],
+  others: readonly PlacedBytes[],
+): Steps<readonly PlacedBytes[]> {
+  const merged: PlacedBytes[] = [];
+  let at = 0;
+  for (const one of ones) {
+    for (let other = others[at]; other !== undefined && other.offset < one.offset; ) {
+      merged.push(other);
+      at += 1;
+      other = others[at];
+    }
+    merged.push(one);
+    if (merged.length % stepsPerPause === 0) yield pause;
+  }
+  for (; at < others.length; at++) merged.push(others[at] as PlacedBytes);
+  return merged;
+}
+
+/** Those that adjoin in the file become one write and, where they do in memory too, one chunk. */
+function* adjoined(placed: readonly PlacedBytes[]): Steps<FileWrite[]> {
+  let steps = 0;
+  const writes: FileWrite[] = [];
+  let chunks: Uint8Array[] = [];
+  let end = -1;
+  let chunk: Uint8Array | undefined;
+  let chunkBytes = 0;
+  const endChunk = (): void => {
+    if (chunk === undefined) return;
+    const longer = chunkBytes > chunk.length;
+    chunks.push(longer ? new Uint8Array(chunk.buffer, chunk.byteOffset, chunkBytes) : chunk);
+  };
+  for (const { offset, bytes } of placed) {
+    if (++steps % stepsPerPause === 0) yield pause;
+    const follows = offset === end;
+    const memoryEnd = (chunk?.byteOffset ?? 0) + chunkBytes;
+    if (follows && bytes.buffer === chunk?.buffer && bytes.byteOffset === memoryEnd) {
+      chunkBytes += bytes.length;
+    } else {
+      endChunk();
+      chunk = bytes;
+      chunkBytes = bytes.length;
+      if (!follows) {
+        chunks = [];
+        writes.push({ offset, chunks });
+      }
+    }
+    end = offset + bytes.length;
+  }
+  endChunk();
+  return writes;
+}

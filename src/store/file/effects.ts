@@ -1,0 +1,119 @@
+/**
+ * Deciding apart from doing: a piece of the protocol is a generator that yields what is to be done
+ * to the file, and one of two performers does it, on the calling thread or without blocking; long
+ * work in memory yields too, so that the second can give the event loop its turns.
+ *
+ * Invariant: an effect is complete when the generator goes on, and its error is thrown where it
+ * was yielded; so a step that follows another in the code follows it on the disk.
+ */
+
+import type { StorageFile } from '../../io/file-system.ts';
+import { assert } from '../../util/assert.ts';
+import { Breather } from '../../util/breather.ts';
+
+/** Chunks one after another at a byte offset of the file. */
+export interface FileWrite {
+  readonly offset: number;
+  readonly chunks: readonly Uint8Array[];
+  /** To be done before anything else runs, however long it is. */
+  readonly blocking?: boolean;
+}
+
+export type Effect =
+  | ({ readonly kind: 'write' } & FileWrite)
+  | { readonly kind: 'truncate'; readonly length: number }
+  | { readonly kind: 'datasync' }
+  | { readonly kind: 'pause' };
+
+/** A piece of protocol: yields effects, ends with a result. */
+export type Steps<T> = Generator<Effect, T, void>;
+
+export const datasync: Effect = { kind: 'datasync' };
+
+/**
+ * To be yielded with every few steps of long work in memory: others may have a turn of the event
+ * loop, so whoever goes on must not rely on what they can change.
+ */
+export const pause: Effect = { kind: 'pause' };
+
+/** Values, or other small pieces of work, between two pauses. */
+export const stepsPerPause = 32;
+
+/** A write up to this long is quicker synchronously than by a thread of the pool. */
+const synchronousBytesMax = 256 * 1024;
+
+export function writeBytes(write: FileWrite): number {
+  let bytes = 0;
+  for (const chunk of write.chunks) bytes += chunk.length;
+  return bytes;
+}
+
+/** Does every effect on the calling thread. */
+export function performSync<T>(file: StorageFile, steps: Steps<T>): T {
+  let step = steps.next();
+  while (step.done !== true) {
+    try {
+      doSync(file, step.value);
+    } catch (error) {
+      step = steps.throw(error);
+      continue;
+    }
+    step = steps.next();
+  }
+  return step.value;
+}
+
+/** Runs, in one go, steps that do nothing to the file. */
+export function inOneGo<T>(steps: Steps<T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    assert(step.value.kind === 'pause', 'steps in memory only pause');
+  }
+}
+
+/** Runs steps that do nothing to the file; others have their turns as `breather` says. */
+export async function inTurns<T>(steps: Steps<T>, breather: Breather): Promise<T> {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    assert(step.value.kind === 'pause', 'steps in memory only pause');
+    if (breather.due) await breather.turn();
+  }
+}
+
+function doSync(file: StorageFile, effect: Effect): void {
+  if (effect.kind === 'write') file.writeSync(effect.chunks, effect.offset);
+  else if (effect.kind === 'truncate') file.truncateSync(effect.length);
+  else if (effect.kind === 'datasync') file.datasyncSync();
+}
+
+/**
+ * Does small writes on the calling thread, syncs and large writes without blocking it; where steps
+ * pause, the event loop has a turn after some milliseconds of work.
+ */
+export async function perform<T>(file: StorageFile, steps: Steps<T>): Promise<T> {
+  let breather: Breather | undefined;
+  let step = steps.next();
+  while (step.done !== true) {
+    const effect = step.value;
+    try {
+      if (effect.kind === 'pause') {
+        breather ??= new Breather();
+        if (breather.due) await breather.turn();
+      } else if (effect.kind === 'datasync') await file.datasync();
+      else if (isLong(effect)) await file.write(effect.chunks, effect.offset);
+      else doSync(file, effect);
+    } catch (error) {
+      step = steps.throw(error);
+      continue;
+    }
+    step = steps.next();
+  }
+  return step.value;
+}
+
+function isLong(effect: Effect): effect is Effect & { kind: 'write' } {
+  if (effect.kind !== 'write' || effect.blocking === true) return false;
+  return writeBytes(effect) > synchronousBytesMax;
+}

@@ -1,0 +1,139 @@
+/**
+ * Reads of the store's file: exact lengths, bounded by the file, with varve's errors.
+ *
+ * Invariant: no buffer is made for bytes that the file does not have, whatever a length field
+ * claims, and a read that comes back short before the end of the file is gone on with. What the
+ * bytes mean is for the caller to check.
+ */
+
+import { corrupt, ioError, VarveError } from '../../errors.ts';
+import { pageBytes } from '../../format/layout.ts';
+import type { StorageFile } from '../../io/file-system.ts';
+import { type LogHistory, noHistory, type PageSource } from './page-source.ts';
+
+export class FileReader implements PageSource {
+  readonly file: StorageFile;
+  readonly path: string;
+  /** The file's salt; set once the header has been read. */
+  salt: Uint8Array = new Uint8Array(0);
+  /** What damaged structures are made good with; set once the log is known. */
+  history: LogHistory = noHistory;
+  /** Of a reader beside a writer, once it has opened: the settled base that it opened with. */
+  newerThan: number | undefined;
+  /** Reads of the file since it was opened. */
+  reads = 0;
+
+  constructor(file: StorageFile, path: string) {
+    this.file = file;
+    this.path = path;
+  }
+
+  /** Length of the file in bytes. */
+  length(): number {
+    try {
+      return this.file.length();
+    } catch (error) {
+      throw ioError('asking for the length', this.path, error);
+    }
+  }
+
+  /** Fills `target` from `offset`. Throws `VARVE_CORRUPT` past the end of the file, `VARVE_IO`. */
+  fill(target: Uint8Array, offset: number): void {
+    const read = this.fillUpTo(target, offset);
+    if (read < target.length) throw pastTheEnd(offset, target.length, read);
+  }
+
+  /** As `fill`, but fewer bytes at the end of the file; returns how many there were. */
+  fillUpTo(target: Uint8Array, offset: number): number {
+    if (isBeyondFiles(offset + target.length)) return 0;
+    this.reads += 1;
+    try {
+      let read = this.file.readSync(target, offset);
+      while (this.#isShort(target, offset, read)) {
+        const more = this.file.readSync(target.subarray(read), offset + read);
+        if (more === 0 && this.#isShort(target, offset, read))
+          throw this.#nothingCame(offset + read);
+        read += more;
+      }
+      return read;
+    } catch (error) {
+      throw ioError('a read', this.path, error);
+    }
+  }
+
+  async fillAsync(target: Uint8Array, offset: number): Promise<void> {
+    if (isBeyondFiles(offset + target.length)) throw pastTheEnd(offset, target.length, 0);
+    this.reads += 1;
+    let read: number;
+    try {
+      read = await this.file.read(target, offset);
+      while (this.#isShort(target, offset, read)) {
+        const more = await this.file.read(target.subarray(read), offset + read);
+        if (more === 0 && this.#isShort(target, offset, read))
+          throw this.#nothingCame(offset + read);
+        read += more;
+      }
+    } catch (error) {
+      throw ioError('a read', this.path, error);
+    }
+    if (read < target.length) throw pastTheEnd(offset, target.length, read);
+  }
+
+  /** Fewer bytes came than the file has: no zeros stand for the rest, it is asked for. */
+  #isShort(target: Uint8Array, offset: number, read: number): boolean {
+    return read < target.length && offset + read < this.file.length();
+  }
+
+  #nothingCame(offset: number): VarveError {
+    const { path } = this;
+    const actual = this.file.length();
+    const message = `a read at byte ${offset} gave nothing, and '${path}' has ${actual} bytes`;
+    return new VarveError('VARVE_IO', message, { path, offset, actual });
+  }
+
+  /** `length` bytes at `offset`, in a buffer of their own. Throws as `fill`. */
+  bytes(offset: number, length: number): Uint8Array<ArrayBuffer> {
+    if (offset + length > this.length()) throw pastTheEnd(offset, length, this.length() - offset);
+    const target = new Uint8Array(length);
+    this.fill(target, offset);
+    return target;
+  }
+
+  readPage(page: number): Uint8Array {
+    return this.bytes(page * pageBytes, pageBytes);
+  }
+}
+
+const aheadBytes = 64 * 1024;
+
+/** Small stretches of a file that nobody writes meanwhile, most of them one after another. */
+export class ReadAhead {
+  readonly #file: FileReader;
+  readonly #buffer = new Uint8Array(aheadBytes);
+  #offset = 0;
+  #length = 0;
+
+  constructor(file: FileReader) {
+    this.#file = file;
+  }
+
+  /** Up to 64 KiB at `offset`, fewer at the end of the file; they are there until the next call. */
+  view(offset: number, length: number): Uint8Array {
+    const from = offset - this.#offset;
+    if (from >= 0 && from + length <= this.#length)
+      return this.#buffer.subarray(from, from + length);
+    this.#length = this.#file.fillUpTo(this.#buffer, offset);
+    this.#offset = offset;
+    return this.#buffer.subarray(0, Math.min(length, this.#length));
+  }
+}
+
+/** No file is so long, though a page number of 48 bits leads there: the system is not asked. */
+function isBeyondFiles(offset: number): boolean {
+  return !Number.isSafeInteger(offset);
+}
+
+function pastTheEnd(offset: number, expected: number, actual: number): Error {
+  const message = 'the file ends before something that it should hold';
+  return corrupt(message, { offset, expected, actual: Math.max(0, actual) });
+}

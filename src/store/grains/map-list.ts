@@ -1,0 +1,95 @@
+/**
+ * The grain maps of a stratum, in the order of their grains.
+ *
+ * Invariant: maps do not overlap, and a map begins at or after the end of every map there ever was
+ * before it: an index is not used for a second map, so that replay cannot take one for the other.
+ */
+
+import { assert } from '../../util/assert.ts';
+import type { GrainMap } from './grain-map.ts';
+
+export class MapList {
+  readonly #maps: GrainMap[] = [];
+  /** First index of each map: a search goes through these alone. */
+  #starts = new Float64Array(8);
+  #lastFound: GrainMap | undefined;
+  /** Index after the last grain that any map ever had. */
+  endIndex: number;
+
+  constructor(maps: readonly GrainMap[], endIndex: number) {
+    this.#maps.push(...maps);
+    this.endIndex = endIndex;
+    this.#keepStarts(0);
+  }
+
+  get all(): readonly GrainMap[] {
+    return this.#maps;
+  }
+
+  /** `endIndex`, without the maps that only this process knows of. */
+  get durableEndIndex(): number {
+    return this.#maps.find((map) => !map.durable)?.firstIndex ?? this.endIndex;
+  }
+
+  /** The map that has the grain. */
+  find(index: number): GrainMap | undefined {
+    const last = this.#lastFound;
+    if (last !== undefined && index >= last.firstIndex && index < last.firstIndex + last.grains) {
+      return last;
+    }
+    const starts = this.#starts;
+    let low = 0;
+    let high = this.#maps.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((starts[middle] as number) <= index) low = middle + 1;
+      else high = middle;
+    }
+    const map = this.#maps[low - 1];
+    if (map === undefined || index >= map.firstIndex + map.grains) return undefined;
+    this.#lastFound = map;
+    return map;
+  }
+
+  /** Maps that hold nothing, rearmost first, of `free` grains no more than leave as many free. */
+  spare(free: number): GrainMap[] {
+    let left = free;
+    const empty = this.#maps.filter((map) => map.takenGrains === 0 && map.durable && !map.vacated);
+    empty.sort((one, other) => other.page - one.page);
+    return empty.filter((map) => {
+      if (left < 2 * map.grains) return false;
+      left -= map.grains;
+      return true;
+    });
+  }
+
+  /** What is known of the maps from the one at `at` on has changed. */
+  #keepStarts(at: number): void {
+    if (this.#maps.length > this.#starts.length) {
+      const starts = new Float64Array(this.#maps.length * 2);
+      starts.set(this.#starts);
+      this.#starts = starts;
+    }
+    for (let next = at; next < this.#maps.length; next++) {
+      this.#starts[next] = (this.#maps[next] as GrainMap).firstIndex;
+    }
+  }
+
+  add(map: GrainMap): void {
+    assert(map.firstIndex >= this.endIndex, 'a grain map is added after the last');
+    this.#maps.push(map);
+    this.#keepStarts(this.#maps.length - 1);
+    this.endIndex = map.firstIndex + map.grains;
+  }
+
+  /** Takes out the map that begins with this grain. */
+  remove(firstIndex: number): GrainMap | undefined {
+    const map = this.find(firstIndex);
+    if (map?.firstIndex !== firstIndex) return undefined;
+    const at = this.#maps.indexOf(map);
+    this.#maps.splice(at, 1);
+    this.#keepStarts(at);
+    this.#lastFound = undefined;
+    return map;
+  }
+}

@@ -1,0 +1,239 @@
+/**
+ * One mark page in memory: what each of its grains is, as of the last published batch, and which
+ * grains are taken, committed or only reserved.
+ *
+ * Invariant: every committed grain is taken; what is taken and not committed is reserved by an
+ * open session or freed space not yet given out. A page that is not loaded knows only what the
+ * head of its map says. It decides nothing about where values go (`grain-allocator.ts`).
+ */
+
+import { corrupt } from '../../errors.ts';
+import type { MarkPageName } from '../../format/grain-map.ts';
+import {
+  grainsPerMarkPage,
+  markArchived,
+  markContinues,
+  markFree,
+  marksBytes,
+  markValue,
+} from '../../format/layout.ts';
+import { assert, present } from '../../util/assert.ts';
+import { setRun } from './bit-runs.ts';
+import { longestRunTold } from './length-buckets.ts';
+
+const wordCount = Math.ceil(grainsPerMarkPage / 32);
+
+/** What a mark page is known by before it is loaded: all of its grains free. */
+export const unwrittenPage: MarkPageName = {
+  generation: 0,
+  crc: 0,
+  free: grainsPerMarkPage,
+  longestFree: longestRunTold,
+};
+
+export class MarkPage {
+  /** The allocator's number for it (-1: not listed), and bound of runs that are not indexed. */
+  listed = -1;
+  hint = 0;
+  /** Index in the stratum of the page's first grain. */
+  readonly firstIndex: number;
+  readonly grains: number;
+  /** Position among the mark pages of its map. */
+  readonly ordinal: number;
+  /** The page as last written by a settle, or as named when the store was opened. */
+  name: MarkPageName;
+  /** The page as named was made good: the next goes over it, not over its twin. */
+  damaged = false;
+  /** The page, as named, holds the batches up to this one. Known once it is loaded. */
+  stamp = 0;
+  #marks: Uint8Array | undefined;
+  #taken: Uint32Array | undefined;
+
+  constructor(place: { ordinal: number; firstIndex: number; grains: number }, name: MarkPageName) {
+    this.ordinal = place.ordinal;
+    this.firstIndex = place.firstIndex;
+    this.grains = place.grains;
+    this.name = name;
+  }
+
+  get loaded(): boolean {
+    return this.#marks !== undefined;
+  }
+
+  /** The marks as on disk. */
+  get marks(): Uint8Array {
+    return present(this.#marks, 'a loaded mark page');
+  }
+
+  /** The bitmap of grains that are taken. */
+  get taken(): Uint32Array {
+    return present(this.#taken, 'a loaded mark page');
+  }
+
+  /** Takes the marks over; all free without them. */
+  load(marks: Uint8Array | undefined, stamp: number): void {
+    assert(!this.loaded, 'a mark page is loaded once');
+    const owned = new Uint8Array(marksBytes);
+    if (marks !== undefined) owned.set(marks);
+    this.#marks = owned;
+    this.#taken = takenBits(owned, this.grains);
+    this.stamp = stamp;
+  }
+
+  /** The marks loaded are impossible: nobody is to see them. */
+  forget(): void {
+    this.#marks = undefined;
+    this.#taken = undefined;
+  }
+
+  /** Mark of the grain at `at`, counted from the page's first. */
+  mark(at: number): number {
+    return markIn(this.marks, at);
+  }
+
+  /** Whether the grain is in use or reserved. */
+  isTaken(at: number): boolean {
+    return ((this.taken[at >>> 5] as number) & (1 << (at & 31))) !== 0;
+  }
+
+  /** Grains of the value that begins at `at`: 0 where none does. */
+  countAt(at: number): number {
+    const { marks, grains } = this;
+    if (markIn(marks, at) < markValue) return 0;
+    let end = at + 1;
+    while (end < grains && markIn(marks, end) === markContinues) end += 1;
+    return end - at;
+  }
+
+  #set(at: number, mark: number): void {
+    const marks = this.marks;
+    const shift = (at & 3) * 2;
+    marks[at >>> 2] = ((marks[at >>> 2] as number) & ~(3 << shift)) | (mark << shift);
+  }
+
+  /** A value becomes the committed content of `count` grains. */
+  commitValue(at: number, count: number): void {
+    this.#set(at, markValue);
+    for (let next = at + 1; next < at + count; next++) this.#set(next, markContinues);
+    setRun(this.taken, at, count);
+  }
+
+  archiveValue(at: number): void {
+    this.#set(at, markArchived);
+  }
+
+  /** The grains of a committed value hold nothing any more. The caller frees them in `taken`. */
+  clearValue(at: number, count: number): void {
+    for (let next = at; next < at + count; next++) this.#set(next, markFree);
+  }
+
+  /** Free grains, and the longest run of them (up to 256), as committed. */
+  measure(): { free: number; longestFree: number } {
+    const { marks } = this;
+    const whole = this.grains >>> 2;
+    let free = 0;
+    let run = 0;
+    let longest = 0;
+    for (let at = 0; at < whole; at++) {
+      const byte = marks[at] as number;
+      if (byte === 0) run += 4;
+      else {
+        longest = Math.max(longest, run + (freeBefore[byte] as number), freeWithin[byte] as number);
+        run = freeAfter[byte] as number;
+      }
+      free += fourFree[byte] as number;
+    }
+    for (let at = whole * 4; at < this.grains; at++) {
+      const isFree = markIn(marks, at) === markFree;
+      longest = Math.max(longest, run);
+      run = isFree ? run + 1 : 0;
+      if (isFree) free += 1;
+    }
+    return { free, longestFree: Math.min(Math.max(longest, run), longestRunTold) };
+  }
+
+  /** Throws `VARVE_CORRUPT` where the marks are such as no sequence of batches leaves behind. */
+  check(offset: number): void {
+    if (this.#isSound()) return;
+    for (let at = 0; at < grainsPerMarkPage; at++) {
+      const mark = this.mark(at);
+      const headless = mark === markContinues && (at === 0 || this.mark(at - 1) === markFree);
+      if (headless || (at >= this.grains && mark !== markFree))
+        throw corrupt(`the mark of grain ${this.firstIndex + at} is impossible`, { offset });
+    }
+  }
+
+  /** Looks at four marks at a time: every page that is loaded comes by here. */
+  #isSound(): boolean {
+    const marks = this.marks;
+    let before = endsFree;
+    for (let at = 0; at < marks.length; at++) {
+      const four = fourSound[marks[at] as number] as number;
+      if ((four & broken) !== 0) return false;
+      if ((four & startsContinued) !== 0 && (before & endsFree) !== 0) return false;
+      before = four;
+    }
+    const end = this.grains >>> 2;
+    for (let at = this.grains; at < (end + 1) * 4 && at < grainsPerMarkPage; at++) {
+      if (this.mark(at) !== markFree) return false;
+    }
+    for (let at = end + 1; at < marks.length; at++) if (marks[at] !== 0) return false;
+    return true;
+  }
+}
+
+function markIn(marks: Uint8Array, at: number): number {
+  return ((marks[at >>> 2] as number) >>> ((at & 3) * 2)) & 3;
+}
+
+/** For each byte of four marks: what matters to the marks beside it, and whether it can be. */
+const startsContinued = 1;
+const endsFree = 2;
+const broken = 4;
+const fourSound = new Uint8Array(256);
+for (let byte = 0; byte < 256; byte++) {
+  const marks = [0, 2, 4, 6].map((shift) => (byte >>> shift) & 3);
+  const headless = (mark: number, at: number): boolean =>
+    at > 0 && mark === markContinues && marks[at - 1] === markFree;
+  fourSound[byte] =
+    (marks[0] === markContinues ? startsContinued : 0) |
+    (marks[3] === markFree ? endsFree : 0) |
+    (marks.some(headless) ? broken : 0);
+}
+
+/**
+ * For each byte of four marks: its four bits of "not free", how many grains are free, and how long
+ * the free runs are in front of the first that is not, between, and behind the last.
+ */
+const fourTaken = new Uint8Array(256);
+const fourFree = new Uint8Array(256);
+const freeBefore = new Uint8Array(256);
+const freeWithin = new Uint8Array(256);
+const freeAfter = new Uint8Array(256);
+for (let byte = 0; byte < 256; byte++) {
+  const isFree = [0, 2, 4, 6].map((shift) => ((byte >>> shift) & 3) === markFree);
+  const runs = isFree
+    .map((free) => (free ? 'f' : ' '))
+    .join('')
+    .split(' ')
+    .map(({ length }) => length);
+  for (const [grain, free] of isFree.entries()) {
+    if (free) fourFree[byte] = (fourFree[byte] as number) + 1;
+    else fourTaken[byte] = (fourTaken[byte] as number) | (1 << grain);
+  }
+  freeBefore[byte] = runs[0] ?? 0;
+  freeWithin[byte] = Math.max(...runs);
+  freeAfter[byte] = runs.at(-1) ?? 0;
+}
+
+/** Bitmap of the grains that are not free; grains after the end of the page count as taken. */
+function takenBits(marks: Uint8Array, grains: number): Uint32Array {
+  const words = new Uint32Array(wordCount);
+  for (let at = 0; at < marksBytes; at++) {
+    const four = fourTaken[marks[at] as number] as number;
+    const word = at >>> 3;
+    words[word] = (words[word] as number) | (four << ((at & 7) * 4));
+  }
+  setRun(words, grains, wordCount * 32 - grains);
+  return words;
+}

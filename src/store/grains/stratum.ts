@@ -1,0 +1,354 @@
+/**
+ * One stratum in memory: its grain maps, their marks, and what is counted of it.
+ *
+ * Invariant: the counters are those of the published batches. Grains go free -> reserved (at push)
+ * -> committed (at publish) -> archived -> free; a reservation that is not committed goes straight
+ * back. Changes come from published batches and from replay only, through `commitValue`,
+ * `archiveValue` and `freeValue`.
+ */
+
+import { corrupt } from '../../errors.ts';
+import type { StratumEntry } from '../../format/basin.ts';
+import type { MapPlacement } from '../../format/grain-map.ts';
+import { markArchived, markValue } from '../../format/layout.ts';
+import type { GrainRun } from '../../format/log-record.ts';
+import { assert } from '../../util/assert.ts';
+import type { FilePart } from '../file/file-parts.ts';
+import type { PageSource } from '../file/page-source.ts';
+import { FreeGrains } from './free-grains.ts';
+import { GrainMap, newMapEntry } from './grain-map.ts';
+import type { DirtyPage, GrainSpot, ReplayOf } from './grain-spot.ts';
+import { MapList } from './map-list.ts';
+import { MapLoader } from './map-loader.ts';
+import type { MarkPage } from './mark-page.ts';
+import type { SetAside } from './set-aside.ts';
+
+export class Stratum {
+  readonly basin: number;
+  readonly number: number;
+  readonly grainExp: number;
+  /** A durable record or basin has it. */
+  durable: boolean;
+  values: number;
+  archivedValues: number;
+  valueBytes: number;
+  allocatedGrains: number;
+  totalGrains = 0;
+  /** Values that an open or committing session has archived. */
+  readonly claims = new Set<number>();
+  readonly #loader: MapLoader;
+  readonly #freeGrains: FreeGrains;
+  readonly #maps: MapList;
+  /** Maps that the log to be replayed gives back. Their places may be in use for something else. */
+  readonly #doomed = new Set<GrainMap>();
+  readonly #dirty = new Map<MarkPage, GrainMap>();
+
+  constructor(
+    place: { basin: number; number: number; durable: boolean },
+    entry: StratumEntry,
+    source: PageSource,
+  ) {
+    this.basin = place.basin;
+    this.number = place.number;
+    this.durable = place.durable;
+    this.grainExp = entry.grainExp;
+    this.values = entry.values;
+    this.archivedValues = entry.archivedValues;
+    this.valueBytes = entry.valueBytes;
+    this.allocatedGrains = entry.allocatedGrains;
+    this.#loader = new MapLoader(this, source);
+    const maps = entry.maps.map((map) => new GrainMap(map, entry.grainExp, true));
+    this.#maps = new MapList(maps, entry.endIndex);
+    for (const map of maps) this.totalGrains += map.grains;
+    const opener = {
+      open: (map: GrainMap): void => this.#open(map),
+      load: (page: MarkPage): void => this.#load(page),
+    };
+    this.#freeGrains = new FreeGrains(this, opener, entry.allocatedGrains);
+    this.#freeGrains.addUnopened(maps);
+  }
+
+  get maps(): readonly GrainMap[] {
+    return this.#maps.all;
+  }
+
+  /** Where the next map begins. */
+  get endIndex(): number {
+    return this.#maps.endIndex;
+  }
+
+  get grainBytes(): number {
+    return 1 << this.grainExp;
+  }
+
+  #load(page: MarkPage): void {
+    if (page.loaded) return;
+    const map = this.mapOf(page.firstIndex);
+    if (this.#loader.load(map, page)) this.#dirty.set(page, map);
+  }
+
+  #open(map: GrainMap): void {
+    if (map.opened) return;
+    const healed = this.#loader.open(map);
+    for (const page of map.pages) {
+      const hint = healed ? page.grains : Math.min(page.name.longestFree, page.grains);
+      this.#freeGrains.add(page, hint);
+    }
+    for (const page of healed ? map.pages : []) this.#load(page);
+  }
+
+  /** The map that has the grain, opened or not; undefined where none has. */
+  mapWith(index: number): GrainMap | undefined {
+    return this.#maps.find(index);
+  }
+
+  /** The map that has the grain, opened; undefined where none has. */
+  openedWith(index: number): GrainMap | undefined {
+    const map = this.#maps.find(index);
+    if (map !== undefined && !map.opened) this.#open(map);
+    return map;
+  }
+
+  /** The page of an opened map that has the grain, loaded. */
+  loadedPage(map: GrainMap, index: number): MarkPage {
+    const page = map.pageOf(index);
+    if (!page.loaded) this.#load(page);
+    return page;
+  }
+
+  /** Where the grain `index` is, with its page loaded; undefined where no map has it. */
+  find(index: number): GrainSpot | undefined {
+    const map = this.openedWith(index);
+    if (map === undefined) return undefined;
+    const page = this.loadedPage(map, index);
+    return { map, page, at: index - page.firstIndex };
+  }
+
+  /** The mark pages of one of the maps, all loaded. */
+  pagesOf(map: GrainMap): readonly MarkPage[] {
+    this.#open(map);
+    for (const page of map.pages) this.#load(page);
+    return map.pages;
+  }
+
+  isArchived(index: number): boolean {
+    const spot = this.find(index);
+    return spot?.page.mark(spot.at) === markArchived;
+  }
+
+  /** Byte offset of a grain that a map has. */
+  offsetOf(index: number): number {
+    return this.mapOf(index).grainOffset(index);
+  }
+
+  /** Where `bytes` bytes are from the grain `index` on. */
+  partsOf(index: number, bytes: number): FilePart[] {
+    const map = this.mapOf(index);
+    return map.parts(index, bytes) ?? [{ offset: map.grainOffset(index), bytes }];
+  }
+
+  mapOf(index: number): GrainMap {
+    const map = this.#maps.find(index);
+    assert(map !== undefined, 'a grain in use belongs to a map');
+    return map;
+  }
+
+  get setAside(): SetAside {
+    return this.#freeGrains.setAside;
+  }
+
+  /**
+   * Index of `count` free grains in a row, reserved; -1 where the maps have none that end before
+   * the byte `limit` of the file.
+   */
+  reserve(count: number, limit = Number.POSITIVE_INFINITY): number {
+    return this.#freeGrains.reserve(count, limit);
+  }
+
+  /** Reserves just these grains; false where one of them is taken or there is no such grain. */
+  reserveAt(index: number, count: number): boolean {
+    const spot = this.find(index);
+    if (spot === undefined || spot.at + count > spot.page.grains) return false;
+    return this.#freeGrains.reserveAt(spot.page, spot.at, count);
+  }
+
+  /** Gives a reservation back. */
+  release(index: number, count: number): void {
+    this.#freeGrains.release(index, count);
+  }
+
+  /** Grains set aside can be given out again. */
+  takeBackSetAside(): void {
+    this.#freeGrains.takeBackSetAside();
+  }
+
+  /** A reserved run becomes a committed value. */
+  commitValue(run: GrainRun): void {
+    const map = this.mapOf(run.index);
+    const page = map.pageOf(run.index);
+    page.commitValue(run.index - page.firstIndex, run.count);
+    this.#dirty.set(page, map);
+    this.#countCommitted(run, map, 1);
+  }
+
+  /** One committed value more, or one less. */
+  #countCommitted(run: GrainRun, map: GrainMap, sign: 1 | -1): void {
+    map.committedGrains += sign * run.count;
+    this.allocatedGrains += sign * run.count;
+    this.values += sign;
+    this.valueBytes += sign * run.length;
+  }
+
+  archiveValue(run: GrainRun): void {
+    const spot = this.find(run.index);
+    assert(spot !== undefined, 'a value that is archived has a map');
+    spot.page.archiveValue(spot.at);
+    this.#dirty.set(spot.page, spot.map);
+    this.archivedValues += 1;
+    this.claims.delete(run.index);
+  }
+
+  /**
+   * The release of an archived value is durable: its grains can be given out. Gives the map that
+   * the value had to itself: nothing is reserved there any more, it is to be given back.
+   */
+  freeValue(run: GrainRun): GrainMap | undefined {
+    const spot = this.find(run.index);
+    assert(spot !== undefined, 'a value that is freed has a map');
+    spot.page.clearValue(spot.at, run.count);
+    this.#dirty.set(spot.page, spot.map);
+    this.#countCommitted(run, spot.map, -1);
+    this.archivedValues -= 1;
+    this.release(run.index, run.count);
+    spot.map.vacated = run.count === spot.map.grains && this.retire(spot.map);
+    return spot.map.vacated ? spot.map : undefined;
+  }
+
+  /**
+   * Applies a change of a logged batch again: to the marks where they do not hold it yet, to the
+   * counters where `counted` says that the basin does not. Throws `VARVE_CORRUPT` where the marks
+   * contradict it.
+   */
+  replay(operation: 'allocate' | 'archive' | 'free', run: GrainRun, as: ReplayOf): void {
+    const doomed = this.#maps.find(run.index);
+    if (doomed !== undefined && this.#doomed.has(doomed)) {
+      if (as.counted) this.#count(operation, run, doomed);
+      return;
+    }
+    const map = this.openedWith(run.index);
+    // A map that was dropped before its basin was written.
+    if (map === undefined && !as.counted) return;
+    const page = map === undefined ? undefined : this.loadedPage(map, run.index);
+    const at = run.index - (page?.firstIndex ?? 0);
+    if (map === undefined || page === undefined || at + run.count > page.grains) {
+      throw corrupt('the commit log names grains that no map has', { batch: as.batch });
+    }
+    if (as.batch > page.stamp) {
+      if (!this.#replayMarks(operation, run, page, at)) {
+        const facts = { batch: as.batch, offset: map.grainOffset(run.index) };
+        throw corrupt(`the commit log would ${operation} a value against the grain map`, facts);
+      }
+      this.#dirty.set(page, map);
+    }
+    if (as.counted) this.#count(operation, run, map);
+  }
+
+  #count(operation: 'allocate' | 'archive' | 'free', run: GrainRun, map: GrainMap): void {
+    if (operation !== 'allocate') this.archivedValues += operation === 'archive' ? 1 : -1;
+    if (operation === 'archive') return;
+    const sign = operation === 'allocate' ? 1 : -1;
+    this.#countCommitted(run, map, sign);
+    this.#freeGrains.countTaken(map, sign * run.count);
+  }
+
+  /** The log that is to be replayed gives this map back: what is in it is not to be read. */
+  willDrop(firstIndex: number): void {
+    const map = this.#maps.find(firstIndex);
+    if (map?.firstIndex === firstIndex) this.#doomed.add(map);
+  }
+
+  /** False where the marks contradict the change. */
+  #replayMarks(
+    operation: 'allocate' | 'archive' | 'free',
+    { count }: GrainRun,
+    page: MarkPage,
+    at: number,
+  ): boolean {
+    if (operation === 'allocate') {
+      if (!this.#freeGrains.replayReserve(page, at, count)) return false;
+      page.commitValue(at, count);
+      return true;
+    }
+    const expected = operation === 'archive' ? markValue : markArchived;
+    if (page.countAt(at) !== count || page.mark(at) !== expected) return false;
+    if (operation === 'archive') page.archiveValue(at);
+    else {
+      page.clearValue(at, count);
+      this.#freeGrains.replayRelease(page, at, count);
+    }
+    return true;
+  }
+
+  /** Adds a map whose grains are all free. */
+  addMap(at: MapPlacement & { readonly firstIndex: number }, durable: boolean): GrainMap {
+    const entry = newMapEntry(at.firstIndex, at);
+    const map = new GrainMap(entry, this.grainExp, durable);
+    this.#maps.add(map);
+    this.totalGrains += map.grains;
+    this.#open(map);
+    return map;
+  }
+
+  /** Maps that hold nothing and can be given back while as much stays free: the rearmost first. */
+  emptyMaps(): GrainMap[] {
+    return this.#maps.spare(this.#freeGrains.count);
+  }
+
+  /** From now on nothing is reserved in an empty map; false where it is damaged, or retired. */
+  retire(map: GrainMap): boolean {
+    return this.#freeGrains.retire(map);
+  }
+
+  /** A retired map is in use again, unless it is to be given back whatever happens. */
+  restore(map: GrainMap): void {
+    this.#freeGrains.restore(map);
+  }
+
+  /** Takes out a map that holds nothing. */
+  dropMap(firstIndex: number): GrainMap | undefined {
+    const map = this.#maps.remove(firstIndex);
+    if (map === undefined) return undefined;
+    this.#doomed.delete(map);
+    this.#freeGrains.drop(map);
+    for (const page of map.opened ? map.pages : []) this.#dirty.delete(page);
+    this.totalGrains -= map.grains;
+    return map;
+  }
+
+  /** How many pages have published changes that no settle has written yet. */
+  get dirtyCount(): number {
+    return this.#dirty.size;
+  }
+
+  /** These pages. */
+  dirtyPages(): DirtyPage[] {
+    return [...this.#dirty].map(([page, map]) => ({ stratum: this, map, page }));
+  }
+
+  /** Changes of the page from now on are for the next settle. */
+  markWritten(page: MarkPage): void {
+    this.#dirty.delete(page);
+  }
+
+  entry(): StratumEntry {
+    return {
+      grainExp: this.grainExp,
+      values: this.values,
+      archivedValues: this.archivedValues,
+      valueBytes: this.valueBytes,
+      allocatedGrains: this.allocatedGrains,
+      endIndex: this.#maps.durableEndIndex,
+      maps: this.#maps.all.filter((map) => map.durable).map((map) => map.entry()),
+    };
+  }
+}

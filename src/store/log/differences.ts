@@ -1,0 +1,147 @@
+/**
+ * What the batches that a reader has followed allocated and freed: the difference between any batch
+ * after `floor` and the newest one.
+ *
+ * Invariant: for every batch from `floor` on, `firstAfter` gives the first change of an id after
+ * it. A free says that the value was there and that its grains may hold something else by now,
+ * whatever came later; an allocation says that nothing was there. At most `changesMax` changes are
+ * kept: past that the oldest half goes, and `floor` rises. It reads nothing.
+ */
+
+import type { GrainIdParts } from '../../format/grain-id.ts';
+import type { LogRecord } from '../../format/log-record.ts';
+
+/** One value allocated or freed by a batch. */
+export interface Change {
+  readonly batch: number;
+  readonly kind: 'allocate' | 'free';
+}
+
+/** Changes that are kept: some 30 MB at most. */
+export const differencesMax = 2 ** 18;
+
+/** The changes of one stratum. */
+interface StratumChanges {
+  readonly basin: number;
+  readonly stratum: number;
+  /** By the index of the value's first grain, in the order of the batches. */
+  readonly values: Map<number, Change[]>;
+  /** By the first index of the map that was dropped: the batch. An index is never used again. */
+  readonly drops: Map<number, number>;
+}
+
+export class Differences {
+  readonly #changesMax: number;
+  readonly #strata = new Map<number, StratumChanges>();
+  /** Changes of each batch that has any. */
+  #counts: { readonly batch: number; readonly changes: number }[] = [];
+  #changes = 0;
+  #floor: number;
+
+  constructor(floor: number, changesMax = differencesMax) {
+    this.#floor = floor;
+    this.#changesMax = changesMax;
+  }
+
+  /** Every change after this batch is known. */
+  get floor(): number {
+    return this.#floor;
+  }
+
+  /** Changes that are kept. */
+  get size(): number {
+    return this.#changes;
+  }
+
+  /** Takes in the record of the batch after the newest one. */
+  add({ batch, operations }: LogRecord): void {
+    let changes = 0;
+    for (const one of operations) {
+      if (one.operation === 'allocate' || one.operation === 'free') {
+        const { values } = this.#stratum(one.basin, one.stratum);
+        const change: Change = { batch, kind: one.operation };
+        const known = values.get(one.index);
+        if (known === undefined) values.set(one.index, [change]);
+        else known.push(change);
+        changes += 1;
+      } else if (one.operation === 'drop-map') {
+        this.#stratum(one.basin, one.stratum).drops.set(one.firstIndex, batch);
+        changes += 1;
+      }
+    }
+    if (changes === 0) return;
+    this.#counts.push({ batch, changes });
+    this.#changes += changes;
+    if (this.#changes > this.#changesMax) this.#makeRoom();
+  }
+
+  #stratum(basin: number, stratum: number): StratumChanges {
+    const key = keyOf(basin, stratum);
+    let found = this.#strata.get(key);
+    if (found === undefined) {
+      found = { basin, stratum, values: new Map(), drops: new Map() };
+      this.#strata.set(key, found);
+    }
+    return found;
+  }
+
+  #makeRoom(): void {
+    let left = this.#changes;
+    let last = 0;
+    for (const { batch, changes } of this.#counts) {
+      if (left <= this.#changesMax / 2) break;
+      left -= changes;
+      last = batch;
+    }
+    this.forgetUpTo(last);
+  }
+
+  /** The first change of the value after `batch`. */
+  firstAfter({ basin, stratum, index }: GrainIdParts, batch: number): Change | undefined {
+    const changes = this.#strata.get(keyOf(basin, stratum))?.values.get(index);
+    return changes?.find((change) => change.batch > batch);
+  }
+
+  /** Whether the map that begins with this grain was dropped after `batch`. */
+  isDropped(basin: number, stratum: number, firstIndex: number, batch: number): boolean {
+    return (this.#strata.get(keyOf(basin, stratum))?.drops.get(firstIndex) ?? 0) > batch;
+  }
+
+  /** Every value allocated or freed after batch `after` and up to batch `to`. */
+  *between(after: number, to: number): Generator<GrainIdParts> {
+    for (const { basin, stratum, values } of this.#strata.values()) {
+      for (const [index, changes] of values) {
+        const inside = changes.some(({ batch }) => batch > after && batch <= to);
+        if (inside) yield { basin, stratum, index };
+      }
+    }
+  }
+
+  /** No state before `batch` will be asked for. */
+  forgetUpTo(batch: number): void {
+    if (batch <= this.#floor) return;
+    this.#floor = batch;
+    this.#counts = this.#counts.filter((one) => one.batch > batch);
+    this.#changes = this.#counts.reduce((sum, { changes }) => sum + changes, 0);
+    for (const { values, drops } of this.#strata.values()) {
+      for (const [index, changes] of values) {
+        const kept = changes.filter((change) => change.batch > batch);
+        if (kept.length === 0) values.delete(index);
+        else if (kept.length < changes.length) values.set(index, kept);
+      }
+      for (const [index, dropped] of drops) if (dropped <= batch) drops.delete(index);
+    }
+  }
+
+  /** Nothing is known but that the changes after `batch` are to come. */
+  reset(batch: number): void {
+    this.#strata.clear();
+    this.#counts = [];
+    this.#changes = 0;
+    this.#floor = batch;
+  }
+}
+
+function keyOf(basin: number, stratum: number): number {
+  return basin * 256 + stratum;
+}

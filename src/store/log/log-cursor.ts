@@ -1,0 +1,165 @@
+/**
+ * A place in the commit log that a writer goes on writing: where the record of the next batch must
+ * be, in the current segment or in the one after it.
+ *
+ * Invariant: a record is given only where it is whole, of the next batch, and in its place. A
+ * record that is being written is none yet. Whether the place is still one of the log is for
+ * `log-tail.ts` to know: a segment is used again after a checkpoint and a settle.
+ */
+
+import type { SegmentExtent } from '../../format/file-header.ts';
+import { inlineSectorsMax, lanesPerSegment } from '../../format/layout.ts';
+import { decodeLogRecord, type LogRecord } from '../../format/log-record.ts';
+import type { FileReader } from '../file/file-reader.ts';
+import { laneRange } from './commit-log.ts';
+import { type FoundRecord, readBody, SectorReader } from './record-reader.ts';
+
+/** The record of the next batch, and which of the segments it is in. */
+export interface NextRecord {
+  readonly record: LogRecord;
+  readonly found: FoundRecord;
+  readonly segmentIndex: number;
+}
+
+/**
+ * The next record; `none`: its place is blank; `unclear`: something is there that is not the whole
+ * record of that batch.
+ */
+export type Look = NextRecord | 'none' | 'unclear';
+
+export interface CursorStart {
+  /** The segment that the next record goes to, if it has room, and those after it. */
+  readonly segments: readonly SegmentExtent[];
+  /** Sector after the last record of each lane in the first of these segments. */
+  readonly laneSectors: readonly [number, number];
+  /** The batch whose record comes next. */
+  readonly next: number;
+  /** The record before it, if it is after the settled base. */
+  readonly last: FoundRecord | undefined;
+  /** A record of the next batch that opening took back: it counts only if one follows it. */
+  readonly reverted: FoundRecord | undefined;
+}
+
+export class LogCursor {
+  readonly #file: FileReader;
+  #segments: readonly SegmentExtent[];
+  #laneSectors: [number, number];
+  #next: number;
+  #last: FoundRecord | undefined;
+  #reverted: FoundRecord | undefined;
+
+  constructor(file: FileReader, start: CursorStart) {
+    this.#file = file;
+    this.#segments = start.segments;
+    this.#laneSectors = [...start.laneSectors];
+    this.#next = start.next;
+    this.#last = start.last;
+    this.#reverted = start.reverted;
+  }
+
+  /** The batch whose record comes next. */
+  get next(): number {
+    return this.#next;
+  }
+
+  /** Reads the place of the next record; the file as it is now. Throws `VARVE_IO`. */
+  look(): Look {
+    let nothing: 'none' | 'unclear' = 'none';
+    for (const { segmentIndex, sector, limit } of this.#placesOf(this.#next)) {
+      const found = new SectorReader(this.#file, 1).look(sector, limit, true);
+      if (found === 'blank') continue;
+      nothing = 'unclear';
+      if (found === 'rotten' || found.head === undefined || found.batch !== this.#next) continue;
+      if (this.#reverted !== undefined && isSameRecord(found, this.#reverted)) continue;
+      const record = this.#wholeRecord(found);
+      if (record !== undefined) return { record, found, segmentIndex };
+    }
+    return nothing;
+  }
+
+  #wholeRecord(found: FoundRecord): LogRecord | undefined {
+    const body = readBody(this.#file, found, new SectorReader(this.#file, 1));
+    if (typeof body === 'string') return undefined;
+    const record = decodeLogRecord(body, undefined);
+    return record.batch === found.batch ? record : undefined;
+  }
+
+  /** Where the record of `batch`, the next or the one after it, may begin. */
+  *#placesOf(batch: number): Generator<{ segmentIndex: number; sector: number; limit: number }> {
+    const lane = batch % lanesPerSegment;
+    const [current, following] = this.#segments;
+    if (current === undefined) return;
+    const { from, to } = laneRange(current, lane);
+    const sector = this.#laneSectors[lane] as number;
+    const inlineMax = Math.min(inlineSectorsMax, (to - from) / 8);
+    if (sector < to) yield { segmentIndex: 0, sector, limit: to };
+    const hasRoom = batch === this.#next && sector + inlineMax <= to;
+    if (following === undefined || hasRoom) return;
+    const range = laneRange(following, lane);
+    yield { segmentIndex: 1, sector: range.from, limit: range.to };
+  }
+
+  /** Whether a record after the next one is in its place. Throws `VARVE_IO`. */
+  hasLater(): boolean {
+    for (const { sector, limit } of this.#placesOf(this.#next + 1)) {
+      const found = new SectorReader(this.#file, 1).look(sector, limit, true);
+      if (typeof found !== 'string' && found.batch > this.#next) {
+        this.#reverted = undefined;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /**
+   * Whether the record before the next one is still where it was found: a batch whose record the
+   * disk refused is taken back, and its number goes to another. Throws `VARVE_IO`.
+   */
+  isInPlace(): boolean {
+    const last = this.#last;
+    if (last === undefined) return true;
+    const limit = last.sector + last.head.sectors;
+    const found = new SectorReader(this.#file, 1).look(last.sector, limit, true);
+    return typeof found !== 'string' && found.head !== undefined && isSameRecord(found, last);
+  }
+
+  /** The batch is durable with this very record: it need not be looked at again. */
+  lastIsSure(): void {
+    this.#last = undefined;
+  }
+
+  get lastBatch(): number | undefined {
+    return this.#last?.batch;
+  }
+
+  /** Goes past the record. */
+  accept({ found, segmentIndex }: NextRecord): void {
+    if (segmentIndex > 0) {
+      this.#segments = this.#segments.slice(segmentIndex);
+      const current = this.#segments[0] as SegmentExtent;
+      this.#laneSectors = [laneRange(current, 0).from, laneRange(current, 1).from];
+    }
+    this.#laneSectors[found.batch % lanesPerSegment] = found.sector + found.head.sectors;
+    this.#last = found;
+    this.#reverted = undefined;
+    this.#next += 1;
+  }
+
+  /** Takes over which segments follow, from a file header; true if one was not known. */
+  learn(listed: readonly SegmentExtent[]): boolean {
+    const [current] = this.#segments;
+    const at = listed.findIndex(
+      ({ page, pages }) => page === current?.page && pages === current.pages,
+    );
+    if (at < 0 || listed.length - at <= this.#segments.length) return false;
+    this.#segments = listed.slice(at);
+    return true;
+  }
+}
+
+/** Whether both are one record, not two attempts at one batch. */
+export function isSameRecord(one: FoundRecord, other: FoundRecord): boolean {
+  const { sector, batch, epoch, head } = one;
+  if (sector !== other.sector || batch !== other.batch || epoch !== other.epoch) return false;
+  return head.bodyCrc === other.head.bodyCrc && head.bodyBytes === other.head.bodyBytes;
+}

@@ -1,0 +1,52 @@
+/**
+ * The retained commit log up to the base at opening, for making damaged structures good.
+ *
+ * A structure that is not loaded holds every batch up to that base and nothing later: a later
+ * change would have loaded it. So its generation before, with the log since, is its present
+ * content, as long as no checkpoint has passed that generation's stamp. Reads only.
+ */
+
+import type { LogRecord } from '../../format/log-record.ts';
+import type { FileReader } from '../file/file-reader.ts';
+import type { LogHistory } from '../file/page-source.ts';
+import type { LogSegment } from './commit-log.ts';
+import { LogReader } from './log-reader.ts';
+
+/** What the history reads: the log of the store as far as it is known. */
+export interface RetainedLog {
+  readonly log: { readonly segments: readonly LogSegment[] };
+  /**
+   * The log up to this checkpoint is gone: that of the settled state, since what a later one lets
+   * go stays until a settle.
+   */
+  checkpoint(): number;
+}
+
+export class RetainedHistory implements LogHistory {
+  readonly #file: FileReader;
+  readonly #base: number;
+  readonly #healed: string[];
+  /** Where the log is: as of the base until the store is open, then as it moves on. */
+  retained: RetainedLog;
+
+  constructor(file: FileReader, base: number, retained: RetainedLog, healed: string[]) {
+    this.#file = file;
+    this.#base = base;
+    this.retained = retained;
+    this.#healed = healed;
+  }
+
+  after(batch: number): Iterable<LogRecord> | undefined {
+    if (batch < this.retained.checkpoint()) return undefined;
+    return this.#records(batch);
+  }
+
+  *#records(after: number): Generator<LogRecord> {
+    const reader = new LogReader(this.#file, this.retained.log);
+    for (let batch = after + 1; batch <= this.#base; batch++) yield reader.read(batch).record;
+  }
+
+  healed(words: string): void {
+    this.#healed.push(words);
+  }
+}

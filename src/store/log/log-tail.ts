@@ -1,0 +1,276 @@
+/**
+ * Follows the commit log of a store that another process may be writing, for readers that do not
+ * hold the writer's lock.
+ *
+ * Invariant: `follow` first reaches a record, or a place without one, that was the end of the log
+ * at a moment after the call; so a change that had become durable before the call is in
+ * `differences`, or before their `floor`. How the end is told from a segment that is used again:
+ * both copies of the file header confirm a batch after the segment's last before any page of it is
+ * used again, so a copy that is read after the blank place, and does not confirm the next batch,
+ * proves that the place was one of the log. Reads only.
+ */
+
+import { corrupt, isVarveError } from '../../errors.ts';
+import { decodeFileHeader, type FileHeader } from '../../format/file-header.ts';
+import { headerCopies, pageBytes, sectorBytes } from '../../format/layout.ts';
+import type { LogRecord } from '../../format/log-record.ts';
+import { Breather } from '../../util/breather.ts';
+import type { FileReader } from '../file/file-reader.ts';
+import { Differences, differencesMax } from './differences.ts';
+import { type CursorStart, isSameRecord, LogCursor } from './log-cursor.ts';
+import { LogReader } from './log-reader.ts';
+import type { FoundRecord } from './record-reader.ts';
+import { readRoot } from './settled-root.ts';
+
+/** Where a reader that has just opened stands. */
+export interface TailStart extends CursorStart {
+  readonly header: FileHeader;
+  readonly checkpoint: number;
+}
+
+/** Records of the log between the newest one followed and the settled base. */
+interface Bridge {
+  readonly header: FileHeader;
+  readonly log: LogReader;
+  /** The newest batch when it began. */
+  readonly from: number;
+}
+
+/** Times that the log may move away under one call before it gives up. */
+const triesMax = 30;
+/** Records that are followed between two turns of the event loop. */
+const recordsPerTurn = 64;
+
+export class LogTail {
+  readonly #file: FileReader;
+  readonly differences: Differences;
+  #cursor: LogCursor;
+  #bridge: Bridge | undefined;
+  #newest: number;
+  /** The record of the newest batch, if it was followed. */
+  #newestRecord: FoundRecord | undefined;
+  #checkpoint: number;
+  #base: number;
+  #confirmed: number;
+  /** Counts records that were followed and then taken back. */
+  #era = 0;
+  /** The store that reads is closed. */
+  closed = false;
+
+  constructor(file: FileReader, start: TailStart, changesMax?: number) {
+    this.#file = file;
+    this.#cursor = new LogCursor(file, start);
+    this.#newest = start.next - 1;
+    this.#newestRecord = start.last;
+    this.#checkpoint = start.checkpoint;
+    this.#base = start.header.base;
+    this.#confirmed = start.header.confirmed;
+    this.differences = new Differences(this.#newest, changesMax);
+  }
+
+  /** The newest batch that was followed. */
+  get newest(): number {
+    return this.#newest;
+  }
+
+  /** The writer's checkpoint as of the newest batch. */
+  get checkpoint(): number {
+    return this.#checkpoint;
+  }
+
+  /** The newest settled base that was seen. */
+  get base(): number {
+    return this.#base;
+  }
+
+  /**
+   * Rises when a record that was followed has been taken back: what was derived from it, and every
+   * state that was opened before, cannot be proven any more.
+   */
+  get era(): number {
+    return this.#era;
+  }
+
+  /** Follows to the end of the log. False if the writer moves on too fast. Throws `VARVE_IO`. */
+  follow(): boolean {
+    return this.#follow(Number.POSITIVE_INFINITY) === 'end';
+  }
+
+  /** As `follow`, with turns for the event loop. */
+  async followAsync(): Promise<boolean> {
+    const breather = new Breather();
+    for (;;) {
+      const reached = this.#follow(recordsPerTurn);
+      if (reached !== 'more') return reached === 'end';
+      if (breather.due) await breather.turn();
+      if (this.closed) return false;
+    }
+  }
+
+  #follow(recordsMax: number): 'end' | 'more' | 'lost' {
+    let records = 0;
+    let tries = 0;
+    let doubted = -1;
+    while (tries < triesMax) {
+      if (records === recordsMax) return 'more';
+      if (this.#bridge !== undefined) {
+        records += 1;
+        if (!this.#crossOne(this.#bridge)) tries += 1;
+        continue;
+      }
+      const seen = this.#cursor.look();
+      if (!this.#lastIsThere()) {
+        this.#takenBack();
+        tries += 1;
+      } else if (typeof seen !== 'string') {
+        this.#cursor.accept(seen);
+        this.#take(seen.record, seen.found);
+        records += 1;
+      } else if (seen === 'unclear' && this.#cursor.hasLater()) {
+        tries += 1;
+        if (tries % 3 === 0) this.#rejoin();
+      } else {
+        const header = this.#anyHeader();
+        if (this.#cursor.learn(header.segments)) continue;
+        if (header.confirmed < this.#cursor.next) {
+          if (this.#cursor.next > this.#newest) return 'end';
+          this.#takenBack();
+          tries += 1;
+        }
+        // It may have been written since the look; if it is not there now, its place is another.
+        if (doubted === this.#cursor.next) {
+          this.#rejoin();
+          tries += 1;
+        }
+        doubted = this.#cursor.next;
+      }
+    }
+    return 'lost';
+  }
+
+  /** Takes in a record that the cursor or the bridge has passed, if it is new. */
+  #take(record: LogRecord, found: FoundRecord): void {
+    const known = record.batch === this.#newest ? this.#newestRecord : undefined;
+    if (known !== undefined && !isSameRecord(known, found)) {
+      // The cursor is back at the base, and comes to this record again after those in between.
+      this.#takenBack();
+      return;
+    }
+    if (record.batch <= this.#newest) return;
+    this.#newest = record.batch;
+    this.#newestRecord = found;
+    this.#checkpoint = record.checkpoint;
+    this.differences.add(record);
+  }
+
+  /** Whether the last record followed still stands; asked after each look at the next one. */
+  #lastIsThere(): boolean {
+    const { lastBatch } = this.#cursor;
+    if (lastBatch === undefined) return true;
+    const isConfirmed = this.#confirmed >= lastBatch;
+    if (!this.#cursor.isInPlace()) return false;
+    // It was confirmed before this look: that batch will never be another.
+    if (isConfirmed) this.#cursor.lastIsSure();
+    return true;
+  }
+
+  #takenBack(): void {
+    this.#era += 1;
+    this.#startAt(this.newestHeader());
+  }
+
+  // ── headers ──
+
+  /**
+   * A copy of the file header: whichever, since both have moved on before anything that the log
+   * gave up is used again.
+   */
+  #anyHeader(): FileHeader {
+    for (let tries = 0; tries < triesMax; tries++) {
+      for (let copy = 0; copy < headerCopies; copy++) {
+        const header = this.#header(copy);
+        if (header !== undefined) return header;
+      }
+    }
+    throw corrupt('both copies of the file header are damaged', { offset: 0 });
+  }
+
+  #header(copy: number): FileHeader | undefined {
+    const sector = new Uint8Array(sectorBytes);
+    const read = this.#file.fillUpTo(sector, copy * pageBytes);
+    const found = decodeFileHeader(sector.subarray(0, read), copy * pageBytes);
+    if (found.state !== 'valid') return undefined;
+    this.#base = Math.max(this.#base, found.header.base);
+    this.#confirmed = Math.max(this.#confirmed, found.header.confirmed);
+    return found.header;
+  }
+
+  /** The copy of the file header with the higher generation. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
+  newestHeader(): FileHeader {
+    let newest = this.#anyHeader();
+    for (let copy = 0; copy < headerCopies; copy++) {
+      const header = this.#header(copy);
+      if (header !== undefined && header.generation > newest.generation) newest = header;
+    }
+    return newest;
+  }
+
+  // ── when the log has moved on without it ──
+
+  /** Goes on from the newest file header; over the retained log if that has all in between. */
+  #rejoin(): void {
+    const header = this.newestHeader();
+    if (this.#newest >= header.base) this.#cursorAt(header);
+    else if (this.#newest < header.checkpoint) this.#startAt(header);
+    else if (header.base - this.#newest > differencesMax) this.#startAt(header);
+    else {
+      try {
+        const log = new LogReader(this.#file, readRoot(this.#file, header).root);
+        this.#bridge = { header, log, from: this.#newest };
+      } catch (error) {
+        // Replaced while it was read: another try goes by another header.
+        if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
+      }
+    }
+  }
+
+  /** Follows one record of the retained log; false if it is not there any more. */
+  #crossOne({ header, log, from }: Bridge): boolean {
+    if (this.#newest >= header.base) {
+      this.#cursorAt(header);
+      return true;
+    }
+    if (this.differences.floor > from) {
+      // No more than this is kept, so the rest of the way is not worth it.
+      this.#startAt(header);
+      return true;
+    }
+    try {
+      const { record, found } = log.read(this.#newest + 1);
+      this.#take(record, found);
+      return true;
+    } catch (error) {
+      if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
+      const now = this.newestHeader();
+      // The log up to a checkpoint of a settled state may be gone, all after it may not.
+      this.#startAt(now);
+      return false;
+    }
+  }
+
+  #cursorAt(header: FileHeader): void {
+    this.#bridge = undefined;
+    const { segments, laneSectors, base } = header;
+    const place = { segments, laneSectors, next: base + 1 };
+    this.#cursor = new LogCursor(this.#file, { ...place, last: undefined, reverted: undefined });
+  }
+
+  /** Nothing before the settled base is known any more. */
+  #startAt(header: FileHeader): void {
+    this.#newest = header.base;
+    this.#newestRecord = undefined;
+    this.#checkpoint = header.checkpoint;
+    this.differences.reset(header.base);
+    this.#cursorAt(header);
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * Which copy of the file header to believe, and whether the file is a store at all.
+ *
+ * Invariant: the newest valid copy is chosen, by generation; a file that holds anything but a
+ * store is never taken for an empty one. Reads only.
+ */
+
+import { corrupt, VarveError } from '../../errors.ts';
+import { decodeFileHeader, type FileHeader, type HeaderCopy } from '../../format/file-header.ts';
+import { formatVersion, headerCopies, pageBytes, sectorBytes } from '../../format/layout.ts';
+import type { FileReader } from '../file/file-reader.ts';
+import { newStoreBytes } from './creation.ts';
+
+export interface HeaderChoice {
+  /** 0 or 1. */
+  readonly copy: number;
+  readonly header: FileHeader;
+  readonly sector: Uint8Array;
+  /** The other copy, where it is valid. */
+  readonly other: FileHeader | undefined;
+  /** Both copies say the same, but for what they confirm. */
+  readonly agreed: boolean;
+  /** Words for what the chosen copy makes good. */
+  readonly healed: readonly string[];
+}
+
+/** The header to believe; undefined for a file whose creation was cut short, or that is empty. */
+export function chooseHeader(reader: FileReader): HeaderChoice | undefined {
+  const sectors: Uint8Array[] = [];
+  for (let copy = 0; copy < headerCopies; copy++) {
+    const sector = new Uint8Array(sectorBytes);
+    const read = reader.fillUpTo(sector, copy * pageBytes);
+    sectors.push(sector.subarray(0, read));
+  }
+  const copies = sectors.map((sector, copy) => decodeFileHeader(sector, copy * pageBytes));
+  for (const copy of copies) if (copy.state === 'unsupported') throw unsupported(reader.path, copy);
+  const headers = copies.map((copy) => (copy.state === 'valid' ? copy.header : undefined));
+  const [first, second] = headers;
+  if (first === undefined && second === undefined) {
+    if (copies.every(({ state }) => state === 'blank') && isCutCreation(reader)) return undefined;
+    throw noHeader(reader.path, copies);
+  }
+  const copy = second !== undefined && second.generation > (first?.generation ?? -1) ? 1 : 0;
+  const header = headers[copy] as FileHeader;
+  const other = headers[1 - copy];
+  if (other !== undefined && !sameBytes(other.salt, header.salt)) {
+    throw corrupt('the two copies of the file header are of different files', { offset: 0 });
+  }
+  checkOrder(header, copy * pageBytes);
+  return {
+    copy,
+    header,
+    sector: sectors[copy] as Uint8Array,
+    other,
+    agreed: other !== undefined && sameContent(header, other),
+    healed: other === undefined ? healedWords(1 - copy, copies, header) : [],
+  };
+}
+
+/** What is checkpointed is settled, and what is settled was durable. */
+function checkOrder({ checkpoint, base, confirmed }: FileHeader, offset: number): void {
+  if (checkpoint <= base && base <= confirmed) return;
+  throw corrupt('the batches that the file header names are out of order', {
+    offset,
+    expected: 'checkpoint, base, confirmed batch',
+    actual: `${checkpoint}, ${base}, ${confirmed}`,
+  });
+}
+
+/** A creation that was cut leaves zeros and nothing else. */
+function isCutCreation(reader: FileReader): boolean {
+  const length = reader.length();
+  if (length > newStoreBytes) return false;
+  const bytes = new Uint8Array(length);
+  reader.fill(bytes, 0);
+  return bytes.every((byte) => byte === 0);
+}
+
+/** There is no header to choose. */
+export function cutCreation(path: string): VarveError {
+  const message = `'${path}' is empty, or its creation was cut short`;
+  return new VarveError('VARVE_NOT_FOUND', message, { path });
+}
+
+function unsupported(path: string, copy: HeaderCopy & { state: 'unsupported' }): VarveError {
+  const { version, flags } = copy;
+  const message =
+    version === formatVersion
+      ? `the store uses features that this version does not know (flags ${flags.toString(16)})`
+      : `the store has format version ${version}, this version reads ${formatVersion}`;
+  return new VarveError('VARVE_UNSUPPORTED_VERSION', message, {
+    path,
+    expected: formatVersion,
+    actual: version,
+  });
+}
+
+function noHeader(path: string, copies: readonly HeaderCopy[]): VarveError {
+  if (copies.some(({ state }) => state === 'damaged')) {
+    return corrupt('both copies of the file header are damaged', { path, offset: 0 });
+  }
+  return new VarveError('VARVE_NOT_A_STORE', `'${path}' is not a varve store`, { path, offset: 0 });
+}
+
+function healedWords(copy: number, copies: readonly HeaderCopy[], header: FileHeader): string[] {
+  // Of a store that was just made, the second copy may not have been written yet.
+  if (copies[copy]?.state === 'blank' && header.generation <= headerCopies) return [];
+  return [`copy ${copy} of the file header, at byte ${copy * pageBytes}, was damaged`];
+}
+
+function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, at) => byte === other[at]);
+}
+
+function sameContent(one: FileHeader, other: FileHeader): boolean {
+  const told = ({ generation, confirmed, salt, ...rest }: FileHeader): string =>
+    JSON.stringify(rest, (_, value) => (typeof value === 'bigint' ? `${value}` : value));
+  return told(one) === told(other);
+}

@@ -1,0 +1,89 @@
+/**
+ * Opening: from a path to the parts of an open store, recovering first where the last process did
+ * not close it.
+ *
+ * Order: lock; choose the header; load what it names; replay the log after it; decide on the last
+ * batch; only then, and only when opened for writing, write (`recovery.ts`). A file that is no
+ * store, or that is refused, is never written to. Beside a writer, `reader-loading.ts` repeats the
+ * reading steps until they give one state.
+ */
+
+import { corrupt, ioError, isVarveError, systemCode, VarveError } from '../../errors.ts';
+import type { FileSystem, OpenFileOptions, StorageFile } from '../../io/file-system.ts';
+import { perform } from '../file/effects.ts';
+import { FileReader } from '../file/file-reader.ts';
+import { StoreCore } from '../state/core.ts';
+import { createStore } from './creation.ts';
+import { chooseHeader, cutCreation } from './header-choice.ts';
+import { type LoadedStore, loadStore } from './loading.ts';
+import type { OpenRequest } from './open-request.ts';
+import { loadBesideWriter } from './reader-loading.ts';
+import { recoverFile } from './recovery.ts';
+
+/** An open store, and what opening found out. */
+export interface OpenedCore {
+  readonly core: StoreCore;
+  readonly loaded: LoadedStore;
+}
+
+/** Opens or makes the store. Rejects as `Store.open`. */
+export async function openCore(request: OpenRequest): Promise<OpenedCore> {
+  request.signal?.throwIfAborted();
+  const { path, exclusive, readOnly } = request;
+  const create = request.create && !readOnly;
+  const file = await openFile(request.fileSystem, path, { create, exclusive, readOnly });
+  try {
+    const loaded = readOnly
+      ? await loadBesideWriter(request, file)
+      : await openLocked(request, file);
+    request.signal?.throwIfAborted();
+    return { core: new StoreCore(loaded.opened), loaded };
+  } catch (error) {
+    // What went wrong first is what counts.
+    await Promise.allSettled([file.close()]);
+    request.signal?.throwIfAborted();
+    throw ioError('opening', path, error);
+  }
+}
+
+async function openFile(
+  fileSystem: FileSystem,
+  path: string,
+  options: OpenFileOptions,
+): Promise<StorageFile> {
+  try {
+    return await fileSystem.open(path, options);
+  } catch (error) {
+    throw openError(path, error);
+  }
+}
+
+function openError(path: string, cause: unknown): VarveError {
+  const facts = { path, cause };
+  switch (isVarveError(cause) ? undefined : systemCode(cause)) {
+    case 'ENOENT':
+      return new VarveError('VARVE_NOT_FOUND', `there is no store at '${path}'`, facts);
+    case 'EEXIST':
+      return new VarveError('VARVE_EXISTS', `'${path}' exists already`, facts);
+    case 'EISDIR':
+      return new VarveError('VARVE_NOT_A_STORE', `'${path}' is a directory`, facts);
+    default:
+      return ioError('opening', path, cause);
+  }
+}
+
+async function openLocked(request: OpenRequest, file: StorageFile): Promise<LoadedStore> {
+  const { path } = request;
+  const reader = new FileReader(file, path);
+  const choice = chooseHeader(reader);
+  if (choice === undefined) {
+    if (!request.create) throw cutCreation(path);
+    await perform(file, createStore());
+    const made = chooseHeader(reader);
+    if (made === undefined) throw corrupt('the file header is gone', { offset: 0 });
+    return await perform(file, loadStore(request, reader, made));
+  }
+  const loaded = await perform(file, loadStore(request, reader, choice));
+  await perform(file, recoverFile(loaded));
+  return loaded;
+}

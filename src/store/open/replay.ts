@@ -1,0 +1,242 @@
+/**
+ * Replay: applies the records of the commit log after the settled base to the Atlas, and judges
+ * the last of them.
+ *
+ * Invariant: a record is applied to a structure only where its batch is after the structure's
+ * stamp. Only the last record, if the header does not confirm it, can belong to a batch that was
+ * never acknowledged: it is kept when its body is whole and every value that it allocated has, in
+ * the file, the length and CRC that stand in the record; else taken back. If the header confirms
+ * it, a body that is not whole is `VARVE_CORRUPT`, and a value that is not as the record has it
+ * costs that value only. Changes memory only.
+ *
+ * It pauses every few values: nobody has the store before it is open.
+ */
+
+import { corrupt } from '../../errors.ts';
+import { placementIsSound } from '../../format/grain-map.ts';
+import {
+  grainExpMax,
+  grainExpMin,
+  grainIndexLimit,
+  grainsPerMarkPage,
+  lanesPerSegment,
+  markPagesMax,
+  sectorBytes,
+} from '../../format/layout.ts';
+import type { AddedMap, GrainRun, LogRecord } from '../../format/log-record.ts';
+import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
+import { type FileReader, ReadAhead } from '../file/file-reader.ts';
+import type { Atlas } from '../grains/atlas.ts';
+import { GrainMap, newMapEntry } from '../grains/grain-map.ts';
+import type { ScannedRecord } from '../log/log-scan.ts';
+import { decodedRecord, readBody, SectorReader } from '../log/record-reader.ts';
+import { type ValuePlace, type ValueReader, valuePlace } from '../values/value-reader.ts';
+
+/** A record that was kept. */
+export interface KeptRecord {
+  readonly found: ScannedRecord;
+  readonly record: LogRecord;
+}
+
+export interface Replayed {
+  readonly last: KeptRecord | undefined;
+  readonly reverted: ScannedRecord | undefined;
+}
+
+/** What replay needs of the store that is being opened. */
+export interface ReplayParts {
+  readonly reader: FileReader;
+  readonly values: ValueReader;
+  readonly atlas: Atlas;
+  /** Batch up to which the root names every basin. */
+  readonly rootStamp: number;
+}
+
+/** Applies `records`; calls `kept` for each that counts. */
+export function* replayLog(
+  parts: ReplayParts,
+  records: readonly ScannedRecord[],
+  confirmed: number,
+  kept: (record: KeptRecord) => void,
+): Steps<Replayed> {
+  let last: KeptRecord | undefined;
+  const lanes = Array.from({ length: lanesPerSegment }, () => new SectorReader(parts.reader));
+  for (const [at, found] of records.entries()) {
+    const record = yield* readRecord(parts, found, lanes[found.batch % lanesPerSegment]);
+    const isLast = at === records.length - 1;
+    const isConfirmed = found.batch <= confirmed;
+    if (typeof record === 'string') {
+      if (isLast && !isConfirmed) return { last, reverted: found };
+      const { batch } = found;
+      const offset = found.sector * sectorBytes;
+      throw corrupt(`batch ${batch} was durable and is damaged: ${record}`, { batch, offset });
+    }
+    const torn = isLast ? yield* tornValues(parts, record, isConfirmed) : [];
+    for (const place of torn) {
+      if (!isConfirmed) return { last, reverted: found };
+      parts.values.distrust(place.offset);
+    }
+    yield* applyRecord(parts, record);
+    last = { found, record };
+    kept(last);
+  }
+  return { last, reverted: undefined };
+}
+
+/** The record, or why it is not whole. */
+function* readRecord(
+  parts: ReplayParts,
+  found: ScannedRecord,
+  lane: SectorReader | undefined,
+): Steps<LogRecord | string> {
+  const body = readBody(parts.reader, found, lane);
+  if (typeof body === 'string') return body;
+  const record = yield* decodedRecord(body);
+  if (record.batch !== found.batch) return `it is of batch ${record.batch}`;
+  return record.checkpoint < record.batch ? record : `its checkpoint is ${record.checkpoint}`;
+}
+
+/** Values of the record that are not in the file as the record has them: `all`, or the first. */
+function* tornValues(
+  parts: ReplayParts,
+  record: LogRecord,
+  all: boolean,
+): Steps<readonly ValuePlace[]> {
+  const ahead = new ReadAhead(parts.reader);
+  const torn: ValuePlace[] = [];
+  let looked = 0;
+  for (const { run, crc, place } of valuesOf(parts.atlas, record)) {
+    if (looked++ % stepsPerPause === 0) yield pause;
+    const found = parts.values.measure(place, ahead);
+    const whole = found?.length === run.length && found.computed === crc && found.stored === crc;
+    if (whole) continue;
+    torn.push(place);
+    if (!all) break;
+  }
+  return torn;
+}
+
+/** Every value that a record allocated, and where: before or after it has been applied. */
+export function* valuesOf(
+  atlas: Atlas,
+  record: LogRecord,
+): Generator<{ run: GrainRun; crc: number; place: ValuePlace }> {
+  for (const operation of record.operations) {
+    if (operation.operation !== 'allocate') continue;
+    const place = placeIn(atlas, record, operation);
+    if (place === undefined) {
+      throw corrupt('the commit log names grains that no map has', { batch: record.batch });
+    }
+    yield { run: operation, crc: operation.crc, place };
+  }
+}
+
+function placeIn(atlas: Atlas, record: LogRecord, run: GrainRun): ValuePlace | undefined {
+  const grainExp = grainExpOf(atlas, record, run);
+  if (grainExp === undefined) return undefined;
+  const spot = atlas.stratum(run.basin, run.stratum)?.find(run.index);
+  if (spot !== undefined) return valuePlace(run, spot.map, run.count);
+  for (const added of record.operations) {
+    if (added.operation !== 'add-map') continue;
+    if (added.basin !== run.basin || added.stratum !== run.stratum) continue;
+    const within = run.index - added.firstIndex;
+    if (within < 0 || within + run.count > added.grains) continue;
+    checkPlacement(added, grainExp, record.batch);
+    const map = new GrainMap(newMapEntry(added.firstIndex, added), grainExp, false);
+    return valuePlace(run, map, run.count);
+  }
+  return undefined;
+}
+
+function grainExpOf(atlas: Atlas, record: LogRecord, run: GrainRun): number | undefined {
+  const known = atlas.stratum(run.basin, run.stratum);
+  if (known !== undefined) return known.grainExp;
+  for (const added of record.operations) {
+    if (added.operation !== 'add-stratum') continue;
+    if (added.basin === run.basin && added.stratum === run.stratum) return added.grainExp;
+  }
+  return undefined;
+}
+
+/** Applies a record to every structure whose stamp is before it. */
+export function* applyRecord(parts: ReplayParts, record: LogRecord): Steps<void> {
+  const { atlas } = parts;
+  const { batch } = record;
+  const counted = { batch, counted: true };
+  const notCounted = { batch, counted: false };
+  let applied = 0;
+  for (const operation of record.operations) {
+    if (applied++ % stepsPerPause === 0) yield pause;
+    switch (operation.operation) {
+      case 'add-basin':
+        addBasin(parts, operation.basin, batch);
+        break;
+      case 'add-stratum':
+        addStratum(atlas, operation, batch);
+        break;
+      case 'add-map':
+        addMap(atlas, operation, batch);
+        break;
+      case 'drop-map': {
+        const basin = atlas.basins[operation.basin];
+        if (basin === undefined || batch <= basin.stamp) break;
+        basin.dirty = true;
+        const stratum = basin.strata[operation.stratum];
+        if (stratum === undefined) throw misfit(batch, 'a grain map');
+        atlas.dropMap(stratum, operation.firstIndex);
+        break;
+      }
+      default: {
+        const basin = atlas.basins[operation.basin];
+        const stratum = basin?.strata[operation.stratum];
+        if (basin === undefined || stratum === undefined) throw misfit(batch, 'a value');
+        const as = batch > basin.stamp ? counted : notCounted;
+        if (as.counted) basin.dirty = true;
+        stratum.replay(operation.operation, operation, as);
+      }
+    }
+  }
+}
+
+function addBasin(parts: ReplayParts, number: number, batch: number): void {
+  const { basins } = parts.atlas;
+  if (number < basins.length && batch <= parts.rootStamp) return;
+  if (number !== basins.length) throw misfit(batch, 'a basin');
+  parts.atlas.addBasin(true);
+}
+
+function addStratum(
+  atlas: Atlas,
+  added: { basin: number; stratum: number; grainExp: number },
+  batch: number,
+): void {
+  const basin = atlas.basins[added.basin];
+  if (basin === undefined) throw misfit(batch, 'a stratum');
+  if (added.stratum < basin.strata.length && batch <= basin.stamp) return;
+  const possible = added.grainExp >= grainExpMin && added.grainExp <= grainExpMax;
+  if (added.stratum !== basin.strata.length || !possible) throw misfit(batch, 'a stratum');
+  atlas.addStratum(added.basin, added.grainExp, true);
+  basin.dirty = true;
+}
+
+function checkPlacement(added: AddedMap, grainExp: number, batch: number): void {
+  const grainsMax = markPagesMax * grainsPerMarkPage;
+  const possible = added.grains >= 1 && added.grains <= grainsMax;
+  if (added.firstIndex + added.grains > grainIndexLimit) throw misfit(batch, 'a grain map');
+  if (!possible || !placementIsSound(added, grainExp)) throw misfit(batch, 'a grain map');
+}
+
+function addMap(atlas: Atlas, added: AddedMap, batch: number): void {
+  const basin = atlas.basins[added.basin];
+  const stratum = basin?.strata[added.stratum];
+  if (basin === undefined || stratum === undefined) throw misfit(batch, 'a grain map');
+  if (added.firstIndex < stratum.endIndex && batch <= basin.stamp) return;
+  if (added.firstIndex < stratum.endIndex) throw misfit(batch, 'a grain map');
+  checkPlacement(added, stratum.grainExp, batch);
+  stratum.addMap(added, true);
+  basin.dirty = true;
+}
+
+function misfit(batch: number, what: string): Error {
+  return corrupt(`the commit log adds or names ${what} that does not fit the Atlas`, { batch });
+}

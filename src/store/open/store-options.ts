@@ -1,0 +1,102 @@
+/**
+ * The options of a store, and their check.
+ *
+ * Invariant: what leaves here is complete and of the right types; anything else, a name that is
+ * no option too, is `VARVE_INVALID_ARGUMENT` before a file is touched.
+ */
+
+import { invalidArgument } from '../../errors.ts';
+import type { FileSystem } from '../../io/file-system.ts';
+import { nodeFileSystem } from '../../io/node.ts';
+import { pathOfFileUrl } from '../../util/file-url.ts';
+import { checkFlag, checkNames, checkSignal, type NamesOf } from '../../util/options.ts';
+import { type AtlasLimits, defaultLimits } from '../grains/atlas.ts';
+import type { OpenRequest } from './open-request.ts';
+
+export interface StoreOptions {
+  /**
+   * Create the file, and missing folders above it, when it does not exist. Default true. With
+   * false: `VARVE_NOT_FOUND`.
+   */
+  create?: boolean | undefined;
+  /** Refuse with `VARVE_EXISTS` when it exists. Default false. */
+  exclusive?: boolean | undefined;
+  /**
+   * Open without the writer's lock and without ever writing; a store that was not closed is
+   * recovered in memory. Beside a live writer it sees the batch that it opened at, until `refresh`.
+   * If the writer has freed a value since, reading it throws `VARVE_SNAPSHOT_GONE`; other bytes are
+   * never returned in its place. As long as the writer's checkpoint is at or before that batch, no
+   * value that was live then is gone; only if the reader did not read for more than 130,000
+   * allocations and frees of the writer, those may be whose marks it had not read. Default false.
+   */
+  readOnly?: boolean | undefined;
+  /** Where the bytes live. Default: `nodeFileSystem`. */
+  fileSystem?: FileSystem | undefined;
+  /** Upper bound of the read cache, bytes. Default 64 MiB. 0 switches it off. */
+  cacheBytes?: number | undefined;
+  /**
+   * Metadata is settled each time this many bytes of commit log have been written. Default 1 MiB,
+   * or 1/32 of the file where that is less, but 64 KiB at least. Small values are for tests.
+   */
+  settleBytes?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+const names: NamesOf<StoreOptions> = {
+  create: true,
+  exclusive: true,
+  readOnly: true,
+  fileSystem: true,
+  cacheBytes: true,
+  settleBytes: true,
+  signal: true,
+};
+
+const mebibyte = 1024 * 1024;
+
+function bytes<Otherwise extends number | undefined>(
+  what: string,
+  value: unknown,
+  range: { min: number; otherwise: Otherwise },
+): number | Otherwise {
+  if (value === undefined) return range.otherwise;
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < range.min) {
+    throw invalidArgument(what, `an integer from ${range.min}`, value);
+  }
+  return value;
+}
+
+function fileSystemOf(value: unknown): FileSystem {
+  if (value === undefined) return nodeFileSystem;
+  if (typeof value === 'object' && value !== null && 'open' in value) return value as FileSystem;
+  throw invalidArgument('fileSystem', 'a FileSystem', value);
+}
+
+function checkPath(value: unknown): string {
+  const path = typeof value === 'string' ? value : pathOfFileUrl(value);
+  if (path === undefined || path === '' || path.includes('\0')) {
+    throw invalidArgument('path', 'the path of a file, or its file: URL', value);
+  }
+  return path;
+}
+
+/** Throws `VARVE_INVALID_ARGUMENT`. */
+export function checkOptions(
+  path: unknown,
+  options: StoreOptions,
+  limits: AtlasLimits = defaultLimits,
+): OpenRequest {
+  const file = checkPath(path);
+  checkNames('Store.open', options, names);
+  return {
+    path: file,
+    create: checkFlag('create', options.create, true),
+    exclusive: checkFlag('exclusive', options.exclusive, false),
+    readOnly: checkFlag('readOnly', options.readOnly, false),
+    fileSystem: fileSystemOf(options.fileSystem),
+    cacheBytes: bytes('cacheBytes', options.cacheBytes, { min: 0, otherwise: 64 * mebibyte }),
+    settleBytes: bytes('settleBytes', options.settleBytes, { min: 1, otherwise: undefined }),
+    limits,
+    signal: checkSignal(options.signal),
+  };
+}

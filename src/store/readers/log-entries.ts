@@ -1,0 +1,281 @@
+/**
+ * The commit log as users see it: entries in order, up to a batch or following the writer.
+ *
+ * Invariant: while it is iterated a guard holds the entries that are still to come, and no longer:
+ * the guard goes when the iterator ends, is told to, or is forgotten. No entry is given before its
+ * batch is durable. Reads only.
+ */
+
+import { VarveError } from '../../errors.ts';
+import { type GrainId, joinGrainId } from '../../format/grain-id.ts';
+import type { LogOperation, LogRecord } from '../../format/log-record.ts';
+import { onAbort } from '../../util/abort-listeners.ts';
+import { Breather } from '../../util/breather.ts';
+import { inTurns, pause, type Steps, stepsPerPause } from '../file/effects.ts';
+import { LogReader } from '../log/log-reader.ts';
+import type { BatchId } from '../state/batch-id.ts';
+import type { StoreCore } from '../state/core.ts';
+import type { CheckpointGuard } from '../state/guards.ts';
+
+/** One change of a batch. */
+export interface GrainChange {
+  readonly operation: 'allocate' | 'archive' | 'free';
+  readonly id: GrainId;
+  /** Number of consecutive grains, 1..255. */
+  readonly count: number;
+}
+
+/** What one batch did. */
+export interface CommitLogEntry {
+  readonly batch: BatchId;
+  /** Milliseconds since the epoch, by the writer's clock. */
+  readonly committedAt: number;
+  readonly embeddedHeader: GrainId | undefined;
+  /** Values allocated, archived and freed, in the order in which the batch's sessions queued. */
+  readonly changes: readonly GrainChange[];
+}
+
+/** What is to be read: everything after `after`, up to `until` or on and on. */
+export interface LogRange {
+  readonly after: BatchId;
+  readonly until: BatchId | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Throws `VARVE_LOG_TRUNCATED` where entries after `batch` are gone or about to be. */
+export function holdLog(core: StoreCore, batch: BatchId): CheckpointGuard {
+  const reached = Math.max(core.published.checkpoint, core.checkpointUnderWay);
+  if (batch < reached) {
+    const message = `the commit log after batch ${batch} has been checkpointed away`;
+    throw new VarveError('VARVE_LOG_TRUNCATED', message, {
+      batch,
+      expected: reached,
+      actual: batch,
+    });
+  }
+  return core.guards.hold(batch);
+}
+
+/** The store as of one moment: the batches that are published in it may be given. */
+export interface LogState {
+  readonly core: StoreCore;
+  /** What it comes to that the entry after batch `after` cannot be read. */
+  explained(error: unknown, after: BatchId): Promise<unknown>;
+}
+
+/** Where entries come from. */
+export interface LogSource {
+  /** The newest state. */
+  readonly now: LogState;
+  /**
+   * Calls `resume`, once or more often, when `now` may have more or is closed; not any more when
+   * what it gives is called.
+   */
+  onMore(resume: () => void): () => void;
+}
+
+/** The entries of a store that writes. `next` rejects as `Store.commitLog` says. */
+export function logEntries(
+  core: StoreCore,
+  range: LogRange,
+  breather?: Breather,
+): AsyncIterableIterator<CommitLogEntry> {
+  const now: LogState = { core, explained: async (error) => error };
+  return followedEntries({ now, onMore: (resume) => core.onPublish(resume) }, range, breather);
+}
+
+/** The entries of the range, from whatever source. `next` rejects as `Store.commitLog` says. */
+export function followedEntries(
+  source: LogSource,
+  range: LogRange,
+  breather = new Breather(),
+): AsyncIterableIterator<CommitLogEntry> {
+  return new LogEntries(new FollowedLog(source, range, breather));
+}
+
+const finished = { done: true, value: undefined } as const;
+
+/** Lets go of the log when the iterator that its user holds is forgotten. */
+const forgotten = new FinalizationRegistry<FollowedLog>((log) => log.end());
+
+/** The iterator that its user holds. Neither the log nor what that waits for knows it. */
+class LogEntries implements AsyncIterableIterator<CommitLogEntry> {
+  readonly #log: FollowedLog;
+
+  constructor(log: FollowedLog) {
+    this.#log = log;
+    forgotten.register(this, log);
+  }
+
+  next(): Promise<IteratorResult<CommitLogEntry, undefined>> {
+    return this.#log.next();
+  }
+
+  /** Ends it at once: a `next` that waits is done, and the guard is released. */
+  async return(): Promise<IteratorResult<CommitLogEntry, undefined>> {
+    this.#log.end();
+    return finished;
+  }
+
+  /** Ends it as `return` does, and rejects. */
+  async throw(error: unknown): Promise<IteratorResult<CommitLogEntry, undefined>> {
+    this.#log.end();
+    throw error;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#log.end();
+  }
+}
+
+class FollowedLog {
+  readonly #source: LogSource;
+  readonly #range: LogRange;
+  readonly #breather: Breather;
+  /** What is read from, as long as it has batches to give. */
+  #state: LogState;
+  #reader: LogReader;
+  /** The last batch given. */
+  #batch: number;
+  /** Of the state's core. */
+  #guard: CheckpointGuard | undefined;
+  #ended = false;
+  /** Goes on with a `next` that waits for a batch. */
+  #resume: (() => void) | undefined;
+  /** The calls of `next` so far, one after the other. */
+  #calls: Promise<unknown> | undefined;
+
+  constructor(source: LogSource, range: LogRange, breather: Breather) {
+    this.#source = source;
+    this.#range = range;
+    this.#breather = breather;
+    this.#state = source.now;
+    this.#reader = readerOf(this.#state);
+    this.#batch = range.after;
+  }
+
+  next(): Promise<IteratorResult<CommitLogEntry, undefined>> {
+    const before = this.#calls;
+    const call = before === undefined ? this.#next() : before.then(() => this.#next());
+    const settled = call.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#calls = settled;
+    void settled.then(() => {
+      if (this.#calls === settled) this.#calls = undefined;
+    });
+    return call;
+  }
+
+  async #next(): Promise<IteratorResult<CommitLogEntry, undefined>> {
+    if (this.#ended) return finished;
+    try {
+      if (this.#breather.due) await this.#breather.turn();
+      if (!(await this.#hasNext())) {
+        this.end();
+        return finished;
+      }
+      return { done: false, value: await this.#entry(this.#batch + 1) };
+    } catch (error) {
+      this.end();
+      throw error;
+    }
+  }
+
+  /** Waits until the next batch is there, and holds it; false if there is none to come. */
+  async #hasNext(): Promise<boolean> {
+    const { until, signal } = this.#range;
+    const batch = this.#batch + 1;
+    for (;;) {
+      if (this.#ended) return false;
+      signal?.throwIfAborted();
+      this.#state.core.checkOpen();
+      this.#guard ??= holdLog(this.#state.core, this.#batch);
+      if (batch > (until ?? batch)) return false;
+      if (batch <= this.#state.core.published.currentBatch) return true;
+      if (!this.#movesOn()) await this.#more();
+    }
+  }
+
+  /** Whether the source has another state than the one that was read from; it is taken. */
+  #movesOn(): boolean {
+    const { now } = this.#source;
+    if (now.core === this.#state.core) return false;
+    this.#guard?.release();
+    this.#guard = undefined;
+    this.#state = now;
+    this.#reader = readerOf(now);
+    return true;
+  }
+
+  async #entry(batch: BatchId): Promise<CommitLogEntry> {
+    try {
+      const entry = await inTurns(this.#entrySteps(batch), this.#breather);
+      const moved = this.#state.core.guards.hold(batch);
+      this.#guard?.release();
+      this.#guard = moved;
+      this.#batch = batch;
+      return entry;
+    } catch (error) {
+      throw await this.#state.explained(error, batch - 1);
+    }
+  }
+
+  *#entrySteps(batch: BatchId): Steps<CommitLogEntry> {
+    const { record } = yield* this.#reader.readInSteps(batch);
+    return yield* entryOf(record);
+  }
+
+  /** Resolves when there may be more, the signal is aborted, the store closes or this ends. */
+  async #more(): Promise<void> {
+    const { signal } = this.#range;
+    let forgetMore: () => void = () => undefined;
+    let forgetAbort: () => void = () => undefined;
+    await new Promise<void>((resolve) => {
+      this.#resume = resolve;
+      forgetMore = this.#source.onMore(resolve);
+      if (signal !== undefined) forgetAbort = onAbort(signal, resolve);
+    });
+    this.#resume = undefined;
+    forgetMore();
+    forgetAbort();
+  }
+
+  /** Holds nothing any more; a `next` that waits is done. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#guard?.release();
+    this.#resume?.();
+  }
+}
+
+function readerOf({ core }: LogState): LogReader {
+  return new LogReader(core.reader, core.log);
+}
+
+function* entryOf(record: LogRecord): Steps<CommitLogEntry> {
+  const changes: GrainChange[] = [];
+  for (const [at, operation] of record.operations.entries()) {
+    if (at % stepsPerPause === 0) yield pause;
+    if (!isChange(operation)) continue;
+    const { basin, stratum, index, count } = operation;
+    const id = joinGrainId(basin, stratum, index);
+    changes.push({ operation: operation.operation, id, count });
+  }
+  const { batch, committedAt, embeddedHeader } = record;
+  const root = embeddedHeader === 0n ? undefined : (embeddedHeader as GrainId);
+  return { batch, committedAt, embeddedHeader: root, changes };
+}
+
+function isChange(
+  operation: LogOperation,
+): operation is LogOperation & { operation: GrainChange['operation'] } {
+  const kind = operation.operation;
+  return kind === 'allocate' || kind === 'archive' || kind === 'free';
+}

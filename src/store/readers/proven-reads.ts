@@ -1,0 +1,322 @@
+/**
+ * Reads of a store as of one batch, beside a writer that may have moved on.
+ *
+ * Invariant: what it gives is of its batch. Bytes are read first; then the log is followed to its
+ * end (`log-tail.ts`): the bytes of a value change only after a batch that frees it is durable, so
+ * if no record after this batch frees it, the bytes are the value's. A mark page that the writer
+ * has replaced counts with the differences since this batch. If the differences are not known any
+ * more, a live value is still proven while the writer's checkpoint is at or before this batch.
+ * All that cannot be proven is `VARVE_SNAPSHOT_GONE`; damage is `VARVE_CORRUPT` only if the writer
+ * cannot have caused it.
+ */
+
+import { isVarveError, VarveError } from '../../errors.ts';
+import { type GrainIdParts, joinGrainId, partsOfGrainId } from '../../format/grain-id.ts';
+import { markValue } from '../../format/layout.ts';
+import type { GrainMap } from '../grains/grain-map.ts';
+import type { MarkPage } from '../grains/mark-page.ts';
+import type { LogTail } from '../log/log-tail.ts';
+import type { StoreCore } from '../state/core.ts';
+import { type ValuePlace, valuePlace } from '../values/value-reader.ts';
+
+/** The grain that an id names, in the marks that were read. */
+interface Spot {
+  readonly map: GrainMap;
+  readonly page: MarkPage;
+  readonly mark: number;
+  /** Grains of the value that begins there; 0 if none does. */
+  readonly count: number;
+}
+
+/** What a read found: `result` if there is a value, or why it failed. */
+interface Attempt<Result> {
+  /** Undefined if the marks could not be read. */
+  readonly spot: Spot | undefined;
+  readonly result: Result | undefined;
+  readonly damage: VarveError | undefined;
+}
+
+/**
+ * What the end of the log says of a read: what was read holds; there was no such value; the writer
+ * has freed or may have freed it; the marks were replaced while they were read.
+ */
+type Verdict = 'holds' | 'absent' | 'gone' | 'replaced';
+
+/** Times that marks are read again which the writer has replaced meanwhile. */
+const triesMax = 4;
+
+export class ProvenReads {
+  readonly core: StoreCore;
+  readonly #tail: LogTail;
+  readonly #era: number;
+  /** The settled base that the structures were loaded from. */
+  readonly #base: number;
+  /** Reads of the file when the log was last followed to its end. */
+  #followedReads = -1;
+
+  /** Generation of the file header that the structures were loaded from. */
+  readonly #generation: number;
+
+  /** `era`: of the tail, before the core was loaded. */
+  constructor(core: StoreCore, tail: LogTail, as: { era: number; generation: number }) {
+    this.core = core;
+    this.#tail = tail;
+    this.#era = as.era;
+    this.#generation = as.generation;
+    this.#base = core.reader.newerThan ?? 0;
+  }
+
+  get batch(): number {
+    return this.core.published.currentBatch;
+  }
+
+  /** The log was followed past a record that has been taken back: nothing new can be proven. */
+  get isLost(): boolean {
+    return this.#era !== this.#tail.era;
+  }
+
+  /**
+   * No settled state is known that is newer than the one it was loaded from. A writer may settle
+   * without a new batch; marks that do not read back are then `VARVE_SNAPSHOT_GONE` until the
+   * newer state is loaded.
+   */
+  get isNewest(): boolean {
+    return !this.isLost && this.#tail.base <= this.#base;
+  }
+
+  /** Whether every change after this batch is known. */
+  get isComplete(): boolean {
+    return !this.isLost && this.#tail.differences.floor <= this.batch;
+  }
+
+  /**
+   * The value's bytes. Throws `VARVE_SNAPSHOT_GONE`, `VARVE_CORRUPT`, `VARVE_IO`, `VARVE_CLOSED`.
+   */
+  get(id: bigint): Uint8Array<ArrayBuffer> | undefined {
+    this.checkOpen();
+    const parts = partsOfGrainId(id);
+    if (parts === undefined) return undefined;
+    const checked = this.#readChecked(parts);
+    if (checked !== undefined) return checked;
+    return this.#proven(parts, (place) => this.#readValue(place));
+  }
+
+  /** As `get`, without blocking. */
+  async getAsync(id: bigint): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    this.checkOpen();
+    const parts = partsOfGrainId(id);
+    if (parts === undefined) return undefined;
+    for (let tries = 1; ; tries++) {
+      if (this.#isAbsent(parts)) return undefined;
+      const marks = this.#attempt(parts, (place) => place);
+      const attempt = await this.#readAsync(marks);
+      this.checkOpen();
+      // Other reads may have followed the log before these bytes came.
+      const reached = await this.#tail.followAsync();
+      this.checkOpen();
+      const verdict = reached ? this.#verdict(parts, attempt.spot) : 'gone';
+      const again = this.#judge(parts, { verdict, tries, damage: attempt.damage });
+      if (again === false) return verdict === 'absent' ? undefined : attempt.result;
+    }
+  }
+
+  async #readAsync(marks: Attempt<ValuePlace>): Promise<Attempt<Uint8Array<ArrayBuffer>>> {
+    const { spot, damage, result: place } = marks;
+    if (place === undefined) return { spot, damage, result: undefined };
+    try {
+      const { bytes } = await this.core.values.readAsync(place);
+      return { spot, damage, result: bytes };
+    } catch (error) {
+      return { spot, damage: damageOf(error), result: undefined };
+    }
+  }
+
+  /** Whether there was such a value as of this batch; a value that was freed since counts. */
+  has(id: bigint): boolean {
+    this.checkOpen();
+    const parts = partsOfGrainId(id);
+    if (parts === undefined) return false;
+    try {
+      if (this.#isAbsent(parts)) return false;
+      const { spot } = this.#attempt(parts, () => true);
+      // Marks that the writer has not replaced are those of this batch, whatever came later.
+      if (spot !== undefined && this.#isExact(spot)) return spot.count > 0;
+      return this.#proven(parts, () => true) ?? false;
+    } catch (error) {
+      const isGone = isVarveError(error, 'VARVE_SNAPSHOT_GONE') && this.isComplete;
+      if (isGone && this.#change(parts) === 'free') return true;
+      throw error;
+    }
+  }
+
+  /** Length in the value's prefix. Throws as `get`. */
+  lengthOf(id: bigint): number | undefined {
+    this.checkOpen();
+    const parts = partsOfGrainId(id);
+    if (parts === undefined) return undefined;
+    return this.#proven(parts, (place) => this.core.values.length(place));
+  }
+
+  /** Whether the file may have changed since this state was loaded. Rejects with `VARVE_IO`. */
+  async hasMovedOn(): Promise<boolean> {
+    const reached = await this.#tail.followAsync();
+    this.checkOpen();
+    if (!reached || this.isLost || this.#tail.newest !== this.batch) return true;
+    return this.#tail.newestHeader().generation !== this.#generation;
+  }
+
+  /** Whether the writer is known to have allocated or freed the value since. */
+  hasChanged(id: GrainIdParts): boolean {
+    return this.#change(id) !== undefined;
+  }
+
+  /** Throws `VARVE_CLOSED`. */
+  checkOpen(): void {
+    if (this.#tail.closed) throw this.core.closedError();
+  }
+
+  gone(id?: GrainIdParts): VarveError {
+    const { path } = this.core;
+    const { batch } = this;
+    const what = id === undefined ? 'it' : 'the value';
+    const moved = `the writer of '${path}' has moved on since batch ${batch}`;
+    const message = `${moved}, and ${what} cannot be read as of it any more: call refresh()`;
+    const grainId = id === undefined ? undefined : joinGrainId(id.basin, id.stratum, id.index);
+    return new VarveError('VARVE_SNAPSHOT_GONE', message, { path, batch, grainId });
+  }
+
+  // ── a read, then its proof ──
+
+  #proven<Result>(parts: GrainIdParts, read: (place: ValuePlace) => Result): Result | undefined {
+    for (let tries = 1; ; tries++) {
+      if (this.#isAbsent(parts)) return undefined;
+      const { spot, result, damage } = this.#attempt(parts, read);
+      if (damage === undefined && spot?.count === 0 && this.#isExact(spot)) return undefined;
+      const reached = damage === undefined && this.#isFollowed ? true : this.#follow();
+      const verdict = reached ? this.#verdict(parts, spot) : 'gone';
+      if (verdict !== 'holds' && spot !== undefined) this.#uncheck(parts, spot);
+      if (this.#judge(parts, { verdict, tries, damage })) continue;
+      return verdict === 'absent' ? undefined : result;
+    }
+  }
+
+  /** True: read again. Throws what the read comes to, if it is an error. */
+  #judge(
+    parts: GrainIdParts,
+    { verdict, tries, damage }: { verdict: Verdict; tries: number; damage: VarveError | undefined },
+  ): boolean {
+    if (verdict === 'gone') throw this.gone(parts);
+    if (verdict === 'replaced') {
+      if (tries === triesMax) throw this.gone(parts);
+      return true;
+    }
+    if (verdict === 'holds' && damage !== undefined) throw damage;
+    return false;
+  }
+
+  /** What a record after this batch did first to the value. */
+  #change(parts: GrainIdParts): 'allocate' | 'free' | undefined {
+    return this.#tail.differences.firstAfter(parts, this.batch)?.kind;
+  }
+
+  /** Whether that is known without a look at the file. Throws `VARVE_SNAPSHOT_GONE`. */
+  #isAbsent(parts: GrainIdParts): boolean {
+    if (this.isLost) throw this.gone(parts);
+    if (this.isComplete) {
+      const change = this.#change(parts);
+      if (change === 'free') throw this.gone(parts);
+      if (change === 'allocate') return true;
+    }
+    const { basin, stratum, index } = parts;
+    const map = this.core.atlas.stratum(basin, stratum)?.mapWith(index);
+    return map === undefined || (this.isComplete && this.#isDropped(parts, map));
+  }
+
+  /** A map that was dropped since held no value but those that were freed before. */
+  #isDropped({ basin, stratum }: GrainIdParts, { firstIndex }: GrainMap): boolean {
+    return this.#tail.differences.isDropped(basin, stratum, firstIndex, this.batch);
+  }
+
+  #attempt<Result>(parts: GrainIdParts, read: (place: ValuePlace) => Result): Attempt<Result> {
+    let spot: Spot | undefined;
+    try {
+      spot = this.#spot(parts);
+      const { map, count } = spot;
+      const result = count === 0 ? undefined : read(valuePlace(parts, map, count));
+      return { spot, result, damage: undefined };
+    } catch (error) {
+      return { spot, result: undefined, damage: damageOf(error) };
+    }
+  }
+
+  #spot({ basin, stratum, index }: GrainIdParts): Spot {
+    const found = this.core.atlas.stratum(basin, stratum)?.find(index);
+    if (found === undefined) throw this.gone();
+    const { map, page, at } = found;
+    return { map, page, mark: page.mark(at), count: page.countAt(at) };
+  }
+
+  /** The marks are those of this batch, not of a later one. */
+  #isExact({ page }: Spot): boolean {
+    return page.stamp <= this.batch;
+  }
+
+  /** Nothing has been read since the log was followed: the proof covers all that is in memory. */
+  get #isFollowed(): boolean {
+    return this.#followedReads === this.core.reader.reads && !this.isLost;
+  }
+
+  #follow(): boolean {
+    const { reads } = this.core.reader;
+    const reached = this.#tail.follow();
+    if (reached) this.#followedReads = reads;
+    return reached;
+  }
+
+  #verdict(parts: GrainIdParts, spot: Spot | undefined): Verdict {
+    if (this.isLost) return 'gone';
+    if (!this.isComplete) return this.#verdictByCheckpoint(spot);
+    const change = this.#change(parts);
+    if (change !== undefined) return change === 'free' ? 'gone' : 'absent';
+    const { basin, stratum, index } = parts;
+    const map = spot?.map ?? this.core.atlas.stratum(basin, stratum)?.mapWith(index);
+    if (map === undefined || this.#isDropped(parts, map)) return 'absent';
+    if (spot !== undefined) return 'holds';
+    return this.isNewest ? 'holds' : 'replaced';
+  }
+
+  /** Without the differences: nothing is freed that was archived after the checkpoint. */
+  #verdictByCheckpoint(spot: Spot | undefined): Verdict {
+    if (spot === undefined || !this.#isExact(spot)) return 'gone';
+    const { checkpoint } = this.#tail;
+    if (spot.count === 0 || checkpoint <= this.core.published.checkpoint) return 'holds';
+    return checkpoint <= this.batch && spot.mark === markValue ? 'holds' : 'gone';
+  }
+
+  // ── the cache ──
+
+  /** A value that is in the cache and was proven stays proven, even if it was freed since. */
+  #readChecked({ basin, stratum, index }: GrainIdParts): Uint8Array<ArrayBuffer> | undefined {
+    const map = this.core.atlas.stratum(basin, stratum)?.mapWith(index);
+    if (map === undefined || !map.opened) return undefined;
+    return this.core.values.readChecked(map.grainOffset(index));
+  }
+
+  #readValue(place: ValuePlace): Uint8Array<ArrayBuffer> {
+    const { values } = this.core;
+    if (place.parts === undefined) {
+      const found = values.readInBlock(place.id, place.offset, place.capacity);
+      if (found !== undefined) return found;
+    }
+    return values.read(place);
+  }
+
+  #uncheck({ index }: GrainIdParts, { map }: Spot): void {
+    this.core.values.cache.uncheck(map.grainOffset(index));
+  }
+}
+
+function damageOf(error: unknown): VarveError {
+  if (isVarveError(error, 'VARVE_CORRUPT')) return error;
+  throw error;
+}

@@ -1,0 +1,118 @@
+/**
+ * The two copies of the file header as the writer knows them: what each durably says, and what
+ * they are to say.
+ *
+ * Invariant: at most one copy is being written at any time, always the one that lags, or at opening
+ * one of two that say the same; so the other is durable and, with the log, gives the present. A
+ * change counts as made only when both copies are durable with it (`agreed`). Does no I/O.
+ */
+
+import type { DocumentName } from '../../format/document.ts';
+import { encodeFileHeader, type FileHeader, type SegmentExtent } from '../../format/file-header.ts';
+import { pageBytes } from '../../format/layout.ts';
+import type { FileWrite } from '../file/effects.ts';
+
+/** What the settled structures hold, and where the log goes on from there. */
+export interface SettledState {
+  readonly base: number;
+  readonly checkpoint: number;
+  readonly embeddedHeader: bigint;
+  readonly root: DocumentName;
+  readonly retainedLogBytes: number;
+  readonly laneSectors: readonly [number, number];
+}
+
+/** What a copy says besides its generation and `confirmed`. */
+export interface HeaderContent {
+  readonly settled: SettledState;
+  readonly segments: readonly SegmentExtent[];
+  readonly epoch: number;
+  readonly clean: boolean;
+}
+
+interface Copy {
+  generation: number;
+  /** The change that it durably holds. */
+  version: number;
+}
+
+export class HeaderCopies {
+  readonly #salt: Uint8Array;
+  readonly #copies: [Copy, Copy];
+  #content: HeaderContent;
+  #version = 1;
+  #generation: number;
+  #pending: { copy: Copy; generation: number; version: number } | undefined;
+
+  /** Both copies durably say `content`, with these generations. */
+  constructor(salt: Uint8Array, content: HeaderContent, generations: readonly [number, number]) {
+    this.#salt = salt;
+    this.#content = content;
+    this.#generation = Math.max(...generations);
+    this.#copies = [
+      { generation: generations[0], version: 1 },
+      { generation: generations[1], version: 1 },
+    ];
+  }
+
+  get content(): HeaderContent {
+    return this.#content;
+  }
+
+  /** Both copies are durable with the newest content. */
+  get agreed(): boolean {
+    return this.#copies.every((copy) => copy.version === this.#version);
+  }
+
+  change(part: Partial<HeaderContent>): void {
+    this.#content = { ...this.#content, ...part };
+    this.#version += 1;
+  }
+
+  /** Whatever this copy says, it is the first to be written now: the other one is durable. */
+  doubt(copy: number): void {
+    (this.#copies[copy] as Copy).version = 0;
+  }
+
+  /** The next write of a copy that lags, if it is time for one. `confirmed` is durable. */
+  plan(confirmed: number): FileWrite | undefined {
+    if (this.#pending !== undefined || this.agreed) return undefined;
+    const [first, second] = this.#copies;
+    const copy = lags(first, second) ? first : second;
+    this.#generation += 1;
+    const write = this.#encode(this.#copies.indexOf(copy), this.#generation, confirmed);
+    this.#pending = { copy, generation: this.#generation, version: this.#version };
+    return write;
+  }
+
+  /** Both copies of a store that has none yet: there is no other that must stay as it is. */
+  planBoth(confirmed: number): FileWrite[] {
+    return this.#copies.map((_, at) => this.#encode(at, at + 1, confirmed));
+  }
+
+  #encode(copy: number, generation: number, confirmed: number): FileWrite {
+    const { settled, ...rest } = this.#content;
+    const header: FileHeader = { ...settled, ...rest, salt: this.#salt, generation, confirmed };
+    return { offset: copy * pageBytes, chunks: [encodeFileHeader(header)] };
+  }
+
+  /** The planned write failed: the copy holds its old or its new content, and is written again. */
+  failed(): void {
+    this.#pending = undefined;
+  }
+
+  /** A sync that began after the planned write had returned is complete. */
+  synced(): void {
+    if (this.#pending === undefined) return;
+    const { copy, generation, version } = this.#pending;
+    copy.generation = generation;
+    copy.version = version;
+    this.#pending = undefined;
+  }
+}
+
+/** Whether `one` is to be written before `other`. */
+function lags(one: Copy, other: Copy): boolean {
+  if (one.version !== other.version) return one.version < other.version;
+  return one.generation < other.generation;
+}

@@ -1,0 +1,257 @@
+/**
+ * Housekeeping: the writes that ride on commits so that opening stays quick and the next commits
+ * stay small: settling, file header copies (the one that opening left behind too), the next segment
+ * of the commit log, zeros ahead of need.
+ *
+ * Invariant: it makes no sync of its own while the store is open; what it wrote counts only after
+ * a sync that began later (`synced`). A write that failed is repeated as it was, in the next
+ * round, before anything is built on it; when it fails again that round's commit says so. Nothing
+ * runs between commits: no timers, so a loop of `commitSync` does its share.
+ */
+
+import { headerSegmentsMax, pageBytes, segmentPagesMin } from '../../format/layout.ts';
+import { present } from '../../util/assert.ts';
+import type { FileWrite } from '../file/effects.ts';
+import type { Extent } from '../file/space.ts';
+import type { LogSegment } from '../log/commit-log.ts';
+import { Settle, type SettleParts } from './settle.ts';
+
+/** Settle writes that ride on one commit. */
+const settleWritesMax = 64;
+/**
+ * A settle is due when so much of the file is log, or places given back, that wait for one: so that
+ * a small store stays small.
+ */
+const logShare = 32;
+const leavingShare = 64;
+const settleBytesLeast = 64 * 1024;
+const settleBytesMost = 1024 * 1024;
+/**
+ * A settle is also due when opening after a kill would have so much to replay, some milliseconds of
+ * it; but not for fewer values than these for each page that the settle would write.
+ */
+const replayMost = 8192;
+const replayForEachPage = 128;
+const fillBytesMax = 1024 * 1024;
+/** Unsettled segments after which a settle begins, whatever the bytes. */
+const segmentsBeforeSettle = headerSegmentsMax - 8;
+
+/** A write and what it is for. */
+export interface HousekeepingWrite extends FileWrite {
+  readonly purpose: 'settle' | 'header' | 'segment' | 'fill';
+}
+
+/** What one round writes, and whether one of its writes has failed before. */
+export interface HousekeepingRound {
+  readonly writes: readonly HousekeepingWrite[];
+  readonly repeated: boolean;
+}
+
+export class Housekeeping {
+  readonly #parts: SettleParts;
+  readonly #settleBytes: number | undefined;
+  #settle: Settle | undefined;
+  #failed: HousekeepingWrite[] = [];
+  #hasFailed = false;
+  /** Where records after the settled base begin: the first segment that the file header lists. */
+  #firstSegment: LogSegment;
+  #nextSegment: 'none' | 'filling' | 'listing' | 'ready';
+  /** Where the disk refused to write the next segment last. */
+  #refusedSegment: Extent | undefined;
+
+  constructor(parts: SettleParts, settleBytes: number | undefined) {
+    this.#parts = parts;
+    this.#settleBytes = settleBytes;
+    const { log, headers } = parts;
+    const first = headers.content.segments[0];
+    const known = log.segments.find(({ page }) => page === first?.page);
+    this.#firstSegment = present(known, 'the first segment that the file header lists');
+    this.#nextSegment = log.next === undefined ? 'none' : 'ready';
+  }
+
+  /** Nothing is left to be written or synced but header copies. */
+  get atRest(): boolean {
+    if (this.#settle !== undefined || this.#failed.length > 0) return false;
+    return this.#nextSegment !== 'filling';
+  }
+
+  /** Nothing is left to be written or synced. */
+  get idle(): boolean {
+    return this.atRest && this.#parts.headers.agreed;
+  }
+
+  get #unsettledSegments(): number {
+    const { segments } = this.#parts.log;
+    return segments.length - segments.indexOf(this.#firstSegment);
+  }
+
+  /** Whether a settle is due, and none is under way that it would have to wait for. */
+  get settleDue(): boolean {
+    const { atlas, log, headers, space } = this.#parts;
+    if (this.#settle !== undefined || !headers.agreed) return false;
+    if (this.#unsettledSegments >= segmentsBeforeSettle) return true;
+    const fileBytes = space.endPage * pageBytes;
+    const share = Math.min(settleBytesMost, Math.max(settleBytesLeast, fileBytes / logShare));
+    if (log.bytesSinceSettle >= (this.#settleBytes ?? share)) return true;
+    if (this.#settleBytes === undefined && this.#replayIsLong) return true;
+    const leavingBytes = atlas.leavingPages * pageBytes;
+    return leavingBytes >= Math.max(settleBytesLeast, fileBytes / leavingShare);
+  }
+
+  /** Opening would take long over the log, and longer than a settle takes over the mark pages. */
+  get #replayIsLong(): boolean {
+    const { atlas, log } = this.#parts;
+    const units = log.replaySinceSettle;
+    return units >= replayMost && units >= atlas.dirtyPages * replayForEachPage;
+  }
+
+  /** Whether a settle could begin: none is under way that it would have to wait for. */
+  get canSettle(): boolean {
+    return this.#settle === undefined && this.#parts.headers.agreed;
+  }
+
+  /** Begins a settle, whether or not one is due; with `clean`, the last one before the close. */
+  beginSettle(clean = false): void {
+    this.#settle = new Settle(this.#parts, clean);
+  }
+
+  /**
+   * The writes of one round. `urgent`: all of a settle that can be written now; `room`: the next
+   * segment of the log, needed or not; `fill`: space ahead too; `keep`: pages of the reserve that
+   * the next segment is to leave. `failed` is to be told of each that fails, then `synced` of the
+   * sync.
+   */
+  plan(how: {
+    readonly urgent: boolean;
+    readonly room: boolean;
+    readonly fill: boolean;
+    readonly keep?: number;
+  }): HousekeepingRound {
+    const repeated = this.#hasFailed;
+    this.#hasFailed = false;
+    if (this.#failed.length > 0) {
+      const writes = this.#failed;
+      this.#failed = [];
+      return { writes, repeated };
+    }
+    const writes: HousekeepingWrite[] = [];
+    const add = (purpose: HousekeepingWrite['purpose'], write: FileWrite | undefined): void => {
+      if (write !== undefined) writes.push({ ...write, purpose });
+    };
+    const count = how.urgent ? Number.POSITIVE_INFINITY : settleWritesMax;
+    for (const write of this.#settle?.take(count) ?? []) add('settle', write);
+    add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));
+    add('segment', this.#planSegment(how.room, how.keep ?? 0));
+    const fill = how.fill ? this.#planFill() : this.#planReserve();
+    // First: during another write a session may be given pages there, and write them.
+    if (fill !== undefined) writes.unshift({ ...fill, purpose: 'fill' });
+    return { writes, repeated };
+  }
+
+  /** The next segment of the commit log, as zeros. */
+  #planSegment(needed: boolean, keep: number): FileWrite | undefined {
+    const { log, space } = this.#parts;
+    if (log.next === undefined) this.#nextSegment = 'none';
+    if (this.#nextSegment !== 'none' || !(needed || log.wantsNext)) return undefined;
+    if (this.#unsettledSegments >= headerSegmentsMax - 1) return undefined;
+    // On a full disk only what cannot do without takes of the reserve, or tries to grow.
+    const whole = Number.POSITIVE_INFINITY;
+    if (space.tight && !needed && !space.hasBacked(segmentPagesMin, whole)) return undefined;
+    const { page, pages } = this.#reserveSegment(space.tight && !needed ? whole : keep);
+    this.#nextSegment = 'filling';
+    return { offset: page * pageBytes, chunks: zeroPages(pages) };
+  }
+
+  /** A place for the next segment: not where it was refused last, if there is another. */
+  #reserveSegment(keep: number): LogSegment {
+    const { log, space } = this.#parts;
+    const first = log.reserveNext(space, keep);
+    const refused = this.#refusedSegment;
+    if (refused === undefined || !overlap(first, refused)) return first;
+    if (space.tight && !space.hasBacked(first.pages, keep)) return first;
+    // The first is free only now: it would be found again.
+    const other = log.reserveNext(space, keep);
+    space.free(first.page, first.pages);
+    return other;
+  }
+
+  /** Zeros over the pages after the last that was written, where those left are too few. */
+  #planFill(): FileWrite | undefined {
+    const { space } = this.#parts;
+    if (space.tight) return undefined;
+    const missing = space.topUpReserve();
+    const from = space.frontierPage;
+    const wanted = Math.max(space.fillPage, space.endPage + missing);
+    const isAhead = from - space.usedEndPage > (space.fillPage - space.endPage) / 2;
+    if (isAhead && missing === 0) return undefined;
+    return this.#fill(from, wanted);
+  }
+
+  /** As `#planFill`, but only what the reserve lacks: a large batch has no other zeros. */
+  #planReserve(): FileWrite | undefined {
+    const { space } = this.#parts;
+    const missing = space.tight ? 0 : space.topUpReserve();
+    if (missing === 0) return undefined;
+    const from = Math.max(space.frontierPage, space.endPage);
+    return this.#fill(from, space.endPage + missing);
+  }
+
+  #fill(from: number, to: number): FileWrite | undefined {
+    const pages = Math.min(to - from, Math.ceil(fillBytesMax / pageBytes));
+    if (pages <= 0) return undefined;
+    this.#parts.space.reach(from + pages);
+    const chunks = zeroPages(pages);
+    // Blocking: meanwhile nobody can be given pages that the zeros would then overwrite.
+    return { offset: from * pageBytes, chunks, blocking: true };
+  }
+
+  /** A planned write failed. */
+  failed(write: HousekeepingWrite): void {
+    // Space that could not be filled ahead costs speed only.
+    if (write.purpose === 'fill') return;
+    if (write.purpose === 'segment') {
+      // Another place may do; whoever cannot do without says so (`DurableWriter.place`).
+      this.#refusedSegment = this.#parts.log.next;
+      this.#parts.log.forgetNext(this.#parts.space);
+      this.#nextSegment = 'none';
+      return;
+    }
+    this.#hasFailed = true;
+    if (write.purpose === 'header') this.#parts.headers.failed();
+    else if (this.#settle?.failed(write) !== true) this.#failed.push(write);
+  }
+
+  /** A sync is complete that began after every planned write had returned. */
+  synced(): void {
+    const { headers, log } = this.#parts;
+    headers.synced();
+    if (this.#failed.length > 0) return;
+    const listed = this.#nextSegment === 'listing' || this.#nextSegment === 'ready';
+    if (this.#settle?.synced(listed) === 'headers') this.#firstSegment = this.#settle.firstSegment;
+    if (this.#settle?.done === true) this.#settle = undefined;
+    if (log.next === undefined) this.#nextSegment = 'none';
+    if (this.#nextSegment === 'filling') {
+      this.#refusedSegment = undefined;
+      headers.change({ segments: log.listFrom(this.#firstSegment, true) });
+      this.#nextSegment = 'listing';
+    } else if (this.#nextSegment === 'listing' && headers.agreed) {
+      log.nextIsListed();
+      this.#nextSegment = 'ready';
+    }
+  }
+}
+
+function overlap(one: Extent, other: Extent): boolean {
+  return one.page < other.page + other.pages && other.page < one.page + one.pages;
+}
+
+const zeros = new Uint8Array(pageBytes * 16);
+
+/** So many pages of zeros, without the memory for them. */
+function zeroPages(pages: number): Uint8Array[] {
+  const chunks: Uint8Array[] = [];
+  for (let rest = pages * pageBytes; rest > 0; rest -= zeros.length) {
+    chunks.push(rest >= zeros.length ? zeros : zeros.subarray(0, rest));
+  }
+  return chunks;
+}

@@ -1,0 +1,258 @@
+/**
+ * Settle: writes the Atlas's state back into mark pages, map heads, basins and the root, so that
+ * the log before it is not needed to open.
+ *
+ * It rides on commits, some writes with each, in three steps with a completed sync between them:
+ * (1) the structures, each into the slot that no header names; (2) one copy of the file header,
+ * that names them; (3) the other copy. Only then is anything that it replaced used again: the
+ * slots, the old places of documents that moved, the log before it.
+ *
+ * Structures are written as of the last published batch at the time of their own write, and say so
+ * in their stamp; the header's `base` is the batch at which the settle began, since what changed
+ * later may have been written before it changed. Replay skips what a stamp covers.
+ */
+
+import { encodeBasin } from '../../format/basin.ts';
+import { type DocumentName, sealDocument, slotPage } from '../../format/document.ts';
+import {
+  encodeMapHead,
+  encodeMarkPage,
+  mapHeadPage,
+  markPagePage,
+} from '../../format/grain-map.ts';
+import { kindBasin, kindRoot, pageBytes } from '../../format/layout.ts';
+import { encodeRoot } from '../../format/root.ts';
+import { assert, present } from '../../util/assert.ts';
+import type { FileWrite } from '../file/effects.ts';
+import type { Extent, Space } from '../file/space.ts';
+import type { Atlas, BasinState } from '../grains/atlas.ts';
+import type { GrainMap } from '../grains/grain-map.ts';
+import type { DirtyPage } from '../grains/grain-spot.ts';
+import type { CommitLog, LogSnapshot } from '../log/commit-log.ts';
+import type { HeaderCopies, SettledState } from './header-copies.ts';
+
+/** What the last published batch left. */
+export interface Published {
+  readonly currentBatch: number;
+  readonly checkpoint: number;
+  readonly embeddedHeader: bigint;
+}
+
+/** The parts of the store that a settle reads and moves on. */
+export interface SettleParts {
+  readonly salt: Uint8Array;
+  readonly atlas: Atlas;
+  readonly space: Space;
+  readonly log: CommitLog;
+  readonly headers: HeaderCopies;
+  readonly published: Published;
+}
+
+/** One settle, from its beginning to the reuse of what it replaced. */
+export class Settle {
+  readonly #parts: SettleParts;
+  readonly #snapshot: LogSnapshot;
+  readonly #base: Published;
+  readonly #root: DocumentName;
+  readonly #dirty: readonly DirtyPage[];
+  /** Extents that documents moved out of, and those of maps dropped before this settle. */
+  #left: Extent[] = [];
+  readonly #leaving: readonly Extent[];
+  #writes: Generator<FileWrite, DocumentName>;
+  /** The basins that it has written, as they were named before. */
+  readonly #basinsBefore = new Map<BasinState, { name: DocumentName; stamp: number }>();
+  /** Places that documents have been given by it. */
+  #given: Extent[] = [];
+  readonly #documentBytes = new Set<Uint8Array>();
+  #redo = false;
+  #settled: SettledState | undefined;
+  #step: 'structures' | 'headers' | 'done' = 'structures';
+
+  readonly #clean: boolean;
+
+  /** Begins now: every batch published so far will be in it. `clean`: nothing follows it. */
+  constructor(parts: SettleParts, clean: boolean) {
+    this.#parts = parts;
+    this.#clean = clean;
+    const { atlas, log, headers, published } = parts;
+    assert(headers.agreed, 'a settle begins when both header copies are past the last');
+    this.#base = { ...published };
+    this.#snapshot = log.snapshot(published.checkpoint);
+    this.#root = headers.content.settled.root;
+    this.#dirty = [...atlas.strata()].flatMap((stratum) => stratum.dirtyPages());
+    // A basin names its maps' heads and single mark pages: where one is written, so is the basin.
+    for (const { stratum } of this.#dirty) {
+      present(atlas.basins[stratum.basin], 'the basin of a stratum').dirty = true;
+    }
+    this.#leaving = [...atlas.leaving];
+    this.#writes = this.#structures();
+    log.settleBegins();
+  }
+
+  get done(): boolean {
+    return this.#step === 'done';
+  }
+
+  /** The segment that the first record after `base` is in. */
+  get firstSegment(): LogSnapshot['current'] {
+    return this.#snapshot.current;
+  }
+
+  /** Up to `count` writes of the first step; none when all of them have been given out. */
+  take(count: number): FileWrite[] {
+    const writes: FileWrite[] = [];
+    if (this.#redo) this.#redoDocuments();
+    while (writes.length < count && this.#settled === undefined) {
+      const next = this.#writes.next();
+      assert(
+        next.done !== true || next.value !== undefined,
+        'a settle that threw is not gone on with',
+      );
+      if (next.done === true) this.#settled = this.#stateWith(next.value);
+      else writes.push(next.value);
+    }
+    return writes;
+  }
+
+  /**
+   * A write of it failed; true where it is one of a document, which is made again: its place may be
+   * where the file cannot grow.
+   */
+  failed({ chunks }: FileWrite): boolean {
+    if (!chunks.some((chunk) => this.#documentBytes.has(chunk))) return false;
+    this.#redo = true;
+    this.#settled = undefined;
+    return true;
+  }
+
+  /**
+   * Makes all documents again, in the slots that no header names: the root has the places of the
+   * basins. Every write of the round in which one failed has returned by now.
+   */
+  #redoDocuments(): void {
+    for (const [basin, before] of this.#basinsBefore) Object.assign(basin, before, { dirty: true });
+    for (const { page, pages } of this.#given) this.#parts.space.free(page, pages);
+    this.#basinsBefore.clear();
+    this.#documentBytes.clear();
+    this.#given = [];
+    this.#left = [];
+    this.#redo = false;
+    this.#writes = this.#documents();
+  }
+
+  #stateWith(root: DocumentName): SettledState {
+    return {
+      base: this.#base.currentBatch,
+      checkpoint: this.#base.checkpoint,
+      embeddedHeader: this.#base.embeddedHeader,
+      root,
+      retainedLogBytes: this.#snapshot.retainedBytes,
+      laneSectors: this.#snapshot.laneSectors,
+    };
+  }
+
+  /** A sync is complete that covers every write given out. `next`: the next segment is filled. */
+  synced(next: boolean): 'structures' | 'headers' | 'done' {
+    const { headers, log, space } = this.#parts;
+    if (this.#step === 'structures' && this.#settled !== undefined) {
+      const segments = log.listFrom(this.#snapshot.current, next);
+      headers.change({ settled: this.#settled, segments, clean: this.#clean });
+      this.#step = 'headers';
+    } else if (this.#step === 'headers' && headers.agreed) {
+      log.drop(this.#snapshot.dropped, space);
+      for (const { page, pages } of [...this.#left, ...this.#leaving]) space.free(page, pages);
+      this.#parts.atlas.left(this.#leaving);
+      this.#step = 'done';
+    }
+    return this.#step;
+  }
+
+  // ── the writes, made one at a time when they are asked for ──
+
+  *#structures(): Generator<FileWrite, DocumentName> {
+    const maps = new Set<GrainMap>();
+    for (const dirty of this.#dirty) {
+      yield this.#markPage(dirty);
+      maps.add(dirty.map);
+    }
+    for (const map of maps) if (map.hasHead) yield this.#mapHead(map);
+    return yield* this.#documents();
+  }
+
+  *#documents(): Generator<FileWrite, DocumentName> {
+    const { atlas, published } = this.#parts;
+    for (const basin of atlas.basins) {
+      if (!basin.durable || (!basin.dirty && basin.name.generation > 0)) continue;
+      const place = { kind: kindBasin, stamp: published.currentBatch };
+      const strata = basin.strata.filter((stratum) => stratum.durable);
+      const bytes = encodeBasin({ strata: strata.map((stratum) => stratum.entry()) });
+      const written = this.#document(bytes, basin.name, place);
+      this.#basinWritten(basin, written.name, place.stamp);
+      yield written.write;
+    }
+    const basins = atlas.basins.filter((basin) => basin.durable).map((basin) => basin.name);
+    const { segments, bodies } = this.#snapshot;
+    const bytes = encodeRoot({ basins, segments, bodies });
+    const place = { kind: kindRoot, stamp: published.currentBatch };
+    const written = this.#document(bytes, this.#root, place);
+    yield written.write;
+    return written.name;
+  }
+
+  #markPage({ stratum, map, page }: DirtyPage): FileWrite {
+    const generation = page.name.generation + (page.damaged ? 2 : 1);
+    const at = markPagePage(map, page.ordinal, generation);
+    const stamp = this.#parts.published.currentBatch;
+    const place = { page: at, generation, stamp };
+    const { bytes, crc } = encodeMarkPage(page.marks, place, this.#parts.salt);
+    page.name = { generation, crc, ...page.measure() };
+    page.stamp = stamp;
+    page.damaged = false;
+    if (!map.hasHead) Object.assign(map, { generation, crc });
+    stratum.markWritten(page);
+    return { offset: at * pageBytes, chunks: [bytes] };
+  }
+
+  #mapHead(map: GrainMap): FileWrite {
+    const generation = map.generation + (map.damaged ? 2 : 1);
+    const page = mapHeadPage(map.page, generation);
+    const place = { page, generation, stamp: this.#parts.published.currentBatch };
+    const pages = map.pages.map((markPage) => markPage.name);
+    const head = { firstIndex: map.firstIndex, grains: map.grains, pages };
+    const { bytes, crc } = encodeMapHead(head, place, this.#parts.salt);
+    map.generation = generation;
+    map.crc = crc;
+    map.damaged = false;
+    return { offset: page * pageBytes, chunks: [bytes] };
+  }
+
+  #basinWritten(basin: BasinState, name: DocumentName, stamp: number): void {
+    this.#basinsBefore.set(basin, { name: basin.name, stamp: basin.stamp });
+    basin.name = name;
+    basin.stamp = stamp;
+    basin.dirty = false;
+  }
+
+  /** The next generation of a document, in a larger place where it has outgrown its own. */
+  #document(
+    bytes: Uint8Array,
+    old: DocumentName,
+    as: { kind: number; stamp: number },
+  ): { write: FileWrite; name: DocumentName } {
+    const { space, salt } = this.#parts;
+    let { page, capacityPages } = old;
+    const needed = Math.ceil(bytes.length / pageBytes);
+    if (needed > capacityPages) {
+      if (capacityPages > 0) this.#left.push({ page, pages: 2 * capacityPages });
+      capacityPages = needed === 1 ? 1 : Math.ceil(needed * 1.5);
+      page = space.allocate(2 * capacityPages);
+      space.reach(page + 2 * capacityPages);
+      this.#given.push({ page, pages: 2 * capacityPages });
+    }
+    const generation = old.generation + 1;
+    const name = sealDocument(bytes, { page, capacityPages, generation, ...as }, salt);
+    const offset = slotPage(page, capacityPages, generation) * pageBytes;
+    this.#documentBytes.add(bytes);
+    return { write: { offset, chunks: [bytes] }, name };
+  }
+}

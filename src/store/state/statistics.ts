@@ -1,0 +1,48 @@
+/**
+ * What a store says of itself: sizes, counts, what it has done since it was opened.
+ *
+ * Invariant: sizes and counts are those of the published batches; work under way is not in them,
+ * nor is a batch whose publishing takes several turns.
+ * Reads nothing of the file but its length.
+ */
+
+import { pageBytes } from '../../format/layout.ts';
+import type { StoreCore } from './core.ts';
+import type { StoreStatistics, StratumStatistics } from './store-statistics.ts';
+
+export function statisticsOf(core: StoreCore): StoreStatistics {
+  const { statisticsMeanwhile: before } = core;
+  if (before !== undefined) return { ...before, oldestGuard: core.guards.oldest };
+  const { atlas, space, counters } = core;
+  let valueBytes = 0;
+  let values = 0;
+  let archivedValues = 0;
+  const strata: StratumStatistics[] = [];
+  for (const stratum of atlas.strata()) {
+    valueBytes += stratum.valueBytes;
+    values += stratum.values;
+    archivedValues += stratum.archivedValues;
+    strata.push({
+      basin: stratum.basin,
+      stratum: stratum.number,
+      grainBytes: stratum.grainBytes,
+      allocated: stratum.allocatedGrains,
+      free: stratum.totalGrains - stratum.allocatedGrains,
+    });
+  }
+  const fileBytes = core.reader.length();
+  // Maps that only reservations were made in may lie, in part, where the file has yet to grow.
+  const afterEnd = fileBytes - space.endPage * pageBytes;
+  const freeBytes = atlas.freeGrainBytes() + space.freePages * pageBytes + afterEnd;
+  return {
+    fileBytes,
+    valueBytes,
+    values,
+    archivedValues,
+    freeBytes: Math.max(0, freeBytes),
+    commitLogBytes: core.log.retainedBytes,
+    oldestGuard: core.guards.oldest,
+    ...counters,
+    strata,
+  };
+}

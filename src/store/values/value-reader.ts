@@ -1,0 +1,286 @@
+/**
+ * Reads values: prefix and bytes, checked against the CRC that covers id, length and bytes.
+ *
+ * Invariant: what it gives back is what was pushed under that id, in memory of the caller's own,
+ * or it throws `VARVE_CORRUPT`. Small values go through the block cache; larger ones straight into
+ * the result, so that no second copy of them is made. Whether there is such a value is the Atlas's
+ * business.
+ */
+
+import { corrupt } from '../../errors.ts';
+import { type GrainIdParts, joinGrainId } from '../../format/grain-id.ts';
+import { valuePrefixBytes } from '../../format/layout.ts';
+import { valueCrcStart } from '../../format/value.ts';
+import type { StorageFile } from '../../io/file-system.ts';
+import { ResultMemory } from '../../util/bytes.ts';
+import { crc32 } from '../../util/crc.ts';
+import { getU32 } from '../../util/little-endian.ts';
+import { endOf, type FilePart, partsWithin } from '../file/file-parts.ts';
+import type { FileReader, ReadAhead } from '../file/file-reader.ts';
+import type { GrainMap } from '../grains/grain-map.ts';
+import { BlockCache, blockBytes } from './block-cache.ts';
+
+/** Values up to this long, prefix and padding included, are read through the cache. */
+const cachedBytesMax = 64 * 1024;
+/** Bytes that are summed at once while a large value is read without blocking. */
+const pieceBytes = 2 * 1024 * 1024;
+
+/** Where a value is to be read. */
+export interface ValuePlace {
+  readonly id: GrainIdParts;
+  /** Byte offset of its prefix. */
+  readonly offset: number;
+  /** Bytes of its grains. */
+  readonly capacity: number;
+  /** Where its grains are, when that is not all in one place. */
+  readonly parts: readonly FilePart[] | undefined;
+}
+
+/** Length and CRC that stand in a value's prefix, and the CRC that its bytes have. */
+export interface MeasuredValue {
+  readonly length: number;
+  readonly stored: number;
+  readonly computed: number;
+}
+
+/** Where the `count` grains are that begin with the id's. */
+export function valuePlace(
+  { basin, stratum, index }: GrainIdParts,
+  map: GrainMap,
+  count: number,
+): ValuePlace {
+  const capacity = count * (1 << map.grainExp);
+  const id = { basin, stratum, index };
+  return { id, offset: map.grainOffset(index), capacity, parts: map.parts(index, capacity) };
+}
+
+export class ValueReader {
+  readonly #file: FileReader;
+  #cache: BlockCache;
+  /** Places of values that are not as their batch wrote them, whatever their checksum says. */
+  readonly #distrusted = new Set<number>();
+  readonly #prefix = new Uint8Array(valuePrefixBytes);
+  readonly #memory = new ResultMemory();
+
+  constructor(file: FileReader, cacheBytes: number) {
+    this.#file = file;
+    this.#cache = new BlockCache(sourceOf(file), cacheBytes);
+  }
+
+  /** Takes over the cache of another reader of the same file, which goes on without one. */
+  takeCacheOf(other: ValueReader): void {
+    this.#cache = other.#cache;
+    this.#cache.readFrom(sourceOf(this.#file));
+    other.#cache = new BlockCache(sourceOf(other.#file), 0);
+  }
+
+  /**
+   * The value that begins at byte `offset` is not the one that its batch wrote: reading it is
+   * `VARVE_CORRUPT`, though an older value there may be whole.
+   */
+  distrust(offset: number): void {
+    this.#distrusted.add(offset);
+  }
+
+  /** The value that began there was freed. */
+  trust(offset: number): void {
+    this.#distrusted.delete(offset);
+  }
+
+  #checkTrusted({ id, offset }: ValuePlace): void {
+    if (!this.#distrusted.has(offset)) return;
+    const grainId = joinGrainId(id.basin, id.stratum, id.index);
+    throw corrupt('a value is not the one that its batch wrote', { offset, grainId });
+  }
+
+  get cache(): BlockCache {
+    return this.#cache;
+  }
+
+  /** The value's bytes from `at` on into `target`, from the cache where they may be there. */
+  #fill(target: Uint8Array, place: ValuePlace, at: number): void {
+    if (place.parts !== undefined) this.#fillParts(target, place.parts, at);
+    else if (this.#cache.usable && place.capacity <= cachedBytesMax) {
+      this.#cache.copy(place.offset + at, target.length, target, 0);
+    } else this.#file.fill(target, place.offset + at);
+  }
+
+  #fillParts(target: Uint8Array, parts: readonly FilePart[], at: number): void {
+    let filled = 0;
+    for (const { offset, bytes } of partsWithin(parts, at, target.length)) {
+      this.#file.fill(target.subarray(filled, filled + bytes), offset);
+      filled += bytes;
+    }
+  }
+
+  /** Length in the value's prefix. Throws `VARVE_CORRUPT` where its grains cannot hold that. */
+  length(place: ValuePlace): number {
+    this.#fill(this.#prefix, place, 0);
+    return this.#checkLength(place, getU32(this.#prefix, 0));
+  }
+
+  #checkLength(place: ValuePlace, length: number): number {
+    if (length + valuePrefixBytes <= place.capacity) return length;
+    throw corrupt('a value is longer than its grains', {
+      offset: place.offset,
+      grainId: joinGrainId(place.id.basin, place.id.stratum, place.id.index),
+      expected: place.capacity - valuePrefixBytes,
+      actual: length,
+    });
+  }
+
+  /** No memory is taken for a long value that the file does not have. */
+  #checkWithin(place: ValuePlace, length: number): void {
+    if (length <= cachedBytesMax) return;
+    const end = endOf(partsWithin(partsOf(place), 0, valuePrefixBytes + length));
+    const fileBytes = this.#file.length();
+    if (end <= fileBytes) return;
+    throw corrupt('the file ends within a value', {
+      offset: place.offset,
+      grainId: joinGrainId(place.id.basin, place.id.stratum, place.id.index),
+      expected: end,
+      actual: fileBytes,
+    });
+  }
+
+  /** The bytes of the value at `offset`, where the cache has them as `readInBlock` passed them. */
+  readChecked(offset: number): Uint8Array<ArrayBuffer> | undefined {
+    const slot = this.#cache.slotOfChecked(offset);
+    if (slot < 0) return undefined;
+    const slab = this.#cache.slab(slot);
+    const at = this.#cache.slotStart(slot) + (offset % blockBytes);
+    return this.#memory.copy(slab, at + valuePrefixBytes, getU32(slab, at));
+  }
+
+  /**
+   * The bytes of the value with this id and so many bytes of grains at `offset`, where they lie in
+   * one block and pass; undefined where `read` has to look, or to say what is wrong. Once passed
+   * they are given by `readChecked`, until something is written to the block or the value is freed.
+   */
+  readInBlock(
+    id: GrainIdParts,
+    offset: number,
+    capacity: number,
+  ): Uint8Array<ArrayBuffer> | undefined {
+    const cache = this.#cache;
+    const block = Math.floor(offset / blockBytes);
+    const within = offset - block * blockBytes;
+    if (within + capacity > blockBytes || !cache.usable) return undefined;
+    if (this.#distrusted.has(offset)) return undefined;
+    const slot = cache.slotFor(block);
+    const slab = cache.slab(slot);
+    const at = cache.slotStart(slot) + within;
+    const length = getU32(slab, at);
+    if (length + valuePrefixBytes > capacity) return undefined;
+    const result = this.#memory.copy(slab, at + valuePrefixBytes, length);
+    if (crc32(result, valueCrcStart(id, length)) !== getU32(slab, at + 4)) return undefined;
+    cache.check(offset);
+    return result;
+  }
+
+  /** The value's bytes. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
+  read(place: ValuePlace): Uint8Array<ArrayBuffer> {
+    this.#checkTrusted(place);
+    const length = this.length(place);
+    const expected = getU32(this.#prefix, 4);
+    this.#checkWithin(place, length);
+    const result = this.#memory.take(length);
+    this.#fill(result, place, valuePrefixBytes);
+    this.#checkCrc(place, expected, crc32(result, valueCrcStart(place.id, length)));
+    return result;
+  }
+
+  /** CRC in the value's prefix. */
+  storedCrc(place: ValuePlace): number {
+    this.length(place);
+    return getU32(this.#prefix, 4);
+  }
+
+  /** Length and CRC in the value's prefix, as they are on the disk. */
+  stored(place: ValuePlace): { length: number; crc: number } {
+    this.#fillParts(this.#prefix, partsOf(place), 0);
+    return { length: getU32(this.#prefix, 0), crc: getU32(this.#prefix, 4) };
+  }
+
+  /** As `read`, in pieces and without blocking. Goes past the cache. */
+  async readAsync(place: ValuePlace): Promise<{ bytes: Uint8Array<ArrayBuffer>; crc: number }> {
+    this.#checkTrusted(place);
+    const prefix = new Uint8Array(valuePrefixBytes);
+    await this.#fillAsync(prefix, place, 0);
+    const length = this.#checkLength(place, getU32(prefix, 0));
+    this.#checkWithin(place, length);
+    const result = new Uint8Array(length);
+    let crc = valueCrcStart(place.id, length);
+    for (let at = 0; at < length; at += pieceBytes) {
+      const piece = result.subarray(at, Math.min(at + pieceBytes, length));
+      await this.#fillAsync(piece, place, valuePrefixBytes + at);
+      crc = crc32(piece, crc);
+    }
+    this.#checkCrc(place, getU32(prefix, 4), crc);
+    return { bytes: result, crc };
+  }
+
+  async #fillAsync(target: Uint8Array, place: ValuePlace, at: number): Promise<void> {
+    let filled = 0;
+    for (const { offset, bytes } of partsWithin(partsOf(place), at, target.length)) {
+      await this.#file.fillAsync(target.subarray(filled, filled + bytes), offset);
+      filled += bytes;
+    }
+  }
+
+  /**
+   * Length and CRC of the bytes on the disk, summed in pieces without keeping them; undefined
+   * where the file ends within them or the length is impossible. With `ahead` small values are
+   * not read one by one.
+   */
+  measure(place: ValuePlace, ahead?: ReadAhead): MeasuredValue | undefined {
+    if (ahead !== undefined && place.parts === undefined && place.capacity <= cachedBytesMax) {
+      return measureIn(ahead.view(place.offset, place.capacity), place);
+    }
+    const parts = partsOf(place);
+    const fileBytes = this.#file.length();
+    if (endOf(partsWithin(parts, 0, valuePrefixBytes)) > fileBytes) return undefined;
+    this.#fillParts(this.#prefix, parts, 0);
+    const length = getU32(this.#prefix, 0);
+    const stored = getU32(this.#prefix, 4);
+    if (length + valuePrefixBytes > place.capacity) return undefined;
+    if (endOf(partsWithin(parts, 0, valuePrefixBytes + length)) > fileBytes) return undefined;
+    const buffer = new Uint8Array(Math.min(pieceBytes, length));
+    let crc = valueCrcStart(place.id, length);
+    for (let at = 0; at < length; at += pieceBytes) {
+      const piece = buffer.subarray(0, Math.min(pieceBytes, length - at));
+      this.#fillParts(piece, parts, valuePrefixBytes + at);
+      crc = crc32(piece, crc);
+    }
+    return { length, stored, computed: crc };
+  }
+
+  #checkCrc(place: ValuePlace, expected: number, actual: number): void {
+    if (expected === actual) return;
+    throw corrupt('a value fails its checksum', {
+      offset: place.offset,
+      grainId: joinGrainId(place.id.basin, place.id.stratum, place.id.index),
+      expected,
+      actual,
+    });
+  }
+}
+
+function sourceOf(file: FileReader): Pick<StorageFile, 'readSync'> {
+  return { readSync: (to, at) => file.fillUpTo(to, at) };
+}
+
+/** `bytes`: of the value's grains, as far as the file has them. */
+function measureIn(bytes: Uint8Array, place: ValuePlace): MeasuredValue | undefined {
+  if (bytes.length < valuePrefixBytes) return undefined;
+  const length = getU32(bytes, 0);
+  const end = valuePrefixBytes + length;
+  if (end > place.capacity || end > bytes.length) return undefined;
+  const value = bytes.subarray(valuePrefixBytes, end);
+  const computed = crc32(value, valueCrcStart(place.id, length));
+  return { length, stored: getU32(bytes, 4), computed };
+}
+
+function partsOf(place: ValuePlace): readonly FilePart[] {
+  return place.parts ?? [{ offset: place.offset, bytes: place.capacity }];
+}

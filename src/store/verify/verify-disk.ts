@@ -1,0 +1,128 @@
+/**
+ * Verification of the structures on the disk: both header copies, and everything that the durable
+ * root names, read again as the next opening would.
+ *
+ * Values are not read here. Throws `VARVE_CORRUPT` for damage that leaves nothing further to
+ * follow.
+ */
+
+import { decodeBasin, type MapEntry } from '../../format/basin.ts';
+import { type DocumentName, openDocument, slotPage } from '../../format/document.ts';
+import { decodeFileHeader } from '../../format/file-header.ts';
+import {
+  decodeMapHead,
+  hasHead,
+  mapHeadPage,
+  markPagePage,
+  openMarkPage,
+} from '../../format/grain-map.ts';
+import {
+  grainsPerMarkPage,
+  headerCopies,
+  kindBasin,
+  kindRoot,
+  pageBytes,
+  sealBytes,
+  sectorBytes,
+} from '../../format/layout.ts';
+import { decodeRoot } from '../../format/root.ts';
+import { MarkPage } from '../grains/mark-page.ts';
+import type { StoreCore } from '../state/core.ts';
+import type { Report } from './finding.ts';
+import { isAtRest } from './verify-space.ts';
+
+export function* verifyDisk(core: StoreCore, report: Report): Generator<void> {
+  for (let copy = 0; copy < headerCopies; copy++) verifyHeader(core, copy, report);
+  const rootName = core.headers.content.settled.root;
+  if (rootName.generation === 0) return;
+  const root = documentBytes(core, kindRoot, rootName);
+  for (const name of decodeRoot(root.bytes, root.offset).basins) {
+    if (name.generation === 0) continue;
+    const { bytes, offset } = documentBytes(core, kindBasin, name);
+    for (const stratum of decodeBasin(bytes, offset).strata) {
+      for (const map of stratum.maps) {
+        if (map.generation > 0) yield* verifyMap(core, map, report);
+      }
+    }
+  }
+}
+
+function verifyHeader(core: StoreCore, copy: number, report: Report): void {
+  const offset = copy * pageBytes;
+  const found = decodeFileHeader(core.reader.bytes(offset, sectorBytes), offset);
+  if (found.state !== 'valid') {
+    report(`copy ${copy} of the file header is ${found.state}`, offset);
+    return;
+  }
+  const { confirmed } = found.header;
+  if (core.readOnly || confirmed <= core.published.currentBatch) return;
+  report(`copy ${copy} of the file header confirms batch ${confirmed}, which is not there`, offset);
+}
+
+function documentBytes(
+  core: StoreCore,
+  kind: number,
+  name: DocumentName,
+): { bytes: Uint8Array; offset: number } {
+  const offset = slotPage(name.page, name.capacityPages, name.generation) * pageBytes;
+  const bytes = core.reader.bytes(offset, name.length);
+  openDocument(bytes, kind, name, core.reader.salt);
+  return { bytes, offset };
+}
+
+function* verifyMap(core: StoreCore, map: MapEntry, report: Report): Generator<void> {
+  const { reader } = core;
+  if (!hasHead(map.grains)) {
+    openMarks(core, map, 0, map);
+    yield;
+    return;
+  }
+  const page = mapHeadPage(map.page, map.generation);
+  const head = decodeMapHead(reader.readPage(page), { ...map, page }, reader.salt);
+  for (const [ordinal, name] of head.pages.entries()) {
+    if (name.generation === 0) continue;
+    const { at, bytes, stamp } = openMarks(core, map, ordinal, name);
+    const start = ordinal * grainsPerMarkPage;
+    const grains = Math.min(grainsPerMarkPage, map.grains - start);
+    const marks = new MarkPage({ ordinal, firstIndex: map.firstIndex + start, grains }, name);
+    marks.load(bytes.subarray(sealBytes), stamp);
+    yield;
+    const { free } = marks.measure();
+    if (free === name.free) continue;
+    report(`a mark page has ${free} free grains, its map says ${name.free}`, at * pageBytes);
+  }
+}
+
+/** Mark pages in memory that nothing has changed are as on the disk. */
+export function* verifyLoaded(core: StoreCore, report: Report): Generator<void> {
+  if (core.readOnly || !isAtRest(core)) return;
+  for (const stratum of core.atlas.strata()) {
+    const changed = new Set(stratum.dirtyPages().map(({ page }) => page));
+    for (const map of stratum.maps) {
+      for (const page of map.opened ? map.pages : []) {
+        if (!page.loaded || changed.has(page) || page.name.generation === 0) continue;
+        const { at, bytes } = openMarks(core, map, page.ordinal, page.name);
+        yield;
+        if (equalBytes(bytes.subarray(sealBytes), page.marks)) continue;
+        report('a mark page in memory is not as on the disk', at * pageBytes);
+      }
+    }
+  }
+}
+
+/** The mark page that its map, or its basin, names so. */
+function openMarks(
+  { reader }: StoreCore,
+  map: { readonly page: number; readonly grains: number },
+  ordinal: number,
+  { generation, crc }: { generation: number; crc: number },
+): { at: number; bytes: Uint8Array; stamp: number } {
+  const at = markPagePage(map, ordinal, generation);
+  const bytes = reader.readPage(at);
+  const { stamp } = openMarkPage(bytes, { page: at, generation, crc }, reader.salt);
+  return { at, bytes, stamp };
+}
+
+function equalBytes(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, at) => byte === other[at]);
+}

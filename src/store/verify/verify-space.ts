@@ -1,0 +1,41 @@
+/**
+ * Verification of the file's space: no page belongs to two structures, none is both free and in
+ * use, and together they are the whole file.
+ *
+ * Reads nothing of the file: it holds the structures in memory against the space known to be free.
+ */
+
+import { pageBytes } from '../../format/layout.ts';
+import type { StoreCore } from '../state/core.ts';
+import { usedExtents } from '../state/extents.ts';
+import type { Report } from './finding.ts';
+
+export function* verifySpace(core: StoreCore, report: Report): Generator<void> {
+  const used = usedExtents(core.headers.content.settled.root, core.atlas, core.log).map(
+    (extent) => ({ ...extent, free: false }),
+  );
+  const free = [...core.space.stretches()].map((extent) => ({ ...extent, free: true }));
+  const all = [...used, ...free].sort((one, other) => one.page - other.page);
+  yield;
+  let end = 0;
+  for (const extent of all) {
+    const offset = extent.page * pageBytes;
+    if (extent.page < end) {
+      report(extent.free ? 'a page in use is free' : 'two structures share a page', offset);
+    } else if (extent.page > end && isAtRest(core)) {
+      report(`${extent.page - end} pages are neither free nor in use`, end * pageBytes);
+    }
+    end = Math.max(end, extent.page + extent.pages);
+  }
+  if (isAtRest(core) && end !== core.space.endPage) {
+    report(`space ends at page ${core.space.endPage}, what is in it at page ${end}`);
+  }
+}
+
+/**
+ * Nothing is being written, and nothing has been taken out of the file's space meanwhile: what a
+ * batch had taken whose sync failed is not given out again.
+ */
+export function isAtRest(core: StoreCore): boolean {
+  return !core.committing && !core.poisoned && core.housekeeping.atRest;
+}

@@ -1,0 +1,326 @@
+/**
+ * Verification: walks everything that the store relies on and says what does not hold together.
+ *
+ * The structures on the disk are read again, from the root that the header names; the state in
+ * memory is held against them, against the log and against itself; with `deep`, every value
+ * against its checksum. Invariant: it changes nothing, and a sound store, idle or busy, yields
+ * nothing: what a batch under way may have left half done is not looked at until it is published.
+ */
+
+import { isVarveError } from '../../errors.ts';
+import { type GrainId, joinGrainId } from '../../format/grain-id.ts';
+import { markArchived, markContinues, markFree } from '../../format/layout.ts';
+import type { GrainRun, LogRecord } from '../../format/log-record.ts';
+import { grainCount } from '../../format/value.ts';
+import { Breather } from '../../util/breather.ts';
+import { inTurns, pause, type Steps, stepsPerPause } from '../file/effects.ts';
+import type { GrainMap } from '../grains/grain-map.ts';
+import type { MarkPage } from '../grains/mark-page.ts';
+import type { Stratum } from '../grains/stratum.ts';
+import { recordBytes } from '../log/commit-log.ts';
+import { LogReader } from '../log/log-reader.ts';
+import type { StoreCore } from '../state/core.ts';
+import { valuePlace } from '../values/value-reader.ts';
+import { type Finding, guarded, type Report } from './finding.ts';
+import { verifyDisk, verifyLoaded } from './verify-disk.ts';
+import { verifySpace } from './verify-space.ts';
+
+export interface VerifyRequest {
+  readonly deep: boolean;
+  readonly signal: AbortSignal | undefined;
+  /** Whether no session has grains reserved. */
+  quiet(): boolean;
+  /** When others get a turn; tests put their own here. */
+  readonly breather?: Breather;
+}
+
+export async function* verifyStore(
+  core: StoreCore,
+  request: VerifyRequest,
+): AsyncGenerator<Finding, void, undefined> {
+  request.signal?.throwIfAborted();
+  core.checkOpen();
+  const breathing = { ...request, breather: request.breather ?? new Breather() };
+  yield* await inSteps(core, breathing, (report) => verifyDisk(core, report));
+  yield* await inSteps(core, breathing, (report) => verifyLoaded(core, report));
+  yield* await inSteps(core, breathing, (report) => verifySpace(core, report));
+  const quiet = (): boolean => request.quiet() && !core.committing;
+  for (const stratum of [...core.atlas.strata()]) {
+    yield* await inSteps(core, breathing, (report) => verifyStratum(stratum, quiet, report));
+  }
+  yield* await inSteps(core, breathing, (report) => verifyLog(core, report));
+  if (!request.deep) return;
+  yield* verifyLogged(core, breathing);
+  yield* verifyValues(core, breathing);
+}
+
+/** Times that a check is begun again because the store has changed while others had their turn. */
+const restartsMax = 8;
+
+/**
+ * What a check finds that compares one part of the store with another. It yields where others can
+ * have a turn; if they changed the store it begins again, since what it compared is of two states.
+ * A store that changes all the time is checked without turns at last.
+ */
+async function inSteps(
+  core: StoreCore,
+  request: BreathingRequest,
+  check: (report: Report) => Iterable<unknown>,
+): Promise<Finding[]> {
+  for (let restarts = 0; ; restarts++) {
+    request.signal?.throwIfAborted();
+    if (core.publishing) await breathe(core, request);
+    const findings: Finding[] = [];
+    const report: Report = (message, offset, grainId) => {
+      findings.push({ message, offset, grainId });
+    };
+    const { commits, bytesWritten } = core.counters;
+    const changed = (): boolean =>
+      core.counters.commits !== commits || core.counters.bytesWritten !== bytesWritten;
+    const steps = check(report)[Symbol.iterator]();
+    let goesOn = true;
+    while (goesOn && !changed()) {
+      goesOn = false;
+      guarded(report, () => {
+        goesOn = steps.next().done !== true;
+      });
+      if (goesOn && restarts < restartsMax && request.breather.due) await breathe(core, request);
+    }
+    if (!goesOn && !changed()) return findings;
+  }
+}
+
+type BreathingRequest = VerifyRequest & { readonly breather: Breather };
+
+/**
+ * Gives others a turn, and goes on when no batch is there in part. Then the store may have been
+ * closed.
+ */
+async function breathe(core: StoreCore, { breather, signal }: BreathingRequest): Promise<void> {
+  do {
+    await breather.turn();
+    signal?.throwIfAborted();
+    core.checkOpen();
+  } while (core.publishing);
+}
+
+interface Counted {
+  values: number;
+  archived: number;
+  grains: number;
+}
+
+function* verifyStratum(stratum: Stratum, quiet: () => boolean, report: Report): Generator<void> {
+  const counted: Counted = { values: 0, archived: 0, grains: 0 };
+  let totalGrains = 0;
+  let end = 0;
+  for (const map of stratum.maps) {
+    if (map.firstIndex < end) report('two grain maps of a stratum overlap', undefined);
+    end = map.firstIndex + map.grains;
+    totalGrains += map.grains;
+    const before = counted.grains;
+    for (const page of stratum.pagesOf(map)) {
+      verifyPage(stratum, page, quiet(), { counted, report });
+      yield;
+    }
+    const what = `grains in use in the map at grain ${map.firstIndex}`;
+    compare(report, what, map.committedGrains, counted.grains - before);
+  }
+  const where = `of stratum ${stratum.basin}-${stratum.number}`;
+  compare(report, `grains ${where}`, stratum.totalGrains, totalGrains);
+  compare(report, `grains in use ${where}`, stratum.allocatedGrains, counted.grains);
+  compare(report, `values ${where}`, stratum.values, counted.values);
+  compare(report, `archived values ${where}`, stratum.archivedValues, counted.archived);
+}
+
+function compare(report: Report, what: string, expected: number, actual: number): void {
+  if (expected !== actual) report(`${what}: ${expected} are counted, ${actual} are there`);
+}
+
+function verifyPage(
+  stratum: Stratum,
+  page: MarkPage,
+  quiet: boolean,
+  { counted, report }: { counted: Counted; report: Report },
+): void {
+  const offset = stratum.offsetOf(page.firstIndex);
+  guarded(report, () => page.check(offset));
+  const isAside = stratum.setAside.within(page.firstIndex, page.grains);
+  for (let at = 0; at < page.grains; at++) {
+    const mark = page.mark(at);
+    const taken = page.isTaken(at);
+    const id = (): GrainId => joinGrainId(stratum.basin, stratum.number, page.firstIndex + at);
+    if (mark === markFree) {
+      if (taken && quiet && !isAside(page.firstIndex + at))
+        report('a grain is neither free nor in use', offset, id());
+      continue;
+    }
+    if (!taken) report('a grain in use can be given out', offset, id());
+    counted.grains += 1;
+    if (mark === markContinues) continue;
+    counted.values += 1;
+    if (mark === markArchived) counted.archived += 1;
+    if (page.countAt(at) > 255) report('a value has more than 255 grains', offset, id());
+  }
+}
+
+/** The retained log reads back whole, and archives just what is archived. */
+function* verifyLog(core: StoreCore, report: Report): Steps<void> {
+  const { checkpoint, currentBatch } = core.published;
+  const reader = new LogReader(core.reader, core.log);
+  let bytes = 0;
+  let archived = 0;
+  for (let batch = checkpoint + 1; batch <= currentBatch; batch++) {
+    const { record, found } = yield* reader.readInSteps(batch);
+    bytes += recordBytes(found.head);
+    for (const [at, operation] of record.operations.entries()) {
+      if (at % stepsPerPause === 0) yield pause;
+      if (operation.operation !== 'archive') continue;
+      archived += 1;
+      const { basin, stratum, index } = operation;
+      if (core.atlas.stratum(basin, stratum)?.isArchived(index) === true) continue;
+      const id = joinGrainId(basin, stratum, index);
+      report(`batch ${batch} archived a value that is not archived`, undefined, id);
+    }
+  }
+  compare(report, 'bytes of the commit log', core.log.retainedBytes, bytes);
+  let marked = 0;
+  for (const stratum of core.atlas.strata()) marked += stratum.archivedValues;
+  compare(report, 'archived values in the commit log', marked, archived);
+}
+
+/**
+ * The values that the retained log allocated against what it says of them: where a disk has lost a
+ * write, the bytes that were there before may be a whole value of the same id.
+ */
+async function* verifyLogged(
+  core: StoreCore,
+  request: BreathingRequest,
+): AsyncGenerator<Finding, void, undefined> {
+  const reader = new LogReader(core.reader, core.log);
+  const last = core.published.currentBatch;
+  // Nothing allocated after the checkpoint can have been freed: each is there, as it was written.
+  for (let batch = core.published.checkpoint + 1; batch <= last; batch++) {
+    const findings: Finding[] = [];
+    const report = (message: string, offset?: number, grainId?: GrainId): void => {
+      findings.push({ message, offset, grainId });
+    };
+    const record = await readable(reader, batch, request.breather);
+    // What does not read back has been reported, and may be any number of batches.
+    if (record === undefined) return;
+    for (const value of record.operations) {
+      if (core.publishing || request.breather.due) await breathe(core, request);
+      // Whatever has been freed meanwhile was allocated by a batch that is checkpointed now.
+      if (batch <= core.published.checkpoint) break;
+      if (value.operation !== 'allocate') continue;
+      guarded(report, () => verifyWritten(core, value, value.crc, report));
+    }
+    yield* findings;
+    if (core.publishing) await breathe(core, request);
+    batch = Math.max(batch, core.published.checkpoint);
+  }
+}
+
+/** The record of a batch; undefined where it is damaged. */
+async function readable(
+  reader: LogReader,
+  batch: number,
+  breather: Breather,
+): Promise<LogRecord | undefined> {
+  try {
+    const { record } = await inTurns(reader.readInSteps(batch), breather);
+    return record;
+  } catch (error) {
+    if (isVarveError(error, 'VARVE_CORRUPT')) return undefined;
+    throw error;
+  }
+}
+
+function verifyWritten(core: StoreCore, run: GrainRun, crc: number, report: Report): void {
+  const { basin, stratum, index, length } = run;
+  const place = core.placeOf(run);
+  const id = joinGrainId(basin, stratum, index);
+  if (place === undefined) {
+    report('a value of the commit log is not there', undefined, id);
+    return;
+  }
+  const stored = core.values.stored(place);
+  if (stored.length === length && stored.crc === crc) return;
+  // What fails its own checksum is found with the other values.
+  const whole = core.values.measure(place);
+  if (whole === undefined || whole.stored !== whole.computed) return;
+  report('a value is not the one that was written: that write was lost', place.offset, id);
+}
+
+/** Every value against its checksum. */
+async function* verifyValues(
+  core: StoreCore,
+  request: BreathingRequest,
+): AsyncGenerator<Finding, void, undefined> {
+  for (const stratum of core.atlas.strata()) {
+    const { currentBatch } = core.published;
+    let valueBytes = 0;
+    let unread = 0;
+    for (const map of [...stratum.maps]) {
+      if (!isReadable(stratum, map)) {
+        unread += 1;
+        continue;
+      }
+      for (const page of stratum.pagesOf(map)) {
+        request.signal?.throwIfAborted();
+        for (let at = 0; at < page.grains; at++) {
+          const count = page.countAt(at);
+          if (count === 0) continue;
+          const { length, finding } = verifyValue(core, stratum, page.firstIndex + at, count);
+          if (finding !== undefined) yield finding;
+          valueBytes += length;
+          at += count - 1;
+          if (request.breather.due) await breathe(core, request);
+        }
+      }
+    }
+    const unchanged = currentBatch === core.published.currentBatch && !core.publishing;
+    if (unread > 0 || !unchanged || valueBytes === stratum.valueBytes) continue;
+    const where = `of stratum ${stratum.basin}-${stratum.number}`;
+    const message = `bytes ${where}: ${stratum.valueBytes} are counted, ${valueBytes} are there`;
+    yield { message, offset: undefined, grainId: undefined };
+  }
+}
+
+/** False where the marks are damaged: that has been found with the structures. */
+function isReadable(stratum: Stratum, map: GrainMap): boolean {
+  let readable = false;
+  guarded(
+    () => undefined,
+    () => {
+      stratum.pagesOf(map);
+      readable = true;
+    },
+  );
+  return readable;
+}
+
+function verifyValue(
+  core: StoreCore,
+  stratum: Stratum,
+  index: number,
+  count: number,
+): { length: number; finding: Finding | undefined } {
+  const offset = stratum.offsetOf(index);
+  const id = { basin: stratum.basin, stratum: stratum.number, index };
+  const grainId = joinGrainId(stratum.basin, stratum.number, index);
+  const found = core.values.measure(valuePlace(id, stratum.mapOf(index), count));
+  if (found === undefined) {
+    const finding = { message: 'a value does not fit its grains or the file', offset, grainId };
+    return { length: 0, finding };
+  }
+  const { length, stored, computed } = found;
+  if (stored !== computed) {
+    return { length, finding: { message: 'a value fails its checksum', offset, grainId } };
+  }
+  if (grainCount(length, stratum.grainExp) !== count) {
+    const message = `a value of ${length} bytes has ${count} grains`;
+    return { length, finding: { message, offset, grainId } };
+  }
+  return { length, finding: undefined };
+}

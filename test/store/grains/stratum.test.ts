@@ -1,0 +1,466 @@
+/**
+ * One stratum against plain arrays: random reservations, values, archives, frees, maps added, given
+ * back and restored, settles and reopenings.
+ */
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { grainsPerMarkPage } from '../../../src/format/layout.ts';
+import type { GrainRun } from '../../../src/format/log-record.ts';
+import { Stratum } from '../../../src/store/grains/stratum.ts';
+import { PagedMemory } from './paged-memory.ts';
+
+const place = { basin: 0, number: 3, durable: true };
+const empty = {
+  grainExp: 5,
+  values: 0,
+  archivedValues: 0,
+  valueBytes: 0,
+  allocatedGrains: 0,
+  endIndex: 0,
+  maps: [],
+};
+const corrupt = expect.objectContaining({ code: 'VARVE_CORRUPT' });
+const internal = expect.objectContaining({ code: 'VARVE_INTERNAL' });
+
+function runOf(index: number, count: number, length = count * 32 - 8): GrainRun {
+  return { basin: 0, stratum: 3, index, count, length };
+}
+
+interface LiveRun extends GrainRun {
+  state: 'reserved' | 'value' | 'archived';
+}
+
+/** A stratum and the same thing as a list of maps and a list of runs. */
+class StratumPair {
+  readonly memory = new PagedMemory();
+  real = new Stratum(place, empty, this.memory);
+  live: LiveRun[] = [];
+  maps: { firstIndex: number; grains: number; retired: boolean }[] = [];
+  #nextPage = 100;
+  #stamp = 0;
+
+  /** The stretches that a run has to lie within: mark pages of maps in use. */
+  #pages(): { from: number; to: number }[] {
+    return this.maps
+      .filter(({ retired }) => !retired)
+      .flatMap(({ firstIndex, grains }) => {
+        const count = Math.ceil(grains / grainsPerMarkPage);
+        return Array.from({ length: count }, (_, at) => ({
+          from: firstIndex + at * grainsPerMarkPage,
+          to: firstIndex + Math.min(grains, (at + 1) * grainsPerMarkPage),
+        }));
+      });
+  }
+
+  hasRoom(count: number): boolean {
+    const sorted = [...this.live].sort((one, other) => one.index - other.index);
+    return this.#pages().some(({ from, to }) => {
+      let start = from;
+      for (const run of sorted) {
+        if (run.index + run.count <= from || run.index >= to) continue;
+        if (run.index - start >= count) return true;
+        start = run.index + run.count;
+      }
+      return to - start >= count;
+    });
+  }
+
+  fits(index: number, count: number): boolean {
+    const overlaps = this.live.some(
+      (run) => index < run.index + run.count && run.index < index + count,
+    );
+    return !overlaps && this.#pages().some(({ from, to }) => index >= from && index + count <= to);
+  }
+
+  take(index: number, count: number): void {
+    this.live.push({ ...runOf(index, count), state: 'reserved' });
+  }
+
+  addMap(grains: number, gap: number): void {
+    const firstIndex = this.real.endIndex + gap;
+    this.real.addMap({ firstIndex, grains, page: this.#nextPage, further: [] }, true);
+    this.#nextPage += 100;
+    this.maps.push({ firstIndex, grains, retired: false });
+  }
+
+  settle(): void {
+    this.#stamp += 1;
+    this.memory.settle(this.real, this.#stamp);
+  }
+
+  /** What an opening finds: reservations and retirements are gone. */
+  reopen(): void {
+    this.settle();
+    this.real = new Stratum(place, this.real.entry(), this.memory);
+    this.live = this.live.filter(({ state }) => state !== 'reserved');
+    for (const map of this.maps) map.retired = false;
+  }
+
+  check(): void {
+    const { real, live } = this;
+    const committed = live.filter(({ state }) => state !== 'reserved');
+    const sum = (numbers: number[]): number => numbers.reduce((total, one) => total + one, 0);
+    expect({
+      values: real.values,
+      archived: real.archivedValues,
+      bytes: real.valueBytes,
+      allocated: real.allocatedGrains,
+      total: real.totalGrains,
+      maps: real.maps.map(({ firstIndex, grains }) => [firstIndex, grains]),
+    }).toEqual({
+      values: committed.length,
+      archived: committed.filter(({ state }) => state === 'archived').length,
+      bytes: sum(committed.map(({ length }) => length)),
+      allocated: sum(committed.map(({ count }) => count)),
+      total: sum(this.maps.map(({ grains }) => grains)),
+      maps: this.maps.map(({ firstIndex, grains }) => [firstIndex, grains]),
+    });
+    for (const { index, count, state } of live) {
+      const spot = real.find(index);
+      expect(spot?.page.countAt(spot.at)).toBe(state === 'reserved' ? 0 : count);
+      expect(real.isArchived(index)).toBe(state === 'archived');
+      if (count > 1) expect(real.find(index + 1)?.page.countAt((spot?.at ?? 0) + 1)).toBe(0);
+    }
+    for (const map of real.maps) {
+      const inside = ({ index }: LiveRun): boolean =>
+        index >= map.firstIndex && index < map.firstIndex + map.grains;
+      expect(map.takenGrains).toBe(sum(live.filter(inside).map(({ count }) => count)));
+      expect(map.committedGrains).toBe(sum(committed.filter(inside).map(({ count }) => count)));
+    }
+  }
+}
+
+const count = fc.oneof(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 255 }));
+const command = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.record({ kind: fc.constant('reserve' as const), count, pick: fc.nat() }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({ kind: fc.constant('commit' as const), count, pick: fc.nat() }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant('archive' as const), count, pick: fc.nat() }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant('free' as const), count, pick: fc.nat() }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constantFrom(
+        'release' as const,
+        'reserve at' as const,
+        'give back' as const,
+        'restore' as const,
+        'settle' as const,
+        'reopen' as const,
+      ),
+      count,
+      pick: fc.nat(),
+    }),
+  },
+);
+type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
+
+function pickRun(pair: StratumPair, state: LiveRun['state'], pick: number): LiveRun | undefined {
+  const runs = pair.live.filter((run) => run.state === state);
+  return runs[pick % Math.max(1, runs.length)];
+}
+
+function reserve(pair: StratumPair, wanted: number, pick: number): void {
+  let index = pair.real.reserve(wanted);
+  expect(index >= 0).toBe(pair.hasRoom(wanted));
+  if (index < 0) {
+    pair.addMap(pick % 19 === 0 ? 17_000 : wanted + (pick % 300), pick % 3);
+    index = pair.real.reserve(wanted);
+  }
+  expect(pair.fits(index, wanted)).toBe(true);
+  pair.take(index, wanted);
+}
+
+function giveBack(pair: StratumPair, pick: number): void {
+  const free = pair.real.totalGrains - pair.live.reduce((sum, run) => sum + run.count, 0);
+  const found = pair.real.emptyMaps();
+  expect(found.reduce((sum, { grains }) => sum + grains, 0)).toBeLessThanOrEqual(free);
+  for (const map of found) {
+    const plain = pair.maps.find(({ firstIndex }) => firstIndex === map.firstIndex);
+    if (plain === undefined || plain.retired) continue;
+    const end = map.firstIndex + map.grains;
+    expect(pair.live.some(({ index }) => index >= map.firstIndex && index < end)).toBe(false);
+    expect(pair.real.retire(map)).toBe(true);
+    expect(pair.real.retire(map)).toBe(false);
+    plain.retired = true;
+    if (pick % 2 === 0) continue;
+    expect(pair.real.dropMap(map.firstIndex)).toBe(map);
+    expect(pair.real.find(map.firstIndex)).toBe(undefined);
+    pair.maps.splice(pair.maps.indexOf(plain), 1);
+  }
+}
+
+function step(pair: StratumPair, { kind, count: wanted, pick }: Command): void {
+  const { real } = pair;
+  switch (kind) {
+    case 'reserve':
+      reserve(pair, wanted, pick);
+      return;
+    case 'commit': {
+      const run = pickRun(pair, 'reserved', pick);
+      if (run === undefined) return;
+      real.commitValue(run);
+      run.state = 'value';
+      return;
+    }
+    case 'archive': {
+      const run = pickRun(pair, 'value', pick);
+      if (run === undefined) return;
+      real.claims.add(run.index);
+      real.archiveValue(run);
+      expect(real.claims.has(run.index)).toBe(false);
+      run.state = 'archived';
+      return;
+    }
+    case 'free':
+    case 'release': {
+      const run = pickRun(pair, kind === 'free' ? 'archived' : 'reserved', pick);
+      if (run === undefined) return;
+      if (kind === 'free') real.freeValue(run);
+      else real.release(run.index, run.count);
+      pair.live.splice(pair.live.indexOf(run), 1);
+      return;
+    }
+    case 'reserve at': {
+      const index = pick % (real.endIndex + 20);
+      const fits = pair.fits(index, wanted);
+      expect(real.reserveAt(index, wanted)).toBe(fits);
+      if (fits) pair.take(index, wanted);
+      return;
+    }
+    case 'give back':
+      giveBack(pair, pick);
+      return;
+    case 'restore': {
+      const plain = pair.maps.find(({ retired }) => retired);
+      if (plain === undefined) return;
+      plain.retired = false;
+      real.restore(real.mapOf(plain.firstIndex));
+      return;
+    }
+    case 'settle':
+      pair.settle();
+      return;
+    case 'reopen':
+      pair.reopen();
+      return;
+  }
+}
+
+describe('a stratum', () => {
+  it('says the same as plain lists of maps and runs after any history', () => {
+    fc.assert(
+      fc.property(fc.array(command, { maxLength: 120 }), (commands) => {
+        const pair = new StratumPair();
+        for (const one of commands) step(pair, one);
+        pair.check();
+        pair.reopen();
+        pair.check();
+        // Whatever it found when it was opened, it finds every run that is left.
+        for (const wanted of [255, 100, 20, 3, 1]) {
+          expect(pair.real.reserve(wanted) >= 0).toBe(pair.hasRoom(wanted));
+          pair.reopen();
+        }
+      }),
+      { numRuns: 120 },
+    );
+  });
+
+  it('never lets a value cross from one mark page to the next', () => {
+    const pair = new StratumPair();
+    pair.addMap(2 * grainsPerMarkPage + 100, 0);
+    const seen = new Set<number>();
+    for (let index = pair.real.reserve(255); index >= 0; index = pair.real.reserve(255)) {
+      const pages = [index, index + 254].map((at) => Math.floor(at / grainsPerMarkPage));
+      expect(pages[0]).toBe(pages[1]);
+      seen.add(pages[0] as number);
+    }
+    expect(seen).toEqual(new Set([0, 1]));
+    expect(pair.real.reserveAt(grainsPerMarkPage - 1, 2)).toBe(false);
+  });
+
+  it('finds a freed run before anybody has to add a map', () => {
+    const pair = new StratumPair();
+    pair.addMap(1000, 0);
+    const runs = Array.from({ length: 20 }, () => runOf(pair.real.reserve(50), 50));
+    for (const run of runs) pair.real.commitValue(run);
+    expect(pair.real.reserve(1)).toBe(-1);
+    const freed = runs[7] as GrainRun;
+    pair.real.archiveValue(freed);
+    pair.real.freeValue(freed);
+    expect(pair.real.reserve(51)).toBe(-1);
+    expect(pair.real.reserve(50)).toBe(freed.index);
+  });
+
+  it('finds a run again that was only reserved when the store was left unclosed', () => {
+    const pair = new StratumPair();
+    pair.addMap(1000, 0);
+    const value = runOf(pair.real.reserve(100), 100);
+    pair.real.commitValue(value);
+    while (pair.real.reserve(255) >= 0);
+    while (pair.real.reserve(1) >= 0);
+    // As far as a settle knows, everything is taken; the next opening knows better.
+    pair.settle();
+    const reopened = new Stratum(place, pair.real.entry(), pair.memory);
+    expect(reopened.reserve(255)).toBeGreaterThanOrEqual(0);
+  });
+
+  it('opens a map when something in it is asked for, and not before', () => {
+    const pair = new StratumPair();
+    for (let map = 0; map < 10; map++) {
+      pair.addMap(400, 0);
+      for (let index = pair.real.reserve(40); index >= 0; index = pair.real.reserve(40)) {
+        pair.real.commitValue(runOf(index, 40));
+      }
+    }
+    pair.settle();
+    const reopened = new Stratum(place, pair.real.entry(), pair.memory);
+    pair.memory.reads = 0;
+    expect(reopened.reserve(1)).toBe(-1);
+    expect(pair.memory.reads).toBe(0);
+    expect(reopened.find(1200)?.page.countAt(0)).toBe(40);
+    expect(pair.memory.reads).toBe(1);
+    expect(reopened.find(99_999)).toBe(undefined);
+    expect(pair.memory.reads).toBe(1);
+  });
+
+  it('gives its emptied maps back, the rearmost first, while as much stays free', () => {
+    const pair = new StratumPair();
+    for (const grains of [300, 100, 100, 500]) pair.addMap(grains, 0);
+    const [first, second, third, last] = [...pair.real.maps];
+    expect(pair.real.emptyMaps()).toEqual([last, third, second]);
+    pair.real.reserveAt(400, 1);
+    expect(pair.real.emptyMaps()).toEqual([second, first]);
+    pair.real.reserveAt(0, 1);
+    expect(pair.real.emptyMaps()).toEqual([second]);
+    expect(first?.takenGrains).toBe(1);
+  });
+
+  it('takes nothing from a map that is being given back, until it is restored', () => {
+    const pair = new StratumPair();
+    pair.addMap(100, 0);
+    pair.addMap(100, 0);
+    const [, map] = pair.real.emptyMaps().length > 0 ? pair.real.maps : [];
+    if (map === undefined) throw new Error('a map can be given back');
+    expect(pair.real.retire(map)).toBe(true);
+    expect(pair.real.retire(map)).toBe(false);
+    expect(pair.real.reserveAt(150, 1)).toBe(false);
+    expect(pair.real.reserve(100)).toBe(0);
+    expect(pair.real.reserve(1)).toBe(-1);
+    pair.real.restore(map);
+    expect(pair.real.reserveAt(150, 1)).toBe(true);
+    expect(pair.real.reserve(50)).toBe(100);
+  });
+
+  it('keeps a map that no batch has made durable, and does not name it', () => {
+    const pair = new StratumPair();
+    pair.addMap(100, 0);
+    pair.real.addMap({ firstIndex: 100, grains: 100, page: 900, further: [] }, false);
+    expect(pair.real.emptyMaps().length).toBe(1);
+    expect(pair.real.entry().maps.length).toBe(1);
+    expect(pair.real.entry().endIndex).toBe(100);
+    expect(pair.real.endIndex).toBe(200);
+  });
+
+  it('gives nothing out of a map that one value had to itself and left', () => {
+    const stratum = new Stratum(place, { ...empty, grainExp: 11 }, new PagedMemory());
+    const map = stratum.addMap({ firstIndex: 0, grains: 40, page: 10, further: [] }, true);
+    const run = { ...place, stratum: place.number, index: stratum.reserve(40), count: 40 };
+    const value = { ...run, length: 80_000 };
+    stratum.commitValue(value);
+    stratum.archiveValue(value);
+    expect(stratum.freeValue(value)).toBe(map);
+    expect(stratum.emptyMaps()).toEqual([]);
+    stratum.restore(map);
+    expect(stratum.reserve(1)).toBe(-1);
+    expect(stratum.reserveAt(0, 1)).toBe(false);
+    expect(stratum.dropMap(0)).toBe(map);
+  });
+
+  it('does not take a map before the end of those it ever had', () => {
+    const pair = new StratumPair();
+    pair.addMap(100, 0);
+    pair.addMap(100, 0);
+    expect(pair.real.dropMap(100)).toMatchObject({ firstIndex: 100 });
+    expect(pair.real.dropMap(100)).toBe(undefined);
+    expect(() =>
+      pair.real.addMap({ firstIndex: 100, grains: 10, page: 5, further: [] }, true),
+    ).toThrow(internal);
+    pair.addMap(10, 0);
+    expect(pair.real.maps.at(-1)?.firstIndex).toBe(200);
+  });
+});
+
+describe('replay', () => {
+  const run = runOf(5, 3);
+  const at = (batch: number, counted = true) => ({ batch, counted });
+
+  function settledAt(stamp: number): StratumPair {
+    const pair = new StratumPair();
+    pair.addMap(100, 0);
+    pair.real.reserveAt(5, 3);
+    pair.real.commitValue(run);
+    pair.memory.settle(pair.real, stamp);
+    pair.real = new Stratum(place, pair.real.entry(), pair.memory);
+    return pair;
+  }
+
+  it('applies a change that the marks do not hold yet', () => {
+    const pair = settledAt(4);
+    pair.real.replay('archive', run, at(5));
+    expect(pair.real.isArchived(5)).toBe(true);
+    pair.real.replay('free', run, at(6));
+    expect(pair.real.find(5)?.page.countAt(5)).toBe(0);
+    expect([pair.real.values, pair.real.archivedValues, pair.real.valueBytes]).toEqual([0, 0, 0]);
+    pair.real.replay('allocate', runOf(4, 7), at(7));
+    expect(pair.real.find(4)?.page.countAt(4)).toBe(7);
+    expect(pair.real.allocatedGrains).toBe(7);
+    expect(pair.real.dirtyPages().length).toBe(1);
+    expect(pair.real.reserveAt(4, 1)).toBe(false);
+  });
+
+  it('counts a change that the marks hold and the basin does not', () => {
+    const pair = settledAt(4);
+    pair.real.replay('allocate', run, at(4));
+    expect([pair.real.values, pair.real.allocatedGrains]).toEqual([2, 6]);
+    expect(pair.real.find(5)?.page.countAt(5)).toBe(3);
+    expect(pair.real.dirtyPages()).toEqual([]);
+  });
+
+  it('does not count a change that the basin has counted', () => {
+    const pair = settledAt(4);
+    pair.real.replay('archive', run, at(5, false));
+    expect(pair.real.isArchived(5)).toBe(true);
+    expect(pair.real.archivedValues).toBe(0);
+  });
+
+  it.each([
+    ['allocate', runOf(4, 3)],
+    ['allocate', run],
+    ['archive', runOf(5, 2)],
+    ['archive', runOf(6, 1)],
+    ['archive', runOf(50, 1)],
+    ['free', run],
+    ['allocate', runOf(99, 2)],
+    ['allocate', runOf(100, 1)],
+    ['free', runOf(1000, 1)],
+  ] as const)('refuses to %s what the marks contradict: %o', (operation, other) => {
+    expect(() => settledAt(4).real.replay(operation, other, at(5))).toThrow(corrupt);
+  });
+
+  it('passes over grains of a map that was dropped before the basin was written', () => {
+    settledAt(4).real.replay('free', runOf(1000, 1), at(3, false));
+  });
+});

@@ -1,0 +1,72 @@
+/**
+ * Settles with much to move, cut at every operation: settles that take several commits, while batches
+ * change what has been written already, documents that move because they have outgrown their places,
+ * maps that come and go. (The histories of test/crash settle with one commit, and move no document.)
+ *
+ * What was acknowledged is there after each cut, and a session that was not is there whole or not at
+ * all.
+ */
+
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import { Settle } from '../../../src/store/settle/settle.ts';
+import { fatesOf } from '../../crash/fates.ts';
+import type { History } from '../../crash/histories.ts';
+import { Life } from '../../crash/life.ts';
+import { crashScale, ticking } from '../../crash/scale.ts';
+import { acknowledgedBefore, reopened } from '../../crash/trial.ts';
+import { powerCut, restarted } from '../../support/disk-state.ts';
+import { SimulatedDisk } from '../../support/simulated-disk.ts';
+import { documentsThatMove, placesThatChange, settleOverCommits } from './settle-histories.ts';
+
+const bounds = { singles: 1, randoms: 1 };
+let cuts = 0;
+
+async function cutEverywhere(history: History, stride: number): Promise<void> {
+  const life = new Life(new SimulatedDisk(), history.settings);
+  await history.run(life);
+  const states = [...life.disk.before, life.disk.state];
+  let number = 0;
+  for (const [at, state] of states.entries()) {
+    if (life.aside.has(at)) continue;
+    const last = life.aside.has(at - 1) ? undefined : states[at - 1];
+    const known = last?.durable === state.durable ? last.unsynced.length : 0;
+    for (const fate of fatesOf(state, known, bounds, at)) {
+      number += 1;
+      if (number % stride !== 0) continue;
+      cuts += 1;
+      try {
+        const floor = acknowledgedBefore(life, at);
+        await reopened(restarted(powerCut(state, fate.keeps)), life, floor);
+      } catch (error) {
+        const place = `cut before operation ${at} of '${history.name}'`;
+        throw new Error(`${place}, ${fate.name}: ${error}`, { cause: error });
+      }
+    }
+  }
+}
+
+describe('a power cut', () => {
+  ticking(vi);
+
+  it('in a settle that takes several commits', async () => {
+    const taken = vi.spyOn(Settle.prototype, 'take');
+    await settleOverCommits.run(new Life(new SimulatedDisk(), settleOverCommits.settings));
+    const sizes = taken.mock.results.map(({ value }) => (value as readonly unknown[]).length);
+    taken.mockRestore();
+    // As many as may ride on one commit, so there were more.
+    expect(Math.max(...sizes)).toBe(64);
+    await cutEverywhere(settleOverCommits, Math.ceil(8 / crashScale));
+  });
+
+  it('while a document that has outgrown its place moves', async () => {
+    await cutEverywhere(documentsThatMove, Math.ceil(3 / crashScale));
+  });
+
+  it('while maps are given back and their places are used again', async () => {
+    await cutEverywhere(placesThatChange, Math.ceil(6 / crashScale));
+  });
+
+  afterAll(() => {
+    console.log(`power cuts tried in large settles: ${cuts}`);
+  });
+});

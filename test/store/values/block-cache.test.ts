@@ -1,0 +1,241 @@
+/**
+ * The block cache: whatever was read and written through it, it reads as the file does, in no more
+ * memory than it was given.
+ */
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { BlockCache, blockBytes } from '../../../src/store/values/block-cache.ts';
+import { patternOf } from '../../support/bytes.ts';
+
+const smallest = 32;
+
+/** A file that is an array, and counts its reads. */
+class ArrayFile {
+  bytes: Uint8Array;
+  reads = 0;
+  failing = false;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+
+  readSync(target: Uint8Array, position: number): number {
+    this.reads += 1;
+    if (this.failing) {
+      target.fill(0xbb);
+      throw new Error('the disk is unplugged');
+    }
+    const part = this.bytes.subarray(position, position + target.length);
+    target.set(part);
+    return part.length;
+  }
+
+  write(chunks: readonly Uint8Array[], position: number): void {
+    const length = chunks.reduce((sum, chunk) => sum + chunk.length, position);
+    if (length > this.bytes.length) {
+      const grown = new Uint8Array(length);
+      grown.set(this.bytes);
+      this.bytes = grown;
+    }
+    let at = position;
+    for (const chunk of chunks) {
+      this.bytes.set(chunk, at);
+      at += chunk.length;
+    }
+  }
+}
+
+function cacheOf(blocks: number, fileBlocks: number): { file: ArrayFile; cache: BlockCache } {
+  const file = new ArrayFile(patternOf(fileBlocks * blockBytes - 100, 5));
+  return { file, cache: new BlockCache(file, blocks * blockBytes) };
+}
+
+function copied(cache: BlockCache, offset: number, length: number): Uint8Array {
+  const target = new Uint8Array(length + 2).fill(0xcc);
+  cache.copy(offset, length, target, 1);
+  expect([target[0], target[length + 1]]).toEqual([0xcc, 0xcc]);
+  return target.subarray(1, length + 1);
+}
+
+/** As the file: zeros past its end. */
+function expectAsFile(cache: BlockCache, file: ArrayFile, offset: number, length: number): void {
+  const expected = new Uint8Array(length);
+  expected.set(file.bytes.subarray(offset, offset + length));
+  const same = Buffer.compare(copied(cache, offset, length), expected) === 0;
+  if (!same) expect(`${length} bytes at ${offset}`).toBe('those of the file');
+}
+
+describe('a block cache', () => {
+  const fileBlocks = 80;
+  const offset = fc.oneof(
+    fc.nat(fileBlocks * blockBytes),
+    fc
+      .tuple(fc.nat(fileBlocks), fc.integer({ min: -2, max: 2 }))
+      .map(([n, d]) => Math.max(0, n * blockBytes + d)),
+  );
+  const command = fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record({ kind: fc.constant('read' as const), offset, length: fc.nat(20_000) }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        kind: fc.constantFrom('write' as const, 'failed write' as const),
+        offset,
+        lengths: fc.array(fc.nat(6000), { minLength: 1, maxLength: 3 }),
+        seed: fc.nat(250),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('failed read' as const), offset }) },
+  );
+
+  it('reads as the file does after any reads, writes, and writes and reads that failed', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: smallest, max: 90 }),
+        fc.array(command, { maxLength: 80 }),
+        (blocks, commands) => {
+          const { file, cache } = cacheOf(blocks, fileBlocks);
+          for (const one of commands) {
+            if (one.kind === 'read') {
+              expectAsFile(cache, file, one.offset, one.length);
+            } else if (one.kind === 'failed read') {
+              file.failing = true;
+              try {
+                cache.copy(one.offset, 1, new Uint8Array(1), 0);
+              } catch (error) {
+                expect((error as Error).message).toBe('the disk is unplugged');
+              }
+              file.failing = false;
+            } else {
+              const chunks = one.lengths.map((length, at) => patternOf(length, one.seed + at));
+              const length = one.lengths.reduce((sum, part) => sum + part, 0);
+              if (one.kind === 'write') {
+                file.write(chunks, one.offset);
+                cache.written(chunks, one.offset);
+              } else {
+                file.write(chunks.slice(1), one.offset);
+                cache.forget(one.offset, length);
+              }
+            }
+          }
+          expectAsFile(cache, file, 0, file.bytes.length + 5000);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('holds no more blocks than its bound, in slabs that are no larger together', () => {
+    for (const blocks of [smallest, 255, 256, 257, 700]) {
+      const { cache } = cacheOf(blocks, 1000);
+      let highest = 0;
+      for (let block = 0; block < 1000; block++) {
+        highest = Math.max(highest, cache.slotFor((block * 37) % 1000));
+      }
+      expect(highest).toBe(blocks - 1);
+      const slabs = new Set(Array.from({ length: blocks }, (_, slot) => cache.slab(slot)));
+      const bytes = [...slabs].reduce((sum, slab) => sum + slab.length, 0);
+      expect(bytes).toBe(blocks * blockBytes);
+    }
+  });
+
+  it('reads a block once while it has room for it', () => {
+    const { file, cache } = cacheOf(40, 40);
+    for (let round = 0; round < 3; round++) {
+      for (let block = 0; block < 40; block++) cache.slotFor(block);
+    }
+    expect(file.reads).toBe(40);
+  });
+
+  it('keeps what is asked for again and again while others pass through', () => {
+    const { file, cache } = cacheOf(smallest, 1000);
+    let again = 0;
+    for (let block = 10; block < 500; block++) {
+      cache.slotFor(block);
+      const before = file.reads;
+      // Another block in between: the last one found is not even looked up.
+      cache.slotFor(block - 1);
+      cache.slotFor(5);
+      again += file.reads - before;
+    }
+    expect(again).toBeLessThan(50);
+  });
+
+  it('reads again what it was told to forget, and only that', () => {
+    const { file, cache } = cacheOf(smallest, 20);
+    for (let block = 0; block < 20; block++) cache.slotFor(block);
+    cache.forget(3 * blockBytes - 1, 2);
+    cache.forget(7 * blockBytes, 0);
+    file.reads = 0;
+    for (let block = 0; block < 20; block++) cache.slotFor(block);
+    expect(file.reads).toBe(2);
+  });
+
+  it('does not take the block found last for there when it has made way', () => {
+    const { file, cache } = cacheOf(smallest, 200);
+    expectAsFile(cache, file, 0, 10);
+    expectAsFile(cache, file, 0, 10);
+    for (let block = 1; block < 100; block++) cache.slotFor(block);
+    expectAsFile(cache, file, 0, 10);
+  });
+
+  it('keeps a block that was read again when the place that it had before is used', () => {
+    const { file, cache } = cacheOf(smallest, 200);
+    // One after another, so that the next to make way is known: the places go round.
+    for (let block = 0; block <= smallest; block++) cache.slotFor(block);
+    cache.forget(10 * blockBytes, 1);
+    cache.slotFor(10);
+    for (let block = 100; block < 115; block++) cache.slotFor(block);
+    file.reads = 0;
+    cache.slotFor(10);
+    expect(file.reads).toBe(0);
+  });
+
+  it('takes no part in writes to blocks that it does not hold', () => {
+    const { file, cache } = cacheOf(smallest, 20);
+    cache.written([patternOf(3 * blockBytes)], 0);
+    cache.forget(0, 5 * blockBytes);
+    expect(file.reads).toBe(0);
+    expectAsFile(cache, file, 0, 3 * blockBytes);
+  });
+
+  it('notes what was found right until its block is written, makes way, or the note is taken back', () => {
+    const { cache } = cacheOf(smallest, 200);
+    const at = 5 * blockBytes + 96;
+    cache.check(at);
+    expect(cache.slotOfChecked(at)).toBe(-1);
+    const slot = cache.slotFor(5);
+    expect(cache.slotOfChecked(at)).toBe(-1);
+    const changes: readonly (() => void)[] = [
+      () => cache.uncheck(at),
+      () => cache.written([patternOf(1)], 6 * blockBytes - 1),
+      () => cache.forget(5 * blockBytes, 1),
+      () => {
+        for (let block = 100; block < 100 + 2 * smallest; block++) cache.slotFor(block);
+        cache.slotFor(5);
+      },
+    ];
+    for (const change of changes) {
+      cache.slotFor(5);
+      cache.check(at);
+      expect(cache.slotOfChecked(at)).toBe(cache.slotFor(5));
+      expect(cache.slotOfChecked(at + 32)).toBe(-1);
+      change();
+      expect(cache.slotOfChecked(at)).toBe(-1);
+    }
+    expect(slot).toBe(0);
+  });
+
+  it('is of no use below the room for the longest value that is read through it', () => {
+    expect(new BlockCache(new ArrayFile(new Uint8Array(0)), 0).usable).toBe(false);
+    expect(new BlockCache(new ArrayFile(new Uint8Array(0)), smallest * blockBytes - 1).usable).toBe(
+      false,
+    );
+    expect(new BlockCache(new ArrayFile(new Uint8Array(0)), smallest * blockBytes).usable).toBe(
+      true,
+    );
+  });
+});
