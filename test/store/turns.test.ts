@@ -136,7 +136,8 @@ it('the planning of a long commit, and of a long checkpoint, pauses every few va
   }
   const planning = pausesOf(
     planBatch(core.atlas, {
-      before: { ...core.published, retainedLogBytes: core.log.retainedBytes },
+      before: core.published,
+      retainedLogBytes: core.log.retainedBytes,
       works: [work],
       freed: new Map([[work, freeing.result]]),
       checkpoint: archived,

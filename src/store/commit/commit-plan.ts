@@ -44,7 +44,10 @@ export interface DroppedMap {
 
 /** The inputs of a plan. */
 export interface BatchRequest {
-  readonly before: Published & { readonly retainedLogBytes: number };
+  /** What is published when planning begins; that may not change meanwhile. */
+  readonly before: Published;
+  /** Bytes of the log that are kept when this batch is there, without its own. */
+  readonly retainedLogBytes: number;
   readonly works: readonly SessionWork[];
   /** What each session that moves the checkpoint frees, and where it moves it. */
   readonly freed: ReadonlyMap<SessionWork, Freed>;
@@ -70,7 +73,7 @@ export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan
     committedAt: Math.max(0, Math.floor(request.now)),
     embeddedHeader,
     checkpoint,
-    retainedLogBytes: before.retainedLogBytes,
+    retainedLogBytes: request.retainedLogBytes,
   });
   writeStructures(writer, added, dropped);
   let entries = 0;

@@ -17,6 +17,7 @@ import {
   perform,
   performSync,
   type Steps,
+  stepsPerPause,
   writeBytes,
 } from '../file/effects.ts';
 import type { RecordTarget } from '../log/commit-log.ts';
@@ -27,8 +28,9 @@ import { checkRoot, checkWork } from './commit-checks.ts';
 import { type BatchPlan, type BatchRequest, type DroppedMap, planBatch } from './commit-plan.ts';
 import { DurableWriter, Poisoned } from './durable-writer.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
+import { MergedWrites } from './merged-writes.ts';
 import { forgetBatch, publishBatch } from './publish.ts';
-import { mergeWrites, SessionWork, type StagedValue } from './session-work.ts';
+import { SessionWork } from './session-work.ts';
 
 /** A session that waits for its batch. */
 interface Waiting {
@@ -42,6 +44,8 @@ interface Waiting {
  * first would cost more than the second flush of the device that they save.
  */
 const smallBatchBytes = 64 * 1024;
+
+const nothingFreed = new Map<SessionWork, Freed>();
 
 /** Values that one batch frees on a full disk, if they were not all archived by one. */
 const freedMost = 2000;
@@ -191,6 +195,7 @@ export class Committer {
     try {
       yield* publishBatch(this.#core, plan, target);
     } catch (error) {
+      this.#core.statisticsMeanwhile = undefined;
       throw this.#writer.poisoned(error);
     }
   }
@@ -199,14 +204,22 @@ export class Committer {
 
   /** Writes the values of every session; rejects alone those whose values the disk refuses. */
   *#writeValues(left: Set<Waiting>): Steps<void> {
-    const writes = yield* mergeWrites(stagedBy(left));
+    const merged = new MergedWrites();
+    let steps = 0;
+    for (const { work } of left) {
+      for (const value of work.operations) {
+        if (++steps % stepsPerPause === 0) yield pause;
+        if (value.operation === 'allocate') merged.add(value);
+      }
+    }
+    const writes = merged.areFew ? merged.writes() : yield* merged.writesInSteps();
     if (valueBytes(left) > smallBatchBytes) yield* this.#lengthen(writes);
     for (const write of writes) {
+      if (++steps % stepsPerPause === 0) yield pause;
       this.#reach(write);
       try {
         yield* this.#writer.write(write);
         this.#core.values.cache.written(write.chunks, write.offset);
-        yield pause;
       } catch {
         this.#core.values.cache.forget(write.offset, writeBytes(write));
         yield* this.#writeAlone(left);
@@ -266,7 +279,7 @@ export class Committer {
   *#plan(left: Set<Waiting>): Steps<BatchPlan> {
     const core = this.#core;
     const { published } = core;
-    const freed = new Map<SessionWork, Freed>();
+    let freed = nothingFreed;
     let { checkpoint } = published;
     for (const one of [...left]) {
       try {
@@ -282,6 +295,7 @@ export class Committer {
           target > checkpoint ? yield* freedBetween(core, checkpoint, target) : undefined;
         checkRoot(core, one.work, [...freed.values(), ...(found === undefined ? [] : [found])]);
         if (found === undefined) continue;
+        if (freed === nothingFreed) freed = new Map();
         freed.set(one.work, found);
         checkpoint = target;
       } catch (error) {
@@ -294,12 +308,15 @@ export class Committer {
     return yield* this.#planWith({ works, freed, checkpoint, dropped });
   }
 
-  *#planWith(batch: Omit<BatchRequest, 'before' | 'now'>): Steps<BatchPlan> {
-    const { atlas, log, published } = this.#core;
+  *#planWith(batch: Omit<BatchRequest, 'before' | 'retainedLogBytes' | 'now'>): Steps<BatchPlan> {
+    const { atlas, log, published: before } = this.#core;
+    const { works, freed, checkpoint, dropped } = batch;
     let { retainedBytes: retainedLogBytes } = log;
-    for (const { logBytes } of batch.freed.values()) retainedLogBytes -= logBytes;
-    const before = { ...published, retainedLogBytes };
-    return yield* planBatch(atlas, { ...batch, before, now: Date.now() });
+    for (const { logBytes } of freed.values()) retainedLogBytes -= logBytes;
+    const now = Date.now();
+    // Field by field: every commit comes by here.
+    const request = { before, works, freed, checkpoint, retainedLogBytes, dropped, now };
+    return yield* planBatch(atlas, request);
   }
 
   // ── a full disk ──
@@ -373,12 +390,4 @@ function valueBytes(left: Iterable<Waiting>): number {
   let bytes = 0;
   for (const { work } of left) bytes += work.pushedBytes;
   return bytes;
-}
-
-function* stagedBy(waiting: Iterable<Waiting>): Generator<StagedValue> {
-  for (const { work } of waiting) {
-    for (const value of work.operations) {
-      if (value.operation === 'allocate' && value.bytes !== undefined) yield value;
-    }
-  }
 }

@@ -18,16 +18,8 @@ import type { BatchPlan } from './commit-plan.ts';
 
 /** Pauses meanwhile: sessions may push and give up, values may be read; no batch may be planned. */
 export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): Steps<void> {
-  if (plan.entries > stepsPerPause) core.statisticsMeanwhile = statisticsOf(core);
-  try {
-    yield* publishSteps(core, plan, target);
-  } finally {
-    core.statisticsMeanwhile = undefined;
-  }
-}
-
-function* publishSteps(core: StoreCore, plan: BatchPlan, target: RecordTarget): Steps<void> {
   const { atlas, log, published } = core;
+  if (plan.entries > stepsPerPause) core.statisticsMeanwhile = statisticsOf(core);
   for (const { basin } of plan.added.basins) basin.durable = true;
   for (const stratum of plan.added.strata) stratum.durable = true;
   for (const { map } of plan.added.maps) {
@@ -79,6 +71,7 @@ function* publishSteps(core: StoreCore, plan: BatchPlan, target: RecordTarget): 
   Object.assign(published, plan.after);
   core.counters.commits += 1;
   core.counters.sessionsCommitted += plan.works.length;
+  core.statisticsMeanwhile = undefined;
 }
 
 /** The batch did not come to be; nothing of its record is on the disk. */

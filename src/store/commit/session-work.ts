@@ -13,13 +13,10 @@ import { valuePrefixBytes } from '../../format/layout.ts';
 import type { GrainRun } from '../../format/log-record.ts';
 import { encodeValuePrefix, valueCrc } from '../../format/value.ts';
 import { type FileWrite, inOneGo, pause, type Steps, stepsPerPause } from '../file/effects.ts';
-import { writesTo } from '../file/file-parts.ts';
 import type { Reservation } from '../grains/atlas.ts';
 import type { Stratum } from '../grains/stratum.ts';
 import { StagingMemory, type StagingSlab } from '../values/staging-memory.ts';
-
-/** Writes sorted between two pauses. */
-const sortedPerPause = 256;
+import { MergedWrites } from './merged-writes.ts';
 
 /** A value pushed by this session. */
 export interface StagedValue extends GrainRun {
@@ -189,7 +186,9 @@ export class SessionWork {
 
   /** The writes of every value still in memory, neighbours in one. */
   pendingWrites(): FileWrite[] {
-    return inOneGo(mergeWrites(this.#staged));
+    const merged = new MergedWrites();
+    for (const value of this.#staged) merged.add(value);
+    return merged.writes();
   }
 
   /**
@@ -237,106 +236,4 @@ export class SessionWork {
 
 function isAsked(operation: StagedValue | ClaimedValue): boolean {
   return operation.operation === 'archive' || !operation.withdrawn;
-}
-
-/** Writes for values that lie in memory, those that adjoin in the file as one; with pauses. */
-export function* mergeWrites(values: Iterable<StagedValue>): Steps<FileWrite[]> {
-  const placed: PlacedBytes[] = [];
-  let steps = 0;
-  let ascending = true;
-  let reached = 0;
-  const place = (offset: number, bytes: Uint8Array): void => {
-    ascending &&= offset >= reached;
-    reached = offset;
-    placed.push({ offset, bytes });
-  };
-  for (const { home, index, bytes } of values) {
-    if (++steps % stepsPerPause === 0) yield pause;
-    if (bytes === undefined) continue;
-    const map = home.mapOf(index);
-    const parts = map.parts(index, bytes.length);
-    if (parts === undefined) place(map.grainOffset(index), bytes);
-    else {
-      for (const { offset, chunks } of writesTo(parts, [bytes])) {
-        for (const chunk of chunks) place(offset, chunk);
-      }
-    }
-  }
-  return yield* adjoined(ascending ? placed : yield* sorted(placed));
-}
-
-interface PlacedBytes {
-  readonly offset: number;
-  readonly bytes: Uint8Array;
-}
-
-/** By offset: pieces that one pause allows, then two and two merged. */
-function* sorted(placed: readonly PlacedBytes[]): Steps<readonly PlacedBytes[]> {
-  let runs: (readonly PlacedBytes[])[] = [];
-  for (let from = 0; from < placed.length; from += sortedPerPause) {
-    const run = placed.slice(from, from + sortedPerPause);
-    runs.push(run.sort((one, other) => one.offset - other.offset));
-    yield pause;
-  }
-  while (runs.length > 1) {
-    const merged: (readonly PlacedBytes[])[] = [];
-    for (let at = 0; at < runs.length; at += 2) {
-      merged.push(yield* mergeTwo(runs[at] ?? [], runs[at + 1] ?? []));
-    }
-    runs = merged;
-  }
-  return runs[0] ?? [];
-}
-
-function* mergeTwo(
-  ones: readonly PlacedBytes[],
-  others: readonly PlacedBytes[],
-): Steps<readonly PlacedBytes[]> {
-  const merged: PlacedBytes[] = [];
-  let at = 0;
-  for (const one of ones) {
-    for (let other = others[at]; other !== undefined && other.offset < one.offset; ) {
-      merged.push(other);
-      at += 1;
-      other = others[at];
-    }
-    merged.push(one);
-    if (merged.length % stepsPerPause === 0) yield pause;
-  }
-  for (; at < others.length; at++) merged.push(others[at] as PlacedBytes);
-  return merged;
-}
-
-/** Those that adjoin in the file become one write and, where they do in memory too, one chunk. */
-function* adjoined(placed: readonly PlacedBytes[]): Steps<FileWrite[]> {
-  let steps = 0;
-  const writes: FileWrite[] = [];
-  let chunks: Uint8Array[] = [];
-  let end = -1;
-  let chunk: Uint8Array | undefined;
-  let chunkBytes = 0;
-  const endChunk = (): void => {
-    if (chunk === undefined) return;
-    const longer = chunkBytes > chunk.length;
-    chunks.push(longer ? new Uint8Array(chunk.buffer, chunk.byteOffset, chunkBytes) : chunk);
-  };
-  for (const { offset, bytes } of placed) {
-    if (++steps % stepsPerPause === 0) yield pause;
-    const follows = offset === end;
-    const memoryEnd = (chunk?.byteOffset ?? 0) + chunkBytes;
-    if (follows && bytes.buffer === chunk?.buffer && bytes.byteOffset === memoryEnd) {
-      chunkBytes += bytes.length;
-    } else {
-      endChunk();
-      chunk = bytes;
-      chunkBytes = bytes.length;
-      if (!follows) {
-        chunks = [];
-        writes.push({ offset, chunks });
-      }
-    }
-    end = offset + bytes.length;
-  }
-  endChunk();
-  return writes;
 }

@@ -30,8 +30,9 @@ function push(atlas: Atlas, work: SessionWork, length: number): StagedValue {
 }
 
 function plan(atlas: Atlas, works: SessionWork[], part: Partial<BatchRequest> = {}): BatchPlan {
-  const before = { currentBatch: 4, checkpoint: 1, embeddedHeader: 7n, retainedLogBytes: 99 };
-  const request = { before, works, freed: new Map(), checkpoint: 1, dropped: [], now: 12.7 };
+  const before = { currentBatch: 4, checkpoint: 1, embeddedHeader: 7n };
+  const kept = { checkpoint: 1, retainedLogBytes: 99, dropped: [] };
+  const request = { before, works, freed: new Map(), ...kept, now: 12.7 };
   const steps = planBatch(atlas, { ...request, ...part });
   let step = steps.next();
   while (step.done !== true) step = steps.next();

@@ -7,11 +7,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { GrainId } from '../../../src/format/grain-id.ts';
 import { valueCrc } from '../../../src/format/value.ts';
-import {
-  mergeWrites,
-  SessionWork,
-  type StagedValue,
-} from '../../../src/store/commit/session-work.ts';
+import { MergedWrites } from '../../../src/store/commit/merged-writes.ts';
+import { SessionWork, type StagedValue } from '../../../src/store/commit/session-work.ts';
 import { inOneGo, writeBytes } from '../../../src/store/file/effects.ts';
 import { Space } from '../../../src/store/file/space.ts';
 import { Atlas, defaultLimits } from '../../../src/store/grains/atlas.ts';
@@ -192,7 +189,10 @@ describe('writes', () => {
           const [gone] = values.splice(gap % Math.max(1, values.length), 1);
           if (gone !== undefined) work.withdraw(gone);
         }
-        const writes = inOneGo(mergeWrites([...values].reverse()));
+        const merged = [new MergedWrites(), new MergedWrites()] as const;
+        for (const value of values.toReversed()) for (const one of merged) one.add(value);
+        const writes = merged[0].writes();
+        expect(inOneGo(merged[1].writesInSteps())).toEqual(writes);
         let end = -1;
         let written = 0;
         for (const write of writes) {
@@ -210,6 +210,22 @@ describe('writes', () => {
         expect(written).toBe(writes.reduce((sum, write) => sum + writeBytes(write), 0));
         expect(written).toBe(values.reduce((sum, { bytes }) => sum + (bytes?.length ?? 0), 0));
       }),
+    );
+  });
+
+  it('are the same in steps, however many they are and in whatever order', () => {
+    fc.assert(
+      fc.property(fc.nat(3000), fc.integer({ min: 1, max: 997 }), (count, stride) => {
+        const atlas = atlasOf();
+        const work = new SessionWork();
+        const values = Array.from({ length: count }, () => push(atlas, work, 10));
+        const merged = [new MergedWrites(), new MergedWrites()] as const;
+        const order = values.map((_, at) => (at * stride) % 1009).map((rank, at) => ({ rank, at }));
+        order.sort((one, other) => one.rank - other.rank);
+        for (const { at } of order) for (const one of merged) one.add(values[at] as StagedValue);
+        expect(inOneGo(merged[1].writesInSteps())).toEqual(merged[0].writes());
+      }),
+      { numRuns: 20 },
     );
   });
 });

@@ -1,0 +1,158 @@
+/**
+ * The writes of staged values: those that adjoin in the file become one.
+ *
+ * Invariant: each byte of a value that waits in memory is in one write, at its place in the file,
+ * and the writes ascend. Values whose bytes are in the file already are left out. It does not
+ * write anything.
+ */
+
+import { type FileWrite, pause, type Steps, stepsPerPause } from '../file/effects.ts';
+import { writesTo } from '../file/file-parts.ts';
+import type { Stratum } from '../grains/stratum.ts';
+
+/** Places sorted between two pauses. */
+const sortedPerPause = 256;
+
+/** Bytes that wait for the file, with all the grains that they are for. */
+interface StagedBytes {
+  readonly home: Stratum;
+  readonly index: number;
+  /** Undefined once they are in the file. */
+  readonly bytes: Uint8Array | undefined;
+}
+
+interface PlacedBytes {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+export class MergedWrites {
+  readonly #placed: PlacedBytes[] = [];
+  #ascending = true;
+  #reached = 0;
+
+  add({ home, index, bytes }: StagedBytes): void {
+    if (bytes === undefined) return;
+    const map = home.mapOf(index);
+    const parts = map.parts(index, bytes.length);
+    if (parts === undefined) {
+      this.#place(map.grainOffset(index), bytes);
+      return;
+    }
+    for (const { offset, chunks } of writesTo(parts, [bytes])) {
+      for (const chunk of chunks) this.#place(offset, chunk);
+    }
+  }
+
+  #place(offset: number, bytes: Uint8Array): void {
+    if (offset < this.#reached) this.#ascending = false;
+    this.#reached = offset;
+    this.#placed.push({ offset, bytes });
+  }
+
+  /** The writes of what was added, in one go. */
+  writes(): FileWrite[] {
+    if (!this.#ascending) this.#placed.sort(byOffset);
+    const joined = new JoinedWrites();
+    for (const one of this.#placed) joined.add(one);
+    return joined.end();
+  }
+
+  /** Not worth a pause. */
+  get areFew(): boolean {
+    return this.#placed.length <= stepsPerPause;
+  }
+
+  /** As `writes`, with pauses. */
+  *writesInSteps(): Steps<FileWrite[]> {
+    const joined = new JoinedWrites();
+    let steps = 0;
+    for (const one of this.#ascending ? this.#placed : yield* sorted(this.#placed)) {
+      if (++steps % stepsPerPause === 0) yield pause;
+      joined.add(one);
+    }
+    return joined.end();
+  }
+}
+
+function byOffset(one: PlacedBytes, other: PlacedBytes): number {
+  return one.offset - other.offset;
+}
+
+/** By offset: pieces that one pause allows, then two and two merged. */
+function* sorted(placed: readonly PlacedBytes[]): Steps<readonly PlacedBytes[]> {
+  let runs: (readonly PlacedBytes[])[] = [];
+  for (let from = 0; from < placed.length; from += sortedPerPause) {
+    runs.push(placed.slice(from, from + sortedPerPause).sort(byOffset));
+    yield pause;
+  }
+  while (runs.length > 1) {
+    const merged: (readonly PlacedBytes[])[] = [];
+    for (let at = 0; at < runs.length; at += 2) {
+      merged.push(yield* mergeTwo(runs[at] ?? [], runs[at + 1] ?? []));
+    }
+    runs = merged;
+  }
+  return runs[0] ?? [];
+}
+
+function* mergeTwo(
+  ones: readonly PlacedBytes[],
+  others: readonly PlacedBytes[],
+): Steps<readonly PlacedBytes[]> {
+  const merged: PlacedBytes[] = [];
+  let at = 0;
+  for (const one of ones) {
+    for (let other = others[at]; other !== undefined && other.offset < one.offset; ) {
+      merged.push(other);
+      at += 1;
+      other = others[at];
+    }
+    merged.push(one);
+    if (merged.length % stepsPerPause === 0) yield pause;
+  }
+  for (; at < others.length; at++) merged.push(others[at] as PlacedBytes);
+  return merged;
+}
+
+/** Those that adjoin in the file become one write and, where they do in memory too, one chunk. */
+class JoinedWrites {
+  readonly #writes: FileWrite[] = [];
+  #chunks: Uint8Array[] = [];
+  #end = -1;
+  #chunk: Uint8Array | undefined;
+  #chunkBytes = 0;
+
+  /** In the order of their offsets. */
+  add({ offset, bytes }: PlacedBytes): void {
+    const chunk = this.#chunk;
+    const follows = offset === this.#end;
+    const memoryEnd = (chunk?.byteOffset ?? 0) + this.#chunkBytes;
+    if (follows && bytes.buffer === chunk?.buffer && bytes.byteOffset === memoryEnd) {
+      this.#chunkBytes += bytes.length;
+    } else {
+      this.#endChunk();
+      this.#chunk = bytes;
+      this.#chunkBytes = bytes.length;
+      if (!follows) {
+        this.#chunks = [];
+        this.#writes.push({ offset, chunks: this.#chunks });
+      }
+    }
+    this.#end = offset + bytes.length;
+  }
+
+  #endChunk(): void {
+    const chunk = this.#chunk;
+    const length = this.#chunkBytes;
+    if (chunk === undefined) return;
+    const longer = length > chunk.length;
+    this.#chunks.push(longer ? new Uint8Array(chunk.buffer, chunk.byteOffset, length) : chunk);
+  }
+
+  /** Nothing more is added. */
+  end(): FileWrite[] {
+    this.#endChunk();
+    return this.#writes;
+  }
+}
