@@ -209,10 +209,13 @@ class History {
     }
   }
 
-  /** The disk is full for one commit: nothing comes of it, unless there was nothing to write. */
+  /**
+   * The disk refuses one commit: nothing comes of it, unless there was nothing to write. Not as a
+   * full one does: then the store may give back what is empty in a batch of its own.
+   */
   async #refuse(slot: number): Promise<void> {
     for (const { real, plain } of this.#takeOut([slot])) {
-      const fault = this.#disk.fail('write', 'ENOSPC', { times: plain.pushed.size > 0 ? 99 : 1 });
+      const fault = this.#disk.fail('write', 'EIO', { times: plain.pushed.size > 0 ? 99 : 1 });
       const [found] = (await Promise.allSettled([real.commit()])).map(outcomeOf);
       fault.stop();
       if (fault.count > 0 && found === 'VARVE_IO') continue;

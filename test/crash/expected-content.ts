@@ -73,6 +73,11 @@ export class ExpectedContent {
     return new ExpectedContent(this.#contents.slice(0, batch + 1));
   }
 
+  /** The store has made a batch of its own, which changes nothing that anyone sees. */
+  addOwn(): void {
+    this.#contents.push(next(this.current));
+  }
+
   /** A session's work is part of `batch`: the current one, or the next. */
   add(batch: number, work: Work): void {
     if (batch === this.current.batch + 1) this.#contents.push(next(this.current));

@@ -240,3 +240,39 @@ export class FullDiskLife {
     }
   }
 }
+
+/** Puts until the disk refuses one value after another. */
+export async function fill(life: FullDiskLife): Promise<void> {
+  while (await life.put());
+  for (let refusals = 0; refusals < 3; ) if (!(await life.put(1))) refusals += 1;
+}
+
+/** Puts until it has so many bytes; checkpoints now and then, or the log would take the space. */
+export async function refill(life: FullDiskLife, bytes: number): Promise<void> {
+  let refusals = 0;
+  while (life.liveBytes < bytes) {
+    const { store } = life;
+    if (life.random.chance(0.05)) await store.checkpointTo(store.currentBatch);
+    // A value that is too long for the holes that are left is refused, and another may fit.
+    refusals = (await life.put(refusals > 0 ? 1 : undefined)) ? 0 : refusals + 1;
+    if (refusals < 10) continue;
+    throw new Error(`refused with ${life.liveBytes} bytes, ${bytes} were there before`);
+  }
+}
+
+/** A life whose store has just filled its disk, and the bytes that went in. */
+export async function filledLife(
+  settings: FullDiskSettings,
+): Promise<{ readonly life: FullDiskLife; readonly bytes: number }> {
+  const life = new FullDiskLife(settings);
+  await life.open();
+  await fill(life);
+  return { life, bytes: life.liveBytes };
+}
+
+/** Nine tenths of `bytes` go in again, and the store is sound and closes. */
+export async function finish(life: FullDiskLife, bytes: number): Promise<void> {
+  await refill(life, bytes * 0.9);
+  await life.check(true);
+  await life.close();
+}

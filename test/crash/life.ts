@@ -47,6 +47,8 @@ export class Life {
   readonly rejections: string[] = [];
   /** Sessions that were rejected for good, and the number of the disk's next operation then. */
   readonly rejected: { readonly work: Work; readonly operation: number }[] = [];
+  /** Every commit that was asked for: the disk's next operation then, and when it was answered. */
+  readonly #asked: { readonly work: Work; readonly from: number; until: number }[] = [];
   /** Operations that are not the subject of the history. */
   readonly aside = new Set<number>();
   /** A commit may reject: faults are being made. */
@@ -195,18 +197,51 @@ export class Life {
   async settled(work: Work, commit: (work: Work) => Promise<number>): Promise<number | undefined> {
     if (this.#stamping !== undefined) await this.#stamping.catch(() => undefined);
     this.#outstanding += 1;
+    const asked = this.ask(work);
     try {
       const batch = await commit(work)
         .then((durable) => this.accept(durable, work))
         .finally(() => {
           this.#outstanding -= 1;
+          asked.until = this.disk.operations.length;
         });
-      this.#acceptReclaimed();
+      this.#acceptOwn();
       if (this.#outstanding === 0) await this.#stamp();
       return batch;
     } catch (error) {
       this.refused(work, error);
       return undefined;
+    }
+  }
+
+  /** A commit is asked for; whoever asks says until when it waited. */
+  ask(work: Work): { until: number } {
+    const from = this.disk.operations.length;
+    const asked = { work, from, until: Number.POSITIVE_INFINITY };
+    this.#asked.push(asked);
+    return asked;
+  }
+
+  /**
+   * The sessions that waited for an answer before that operation of the disk, or whose own sync has
+   * failed, in order.
+   */
+  inFlightAt(operation: number): Work[] {
+    const inFlight = this.#asked.filter(
+      ({ work, from, until }) =>
+        from <= operation && (operation < until || this.uncertain.includes(work)),
+    );
+    return inFlight.map(({ work }) => work);
+  }
+
+  /** Batches that nobody asked for: on a full disk maps that hold nothing are given back at once. */
+  #acceptOwn(): void {
+    if (this.#outstanding > 0 || this.#store === undefined) return;
+    while (this.expected.current.batch < this.store.currentBatch) {
+      this.expected.addOwn();
+      const { batch } = this.expected.current;
+      this.acknowledged.push({ batch, operation: this.disk.operations.length });
+      this.#enterAccepted();
     }
   }
 
@@ -217,8 +252,8 @@ export class Life {
     return batch;
   }
 
-  /** A commitSync may return before those who waited for the batch before it have been told. */
   #enterAccepted(): void {
+    // A commitSync may return before those who waited for the batch before it have been told.
     for (;;) {
       const { current } = this.expected;
       const at = this.#accepted.findIndex((told) => told.batch <= current.batch + 1);
@@ -229,22 +264,11 @@ export class Life {
     }
   }
 
-  /**
-   * Where the disk refuses writes, a store makes batches of its own, which change nothing: to give
-   * empty maps back. Everybody has been told of theirs.
-   */
-  #acceptReclaimed(): void {
-    if (!this.tolerant || this.#outstanding > 0 || this.#store === undefined) return;
-    while (this.expected.current.batch < this.#store.currentBatch) {
-      this.accept(this.expected.current.batch + 1, { operations: [] });
-    }
-  }
-
   /** Throws what is a defect, and `LifeOver` where nothing can follow. */
   refused(work: Work, error: unknown): void {
     this.#release(work);
     if (this.#isRefusal(error)) {
-      this.#acceptReclaimed();
+      this.#acceptOwn();
       this.rejected.push({ work, operation: this.disk.operations.length });
       return;
     }
@@ -271,7 +295,7 @@ export class Life {
    */
   async decide(uncertain: readonly Work[]): Promise<void> {
     const batch = this.expected.current.batch + 1;
-    if (uncertain.length === 0) return this.#acceptReclaimed();
+    if (uncertain.length === 0) return this.#acceptOwn();
     if (this.store.currentBatch !== batch) return;
     const known = new Set(uncertain.flatMap(({ operations }) => operations.map(({ id }) => id)));
     const unknown: GrainId[] = [];
@@ -372,10 +396,14 @@ export class Draft {
   /** As `commit`, on the calling thread, unless another commit is under way. */
   commitSync(): Promise<number | undefined> | undefined {
     if (this.#life.isStamping) return this.commit();
+    const asked = this.#life.ask(this.work);
     try {
-      this.#life.accept(this.#session.commitSync(), this.work);
+      const batch = this.#session.commitSync();
+      asked.until = this.#life.disk.operations.length;
+      this.#life.accept(batch, this.work);
       return undefined;
     } catch (error) {
+      asked.until = this.#life.disk.operations.length;
       if (isVarveError(error, 'VARVE_BUSY')) return this.commit();
       this.#life.refused(this.work, error);
       return undefined;

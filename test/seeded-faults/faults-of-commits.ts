@@ -43,9 +43,9 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a session that comes while a batch is being synced is told that batch',
     file: 'store/commit/committer.ts',
-    find: '      this.#queue.push({ work, resolve, reject });',
+    find: '      this.#queue.push({ work, batch: 0, alone: false, resolve, reject });',
     replace: lines(
-      '      this.#queue.push({ work, resolve, reject });',
+      '      this.#queue.push({ work, batch: 0, alone: false, resolve, reject });',
       '      if (this.#core.committing) resolve(this.#core.published.currentBatch + 1);',
     ),
     caughtBy: {
@@ -58,17 +58,15 @@ export const faultsOfCommits: readonly SeededFault[] = [
     file: 'store/commit/committer.ts',
     find: lines(
       '    yield* this.#writeValues(left);',
-      '    if (core.space.tight) yield* this.#checkpointInSteps(left);',
-      '    const plan = yield* this.#plan(left);',
-      '    if (left.size === 0) return core.published.currentBatch;',
-      '    const fill = valueBytes(left) + plan.body.length <= smallBatchBytes;',
-      '    yield* this.#carryOut(plan, fill);',
+      '    const knewFull = space.tight;',
+      '    try {',
+      '      return yield* this.#logTogether(left);',
     ),
     replace: lines(
-      '    const plan = yield* this.#plan(left);',
-      '    if (left.size === 0) return core.published.currentBatch;',
-      '    yield* this.#carryOut(plan, true);',
-      '    yield* this.#writeValues(left);',
+      '    const knewFull = space.tight;',
+      '    try {',
+      '      yield* this.#logTogether(left);',
+      '      return yield* this.#writeValues(left);',
     ),
     caughtBy: {
       file: 'test/contract/errors.test.ts',
@@ -140,7 +138,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     ),
     caughtBy: {
       file: 'test/crash/io-errors.test.ts',
-      test: 'each operation of a workload fails once commits of every kind, in narrow structures',
+      test: 'a write fails, and so does what is written next but zeros',
     },
   },
   {
@@ -156,8 +154,8 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a session whose values the disk refused is committed with the others',
     file: 'store/commit/committer.ts',
-    find: "        yield* this.#reject(left, one, ioError('writing a value', this.#core.path, error));",
-    replace: '        void error;',
+    find: '      if (error !== undefined) yield* this.#reject(left, one, error);',
+    replace: '      void error;',
     caughtBy: {
       file: 'test/contract/errors.test.ts',
       test: 'every code of the core is reached: VARVE_IO',
@@ -232,6 +230,26 @@ export const faultsOfCommits: readonly SeededFault[] = [
     caughtBy: {
       file: 'test/contract/session-end.test.ts',
       test: 'a session that is garbage-collected unended is abandoned',
+    },
+  },
+  {
+    name: 'a record that the disk refused is not tried again in another way',
+    file: 'store/commit/committer.ts',
+    find: '    return this.#recordRefused && this.#core.space.tight',
+    replace: '    return this.#core.closed && this.#recordRefused',
+    caughtBy: {
+      file: 'test/crash/reopened-full-disk.test.ts',
+      test: 'thousands of values a commit are deleted, and all are freed by one checkpoint',
+    },
+  },
+  {
+    name: 'a deletion is refused with the values beside it',
+    file: 'store/commit/committer.ts',
+    find: '    if (left.size > 1) return this.#takeApart(left);',
+    replace: '',
+    caughtBy: {
+      file: 'test/crash/full-disk-sessions.test.ts',
+      test: 'a deletion is committed where the record of values beside it finds no room',
     },
   },
   // ── checkpoints ──

@@ -277,10 +277,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     file: 'store/open/recovery.ts',
     find: 'for (const { offset, bytes } of stretches) yield*',
     replace: 'for (const { offset, bytes } of []) yield*',
-    caughtBy: {
-      file: 'test/regression/simulated.test.ts',
-      test: 'seeded-opening-does-not-rewrite.json',
-    },
+    caughtBy: { file: 'test/crash/failed-syncs.test.ts' },
   },
   {
     name: 'opening confirms the last batch with the sync of what that batch wrote, not after it',

@@ -182,4 +182,14 @@ export const faultsOfSpace: readonly SeededFault[] = [
       test: 'a fault in the marks is found where marks are impossible',
     },
   },
+  {
+    name: 'pages of a sparse file that the disk has refused are given out again',
+    file: 'store/file/space.ts',
+    find: '    if (isInside) this.#holes.add(page, endPage);',
+    replace: '',
+    caughtBy: {
+      file: 'test/store/file/space-on-full-disk.test.ts',
+      test: 'gives out no page that was refused until the file has grown again',
+    },
+  },
 ];

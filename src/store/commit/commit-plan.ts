@@ -7,6 +7,7 @@
  * in which the sessions queued.
  */
 
+import type { GrainRun } from '../../format/log-record.ts';
 import { LogRecordWriter } from '../../format/log-record.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { Atlas, BasinState } from '../grains/atlas.ts';
@@ -55,11 +56,16 @@ export interface BatchRequest {
   readonly dropped: readonly DroppedMap[];
   /** Milliseconds since the epoch. */
   readonly now: number;
+  /** The record is to be short. */
+  readonly isShort?: boolean;
 }
+
+/** In a record that is to be short, so many values archived or freed are sorted. */
+const sortedFrom = 500;
 
 /** Pauses meanwhile: sessions may push, and give up what they pushed; no batch is published. */
 export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan> {
-  const { before, works, freed, checkpoint, dropped } = request;
+  const { before, works, freed, checkpoint, dropped, isShort = false } = request;
   let embeddedHeader = before.embeddedHeader;
   for (const work of works) {
     if (work.embeddedHeader !== undefined) embeddedHeader = work.embeddedHeader ?? 0n;
@@ -78,17 +84,37 @@ export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan
   writeStructures(writer, added, dropped);
   let entries = 0;
   for (const work of works) {
-    for (const value of work.operations) {
+    const { operations } = work;
+    for (const value of isShort && isLong(operations) ? archivesSorted(operations) : operations) {
       if (entries++ % stepsPerPause === 0) yield pause;
       if (value.operation === 'allocate') writer.allocate(value, value.crc);
       else writer.archive(value);
     }
-    for (const run of freed.get(work)?.values ?? []) {
+    const { values = [] } = freed.get(work) ?? {};
+    for (const run of isShort && isLong(values) ? [...values].sort(byPlace) : values) {
       if (entries++ % stepsPerPause === 0) yield pause;
       writer.free(run);
     }
   }
   return { after, works, freed, added, dropped, body: writer.finish(), entries };
+}
+
+type Operation = SessionWork['operations'][number];
+
+/** So long that their order makes a difference of pages. */
+function isLong(runs: readonly GrainRun[]): boolean {
+  return runs.length >= sortedFrom;
+}
+
+/** New values as they are, then those archived in the order of the file: most take a byte then. */
+function archivesSorted(operations: readonly Operation[]): Operation[] {
+  const allocated = operations.filter(({ operation }) => operation === 'allocate');
+  const archived = operations.filter(({ operation }) => operation === 'archive');
+  return [...allocated, ...archived.sort(byPlace)];
+}
+
+function byPlace(one: GrainRun, other: GrainRun): number {
+  return one.basin - other.basin || one.stratum - other.stratum || one.index - other.index;
 }
 
 function writeStructures(

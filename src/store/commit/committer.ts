@@ -9,17 +9,8 @@
  * nothing behind; a sync that fails poisons the store (`durable-writer.ts`).
  */
 
-import { ioError, isVarveError } from '../../errors.ts';
-import { pageBytes } from '../../format/layout.ts';
-import {
-  type FileWrite,
-  pause,
-  perform,
-  performSync,
-  type Steps,
-  stepsPerPause,
-  writeBytes,
-} from '../file/effects.ts';
+import { isVarveError } from '../../errors.ts';
+import { perform, performSync, type Steps } from '../file/effects.ts';
 import type { RecordTarget } from '../log/commit-log.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
@@ -28,22 +19,20 @@ import { checkRoot, checkWork } from './commit-checks.ts';
 import { type BatchPlan, type BatchRequest, type DroppedMap, planBatch } from './commit-plan.ts';
 import { DurableWriter, Poisoned } from './durable-writer.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
-import { MergedWrites } from './merged-writes.ts';
 import { forgetBatch, publishBatch } from './publish.ts';
 import { SessionWork } from './session-work.ts';
+import { smallBatchBytes, ValueWriter, valueBytes } from './value-writer.ts';
 
 /** A session that waits for its batch. */
 interface Waiting {
   readonly work: SessionWork;
+  /** The batch that it is durable with. */
+  batch: number;
+  /** It shares its batch with nobody. */
+  alone: boolean;
   resolve(batch: number): void;
   reject(error: unknown): void;
 }
-
-/**
- * A batch with more than this makes the file longer instead of filling space ahead: writing zeros
- * first would cost more than the second flush of the device that they save.
- */
-const smallBatchBytes = 64 * 1024;
 
 const nothingFreed = new Map<SessionWork, Freed>();
 
@@ -53,15 +42,21 @@ const freedMost = 2000;
 export class Committer {
   readonly #core: StoreCore;
   readonly #writer: DurableWriter;
+  readonly #values: ValueWriter;
   readonly #givenBack: GivenBackMaps;
   #queue: Waiting[] = [];
   #running: Promise<void> | undefined;
+  /** The disk refused the last record, or room for it. */
+  #recordRefused = false;
+  /** When the batch under way was planned first. */
+  #plannedAt: number | undefined;
   /** What the sessions taken out of the batch under way are to be told. */
   #rejected: (() => void)[] = [];
 
   constructor(core: StoreCore) {
     this.#core = core;
     this.#writer = new DurableWriter(core);
+    this.#values = new ValueWriter(core, this.#writer);
     this.#givenBack = new GivenBackMaps(core);
   }
 
@@ -73,7 +68,7 @@ export class Committer {
   /** Makes the work durable with everything else that waits; resolves to its batch. */
   commit(work: SessionWork): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ work, resolve, reject });
+      this.#queue.push({ work, batch: 0, alone: false, resolve, reject });
       this.#running ??= this.#run();
     });
   }
@@ -84,6 +79,8 @@ export class Committer {
     let failure: unknown;
     const waiting: Waiting = {
       work,
+      batch: 0,
+      alone: false,
       resolve: (durable) => {
         batch = durable;
       },
@@ -117,12 +114,19 @@ export class Committer {
     // Sessions that commit in the same turn, or in answer to the last batch, share this one.
     for (let hop = 0; hop < 3; hop++) await undefined;
     while (this.#queue.length > 0) {
-      const waiting = this.#queue;
-      this.#queue = [];
+      const waiting = this.#takeQueued();
       await perform(this.#core.file, this.#batch(waiting));
       for (let hop = 0; hop < 3; hop++) await undefined;
     }
     this.#running = undefined;
+  }
+
+  /** Those that the next batch is for. */
+  #takeQueued(): Waiting[] {
+    if (this.#queue[0]?.alone === true) return this.#queue.splice(0, 1);
+    const waiting = this.#queue;
+    this.#queue = [];
+    return waiting;
   }
 
   // ── one batch ──
@@ -131,13 +135,14 @@ export class Committer {
   *#batch(waiting: readonly Waiting[]): Steps<void> {
     const core = this.#core;
     core.committing = true;
+    this.#plannedAt = undefined;
     const left = new Set(waiting);
     try {
       core.checkSound();
-      const batch = yield* this.#makeDurable(left);
-      if (core.space.tight) yield* this.#reclaim(left.size < waiting.length);
+      yield* this.#makeDurable(left);
+      if (core.space.tight) yield* this.#reclaim(this.#rejected.length > 0);
       this.#over();
-      for (const { work, resolve } of left) {
+      for (const { work, batch, resolve } of left) {
         work.done();
         resolve(batch);
       }
@@ -146,6 +151,8 @@ export class Committer {
         if (error instanceof Poisoned) work.state = 'ended';
         else yield* work.giveUpInSteps();
       }
+      // The marks of a new map may lie where the disk refuses them: the next is made elsewhere.
+      if (core.space.tight) core.atlas.dropUnused();
       this.#over();
       for (const one of left) one.reject(error instanceof Poisoned ? error.error : error);
     }
@@ -162,25 +169,77 @@ export class Committer {
     this.#tellRejected();
   }
 
-  /** Makes the sessions of `left` durable; takes those out, rejected, that cannot be. */
-  *#makeDurable(left: Set<Waiting>): Steps<number> {
-    const core = this.#core;
+  /**
+   * Makes the sessions of `left` durable; takes those out that cannot be, rejected, or that are to
+   * try again. Where the disk refuses the record, that may be how the store finds out that it is
+   * full: then it goes another way (the reserve, steps, a shorter record).
+   */
+  *#makeDurable(left: Set<Waiting>): Steps<void> {
+    const { space } = this.#core;
     yield* this.#writeValues(left);
-    if (core.space.tight) yield* this.#checkpointInSteps(left);
+    const knewFull = space.tight;
+    try {
+      return yield* this.#logTogether(left);
+    } catch (error) {
+      if (!this.#isRefusedRecord(error)) throw error;
+    }
+    if (!knewFull) {
+      try {
+        return yield* this.#logTogether(left);
+      } catch (error) {
+        if (!this.#isRefusedRecord(error)) throw error;
+      }
+    }
+    if (left.size > 1) return this.#takeApart(left);
+    yield* this.#reclaim(true);
+    this.#core.checkSound();
+    yield* this.#logTogether(left);
+  }
+
+  /** Rejects alone those whose values the disk refuses. */
+  *#writeValues(left: Set<Waiting>): Steps<void> {
+    const refused = yield* this.#values.write(worksOf(left));
+    if (refused.size === 0) return;
+    for (const one of [...left]) {
+      const error = refused.get(one.work);
+      if (error !== undefined) yield* this.#reject(left, one, error);
+    }
+  }
+
+  #isRefusedRecord(error: unknown): boolean {
+    return this.#recordRefused && this.#core.space.tight && isVarveError(error, 'VARVE_IO');
+  }
+
+  /**
+   * The sessions are in a batch of their own each: one that only archives may find room where one
+   * that brings values does not.
+   */
+  #takeApart(left: Set<Waiting>): void {
+    for (const one of left) one.alone = true;
+    this.#queue.unshift(...left);
+    left.clear();
+  }
+
+  /** Makes the sessions of `left`, whose values are written, durable with one batch. */
+  *#logTogether(left: Set<Waiting>): Steps<void> {
+    if (this.#core.space.tight) yield* this.#checkpointInSteps(left);
     const plan = yield* this.#plan(left);
-    if (left.size === 0) return core.published.currentBatch;
-    const fill = valueBytes(left) + plan.body.length <= smallBatchBytes;
+    if (left.size === 0) return;
+    const fill = valueBytes(worksOf(left)) + plan.body.length <= smallBatchBytes;
     yield* this.#carryOut(plan, fill);
-    return plan.after.currentBatch;
+    for (const one of left) one.batch = plan.after.currentBatch;
   }
 
   *#carryOut(plan: BatchPlan, fill: boolean): Steps<void> {
     const core = this.#core;
     let target: RecordTarget | undefined;
+    this.#recordRefused = true;
     try {
       target = yield* this.#writer.place(plan);
+      this.#recordRefused = false;
       yield* this.#writer.houseKeep(core.housekeeping.plan({ urgent: false, room: false, fill }));
       yield* this.#writer.backMarks(plan.added.maps.map(({ map }) => map));
+      this.#recordRefused = true;
       yield* this.#writer.writeRecord(plan, target);
     } catch (error) {
       if (!(error instanceof Poisoned)) forgetBatch(core, plan, target);
@@ -198,66 +257,6 @@ export class Committer {
       this.#core.statisticsMeanwhile = undefined;
       throw this.#writer.poisoned(error);
     }
-  }
-
-  // ── values ──
-
-  /** Writes the values of every session; rejects alone those whose values the disk refuses. */
-  *#writeValues(left: Set<Waiting>): Steps<void> {
-    const merged = new MergedWrites();
-    let steps = 0;
-    for (const { work } of left) {
-      for (const value of work.operations) {
-        if (++steps % stepsPerPause === 0) yield pause;
-        if (value.operation === 'allocate') merged.add(value);
-      }
-    }
-    const writes = merged.areFew ? merged.writes() : yield* merged.writesInSteps();
-    if (valueBytes(left) > smallBatchBytes) yield* this.#lengthen(writes);
-    for (const write of writes) {
-      if (++steps % stepsPerPause === 0) yield pause;
-      this.#reach(write);
-      try {
-        yield* this.#writer.write(write);
-        this.#core.values.cache.written(write.chunks, write.offset);
-      } catch {
-        this.#core.values.cache.forget(write.offset, writeBytes(write));
-        yield* this.#writeAlone(left);
-        return;
-      }
-    }
-  }
-
-  /** Where the writes of a large batch go past the file's end it grows once for several of them. */
-  *#lengthen(writes: readonly FileWrite[]): Steps<void> {
-    let end = 0;
-    for (const write of writes) end = Math.max(end, write.offset + writeBytes(write));
-    const length = this.#core.lengthFor(end);
-    if (length === undefined) return;
-    try {
-      yield { kind: 'truncate', length };
-    } catch {
-      // The writes make the file longer too: it costs speed only.
-    }
-  }
-
-  /** One session after the other, so that each is told of its own values only. */
-  *#writeAlone(left: Set<Waiting>): Steps<void> {
-    for (const one of [...left]) {
-      try {
-        for (const write of one.work.pendingWrites()) {
-          this.#reach(write);
-          yield* this.#writer.write(write);
-          this.#core.values.cache.written(write.chunks, write.offset);
-        }
-      } catch (error) {
-        yield* this.#reject(left, one, ioError('writing a value', this.#core.path, error));
-      }
-    }
-  }
-
-  #reach(write: FileWrite): void {
-    this.#core.space.reach(Math.ceil((write.offset + writeBytes(write)) / pageBytes));
   }
 
   *#reject(left: Set<Waiting>, one: Waiting, error: unknown): Steps<void> {
@@ -303,7 +302,7 @@ export class Committer {
       }
     }
     core.checkpointUnderWay = checkpoint;
-    const works = [...left].map(({ work }) => work);
+    const works = worksOf(left);
     const dropped = works.length > 0 ? this.#givenBack.beginSettle() : [];
     return yield* this.#planWith({ works, freed, checkpoint, dropped });
   }
@@ -313,10 +312,12 @@ export class Committer {
     const { works, freed, checkpoint, dropped } = batch;
     let { retainedBytes: retainedLogBytes } = log;
     for (const { logBytes } of freed.values()) retainedLogBytes -= logBytes;
-    const now = Date.now();
+    this.#plannedAt ??= Date.now();
+    const now = this.#plannedAt;
+    const isShort = this.#core.space.tight;
     // Field by field: every commit comes by here.
-    const request = { before, works, freed, checkpoint, retainedLogBytes, dropped, now };
-    return yield* planBatch(atlas, request);
+    const parts = { before, works, freed, checkpoint, retainedLogBytes, dropped, now, isShort };
+    return yield* planBatch(atlas, parts);
   }
 
   // ── a full disk ──
@@ -386,8 +387,6 @@ export class Committer {
   }
 }
 
-function valueBytes(left: Iterable<Waiting>): number {
-  let bytes = 0;
-  for (const { work } of left) bytes += work.pushedBytes;
-  return bytes;
+function worksOf(waiting: Iterable<Waiting>): SessionWork[] {
+  return Array.from(waiting, ({ work }) => work);
 }

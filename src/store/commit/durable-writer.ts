@@ -21,6 +21,9 @@ import type { BatchPlan } from './commit-plan.ts';
 /** Rounds of housekeeping that making room for one record may take. */
 const roundsMax = 24;
 
+/** Pages of the reserve that are left for records which archive or free some thousand values. */
+const bodyPagesKept = 4;
+
 /** The sync failed and the store is poisoned. */
 export class Poisoned {
   readonly error: VarveError;
@@ -59,9 +62,9 @@ export class DurableWriter {
 
   /**
    * Where the record goes; makes room first where there is none, at the cost of further syncs. On a
-   * full disk a batch that brings values leaves half of its lane and the reserve to those that only
-   * archive, and those leave a quarter to checkpoints and to giving maps back: after these a settle
-   * frees more than they took.
+   * full disk a batch that brings values leaves half of its lane and most of the reserve to those
+   * that only archive, and those leave a quarter to checkpoints and to giving maps back: after
+   * these a settle frees more than they took.
    */
   *place(plan: BatchPlan): Steps<RecordTarget> {
     const { log, space, housekeeping, published } = this.#core;
@@ -71,7 +74,7 @@ export class DurableWriter {
     for (let round = 0; round < roundsMax; round++) {
       let spares = 0;
       if (space.tight && !givesBack) spares = bringsValues ? 1 / 2 : 1 / 4;
-      const keep = space.tight && bringsValues ? Number.POSITIVE_INFINITY : 0;
+      const keep = space.tight && bringsValues ? this.#keptFromValues() : 0;
       const target = log.place(plan.body.length, plan.after.currentBatch, { space, spares });
       if (target !== undefined) return target;
       const wantsSettle = housekeeping.settleDue || (space.tight && housekeeping.canSettle);
@@ -87,6 +90,18 @@ export class DurableWriter {
       yield* this.sync();
     }
     throw internal('no room could be made in the commit log', { path: this.#core.path });
+  }
+
+  /**
+   * Pages of the reserve that a segment for a batch that brings values leaves: all, or few if there
+   * is one segment only, and the checkpoint has come as far as that. Then the next checkpoint gives
+   * back as much as the new segment takes, and meanwhile half of it is for deletions.
+   */
+  #keptFromValues(): number {
+    const { log, published, space } = this.#core;
+    const isOnly = log.segments.length === 1 && published.checkpoint >= log.current.firstBatch;
+    if (!isOnly) return Number.POSITIVE_INFINITY;
+    return space.hasFree(bodyPagesKept) ? 0 : bodyPagesKept;
   }
 
   /**
@@ -198,8 +213,8 @@ export class DurableWriter {
         if (isSettled) headers.change({ clean: true });
         else housekeeping.beginSettle(true);
       }
-      const { writes } = housekeeping.plan({ urgent: true, room: false, fill: false });
-      yield* this.houseKeep({ writes, repeated: true });
+      const planned = housekeeping.plan({ urgent: true, room: false, fill: false });
+      yield* this.houseKeep(planned);
       yield* this.sync();
     }
     throw internal('the store could not be settled', { path: this.#core.path });

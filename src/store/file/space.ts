@@ -13,54 +13,27 @@
  * `wall`: values are given pages behind it only when there is no room before it, as an attempt;
  * when such writes have succeeded for a while the wall is gone.
  *
+ * A sparse file may have no blocks before its end either: pages there that the disk has refused are
+ * `holes`, which are not given out while the space is tight.
+ *
  * For the store's own structures (log, basins, root) there is a reserve of backed pages that values
- * are never given, so that deleting, checkpointing and settling do not depend on growth.
+ * are never given, so that deleting, checkpointing and settling do not depend on growth. It is
+ * touched only while the space is tight: before that, a write behind the end finds out.
  */
 
 import { corrupt } from '../../errors.ts';
 import { pageBytes } from '../../format/layout.ts';
 import { assert } from '../../util/assert.ts';
 import { type Extent, FreeStretches } from './free-stretches.ts';
+import { PageRanges } from './page-ranges.ts';
+import { growthBytes, reserveExcess } from './space-shares.ts';
 
 export type { Extent } from './free-stretches.ts';
 
-const kibibyte = 1024;
-const mebibyte = kibibyte * kibibyte;
-
 /** Pages by which the file grows at once for large writes: a 32nd of it, 64 KiB to 16 MiB. */
 const lengthStepShare = 32;
-const lengthStepLeast = (64 * kibibyte) / pageBytes;
-const lengthStepMost = (16 * mebibyte) / pageBytes;
-
-/** How far something of `bytes` bytes grows at once: 1/16 while small, 1/64 when large. */
-export function growthBytes(bytes: number): number {
-  return Math.max(
-    64 * kibibyte,
-    Math.min(bytes / 16, mebibyte),
-    Math.min(bytes / 64, 32 * mebibyte),
-  );
-}
-
-const reserveShare = 192;
-const reservePagesMost = (8 * mebibyte) / pageBytes;
-/**
- * A segment of the commit log and two documents: what a store of less than 16 MiB keeps. Half of it
- * has room for the record of a commit that archives some thousands of values; a longer record needs
- * free pages in a row, or is refused.
- */
-const reservePagesLeast = 20;
-/** A store that fits into 256 KiB keeps room for two documents only, a new one nothing. */
-const tinyPages = 64;
-const tinyReservePages = 4;
-/** A reserve that has become too short is made longer than it must be, so that it lasts. */
-const reserveExcess = 1.25;
-
-/** Pages that a store of so many pages keeps for its own structures. */
-export function reservePagesFor(endPage: number): number {
-  if (endPage < tinyPages) return endPage < tinyPages / 2 ? 0 : tinyReservePages;
-  const share = Math.min(Math.ceil(endPage / reserveShare), reservePagesMost);
-  return Math.max(share, reservePagesLeast);
-}
+const lengthStepLeast = (64 * 1024) / pageBytes;
+const lengthStepMost = (16 * 1024 * 1024) / pageBytes;
 
 /** Pages by which the file has to grow for growth to be taken for granted again. */
 const growthProvenBy = 64;
@@ -83,6 +56,10 @@ export class Space {
   #growths = 0;
   /** While tight: where the file has to end for the disk to count as having room again. */
   #looseAt = 0;
+  /** Pages before `#backed` that the disk has refused. */
+  readonly #holes = new PageRanges();
+  /** Those of them that nothing uses, kept apart from the free stretches. */
+  readonly #freeHoles = new PageRanges();
 
   /** `reserveFor`: pages to be kept in reserve in a file of so many; none where it is not given. */
   constructor(reserveFor: (endPage: number) => number = () => 0) {
@@ -139,7 +116,7 @@ export class Space {
 
   /** Free pages before `endPage`, those in reserve included. */
   get freePages(): number {
-    return this.#free.pages + (this.#reserve?.pages ?? 0);
+    return this.#free.pages + this.#freeHoles.pages + (this.#reserve?.pages ?? 0);
   }
 
   /** Pages that the file should reach, all written, so that the next commits land on them. */
@@ -187,48 +164,77 @@ export class Space {
     this.#wall = this.#backed;
   }
 
-  /** A write up to this page has returned. */
-  written(endPage: number): void {
+  /** A write of the pages from `page` up to `endPage` has returned. */
+  written(page: number, endPage: number): void {
+    if (!this.#holes.empty) this.#holes.remove(page, endPage);
     if (endPage <= this.#backed) return;
     this.#backed = endPage;
     if (this.#wall === anywhere) return;
     this.#growths += 1;
-    this.#tight &&= endPage < this.#looseAt;
+    if (this.#tight && endPage >= this.#looseAt) this.#loosen();
     this.#wall = this.#tight ? endPage : anywhere;
   }
 
-  /** The disk has refused a write up to this page, or a length. */
-  refused(endPage: number): void {
-    if (endPage <= this.#backed) return;
+  #loosen(): void {
+    this.#tight = false;
+    this.#holes.takeAll();
+    for (const { page, pages } of this.#freeHoles.takeAll()) this.free(page, pages);
+  }
+
+  /**
+   * The disk has refused a write of these pages, or a length: since it is `full`, or for another
+   * reason.
+   */
+  refused(page: number, endPage: number, full: boolean): void {
+    const isInside = endPage <= this.#backed;
+    if (isInside && !full) return;
+    if (isInside) this.#holes.add(page, endPage);
     this.#tight = true;
     this.#wall = this.#backed;
     // A page more does not mean that there is room again: as far as was refused, or a few steps.
-    this.#looseAt = Math.min(
-      endPage,
-      this.#backed + Math.max(growthProvenBy, this.#end / growthProvenByShare),
-    );
+    const steps = this.#backed + Math.max(growthProvenBy, this.#end / growthProvenByShare);
+    this.#looseAt = isInside ? steps : Math.min(endPage, steps);
     this.#length = Math.min(this.#length, Math.max(this.#backed, this.#end));
+  }
+
+  /** Whether the disk may refuse these bytes: they are behind the wall, or where it has before. */
+  doubts(offset: number, bytes: number): boolean {
+    const endPage = Math.ceil((offset + bytes) / pageBytes);
+    if (endPage > this.#wall) return true;
+    return this.#holes.overlaps(Math.floor(offset / pageBytes), endPage);
   }
 
   // ── the store's own structures ──
 
   /**
    * First page of a stretch of `pages` pages that nothing else uses, for a structure of the store's
-   * own: free ones, then what is backed at the end, then of the reserve what leaves `keep` pages of
-   * it, then the file grows.
+   * own: free ones, then what is backed at the end, then, while tight, of the reserve what leaves
+   * `keep` pages of it, then the file grows; at once if the reserve has not so many now. Where
+   * there are holes the reserve comes first: what is free may be more of them.
    */
   allocate(pages: number, keep = 0): number {
     assert(Number.isInteger(pages) && pages > 0, 'a stretch of the file has pages');
-    const found = this.#free.take(pages, this.#wall);
+    if (this.#wall < anywhere) this.keepReserve();
+    if (this.#tight && Number.isFinite(keep) && (this.#reserve?.pages ?? 0) < keep) {
+      return this.#grow(pages);
+    }
+    const solid = this.#holes.empty ? undefined : this.#takeReserve(pages, keep);
+    const found = solid ?? this.#free.take(pages, this.#wall);
     if (found !== undefined) return found;
     if (this.#end + pages <= this.#backed) return this.#grow(pages);
-    return this.#takeReserve(pages, keep) ?? this.#grow(pages);
+    const reserved = this.#tight ? this.#takeReserve(pages, keep) : undefined;
+    return reserved ?? this.#grow(pages);
   }
 
   /** Whether `allocate` would find so many backed pages. */
   hasBacked(pages: number, keep = 0): boolean {
     if (this.#end + pages <= this.#backed) return true;
     if ((this.#reserve?.pages ?? 0) - pages >= keep) return true;
+    return this.hasFree(pages);
+  }
+
+  /** Whether so many backed pages are free in a row, but for the reserve. */
+  hasFree(pages: number): boolean {
     return this.#free.longest(pages, this.#wall) !== undefined;
   }
 
@@ -253,14 +259,14 @@ export class Space {
 
   /**
    * Makes the reserve as long as it should be, where so many backed pages are free in a row: those
-   * of the reserve itself count, with the free ones beside it. On a full disk a part of it is
-   * better than nothing.
+   * of the reserve itself count, with the free ones beside it. While nobody knows whether the file
+   * can grow a part of it is better than nothing.
    */
   keepReserve(): void {
     const wanted = this.#reserveFor(this.#end);
     const pages = this.#reserve?.pages ?? 0;
     if (pages >= wanted) return;
-    const stretch = this.#stretchForReserve(wanted, this.#tight ? pages + 1 : wanted);
+    const stretch = this.#stretchForReserve(wanted, this.#wall < anywhere ? pages + 1 : wanted);
     if (stretch === undefined) return;
     this.releaseReserve();
     const kept = Math.min(Math.ceil(wanted * reserveExcess), stretch.pages);
@@ -370,6 +376,13 @@ export class Space {
   free(page: number, pages: number): void {
     assert(pages > 0 && page + pages <= this.#end, 'only a stretch in use is freed');
     assert(!this.#free.has(page), 'a stretch is freed once');
+    for (const part of this.#holes.split(page, page + pages)) {
+      if (part.isWithin) this.#freeHoles.add(part.page, part.endPage);
+      else this.#join(part.page, part.endPage - part.page);
+    }
+  }
+
+  #join(page: number, pages: number): void {
     const whole = this.#free.join(page, pages);
     if (whole.page + whole.pages === this.#end) this.#end = whole.page;
     else this.#free.insert(whole.page, whole.pages);
@@ -378,6 +391,7 @@ export class Space {
   /** Free stretches, in no order, the reserve among them. */
   *stretches(): Generator<Extent> {
     yield* this.#free;
+    yield* this.#freeHoles;
     if (this.#reserve !== undefined) yield this.#reserve;
   }
 }

@@ -6,9 +6,13 @@
  * does not depend on who wrote. It changes nothing of what is asked for, and keeps no error.
  */
 
+import { systemCode } from '../../errors.ts';
 import { pageBytes } from '../../format/layout.ts';
 import type { StorageFile } from '../../io/file-system.ts';
 import type { Space } from './space.ts';
+
+/** What a system says of a disk, or of a share of it, that is full. */
+const fullCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
 
 export function watchedFile(file: StorageFile, space: Space): StorageFile {
   return new WatchedFile(file, space);
@@ -36,23 +40,23 @@ class WatchedFile implements StorageFile {
   }
 
   writeSync(chunks: readonly Uint8Array[], position: number): void {
-    const end = endPage(chunks, position);
+    const end = endOf(chunks, position);
     try {
       this.#file.writeSync(chunks, position);
     } catch (error) {
-      this.#space.refused(end);
+      this.#refused(position, end, error);
       throw error;
     }
-    this.#space.written(end);
+    this.#written(position, end);
   }
 
   write(chunks: readonly Uint8Array[], position: number): Promise<void> {
-    const end = endPage(chunks, position);
+    const end = endOf(chunks, position);
     const writing = this.#file.write(chunks, position);
     // The caller is given the promise itself, and goes on as soon as without this file in between.
     writing.then(
-      () => this.#space.written(end),
-      () => this.#space.refused(end),
+      () => this.#written(position, end),
+      (error: unknown) => this.#refused(position, end, error),
     );
     return writing;
   }
@@ -61,15 +65,24 @@ class WatchedFile implements StorageFile {
     try {
       this.#file.truncateSync(length);
     } catch (error) {
-      this.#space.refused(Math.ceil(length / pageBytes));
+      this.#refused(length, length, error);
       throw error;
     }
   }
 
   truncate(length: number): Promise<void> {
     const truncating = this.#file.truncate(length);
-    truncating.then(undefined, () => this.#space.refused(Math.ceil(length / pageBytes)));
+    truncating.then(undefined, (error: unknown) => this.#refused(length, length, error));
     return truncating;
+  }
+
+  #written(position: number, end: number): void {
+    this.#space.written(Math.floor(position / pageBytes), Math.ceil(end / pageBytes));
+  }
+
+  #refused(position: number, end: number, error: unknown): void {
+    const isFull = fullCodes.has(systemCode(error) ?? '');
+    this.#space.refused(Math.floor(position / pageBytes), Math.ceil(end / pageBytes), isFull);
   }
 
   datasync(): Promise<void> {
@@ -85,8 +98,8 @@ class WatchedFile implements StorageFile {
   }
 }
 
-function endPage(chunks: readonly Uint8Array[], position: number): number {
+function endOf(chunks: readonly Uint8Array[], position: number): number {
   let end = position;
   for (const chunk of chunks) end += chunk.length;
-  return Math.ceil(end / pageBytes);
+  return end;
 }

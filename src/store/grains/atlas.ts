@@ -16,13 +16,13 @@ import {
   grainExpStep,
   grainIndexLimit,
   markArchived,
-  pageBytes,
   strataMax,
 } from '../../format/layout.ts';
 import { grainCount, grainExpFor, grainExpSuits } from '../../format/value.ts';
 import { assert } from '../../util/assert.ts';
 import type { PageSource } from '../file/page-source.ts';
 import type { Extent, Space } from '../file/space.ts';
+import type { Doubts } from './free-grains.ts';
 import type { GrainMap } from './grain-map.ts';
 import { nextMapGrains, placeMap, placeMapInside } from './map-growth.ts';
 import { Stratum } from './stratum.ts';
@@ -100,6 +100,7 @@ export class Atlas {
   readonly #byGrainExp = new Map<number, Stratum[]>();
   /** `Space.growths` when grains were set aside last. */
   #growths = 0;
+  readonly #doubt: Doubts = (offset, bytes) => this.#space.doubts(offset, bytes);
 
   constructor(source: PageSource, space: Space, limits: AtlasLimits) {
     this.#source = source;
@@ -153,31 +154,31 @@ export class Atlas {
   reserve(length: number, preferred: Stratum | undefined): Reservation {
     if (this.#growths !== this.#space.growths) this.#takeBackSetAside();
     if (preferred === undefined || !grainExpSuits(length, preferred.grainExp)) {
-      return this.#reuse(length, this.#limit) ?? this.#grow(length);
+      return this.#reuse(length, this.#doubts) ?? this.#grow(length);
     }
     const count = grainCount(length, preferred.grainExp);
-    let index = preferred.reserve(count, this.#limit);
+    let index = preferred.reserve(count, this.#doubts);
     if (index < 0) {
-      const elsewhere = this.#reuse(length, this.#limit);
+      const elsewhere = this.#reuse(length, this.#doubts);
       if (elsewhere !== undefined) return elsewhere;
-      if (this.#limit !== Number.POSITIVE_INFINITY) return this.#grow(length);
+      if (this.#doubts !== undefined) return this.#grow(length);
       index = this.#reserveIn(preferred, count);
     }
     return index < 0 ? this.#grow(length) : { stratum: preferred, index, count };
   }
 
-  /** Byte of the file that values are not to reach while there is room before it. */
-  get #limit(): number {
-    return this.#space.wallPage * pageBytes;
+  /** Which writes are not to be tried while there is room elsewhere; undefined where none. */
+  get #doubts(): Doubts | undefined {
+    return this.#space.wallPage === Number.POSITIVE_INFINITY ? undefined : this.#doubt;
   }
 
   /** Free grains of any size that suits, so that no stratum grows while another has room. */
-  #reuse(length: number, limit: number): Reservation | undefined {
+  #reuse(length: number, doubts?: Doubts): Reservation | undefined {
     let grainExp = grainExpFor(length);
     while (grainExp <= grainExpMax && grainExpSuits(length, grainExp)) {
       const count = grainCount(length, grainExp);
       for (const stratum of this.#byGrainExp.get(grainExp) ?? []) {
-        const index = stratum.reserve(count, limit);
+        const index = stratum.reserve(count, doubts);
         if (index >= 0) return { stratum, index, count };
       }
       grainExp += grainExpStep;
@@ -186,14 +187,14 @@ export class Atlas {
   }
 
   #grow(length: number): Reservation {
-    if (this.#limit !== Number.POSITIVE_INFINITY) {
+    if (this.#doubts !== undefined) {
       // A map behind the wall that nobody uses would be made durable with the next of its stratum.
-      if (this.#space.tight) this.#dropUnused();
+      if (this.#space.tight) this.dropUnused();
       const inside = this.#space.tight ? this.#growInside(length) : undefined;
       if (inside !== undefined) return inside;
       // An attempt: the disk may have room again.
       this.#takeBackSetAside();
-      const behind = this.#reuse(length, Number.POSITIVE_INFINITY);
+      const behind = this.#reuse(length);
       if (behind !== undefined) return behind;
     }
     const grainExp = grainExpFor(length);
@@ -216,7 +217,8 @@ export class Atlas {
     const firstIndex = stratum.endIndex;
     const place = placeMap(this.#space, stratum.grainExp, wanted, count);
     const map = stratum.addMap({ firstIndex, ...place }, false);
-    map.marksBacked = map.page + map.overheadPages <= this.#space.backedPage;
+    const isSure = this.#space.wallPage === Number.POSITIVE_INFINITY;
+    map.marksBacked = isSure && map.page + map.overheadPages <= this.#space.backedPage;
     return stratum.reserve(count);
   }
 
@@ -246,10 +248,10 @@ export class Atlas {
     const place = placeMapInside(this.#space, grainExp, wanted, count);
     if (place === undefined) return undefined;
     const stratum = roomy ?? this.#newStratum(grainExp);
-    stratum.addMap({ firstIndex: stratum.endIndex, ...place }, false);
-    const index = stratum.reserve(count, this.#limit);
-    assert(index >= 0, 'a new map has room');
-    return { stratum, index, count };
+    const map = stratum.addMap({ firstIndex: stratum.endIndex, ...place }, false);
+    map.marksBacked = false;
+    const index = stratum.reserve(count, this.#doubts);
+    return index < 0 ? undefined : { stratum, index, count };
   }
 
   /** Maps that hold nothing, though nothing may stay free without them. */
@@ -265,7 +267,7 @@ export class Atlas {
   }
 
   /** Gives back the places of maps that only this process knows and that hold nothing. */
-  #dropUnused(): void {
+  dropUnused(): void {
     for (const stratum of this.strata()) {
       const unused = stratum.maps.filter(
         (map) => map.takenGrains === 0 && !map.durable && !map.beingAdded,

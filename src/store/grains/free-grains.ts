@@ -2,12 +2,12 @@
  * The free grains of a stratum: gives out runs of them and takes them back.
  *
  * Invariant: a grain is given out once until it is released; maps that no value has been looked for
- * in are opened only when the opened ones have no run. Grains that lie where the disk refuses
- * growth are set aside. It knows nothing of values and their marks.
+ * in are opened only when the opened ones have no run. Grains that lie where the disk may refuse
+ * writes are set aside. It knows nothing of values and their marks.
  */
 
 import { isVarveError } from '../../errors.ts';
-import { endOf, type FilePart } from '../file/file-parts.ts';
+import type { FilePart } from '../file/file-parts.ts';
 import { GrainAllocator, longestRoomyRun } from './grain-allocator.ts';
 import type { GrainMap } from './grain-map.ts';
 import type { MarkPage } from './mark-page.ts';
@@ -28,6 +28,9 @@ export interface MapOpener {
   open(map: GrainMap): void;
   load(page: MarkPage): void;
 }
+
+/** Whether the disk may refuse a write of these bytes of the file. */
+export type Doubts = (offset: number, bytes: number) => boolean;
 
 export class FreeGrains {
   readonly setAside = new SetAside();
@@ -61,16 +64,16 @@ export class FreeGrains {
   }
 
   /**
-   * Index of `count` free grains in a row, reserved; -1 where the maps have none that end before
-   * the byte `limit` of the file.
+   * Index of `count` free grains in a row, reserved; -1 where the maps have none but those that the
+   * disk may refuse.
    */
-  reserve(count: number, limit: number): number {
+  reserve(count: number, doubts: Doubts | undefined): number {
     const { totalGrains, grainBytes, maps } = this.#home;
     const roomyMax = longestRoomyRun(count * grainBytes, 1 - this.#taken / totalGrains);
     for (;;) {
       const index = this.#allocator.reserve(count, roomyMax);
       if (index >= 0) {
-        if (limit < Number.POSITIVE_INFINITY && this.#end(index, count) > limit) {
+        if (doubts !== undefined && this.#isDoubted(index, count, doubts)) {
           this.setAside.add(index, count + this.#allocator.reserveRest());
           continue;
         }
@@ -83,8 +86,9 @@ export class FreeGrains {
     }
   }
 
-  #end(index: number, count: number): number {
-    return endOf(this.#home.partsOf(index, count * this.#home.grainBytes));
+  #isDoubted(index: number, count: number, doubts: Doubts): boolean {
+    const parts = this.#home.partsOf(index, count * this.#home.grainBytes);
+    return parts.some(({ offset, bytes }) => doubts(offset, bytes));
   }
 
   /** Reserves `count` grains at `at` of a page; false where one of them is taken. */

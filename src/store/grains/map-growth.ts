@@ -15,7 +15,8 @@ import {
   pageBytes,
 } from '../../format/layout.ts';
 import { present } from '../../util/assert.ts';
-import { type Extent, growthBytes, type Space } from '../file/space.ts';
+import type { Extent, Space } from '../file/space.ts';
+import { growthBytes } from '../file/space-shares.ts';
 
 /** A young stratum doubles up to maps of this size. */
 const quicklyReachedBytes = 256 * 1024;

@@ -1,5 +1,5 @@
 /**
- * Free grains of a stratum that are not given out, since the disk has refused to let the file reach
+ * Free grains of a stratum that are not given out, since the disk may refuse a write of
  * them: runs by their first grain.
  *
  * Invariant: to the allocator they are taken, to everything else free. It decides nothing.

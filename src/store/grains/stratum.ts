@@ -15,7 +15,7 @@ import type { GrainRun } from '../../format/log-record.ts';
 import { assert } from '../../util/assert.ts';
 import type { FilePart } from '../file/file-parts.ts';
 import type { PageSource } from '../file/page-source.ts';
-import { FreeGrains } from './free-grains.ts';
+import { type Doubts, FreeGrains } from './free-grains.ts';
 import { GrainMap, newMapEntry } from './grain-map.ts';
 import type { DirtyPage, GrainSpot, ReplayOf } from './grain-spot.ts';
 import { MapList } from './map-list.ts';
@@ -158,11 +158,11 @@ export class Stratum {
   }
 
   /**
-   * Index of `count` free grains in a row, reserved; -1 where the maps have none that end before
-   * the byte `limit` of the file.
+   * Index of `count` free grains in a row, reserved; -1 where the maps have none but those that the
+   * disk may refuse.
    */
-  reserve(count: number, limit = Number.POSITIVE_INFINITY): number {
-    return this.#freeGrains.reserve(count, limit);
+  reserve(count: number, doubts?: Doubts): number {
+    return this.#freeGrains.reserve(count, doubts);
   }
 
   /** Reserves just these grains; false where one of them is taken or there is no such grain. */

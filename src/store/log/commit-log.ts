@@ -79,6 +79,8 @@ export class CommitLog {
   #nextReady = false;
   #positions: [number, number];
   #bodies: BodyEntry[];
+  /** Those that only archive, and have been made by this process. */
+  #archiveBodies: BodyEntry[] = [];
   /** Bytes of the records after the checkpoint. */
   retainedBytes: number;
   bytesSinceSettle = 0;
@@ -128,8 +130,8 @@ export class CommitLog {
   /**
    * Where the record of `batch` goes; undefined where neither the current segment nor a ready next
    * one has room. Takes the extent of a large body from `space`. `spares`: the part of its lane
-   * that it leaves for others where there is no next segment; then it leaves as many pages of the
-   * reserve as it takes, too.
+   * that it leaves for others where there is no next segment; then it leaves a reserve too, for the
+   * checkpoint that frees what it archives, or what one before it has: that is no longer.
    */
   place(
     bodyBytes: number,
@@ -150,7 +152,8 @@ export class CommitLog {
     } else return undefined;
     if (sectors <= inlineMax) return { ...target, sectors, extent: undefined };
     const pages = Math.ceil(bodyBytes / pageBytes);
-    const page = space.allocate(pages, spares > 0 ? pages : 0);
+    const keep = Math.max(pages, ...this.#archiveBodies.map((body) => body.pages));
+    const page = space.allocate(pages, spares > 0 ? keep : 0);
     space.reach(page + pages);
     return { ...target, sectors: 1, extent: { page, pages } };
   }
@@ -167,8 +170,10 @@ export class CommitLog {
     this.replaySinceSettle += entries + entriesForRecord;
   }
 
-  /** The record of `batch`, with so many values, is durable at `target`. */
-  accept(target: RecordTarget, batch: number, entries: number): void {
+  /**
+   * The record of `batch`, with so many values, some of which it archives, is durable at `target`.
+   */
+  accept(target: RecordTarget, batch: number, entries: number, archived: number): void {
     const { segment, extent } = target;
     if (segment !== this.current) {
       assert(segment === this.#next, 'a record goes to the current segment or the next');
@@ -179,10 +184,19 @@ export class CommitLog {
     }
     if (segment.firstBatch === 0) segment.firstBatch = batch;
     this.#positions[batch % lanesPerSegment] = target.sector + target.sectors;
-    if (extent !== undefined) this.#bodies.push({ ...extent, batch });
+    if (extent !== undefined) {
+      this.#bodies.push({ ...extent, batch });
+      if (archived === entries) this.#archiveBodies.push({ ...extent, batch });
+    }
     const bytes = recordBytes(target);
     this.retainedBytes += bytes;
     this.addToReplay(bytes, entries);
+  }
+
+  /** The checkpoint has passed these batches. */
+  passed(checkpoint: number): void {
+    if (this.#archiveBodies.length === 0) return;
+    this.#archiveBodies = this.#archiveBodies.filter(({ batch }) => batch > checkpoint);
   }
 
   // ── segments ──

@@ -33,6 +33,8 @@ const settleBytesMost = 1024 * 1024;
 const replayMost = 8192;
 const replayForEachPage = 128;
 const fillBytesMax = 1024 * 1024;
+/** So many documents of a settle may be refused on a full disk before a commit is told. */
+const madeAgainMost = 6;
 /** Unsettled segments after which a settle begins, whatever the bytes. */
 const segmentsBeforeSettle = headerSegmentsMax - 8;
 
@@ -53,6 +55,8 @@ export class Housekeeping {
   #settle: Settle | undefined;
   #failed: HousekeepingWrite[] = [];
   #hasFailed = false;
+  /** Documents of this settle that the disk has refused. */
+  #madeAgain = 0;
   /** Where records after the settled base begin: the first segment that the file header lists. */
   #firstSegment: LogSegment;
   #nextSegment: 'none' | 'filling' | 'listing' | 'ready';
@@ -112,6 +116,7 @@ export class Housekeeping {
 
   /** Begins a settle, whether or not one is due; with `clean`, the last one before the close. */
   beginSettle(clean = false): void {
+    this.#madeAgain = 0;
     this.#settle = new Settle(this.#parts, clean);
   }
 
@@ -216,9 +221,12 @@ export class Housekeeping {
       this.#nextSegment = 'none';
       return;
     }
+    const isMadeAgain = write.purpose === 'settle' && this.#settle?.failed(write) === true;
+    // On a full disk the document goes elsewhere: it is a failure where no place will do.
+    if (isMadeAgain && this.#parts.space.tight && this.#madeAgain++ < madeAgainMost) return;
     this.#hasFailed = true;
     if (write.purpose === 'header') this.#parts.headers.failed();
-    else if (this.#settle?.failed(write) !== true) this.#failed.push(write);
+    else if (!isMadeAgain) this.#failed.push(write);
   }
 
   /** A sync is complete that began after every planned write had returned. */

@@ -64,6 +64,8 @@ export class Settle {
   /** Places that documents have been given by it. */
   #given: Extent[] = [];
   readonly #documentBytes = new Set<Uint8Array>();
+  /** Where the disk has refused one of its documents. */
+  readonly #refusedPages = new Set<number>();
   #redo = false;
   #settled: SettledState | undefined;
   #step: 'structures' | 'headers' | 'done' = 'structures';
@@ -115,11 +117,12 @@ export class Settle {
   }
 
   /**
-   * A write of it failed; true where it is one of a document, which is made again: its place may be
-   * where the file cannot grow.
+   * A write of it failed; true where it is one of a document, which is made again, in another
+   * place: this one may be where the file cannot grow, or has no blocks.
    */
-  failed({ chunks }: FileWrite): boolean {
+  failed({ offset, chunks }: FileWrite): boolean {
     if (!chunks.some((chunk) => this.#documentBytes.has(chunk))) return false;
+    this.#refusedPages.add(offset / pageBytes);
     this.#redo = true;
     this.#settled = undefined;
     return true;
@@ -233,7 +236,7 @@ export class Settle {
     basin.dirty = false;
   }
 
-  /** The next generation of a document, in a larger place where it has outgrown its own. */
+  /** The next generation of a document, in another place where it has outgrown its own. */
   #document(
     bytes: Uint8Array,
     old: DocumentName,
@@ -242,14 +245,15 @@ export class Settle {
     const { space, salt } = this.#parts;
     let { page, capacityPages } = old;
     const needed = Math.ceil(bytes.length / pageBytes);
-    if (needed > capacityPages) {
+    const generation = old.generation + 1;
+    const isRefused = this.#refusedPages.has(slotPage(page, capacityPages, generation));
+    if (needed > capacityPages || isRefused) {
       if (capacityPages > 0) this.#left.push({ page, pages: 2 * capacityPages });
       capacityPages = needed === 1 ? 1 : Math.ceil(needed * 1.5);
       page = space.allocate(2 * capacityPages);
       space.reach(page + 2 * capacityPages);
       this.#given.push({ page, pages: 2 * capacityPages });
     }
-    const generation = old.generation + 1;
     const name = sealDocument(bytes, { page, capacityPages, generation, ...as }, salt);
     const offset = slotPage(page, capacityPages, generation) * pageBytes;
     this.#documentBytes.add(bytes);

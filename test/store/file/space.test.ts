@@ -6,7 +6,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { pageBytes } from '../../../src/format/layout.ts';
-import { type Extent, growthBytes, Space } from '../../../src/store/file/space.ts';
+import { type Extent, Space } from '../../../src/store/file/space.ts';
+import { growthBytes } from '../../../src/store/file/space-shares.ts';
 
 const corrupt = expect.objectContaining({ code: 'VARVE_CORRUPT' });
 const internal = expect.objectContaining({ code: 'VARVE_INTERNAL' });
@@ -262,7 +263,7 @@ describe('the reserve', () => {
       ],
       11 * pageBytes,
     );
-    space.refused(20);
+    space.refused(11, 20, true);
     space.keepReserve();
     expect(space.allocateForValues(4)).toBe(6);
     // The reserve is pages 0 to 4. Page 5 beside it becomes free, and what lies behind it.

@@ -57,7 +57,7 @@ class LogPair {
       target = this.log.place(bodyBytes, batch, { space: this.space, spares: 0 });
     }
     this.#check(target as RecordTarget, bodyBytes, batch);
-    this.log.accept(target as RecordTarget, batch, 1);
+    this.log.accept(target as RecordTarget, batch, 1, 0);
     this.batch = batch;
     this.records.push({ batch, target: target as RecordTarget });
   }
@@ -201,7 +201,7 @@ describe('the commit log', () => {
     }) as RecordTarget;
     expect(target).toMatchObject({ sectors: 1, extent: { page: 18, pages: 1 } });
     expect(recordBytes(target)).toBe(sectorBytes + 4096);
-    pair.log.accept(target, 1, 1);
+    pair.log.accept(target, 1, 1, 0);
     expect(pair.log.bodies).toEqual([{ page: 18, pages: 1, batch: 1 }]);
     expect(pair.log.retainedBytes).toBe(sectorBytes + 4096);
   });
@@ -228,7 +228,7 @@ describe('the commit log', () => {
     const pair = new LogPair();
     const foreign = { page: 90, pages: 16, firstBatch: 0 };
     const target = { segment: foreign, sector: 720, sectors: 1, extent: undefined };
-    expect(() => pair.log.accept(target, 1, 1)).toThrow(
+    expect(() => pair.log.accept(target, 1, 1, 0)).toThrow(
       expect.objectContaining({ code: 'VARVE_INTERNAL' }),
     );
   });

@@ -41,7 +41,7 @@ it.each([
     const lab = await openLab({ fileSystem: disk });
     const { core } = lab;
     const archived = await archiveAgainAndAgain(lab, 3);
-    core.space.refused(core.space.backedPage + 1);
+    core.space.refused(core.space.backedPage, core.space.backedPage + 1, true);
     expect(core.space.tight).toBe(true);
     const before = core.published.currentBatch;
     const range = { after: before, until: undefined, signal: undefined };
