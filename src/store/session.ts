@@ -43,9 +43,9 @@ export function newSession(home: SessionHome, work: SessionWork): Session {
 /**
  * One writer's changes. A session ends when `commit` or `abandon` is called, or when `commitSync`
  * returns or throws anything but `VARVE_BUSY`. After that: `get` goes on answering until the
- * commit has settled, `abandon` and dispose do nothing, `commit` rejects and everything else
- * throws, both with `VARVE_SESSION_ENDED`. A session that is garbage-collected unended is
- * abandoned.
+ * commit has settled, or throws what the commit is about to reject with; `abandon` and dispose do
+ * nothing, `commit` rejects and everything else throws, both with `VARVE_SESSION_ENDED`. A session
+ * that is garbage-collected unended is abandoned.
  */
 export class Session implements Disposable {
   readonly #home: SessionHome;
@@ -220,7 +220,7 @@ export class Session implements Disposable {
   /** The session's own staged values, then the store's. Throws as `Store.get`. */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
     const { core } = this.#home;
-    if (this.#work.state === 'ended') throw this.#ended();
+    if (this.#work.state === 'ended') throw this.#work.failure ?? this.#ended();
     core.checkOpen();
     checkId('Session.get', id);
     const own = this.#work.own(id);

@@ -233,8 +233,101 @@ it('a store that is closed while it refreshes says so', async () => {
   for (let at = 0; at < 20_000; at++) session.push(patternOf(at % 50));
   session.commitSync();
   const refreshed = expect(reader.refresh()).rejects.toMatchObject({ code: 'VARVE_CLOSED' });
+  const next = expect(reader.refresh()).rejects.toMatchObject({ code: 'VARVE_CLOSED' });
   for (let hop = 0; hop < 3; hop++) await undefined;
   await reader.close();
   await refreshed;
+  await next;
   await writer.close();
+});
+
+/** A breather that is due once, at the step that it is given, and does `act` in that turn. */
+class Once extends Breather {
+  #left: number;
+  readonly #act: () => Promise<void>;
+
+  constructor(step: number, act: () => Promise<void>) {
+    super(() => 0);
+    this.#left = step;
+    this.#act = act;
+  }
+
+  override get due(): boolean {
+    this.#left -= 1;
+    return this.#left === 0;
+  }
+
+  override async turn(): Promise<void> {
+    await this.#act();
+  }
+}
+
+it('a verification says that the store is closed, at whatever step it is closed', async () => {
+  let outcome: unknown;
+  let step = 0;
+  for (; outcome !== 'whole'; step++) {
+    const lab = await labWith(2, 100);
+    const breather = new Once(step + 1, async () => {
+      lab.core.closed = true;
+      await lab.kill();
+    });
+    const request = { deep: true, signal: undefined, quiet: () => true, breather };
+    try {
+      for await (const finding of verifyStore(lab.core, request)) expect(finding).toBe(undefined);
+      outcome = 'whole';
+    } catch (error) {
+      expect(error, `closed at step ${step}`).toMatchObject({ code: 'VARVE_CLOSED' });
+    }
+    await lab.kill();
+  }
+  expect(step).toBeGreaterThan(200);
+});
+
+it('a verification finds nothing, at whatever step a session pushes beside it', async () => {
+  let isWhole = false;
+  for (let step = 1; !isWhole; step++) {
+    const lab = await labWith(1, 10);
+    isWhole = true;
+    const breather = new Once(step, async () => {
+      isWhole = false;
+      lab.session().push(patternOf(100_000));
+    });
+    const request = { deep: true, signal: undefined, quiet: () => false, breather };
+    for await (const { message } of verifyStore(lab.core, request)) {
+      expect(message, `pushed at step ${step}`).toBe(undefined);
+    }
+    await lab.kill();
+  }
+});
+
+it('a verification finds nothing, at whatever step a map goes that holds nothing', async () => {
+  let isWhole = false;
+  let gone = 0;
+  for (let step = 1; !isWhole; step++) {
+    const lab = await labWith(1, 10);
+    const { core } = lab;
+    const maps = (): number => {
+      let count = 0;
+      for (const stratum of core.atlas.strata()) count += stratum.maps.length;
+      return count;
+    };
+    const session = lab.session();
+    for (const length of [1000, 20_000, 100_000]) session.push(patternOf(length));
+    isWhole = true;
+    const breather = new Once(step, async () => {
+      isWhole = false;
+      session.abandon();
+      const { backedPage } = core.space;
+      core.space.refused(backedPage, backedPage + 1, true);
+      const before = maps();
+      lab.session().push(patternOf(300_000));
+      if (maps() < before) gone += 1;
+    });
+    const request = { deep: false, signal: undefined, quiet: () => false, breather };
+    for await (const { message } of verifyStore(core, request)) {
+      expect(message, `gone at step ${step}`).toBe(undefined);
+    }
+    await lab.kill();
+  }
+  expect(gone).toBeGreaterThan(0);
 });

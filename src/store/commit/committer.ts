@@ -149,12 +149,12 @@ export class Committer {
     } catch (error) {
       for (const { work } of left) {
         if (error instanceof Poisoned) work.state = 'ended';
-        else yield* work.giveUpInSteps();
+        else yield* work.giveUpInSteps(error);
       }
       // The marks of a new map may lie where the disk refuses them: the next is made elsewhere.
       if (core.space.tight) core.atlas.dropUnused();
       this.#over();
-      for (const one of left) one.reject(error instanceof Poisoned ? error.error : error);
+      for (const one of left) tellFailed(one, error instanceof Poisoned ? error.error : error);
     }
     core.checkpointUnderWay = core.published.checkpoint;
   }
@@ -261,8 +261,8 @@ export class Committer {
 
   *#reject(left: Set<Waiting>, one: Waiting, error: unknown): Steps<void> {
     left.delete(one);
-    yield* one.work.giveUpInSteps();
-    this.#rejected.push(() => one.reject(error));
+    yield* one.work.giveUpInSteps(error);
+    this.#rejected.push(() => tellFailed(one, error));
   }
 
   /** Tells the rejected, when the batch is over: what they try next finds it so. */
@@ -389,4 +389,9 @@ export class Committer {
 
 function worksOf(waiting: Iterable<Waiting>): SessionWork[] {
   return Array.from(waiting, ({ work }) => work);
+}
+
+function tellFailed({ work, reject }: Waiting, error: unknown): void {
+  work.failure = undefined;
+  reject(error);
 }

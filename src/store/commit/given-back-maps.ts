@@ -3,7 +3,8 @@
  *
  * Invariant: maps are retired all or none: where one of them cannot be read, those before it are in
  * use again, so a map that is retired is one that the batch under way gives back, or that a value
- * had to itself. It writes nothing.
+ * had to itself. A map that was empty before others had a turn may hold reserved grains after it:
+ * it is left in use. It writes nothing.
  */
 
 import type { StoreCore } from '../state/core.ts';
@@ -62,7 +63,7 @@ export class GivenBackMaps {
     return pages < (refused ? 1 : least) ? undefined : empty;
   }
 
-  /** As many of these as one batch gives back on a full disk. Throws `VARVE_IO`. */
+  /** As many of these, if they are empty still, as one batch gives back. Throws `VARVE_IO`. */
   retire(empty: readonly DroppedMap[]): readonly DroppedMap[] {
     return retireAll(empty.slice(0, mapsGivenBackMost));
   }

@@ -19,7 +19,7 @@ import type { BatchPlan } from './commit-plan.ts';
 /** Pauses meanwhile: sessions may push and give up, values may be read; no batch may be planned. */
 export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): Steps<void> {
   const { atlas, log, published } = core;
-  if (plan.entries > stepsPerPause) core.statisticsMeanwhile = statisticsOf(core);
+  if (plan.entries >= stepsPerPause) core.statisticsMeanwhile = statisticsOf(core);
   for (const { basin } of plan.added.basins) basin.durable = true;
   for (const stratum of plan.added.strata) stratum.durable = true;
   for (const { map } of plan.added.maps) {

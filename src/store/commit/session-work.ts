@@ -50,6 +50,8 @@ export class SessionWork {
   /** The stratum that the last value went to. */
   preferred: Stratum | undefined;
   state: 'open' | 'committing' | 'ended' = 'open';
+  /** Its commit will reject with this, and gives its grains back first. */
+  failure: unknown;
   /** It was open when the store was closed. */
   closedWithStore = false;
   #staged: StagedValue[] = [];
@@ -218,8 +220,14 @@ export class SessionWork {
     inOneGo(this.giveUpInSteps());
   }
 
-  /** As `giveUp`, with pauses. */
-  *giveUpInSteps(): Steps<void> {
+  /**
+   * As `giveUp`, with pauses, before a commit rejects with `failure`. It has ended before the first
+   * of them: grains that are free again may be given to another session, whose bytes would pass for
+   * its own.
+   */
+  *giveUpInSteps(failure?: unknown): Steps<void> {
+    this.state = 'ended';
+    this.failure = failure;
     const operations = [...this.operations].reverse();
     let steps = 0;
     for (const value of operations) {
@@ -230,7 +238,6 @@ export class SessionWork {
     this.#operations = [];
     this.forgetBytes();
     this.#byId = undefined;
-    this.state = 'ended';
   }
 }
 

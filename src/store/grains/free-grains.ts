@@ -150,10 +150,11 @@ export class FreeGrains {
   }
 
   /**
-   * From now on nothing is reserved in a map that holds nothing; false where it is damaged, or
-   * retired as it is. Throws `VARVE_IO`.
+   * From now on nothing is reserved in a map that holds nothing; false where something has been
+   * reserved in it, where it is damaged, or retired as it is. Throws `VARVE_IO`.
    */
   retire(map: GrainMap): boolean {
+    if (map.takenGrains > 0) return false;
     if (this.#unopened.isSkipped(map) || !this.#openOrSkip(map)) return false;
     if (map.pages.some(({ listed }) => listed < 0)) return false;
     for (const page of map.pages) this.#allocator.remove(page);

@@ -304,7 +304,7 @@ export class Stratum {
     return this.#maps.spare(this.#freeGrains.count);
   }
 
-  /** From now on nothing is reserved in an empty map; false where it is damaged, or retired. */
+  /** From now on nothing is reserved in an empty map; false where it is not, or is damaged. */
   retire(map: GrainMap): boolean {
     return this.#freeGrains.retire(map);
   }

@@ -216,14 +216,20 @@ class FollowedLog {
   async #entry(batch: BatchId): Promise<CommitLogEntry> {
     try {
       const entry = await inTurns(this.#entrySteps(batch), this.#breather);
-      const moved = this.#state.core.guards.hold(batch);
-      this.#guard?.release();
-      this.#guard = moved;
-      this.#batch = batch;
+      // Ended meanwhile, it holds nothing any more.
+      if (!this.#ended) this.#moveTo(batch);
       return entry;
     } catch (error) {
       throw await this.#state.explained(error, batch - 1);
     }
+  }
+
+  /** From now on it holds what comes after this batch. */
+  #moveTo(batch: BatchId): void {
+    const moved = this.#state.core.guards.hold(batch);
+    this.#guard?.release();
+    this.#guard = moved;
+    this.#batch = batch;
   }
 
   *#entrySteps(batch: BatchId): Steps<CommitLogEntry> {

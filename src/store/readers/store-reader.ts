@@ -31,6 +31,8 @@ export class StoreReader {
   /** States that may still be read: the differences since the oldest of them are kept. */
   #states: WeakRef<ProvenReads>[];
   #moving: Promise<BatchId> | undefined;
+  /** Of those who asked while it was moving: what became durable before they did may be too new. */
+  #movingNext: Promise<BatchId> | undefined;
   readonly #waiters = new Set<() => void>();
 
   constructor(request: OpenRequest, { core, loaded }: OpenedCore) {
@@ -54,10 +56,24 @@ export class StoreReader {
    * `VARVE_IO`.
    */
   async refresh(): Promise<BatchId> {
+    if (this.#moving === undefined) return await this.#move();
+    this.#movingNext ??= this.#moveNext(this.#moving);
+    return await this.#movingNext;
+  }
+
+  async #moveNext(before: Promise<BatchId>): Promise<BatchId> {
+    await Promise.allSettled([before]);
+    this.#movingNext = undefined;
+    this.#current.checkOpen();
+    return await this.#move();
+  }
+
+  /** One at a time. */
+  #move(): Promise<BatchId> {
     this.#moving ??= this.#refresh().finally(() => {
       this.#moving = undefined;
     });
-    return await this.#moving;
+    return this.#moving;
   }
 
   async #refresh(): Promise<BatchId> {

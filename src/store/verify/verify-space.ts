@@ -16,19 +16,22 @@ export function* verifySpace(core: StoreCore, report: Report): Generator<void> {
   );
   const free = [...core.space.stretches()].map((extent) => ({ ...extent, free: true }));
   const all = [...used, ...free].sort((one, other) => one.page - other.page);
+  // All of one moment: a session that pushes meanwhile may make the space longer.
+  const { endPage } = core.space;
+  const atRest = isAtRest(core);
   yield;
   let end = 0;
   for (const extent of all) {
     const offset = extent.page * pageBytes;
     if (extent.page < end) {
       report(extent.free ? 'a page in use is free' : 'two structures share a page', offset);
-    } else if (extent.page > end && isAtRest(core)) {
+    } else if (extent.page > end && atRest) {
       report(`${extent.page - end} pages are neither free nor in use`, end * pageBytes);
     }
     end = Math.max(end, extent.page + extent.pages);
   }
-  if (isAtRest(core) && end !== core.space.endPage) {
-    report(`space ends at page ${core.space.endPage}, what is in it at page ${end}`);
+  if (atRest && end !== endPage) {
+    report(`space ends at page ${endPage}, what is in it at page ${end}`);
   }
 }
 

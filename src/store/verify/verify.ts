@@ -112,14 +112,18 @@ interface Counted {
 
 function* verifyStratum(stratum: Stratum, quiet: () => boolean, report: Report): Generator<void> {
   const counted: Counted = { values: 0, archived: 0, grains: 0 };
+  // As they are now: maps that hold no value come and go with what others push meanwhile.
+  const maps = [...stratum.maps];
+  const { totalGrains: expectedGrains } = stratum;
   let totalGrains = 0;
   let end = 0;
-  for (const map of stratum.maps) {
+  for (const map of maps) {
     if (map.firstIndex < end) report('two grain maps of a stratum overlap', undefined);
     end = map.firstIndex + map.grains;
     totalGrains += map.grains;
     const before = counted.grains;
-    for (const page of stratum.pagesOf(map)) {
+    for (const page of stratum.mapWith(map.firstIndex) === map ? stratum.pagesOf(map) : []) {
+      if (stratum.mapWith(map.firstIndex) !== map) break;
       verifyPage(stratum, page, quiet(), { counted, report });
       yield;
     }
@@ -127,7 +131,7 @@ function* verifyStratum(stratum: Stratum, quiet: () => boolean, report: Report):
     compare(report, what, map.committedGrains, counted.grains - before);
   }
   const where = `of stratum ${stratum.basin}-${stratum.number}`;
-  compare(report, `grains ${where}`, stratum.totalGrains, totalGrains);
+  compare(report, `grains ${where}`, expectedGrains, totalGrains);
   compare(report, `grains in use ${where}`, stratum.allocatedGrains, counted.grains);
   compare(report, `values ${where}`, stratum.values, counted.values);
   compare(report, `archived values ${where}`, stratum.archivedValues, counted.archived);
@@ -205,7 +209,7 @@ async function* verifyLogged(
     const report = (message: string, offset?: number, grainId?: GrainId): void => {
       findings.push({ message, offset, grainId });
     };
-    const record = await readable(reader, batch, request.breather);
+    const record = await readable(core, reader, batch, request);
     // What does not read back has been reported, and may be any number of batches.
     if (record === undefined) return;
     for (const value of record.operations) {
@@ -221,14 +225,17 @@ async function* verifyLogged(
   }
 }
 
-/** The record of a batch; undefined where it is damaged. */
+/** The record of a batch; undefined where it is damaged. The store may have been closed then. */
 async function readable(
+  core: StoreCore,
   reader: LogReader,
   batch: number,
-  breather: Breather,
+  { breather, signal }: BreathingRequest,
 ): Promise<LogRecord | undefined> {
   try {
     const { record } = await inTurns(reader.readInSteps(batch), breather);
+    signal?.throwIfAborted();
+    core.checkOpen();
     return record;
   } catch (error) {
     if (isVarveError(error, 'VARVE_CORRUPT')) return undefined;

@@ -219,3 +219,109 @@ it('an entry of the commit log with many changes is read a few at a time', async
   await log.return?.();
   await store.close();
 });
+
+it.each([31, 32, 33, 64])('a commit of %i values is published in one go', async (values) => {
+  const store = await openStore();
+  const session = store.session();
+  for (let at = 0; at < values; at++) session.push(patternOf(lengthOf(at), at));
+  const before = published(store);
+  const verifications: Promise<string[]>[] = [];
+  await besides(session.commit(), () => {
+    if (store.currentBatch === 0) expect(published(store)).toEqual(before);
+    verifications.push(findings(store));
+  });
+  expect((await Promise.all(verifications)).flat()).toEqual([]);
+  await store.close();
+});
+
+it('an iterator that ends while it reads an entry holds nothing any more', async () => {
+  const store = await openStore();
+  const session = store.session();
+  pushed(session);
+  await session.commit();
+  const log = store.commitLog()[Symbol.asyncIterator]();
+  const next = log.next();
+  let held: number | undefined;
+  const turns = await besides(next, (turn) => {
+    if (turn === 5) {
+      held = store.statistics().oldestGuard;
+      void log.return?.();
+    }
+  });
+  expect(held).toBe(0);
+  expect(turns).toBeGreaterThan(5);
+  expect(await next).toMatchObject({ done: false, value: { batch: 1 } });
+  expect(await log.next()).toEqual({ done: true, value: undefined });
+  expect(store.statistics().oldestGuard).toBe(undefined);
+  await store.close();
+});
+
+it('a session whose grains are given back gives no bytes of another', async () => {
+  const lab = await openLab();
+  const each = 4000;
+  const session = lab.session();
+  const ids = new Map<GrainId, number>();
+  for (let at = 0; at < 600; at++) ids.set(session.push(patternOf(each, at)), at);
+  const { writeSync } = lab.file;
+  let isRefused = false;
+  lab.file.writeSync = (chunks, offset) => {
+    // The body of the record, or its sectors, and no values.
+    const [first] = chunks;
+    if (first !== undefined && first.length > 4096 && first.length < 65_536) {
+      isRefused = true;
+      throw Object.assign(new Error('no'), { code: 'ENOSPC' });
+    }
+    writeSync.call(lab.file, chunks, offset);
+  };
+  const commit = session.commit();
+  const failed = expect(commit).rejects.toMatchObject({ code: 'VARVE_IO' });
+  const others: Session[] = [];
+  let taken = 0;
+  await besides(failed, () => {
+    if (!isRefused) return;
+    const other = lab.session();
+    others.push(other);
+    // Enough to be written to the grains at once.
+    const theirs: GrainId[] = [];
+    for (let at = 0; at < 300; at++) theirs.push(other.push(patternOf(each, 1000 + at)));
+    for (const id of theirs) {
+      const at = ids.get(id);
+      if (at === undefined) continue;
+      taken += 1;
+      try {
+        expectSameBytes(session.get(id) as Uint8Array, patternOf(each, at));
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'VARVE_IO' });
+      }
+    }
+  });
+  const [id] = ids.keys();
+  expect(() => session.get(id as GrainId)).toThrow(
+    expect.objectContaining({ code: 'VARVE_SESSION_ENDED' }),
+  );
+  expect(taken).toBeGreaterThan(0);
+  for (const other of others) other.abandon();
+  lab.file.writeSync = writeSync;
+  expect(await lab.findings()).toEqual([]);
+  await lab.kill();
+});
+
+it('a refresh sees what was durable at its call, though another is under way', async () => {
+  const fileSystem = memoryFileSystem();
+  const store = await openStore(fileSystem);
+  const reader = await Store.open('store', { fileSystem, readOnly: true });
+  let session = store.session();
+  pushed(session);
+  await session.commit();
+  const later: Promise<number>[] = [];
+  const turns = await besides(reader.refresh(), () => {
+    session = store.session();
+    session.push(patternOf(10));
+    const batch = session.commitSync();
+    later.push(reader.refresh().then((reached) => reached - batch));
+  });
+  expect(turns).toBeGreaterThan(5);
+  for (const ahead of await Promise.all(later)) expect(ahead).toBeGreaterThanOrEqual(0);
+  await reader.close();
+  await store.close();
+});
