@@ -1,15 +1,17 @@
 /**
  * A vault that encrypts and authenticates: AES-256-GCM of `node:crypto` with random nonces.
  *
- * Invariant: a sealed value is nonce (12 bytes), tag (16), ciphertext; the context is authenticated
- * with it, so bytes that were changed, or put in the place of others, are `VARVE_VAULT`. Keys are
- * the caller's: made, kept and changed elsewhere.
+ * Invariant: a sealed value is nonce (12 bytes), tag (16), ciphertext. The context is authenticated
+ * with it: bytes that were changed, or moved to another place, are `VARVE_VAULT`. The caller makes,
+ * keeps and changes the keys.
  *
- * Bounds. A nonce is 96 random bits: below 2^32 values sealed under one key the chance that two
- * share one stays below 2^-32 (NIST SP 800-38D, 8.3); each node that is written is one, and a value
- * that a transaction pushes is two. Lengths, times and which values change are seen by whoever sees
- * the file. Not detected: that the whole file was put back to an older state, or a pushed value to
- * one of the same id, in this forest or in another one under the same key.
+ * Bounds:
+ * - A nonce is 96 random bits. Up to 2^32 values sealed under one key, the chance that two share a
+ *   nonce stays below 2^-32 (NIST SP 800-38D, 8.3). Each written node is one value, and a value
+ *   that a transaction pushes is two.
+ * - A reader of the file sees lengths, times, and which values change.
+ * - Not detected: the whole file put back to an older state, or a pushed value replaced by another
+ *   one of the same id, from this forest or another one under the same key.
  */
 
 import { createCipheriv, createDecipheriv, randomFillSync } from 'node:crypto';
@@ -29,9 +31,11 @@ const noncesAtOnce = 256;
 export interface AesGcmOptions {
   /** 32 bytes. Copied. */
   readonly key: Uint8Array;
-  /** Kept with the forest; to tell vaults apart. Default 'aes-256-gcm'. */
+  /** Kept with the forest, to distinguish vaults. Default 'aes-256-gcm'. */
   readonly name?: string | undefined;
-  /** Applied before encryption and after decryption: a vault inside this one, as compression. */
+  /**
+   * A vault inside this one, such as compression: seals before encryption, opens after decryption.
+   */
   readonly inner?: Vault | undefined;
 }
 
@@ -69,7 +73,7 @@ export function aesGcm(options: AesGcmOptions): Vault {
       return sealed;
     },
     open(sealed, context) {
-      if (sealed.length < overheadBytes) throw tampered('the bytes are too few', undefined);
+      if (sealed.length < overheadBytes) throw tampered('they are too short', undefined);
       const nonce = sealed.subarray(0, nonceBytes);
       const decipher = createDecipheriv(algorithm, own, nonce, { authTagLength: tagBytes });
       decipher.setAAD(context);
@@ -86,7 +90,7 @@ export function aesGcm(options: AesGcmOptions): Vault {
   });
 }
 
-/** Of the whole: unknown where the inner vault does not tell its own. */
+/** The overhead of both vaults; undefined if the inner one does not state its own. */
 function overheadOf(inner: Vault | undefined): number | undefined {
   if (inner === undefined) return overheadBytes;
   return inner.overheadBytes === undefined ? undefined : inner.overheadBytes + overheadBytes;
