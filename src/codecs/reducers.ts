@@ -2,8 +2,8 @@
  * The ready-made reducers.
  *
  * Invariant: `reduce` is associative and `reduce([])` is neutral, so that a node can hold the
- * summary of all entries below it. The function that a reducer is made with is not part of its
- * name: always open a tree with the function that it was made with.
+ * summary of all entries below it. The function of a reducer is not part of its name: always open a
+ * tree with the function that it was made with.
  */
 
 import { invalidArgument } from '../errors.ts';

@@ -2,16 +2,9 @@
  * A vault that encrypts and authenticates: AES-256-GCM of `node:crypto` with random nonces.
  *
  * Invariant: a sealed value is nonce (12 bytes), tag (16), ciphertext. The context is authenticated
- * with it: bytes that were changed, or moved to another place, are `VARVE_VAULT`. The caller makes,
- * keeps and changes the keys.
+ * too: changed or moved bytes are `VARVE_VAULT`. The caller makes, keeps and changes the keys.
  *
- * Bounds:
- * - A nonce is 96 random bits. Up to 2^32 values sealed under one key, the chance that two share a
- *   nonce stays below 2^-32 (NIST SP 800-38D, 8.3). Each written node is one value, and a value
- *   that a transaction pushes is two.
- * - A reader of the file sees lengths, times, and which values change.
- * - Not detected: the whole file put back to an older state, or a pushed value replaced by another
- *   one of the same id, from this forest or another one under the same key.
+ * `aesGcm` states the bounds of this.
  */
 
 import { createCipheriv, createDecipheriv, randomFillSync } from 'node:crypto';
@@ -39,7 +32,18 @@ export interface AesGcmOptions {
   readonly inner?: Vault | undefined;
 }
 
-/** A vault that encrypts. Throws `VARVE_INVALID_ARGUMENT` for a key that is not of 32 bytes. */
+/**
+ * A vault that encrypts. Throws `VARVE_INVALID_ARGUMENT` for a key that is not of 32 bytes.
+ *
+ * Bounds:
+ * - A nonce is 96 random bits. Up to 2^32 values sealed under one key, the chance that two share a
+ *   nonce stays below 2^-32 (NIST SP 800-38D, 8.3). Each written node is one value; a value that a
+ *   transaction pushes is two.
+ * - A reader of the file sees lengths, times, and which values change.
+ * - Not detected: the whole file put back to an older state.
+ * - Not detected: a pushed value replaced by one of the same id, from this forest or from another
+ *   one under the same key.
+ */
 export function aesGcm(options: AesGcmOptions): Vault {
   checkNames('aesGcm', options, { key: true, name: true, inner: true });
   const { key, name = algorithm, inner } = options;

@@ -103,9 +103,9 @@ export class ForestWriter implements BodyRunner {
   }
 
   /**
-   * Puts one entry and resolves to its batch. If the put cannot fail half way, it shares an edit
-   * with the puts before it: a node that several of them change is copied once. Otherwise it has
-   * its own transaction.
+   * Puts one entry and resolves to its batch. A put that cannot fail half way shares an edit with
+   * the puts before it: a node that several change is copied once. Any other put is a transaction
+   * of its own.
    */
   put<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array, value: Uint8Array): Promise<BatchId> {
     const isShared = this.#ground.shares.count > 0;

@@ -1,6 +1,6 @@
 /**
- * Decides when archived values are freed: a few batches with each commit, or all of a large one's
- * before the next commit that writes nodes.
+ * Decides when archived values are freed: a few batches with each commit. The values of a large
+ * commit are freed at once, before the next commit that writes nodes.
  *
  * Invariant: no checkpoint goes beyond the store's guards, so all that a snapshot reaches stays. It
  * runs only as part of a commit request: no transaction finds the store busy with it.

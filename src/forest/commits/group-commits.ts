@@ -215,7 +215,7 @@ export class GroupCommits {
   // ── committing ──
 
   #commit(group: Group, roots: VersionRoots): void {
-    // Reads use the state before until this commit is durable. Hold it: a checkpoint of another
+    // Reads use the durable state until this commit replaces it. Hold it: a checkpoint of another
     // user of the store could free what this commit archives.
     this.#held = this.#home.durable.hold(this.#home.store, () => undefined);
     this.#preparing = undefined;

@@ -5,8 +5,8 @@
  * - A group has only transactions that ended well, in their order.
  * - It stores the state that the last of them left, as nodes or as logged changes.
  * - A node that several of them changed is pushed once.
- * - If the session withdraws a pushed node, the node's reference forgets the id at once: the grains
- *   are free, while older states may still hold the node in memory.
+ * - If the session withdraws a pushed node, its reference forgets the id at once. The grains are
+ *   free, while older states may still hold the node in memory.
  */
 
 import { isVarveError } from '../../errors.ts';

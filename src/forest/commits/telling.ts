@@ -2,8 +2,8 @@
  * Settles the promises of callers that wait for commits.
  *
  * Invariant: all are settled, in the order of the commits. Settling one costs little, but the code
- * that waited for it runs before the event loop's next turn: after every thousand the loop gets a
- * turn. It decides nothing about commits.
+ * that waited for it runs before the event loop's next turn. Therefore the loop gets a turn after
+ * every thousand. It decides nothing about commits.
  */
 
 import { Breather } from '../../util/breather.ts';

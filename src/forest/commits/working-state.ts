@@ -78,7 +78,7 @@ export class WorkingState {
     this.#leftOver = this.#leftBehind();
   }
 
-  /** No value of a running or failed transaction needs to be archived. */
+  /** No value that only a running or failed transaction knows is in the file. */
   get isClear(): boolean {
     return this.#leftOver.length === 0 && this.pending.length === 0;
   }

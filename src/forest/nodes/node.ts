@@ -1,18 +1,13 @@
 /**
  * The nodes of a tree in memory: leaves with entries, branches with children, and references to
- * both.
+ * both. Their stored form is in `node-encoding.ts`.
  *
  * Invariants:
  * - Only the edit that owns a node changes it; any other edit copies it first.
- * - A branch of n children has n - 1 separators. Child i has the keys from separator i - 1 on and
- *   before separator i.
- * - `counts` are the entries below each child, always right. A part of a reducer is right or
- *   undefined.
- * - Versions of a branch share the references below it, so that a node is read once for all of
- *   them.
+ * - Child i of a branch has the keys from separator i - 1 on and before separator i.
+ * - `counts` (entries below each child) are right; a reducer's part is right or undefined.
+ * - Versions of a branch share the references below it: a node is read once for all of them.
  * - A node that is not stored has one referent in the current trees.
- *
- * `node-encoding.ts` has the stored form.
  */
 
 import type { GrainId } from '../../index.ts';

@@ -42,7 +42,7 @@ class TagTooLong extends Error {
 /** Pushes a value through the vault. Throws `VARVE_VAULT`, and as `Session.push`. */
 export function pushValue(nodes: NodeStore, session: Session, data: Uint8Array): GrainId {
   const { vault } = nodes;
-  // `Session.push` rejects a value that is not bytes.
+  // `Session.push` refuses a value that is not bytes.
   if (vault === undefined || !isBytes(data)) return session.push(data);
   const number = nodes.takeSeal();
   const body = nodes.seal('pushed', number, data);

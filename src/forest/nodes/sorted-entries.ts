@@ -3,11 +3,9 @@
  * branch.
  *
  * Invariants:
- * - Keys rise strictly by unsigned comparison of their bytes.
- * - `live` is the sum of the bytes of keys and values.
+ * - Keys rise strictly by unsigned comparison; `live` is the sum of the bytes of keys and values.
  * - Each entry has a slot of four numbers: head, offset in the heap, bytes of the key, value word.
- *   The head is the four key bytes after the common prefix: a search compares numbers, and bytes
- *   only if these are equal.
+ *   The head is the four key bytes after the common prefix: most comparisons need only this number.
  *
  * It knows nothing of nodes, of their stored form, nor of a value word beyond its length.
  */

@@ -2,9 +2,9 @@
  * The changes of a versioned tree, read from its history.
  *
  * Invariant: it yields one change for each put or delete that is kept, by sequence number, as of
- * the call. It never skips a change silently. Numbers of a name rise for ever, also if the tree is
- * dropped and made again: a gap below the oldest kept change shows that changes were trimmed. It
- * changes nothing (`WritableTree.trimHistory` trims).
+ * the call. It never skips a change silently: a gap below the oldest kept change shows that changes
+ * were trimmed, since the numbers of a name rise for ever. It changes nothing
+ * (`WritableTree.trimHistory` trims).
  */
 
 import { invalidArgument, VarveError } from '../../errors.ts';

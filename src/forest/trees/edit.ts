@@ -1,6 +1,6 @@
 /**
- * The changes of one transaction to nodes and values, in all trees: the nodes that it may change,
- * those that it replaced, what it pushed, and the shares.
+ * The changes of one transaction to nodes and values, in all trees. It knows which nodes it may
+ * change or has replaced, what it pushed, and the shares.
  *
  * Invariant: `gone` and `goneValues` have only what earlier states reached and no tree refers to
  * any more. Nodes that this edit made and replaced itself are simply dropped. It archives and

@@ -1,9 +1,9 @@
 /**
  * The record of a tree in the catalog, as an object and as bytes, and the layout of trees.
  *
- * Invariant: a record has all that is needed to read the tree's nodes, so that a tree can be
- * forked, dropped and verified without its codecs. Bytes that are not a record are `VARVE_CORRUPT`.
- * The layout of records is in `spec/forest.md`.
+ * Invariant: a record has all that is needed to read the tree's nodes. A tree can be forked,
+ * dropped and verified without its codecs. Bytes that are not a record are `VARVE_CORRUPT`. The
+ * layout of records is in `spec/forest.md`.
  */
 
 import { corrupt, VarveError } from '../../errors.ts';
@@ -62,7 +62,7 @@ export const fixedBytesMax = 256;
 const inlineShare = 4;
 
 /**
- * Target sizes, measured. If entries are small and of one length, a node costs more than its bytes:
+ * Target sizes, measured. A node costs more than its bytes: with small entries of one length,
  * larger nodes load faster with random keys (npm run bench -- forest-load).
  */
 const nodeBytesDefault = 4064;
