@@ -48,7 +48,7 @@ export function readChanges(
   const limit = checkLimit('changes: limit', options.limit);
   const oldest = oldestKept(nodes, shape, root) ?? sequence + 1;
   if (after !== 0 && after < oldest - 1) {
-    const message = `changes after ${after} were trimmed: the oldest one left is ${oldest}`;
+    const message = `changes after ${after} were trimmed: 'after' may be ${oldest - 1} or later`;
     throw new VarveError('VARVE_LOG_TRUNCATED', message, { expected: oldest - 1, actual: after });
   }
   const from = positionOf(nodes, shape, root, historyBound(after));
