@@ -1,12 +1,12 @@
 /**
- * Codecs and reducers: how a user's keys, values and summaries become bytes, and the one place
- * where they are called.
+ * Codecs and reducers: they turn a user's keys, values and summaries into bytes. User code of this
+ * kind is called here only.
  *
  * Invariants:
- * - An encoding that leaves here is not changed by any later call of a codec: bytes of a user's
- *   codec are copied before anything else is called, since the codec may use their memory again.
- * - What a user's code throws comes out as `VARVE_CODEC` with it as `cause`, and bytes that it is
- *   given to decode are its own.
+ * - No later call of a codec changes an encoding that was returned here. Bytes of a user's codec
+ *   are copied before anything else is called, since the codec may reuse its memory.
+ * - An error of user code becomes `VARVE_CODEC` with it as `cause`. Bytes that user code decodes
+ *   are its own.
  *
  * It does not know trees.
  */
@@ -26,7 +26,7 @@ export interface Codec<T> {
   decode(bytes: Uint8Array): T;
 }
 
-/** `encode(a)` sorts before `encode(b)` as bytes exactly where `a` sorts before `b`. */
+/** `encode(a)` sorts before `encode(b)` as bytes if and only if `a` sorts before `b`. */
 export interface KeyCodec<T> extends Codec<T> {
   readonly ordered: true;
 }
@@ -38,21 +38,21 @@ export interface Reducer<K, V, R> extends Codec<R> {
   reduce(parts: readonly R[]): R;
 }
 
-/** As `encode`, into memory that is there: of a codec whose encodings all have one length. */
+/** As `encode`, into given memory; only for codecs with a `byteLength`. */
 export const encodeInto: unique symbol = Symbol('encodeInto');
-/** As `decode`, of bytes that lie among others and are not the codec's own. */
+/** As `decode`, for bytes within a larger array that the codec must not keep. */
 export const decodeAt: unique symbol = Symbol('decodeAt');
-/** What varve's own codecs say of themselves; nothing is taken for granted of others. */
+/** Facts about varve's own codecs; of other codecs nothing is assumed. */
 export const traits: unique symbol = Symbol('traits');
 
 interface CodecTraits {
-  /** Whose memory `encode` gives: its own and new each time, or what it was given. */
+  /** The memory that `encode` returns: new each time, or the memory of its argument. */
   readonly gives: 'new' | 'given';
-  /** It calls no code of the user's. */
+  /** It calls no user code. */
   readonly quiet: boolean;
 }
 
-/** What varve's own codecs can do beside, so that a key costs no array of its own. */
+/** More methods of varve's own codecs: with them a key costs no array of its own. */
 export interface QuickCodec<T> extends Codec<T> {
   [encodeInto]?: (value: T, target: Uint8Array) => void;
   [decodeAt]?: (bytes: Uint8Array, at: number, length: number) => T;
@@ -60,7 +60,7 @@ export interface QuickCodec<T> extends Codec<T> {
 }
 
 const memory = new ResultMemory();
-/** For encodings: nobody else is given a part of it, so that nobody can take it away. */
+/** For encodings only. User code gets no part of it, so it cannot transfer the buffer. */
 const encodings = new ResultMemory();
 
 /** A copy of bytes, the caller's own. */
@@ -71,12 +71,12 @@ export function ownBytes(from: Uint8Array, at: number, length: number): Uint8Arr
 /** A codec as a tree uses it. */
 export class CodecUse<T> {
   readonly codec: Codec<T>;
-  /** Neither `encode` nor `decode` calls code of the user's. */
+  /** Neither `encode` nor `decode` calls user code. */
   readonly isQuiet: boolean;
   readonly #quick: QuickCodec<T>;
   readonly #gives: CodecTraits['gives'] | undefined;
   readonly #length: number | undefined;
-  /** Memory of an encoding that was given back. */
+  /** Memory of a recycled encoding. */
   #free: Uint8Array | undefined;
 
   constructor(what: string, codec: Codec<T>) {
@@ -89,8 +89,8 @@ export class CodecUse<T> {
   }
 
   /**
-   * The encoding: no codec changes it. Only the codec `bytes` gives memory that is not ours, the
-   * caller's own: `keep` copies it where it outlives the call. Throws `VARVE_CODEC`.
+   * The encoding; no codec changes it. The codec `bytes` returns the caller's own memory: use
+   * `keep` if the encoding outlives the call. Throws `VARVE_CODEC`.
    */
   encode(value: T): Uint8Array {
     const write = this.#quick[encodeInto];
@@ -103,25 +103,25 @@ export class CodecUse<T> {
     const bytes = guarded(this.codec, 'encode', () => this.codec.encode(value));
     checkBytes(this.codec, bytes);
     if (this.#length !== undefined && bytes.length !== this.#length) {
-      const told = `gave ${bytes.length} bytes where its byteLength is ${this.#length}`;
-      throw codecError(this.codec, 'encode', told, undefined);
+      const failure = `returned ${bytes.length} bytes, but its byteLength is ${this.#length}`;
+      throw codecError(this.codec, 'encode', failure, undefined);
     }
     return this.#gives === undefined ? encodings.copy(bytes, 0, bytes.length) : bytes;
   }
 
-  /** The encoding, in memory that nobody else has. Throws `VARVE_CODEC`. */
+  /** The encoding, in memory that only varve has. Throws `VARVE_CODEC`. */
   encodeKept(value: T): Uint8Array {
     return this.keep(this.encode(value));
   }
 
-  /** An encoding that `encode` gave, in memory that nobody else has. */
+  /** An encoding of `encode`, in memory that only varve has. */
   keep(bytes: Uint8Array): Uint8Array {
     return this.#gives === 'given' ? encodings.copy(bytes, 0, bytes.length) : bytes;
   }
 
   /**
-   * Gives back the memory of an encoding, for the next one. Only for what `encode` gave, once, and
-   * when nobody has it any more; it need not be called.
+   * Gives back the memory of an encoding for the next one; optional. Requires: the encoding is from
+   * `encode`, is given back once, and is not used any more.
    */
   recycle(bytes: Uint8Array): void {
     if (this.#quick[encodeInto] !== undefined) this.#free = bytes;
@@ -135,7 +135,7 @@ export class CodecUse<T> {
   }
 }
 
-/** The bytes of a reducer's value: valid until code of the user's is called. */
+/** The bytes of a reducer's value, valid until user code is called. */
 export function encodePart<R>(reducer: Codec<R>, part: R): Uint8Array {
   const bytes = guarded(reducer, 'encode', () => reducer.encode(part));
   checkBytes(reducer, bytes);
@@ -145,10 +145,10 @@ export function encodePart<R>(reducer: Codec<R>, part: R): Uint8Array {
 /** Throws `VARVE_CODEC`. */
 function checkBytes(codec: { readonly name: string }, bytes: unknown): asserts bytes is Uint8Array {
   if (isBytes(bytes)) return;
-  throw codecError(codec, 'encode', 'gave no Uint8Array that has its bytes', undefined);
+  throw codecError(codec, 'encode', 'returned no Uint8Array, or a detached one', undefined);
 }
 
-/** Runs a function of the user's: its error becomes `VARVE_CODEC`, varve's own stay as they are. */
+/** Runs a user's function. Its error becomes `VARVE_CODEC`; varve's own errors stay as they are. */
 export function guarded<T>(codec: { readonly name: string }, what: string, run: () => T): T {
   try {
     return run();
@@ -161,10 +161,10 @@ export function guarded<T>(codec: { readonly name: string }, what: string, run: 
 function codecError(
   { name }: { readonly name: string },
   what: string,
-  told: string,
+  failure: string,
   cause: unknown,
 ): VarveError {
-  return new VarveError('VARVE_CODEC', `${what} of the codec '${name}' ${told}`, { cause });
+  return new VarveError('VARVE_CODEC', `${what} of the codec '${name}' ${failure}`, { cause });
 }
 
 function checkCodec(what: string, codec: Codec<unknown>): void {

@@ -1,8 +1,8 @@
 /**
  * The ready-made codecs.
  *
- * Invariant: of each key codec, encodings sort as bytes exactly as the values do, and no two values
- * that differ have the same encoding. Values that a codec does not take are refused with
+ * Invariant: the encodings of a key codec sort as bytes exactly as the values do, and values that
+ * differ have different encodings. A value that a codec does not take is refused with
  * `VARVE_INVALID_ARGUMENT` (by `json` with `VARVE_CODEC`), never rounded or replaced.
  */
 
@@ -36,7 +36,7 @@ function wrongLength(name: string, expected: number, actual: number): VarveError
   return new VarveError('VARVE_CODEC', message, { expected, actual });
 }
 
-/** A key codec of one length, from the two functions that differ. */
+/** Makes a key codec of one length. */
 function fixed<T>(
   name: string,
   byteLength: number,
@@ -85,7 +85,7 @@ const utf8: KeyCodec<string> = Object.freeze<QuickKeyCodec<string>>({
   ordered: true,
   encode(value) {
     if (typeof value !== 'string') throw invalidArgument('utf8', 'a string', value);
-    // Half a surrogate pair has no encoding: it would come back as something else.
+    // A lone surrogate has no encoding: it would come back as another character.
     if (loneSurrogate.test(value)) throw invalidArgument('utf8', 'well-formed Unicode', value);
     return toUtf8.encode(value);
   },
@@ -163,7 +163,7 @@ const f64 = fixed<number>(
     if (typeof value !== 'number' || Number.isNaN(value)) {
       throw invalidArgument('f64', 'a number that is not NaN', value);
     }
-    // -0 differs from 0 in its sign alone, so it comes directly before 0.
+    // -0 differs from 0 in its sign only, and sorts directly before it.
     double[0] = value;
     const top = halves[highHalf] as number;
     const negative = top >>> 31 === 1;
@@ -185,9 +185,9 @@ const f64 = fixed<number>(
 );
 
 /**
- * Keys of several parts, that sort by their parts in turn. A part of no fixed length that is not
- * the last has its zeros followed by 0xFF and ends with 0, 1, as the tuple layer of FoundationDB
- * escapes strings.
+ * Keys of several parts, which sort by their parts in turn. In a part of varying length that is not
+ * the last, each zero is followed by 0xFF, and 0, 1 is its end. FoundationDB's tuple layer does the
+ * same with strings.
  */
 function tuple<T extends readonly unknown[]>(
   ...parts: { [I in keyof T]: KeyCodec<T[I]> }
@@ -206,7 +206,7 @@ function tuple<T extends readonly unknown[]>(
         throw invalidArgument('tuple', `an array of ${codecsOfParts.length} parts`, value);
       }
       const encoded = uses.map((use, index) => {
-        // The codec of the next part may be the same one, with the same memory.
+        // The next part may have the same codec, with the same memory.
         const part = use.encodeKept(value[index]);
         return use.codec.byteLength !== undefined || index === last ? part : escaped(part);
       });
@@ -252,7 +252,7 @@ function escaped(part: Uint8Array): Uint8Array {
   return Uint8Array.from(out);
 }
 
-/** One part of a tuple, and how many bytes it took. */
+/** One part of a tuple, and the number of its stored bytes. */
 function partAt(
   stored: Uint8Array,
   from: number,
@@ -276,7 +276,7 @@ function partAt(
       out.push(0);
     }
   }
-  const message = "decode of the codec 'tuple': a part does not end";
+  const message = "decode of the codec 'tuple': a part has no end mark";
   throw new VarveError('VARVE_CODEC', message, { actual: stored.length });
 }
 

@@ -1,9 +1,9 @@
 /**
- * The codec of JSON: values that `JSON.parse` gives back equal, and no others.
+ * The codec of JSON: it stores values that `JSON.parse` gives back equal, and no others.
  *
- * Rule: `JSON.stringify` replaces or leaves out what JSON does not have, without a word. One walk
- * over the value comes first, and refuses with the place and the reason whatever would come back
- * as something else. Objects of another realm are plain objects too; one without a prototype comes
+ * Rule: `JSON.stringify` silently replaces or leaves out values that JSON does not have. Therefore
+ * one walk over the value comes first. It refuses, with place and reason, each part that would come
+ * back different. Plain objects of another realm are accepted. An object without a prototype comes
  * back with the same properties and the usual prototype.
  */
 
@@ -15,13 +15,14 @@ const fromUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * JSON. Refuses with `VARVE_CODEC` every value that `JSON.parse` would not give back equal:
- * undefined (a property too), NaN, infinities, -0, holes, bigint, symbols, functions, Date, Map,
- * Set, bytes, class instances, objects with `toJSON`, properties that JSON leaves out, cycles.
+ * - undefined (a property too), NaN, infinities, -0, holes, bigint, symbols, functions;
+ * - Date, Map, Set, bytes, class instances, objects with `toJSON`;
+ * - properties that JSON leaves out, cycles.
  */
 export function json<T>(): Codec<T> {
   return Object.freeze<QuickCodec<T>>({
     name: 'json',
-    // What is stored may be a proxy or have getters.
+    // The value may be a proxy or have getters.
     [traits]: { gives: 'new', quiet: false },
     encode: (value) => toUtf8.encode(textOf(value)),
     decode: (stored) => JSON.parse(fromUtf8.decode(stored)) as T,
@@ -38,20 +39,20 @@ function textOf(value: unknown): string {
   }
 }
 
-/** The value is too deep or too long, or a getter of the user's throws. */
+/** The error for a value that is too deep or too long, or whose getter throws. */
 function failure(cause: unknown): VarveError {
   const reason = cause instanceof Error ? cause.message : 'an error without a message';
   return new VarveError('VARVE_CODEC', `json cannot store the value: ${reason}`, { cause });
 }
 
-/** Below so many levels a cycle is looked for; a value that has one gets there. */
+/** From this depth on cycles are searched; a value with a cycle always gets there. */
 const depthOfCycles = 100;
 const plainName = /^[A-Za-z_$][\w$]*$/;
 
 class JsonWalk {
-  /** The way to the part that is looked at: names and indexes. */
+  /** The path to the current part: names and indexes. */
   readonly #path: (string | number)[] = [];
-  /** The objects on that way. */
+  /** The objects on that path. */
   readonly #above: object[] = [];
 
   check(value: unknown, depth: number): void {
@@ -93,7 +94,7 @@ class JsonWalk {
       if (element === undefined && !Object.hasOwn(all, index)) this.#refuse(depth + 1, 'a hole');
       this.check(element, depth + 1);
     }
-    // Names of elements are made for it, so it is not asked for those that are hidden.
+    // Hidden names are not checked: `getOwnPropertyNames` would make a name for each element.
     if (Object.keys(all).length > all.length || hasSymbols(all)) {
       this.#refuse(depth, 'an array with other properties than its elements');
     }
@@ -105,7 +106,7 @@ class JsonWalk {
       this.#path[depth] = name;
       this.check(value[name], depth + 1);
     }
-    // Asked for one by one, since `Reflect.ownKeys` takes ten times as long.
+    // Two calls, since `Reflect.ownKeys` takes ten times as long.
     if (Object.getOwnPropertyNames(value).length > names.length || hasSymbols(value)) {
       this.#refuse(depth, 'an object with symbols or hidden properties');
     }
@@ -131,7 +132,7 @@ function hasSymbols(value: object): boolean {
   return Object.getOwnPropertySymbols(value).length > 0;
 }
 
-/** Of a plain object of any realm, or of none. */
+/** The prototype of a plain object of any realm, or null. */
 function isPlainPrototype(prototype: unknown): boolean {
   if (prototype === Object.prototype || prototype === null) return true;
   // Only an Object.prototype has no prototype and this method.
@@ -139,7 +140,7 @@ function isPlainPrototype(prototype: unknown): boolean {
   return isLast && Object.hasOwn(prototype as object, 'propertyIsEnumerable');
 }
 
-/** Of a plain array of any realm: an Array.prototype is an array itself. */
+/** The prototype of a plain array of any realm: an Array.prototype is an array itself. */
 function isArrayPrototype(prototype: unknown): boolean {
   if (prototype === Array.prototype) return true;
   return Array.isArray(prototype) && isPlainPrototype(Object.getPrototypeOf(prototype));

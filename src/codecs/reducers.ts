@@ -2,8 +2,8 @@
  * The ready-made reducers.
  *
  * Invariant: `reduce` is associative and `reduce([])` is neutral, so that a node can hold the
- * summary of all entries below it. The function that a reducer is made with is not part of its
- * name: a tree is to be opened with the same one that it was made with.
+ * summary of all entries below it. The function of a reducer is not part of its name: always open a
+ * tree with the function that it was made with.
  */
 
 import { invalidArgument } from '../errors.ts';
@@ -16,7 +16,7 @@ function encodeNumbers(values: readonly number[]): Uint8Array {
 }
 
 function decodeNumbers(bytes: Uint8Array): number[] {
-  // A copy of its own begins where a double may.
+  // A copy has the alignment that a double needs.
   return Array.from(new Float64Array(bytes.slice().buffer));
 }
 
@@ -47,19 +47,19 @@ function sum<K, V>(of: NumberOf<K, V>): Reducer<K, V, number> {
   return numeric('sum', of, add, 0);
 }
 
-/** The smallest number of the entries; of none of them `Infinity`. */
+/** The smallest number of the entries; `Infinity` without entries. */
 function min<K, V>(of: NumberOf<K, V>): Reducer<K, V, number> {
   return numeric('min', of, (one, other) => Math.min(one, other), Number.POSITIVE_INFINITY);
 }
 
-/** The largest number of the entries; of none of them `-Infinity`. */
+/** The largest number of the entries; `-Infinity` without entries. */
 function max<K, V>(of: NumberOf<K, V>): Reducer<K, V, number> {
   return numeric('max', of, (one, other) => Math.max(one, other), Number.NEGATIVE_INFINITY);
 }
 
 /**
- * How many entries have a number below the first bound, from each bound to the next, and from the
- * last on: one count more than there are bounds, which rise.
+ * Counts entries by their number: below the first bound, from each bound to the next, and from the
+ * last bound on. There is one count more than bounds. Bounds must rise.
  */
 function histogram<K, V>(
   of: NumberOf<K, V>,

@@ -1,17 +1,16 @@
 /**
- * What programs see of trees, transactions and snapshots.
+ * The public types of trees, transactions and snapshots.
  *
- * Shapes and promises only: the classes that keep them are beside this file, and none of them is
- * exported. Every method says what it throws where that is not said of all: reads throw
- * `VARVE_CODEC`, `VARVE_CORRUPT`, `VARVE_VAULT`, `VARVE_IO` and `VARVE_CLOSED`, and
- * `VARVE_INVALID_ARGUMENT` for keys and ranges that are none.
+ * Types and promises only: the classes that implement them are beside this file and not exported.
+ * All reads throw `VARVE_CODEC`, `VARVE_CORRUPT`, `VARVE_VAULT`, `VARVE_IO` and `VARVE_CLOSED`, and
+ * `VARVE_INVALID_ARGUMENT` for a wrong key or range. Methods name the other errors that they throw.
  */
 
 import type { BatchId, GrainId } from '../index.ts';
 
 /**
  * A bound that is present must have a value: undefined, and properties that are not listed here,
- * are `VARVE_INVALID_ARGUMENT`. So a bound that is misspelt or missing never means the whole tree.
+ * are `VARVE_INVALID_ARGUMENT`. Therefore a misspelt or missing bound never means the whole tree.
  */
 export interface Range<K> {
   gt?: K;
@@ -23,33 +22,33 @@ export interface Range<K> {
   limit?: number | undefined;
 }
 
-/** Bytes that come back are the caller's own. */
+/** Returned bytes are the caller's own. */
 export interface ReadableTree<K, V, R> {
   get(key: K): V | undefined;
   /** As `get`, without blocking the event loop on the disk. */
   getAsync(key: K): Promise<V | undefined>;
   has(key: K): boolean;
   /**
-   * Lazy, in key order; reading on while the tree changes yields the state at the time of the call.
-   * Holds a guard until its end, its `return()` (a `break` does it) or its collection; in a
-   * transaction it ends with it.
+   * Lazy, in key order; yields the state at the time of the call, also if the tree changes
+   * meanwhile. Holds a guard until its end, its `return()` (a `break` calls it) or its collection.
+   * In a transaction it ends with the transaction.
    */
   range(range?: Range<K>): IterableIterator<[K, V]>;
   rangeAsync(range?: Range<K>): AsyncIterableIterator<[K, V]>;
   keys(range?: Range<K>): IterableIterator<K>;
   values(range?: Range<K>): IterableIterator<V>;
-  /** Number of entries in the range, `limit` and `reverse` left aside; O(log n). */
+  /** Number of entries in the range; ignores `limit` and `reverse`. O(log n). */
   count(range?: Range<K>): number;
   /**
-   * The reducer over the range, `limit` and `reverse` left aside; O(log n). Throws
-   * `VARVE_TREE_MISMATCH` for a tree without one.
+   * The reducer's value over the range; ignores `limit` and `reverse`. O(log n). Throws
+   * `VARVE_TREE_MISMATCH` for a tree without a reducer.
    */
   reduce(range?: Range<K>): R;
   first(): [K, V] | undefined;
   last(): [K, V] | undefined;
 }
 
-/** One change of a versioned tree; `value` is undefined where the key was deleted. */
+/** One change of a versioned tree; `value` is undefined if the key was deleted. */
 export interface TreeChange<K, V> {
   sequence: number;
   key: K;
@@ -64,21 +63,22 @@ export interface Tree<K, V, R> extends ReadableTree<K, V, R> {
   /** Resolves to whether the key was there. */
   delete(key: K): Promise<boolean>;
   /**
-   * Reads and writes in one transaction; returning null deletes. Resolves to the new value. A
-   * promise from `change` rejects with `VARVE_INVALID_ARGUMENT`, nothing stored.
+   * Reads and writes in one transaction; a null from `change` deletes. Resolves to the new value.
+   * If `change` returns a promise, rejects with `VARVE_INVALID_ARGUMENT` and stores nothing.
    */
   update(key: K, change: (current: V | undefined) => V | null): Promise<V | null>;
   /**
-   * For a versioned tree: its newest sequence number; each put or delete takes the next, from 1. A
-   * tree that is dropped keeps its number, and goes on above it when it is made again. Throws
+   * The newest sequence number of a versioned tree; each put or delete takes the next one, from 1.
+   * A dropped tree keeps its number, and a new tree of its name goes on above it. Throws
    * `VARVE_TREE_MISMATCH` for a tree that is not versioned, as `changes` does.
    */
   readonly lastSequence: number;
   /**
-   * For a versioned tree: every change after `after`, oldest first. Without it, or with 0: from the
-   * oldest kept. Throws `VARVE_LOG_TRUNCATED` when a change above `after` (not 0) has been trimmed,
-   * or dropped with its tree; the newest trimmed sequence itself is a valid `after`. Throws
-   * `VARVE_INVALID_ARGUMENT` above `lastSequence`.
+   * Every change of a versioned tree after `after`, oldest first. Without `after`, or with 0: from
+   * the oldest that is kept. Throws:
+   * - `VARVE_LOG_TRUNCATED` if a change above `after` (not 0) was trimmed, or dropped with its
+   *   tree. The newest trimmed number itself is a valid `after`.
+   * - `VARVE_INVALID_ARGUMENT` if `after` is above `lastSequence`.
    */
   changes(options?: {
     after?: number | undefined;
@@ -93,10 +93,10 @@ export interface Tree<K, V, R> extends ReadableTree<K, V, R> {
 export interface WritableTree<K, V, R> extends ReadableTree<K, V, R> {
   put(key: K, value: V): void;
   delete(key: K): boolean;
-  /** Deletes a whole range, as far as its limit; returns the number of entries deleted. */
+  /** Deletes the entries of a range, up to its limit; returns their number. */
   deleteRange(range: Range<K>): number;
   /**
-   * For a versioned tree: forgets the changes up to and including this sequence number. Throws
+   * Deletes the changes of a versioned tree up to and including this sequence number. Throws
    * `VARVE_TREE_MISMATCH` for a tree that is not versioned.
    */
   trimHistory(through: number): void;
@@ -104,30 +104,30 @@ export interface WritableTree<K, V, R> extends ReadableTree<K, V, R> {
 
 /** Ends with its body; later use throws `VARVE_TRANSACTION_ENDED`. */
 export interface Transaction {
-  /** Throws `VARVE_TREE_MISMATCH` where the tree has been made with another config meanwhile. */
+  /** Throws `VARVE_TREE_MISMATCH` if the tree was made with another config meanwhile. */
   tree<K, V, R>(tree: Tree<K, V, R>): WritableTree<K, V, R>;
   /**
-   * Makes `to` a copy of `from` in O(1): they share every node until one of them changes. A missing
-   * `from` leaves `to` missing; a `to` that exists throws `VARVE_EXISTS`.
+   * Makes `to` a copy of `from` in O(1): they share every node until one of them changes it. If
+   * `from` is missing, `to` stays missing. Throws `VARVE_EXISTS` if `to` exists.
    */
   fork(from: string, to: string): void;
-  /** Of a missing tree: nothing. */
+  /** Drops a tree; does nothing if it is missing. */
   drop(name: string): void;
   /**
-   * A value of the user's own in the same commit, through the vault, to be named from a tree: a
-   * blob beside its key.
+   * Pushes a value of your own in the same commit, through the vault. An entry of a tree can hold
+   * its id: a blob beside its key.
    */
   push(data: Uint8Array): GrainId;
   /**
-   * A pushed value, this transaction's own included, and those of transactions before it that are
-   * not durable yet; otherwise as `Forest.get`.
+   * A value that this transaction or an earlier one has pushed, durable or not; otherwise as
+   * `Forest.get`.
    */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined;
   /**
    * Archives a pushed value, as `Session.archive` does. Throws `VARVE_NOT_FOUND`,
-   * `VARVE_ALREADY_ARCHIVED`, `VARVE_INVALID_ARGUMENT` for the forest's root. Never archive the
-   * ids of nodes and long values, here or through `Forest.store`: the trees that reach them are
-   * damaged when they are freed.
+   * `VARVE_ALREADY_ARCHIVED`, and `VARVE_INVALID_ARGUMENT` for the forest's root. Never archive the
+   * ids of nodes and long values, here or through `Forest.store`: that damages the trees that reach
+   * them.
    */
   archive(id: GrainId): void;
 }
@@ -135,7 +135,9 @@ export interface Transaction {
 /** The whole forest as of one durable commit, until it is released or collected. */
 export interface Snapshot extends Disposable {
   readonly batch: BatchId;
-  /** Throws `VARVE_SNAPSHOT_RELEASED` after `release`; so do reads of what it gave before. */
+  /**
+   * Throws `VARVE_SNAPSHOT_RELEASED` after `release`; so do reads of trees that it returned before.
+   */
   tree<K, V, R>(tree: Tree<K, V, R>): ReadableTree<K, V, R>;
   release(): void;
 }

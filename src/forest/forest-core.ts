@@ -1,9 +1,9 @@
 /**
- * What the parts of an open forest share: the store, the nodes, the durable state, and which trees
- * were asked for.
+ * The state that the parts of an open forest share: the store, the nodes, the durable version, and
+ * the options of its trees.
  *
- * Invariant: `durable` is the state of the last commit that is durable, and changes only when the
- * next one is. It opens and closes nothing.
+ * Invariant: `durable` is the state of the last durable commit, and changes only when the next one
+ * is durable. It opens and closes nothing.
  */
 
 import type { Vault } from '../codecs/vault.ts';
@@ -37,15 +37,15 @@ interface Commit {
 type Listener = (commit: Commit) => void;
 
 /**
- * An opening skips so many numbers, and up to as many more at random: a batch that was taken back
- * may have given some of them to the vault.
+ * Seal numbers that an open skips; with a vault, up to as many more at random. A batch that was
+ * taken back may have used some of them with the vault.
  */
 const sealsSkipped = 2 ** 24;
 
 /** Upper bound of remembered tree options, including those of trees that do not exist. */
 const askedMax = 5000;
 
-/** Nodes that are not stored yet may take so many bytes beside a small cache. */
+/** Bytes of memory that nodes not stored yet may take beside a small cache. */
 const memoryLeast = 2 ** 21;
 
 interface OpenedState {
@@ -73,17 +73,17 @@ export class ForestCore {
   readonly catalogShape: TreeShape;
   readonly sharesShape: TreeShape;
   readonly listeners = new Set<Listener>();
-  /** What of the durable state is in no node yet. */
+  /** Changes of the durable state that no stored node has. */
   journal: Journal;
   readonly rootWriter: RootWriter;
   durable: ForestVersion;
   /** It takes no more transactions. */
   closing = false;
   closed = false;
-  /** Commits that some listener has not been told of. */
+  /** Commits that some listeners have not been called for. */
   readonly #untold: Commit[] = [];
   readonly #uses = new WeakMap<object, AnyUse>();
-  /** How each tree was last asked for, of those that were asked for last. */
+  /** The last `TreeUse` of each tree, for the trees that were requested last. */
   readonly #asked = new Map<string, AnyUse>();
   readonly #options: CoreOptions;
   #owners = 0;
@@ -118,7 +118,7 @@ export class ForestCore {
   /** The forest as the store has it now. */
   #read(): OpenedState {
     const { store } = this;
-    // What a reader sees stays at its batch when the store moves on.
+    // A reader's source must stay at its batch when the store refreshes.
     const source = store.readOnly ? store.view() : store;
     const { vault, nodeCacheBytes, journalBytes } = this.#options;
     const nodes = new NodeStore(source, vault, nodeCacheBytes);
@@ -133,7 +133,7 @@ export class ForestCore {
     };
   }
 
-  /** A reader moves on to the state that its store has moved to. Throws as an opening. */
+  /** Moves a reader to the batch that its store has refreshed to. Throws as the constructor. */
   moveOn(): void {
     if (this.durable.batch === this.store.currentBatch) return;
     const { nodes, version, journal } = this.#read();
@@ -143,7 +143,7 @@ export class ForestCore {
     this.reserveMemory();
   }
 
-  /** Nodes that are not stored, and memory for nodes to come, take theirs from the cache's. */
+  /** Reserves cache memory for the journal's nodes and logs and for `NodeMemory`. */
   reserveMemory(): void {
     this.nodes.cache.reserve(this.journal.memoryBytes + this.limits.memory.keptBytes);
   }
@@ -166,20 +166,20 @@ export class ForestCore {
     return this.#owners;
   }
 
-  /** Tree handles and how they were asked for. Throws `VARVE_TREE_MISMATCH`. */
+  /** Remembers a tree handle and its `TreeUse`. */
   register(handle: object, use: AnyUse): void {
     this.#uses.set(handle, use);
     this.#asked.delete(use.name);
     this.#asked.set(use.name, use);
     if (this.#asked.size <= askedMax) return;
-    // A tree that is made otherwise later is refused all the same: its first commit checks again.
+    // Forget the oldest. A tree with other options is still refused: its first commit checks again.
     for (const name of this.#asked.keys()) {
       this.#asked.delete(name);
       break;
     }
   }
 
-  /** Throws `VARVE_TREE_MISMATCH` where a handle that was given out has another config. */
+  /** Throws `VARVE_TREE_MISMATCH` if an earlier handle of the tree has another config. */
   checkAsked(use: AnyUse): void {
     const asked = this.askedFor(use.name);
     if (asked !== undefined) checkConfig(use.name, asked.config, use.config);
@@ -193,18 +193,21 @@ export class ForestCore {
     return this.#uses.get(handle);
   }
 
-  /** Throws `VARVE_INVALID_ARGUMENT` for what is no tree of this forest. */
+  /** Throws `VARVE_INVALID_ARGUMENT` if the handle is not a tree of this forest. */
   useOfTree(handle: object): AnyUse {
     const use = typeof handle === 'object' && handle !== null ? this.useOf(handle) : undefined;
     if (use === undefined) throw invalidArgument('tree', 'a tree of this forest', handle);
     return use;
   }
 
-  /** A commit is durable that has left trees like this; undefined where it dropped one. */
+  /**
+   * Called when a commit is durable. `changed` has the records that it left; undefined for a
+   * removed tree.
+   */
   committed(batch: BatchId, changed: ReadonlyMap<string, TreeRecord | undefined>): void {
     this.retention.note(batch, Date.now());
     for (const [name, record] of changed) {
-      // Whoever makes a tree of a dropped one's name anew may ask for it otherwise.
+      // A new tree with a dropped tree's name may have other options.
       if (treeOf(record) === undefined) this.#asked.delete(name);
     }
   }
@@ -213,7 +216,7 @@ export class ForestCore {
     const trees = [...changed.keys()];
     if (trees.length === 0) return;
     this.#untold.push({ batch, trees });
-    // A listener may commit: what follows from that is told when all know of what came before.
+    // A listener may commit. That commit is announced after all listeners know of this one.
     if (this.#untold.length > 1) return;
     for (let told = this.#untold[0]; told !== undefined; told = this.#untold[0]) {
       for (const listener of this.listeners) runOutside(() => tell(listener, told));
@@ -223,12 +226,14 @@ export class ForestCore {
 }
 
 function skipped(vault: Vault | undefined): number {
-  // Without a vault nobody is told: files of the same content are the same.
+  // Without a vault no number is used: files of the same content stay the same.
   if (vault === undefined) return sealsSkipped;
   return sealsSkipped + Math.floor(Math.random() * sealsSkipped);
 }
 
-/** The commit is durable whatever the listener does: its error is the program's own. */
+/**
+ * Calls a listener. Its error becomes an uncaught exception, since the commit is durable anyway.
+ */
 function tell(listener: Listener, commit: Commit): void {
   try {
     listener({ ...commit });

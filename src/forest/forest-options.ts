@@ -1,8 +1,8 @@
 /**
  * The options of a forest, and their check.
  *
- * Invariant: what passes is complete and of the right types; anything else is
- * `VARVE_INVALID_ARGUMENT` before a file is touched.
+ * Invariant: options that pass have the right types and ranges; others are `VARVE_INVALID_ARGUMENT`
+ * before a file is touched. `coreOptions` adds the defaults.
  */
 
 import type { Vault } from '../codecs/vault.ts';
@@ -14,31 +14,31 @@ import type { CoreOptions } from './forest-core.ts';
 
 export interface ForestOptions {
   /**
-   * Target size of a node, bytes: 500 to 65,536. The default is the measured best: 4,064, and 8,160
-   * where all keys have one length and all values too.
+   * Target size of a node, bytes: 500 to 65,536. The default is the measured best: 4,064, or 8,160
+   * if all keys have one length and all values too.
    */
   nodeBytes?: number | undefined;
   /** Upper bound of the cache of decoded nodes, bytes; beside the store's. Default 256 MiB. */
   nodeCacheBytes?: number | undefined;
   /**
-   * Upper bound of the changes, bytes, that are told in the roots of commits while their nodes stay
-   * in memory; less in a small forest. An opening after a crash does them again. Default 4 MiB; 0:
-   * every commit writes its nodes.
+   * Upper bound, bytes, of the changes that roots log while their nodes stay in memory; lower in a
+   * small forest. An open after a crash replays them. Default 4 MiB; 0: every commit writes its
+   * nodes.
    */
   journalBytes?: number | undefined;
   /**
-   * How archived nodes are freed: batch by batch within later commits and at close, as snapshots
-   * allow (default), or only by `store.checkpointTo`.
+   * How archived nodes are freed: in steps with later commits and at close, as snapshots allow
+   * (default), or only by `store.checkpointTo`.
    */
   checkpoint?: 'automatic' | 'manual' | undefined;
   /**
-   * Keeps automatic checkpoints this far behind, milliseconds, so that readers in other processes
-   * have that long. Closing frees nothing younger. Default 0.
+   * Keeps automatic checkpoints this far behind, milliseconds: readers in other processes have that
+   * much time. Closing frees nothing younger. Default 0.
    */
   retainMs?: number | undefined;
   /**
    * Called once on each value that the forest stores: encryption, compression. Its name is kept
-   * with the forest: opening with another, a missing or an extra one, or with the wrong key,
+   * with the forest. Opening with another vault, a missing or an extra one, or with the wrong key
    * rejects with `VARVE_VAULT` and releases the lock.
    */
   vault?: Vault | undefined;
@@ -59,7 +59,7 @@ export const forestNames: NamesOf<ForestOptions> = {
   retainMs: true,
   vault: true,
 };
-/** The store checks what they say. */
+/** The store checks their values. */
 export const storeNames: NamesOf<StoreOptions> = {
   create: true,
   exclusive: true,
@@ -110,7 +110,7 @@ export function checkForestOptions(
   }
 }
 
-/** What is not given has its default. */
+/** Fills in the defaults. */
 export function coreOptions(options: ForestOptions): CoreOptions {
   return {
     nodeBytes: options.nodeBytes,

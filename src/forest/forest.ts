@@ -1,9 +1,9 @@
 /**
  * The forest: named copy-on-write B+trees in one store.
  *
- * Invariant: the forest's root is the store's embedded header, and everything that is stored is
- * reached from it. Reads see the last durable commit. It is built on the public API of the store
- * alone; wiring only, the work is in the files beside this one.
+ * Invariant: the forest's root is the store's embedded header, and every stored node is reached
+ * from it. Reads see the last durable commit. It uses only the public API of the store. This file
+ * only wires the parts together.
  */
 
 import { invalidArgument, isVarveError } from '../errors.ts';
@@ -29,32 +29,32 @@ import { checkConfig, type TreeOptions, TreeUse } from './trees/tree-use.ts';
 import { checkedOptions, type VerifyOptions, verifyForest } from './verify-forest.ts';
 
 export interface ForestStatistics {
-  /** Nodes read from the store since the forest was opened: those that were not in memory. */
+  /** Nodes that were not in memory and were read from the store since the forest was opened. */
   readonly nodesRead: number;
   /** Bytes of the cache of decoded nodes that are in use. */
   readonly cachedBytes: number;
-  /** Bytes of changes that are durable, and in no stored node. */
+  /** Bytes of durable changes that no stored node has. */
   readonly journalBytes: number;
-  /** Trees whose roots are in memory: a bounded number beside those of the journal. */
+  /** Trees whose roots are in memory: a bounded number beside the trees of the journal. */
   readonly treesInMemory: number;
 }
 
 interface StoreUse {
   readonly disclaim: () => void;
-  /** The forest has opened the store. */
+  /** The forest opened the store, and closes it. */
   readonly ownsStore: boolean;
 }
 
 export class Forest implements AsyncDisposable {
   /**
-   * The store that the forest is in; values of your own may be kept there too. It refuses to
-   * archive the forest's root (`VARVE_INVALID_ARGUMENT`). Nodes and long values it does not know:
-   * whoever archives them there damages the trees that reach them.
+   * The store that the forest is in; you may keep values of your own there too. It refuses to
+   * archive the forest's root (`VARVE_INVALID_ARGUMENT`). It does not know nodes and long values:
+   * archiving one there damages the trees that reach it.
    */
   readonly store: Store;
   readonly #core: ForestCore;
   readonly #writer: ForestWriter;
-  /** The store's embedded header is no longer this forest's. */
+  /** Gives up the claim on the store's embedded header. */
   readonly #disclaim: () => void;
   readonly #ownsStore: boolean;
   #closing: Promise<void> | undefined;
@@ -101,12 +101,15 @@ export class Forest implements AsyncDisposable {
   }
 
   /**
-   * Uses a store that is open already; the forest's root is the store's embedded header. Rejects
-   * with `VARVE_NOT_A_FOREST` where that is something else, `VARVE_BUSY` where a forest uses the
-   * store already, `VARVE_VAULT` where the forest was made with another vault, without one or under
-   * another key, `VARVE_UNSUPPORTED_VERSION`, `VARVE_CORRUPT`; the store stays open and free for
-   * another try. Automatic checkpoints free what others archived in the store too. Closing the
-   * forest leaves the store open.
+   * Opens a forest in a store that is open already; the forest's root is the store's embedded
+   * header. Automatic checkpoints free what others archived in the store too. Closing the forest
+   * leaves the store open.
+   *
+   * Rejects, and leaves the store open and free for another try, with:
+   * - `VARVE_NOT_A_FOREST` if the embedded header is something else;
+   * - `VARVE_BUSY` if another forest uses the store;
+   * - `VARVE_VAULT` if the forest was made with another vault, without one or under another key;
+   * - `VARVE_UNSUPPORTED_VERSION`, `VARVE_CORRUPT`.
    */
   static async on(store: Store, options: ForestOptions = {}): Promise<Forest> {
     checkForestOptions('Forest.on', options);
@@ -128,9 +131,9 @@ export class Forest implements AsyncDisposable {
   }
 
   /**
-   * A value pushed with `Transaction.push` and durable, opened by the vault; otherwise like
-   * `Store.get`. Throws `VARVE_VAULT` for a stored value that is none of those, or was tampered
-   * with. Without a vault, `Store.get`.
+   * A durable value that `Transaction.push` stored, opened by the vault; otherwise like
+   * `Store.get`. Throws `VARVE_VAULT` for any other stored value, or one that was tampered with.
+   * Without a vault, `Store.get`.
    */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
     this.#core.checkOpen();
@@ -145,7 +148,7 @@ export class Forest implements AsyncDisposable {
     return openValue(nodes, id, await nodes.source.getAsync(id));
   }
 
-  /** Names of the trees that hold, or have held and not been dropped, at least one commit. */
+  /** Names of the trees that a commit has made and none has dropped. */
   names(): string[] {
     this.#core.checkOpen();
     return this.#core.durable.names();
@@ -153,8 +156,8 @@ export class Forest implements AsyncDisposable {
 
   /**
    * A handle on a tree; nothing is written until its first change. Codecs, reducer and `versioned`
-   * are known by their names and kept with the tree: a tree made or open with others throws
-   * `VARVE_TREE_MISMATCH`. Throws `VARVE_INVALID_ARGUMENT` for what is no codec or reducer.
+   * are kept with the tree, by their names. Throws `VARVE_TREE_MISMATCH` if the tree was made, or
+   * is open, with others, and `VARVE_INVALID_ARGUMENT` if one is not a codec or reducer.
    */
   tree(name: string): Tree<Uint8Array, Uint8Array, undefined>;
   tree<K, V, R = undefined>(name: string, options: TreeOptions<K, V, R>): Tree<K, V, R>;
@@ -173,13 +176,15 @@ export class Forest implements AsyncDisposable {
   }
 
   /**
-   * Runs `body` alone among writers, on the state that the transactions before it leave behind, and
-   * commits every change in it, over any number of trees, at once or not at all. Resolves, with
-   * what `body` returned, when durable. Where `body` throws, nothing of it happens and the promise
-   * rejects with the same error. Where a commit fails, every transaction in it and every one that
-   * ran on its state rejects with that error. Another write of the same forest that the body begins
-   * before it has settled, not through `tx`, rejects at once with `VARVE_BUSY`; on platforms
-   * without `AsyncLocalStorage` only before its first `await`, and awaiting one never ends there.
+   * Runs `body` alone among writers, on the state that earlier transactions left. Commits all its
+   * changes, in any number of trees, together or not at all. Resolves to the result of `body` when
+   * the changes are durable.
+   * - If `body` throws, nothing is stored and the promise rejects with the same error.
+   * - If a commit fails, all transactions in it and all that ran on its state reject with its
+   *   error.
+   * - Until it settles, `body` must write to this forest through `tx` only: other writes reject at
+   *   once with `VARVE_BUSY`. Without `AsyncLocalStorage` this is noticed only before the first
+   *   `await`; later such a write waits for the body, and awaiting it never ends.
    */
   async transaction<T>(body: (tx: Transaction) => T | Promise<T>): Promise<T> {
     const { result } = await this.#writer.run(body);
@@ -188,15 +193,15 @@ export class Forest implements AsyncDisposable {
 
   /**
    * As `transaction` with a synchronous body, on the calling thread: quickest for one writer.
-   * Throws `VARVE_BUSY`, before `body` runs, while another transaction or commit of the store is
-   * queued or under way; after it, with nothing done, if the body itself has begun a commit of the
-   * store.
+   * Throws `VARVE_BUSY`:
+   * - before `body` runs, if another transaction or commit of the store is queued or in flight;
+   * - after it, with nothing stored, if the body itself has begun a commit of the store.
    */
   transactionSync<T>(body: (tx: Transaction) => T): T {
     return this.#writer.runSync(body);
   }
 
-  /** What the cache of nodes holds and has missed, and what waits to be written. */
+  /** Figures of the node cache, of the journal and of the trees in memory. */
   statistics(): ForestStatistics {
     const { nodes, journal, durable } = this.#core;
     return {
@@ -207,14 +212,17 @@ export class Forest implements AsyncDisposable {
     };
   }
 
-  /** The whole forest as of the last durable commit, unmoved by later ones until released. */
+  /**
+   * The whole forest as of the last durable commit; later commits do not change it. Release it
+   * after use.
+   */
   snapshot(): Snapshot {
     this.#core.checkOpen();
     return new ForestSnapshot(this.#core);
   }
 
   /**
-   * For a forest opened read-only beside a live writer: moves to the newest durable batch and
+   * Moves a forest that was opened read-only beside a live writer to the newest durable batch, and
    * resolves to it. Snapshots and iterators keep theirs. Without `readOnly` it resolves to the
    * current batch. Rejects as `Store.refresh`.
    */
@@ -227,15 +235,15 @@ export class Forest implements AsyncDisposable {
 
   /**
    * Calls `listener` after each durable commit that changed a tree, with the names of those trees.
-   * Returns the way to stop it. What a listener throws is an uncaught exception of the program, as
-   * from a listener of an event: the commit is durable, and the other listeners are told.
+   * Returns a function that stops it. An error of the listener becomes an uncaught exception of the
+   * program: the commit is durable, and the other listeners are called.
    */
   onCommit(listener: (commit: { batch: BatchId; trees: readonly string[] }) => void): () => void {
     this.#core.checkOpen();
     if (typeof listener !== 'function') {
       throw invalidArgument('Forest.onCommit', 'a function', listener);
     }
-    // A function of its own: the same listener may be added twice.
+    // A new function: the same listener may be added twice.
     const own: typeof listener = (commit) => listener(commit);
     this.#core.listeners.add(own);
     return () => {
@@ -245,7 +253,7 @@ export class Forest implements AsyncDisposable {
 
   /**
    * Yields each inconsistency in the trees (order, fill, counts, reducers, reachability, shares),
-   * then those of `store.verify`. Reads the state of the first step; holds a guard meanwhile.
+   * then those of `store.verify`. Reads the state of the first step, and holds a guard meanwhile.
    */
   verify(options: VerifyOptions = {}): AsyncIterable<{ readonly message: string }> {
     this.#core.checkOpen();
@@ -253,10 +261,10 @@ export class Forest implements AsyncDisposable {
   }
 
   /**
-   * Waits for transactions under way, writes the nodes that are in memory only, frees what no
-   * snapshot holds (unless `checkpoint` is 'manual'), and closes the store where this forest has
-   * opened it. Where the disk refuses the nodes, the next opening does again what they are made of.
-   * Idempotent. Rejects with `VARVE_BUSY`, and nothing is closed, within the body of a transaction.
+   * Waits for all transactions, writes the nodes that are in memory only, and frees what no
+   * snapshot holds (unless `checkpoint` is 'manual'). Closes the store if this forest opened it. If
+   * the disk refuses the nodes, the next open replays their changes. Idempotent. Rejects with
+   * `VARVE_BUSY`, and closes nothing, within the body of a transaction.
    */
   async close(): Promise<void> {
     if (this.#closing === undefined) this.#writer.checkOutside();
@@ -284,7 +292,7 @@ export class Forest implements AsyncDisposable {
         await store.checkpointTo(this.#core.retention.limit(store.currentBatch));
       }
     } catch (error) {
-      // What is not freed now is freed after the next opening.
+      // Archived values that are not freed now are freed after the next open.
       if (!isRefusal(error)) throw error;
     } finally {
       this.#disclaim();
@@ -308,8 +316,8 @@ async function* verifyAll(
 }
 
 /**
- * Runs what reads the newest state. Beside a writer the state may be gone before all of it was
- * read: then the next one is.
+ * Runs `read` on the newest state. Beside a writer the state may be gone before all of it was read:
+ * then refreshes and tries again.
  */
 async function atNewest<T>(store: Store, read: () => T): Promise<T> {
   for (let stuck = 0; ; ) {
@@ -324,5 +332,5 @@ async function atNewest<T>(store: Store, read: () => T): Promise<T> {
   }
 }
 
-/** So often a state may be gone although there is no newer one: then it is not for the writer. */
+/** Tries without a newer batch before the error is thrown: then the writer is not its cause. */
 const stuckMax = 20;

@@ -1,8 +1,8 @@
 /**
  * The whole forest as of one durable commit.
  *
- * Invariant: while it is not released nothing that it reaches is freed, and later commits do not
- * move it. One that is forgotten is released when it is collected.
+ * Invariant: until it is released, nothing that it reaches is freed, and later commits do not
+ * change it. A forgotten snapshot is released when it is collected.
  */
 
 import { VarveError } from '../errors.ts';
@@ -18,7 +18,7 @@ import { checkConfig, type TreeUse } from './trees/tree-use.ts';
 
 const forgotten = new FinalizationRegistry<ReadHold>((hold) => hold.release());
 
-/** What it holds, and whether it was released. */
+/** The version that it holds, and whether it was released. */
 interface Held {
   readonly version: ForestVersion;
   readonly hold: ReadHold;
@@ -41,13 +41,13 @@ export class ForestSnapshot implements Snapshot {
 
   /**
    * The tree as it was. Throws `VARVE_SNAPSHOT_RELEASED` after `release`, and so do reads of trees
-   * given before; `VARVE_TREE_MISMATCH` where the tree was then another one.
+   * that it returned before; `VARVE_TREE_MISMATCH` if the tree had another config then.
    */
   tree<K, V, R>(tree: Tree<K, V, R>): ReadableTree<K, V, R> {
     const core = this.#core;
     const { version } = this.#held;
     const use = core.useOfTree(tree) as unknown as TreeUse<K, V, R>;
-    // Checking keeps the snapshot alive as long as what it has given is read.
+    // `check` refers to the snapshot, which is not collected while its trees are read.
     const check = (): void => this.#check();
     const root = (): TreeRoot => {
       check();
@@ -67,7 +67,7 @@ export class ForestSnapshot implements Snapshot {
     throw new VarveError('VARVE_SNAPSHOT_RELEASED', 'the snapshot has been released');
   }
 
-  /** Lets go of what only this snapshot reaches. Once is enough. */
+  /** Releases the state that it holds. Further calls do nothing. */
   release(): void {
     this.#held.released = true;
     this.#held.hold.release();

@@ -1,8 +1,8 @@
 /**
  * A named tree of a forest: reads of the last durable commit, and single changes.
  *
- * Invariant: a handle holds no state of the tree. Each change is a transaction of its own; its
- * arguments are encoded at the call, so that they may be changed afterwards.
+ * Invariant: a handle holds no state of the tree. Each change is a transaction of its own.
+ * Arguments are encoded during the call: the caller may change them afterwards.
  */
 
 import { invalidArgument, VarveError } from '../errors.ts';
@@ -30,7 +30,7 @@ class DurableRecord {
     this.#use = use;
   }
 
-  /** What there is of the tree, a dropped one's too. */
+  /** The record of the tree; also of a dropped versioned tree. */
   get(): TreeRecord | undefined {
     const core = this.#core;
     core.checkOpen();
@@ -77,11 +77,12 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
   async put(key: K, value: V): Promise<BatchId> {
     const use = this.#use;
     const { keys, values } = use;
-    // A value's codec may change bytes that were given as the key.
+    // The value's codec may change the bytes that were given as the key.
     const bytes = values.isQuiet ? keys.encode(key) : keys.encodeKept(key);
     const stored = values.encode(value);
     if (!this.#writer.waits) return await this.#writer.put(use, bytes, stored);
-    // A transaction under way comes first: the caller may change what it gave meanwhile.
+    // The put waits for a running transaction: copy, since the caller may change its bytes
+    // meanwhile.
     return await this.#writer.put(use, keys.keep(bytes), values.keep(stored));
   }
 

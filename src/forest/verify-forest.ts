@@ -1,11 +1,14 @@
 /**
- * Walks every tree of a forest and says what does not fit together.
+ * Walks every tree of a forest and yields what does not fit together.
  *
- * Invariant: reads one durable state, changes nothing, and finds nothing in a sound forest. It
- * holds each node against what its parent says of it (level, keys, counts, long values, the
- * reducer's value), and the references to each stored node and value against the shares. The
- * values of reducers are made anew only for trees that were asked for with theirs. What it cannot
- * read it yields, and goes on beside it. The event loop has a turn at least every 10 ms of work.
+ * Invariant: it reads one durable state, changes nothing, and finds nothing in a sound forest. It
+ * checks:
+ * - each node against its parent: level, keys, counts, long values, the reducer's value;
+ * - the references to each stored node and value against the shares;
+ * - reducers' values only for trees that a handle with the reducer exists for.
+ *
+ * A part that cannot be read is a finding, and the walk goes on beside it. The event loop has a
+ * turn at least every 10 ms of work.
  */
 
 import { isVarveError, type VarveError } from '../errors.ts';
@@ -27,10 +30,10 @@ import { TreeCursor } from './trees/tree-search.ts';
 import type { TreeUse } from './trees/tree-use.ts';
 
 export interface VerifyOptions {
-  /** Every long value is read, and each value's checksum held against its bytes. */
+  /** Also reads every long value, and checks each value's checksum. */
   deep?: boolean | undefined;
   signal?: AbortSignal | undefined;
-  /** Told, once all trees have been walked, how many stored values they reach. */
+  /** Called after the walk with the number of stored values that the trees reach. */
   tally?: ((values: number) => void) | undefined;
 }
 
@@ -46,19 +49,19 @@ interface Finding {
   readonly message: string;
 }
 
-/** A tree that is walked. */
+/** The tree of a walk. */
 interface Walked {
   readonly title: string;
   readonly shape: TreeShape;
   readonly summaries: Summaries<unknown, unknown, unknown> | undefined;
 }
 
-/** What is expected of a node. */
+/** The facts that a node must agree with. */
 interface Expected {
   readonly level: number | undefined;
   readonly count: number;
   readonly long: boolean;
-  /** Keys are at or after it, and before the other. */
+  /** Keys are at or after `low`, and before `high`. */
   readonly low: Uint8Array | undefined;
   readonly high: Uint8Array | undefined;
 }
@@ -68,7 +71,7 @@ export async function* verifyForest(
   options: VerifyOptions,
 ): AsyncGenerator<Finding> {
   const version = core.durable;
-  // Values that are there until the nodes are written.
+  // Values that stay until the nodes are written.
   const { roots, gone, goneValues } = core.journal;
   const waiting = Math.max(0, roots.length - 1) + gone.length + goneValues.length;
   const hold = version.hold(core.store, () => core.checkOpen());
@@ -85,10 +88,10 @@ class ForestWalk {
   readonly #core: ForestCore;
   readonly #version: ForestVersion;
   readonly #options: Readonly<VerifyOptions>;
-  /** How often each stored node and value is referred to. */
+  /** Number of referents of each stored node and value. */
   readonly #referents = new Map<GrainId, number>();
   readonly #breather = new Breather();
-  /** Some tree could not be walked: who refers to what is not known. */
+  /** Some tree could not be walked: the numbers of referents are incomplete. */
   #isPartial = false;
 
   constructor(core: ForestCore, version: ForestVersion, options: VerifyOptions) {
@@ -117,7 +120,7 @@ class ForestWalk {
         yield finding;
       }
     }
-    // Without these two nothing can be said of the rest.
+    // Without these two the rest cannot be checked.
     if (!sound) return;
     try {
       for (const { name } of catalogEntries(this.#version.nodes, catalogShape, catalog)) {
@@ -128,7 +131,7 @@ class ForestWalk {
       for (const id of pending as readonly GrainId[]) {
         if (!this.#referents.has(id)) continue;
         const name = GrainId.format(id);
-        yield { message: `the root takes ${name} for nobody's, and a tree refers to it` };
+        yield { message: `the root lists ${name} as pending, and a tree refers to it` };
       }
     } catch (error) {
       this.#core.checkOpen();
@@ -137,7 +140,7 @@ class ForestWalk {
     }
   }
 
-  /** Once for each step: the event loop has its turn, and the caller's signal is obeyed. */
+  /** Called in each step: gives the event loop its turn and obeys the caller's signal. */
   async #breathe(): Promise<void> {
     if (this.#breather.due) await this.#breather.turn();
     this.#options.signal?.throwIfAborted();
@@ -179,7 +182,7 @@ class ForestWalk {
   async *#node(walked: Walked, ref: NodeRef, expected: Expected): AsyncGenerator<Finding> {
     await this.#breathe();
     const { title, shape } = walked;
-    // What is not stored yet has one referent: nothing else could name it.
+    // A node that is not stored has one referent only.
     if (ref.stored && this.#refer(ref.id) > 1) return;
     const name = ref.stored ? GrainId.format(ref.id) : 'in memory';
     const where = `${title}: the node ${name}`;
@@ -194,18 +197,20 @@ class ForestWalk {
     }
     const { level, count, long, low, high } = expected;
     if (level !== undefined && node.level !== level) {
-      yield { message: `${where} is of level ${node.level}, its parent is of ${level + 1}` };
+      yield { message: `${where} has level ${node.level}, its parent has level ${level + 1}` };
       return;
     }
     if (node.total !== count) {
-      yield { message: `${where} has ${node.total} entries, ${count} are told of it` };
+      yield { message: `${where} has ${node.total} entries instead of ${count}` };
     }
-    if (node.long && !long) yield { message: `${where} has long values that are not told of` };
+    if (node.long && !long)
+      yield { message: `${where} has long values, and its parent says that it has none` };
     const keys = node.leaf ? node.entries : node.separators;
     if (keys.count > 0) {
       const before = low !== undefined && compareBytes(keys.key(0), low) < 0;
       const after = high !== undefined && compareBytes(keys.key(keys.count - 1), high) >= 0;
-      if (before || after) yield { message: `${where} has keys outside of those of its parent` };
+      if (before || after)
+        yield { message: `${where} has keys outside of the range that its parent gives` };
     }
     if (node.leaf) yield* this.#longs(where, node);
     else yield* this.#children(walked, where, node, expected);
@@ -230,7 +235,7 @@ class ForestWalk {
         high: at === refs.length - 1 ? high : separators.key(at),
       });
       if (this.#differs(walked, branch, at))
-        yield { message: `${where} has another summary of child ${at} than its entries` };
+        yield { message: `${where} has a wrong reducer value of child ${at}` };
     }
   }
 
@@ -238,7 +243,7 @@ class ForestWalk {
     try {
       return summaries?.differs(branch, at) ?? false;
     } catch (error) {
-      // What cannot be read below has been told of.
+      // A child that cannot be read is a finding already.
       if (isFinding(error)) return false;
       throw error;
     }
@@ -252,7 +257,7 @@ class ForestWalk {
       if (this.#refer(id) > 1) continue;
       await this.#breathe();
       if (!this.#version.nodes.source.has(id)) {
-        yield { message: `${where} names the value ${GrainId.format(id)}, which is not there` };
+        yield { message: `${where} names the value ${GrainId.format(id)}, which is missing` };
       } else if (this.#options.deep === true) {
         try {
           await this.#version.nodes.longAsync(entries.heap, at);
@@ -265,7 +270,7 @@ class ForestWalk {
     }
   }
 
-  /** One referent more: how many there are. */
+  /** Counts a referent; returns their number so far. */
   #refer(id: GrainId): number {
     const referents = (this.#referents.get(id) ?? 0) + 1;
     this.#referents.set(id, referents);
@@ -291,15 +296,15 @@ class ForestWalk {
       told.delete(id);
       if (expected === referents) continue;
       const name = GrainId.format(id);
-      yield { message: `${name} has ${referents} referents, ${expected} are told of it` };
+      yield { message: `${name} has ${referents} referents, the shares say ${expected}` };
     }
     for (const [id, expected] of told) {
-      yield { message: `${GrainId.format(id)} has no referent, ${expected} are told of it` };
+      yield { message: `${GrainId.format(id)} has no referent, the shares say ${expected}` };
     }
   }
 }
 
-/** What says something of the forest; a reader whose state is gone can say nothing more. */
+/** The error is a finding about the forest. A reader whose state is gone cannot find any more. */
 function isFinding(error: unknown): error is VarveError {
   return isVarveError(error) && !isVarveError(error, 'VARVE_SNAPSHOT_GONE');
 }

@@ -1,15 +1,10 @@
 /**
  * A vault that encrypts and authenticates: AES-256-GCM of `node:crypto` with random nonces.
  *
- * Invariant: a sealed value is nonce (12 bytes), tag (16), ciphertext; the context is authenticated
- * with it, so bytes that were changed, or put in the place of others, are `VARVE_VAULT`. Keys are
- * the caller's: made, kept and changed elsewhere.
+ * Invariant: a sealed value is nonce (12 bytes), tag (16), ciphertext. The context is authenticated
+ * too: changed or moved bytes are `VARVE_VAULT`. The caller makes, keeps and changes the keys.
  *
- * Bounds. A nonce is 96 random bits: below 2^32 values sealed under one key the chance that two
- * share one stays below 2^-32 (NIST SP 800-38D, 8.3); each node that is written is one, and a value
- * that a transaction pushes is two. Lengths, times and which values change are seen by whoever sees
- * the file. Not detected: that the whole file was put back to an older state, or a pushed value to
- * one of the same id, in this forest or in another one under the same key.
+ * `aesGcm` states the bounds of this.
  */
 
 import { createCipheriv, createDecipheriv, randomFillSync } from 'node:crypto';
@@ -29,13 +24,26 @@ const noncesAtOnce = 256;
 export interface AesGcmOptions {
   /** 32 bytes. Copied. */
   readonly key: Uint8Array;
-  /** Kept with the forest; to tell vaults apart. Default 'aes-256-gcm'. */
+  /** Kept with the forest, to distinguish vaults. Default 'aes-256-gcm'. */
   readonly name?: string | undefined;
-  /** Applied before encryption and after decryption: a vault inside this one, as compression. */
+  /**
+   * A vault inside this one, such as compression: seals before encryption, opens after decryption.
+   */
   readonly inner?: Vault | undefined;
 }
 
-/** A vault that encrypts. Throws `VARVE_INVALID_ARGUMENT` for a key that is not of 32 bytes. */
+/**
+ * A vault that encrypts. Throws `VARVE_INVALID_ARGUMENT` for a key that is not of 32 bytes.
+ *
+ * Bounds:
+ * - A nonce is 96 random bits. Up to 2^32 values sealed under one key, the chance that two share a
+ *   nonce stays below 2^-32 (NIST SP 800-38D, 8.3). Each written node is one value; a value that a
+ *   transaction pushes is two.
+ * - A reader of the file sees lengths, times, and which values change.
+ * - Not detected: the whole file put back to an older state.
+ * - Not detected: a pushed value replaced by one of the same id, from this forest or from another
+ *   one under the same key.
+ */
 export function aesGcm(options: AesGcmOptions): Vault {
   checkNames('aesGcm', options, { key: true, name: true, inner: true });
   const { key, name = algorithm, inner } = options;
@@ -69,7 +77,7 @@ export function aesGcm(options: AesGcmOptions): Vault {
       return sealed;
     },
     open(sealed, context) {
-      if (sealed.length < overheadBytes) throw tampered('the bytes are too few', undefined);
+      if (sealed.length < overheadBytes) throw tampered('they are too short', undefined);
       const nonce = sealed.subarray(0, nonceBytes);
       const decipher = createDecipheriv(algorithm, own, nonce, { authTagLength: tagBytes });
       decipher.setAAD(context);
@@ -86,7 +94,7 @@ export function aesGcm(options: AesGcmOptions): Vault {
   });
 }
 
-/** Of the whole: unknown where the inner vault does not tell its own. */
+/** The overhead of both vaults; undefined if the inner one does not state its own. */
 function overheadOf(inner: Vault | undefined): number | undefined {
   if (inner === undefined) return overheadBytes;
   return inner.overheadBytes === undefined ? undefined : inner.overheadBytes + overheadBytes;

@@ -1,10 +1,10 @@
 /**
- * A vault that compresses: raw deflate of `node:zlib`, or the bytes as they are where that is no
- * shorter.
+ * A vault that compresses: raw deflate of `node:zlib`, or the bytes unchanged if deflate does not
+ * make them shorter.
  *
  * Invariant: the first byte says which of the two it is. Bytes that do not decompress are
- * `VARVE_VAULT`. It authenticates nothing: whoever wants that puts it inside of `aesGcm`.
- * Lengths of compressed secrets tell of their content: do not compress what an attacker can mix
+ * `VARVE_VAULT`. It authenticates nothing: use it as the inner vault of `aesGcm` for that. The
+ * length of a compressed secret reveals its content: do not compress data that an attacker can mix
  * with a secret of yours.
  */
 
@@ -20,7 +20,7 @@ const levelDefault = 1;
 const shortestBytes = 64;
 
 export interface CompressedOptions {
-  /** Of zlib: 1 (quick, the default) to 9 (small). */
+  /** The level of zlib: 1 (quick, the default) to 9 (small). */
   readonly level?: number | undefined;
 }
 
@@ -58,5 +58,5 @@ function tagged(tag: number, body: Uint8Array): Uint8Array {
 }
 
 function damaged(cause: unknown): VarveError {
-  return new VarveError('VARVE_VAULT', 'compressed bytes cannot be opened', { cause });
+  return new VarveError('VARVE_VAULT', 'the bytes cannot be decompressed', { cause });
 }

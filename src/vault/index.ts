@@ -1,6 +1,6 @@
 /**
- * varve/vault: vaults for a forest, through which everything passes that it stores. Encryption
- * with AES-256-GCM, and compression.
+ * varve/vault: vaults that seal everything that a forest stores. Encryption with AES-256-GCM, and
+ * compression.
  *
  * The public door of the vaults: everything exported here is the contract, nothing else is.
  */

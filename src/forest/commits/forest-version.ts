@@ -1,9 +1,8 @@
 /**
- * One durable state of the forest, and what is needed to read it: the catalog and the records of
- * its trees.
+ * One durable state of the forest: its batch, its roots and the records of its trees.
  *
- * Invariant: what a version says does not change. Records that were looked up are remembered, with
- * the nodes that they hold, for all versions together (`TreeRecords`). Nothing is written here.
+ * Invariant: a version never changes. All versions share one cache of records (`TreeRecords`), with
+ * the nodes that these hold. Nothing is written here.
  */
 
 import { isVarveError, type VarveError } from '../../errors.ts';
@@ -18,7 +17,7 @@ import type { TreeRecords } from '../trees/tree-records.ts';
 export interface VersionRoots {
   readonly catalog: TreeRoot;
   readonly shares: TreeRoot;
-  /** Values that a transaction under way had pushed into the batch. */
+  /** Values that a running transaction had pushed into the batch. */
   readonly pending: readonly bigint[];
 }
 
@@ -30,7 +29,7 @@ export class ForestVersion {
   readonly #records: TreeRecords;
   /** Counts versions: later ones have higher numbers. */
   readonly #number: number;
-  /** Trees that cannot be read as they are, and why. */
+  /** Trees whose logged changes could not be replayed, with the error. */
   readonly #stuck: ReadonlyMap<string, VarveError>;
   #guard: CheckpointGuard | undefined;
   #holds = 0;
@@ -62,15 +61,15 @@ export class ForestVersion {
     changed: ReadonlyMap<string, TreeRecord | undefined>,
   ): ForestVersion {
     const number = this.#number + 1;
-    // A told commit leaves the catalog as it is.
+    // A commit that logs its changes in the root does not change the stored catalog.
     this.#records.change(number, changed, roots.catalog !== this.roots.catalog);
     const [nodes, shape, stuck] = [this.nodes, this.#shape, this.#stuck];
     return new ForestVersion({ nodes, shape, batch, stuck }, roots, this.#records, number);
   }
 
   /**
-   * What there is of the tree, a dropped one's too. Throws where the tree's changes since its nodes
-   * were written cannot be done again.
+   * The record of the tree; also of a dropped versioned tree. Throws the error of the replay if the
+   * tree's logged changes could not be replayed.
    */
   record(name: string): TreeRecord | undefined {
     const stuck = this.#stuck.get(name);
@@ -82,7 +81,7 @@ export class ForestVersion {
     return found;
   }
 
-  /** Trees whose records need not be read. */
+  /** Number of trees whose records are in memory. */
   get treesInMemory(): number {
     return this.#records.size;
   }
@@ -115,12 +114,13 @@ export class ForestVersion {
   }
 }
 
-/** A guard of this batch, or of the first one after it that can be guarded. */
+/** A guard of this batch, or of the first later one that can be guarded. */
 function guardOf(store: Store, batch: BatchId): CheckpointGuard {
   try {
     return store.guard(Math.max(batch, store.checkpoint));
   } catch (error) {
-    // What others archived may be on its way out: nothing of the forest is.
+    // A checkpoint in flight goes beyond this batch. It frees what other users of the store
+    // archived, and nothing that this version reaches: a guard of the current batch is enough.
     if (!isVarveError(error, 'VARVE_LOG_TRUNCATED')) throw error;
     return store.guard();
   }

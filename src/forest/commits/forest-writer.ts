@@ -1,9 +1,9 @@
 /**
- * Runs transactions one after the other.
+ * Runs the bodies of transactions one after the other.
  *
- * Invariant: a body runs alone, on the state that those before it left. If it fails, nothing of it
- * is left, and those behind it run. Many bodies that wait give the event loop its turns. What has
- * ended is made durable by `GroupCommits`.
+ * Invariant: a body runs alone, on the state that earlier bodies left. A body that fails leaves no
+ * changes, and the next ones run. While many bodies wait, the event loop gets regular turns.
+ * `GroupCommits` makes ended transactions durable.
  */
 
 import { invalidArgument, isVarveError, VarveError } from '../../errors.ts';
@@ -19,22 +19,22 @@ import { type BodyRunner, type CommitsHome, GroupCommits } from './group-commits
 import { TransactionGround } from './transaction-ground.ts';
 import { WaitingBodies } from './waiting-bodies.ts';
 
-/** What the writer asks of the forest. */
+/** The parts of the forest that the writer needs. */
 export interface WriterHome extends CommitsHome {
   checkWritable(): void;
 }
 
 interface Waiting {
   readonly body: (tx: TransactionScope) => unknown;
-  /** It may await, and is not to write otherwise meanwhile. */
+  /** The body may await. Until it ends, it must write only through its transaction. */
   readonly mayAwait: boolean;
-  /** Runs the body in the context of whoever asked for it; undefined where that is here. */
+  /** Runs the body in its caller's async context; undefined if that is the current one. */
   readonly within: (<T>(run: () => T) => T) | undefined;
   readonly resolve: (result: unknown, batch: BatchId) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** How a transaction of the user's own and its batch come back. */
+/** The result of a body, and the batch that made its changes durable. */
 interface Ended<T> {
   readonly result: T;
   readonly batch: BatchId;
@@ -46,14 +46,14 @@ export class ForestWriter implements BodyRunner {
   readonly #ground: TransactionGround;
   readonly #commits: GroupCommits;
   #running: TransactionScope | undefined;
-  /** Bodies wait although none runs: others have their turn. */
+  /** No body runs although some wait: the event loop has its turn. */
   #isResting = false;
-  /** Measures the work since others had a turn, as long as bodies wait. */
+  /** Measures the work since the event loop's last turn, while bodies wait. */
   #breather: Breather | undefined;
-  /** Transactions that ran on the state of a commit that failed. */
+  /** Transactions that were running when the commit that they depend on failed. */
   readonly #failed = new WeakSet<TransactionScope>();
   #idle: (() => void) | undefined;
-  /** Puts that have changed nodes together and are not yet part of the state. */
+  /** Puts that share one edit and have not joined the working state yet. */
   #puts: TransactionScope | undefined;
 
   constructor(home: WriterHome) {
@@ -64,12 +64,12 @@ export class ForestWriter implements BodyRunner {
 
   // ── running ──
 
-  /** Runs `body` when those before it have; resolves to what it gave, and its batch. */
+  /** Runs `body` after those that were queued before; resolves to its result and its batch. */
   run<T>(body: (tx: Transaction) => T | Promise<T>): Promise<Ended<T>> {
     return this.#run(body, true);
   }
 
-  /** As `run`, of a body that does not await. */
+  /** As `run`, for a body that does not await. */
   runAtOnce<T>(body: (tx: TransactionScope) => T): Promise<Ended<T>> {
     return this.#run(body, false);
   }
@@ -92,19 +92,20 @@ export class ForestWriter implements BodyRunner {
   }
 
   /**
-   * A body that is under way would wait for what it asks for, and that for the body. Throws
+   * Refuses a call from within the running body: each would wait for the other. Throws
    * `VARVE_BUSY`.
    */
   checkOutside(): void {
     if (this.#running === undefined || !isWithin(this.#running.body)) return;
     const message =
-      "the body of a transaction writes through its own 'tx', and does not close the forest";
+      "inside a transaction's body, write through its 'tx'; the body cannot close the forest";
     throw new VarveError('VARVE_BUSY', message);
   }
 
   /**
-   * Puts one entry in a transaction of its own or, if nothing can go wrong half way, together with
-   * the puts before it: nodes that several of them change are copied once. Resolves as `run`.
+   * Puts one entry and resolves to its batch. A put that cannot fail half way shares an edit with
+   * the puts before it: a node that several change is copied once. Any other put is a transaction
+   * of its own.
    */
   put<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array, value: Uint8Array): Promise<BatchId> {
     const isShared = this.#ground.shares.count > 0;
@@ -116,7 +117,7 @@ export class ForestWriter implements BodyRunner {
     return new Promise((resolve, reject) => {
       this.#checkMayWrite();
       const puts = this.#puts ?? new TransactionScope(this.#ground);
-      // If a node cannot be read nothing has changed yet: it is this put's own failure.
+      // If a node cannot be read, nothing has changed yet: only this put fails.
       puts.putPlain(use, key, value);
       this.#puts = puts;
       this.#ground.group.members.push({ resolve, reject });
@@ -124,7 +125,7 @@ export class ForestWriter implements BodyRunner {
     });
   }
 
-  /** Others go on from what the puts have changed. */
+  /** Joins the shared puts to the working state, so that the next body sees them. */
   joinAll(): void {
     if (this.#puts === undefined) return;
     this.#ground.state.join(this.#puts, this.#ground.group);
@@ -133,8 +134,8 @@ export class ForestWriter implements BodyRunner {
   }
 
   /**
-   * Runs what waits, until a body has to be waited for or others are to have their turn. After a
-   * rest one body runs in any case, however slow the machine is.
+   * Runs waiting bodies until one awaits or the event loop's turn is due. After a turn one body
+   * runs in any case, so that a slow machine makes progress.
    */
   #runAll(hasRested = false): void {
     this.joinAll();
@@ -152,7 +153,7 @@ export class ForestWriter implements BodyRunner {
       let awaits: boolean;
       try {
         result = runIn(tx, waiting);
-        // What the body gave may throw when it is looked at: that is the body's failure too.
+        // Reading `then` of the result may throw: the body fails with that error.
         awaits = isThenable(result);
       } catch (error) {
         this.#giveUp(tx, waiting, error);
@@ -160,7 +161,7 @@ export class ForestWriter implements BodyRunner {
       }
       if (awaits) {
         this.#goOnAfter(result as PromiseLike<unknown>, tx, waiting);
-        // Those before it are not to wait for it.
+        // Ended transactions must not wait for this body.
         this.#commits.flush();
         return;
       }
@@ -202,7 +203,7 @@ export class ForestWriter implements BodyRunner {
     }
   }
 
-  /** What the transaction did becomes part of the next commit. */
+  /** Adds the transaction's changes to the working state and to the next commit. */
   #join(tx: TransactionScope, member: Member): void {
     this.#ground.state.join(tx, this.#ground.group);
     this.#ground.group.members.push(member);
@@ -214,7 +215,7 @@ export class ForestWriter implements BodyRunner {
     if (this.#running === tx) this.#running = undefined;
   }
 
-  /** The transaction fails: its changes are forgotten, what it pushed is given back. */
+  /** Fails the transaction: drops its changes and withdraws its pushes. */
   #giveUp(tx: TransactionScope, waiting: Waiting, error: unknown): void {
     tx.claim?.abandon();
     this.#end(tx);
@@ -223,7 +224,8 @@ export class ForestWriter implements BodyRunner {
       return;
     }
     this.#withdraw(tx);
-    // If the commit that it stood on fails, that is why what it read was not there.
+    // If the commit in flight fails, that failure may have caused this error: hold the rejection
+    // back until the commit ends.
     const doubted = isVarveError(error) ? this.#ground.inFlight : undefined;
     if (doubted === undefined) waiting.reject(error);
     else doubted.doubtful.push({ reject: waiting.reject, error });
@@ -233,7 +235,7 @@ export class ForestWriter implements BodyRunner {
     try {
       this.#ground.withdraw(tx.edit);
     } catch (error) {
-      // Of a store that takes no commits any more nothing need be taken back.
+      // A store that takes no more commits needs no withdrawal.
       const isOver = isVarveError(error, 'VARVE_CLOSED') || isVarveError(error, 'VARVE_POISONED');
       if (!isOver) throw error;
     }
@@ -260,7 +262,10 @@ export class ForestWriter implements BodyRunner {
 
   // ── at once ──
 
-  /** Runs and commits on the calling thread. Throws `VARVE_BUSY` before `body` runs. */
+  /**
+   * Runs and commits on the calling thread. Throws `VARVE_BUSY`, before `body` runs, if another
+   * transaction or commit is under way.
+   */
   runSync<T>(body: (tx: Transaction) => T): T {
     this.#home.checkWritable();
     if (typeof body !== 'function') throw invalidArgument('transactionSync', 'a function', body);
@@ -283,7 +288,7 @@ export class ForestWriter implements BodyRunner {
     try {
       result = runIn(tx, waiting) as T;
       if (isThenable(result)) {
-        // Nobody waits for it: what it does later is refused.
+        // Ignore its outcome: the transaction has ended, so later writes are refused.
         Promise.resolve(result).catch(() => undefined);
         throw invalidArgument('transactionSync', 'a body that returns no promise', result);
       }
@@ -303,12 +308,12 @@ export class ForestWriter implements BodyRunner {
     return this.waits || this.#queue.length > 0 || this.#commits.busy;
   }
 
-  /** A transaction that is begun now has to wait for another one. */
+  /** A new transaction would have to wait. */
   get waits(): boolean {
     return this.#running !== undefined || this.#isResting;
   }
 
-  /** Nothing is queued, running or being committed any more. */
+  /** Resolves when no transaction is queued, running or in flight. */
   async settled(): Promise<void> {
     while (this.busy) {
       await new Promise<void>((resolve) => {
@@ -317,7 +322,7 @@ export class ForestWriter implements BodyRunner {
     }
   }
 
-  /** As `GroupCommits.clear`, once nothing is under way. */
+  /** Runs `GroupCommits.clear`, which waits until nothing is under way. */
   async clear(): Promise<void> {
     await this.#commits.clear(() => this.settled());
   }

@@ -1,20 +1,24 @@
 /**
- * When what commits have archived is freed: batch by batch with later commits, or right before the
- * next one where a commit has left much behind.
+ * Decides when archived values are freed: a few batches with each commit. The values of a large
+ * commit are freed at once, before the next commit that writes nodes.
  *
- * Invariant: it never asks for more than the store's guards allow: what a snapshot reaches stays.
- * It runs only when a commit is asked for: no transaction finds the store busy with it.
+ * Invariant: no checkpoint goes beyond the store's guards, so all that a snapshot reaches stays. It
+ * runs only as part of a commit request: no transaction finds the store busy with it.
  */
 
 import { isVarveError } from '../../errors.ts';
 import type { BatchId, Session, Store } from '../../index.ts';
 import type { Retention } from './retention.ts';
 
-/** Batches that one commit frees at most: what a snapshot held for long is freed bit by bit. */
+/**
+ * Batches that one commit frees at most. If a snapshot was held for long, commits catch up in
+ * steps.
+ */
 const freedBatchesMax = 16;
 /**
- * What a commit leaves behind, where it is so many values, is freed by a commit of its own before
- * the next one, which finds its space: else the file would hold two generations of it.
+ * A commit that archives at least this many values is freed by a commit of its own, before the next
+ * commit that writes nodes. That one reuses the space; without this, the file would hold two
+ * generations of nodes.
  */
 const goneForFreeing = 256;
 
@@ -23,7 +27,7 @@ export class Freeing {
   readonly #automatic: boolean;
   readonly #retention: Retention;
   #underWay = false;
-  /** Up to here much is to be freed before space is taken again. */
+  /** A batch that archived much: free up to it before the next commit that writes nodes. */
   #due: BatchId | undefined;
   /** The last batch that is known to have archived anything. */
   #archivedIn: BatchId = 0;
@@ -39,11 +43,12 @@ export class Freeing {
     return this.#underWay;
   }
 
-  /** As a part of a commit: frees what those up to `batch` have archived. */
+  /** Adds a checkpoint up to `batch` to the session of a commit, if it is due. */
   within(session: Session, batch: BatchId): void {
     const { checkpoint } = this.#store;
     if (!this.#automatic || batch <= checkpoint) return;
-    // Others may archive too: of that not every commit need know.
+    // Other users of the store may archive too: without archives of our own, a checkpoint every 16
+    // batches is enough.
     if (this.#archivedIn <= checkpoint && batch - checkpoint < freedBatchesMax) return;
     const to = this.#retention.limit(Math.min(batch, checkpoint + freedBatchesMax));
     if (to <= checkpoint) return;
@@ -51,21 +56,22 @@ export class Freeing {
     if (this.#due !== undefined && this.#due <= to) this.#due = undefined;
   }
 
-  /** A commit has archived so many values. */
+  /** Notes that the commit `batch` archived this number of values. */
   note(batch: BatchId, archived: number): void {
     if (archived > 0) this.#archivedIn = batch;
     if (this.#automatic && archived >= goneForFreeing) this.#due = batch;
   }
 
-  /** A commit has left so much behind that it is to be freed before this one writes nodes. */
+  /** A large commit's archived values must be freed before `next` is written. */
   comesBefore(next: { readonly isTold: boolean }): boolean {
     if (this.#due === undefined || next.isTold) return false;
     return this.#retention.limit(this.#due) === this.#due;
   }
 
   /**
-   * Begins a commit that frees what a commit before has left behind, where that is much; `done` is
-   * called when it has ended. Only where it comes before the next commit.
+   * Begins a commit that frees what a large commit archived; calls `done` when it has ended.
+   *
+   * Requires: `comesBefore` is true.
    */
   begin(done: () => void): void {
     const batch = this.#takeDue();
@@ -74,11 +80,11 @@ export class Freeing {
       this.#underWay = false;
       done();
     };
-    // Where it fails the commit to come says what is wrong.
+    // On failure go on: the next commit reports the error.
     this.#store.checkpointTo(batch).then(ended, ended);
   }
 
-  /** The same on the calling thread. */
+  /** As `begin`, on the calling thread. */
   runSync(): void {
     const batch = this.#takeDue();
     const session = this.#store.session();
@@ -86,7 +92,7 @@ export class Freeing {
       session.checkpointTo(batch);
       session.commitSync();
     } catch (error) {
-      // As where it is asynchronous: the commit to come says what is wrong.
+      // As in `begin`: the next commit reports the error.
       if (!isVarveError(error)) throw error;
     } finally {
       session.abandon();

@@ -1,11 +1,14 @@
 /**
- * Makes the transactions that have ended durable, group by group.
+ * Makes ended transactions durable, group by group.
  *
- * Invariant: at most one group is being committed, and the next is made of what has ended
- * meanwhile. The state flips when the group's batch is durable, in one go. If a commit fails,
- * everything that stood on its state fails with it, and the state is the durable one again. What a
- * power cut leaves is what the store says: a group is one session, so all of it or nothing. It runs
- * no bodies (`ForestWriter` does).
+ * Invariants:
+ * - At most one group is in flight; transactions that end meanwhile form the next one.
+ * - The durable state flips in one go, when the group's batch is durable.
+ * - If a commit fails, all transactions that depend on it fail, and the working state is the
+ *   durable one again.
+ * - A group is one session: a power cut leaves all of it or nothing.
+ *
+ * It runs no bodies (`ForestWriter` does).
  */
 
 import { isVarveError } from '../../errors.ts';
@@ -21,31 +24,31 @@ import type { Retention } from './retention.ts';
 import { Telling } from './telling.ts';
 import type { GroundHome, TransactionGround } from './transaction-ground.ts';
 
-/** The trees that a commit changes; undefined where it drops one. */
+/** The records of the trees that a commit changes; undefined if it removes one. */
 type Changed = ReadonlyMap<string, TreeRecord | undefined>;
 
-/** What commits ask of the forest. */
+/** The parts of the forest that commits need. */
 export interface CommitsHome extends GroundHome {
   /** The last durable state. */
   durable: ForestVersion;
   readonly automatic: boolean;
   readonly retention: Retention;
   reserveMemory(): void;
-  /** Called when a commit has become the durable state. */
+  /** Called when a commit has become the durable state, before its promises resolve. */
   committed(batch: BatchId, changed: Changed): void;
-  /** Called later, once everyone who waited for it has been told. */
+  /** Called after all promises that waited for the commit have resolved. */
   announce(batch: BatchId, changed: Changed): void;
 }
 
-/** Who runs the bodies. */
+/** The part that runs bodies. */
 export interface BodyRunner {
-  /** The transaction whose body is under way. */
+  /** The transaction whose body is running. */
   readonly running: TransactionScope | undefined;
-  /** What has been changed and belongs to the group joins it. */
+  /** Joins shared puts to the group that takes new transactions. */
   joinAll(): void;
-  /** What runs on the present state cannot end well: its ground is gone. */
+  /** Fails the running transaction: the state that it started from is gone. */
   failAll(error: unknown): void;
-  /** Nothing is committed or waits to be, for now. */
+  /** Called when nothing is in flight and nothing waits. */
   idle(): void;
 }
 
@@ -63,7 +66,7 @@ export class GroupCommits {
   readonly #freeing: Freeing;
   readonly #telling = new Telling<Member>();
   #preparing: Preparing | undefined;
-  /** Keeps what the durable state reaches while the next one is being committed. */
+  /** Holds the durable state while the next one is in flight. */
   #held: ReadHold | undefined;
   #flushPlanned = false;
 
@@ -75,17 +78,19 @@ export class GroupCommits {
     ground.beforeStoring = () => this.#finishPreparing();
   }
 
-  /** A group is being committed, or space freed for it: the next group has to wait. */
+  /** A group is in flight, or space is being freed for it: the next group must wait. */
   get underWay(): boolean {
     return this.#ground.inFlight !== undefined || this.#freeing.underWay;
   }
 
-  /** Something is being committed or waits to be, or somebody has yet to be told of a commit. */
+  /** A group is in flight or waits, or some promises of a commit have yet to settle. */
   get busy(): boolean {
     return this.underWay || this.#telling.underWay || this.#ground.group.members.length > 0;
   }
 
-  /** Commits what has ended, once whoever was told of the last commit has had a turn. */
+  /**
+   * Commits ended transactions in a microtask: callers whose promises have just resolved can join.
+   */
   flushSoon(): void {
     if (this.underWay || this.#flushPlanned) return;
     if (this.#ground.group.members.length === 0) {
@@ -116,7 +121,7 @@ export class GroupCommits {
     this.#goOnPreparing();
   }
 
-  /** The same on the calling thread. */
+  /** As `flush`, on the calling thread. */
   flushSync(): void {
     const group = this.#takeChanged();
     if (group === undefined) return;
@@ -133,14 +138,14 @@ export class GroupCommits {
     this.#done(group, roots, batch);
   }
 
-  /** The group that is to be committed; what ends from now on goes into another. */
+  /** Takes the group to commit; transactions that end from now on join a new one. */
   #take(): Group {
     const { group } = this.#ground;
     this.#ground.startGroup();
     return group;
   }
 
-  /** The same; undefined if there is nothing to commit, and whoever waits is told. */
+  /** As `#take`. If nothing changed, resolves the members and returns undefined. */
   #takeChanged(): Group | undefined {
     const group = this.#take();
     if (!group.isEmpty || !this.#ground.state.isClear) return group;
@@ -155,7 +160,7 @@ export class GroupCommits {
 
   // ── preparing ──
 
-  /** Its first step sees the state that the group leaves; later ones do not look at it again. */
+  /** The first step captures the state that the group leaves; later steps do not read it again. */
   *#prepare(group: Group): Generator<void, VersionRoots> {
     const { state } = this.#ground;
     for (const id of state.takeLeftOver()) group.leftOver.push(id);
@@ -169,7 +174,7 @@ export class GroupCommits {
     return roots;
   }
 
-  /** Many nodes are pushed bit by bit, and others have their turns in between. */
+  /** Pushes nodes in steps and gives the event loop its turns in between. */
   #goOnPreparing(): void {
     const { group, steps, breather } = this.#preparing as Preparing;
     try {
@@ -187,14 +192,14 @@ export class GroupCommits {
       return;
     }
     void breather.turn().then(() => {
-      // It may have been finished meanwhile.
+      // `#finishPreparing` may have run meanwhile.
       if (this.#preparing?.group === group) this.#goOnPreparing();
     });
   }
 
   /**
-   * Before a body pushes nodes that the state has in memory: those of the group under way are
-   * pushed, all of them. They belong to its session, which is committed first.
+   * Called before a body pushes nodes that are in memory only: pushes the rest of the group in
+   * flight at once. Those nodes belong to that group's session, which commits first.
    */
   #finishPreparing(): void {
     if (this.#preparing === undefined) return;
@@ -210,7 +215,8 @@ export class GroupCommits {
   // ── committing ──
 
   #commit(group: Group, roots: VersionRoots): void {
-    // Until this commit is known to be durable, others may free what the state before it reaches.
+    // Reads use the durable state until this commit replaces it. Hold it: a checkpoint of another
+    // user of the store could free what this commit archives.
     this.#held = this.#home.durable.hold(this.#home.store, () => undefined);
     this.#preparing = undefined;
     group.session.commit().then(
@@ -272,8 +278,8 @@ export class GroupCommits {
   }
 
   /**
-   * Archives what failed transactions have left in the file, and writes all nodes. If the disk
-   * refuses, or the store is closed already, the next opening does it.
+   * Archives the values that failed transactions left in the file, and writes all nodes. If the
+   * disk refuses or the store is closed, the next open does it.
    */
   async clear(settled: () => Promise<void>): Promise<void> {
     const { journal, store } = this.#home;
@@ -290,7 +296,7 @@ export class GroupCommits {
   }
 }
 
-/** The store takes no commit: nothing durable is lost by that. */
+/** The store refuses commits; nothing durable is lost. */
 export function isRefusal(error: unknown): boolean {
   if (isVarveError(error, 'VARVE_IO') || isVarveError(error, 'VARVE_POISONED')) return true;
   return isVarveError(error, 'VARVE_CLOSED');

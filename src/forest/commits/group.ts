@@ -1,10 +1,12 @@
 /**
- * The transactions that share a commit, and the commit they share.
+ * The transactions that share a commit, and that commit.
  *
- * Invariant: a group is made of transactions that have ended well, in their order; what it stores
- * is the state that the last of them left: as nodes, or as what they changed. A node that several
- * of them changed is pushed once. An id that the session withdraws is forgotten at once, by the
- * node's reference too: its grains are free, and older states may still hold the node itself.
+ * Invariants:
+ * - A group has only transactions that ended well, in their order.
+ * - It stores the state that the last of them left, as nodes or as logged changes.
+ * - A node that several of them changed is pushed once.
+ * - If the session withdraws a pushed node, its reference forgets the id at once. The grains are
+ *   free, while older states may still hold the node in memory.
  */
 
 import { isVarveError, VarveError } from '../../errors.ts';
@@ -26,13 +28,13 @@ import {
 } from '../trees/tree-record.ts';
 import type { VersionRoots } from './forest-version.ts';
 
-/** Who waits for the commit. */
+/** A caller that waits for the commit. */
 export interface Member {
   resolve(batch: BatchId): void;
   reject(error: unknown): void;
 }
 
-/** What all groups of a forest have in common. */
+/** The parts of the forest that all groups share. */
 export interface GroupHome {
   readonly store: Store;
   readonly nodes: NodeStore;
@@ -47,16 +49,19 @@ export interface GroupHome {
 /** The state that a group leaves. */
 export interface GroupState {
   readonly shares: TreeRoot;
-  /** What a transaction under way has pushed. */
+  /** Values that the running transaction has pushed. */
   readonly pending: readonly GrainId[];
   record(name: string): TreeRecord | undefined;
 }
 
 export class Group implements JournalEntry {
   readonly members: Member[] = [];
-  /** Who failed while this was being committed, and why, unless the commit fails. */
+  /**
+   * Transactions that failed while this group was in flight. They are rejected with `error` or, if
+   * the commit fails, with the commit's error.
+   */
   readonly doubtful: { readonly reject: Member['reject']; readonly error: unknown }[] = [];
-  /** The trees that the group changes, as it leaves them; undefined where it drops one. */
+  /** The records that the group leaves in the trees it changes; undefined if it removes one. */
   readonly changed = new Map<string, TreeRecord | undefined>();
   /** Nodes that it replaces or drops; some were never stored. */
   readonly gone: NodeRef[] = [];
@@ -64,31 +69,31 @@ export class Group implements JournalEntry {
   readonly goneValues: GrainId[] = [];
   #goneValueBytes = 0;
   #goneValuesMeasured = 0;
-  /** Values that may be in the file and were never part of any state that has ended well. */
+  /** Values of failed transactions that may be in the file: this commit archives them. */
   readonly leftOver: GrainId[] = [];
-  /** What its transactions did to the entries of trees. */
+  /** The logs of its transactions, tree by tree. */
   readonly logs: TreeChanges[] = [];
   logBytes = 0;
   /** Puts and deletes in these logs. */
   changes = 0;
-  /** It is to be stored as nodes: the logs do not tell all of it. */
+  /** Its nodes must be written: the logs are incomplete. */
   needsNodes = false;
-  /** Values of the user's that it archives, and the sessions that hold them for it. */
+  /** User values that it archives, and the sessions that claim them until then. */
   readonly archives = new Set<GrainId>();
   readonly claims: Session[] = [];
-  /** Values of the user's that it pushes. */
+  /** User values that it pushes. */
   readonly pushed = new Set<GrainId>();
-  /** What a transaction under way had pushed when the group was committed. */
+  /** Values that a running transaction had pushed when the commit was prepared. */
   readonly taken = new Set<GrainId>();
   /** Nodes that it has pushed. */
   readonly stored = new Set<NodeRef>();
   readonly #home: GroupHome;
   #session: Session | undefined;
-  /** Values that it has archived. */
+  /** Number of values that it has archived. */
   archived = 0;
   /** The root that it has pushed. */
   #root: RootLink | undefined;
-  /** Where its changes are told; undefined where it writes nodes. */
+  /** Set if the root logs its changes; undefined if it writes nodes. */
   #place: Place | undefined;
 
   constructor(home: GroupHome) {
@@ -106,7 +111,10 @@ export class Group implements JournalEntry {
     return this.changed.size === 0 && this.archives.size === 0;
   }
 
-  /** A tree is left in this state; `log` tells how it came to be, unless it cannot. */
+  /**
+   * Notes the record that a transaction leaves. `log` has the changes; without bytes it is
+   * incomplete.
+   */
   change(tree: string, record: TreeRecord | undefined, { bytes, count }: ChangeLog): void {
     this.changed.set(tree, record);
     if (bytes === undefined) {
@@ -118,13 +126,13 @@ export class Group implements JournalEntry {
     this.changes += count;
   }
 
-  /** The trees have no use for the node any more. */
+  /** The group's trees no longer reach the node. */
   lose(ref: NodeRef): void {
     this.gone.push(ref);
     this.goneBytes += ref.node?.memoryBytes ?? 0;
   }
 
-  /** Bytes in the file of the values that it replaces. To be asked while no commit is in flight. */
+  /** Bytes in the file of the values that it replaces. Requires: no commit is in flight. */
   get goneValueBytes(): number {
     const from = this.#goneValuesMeasured;
     this.#goneValuesMeasured = this.goneValues.length;
@@ -132,19 +140,19 @@ export class Group implements JournalEntry {
     return this.#goneValueBytes;
   }
 
-  /** Its changes are told in its root, and its nodes stay in memory. */
+  /** Its root logs its changes, and its nodes stay in memory. */
   get isTold(): boolean {
     return this.stored.size === 0 && this.#isHeader && this.#home.journal.takes(this);
   }
 
-  /** The newest root is what the store's embedded header names: nobody else has changed it. */
+  /** The store's embedded header still names the newest root: no other user has replaced it. */
   get #isHeader(): boolean {
     const { journal, store } = this.#home;
     return journal.roots.at(-1)?.id === store.embeddedHeader;
   }
 
   /**
-   * A value that it has pushed, as long as its commit is under way. Throws `VARVE_IO` and
+   * A value that it has pushed, while its commit is in flight. Throws `VARVE_IO` and
    * `VARVE_POISONED` if the commit has failed.
    */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
@@ -169,13 +177,13 @@ export class Group implements JournalEntry {
   }
 
   /**
-   * A transaction that has pushed nodes fails: they are in memory only from now on. Gives the ids
-   * that the session is to withdraw, those of `own` apart.
+   * Called when a transaction that pushed nodes fails: the nodes are in memory only from now on.
+   * Returns the ids that the session must withdraw, except those in `own`.
    */
   withdraw(nodes: readonly NodeRef[], own: ReadonlySet<GrainId>): GrainId[] {
     const ids: GrainId[] = [];
     for (const ref of nodes) {
-      // Those that were pushed into a group before this one are part of its state.
+      // Nodes that an earlier group pushed are part of that group's state.
       if (!this.stored.delete(ref)) continue;
       if (!own.has(ref.id)) ids.push(ref.id);
       ref.unstore();
@@ -183,17 +191,17 @@ export class Group implements JournalEntry {
     return ids;
   }
 
-  /** Gives back what was pushed: the group comes to nothing. */
+  /** Withdraws everything that was pushed: the commit failed. */
   abandon(): void {
-    // Nodes may be those of the durable state, which have not been stored so far.
+    // Some are nodes of the durable state, which are in memory only.
     for (const ref of this.stored) ref.unstore();
     this.#session?.abandon();
     for (const claim of this.claims) claim.abandon();
   }
 
   /**
-   * Pushes what is new, archives what is gone and names the new root, in steps. Gives the roots
-   * that the commit makes the present ones. The first step takes in all of the state.
+   * Pushes new nodes, archives replaced ones and sets the new root, in steps. Returns the roots
+   * that are current once the commit is durable. The first step captures the whole state.
    */
   *prepare(state: GroupState): Generator<void, VersionRoots> {
     const { journal } = this.#home;
@@ -206,7 +214,7 @@ export class Group implements JournalEntry {
     return { catalog: stored.catalog, shares, pending };
   }
 
-  /** It is durable: the journal says so. */
+  /** Enters the durable commit in the journal. */
   enter({ catalog, shares }: VersionRoots): void {
     const { journal } = this.#home;
     const root = this.#root as RootLink;
@@ -214,7 +222,7 @@ export class Group implements JournalEntry {
     else journal.told(this, this.#place, root);
   }
 
-  /** All nodes that are not stored yet, those of groups before it too; gives the catalog. */
+  /** Pushes all nodes that are not stored, also those of earlier groups. Returns the catalog. */
   *#storeAll({ shares, record }: GroupState): Generator<void, TreeRoot> {
     const { journal, catalogShape, sharesShape } = this.#home;
     const records = new Map<string, TreeRecord | undefined>();
@@ -270,7 +278,7 @@ export class Group implements JournalEntry {
   }
 
   *#archiveAll(): Generator<void> {
-    // In one step: nobody else may claim the user's values in between.
+    // Without a step in between: no other session may claim a user's value before it is archived.
     for (const claim of this.claims) claim.abandon();
     for (const id of [...this.archives]) this.#archiveUsers(id);
     const { store } = this.#home;
@@ -293,15 +301,18 @@ export class Group implements JournalEntry {
     }
   }
 
-  /** A value of the user's: one that this group pushed is withdrawn, and its id may come again. */
+  /**
+   * Archives a user's value. If this group pushed it, it is withdrawn and its id can be given
+   * again.
+   */
   #archiveUsers(id: GrainId): void {
     this.#archive(id);
     if (this.pushed.delete(id)) this.archives.delete(id);
   }
 
   /**
-   * A node that this group has pushed is withdrawn. Older states may hold the node, which was in
-   * memory only when they began: then it is so again.
+   * Archives a node. If this group pushed it, it is withdrawn and in memory only again. Older
+   * states may hold it from the time before it was pushed.
    */
   #archiveNode(ref: NodeRef): void {
     this.#archive(ref.id);
@@ -311,7 +322,8 @@ export class Group implements JournalEntry {
   #replacedRoots(): readonly Pick<RootLink, 'id'>[] {
     const { journal, store } = this.#home;
     if (this.#isHeader) return journal.roots;
-    // Whoever has put another value in the place of the newest root has seen to that one.
+    // Another user replaced the newest root in the embedded header and archived it: archive that
+    // user's value instead.
     const own = journal.roots.slice(0, -1);
     return store.embeddedHeader === undefined ? own : [...own, { id: store.embeddedHeader }];
   }
@@ -322,14 +334,16 @@ export class Group implements JournalEntry {
   }
 }
 
-/** Bytes that these values have in the file, about: 0 for one that is not there or is not read. */
+/**
+ * Approximate bytes of these values in the file. A value that is missing or unreadable counts 0.
+ */
 export function bytesOf(source: NodeSource, ids: readonly GrainId[]): number {
   let bytes = 0;
   for (const id of ids) {
     try {
       bytes += source.lengthOf(id) ?? 0;
     } catch (error) {
-      // An estimate: whoever archives the value says what is wrong with it.
+      // An estimate only: archiving the value reports the error.
       if (!isVarveError(error)) throw error;
     }
   }

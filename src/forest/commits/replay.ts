@@ -1,8 +1,8 @@
 /**
- * Does the changes again, when a forest is opened, that its roots tell and no node has.
+ * Replays the changes that the forest's roots log and that no stored node has.
  *
- * Invariant: the trees are as the last commit left them, in memory; nothing is written. Where a
- * tree's nodes are damaged its changes are kept as they are, and the other trees are not concerned.
+ * Invariant: afterwards the trees in memory are as the last commit left them; nothing is written.
+ * If a tree's nodes are damaged, its log is kept as it is; other trees are not affected.
  */
 
 import { corrupt, isVarveError, type VarveError } from '../../errors.ts';
@@ -19,23 +19,23 @@ export interface ReplayHome {
   readonly nodes: NodeStore;
   readonly limits: ForestLimits;
   readonly sharesShape: TreeShape;
-  /** The record that the stored catalog has. */
+  /** The record in the stored catalog. */
   record(name: string): TreeRecord | undefined;
   nextOwner(): number;
 }
 
 export class Replay {
   readonly records = new Map<string, TreeRecord | undefined>();
-  /** Trees whose changes could not be done again, and why. */
+  /** Trees whose changes could not be replayed, with the error. */
   readonly stuck = new Map<string, VarveError>();
   readonly gone: NodeRef[] = [];
-  /** Memory that those took. */
+  /** Bytes of memory that these took. */
   goneBytes = 0;
   readonly goneValues: GrainId[] = [];
   shares: TreeRoot;
   readonly #home: ReplayHome;
 
-  /** Throws `VARVE_IO` where the store cannot be read. */
+  /** Throws `VARVE_IO` if the store cannot be read. */
   constructor(home: ReplayHome, { shares }: StoredRoots, changes: readonly TreeChanges[]) {
     this.#home = home;
     this.shares = shares;
@@ -45,14 +45,14 @@ export class Replay {
       if (known === undefined) logs.set(tree, [log]);
       else known.push(log);
     }
-    // Trees share nodes: how often each is shared does not depend on which is changed first.
+    // Trees may share nodes, but the counts of their referents do not depend on the order of trees.
     for (const [name, all] of logs) this.#tree(name, all);
   }
 
   #tree(name: string, logs: readonly Uint8Array[]): void {
     const { nodes, limits, sharesShape } = this.#home;
     const refuse = (): never => {
-      throw corrupt('a change that a root tells pushes a value');
+      throw corrupt('a change that a forest root logs would push a value');
     };
     const edit = new Edit({
       nodes,
@@ -68,8 +68,9 @@ export class Replay {
       let forgotten = 0;
       for (const log of logs) {
         open.doAgain(log);
-        // Nobody reads the nodes as they were: their memory is for those to come. What is in memory
-        // only another tree's changes have left, and it is needed where this one's come to nothing.
+        // No one reads the state before, so the memory of replaced nodes is reused. Nodes that are
+        // in memory only come from another tree's replay (nodes of the shares), and stay current if
+        // this one fails.
         for (; forgotten < edit.gone.length; forgotten++) {
           const ref = edit.gone[forgotten] as NodeRef;
           goneBytes += ref.node?.memoryBytes ?? 0;

@@ -1,15 +1,15 @@
 /**
- * How far behind automatic checkpoints stay, so that readers in other processes have time
+ * How far automatic checkpoints stay behind, so that readers in other processes have time
  * (`ForestOptions.retainMs`).
  *
- * Invariant: what it lets go was committed at least that long ago, by the times in the commit log
- * or, of this process's own commits, a little later. It keeps a bounded number of times, whatever
- * the number of commits: of batches between two of them it believes the younger.
+ * Invariant: a checkpoint passes a batch only if it was committed at least `retainMs` ago. Times
+ * come from the commit log; for this process's own commits they are slightly late. A bounded number
+ * of times is kept: a batch between two kept times counts as committed at the later one.
  */
 
 import type { BatchId, Store } from '../../index.ts';
 
-/** So many times are kept for the time that is retained, about. */
+/** Commit times that are kept for the retained period, about. */
 const timesPerRetention = 64;
 
 interface Committed {
@@ -19,7 +19,7 @@ interface Committed {
 
 export class Retention {
   readonly retainMs: number;
-  /** Oldest first: everything up to the batch was committed at this time or before. */
+  /** Oldest first: every batch up to `batch` was committed at `at` or before. */
   readonly #committed: Committed[] = [];
 
   constructor(retainMs: number) {
@@ -36,18 +36,18 @@ export class Retention {
     for await (const { batch, committedAt } of store.commitLog()) this.note(batch, committedAt);
   }
 
-  /** A batch, later than those before, was committed at this time. */
+  /** Notes the time of a commit. Requires: `batch` is later than all noted before. */
   note(batch: BatchId, at: number): void {
     if (this.retainMs === 0) return;
     const [last, before] = [this.#committed.at(-1), this.#committed.at(-2)];
-    // A clock that was set back makes nothing older than it is.
+    // If the clock was set back, no batch may look older than it is.
     const time = Math.max(at, last?.at ?? at);
     const isNear = before !== undefined && time - before.at < this.retainMs / timesPerRetention;
     if (isNear) this.#committed.pop();
     this.#committed.push({ batch, at: time });
   }
 
-  /** How far a checkpoint that is asked for up to `batch` may go now. */
+  /** The last batch, at most `batch`, that a checkpoint may reach now. */
   limit(batch: BatchId): BatchId {
     if (this.retainMs === 0) return batch;
     const until = Date.now() - this.retainMs;

@@ -1,9 +1,9 @@
 /**
- * The forest as its store has it: the roots that the embedded header leads to, and the changes in
- * them applied in memory.
+ * The forest as its store has it: the roots that the embedded header leads to, with the changes
+ * that they log replayed in memory.
  *
- * Invariant: it reads one batch of the store and writes nothing. A forest opens with it, and a
- * reader beside a writer moves on with another one.
+ * Invariant: it reads one batch of the store and writes nothing. A forest opens with one; a reader
+ * beside a writer makes a new one to refresh.
  */
 
 import { corrupt, isVarveError, VarveError } from '../../errors.ts';
@@ -40,7 +40,7 @@ interface RootFound {
   readonly root: ForestRoot;
 }
 
-/** How the forest lays out its own trees. */
+/** The layout of the forest's own trees. */
 export interface StateShapes {
   readonly limits: ForestLimits;
   readonly catalogShape: TreeShape;
@@ -49,16 +49,16 @@ export interface StateShapes {
 }
 
 export class StoredState {
-  /** What is in the roots and in no node yet. */
+  /** Changes that are in the roots and in no stored node. */
   readonly journal: FoundJournal;
   readonly version: ForestVersion;
-  /** Every number below it may have been given to the vault. */
+  /** Every smaller number may have been used with the vault already. */
   readonly nextSeal: number;
   readonly #nodes: NodeStore;
 
   /**
-   * Reads what `nodes` reads from, as of `batch`. Throws `VARVE_NOT_A_FOREST`, `VARVE_VAULT`,
-   * `VARVE_UNSUPPORTED_VERSION`, `VARVE_CORRUPT`, beside a writer `VARVE_SNAPSHOT_GONE`.
+   * Reads the source of `nodes` as of `batch`. Throws `VARVE_NOT_A_FOREST`, `VARVE_VAULT`,
+   * `VARVE_UNSUPPORTED_VERSION`, `VARVE_CORRUPT`; beside a writer `VARVE_SNAPSHOT_GONE`.
    */
   constructor(nodes: NodeStore, batch: BatchId, shapes: StateShapes) {
     this.#nodes = nodes;
@@ -87,7 +87,7 @@ export class StoredState {
     this.version = new ForestVersion(of, roots, new TreeRecords(records));
   }
 
-  /** The newest root and those before it that are needed, oldest first. None in a new forest. */
+  /** The newest root and the earlier ones that it links to, oldest first. None in a new forest. */
   #readRoots(): RootFound[] {
     const id = this.#nodes.source.embeddedHeader;
     if (id === undefined) return [];
@@ -105,20 +105,23 @@ export class StoredState {
       const facts = { grainId: link.id };
       if (sealed === undefined) throw corrupt('an earlier root of the forest is missing', facts);
       root = this.#openRoot({ ...sealed, seal: link.seal });
-      // One that names a later one would never come to an end.
-      if (root.depth !== depth - 1) throw corrupt('the roots of the forest name each other', facts);
+      // Otherwise the links could form a cycle.
+      if (root.depth !== depth - 1)
+        throw corrupt('the roots of the forest do not form a chain', facts);
       chain.push({ link, root });
     }
     return chain.reverse();
   }
 
-  /** Undefined for what is no forest's root. */
+  /** Undefined if the value is not a forest's root. */
   #sealedRoot(id: GrainId): SealedRoot | undefined {
     const bytes = this.#nodes.source.get(id);
     return bytes === undefined ? undefined : decodeSealedRoot(bytes);
   }
 
-  /** Throws `VARVE_CORRUPT`, with a vault `VARVE_VAULT`: its key may be wrong unnoticed. */
+  /**
+   * Throws `VARVE_CORRUPT`; with a vault `VARVE_VAULT`, which may not notice that its key is wrong.
+   */
   #openRoot({ seal, body }: SealedRoot): ForestRoot {
     const bytes = this.#nodes.open('forest', seal, body);
     const { vault } = this.#nodes;
@@ -131,7 +134,7 @@ export class StoredState {
   }
 }
 
-/** Throws `VARVE_VAULT` if a forest made with the vault `made` is asked for with another. */
+/** Throws `VARVE_VAULT` if the forest was made with another vault than the one given now. */
 function checkVault(made: string, asked: string): void {
   if (made === asked) return;
   const name = (vault: string): string => (vault === '' ? 'without a vault' : `with '${vault}'`);
@@ -140,6 +143,6 @@ function checkVault(made: string, asked: string): void {
 }
 
 function wrongKey(vault: string, cause: unknown): VarveError {
-  const message = `the vault '${vault}' opens the forest's root to bytes that are no root`;
+  const message = `the forest's root that the vault '${vault}' opens is no root: check its key`;
   return new VarveError('VARVE_VAULT', message, { cause });
 }

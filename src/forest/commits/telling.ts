@@ -1,14 +1,14 @@
 /**
- * Tells those who wait for commits how these ended.
+ * Settles the promises of callers that wait for commits.
  *
- * Invariant: in the order of the commits, and everybody. Telling one costs little, but what follows
- * from it in the program runs before the event loop has its next turn: so after every thousand
- * there is a turn. It decides nothing about commits.
+ * Invariant: all are settled, in the order of the commits. Settling one costs little, but the code
+ * that waited for it runs before the event loop's next turn. Therefore the loop gets a turn after
+ * every thousand. It decides nothing about commits.
  */
 
 import { Breather } from '../../util/breather.ts';
 
-/** How many are told in one turn of the event loop. */
+/** Callers that are settled in one turn of the event loop. */
 const toldAtOnce = 1000;
 
 /** The outcome of one commit: `tell` is called for each of `waiting`, then `over` once. */
@@ -19,25 +19,25 @@ interface News<T> {
 }
 
 export class Telling<T> {
-  /** The oldest are being told, or are the next. */
+  /** Oldest first; the first one is in progress or next. */
   readonly #news: News<T>[] = [];
   #resting = false;
 
-  /** Some have yet to be told. */
+  /** Some callers have yet to be settled. */
   get underWay(): boolean {
     return this.#news.length > 0;
   }
 
   /**
-   * Calls `tell` for each of `waiting`, then `over`. If there are at most a thousand, and no older
-   * news is left, it does so before it returns. `over` may add more.
+   * Calls `tell` for each of `waiting`, then `over`. With at most a thousand callers, and no older
+   * outcome left, it does so before it returns. `over` may add more.
    */
   add(waiting: readonly T[], tell: (one: T) => void, over: () => void): void {
     this.#news.push({ waiting, tell, over });
     if (this.#news.length === 1) this.#goOn(0);
   }
 
-  /** Tells those from number `from` of the oldest news on. */
+  /** Goes on with the oldest outcome, at the caller with index `from`. */
   #goOn(from: number): void {
     let at = from;
     let left = toldAtOnce;
@@ -53,7 +53,7 @@ export class Telling<T> {
       at = 0;
       this.#news.shift();
       news.over();
-      // `over` may have added news that is being told already, and rests.
+      // `over` may have added an outcome whose callers are waiting for the next turn.
       if (this.#resting) return;
     }
   }

@@ -1,10 +1,9 @@
 /**
- * What a transaction stands on: the state that those before it left, and the group that it will
- * join.
+ * The base of a transaction: the working state, and the group that the transaction will join.
  *
- * Invariant: a transaction that begins now sees every one that has ended well, durable or not, and
- * nothing of one that has come to nothing. It commits nothing; the writer says which group is
- * which.
+ * Invariant: a new transaction sees every transaction that ended well, durable or not, and nothing
+ * of a failed one. It commits nothing; `GroupCommits` starts groups and says which one is in
+ * flight.
  */
 
 import type { GrainId, Session } from '../../index.ts';
@@ -16,7 +15,7 @@ import type { TreeUse } from '../trees/tree-use.ts';
 import { Group, type GroupHome } from './group.ts';
 import { type DurableHome, WorkingState } from './working-state.ts';
 
-/** What is asked of the forest. */
+/** The parts of the forest that transactions need. */
 export interface GroundHome extends GroupHome, DurableHome {
   useOf(tree: object): TreeUse<unknown, unknown, unknown> | undefined;
 }
@@ -24,11 +23,11 @@ export interface GroundHome extends GroupHome, DurableHome {
 export class TransactionGround implements TransactionBase {
   readonly #home: GroundHome;
   readonly state: WorkingState;
-  /** What ends now joins it. */
+  /** The group that ending transactions join. */
   group: Group;
-  /** What is being committed. */
+  /** The group that is being committed. */
   inFlight: Group | undefined;
-  /** Called before a transaction stores nodes that it has not made itself. */
+  /** Called before a transaction stores nodes that earlier ones made. */
   beforeStoring: () => void = () => undefined;
 
   constructor(home: GroundHome) {
@@ -67,14 +66,14 @@ export class TransactionGround implements TransactionBase {
   }
 
   /**
-   * Gives back what a failed transaction has pushed. Throws `VARVE_CLOSED` and `VARVE_POISONED`:
-   * then nothing of it will ever be committed.
+   * Withdraws what a failed transaction has pushed. Throws `VARVE_CLOSED` and `VARVE_POISONED`: the
+   * store will never commit it.
    */
   withdraw({ pushed, stored }: Edit): void {
     const own = new Set(pushed);
     const ids = [...pushed, ...this.group.withdraw(stored, own)];
     for (const id of ids) {
-      // A commit may have taken it along, or be about to: then the next one archives it.
+      // If a commit has stored the value, or the one in flight will, the next commit archives it.
       const taken = this.inFlight?.taken.has(id) === true || this.#home.store.has(id);
       if (own.has(id) && taken) this.state.leave(id);
       else this.group.session.archive(id);
@@ -82,14 +81,14 @@ export class TransactionGround implements TransactionBase {
     if (this.group.members.length === 0) this.#startAnew();
   }
 
-  /** What ends from now on joins a new group. */
+  /** Transactions that end from now on join a new group. */
   startGroup(): void {
     this.group = new Group(this.#home);
   }
 
   /**
-   * The group is empty, but for what its session holds: memory, and the error of a write ahead that
-   * is nobody else's.
+   * Replaces a group without members: frees the memory of its session, and drops the error of a
+   * write-ahead, which must not reach another transaction.
    */
   #startAnew(): void {
     this.group.abandon();
@@ -100,7 +99,7 @@ export class TransactionGround implements TransactionBase {
     return this.#home.store.session();
   }
 
-  /** The tree as the transactions so far leave it. */
+  /** The record of the tree in the working state. */
   record(name: string): TreeRecord | undefined {
     return this.state.record(name);
   }

@@ -1,11 +1,11 @@
 /**
- * Bodies that wait for their turn, in the order in which they came.
+ * A queue of bodies, first in, first out.
  *
- * Invariant: adding and taking one costs the same however many wait, and what was taken is not
- * kept. It runs nothing.
+ * Invariant: adding and taking are O(1) amortised, however many wait, and a taken body is not kept
+ * in memory. It runs nothing.
  */
 
-/** So many taken places at the front may wait to be given back. */
+/** Taken slots at the front of the array that are kept before it is shortened. */
 const takenMax = 1024;
 
 export class WaitingBodies<T> {
@@ -24,7 +24,7 @@ export class WaitingBodies<T> {
   take(): T | undefined {
     if (this.length === 0) return undefined;
     const body = this.#bodies[this.#taken] as T;
-    // What it refers to is not kept.
+    // Drop the reference.
     this.#bodies[this.#taken] = undefined as T;
     this.#taken += 1;
     if (this.#taken === this.#bodies.length) {

@@ -1,9 +1,8 @@
 /**
- * The state that the next transaction stands on: the durable one, and what transactions since have
- * changed.
+ * The state that the next transaction starts from: the durable state plus all changes since.
  *
- * Invariant: it is what the last transaction that ended well left. Where a commit fails it is the
- * durable state again. It runs and commits nothing.
+ * Invariant: it is the state that the last successful transaction left. If a commit fails, it is
+ * the durable state again. It runs and commits nothing.
  */
 
 import type { GrainId, Store } from '../../index.ts';
@@ -13,20 +12,20 @@ import type { TreeRecord } from '../trees/tree-record.ts';
 import type { ForestVersion, VersionRoots } from './forest-version.ts';
 import type { Group } from './group.ts';
 
-/** Where the durable state is. */
+/** The owner of the durable state. */
 export interface DurableHome {
   readonly store: Store;
   readonly durable: ForestVersion;
 }
 
 export class WorkingState {
-  /** What a transaction under way had pushed when the last commit was prepared. */
+  /** Values that a running transaction had pushed when the last commit was prepared. */
   pending: VersionRoots['pending'];
   shares: TreeRoot;
   readonly #home: DurableHome;
-  /** What is not durable yet; see `OpenTree.left`. */
+  /** Records that are not durable yet; see `OpenTree.left`. */
   readonly #changed = new Map<string, TreeRecord | undefined>();
-  /** What failed transactions may have left in the file, to be archived with the next commit. */
+  /** Values of failed transactions that may be in the file: the next commit archives them. */
   #leftOver: GrainId[];
 
   constructor(home: DurableHome) {
@@ -37,8 +36,8 @@ export class WorkingState {
   }
 
   /**
-   * What the durable state says of values that a transaction under way had pushed. Some may be gone
-   * by now: whoever archives them asks the store.
+   * Values that a running transaction had pushed when the durable state was committed. Some may be
+   * archived by now: `Group` asks the store before it archives one.
    */
   #leftBehind(): GrainId[] {
     return [...(this.#home.durable.roots.pending as readonly GrainId[])];
@@ -48,9 +47,9 @@ export class WorkingState {
     return this.#changed.has(name) ? this.#changed.get(name) : this.#home.durable.record(name);
   }
 
-  /** A transaction has ended well: its changes are the state, and part of the group. */
+  /** Adds the changes of a successful transaction to the state and to its group. */
   join(tx: TransactionScope, group: Group): void {
-    // Made first: a reducer may throw.
+    // A reducer may throw: run it before anything changes.
     const changes = [...tx.changes()];
     for (const { name, left, log } of changes) {
       this.#changed.set(name, left);
@@ -64,14 +63,14 @@ export class WorkingState {
     if (tx.claim !== undefined) group.claims.push(tx.claim);
   }
 
-  /** The group's changes are durable, in the state of the home too. */
+  /** Drops records that the durable state has now. */
   committed(group: Group): void {
     for (const [name, record] of group.changed) {
       if (this.#changed.get(name) === record) this.#changed.delete(name);
     }
   }
 
-  /** The durable state is the present one again. */
+  /** Goes back to the durable state. */
   reset(): void {
     this.#changed.clear();
     this.pending = this.#home.durable.roots.pending;
@@ -79,7 +78,7 @@ export class WorkingState {
     this.#leftOver = this.#leftBehind();
   }
 
-  /** No value is in the file that only a transaction under way, or a failed one, knows. */
+  /** No value that only a running or failed transaction knows is in the file. */
   get isClear(): boolean {
     return this.#leftOver.length === 0 && this.pending.length === 0;
   }

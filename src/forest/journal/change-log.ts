@@ -1,27 +1,27 @@
 /**
- * What transactions do to the entries of one tree, as bytes, so that it can be done again on the
- * state that they stood on: puts and deletes, in their order.
+ * The changes that transactions make to the entries of one tree, as bytes: puts and deletes in
+ * their order, so that they can be replayed.
  *
- * Invariant: doing it again changes the tree as it was changed the first time. A log that has grown
- * beyond its bound is empty and stays so: its changes are to be found in nodes only. Bytes that are
- * no log are `VARVE_CORRUPT`. They are described in `spec/forest.md`.
+ * Invariant: replaying on the same state gives the same tree. A log that outgrows its bound is
+ * dropped and stays closed: only nodes have its changes. Bytes that are not a log are
+ * `VARVE_CORRUPT`. The layout is in `spec/forest.md`.
  */
 
 import { ByteReader, ByteWriter } from '../../util/cursor.ts';
 
-/** Who does the changes again. */
+/** The target of a replay. */
 export interface LoggedChanges {
-  /** `word` says the length of `value`, and whether it names a long one. */
+  /** `word` has the length of `value` and the bit that marks a long one. */
   put(key: Uint8Array, value: Uint8Array, word: number): void;
   delete(key: Uint8Array): void;
 }
 
-/** In place of the word of a value, plus 1: the key was deleted. */
+/** Code of a delete. The code of a put is its value word plus 1. */
 const deleted = 0;
 const noValue = new Uint8Array(0);
 
 export class ChangeLog {
-  /** Changes that it was told of. */
+  /** Number of changes logged. */
   count = 0;
   readonly #bytesMax: number;
   #writer: ByteWriter | undefined = new ByteWriter();
@@ -49,24 +49,24 @@ export class ChangeLog {
     if (writer.length > this.#bytesMax) this.close();
   }
 
-  /** Something was changed that it cannot tell. */
+  /** Closes the log: a change was made that it cannot express. */
   close(): void {
     this.#writer = undefined;
   }
 
-  /** All that was done; undefined where it cannot tell. */
+  /** All changes; undefined if the log is closed. */
   get bytes(): Uint8Array | undefined {
     return this.#writer?.view();
   }
 }
 
-/** Does again what a log tells. Throws `VARVE_CORRUPT`. */
+/** Replays a log. Throws `VARVE_CORRUPT`. */
 export function doAgain(bytes: Uint8Array, changes: LoggedChanges): void {
   const reader = new ByteReader(bytes, 'a log of changes');
   while (reader.remaining > 0) {
-    const told = reader.varint();
+    const code = reader.varint();
     const key = reader.bytes(reader.varint());
-    if (told === deleted) changes.delete(key);
-    else changes.put(key, reader.bytes(Math.floor((told - 1) / 2)), told - 1);
+    if (code === deleted) changes.delete(key);
+    else changes.put(key, reader.bytes(Math.floor((code - 1) / 2)), code - 1);
   }
 }

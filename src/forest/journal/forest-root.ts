@@ -1,11 +1,11 @@
 /**
- * The value that the store's embedded header names: where the catalog and the shares are, and what
- * was changed since they were stored.
+ * The forest's root: the value that the store's embedded header names. It has the roots of the
+ * catalog and of the shares, and the changes since these were stored.
  *
- * Invariant: a root has the changes of its commit, or of some in a row, and names the root before
- * those as long as that one's changes are in no node either; how many there are falls by one from
- * each to the one before. Bytes that are no root are `VARVE_CORRUPT`. They are described in
- * `spec/forest.md`.
+ * Invariant: roots form a chain. Each logs the changes of one or more consecutive commits and links
+ * to the previous root, unless stored nodes have that one's changes. `depth` is the number of
+ * earlier roots and falls by one along the chain. Bytes that are not a root are `VARVE_CORRUPT`.
+ * The layout is in `spec/forest.md`.
  */
 
 import { VarveError } from '../../errors.ts';
@@ -15,14 +15,14 @@ import type { TreeRoot } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 import { readText, readTreeRoot, writeText, writeTreeRoot } from '../trees/tree-record.ts';
 
-/** Names the root of a commit before. */
+/** A link to the root of an earlier commit. */
 export interface RootLink {
   readonly id: GrainId;
-  /** What the vault was told of it; 0 without a vault. */
+  /** The number that it is sealed under; 0 without a vault. */
   readonly seal: number;
 }
 
-/** What was done to the entries of one tree (`change-log.ts`). */
+/** The logged changes of one tree (`change-log.ts`). */
 export interface TreeChanges {
   readonly tree: string;
   readonly log: Uint8Array;
@@ -31,15 +31,17 @@ export interface TreeChanges {
 export interface ForestRoot {
   readonly catalog: TreeRoot;
   readonly shares: TreeRoot;
-  /** Every number below it may have been told to the vault. */
+  /** Every smaller number may have been used with the vault already. */
   readonly nextSeal: number;
-  /** Values pushed by a transaction that was under way: nobody's, unless it ended after this. */
+  /**
+   * Values pushed by a transaction that was running: garbage, unless a later commit includes it.
+   */
   readonly pending: readonly bigint[];
-  /** Roots of commits before that are needed too. */
+  /** Number of earlier roots that are needed too. */
   readonly depth: number;
-  /** The newest of them; none where `depth` is 0. */
+  /** The newest of these; none if `depth` is 0. */
   readonly earlier: RootLink | undefined;
-  /** What is in no node of the catalog's trees, and in no earlier root. */
+  /** Changes that neither the stored trees nor an earlier root has. */
   readonly changes: readonly TreeChanges[];
 }
 
@@ -53,10 +55,10 @@ export interface SealedRoot {
 /** Bytes that no other program is likely to begin its root with. */
 const magic = new TextEncoder().encode('varve forest\n');
 const formatVersion = 3;
-/** Its records are kinds 0 and 1 of the present ones; nothing else differs. */
+/** It has records of the kinds 0 and 1 only; nothing else differs. */
 const formatVersionOldest = 2;
 
-/** The name of the vault stands outside of what it seals, so that it can be asked for. */
+/** The name of the vault is not sealed, so that an open can check it first. */
 export function encodeSealedRoot(
   { vault, seal, body }: SealedRoot,
   writer = new ByteWriter(),
@@ -69,7 +71,7 @@ export function encodeSealedRoot(
   return writer.view();
 }
 
-/** Undefined for what is no forest's root. Throws `VARVE_UNSUPPORTED_VERSION`. */
+/** Undefined if the bytes are not a forest's root. Throws `VARVE_UNSUPPORTED_VERSION`. */
 export function decodeSealedRoot(bytes: Uint8Array): SealedRoot | undefined {
   if (bytes.length <= magic.length) return undefined;
   for (const [at, byte] of magic.entries()) if (bytes[at] !== byte) return undefined;
@@ -101,7 +103,7 @@ export function encodeForestRoot(root: ForestRoot, writer = new ByteWriter()): U
   for (let from = 0, to = 0; from < changes.length; from = to) {
     const { tree } = changes[from] as TreeChanges;
     let bytes = 0;
-    // What follows of the same tree is one log with it.
+    // Adjacent logs of one tree become one.
     for (; changes[to]?.tree === tree; to++) bytes += (changes[to] as TreeChanges).log.length;
     writeText(writer, tree);
     writer.varint(bytes);
@@ -129,11 +131,11 @@ export function decodeForestRoot(bytes: Uint8Array): ForestRoot {
 
 function readLink(reader: ByteReader): RootLink {
   const id = reader.u64() as GrainId;
-  if (id === 0n) reader.fail('an earlier root is stored nowhere');
+  if (id === 0n) reader.fail('its link to an earlier root has no id');
   return { id, seal: reader.varint() };
 }
 
-/** Encodes one root after the other in the same memory. */
+/** Encodes roots in memory that it reuses. */
 export class RootWriter {
   readonly #nodes: NodeStore;
   readonly #body = new ByteWriter();
@@ -143,7 +145,7 @@ export class RootWriter {
     this.#nodes = nodes;
   }
 
-  /** The bytes, as they are to be stored, until the next ones. Throws `VARVE_VAULT`. */
+  /** The bytes to store, valid until the next call. Throws `VARVE_VAULT`. */
   encode(root: ForestRoot, seal: number): Uint8Array {
     this.#body.restart();
     this.#whole.restart();

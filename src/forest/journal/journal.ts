@@ -1,10 +1,11 @@
 /**
- * The changes that are durable in roots and in no node yet: a commit's changes go there where
- * writing its nodes would take much more, and are written back to the nodes with those of others.
+ * The journal: changes that are durable in roots and that no stored node has yet. A commit logs its
+ * changes instead of writing nodes if that is much smaller; a later commit writes the nodes of
+ * many.
  *
- * Invariant: it tells of durable commits only. What the stored trees reach stays as it is until it
- * is written back: nodes and values that the present state has no use for are kept here, and are
- * archived by the commit that writes nodes. Decides and keeps count; reads and writes nothing.
+ * Invariant: it has changes of durable commits only. The stored trees stay complete until nodes are
+ * written: replaced nodes and values are listed here, and the commit that writes nodes archives
+ * them. It decides and counts; it reads and writes nothing.
  */
 
 import { isVarveError } from '../../errors.ts';
@@ -12,31 +13,38 @@ import type { GrainId, StoreStatistics } from '../../index.ts';
 import type { NodeRef, TreeRoot } from '../nodes/node.ts';
 import type { RootLink, TreeChanges } from './forest-root.ts';
 
-/** Roots that an opening has to read, at most. */
+/** Roots that an open has to read, at most. */
 const rootsMax = 500;
-/** So many replaced nodes may wait in any forest. */
+/** Replaced nodes that may wait to be archived in any forest. */
 const goneLeast = 500;
 /**
- * In a larger one a share of what it has: small where nodes hold few entries, since it is space
- * that is taken for little; all of it where a node is written for the sake of a 256th of it.
+ * In a larger forest `nodes * share` of them may wait:
+ *
+ *   share = min(1, max(1 / 16, (nodeBytes / changeBytes / 256) ** 2))
+ *
+ * The sizes are means of the replaced nodes and of the logged changes. Example: nodes of 4096
+ * bytes. Changes of 64 bytes give a share of 1/16; changes of 16 bytes give 1.
  */
 const goneShareLeast = 1 / 16;
 const goneShareAllAt = 256;
-/** Bytes of logs in any forest, as far as it may have so many, and bytes of replaced values. */
+/**
+ * Bytes of logs, and bytes of replaced values, that may wait in any forest.
+ * `JournalLimits.logBytes` may allow less for logs.
+ */
 const bytesLeast = 256 * 1024;
-/** In a larger one this part of what its values take, of each of the two. */
+/** In a larger forest each of the two may reach this share of the bytes of live values. */
 const bytesShare = 1 / 4;
 /**
- * So many short roots are made one by the commit after them, so that there are few values and an
- * opening reads few: to do it in each commit would cost a tenth of its time.
+ * The commit after this many short roots merges them into its own root: there are few values, and
+ * an open reads few. Merging in each commit would cost a tenth of its time.
  */
 const shortRootsMax = 16;
-/** Of so many bytes in all. */
+/** Bytes of logs in a merged root, at most. */
 const togetherBytesMax = 16 * 1024;
 
-/** What a commit changes. */
+/** The changes of a commit. */
 export interface JournalEntry {
-  /** Only nodes can tell of it. */
+  /** Its logs are incomplete: it must write nodes. */
   readonly needsNodes: boolean;
   /** Bytes of the logs of its changes. */
   readonly logBytes: number;
@@ -44,31 +52,31 @@ export interface JournalEntry {
   readonly changes: number;
   /** Nodes that it replaces or drops; some were never stored. */
   readonly gone: readonly NodeRef[];
-  /** Memory that those take. */
+  /** Bytes of memory that these take. */
   readonly goneBytes: number;
   readonly goneValues: readonly GrainId[];
-  /** Bytes that those take in the file. */
+  /** Bytes that these take in the file. */
   readonly goneValueBytes: number;
   readonly logs: readonly TreeChanges[];
 }
 
 export interface JournalLimits {
-  /** Bytes of logs that it has at most; 0: every commit writes its nodes. */
+  /** Bytes of logs, at most. 0: every commit writes its nodes. */
   readonly logBytes: number;
-  /** Memory of nodes that are not stored, at most, about. */
+  /** Approximate bytes of memory for nodes that are not stored, at most. */
   readonly memoryBytes: number;
 }
 
-/** How a commit's changes are told. */
+/** How a root logs the changes of its commit. */
 export interface Place {
   readonly depth: number;
   readonly earlier: RootLink | undefined;
   readonly changes: readonly TreeChanges[];
-  /** Roots that it takes the place of, and tells the changes of. */
+  /** Roots that are merged into this one. */
   readonly replaced: readonly RootLink[];
 }
 
-/** A root that may become one with those after it. */
+/** A root that may be merged with later ones. */
 interface ShortRoot {
   readonly root: RootLink;
   readonly changes: readonly TreeChanges[];
@@ -80,10 +88,10 @@ export interface StoredRoots {
   readonly shares: TreeRoot;
 }
 
-/** What the store has, what is archived and not freed yet included. */
+/** Sizes of the store; archived values count until they are freed. */
 type StoreSizes = Pick<StoreStatistics, 'values' | 'archivedValues' | 'valueBytes'>;
 
-/** What an opening finds. */
+/** The journal as an open finds it. */
 export interface FoundJournal {
   readonly stored: StoredRoots;
   /** Oldest first. */
@@ -93,36 +101,36 @@ export interface FoundJournal {
   readonly goneBytes: number;
   readonly goneValues: readonly GrainId[];
   readonly goneValueBytes: number;
-  /** Changes that could not be done again. */
+  /** Changes that could not be replayed. */
   readonly kept: readonly TreeChanges[];
 }
 
 export class Journal {
-  /** The catalog and the shares that the changes are changes of. */
+  /** The stored catalog and shares, which the logged changes start from. */
   stored: StoredRoots;
-  /** The root that wrote `stored`, and those since; oldest first. */
+  /** The root that wrote `stored` and all later ones, oldest first. */
   readonly roots: RootLink[];
-  /** Trees whose present record is not in the stored catalog. */
+  /** Trees whose current record is not in the stored catalog. */
   readonly trees = new Set<string>();
-  /** Stored nodes and values that the present state has no use for. */
+  /** Stored nodes and values that the current state does not reach. */
   readonly gone: NodeRef[];
   readonly goneValues: GrainId[];
   #goneValueBytes = 0;
-  /** Memory that the nodes take in place of those, about. */
+  /** Approximate bytes of memory of the nodes that replace these. */
   #goneBytes = 0;
-  /** Changes of trees that cannot be read: every root goes on telling of them. */
+  /** Changes of trees that cannot be read: every new root repeats them. */
   readonly kept: readonly TreeChanges[];
-  /** Bytes of the logs, those that are kept apart. */
+  /** Bytes of the logs, without `kept`. */
   bytes = 0;
   readonly #most: JournalLimits;
-  /** The newest roots, as far as they are short. */
+  /** The newest roots, if they are short. */
   #short: ShortRoot[] = [];
   readonly #sizes: () => StoreSizes;
   #isMeasured = false;
   #nodes = 0;
   #valueBytes = 0;
 
-  /** `sizes`: of the store. */
+  /** `sizes` returns the sizes of the store. */
   constructor(found: FoundJournal, most: JournalLimits, sizes: () => StoreSizes) {
     this.stored = found.stored;
     this.roots = [...found.roots];
@@ -143,7 +151,7 @@ export class Journal {
     }
   }
 
-  /** Asks how much the store has, once for each time that nodes were written. */
+  /** Measures the store once after each writing of nodes. False if the store fails. */
   #measure(): boolean {
     if (this.#isMeasured) return true;
     try {
@@ -158,12 +166,12 @@ export class Journal {
     return true;
   }
 
-  /** All changes are in nodes, those apart that cannot be done again. */
+  /** Stored nodes have all changes, except `kept`. */
   get isEmpty(): boolean {
     return this.trees.size === 0;
   }
 
-  /** The commit's changes are to be told in its root, and its nodes to stay unwritten. */
+  /** The commit should log its changes in its root and leave its nodes unwritten. */
   takes(entry: JournalEntry): boolean {
     const { needsNodes, logBytes } = entry;
     if (needsNodes || this.roots.length === 0 || this.roots.length >= rootsMax) return false;
@@ -171,14 +179,14 @@ export class Journal {
     const most = Math.max(bytesLeast, this.#valueBytes * bytesShare);
     if (this.bytes + logBytes > Math.min(this.#most.logBytes, most)) return false;
     if (this.#goneValueBytes + entry.goneValueBytes > most) return false;
-    // Where keys come in their order the nodes take hardly more than the log.
+    // With ascending keys few nodes are replaced: writing them costs hardly more than the log.
     if (logBytes > entry.goneBytes) return false;
     return this.#mayWait(entry);
   }
 
   /**
-   * What is replaced takes its space until it is written back, and what replaces it comes on top
-   * then: a share of the forest, unless each commit replaces most of it anyway.
+   * Replaced nodes keep their space until nodes are written, and the new ones come on top: only a
+   * share of the forest may wait. If each commit replaces most of the forest anyway, all may.
    */
   #mayWait(entry: JournalEntry): boolean {
     const { gone, logBytes, changes } = entry;
@@ -199,12 +207,14 @@ export class Journal {
     return bytes;
   }
 
-  /** Memory that nodes take which are not stored, about. */
+  /** Approximate bytes of memory of nodes that are not stored, and of logs. */
   get memoryBytes(): number {
     return this.#goneBytes + this.bytes * 2;
   }
 
-  /** Where the changes are told: by themselves, or together with those of short roots before. */
+  /**
+   * Decides whether the root logs only these changes or also those of the short roots before it.
+   */
   place({ logs, logBytes }: JournalEntry): Place {
     const short = this.#short;
     const isOne = short.length >= shortRootsMax && this.#shortBytes + logBytes <= togetherBytesMax;
@@ -220,13 +230,13 @@ export class Journal {
     return bytes;
   }
 
-  /** A commit is durable that told its changes in its root, at this place. */
+  /** A commit that logged its changes at this place is durable. */
   told(entry: JournalEntry, { depth, changes, replaced }: Place, root: RootLink): void {
     const before = this.#shortBytes;
     const isOne = replaced.length > 0;
     const bytes = entry.logBytes + (isOne ? before : 0);
     const isShort = bytes <= togetherBytesMax / 2;
-    // The short ones are the newest, without one between them that is not.
+    // The short roots are consecutive and the newest ones.
     if (isOne || !isShort || before + bytes > togetherBytesMax) this.#short = [];
     if (isShort) this.#short.push({ root, changes, bytes });
     this.roots.splice(depth, replaced.length, root);
@@ -241,7 +251,7 @@ export class Journal {
     this.#goneValueBytes += entry.goneValueBytes;
   }
 
-  /** A commit is durable that has written all nodes. */
+  /** A commit that wrote all nodes is durable. */
   written(stored: StoredRoots, root: RootLink): void {
     this.stored = stored;
     this.roots.splice(0, this.roots.length, root);
@@ -256,7 +266,7 @@ export class Journal {
   }
 }
 
-/** Memory of a node, as those take that the commit replaces. */
+/** Mean bytes of memory of a node that the commit replaces. */
 function nodeBytesOf({ gone, goneBytes }: JournalEntry): number {
   return goneBytes / Math.max(1, gone.length);
 }

@@ -1,8 +1,8 @@
 /**
- * The entries of a leaf and the separators of a branch, whichever way they are kept.
+ * The entries of a leaf and the separators of a branch, of fixed or varying lengths.
  *
- * Invariant: what a tree's shape says decides it, so all leaves of one tree are alike, and so are
- * all of its branches.
+ * Invariant: the tree's shape decides the kind. All leaves of a tree have one kind, and so have all
+ * its branches.
  */
 
 import { FixedEntries } from './fixed-entries.ts';
@@ -11,13 +11,16 @@ import { SortedEntries } from './sorted-entries.ts';
 
 export type NodeEntries = FixedEntries | SortedEntries;
 
-/** None yet. A length of -1: they differ. */
+/** Makes empty entries. A length of -1 means that lengths vary. */
 export function newEntries(keyBytes: number, valueBytes: number, memory: NodeMemory): NodeEntries {
   if (keyBytes >= 0 && valueBytes >= 0) return new FixedEntries(keyBytes, valueBytes, memory);
   return new SortedEntries(memory);
 }
 
-/** These entries and then those of `other`, kept in the same way, whose keys all come after. */
+/**
+ * The entries of `one`, then those of `other`. Requires: both have the same kind, and all keys of
+ * `other` come after.
+ */
 export function concatEntries(one: NodeEntries, other: NodeEntries): NodeEntries {
   if (one instanceof FixedEntries) return one.concat(other as FixedEntries);
   return one.concat(other as SortedEntries);

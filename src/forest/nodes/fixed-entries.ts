@@ -1,9 +1,9 @@
 /**
- * Entries sorted by key where all keys have one length and all values another: packed one behind
- * the other, as they are stored. After Sanakirja's sized pages.
+ * Entries sorted by key, for keys of one length and values of one length: packed without gaps, as
+ * they are stored. After Sanakirja's sized pages.
  *
- * Invariant: as of `SortedEntries`, whose every method it has; no lengths are kept and none of the
- * entries is out of its order, so that a copy or an encoding of all of them is one copy of bytes.
+ * Invariant: it has the methods and invariants of `SortedEntries`. It keeps no lengths, and entries
+ * lie in key order: to copy or encode all of them is one copy of bytes.
  */
 
 import { getU32BigEndian } from '../../util/big-endian.ts';
@@ -11,17 +11,17 @@ import { copyBytes } from '../../util/bytes.ts';
 import type { NodeMemory } from './node-memory.ts';
 
 const none = new Uint8Array(0);
-/** Entries that there is room for at once in memory of their own, at least. */
+/** Entries that memory from `NodeMemory` has room for, at least. */
 const roomLeast = 16;
 
 export class FixedEntries {
   count = 0;
   readonly #keyBytes: number;
   readonly #entryBytes: number;
-  /** Where the first entry is. */
+  /** Offset of the first entry. */
   #base = 0;
   #bytes: Uint8Array = none;
-  /** They are from the memory of nodes, not what was read. */
+  /** The bytes come from `NodeMemory`; otherwise the store returned them. */
   #isOwn = false;
 
   readonly #memory: NodeMemory;
@@ -32,7 +32,7 @@ export class FixedEntries {
     this.#memory = memory;
   }
 
-  /** Takes over bytes in which entries lie from `base` on. */
+  /** Takes over `bytes`, which have `count` entries from `base` on. */
   static over(bytes: Uint8Array, base: number, like: FixedEntries, count: number): FixedEntries {
     const made = like.#empty();
     made.#bytes = bytes;
@@ -41,7 +41,7 @@ export class FixedEntries {
     return made;
   }
 
-  /** False where the keys do not rise. */
+  /** False if the keys do not rise strictly. */
   get isSorted(): boolean {
     for (let index = 1; index < this.count; index++) {
       if (this.#compare(index - 1, this.#bytes, this.offset(index)) >= 0) return false;
@@ -97,7 +97,7 @@ export class FixedEntries {
       : this.#searchByBytes(key);
   }
 
-  /** Compares four bytes as a number, and the rest only where those are equal. */
+  /** Compares four bytes as a number, and the rest only if these are equal. */
   #searchByHead(key: Uint8Array): number {
     const bytes = this.#bytes;
     const base = this.#base;
@@ -140,7 +140,7 @@ export class FixedEntries {
     return ~low;
   }
 
-  /** Below 0 where the entry comes before the key that is as long and begins at `at`. */
+  /** Below 0 if the entry's key comes before the key of the same length at `at`. */
   #compare(index: number, key: Uint8Array, at: number): number {
     const from = this.offset(index);
     for (let byte = 0; byte < this.#keyBytes; byte++) {
@@ -150,7 +150,7 @@ export class FixedEntries {
     return 0;
   }
 
-  /** The same, of a key of any length. */
+  /** As `#compare`, for a key of any length. */
   #compareKey(index: number, key: Uint8Array): number {
     const from = this.offset(index);
     const shared = Math.min(this.#keyBytes, key.length);
@@ -216,7 +216,7 @@ export class FixedEntries {
     return new FixedEntries(this.#keyBytes, this.#entryBytes - this.#keyBytes, this.#memory);
   }
 
-  /** Nobody reads these entries any more: there are none from now on. */
+  /** Removes all entries and gives their memory back. Requires: no one reads them any more. */
   forget(): void {
     this.#setBytes(none);
     this.count = 0;

@@ -1,21 +1,21 @@
 /**
- * Which nodes stay in memory: the clock algorithm over nodes that were read or written.
+ * Keeps nodes in memory: the clock algorithm over nodes that were read or written.
  *
- * Invariant: the nodes in it, all stored and none ever changed again, take at most the bytes that
- * it was given less those that are reserved, the last one added apart. Nodes that are not stored
- * yet are not its business: they stay with who holds them.
+ * Invariant: cached nodes are stored and never change again. Without the last one added, they take
+ * at most `bytesMax` less the reserved bytes. Nodes that are not stored are not cached: they stay
+ * with their holders.
  */
 
 import type { NodeRef } from './node.ts';
 
-/** Share of its memory that others may have. */
+/** Share of the cache's memory that can be reserved, at most. */
 export const reservedShareMost = 3 / 4;
 
 export class NodeCache {
   readonly #bytesMax: number;
   readonly #refs: NodeRef[] = [];
   #bytes = 0;
-  /** Memory that others have of what it was given. */
+  /** Bytes that are reserved for other uses. */
   #reserved = 0;
   #hand = 0;
   /** References in the list whose node has been dropped. */
@@ -29,12 +29,12 @@ export class NodeCache {
     return this.#bytes;
   }
 
-  /** So much of its memory is for nodes that are not stored, and for nodes to come. */
+  /** Reserves memory for nodes that are not stored and for `NodeMemory`. */
   reserve(bytes: number): void {
     this.#reserved = Math.min(bytes, this.#bytesMax * reservedShareMost);
   }
 
-  /** Takes in a node that is in memory. */
+  /** Adds a node that is in memory. */
   add(ref: NodeRef): void {
     if (ref.cachedBytes > 0 || ref.node === undefined) return;
     ref.cachedBytes = ref.node.memoryBytes;
@@ -46,7 +46,7 @@ export class NodeCache {
     if (this.#dropped > 1024 && this.#dropped * 2 > this.#refs.length) this.#sweep();
   }
 
-  /** Looks at the node under the hand; lets it go where nobody used it since the last time. */
+  /** Looks at the node under the hand; evicts it if it was not used since the last look. */
   #turn(kept: NodeRef): void {
     if (this.#hand >= this.#refs.length) this.#hand = 0;
     const ref = this.#refs[this.#hand] as NodeRef;
@@ -66,7 +66,7 @@ export class NodeCache {
     if (this.#hand < this.#refs.length) this.#refs[this.#hand] = last;
   }
 
-  /** The node is no longer part of the trees: whoever still needs it reads it again. */
+  /** Evicts a node that left the trees. A reader of an older state loads it again. */
   drop(ref: NodeRef): void {
     if (ref.cachedBytes === 0) return;
     this.#bytes -= ref.cachedBytes;

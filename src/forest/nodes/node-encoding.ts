@@ -1,9 +1,9 @@
 /**
- * Nodes as bytes: what of a tree's node is stored as one value.
+ * Encodes tree nodes as values and decodes them.
  *
- * Invariant: `decodeNode(encodeNode(node))` has the same entries or children, and bytes that are no
- * node of the shape are `VARVE_CORRUPT`, never a node that is wrong. Trees of one length of key or
- * value store no lengths of them. The bytes are described in `spec/forest.md`.
+ * Invariant: `decodeNode(encodeNode(node))` has the same entries or children. Bytes that are not a
+ * node of the shape are `VARVE_CORRUPT`, never a wrong node. If all keys or all values of a tree
+ * have one length, these lengths are not stored. The layout is in `spec/forest.md`.
  */
 
 import { corrupt } from '../../errors.ts';
@@ -25,20 +25,20 @@ import { SortedEntries } from './sorted-entries.ts';
 
 const flagParts = 1;
 const levelMax = 255;
-/** More bytes than any number takes that is stored with a length of its own. */
+/** Bytes of a varint, at most. */
 const varintMax = 8;
 
-/** Memory that nodes are written to, one after the other. */
+/** Encodes nodes in memory that it reuses. */
 export class NodeWriter {
   #bytes = new Uint8Array(0);
   #at = 0;
 
-  /** The node as bytes: valid until the next one is written. */
+  /** The node as bytes, valid until the next call. */
   write(node: TreeNode, shape: TreeShape): Uint8Array {
     this.#reserve(node);
     const bytes = this.#bytes;
     bytes.fill(0, 0, nodeHeadBytes);
-    assert(node.level <= levelMax, 'a tree has no more levels than a byte can tell');
+    assert(node.level <= levelMax, 'the level of a node fits in a byte');
     bytes[0] = node.level;
     setU32(bytes, 4, node.leaf ? node.entries.count : node.refs.length);
     this.#at = nodeHeadBytes;
@@ -109,7 +109,7 @@ export class NodeWriter {
   }
 }
 
-/** What of a node can be wrong is said with where it is stored. */
+/** A cursor over a node's bytes; its errors have the node's id. */
 class NodeReader {
   readonly bytes: Uint8Array;
   readonly #ref: NodeRef;
@@ -143,14 +143,15 @@ class NodeReader {
   }
 }
 
-/** Takes the bytes over. Throws `VARVE_CORRUPT`. */
+/** Decodes a node, which keeps `bytes`. Throws `VARVE_CORRUPT`. */
 export function decodeNode(bytes: Uint8Array, ref: NodeRef, shape: TreeShape): TreeNode {
   const reader = new NodeReader(bytes, ref);
   if (bytes.length < nodeHeadBytes) reader.fail('it ends early');
   const level = bytes[0] as number;
   const count = getU32(bytes, 4);
-  // No node is empty, and none has more than its bytes can tell of.
-  if (count === 0 || count > bytes.length || getU16(bytes, 2) !== 0) reader.fail('its head');
+  // No node is empty or has more entries than bytes.
+  if (count === 0 || count > bytes.length || getU16(bytes, 2) !== 0)
+    reader.fail('its head is wrong');
   const node = level === 0 ? decodeLeaf(reader, count, shape) : decodeBranch(reader, count, shape);
   if (reader.at !== bytes.length) reader.fail('bytes are left over');
   return node;
@@ -171,7 +172,8 @@ function decodeLeaf(reader: NodeReader, count: number, shape: TreeShape): Leaf {
     const word = valueBytes < 0 ? told.varint() : valueBytes * 2;
     if ((word & longBit) === 1) {
       leaf.longs += 1;
-      if (word !== longRefBytes * 2 + longBit) reader.fail('the length of a reference');
+      if (word !== longRefBytes * 2 + longBit)
+        reader.fail('a reference to a long value has a wrong length');
     }
     entries.add(reader.take(key + Math.floor(word / 2)), key, word);
   }
@@ -179,7 +181,7 @@ function decodeLeaf(reader: NodeReader, count: number, shape: TreeShape): Leaf {
   return leaf;
 }
 
-/** Entries of one length: their bytes are taken over as they lie. */
+/** Takes over the bytes of entries of one length. */
 function decodeFixed(reader: NodeReader, count: number, like: FixedEntries): FixedEntries {
   const from = reader.take(count * like.entryBytes(0));
   const entries = FixedEntries.over(reader.bytes, from, like, count);
@@ -196,16 +198,16 @@ function decodeBranch(reader: NodeReader, children: number, shape: TreeShape): B
   const { bytes } = reader;
   const branch = new Branch(0, bytes[0] as number, decodeSeparators(reader, children - 1, shape));
   const hasParts = bytes[1] === flagParts;
-  if (hasParts !== shape.partBytes >= 0) reader.fail('whether it has reducer values');
+  if (hasParts !== shape.partBytes >= 0) reader.fail("its reducer values do not match the tree's");
   const longs: number[] = [];
   for (let index = 0; index < children; index++) {
     const from = reader.take(shape.sealed ? 16 : 8);
     const seal = shape.sealed ? getU64(bytes, from + 8) : 0;
     const ref = NodeRef.at(getU32(bytes, from), getU32(bytes, from + 4), seal);
-    if (!ref.stored) reader.fail('a child is stored nowhere');
+    if (!ref.stored) reader.fail('a child has no id');
     const word = reader.varint();
     const isSafe = Number.isSafeInteger(word) && Number.isSafeInteger(seal);
-    if (word < 2 || !isSafe) reader.fail('what it tells of a child');
+    if (word < 2 || !isSafe) reader.fail('the count or the seal of a child is wrong');
     ref.levelTold = branch.level - 1;
     ref.totalTold = Math.floor(word / 2);
     branch.refs.push(ref);

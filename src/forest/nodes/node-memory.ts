@@ -1,28 +1,29 @@
 /**
- * Memory of nodes that are gone, for nodes to come.
+ * A pool of memory: memory of dropped nodes is used again for new ones.
  *
- * Invariant: what it gives out belongs to whoever takes it; what it is given nobody reads any more.
- * New memory costs more than copying a node into it, most of all when it is collected. It keeps a
- * bounded number of bytes, in pieces of whole kibibytes. What is in them is not cleared.
+ * Invariant: memory that was taken belongs to its taker; memory that is given back has no readers.
+ * The pool pays because fresh memory costs more than copying a node into it, above all when it is
+ * collected. It keeps a bounded number of bytes, in pieces of whole kibibytes, and does not clear
+ * them.
  */
 
 const unitBytes = 1024;
 const keptBytesMax = 32 * 1024 * 1024;
-/** Of a small cache of nodes it keeps this share. */
+/** Beside a small node cache the pool keeps at most this share of its size. */
 const keptShare = 1 / 8;
 
 export class NodeMemory {
-  /** Pieces that nobody has, by their length in units. */
+  /** Free pieces by their length in units. */
   readonly #pieces: Uint8Array<ArrayBuffer>[][] = [];
   readonly #keptBytesMax: number;
   #keptBytes = 0;
 
-  /** Beside a cache of so many bytes. */
+  /** `cacheBytes`: size of the node cache. */
   constructor(cacheBytes: number) {
     this.#keptBytesMax = Math.min(keptBytesMax, cacheBytes * keptShare);
   }
 
-  /** Bytes that nobody has. */
+  /** Bytes of free pieces. */
   get keptBytes(): number {
     return this.#keptBytes;
   }
@@ -30,7 +31,7 @@ export class NodeMemory {
   /** At least `length` bytes, of any content. */
   take(length: number): Uint8Array<ArrayBuffer> {
     const units = Math.ceil(length / unitBytes);
-    // A piece that is up to half as long again will do.
+    // A piece may be longer than needed by up to a half.
     for (let most = units + (units >>> 1), at = units; at <= most; at++) {
       const kept = this.#pieces[at]?.pop();
       if (kept === undefined) continue;
@@ -40,7 +41,7 @@ export class NodeMemory {
     return new Uint8Array(units * unitBytes);
   }
 
-  /** Takes back what it gave out: nobody reads these bytes any more. */
+  /** Takes a piece back. Requires: no one reads its bytes any more. */
   give(bytes: Uint8Array): void {
     const { length } = bytes;
     const { buffer } = bytes;

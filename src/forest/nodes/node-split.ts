@@ -1,9 +1,8 @@
 /**
- * How a node that has grown too large becomes two, and two become one or share alike.
+ * Splits a node that is too large, and joins two neighbours.
  *
- * Invariant: keys keep their order, and the separator given is after every key of the left node
- * and not after the first of the right one. Decides and makes nodes; whose they are and which
- * branch names them is `tree-editor.ts`.
+ * Invariant: keys keep their order. The separator comes after every key of the left node, and not
+ * after the first key of the right one. It makes nodes; `tree-editor.ts` links them into branches.
  */
 
 import { concatEntries, type NodeEntries } from './entries.ts';
@@ -15,16 +14,16 @@ export interface Split {
   readonly separator: Uint8Array;
 }
 
-/** A node below this share of its target size is joined with a neighbour. */
+/** A node smaller than its target size divided by this is joined with a neighbour. */
 const leastShare = 4;
-/** So many entries in a row at one end, and a split leaves the other side full. */
+/** After this many puts in a row at one end, a split leaves the other side full. */
 const runsLeast = 3;
-/** Children of a branch that may be divided. */
+/** Children of a branch that may be split, at least. */
 const branchLeast = 6;
 
 /**
- * A branch has children enough for two before it is too large, however long its separators are:
- * else each split below would add a level.
+ * A branch with few children is not too large, however long its separators are: otherwise each
+ * split below it would add a level.
  */
 export function isTooLarge(node: TreeNode, shape: TreeShape): boolean {
   const least = node.leaf ? 2 : branchLeast;
@@ -39,7 +38,10 @@ export function childrenOf(node: TreeNode): number {
   return node.leaf ? node.entries.count : node.refs.length;
 }
 
-/** Two of one; `run` above 0 where keys come in order, below 0 where in reverse. */
+/**
+ * Splits a node. `run` is above 0 if keys arrive in ascending order, below 0 if in descending
+ * order.
+ */
 export function splitNode(node: TreeNode, shape: TreeShape, run: number): Split {
   if (node.leaf) return splitLeaf(node, shape, run);
   const at = splitPoint(node, run);
@@ -72,7 +74,7 @@ function splitPoint(node: TreeNode, run: number): number {
   const half = entries.live / 2;
   let bytes = 0;
   let at = 0;
-  // The entry on the border goes to the side that is the shorter without it.
+  // The entry on the border goes to the side that is shorter without it.
   while (at < count && bytes + entries.entryBytes(at) / 2 < half) {
     bytes += entries.entryBytes(at);
     at += 1;
@@ -80,7 +82,7 @@ function splitPoint(node: TreeNode, run: number): number {
   return Math.min(Math.max(at, 1), count - 1);
 }
 
-/** The shortest bytes that are after the entry before `at`, and not after that one. */
+/** The shortest separator that comes after key `at - 1` and not after key `at`. */
 function shortest(entries: NodeEntries, at: number): Uint8Array {
   const before = entries.key(at - 1);
   const after = entries.key(at);
@@ -89,7 +91,7 @@ function shortest(entries: NodeEntries, at: number): Uint8Array {
   return after.slice(0, shared + 1);
 }
 
-/** One node of two neighbours, of the owner of both. */
+/** Joins two neighbours. Requires: they have the same owner. */
 export function joinNodes(left: TreeNode, right: TreeNode, separator: Uint8Array): TreeNode {
   if (left.leaf && right.leaf) {
     const both = new Leaf(left.owner, concatEntries(left.entries, right.entries));

@@ -1,9 +1,8 @@
 /**
- * Nodes and long values in the store: reads them through the vault and the cache, and pushes them.
+ * Reads nodes and long values from the store, through the vault and the cache, and pushes them.
  *
- * Invariant: a node that is given out is in memory as long as its reference holds it; what is read
- * is checked, and what is not there although a tree names it is `VARVE_CORRUPT`. It does not commit
- * and archives nothing.
+ * Invariant: all that is read is checked; a value that a tree names and that the store lacks is
+ * `VARVE_CORRUPT`. It commits and archives nothing.
  */
 
 import { contextOf, type SealedKind, type Vault } from '../../codecs/vault.ts';
@@ -15,18 +14,23 @@ import { longRefBytes, NodeRef, type TreeNode, type TreeShape } from './node.ts'
 import { NodeCache } from './node-cache.ts';
 import { decodeNode, NodeWriter } from './node-encoding.ts';
 
-/** Where stored values are read: the store, or a view of it that stays at one batch. */
+/** The source of stored values: the store, or a view of it at one batch. */
 export type NodeSource = Pick<Store, 'get' | 'getAsync' | 'has' | 'lengthOf' | 'embeddedHeader'>;
 
 export class NodeStore {
   readonly source: NodeSource;
   readonly cache: NodeCache;
   readonly vault: Vault | undefined;
-  /** The number that the vault is told of the next value that is sealed. */
+  /** The number that the next value is sealed under. */
   nextSeal = 1;
-  /** What a transaction has pushed and no commit has made durable; undefined for anything else. */
+  /**
+   * Finds a value that a transaction has pushed and that is not durable yet; undefined for others.
+   */
   pushed: (id: GrainId) => Uint8Array<ArrayBuffer> | undefined = () => undefined;
-  /** Reads that are under way and states that are kept: what they reach is not to change. */
+  /**
+   * Number of reads in progress and of held states. While it is above 0, `forget` recycles no
+   * memory.
+   */
   holds = 0;
   /** Nodes read from the store since it was opened. */
   reads = 0;
@@ -38,7 +42,9 @@ export class NodeStore {
     this.cache = new NodeCache(cacheBytes);
   }
 
-  /** The node; from the store where it is not in memory. Throws `VARVE_CORRUPT`, `VARVE_VAULT`. */
+  /**
+   * The node, read from the store if it is not in memory. Throws `VARVE_CORRUPT`, `VARVE_VAULT`.
+   */
   load(ref: NodeRef, shape: TreeShape): TreeNode {
     const { node } = ref;
     if (node !== undefined) {
@@ -52,14 +58,14 @@ export class NodeStore {
   async loadAsync(ref: NodeRef, shape: TreeShape): Promise<TreeNode> {
     if (ref.node !== undefined) return this.load(ref, shape);
     const bytes = await this.#readAsync(ref.id);
-    // Another reader may have been quicker.
+    // Another read may have loaded it meanwhile.
     return ref.node ?? this.#take(ref, shape, bytes);
   }
 
   #take(ref: NodeRef, shape: TreeShape, stored: Uint8Array | undefined): TreeNode {
     this.reads += 1;
     const opened = this.open('node', ref.seal, this.#found(ref.id, stored));
-    // A small result is a part of something larger, which the node would keep in memory.
+    // Copy a small view of a large buffer, which the node would keep in memory.
     const bytes = opened.buffer.byteLength > opened.length * 2 ? opened.slice() : opened;
     const node = decodeNode(bytes, ref, shape);
     checkTold(ref, node);
@@ -73,31 +79,31 @@ export class NodeStore {
     throw corrupt('a value that a tree names is not in the store', { grainId: id });
   }
 
-  /** The node is no longer part of the trees, nor of any state that a commit has left. */
+  /** Drops a node that the trees do not reach any more. */
   forget(ref: NodeRef): void {
     const { node } = ref;
     this.cache.drop(ref);
-    // Whoever still reads an older state may have the node itself.
+    // A reader of an older state may have the node itself: keep its memory.
     if (this.holds > 0 || node === undefined) return;
     ref.node = undefined;
     (node.leaf ? node.entries : node.separators).forget();
   }
 
-  /** A number for the vault that nothing else has; 0 without a vault. */
+  /** A new number to seal a value under; 0 without a vault. */
   takeSeal(): number {
     if (this.vault === undefined) return 0;
     this.nextSeal += 1;
     return this.nextSeal - 1;
   }
 
-  /** Pushes a node that is not stored yet; its children are. */
+  /** Pushes a node that is not stored yet. Requires: its children are stored. */
   push(session: Session, ref: NodeRef, shape: TreeShape): void {
     const bytes = this.#writer.write(ref.node as TreeNode, shape);
     ref.seal = this.takeSeal();
     ref.id = session.push(this.seal('node', ref.seal, bytes));
   }
 
-  /** Pushes a value by itself; gives what the leaf has in its place. */
+  /** Pushes a long value; returns the 16 bytes that its leaf has instead. */
   pushLong(session: Session, value: Uint8Array): Uint8Array {
     const number = this.takeSeal();
     const ref = new NodeRef();
@@ -105,7 +111,7 @@ export class NodeStore {
     return encodeLong(ref.low, ref.high, number);
   }
 
-  /** The long value that is named by these 16 bytes. */
+  /** Reads the long value that the 16 bytes at `at` name. */
   long(bytes: Uint8Array, at: number): Uint8Array {
     const id = longId(bytes, at);
     return this.open('value', longSeal(bytes, at), this.#found(id, this.#read(id)));
@@ -140,15 +146,19 @@ export class NodeStore {
 }
 
 /**
- * A node that is not of the level that its parent says could be its own ancestor; with another
- * number of entries positions would lead nowhere.
+ * Checks a node against its parent: a wrong level could form a cycle, and a wrong count breaks
+ * positions.
  */
 function checkTold({ id, levelTold, totalTold }: NodeRef, node: TreeNode): void {
   const { level, total } = node;
   if ((levelTold < 0 || level === levelTold) && (totalTold < 0 || total === totalTold)) return;
   const expected = `level ${levelTold}, ${totalTold} entries`;
   const actual = `level ${level}, ${total} entries`;
-  throw corrupt('a node is not what is told of it', { grainId: id, expected, actual });
+  throw corrupt('a node has another level or number of entries than its parent says', {
+    grainId: id,
+    expected,
+    actual,
+  });
 }
 
 function vaulted(vault: Vault, what: string, run: (vault: Vault) => Uint8Array): Uint8Array {
@@ -178,7 +188,7 @@ function encodeLong(low: number, high: number, seal: number): Uint8Array {
 /** The GrainId in the 16 bytes that a leaf has for a long value. Throws `VARVE_CORRUPT`. */
 export function longId(bytes: Uint8Array, at: number): GrainId {
   const ref = NodeRef.at(getU32(bytes, at), getU32(bytes, at + 4), 0);
-  if (!ref.stored) throw corrupt('a leaf names a long value that is stored nowhere');
+  if (!ref.stored) throw corrupt('a leaf has a reference to a long value without an id');
   return ref.id;
 }
 

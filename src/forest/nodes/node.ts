@@ -1,13 +1,13 @@
 /**
- * The nodes of a tree in memory: leaves with entries, branches with children, and the references
- * to them.
+ * The nodes of a tree in memory: leaves with entries, branches with children, and references to
+ * both. Their stored form is in `node-encoding.ts`.
  *
- * Invariant: a node is changed only by the edit that owns it; whoever else wants to change it
- * copies it first. A branch of n children has n - 1 separators: child i has the keys from
- * separator i - 1 on and before separator i. `counts` are the entries below each child, always
- * right; a part of a reducer is right or undefined. The versions of a branch share the references
- * of what they have below, so that a node is read once for all of them; a node that is not stored
- * yet has exactly one referent that counts. How nodes are stored is in `node-encoding.ts`.
+ * Invariants:
+ * - Only the edit that owns a node changes it; any other edit copies it first.
+ * - Child i of a branch has the keys from separator i - 1 on and before separator i.
+ * - `counts` (entries below each child) are right; a reducer's part is right or undefined.
+ * - Versions of a branch share the references below it: a node is read once for all of them.
+ * - A node that is not stored has one referent in the current trees.
  */
 
 import type { GrainId } from '../../index.ts';
@@ -15,24 +15,24 @@ import { halves, highHalf, lowHalf, wide } from '../../util/bigint-halves.ts';
 import { concatEntries, type NodeEntries } from './entries.ts';
 import type { NodeMemory } from './node-memory.ts';
 
-/** How the nodes of one tree are laid out. */
+/** The layout of the nodes of one tree. */
 export interface TreeShape {
-  /** Length of every key; -1 where they differ. */
+  /** Length of every key; -1 if they vary. */
   readonly keyBytes: number;
-  /** Length of every value; -1 where they differ. */
+  /** Length of every value; -1 if they vary. */
   readonly valueBytes: number;
-  /** Bytes that a reducer's value takes, about; -1 without a reducer. */
+  /** Approximate bytes of a reducer's value; -1 without a reducer. */
   readonly partBytes: number;
-  /** A vault is in use: each reference has a number for it. */
+  /** A vault is in use: each reference has the number that its node is sealed under. */
   readonly sealed: boolean;
-  /** Target size of a node, bytes as stored. */
+  /** Target size of a node, in bytes as stored. */
   readonly nodeBytes: number;
   /** Longer values are stored by themselves. */
   readonly inlineBytesMax: number;
   readonly memory: NodeMemory;
 }
 
-/** Bit of a value word: the value is stored by itself, and this is where. */
+/** Bit of a value word: the value is stored by itself, and the entry has a reference to it. */
 export const longBit = 1;
 
 export const nodeHeadBytes = 8;
@@ -44,12 +44,12 @@ export class Leaf {
   readonly level = 0;
   /** The edit that may change it. */
   owner: number;
-  /** Since the cache last looked. */
+  /** It was used since the cache last looked. */
   used = true;
   entries: NodeEntries;
   /** Values stored by themselves. */
   longs = 0;
-  /** How often in a row an entry was put behind all others; below 0: before all others. */
+  /** Puts in a row behind all other entries; below 0: before all others. */
   run = 0;
   /** The reducer's value over all entries. */
   part: unknown;
@@ -79,7 +79,7 @@ export class Leaf {
     return copy;
   }
 
-  /** Bytes that it takes as stored, about. */
+  /** Approximate bytes as stored. */
   size({ keyBytes, valueBytes }: TreeShape): number {
     const lengths = (keyBytes < 0 ? 1 : 0) + (valueBytes < 0 ? 2 : 0);
     return nodeHeadBytes + this.entries.live + this.entries.count * lengths;
@@ -94,7 +94,7 @@ export class Leaf {
   }
 }
 
-/** Some entries of a child: those from the position `low` on and before `high`. */
+/** The entries of a child from the position `low` on and before `high`. */
 export interface ChildPart {
   readonly at: number;
   readonly low: number;
@@ -104,18 +104,18 @@ export interface ChildPart {
 
 export class Branch {
   readonly leaf = false as const;
-  /** Branches below it on the way to a leaf, and 1. */
+  /** Height above the leaves: 1 if the children are leaves. */
   readonly level: number;
   owner: number;
   used = true;
   separators: NodeEntries;
   refs: NodeRef[] = [];
   counts: number[] = [];
-  /** Below the child some value may be stored by itself. Empty where that is so of none. */
+  /** Some value below the child may be stored by itself. Empty if that is true of no child. */
   #longs: boolean[] = [];
-  /** The reducer's values over the children, as far as they are known. */
+  /** The reducer's values over the children; undefined if not known. */
   parts: unknown[] = [];
-  /** The same as stored, as far as they were read and are right. */
+  /** The same as stored bytes; undefined if they were not read or are out of date. */
   storedParts: (Uint8Array | undefined)[] = [];
   part: unknown;
 
@@ -166,7 +166,10 @@ export class Branch {
     return nodeHeadBytes + this.separators.live + this.refs.length * (child + part);
   }
 
-  /** The children that have entries from the position `from` on and before `to`, and which. */
+  /**
+   * The children with entries from the position `from` on and before `to`, and which of their
+   * entries.
+   */
   *between(from: number, to: number): Generator<ChildPart> {
     let base = 0;
     for (let at = 0; at < this.refs.length && base < to; at++) {
@@ -190,7 +193,7 @@ export class Branch {
     this.#longs[at] = isLong;
   }
 
-  /** Takes up what has changed in the child at `index`, which is in memory. */
+  /** Updates the facts about the child at `index`. Requires: the child is in memory. */
   refresh(index: number): void {
     const { node } = this.refs[index] as NodeRef;
     this.counts[index] = (node as TreeNode).total;
@@ -204,7 +207,10 @@ export class Branch {
     if (this.storedParts.length > 0) this.storedParts[index] = undefined;
   }
 
-  /** Puts a child, in memory, at `index`; `separator` is between it and the one before it. */
+  /**
+   * Inserts a child at `index`, with `separator` between it and its left neighbour, if it has one.
+   * Requires: the child is in memory.
+   */
   insertChild(index: number, ref: NodeRef, separator: Uint8Array): void {
     if (this.refs.length > 0) this.separators.insert(Math.max(0, index - 1), separator, none, 0);
     this.refs.splice(index, 0, ref);
@@ -218,7 +224,7 @@ export class Branch {
   /** Takes out the children from `from` on and before `to`, and the separators before them. */
   removeChildren(from: number, to: number): void {
     const { length } = this.refs;
-    // Where the first child goes, so does the separator behind those that go.
+    // If the first child goes, the separator behind the removed children goes too.
     const first = from === 0 ? 0 : from - 1;
     const last = Math.min(first + to - from, length - 1);
     if (last > first) this.separators.remove(first, last);
@@ -263,11 +269,11 @@ export type TreeNode = Leaf | Branch;
 const none = new Uint8Array(0);
 const childStoredBytes = 11;
 const sealBytes = 8;
-/** Memory of a node beside its entries, and of a child, about. */
+/** Approximate bytes of memory of a node without its entries, and of a child. */
 const objectBytes = 400;
 const childBytes = 128;
 
-/** A column that may be empty, of two branches that are joined: empty where both are. */
+/** Joins a column of two branches; empty if both are. */
 function columnOf(one: Branch, next: Branch, name: 'parts' | 'storedParts'): unknown[] {
   if (one[name].length === 0 && next[name].length === 0) return [];
   const both: unknown[] = Array.from({ length: one.refs.length + next.refs.length });
@@ -276,19 +282,19 @@ function columnOf(one: Branch, next: Branch, name: 'parts' | 'storedParts'): unk
   return both;
 }
 
-/** Names a node: where it is stored, and the node itself while that is in memory. */
+/** A reference to a node: where it is stored, and the node while it is in memory. */
 export class NodeRef {
   /** The GrainId's halves as signed 32-bit numbers; both 0 while the node is not stored. */
   low = 0;
   high = 0;
-  /** What the vault is told of the node beside its kind; 0 without a vault. */
+  /** The number that the node is sealed under; 0 without a vault. */
   seal = 0;
   node: TreeNode | undefined;
-  /** Memory that the cache counts for the node; 0 where it does not have it. */
+  /** Bytes that the cache counts for the node; 0 if it is not cached. */
   cachedBytes = 0;
-  /** It is in the cache's list, with its node or without. */
+  /** It is in the cache's list, with or without its node. */
   isListed = false;
-  /** Level and entries of the node as told where it is named; below 0: not told. */
+  /** Level and number of entries according to the parent; below 0: unknown. */
   levelTold = -1;
   totalTold = -1;
 
@@ -308,7 +314,7 @@ export class NodeRef {
     return (this.low | this.high) !== 0;
   }
 
-  /** What was pushed did not become durable: the node is in memory only. */
+  /** The push did not become durable: the node is in memory only. */
   unstore(): void {
     this.low = 0;
     this.high = 0;
@@ -328,7 +334,7 @@ export class NodeRef {
   }
 }
 
-/** The root of a tree, and what is known of all of it. */
+/** The root of a tree, with facts about the whole tree. */
 export interface TreeRoot {
   /** None in an empty tree. */
   readonly ref: NodeRef | undefined;

@@ -1,12 +1,12 @@
 /**
- * Values of the user's own (`Transaction.push`) as a forest with a vault stores them.
+ * User values (`Transaction.push`) as a forest with a vault stores them.
  *
- * Whoever reads one has its GrainId and nothing else. So the value begins with a sealed tag, which
- * names the GrainId that it was pushed under and the number that its body is sealed under.
+ * A reader knows only the GrainId. Therefore the value begins with a sealed tag: the GrainId that
+ * it was pushed under, and the number that its body is sealed under.
  *
- * Invariant: bytes that are given back were pushed under this very GrainId, or the read throws
- * `VARVE_VAULT`. An older value of the same GrainId that was put back is not detected. Without a
- * vault the bytes are stored as they are. The layout stands in `spec/forest.md`.
+ * Invariant: a read returns bytes that were pushed under this very GrainId, or throws
+ * `VARVE_VAULT`. It does not detect an older value of the same GrainId that an attacker put back.
+ * Without a vault the bytes are stored as they are. The layout is in `spec/forest.md`.
  */
 
 import { ownBytes } from '../../codecs/codec.ts';
@@ -17,7 +17,7 @@ import { isBytes } from '../../util/bytes.ts';
 import { getU16, getU32, getU64, setU16, setU32, setU64 } from '../../util/little-endian.ts';
 import type { NodeStore } from './node-store.ts';
 
-/** Magic number and form: no root begins like this, nor a node that a vault leaves as it is. */
+/** Magic number and format: no root begins with it, nor a node that a vault leaves unchanged. */
 const head = Uint8Array.of(0xff, 0x70, 0x76, 1);
 const tagNumberOffset = 4;
 const roomOffset = 12;
@@ -42,12 +42,12 @@ class TagTooLong extends Error {
 /** Pushes a value through the vault. Throws `VARVE_VAULT`, and as `Session.push`. */
 export function pushValue(nodes: NodeStore, session: Session, data: Uint8Array): GrainId {
   const { vault } = nodes;
-  // The store says what is wrong with what is no bytes.
+  // `Session.push` refuses a value that is not bytes.
   if (vault === undefined || !isBytes(data)) return session.push(data);
   const number = nodes.takeSeal();
   const body = nodes.seal('pushed', number, data);
   const room = plainTagBytes + (vault.overheadBytes ?? roomDefault - plainTagBytes);
-  // Copied at once: the vault may use its memory again for the tag.
+  // Copied at once: the vault may reuse its memory for the tag.
   let value = new PushedValue(room, body);
   for (;;) {
     try {
@@ -60,7 +60,7 @@ export function pushValue(nodes: NodeStore, session: Session, data: Uint8Array):
   }
 }
 
-/** A value whose tag is still to come: the place of the value decides what it says. */
+/** A value whose tag is sealed last: it needs the value's GrainId. */
 class PushedValue {
   readonly bytes: Uint8Array;
   readonly body: Uint8Array;
@@ -74,7 +74,7 @@ class PushedValue {
     this.bytes.set(head);
   }
 
-  /** The whole, with its tag. */
+  /** The whole value with the tag for `id`. */
   tagged(nodes: NodeStore, id: GrainId, number: number): Uint8Array {
     const { bytes } = this;
     const plain = new Uint8Array(plainTagBytes);
@@ -82,7 +82,7 @@ class PushedValue {
     setU32(plain, 0, halves[lowHalf] as number);
     setU32(plain, 4, halves[highHalf] as number);
     setU64(plain, bodyNumberOffset, number);
-    // No two tags are sealed under the same number, those included that had too little room.
+    // Never seal two tags under one number, also not after one that had too little room.
     const tagNumber = nodes.takeSeal();
     const tag = nodes.seal('tag', tagNumber, plain);
     if (tag.length > this.#room) throw new TagTooLong(tag.length);
@@ -94,7 +94,7 @@ class PushedValue {
   }
 }
 
-/** The bytes that were pushed, from those that are stored. Throws `VARVE_VAULT`. */
+/** The bytes that were pushed, from the stored ones. Throws `VARVE_VAULT`. */
 export function openValue(
   nodes: NodeStore,
   id: GrainId,
@@ -119,12 +119,13 @@ export function openValue(
   if (!isOf) throw notPushed(id);
   const number = getU64(tag, bodyNumberOffset);
   const plain = nodes.open('pushed', number, stored.subarray(bodyOffset));
-  // The vault may keep what it gave, or have given a part of what it was given.
+  // The vault may keep its result, or return a view of its input: copy.
   return ownBytes(plain, 0, plain.length);
 }
 
 function tagTooLong(vault: string, cause: TagTooLong): VarveError {
-  const message = `the vault '${vault}' makes ${cause.tagBytes} bytes of a tag of ${plainTagBytes}`;
+  const sizes = `${plainTagBytes} bytes to ${cause.tagBytes}, and ${roomMax} is the most`;
+  const message = `the vault '${vault}' seals a tag of ${sizes}`;
   return new VarveError('VARVE_VAULT', message, {
     cause,
     expected: roomMax,
@@ -134,7 +135,7 @@ function tagTooLong(vault: string, cause: TagTooLong): VarveError {
 
 function notPushed(id: GrainId): VarveError {
   const message =
-    `the value ${GrainId.format(id)} is not what a transaction of this forest pushed under this ` +
-    'id: a value of the forest or of the store itself, or one that was tampered with';
+    `the value ${GrainId.format(id)} was not pushed under this id by a transaction of this ` +
+    'forest: it belongs to the forest or the store itself, or it was tampered with';
   return new VarveError('VARVE_VAULT', message, { grainId: id });
 }

@@ -1,11 +1,13 @@
 /**
- * Entries sorted by key, in one piece of memory: what a leaf holds, and a branch's separators.
+ * Entries sorted by key, in one piece of memory: the entries of a leaf or the separators of a
+ * branch.
  *
- * Invariant: keys rise strictly by unsigned comparison of their bytes, and `live` is the sum of
- * the bytes of keys and values. Each entry has a slot of four numbers in one typed array: the
- * four bytes of its key that follow what all keys have in common (so that a search compares
- * numbers, and bytes only where those are equal), where its bytes are, and two lengths. It knows
- * nothing of nodes, of how they are stored, nor what a value word means beyond its length.
+ * Invariants:
+ * - Keys rise strictly by unsigned comparison; `live` is the sum of the bytes of keys and values.
+ * - Each entry has a slot of four numbers: head, offset in the heap, bytes of the key, value word.
+ *   The head is the four key bytes after the common prefix: most comparisons need only this number.
+ *
+ * It knows nothing of nodes, of their stored form, nor of a value word beyond its length.
  */
 
 import { copyBytes, copyRun } from '../../util/bytes.ts';
@@ -17,7 +19,7 @@ const slotBytes = stride * 4;
 const noSlots = new Uint32Array(0);
 const noBytes = new Uint8Array(0);
 
-/** Room that is made at once for entries to come. */
+/** Spare room for later entries. */
 const spareSlots = 8;
 const spareHeap = 256;
 
@@ -27,19 +29,19 @@ export class SortedEntries {
   live = 0;
   #slots: Uint32Array = noSlots;
   #heap: Uint8Array = noBytes;
-  /** The heap is from the memory of nodes, not what was read. */
+  /** The heap comes from `NodeMemory`; otherwise the store returned it. */
   #isOwn = false;
   readonly #memory: NodeMemory;
-  /** Bytes of the heap that were given out, those of entries that are gone included. */
+  /** Used bytes of the heap, also those of removed entries. */
   #used = 0;
-  /** Bytes that all keys begin with, at least. */
+  /** Length of a prefix that all keys share. */
   #skip = 0;
 
   constructor(memory: NodeMemory) {
     this.#memory = memory;
   }
 
-  /** Takes over bytes in which entries lie as the lengths say that `add` is then told. */
+  /** Takes over `bytes`; call `add` for each entry in them. */
   static over(bytes: Uint8Array, count: number, memory: NodeMemory): SortedEntries {
     const made = new SortedEntries(memory);
     made.#slots = made.#takeSlots(count);
@@ -47,7 +49,7 @@ export class SortedEntries {
     return made;
   }
 
-  /** None yet, with room for so many, and so many bytes. */
+  /** Makes empty entries with room for `count` slots and `heapBytes` bytes. */
   #empty(count: number, heapBytes: number): SortedEntries {
     const made = new SortedEntries(this.#memory);
     made.#slots = made.#takeSlots(count);
@@ -72,7 +74,7 @@ export class SortedEntries {
     this.#isOwn = true;
   }
 
-  /** Nobody reads these entries any more: there are none from now on. */
+  /** Removes all entries and gives their memory back. Requires: no one reads them any more. */
   forget(): void {
     this.#giveSlots();
     this.#setHeap(noBytes);
@@ -81,7 +83,7 @@ export class SortedEntries {
     this.live = 0;
   }
 
-  /** One more entry, at this place of the bytes taken over; `sealHeads` ends these calls. */
+  /** Adds the entry at `offset` of the bytes taken over. Call `sealHeads` after the last one. */
   add(offset: number, keyBytes: number, word: number): void {
     const slot = this.count * stride;
     this.#slots[slot + 1] = offset;
@@ -92,7 +94,7 @@ export class SortedEntries {
     this.#used = offset + keyBytes + (word >>> 1);
   }
 
-  /** False where the keys do not rise. */
+  /** Fills in the heads. False if the keys do not rise strictly. */
   sealHeads(): boolean {
     const { count } = this;
     if (count === 0) return true;
@@ -121,12 +123,12 @@ export class SortedEntries {
     return (this.#slots[slot + 2] as number) + ((this.#slots[slot + 3] as number) >>> 1);
   }
 
-  /** The memory that keys and values lie in: not to be changed. */
+  /** The memory of keys and values. Callers must not change it. */
   get heap(): Uint8Array {
     return this.#heap;
   }
 
-  /** Where the key begins in the heap; its value follows it. */
+  /** Offset of the key in the heap; its value follows it. */
   offset(index: number): number {
     return this.#slots[index * stride + 1] as number;
   }
@@ -148,7 +150,7 @@ export class SortedEntries {
     return this.#heap.subarray(from, from + (this.word(index) >>> 1));
   }
 
-  /** Index of the key; where there is none, `~index` of the first one after it. */
+  /** Index of the key or, if it is missing, `~index` of the first one after it. */
   search(key: Uint8Array): number {
     const slots = this.#slots;
     const heap = this.#heap;
@@ -179,7 +181,7 @@ export class SortedEntries {
     return ~low;
   }
 
-  /** Below 0 where the entry, whose head is that of `key`, comes before it. */
+  /** Below 0 if the entry comes before `key`. Requires: both have the same head. */
   #compareRest(slot: number, key: Uint8Array): number {
     const offset = this.#slots[slot + 1] as number;
     const keyBytes = this.#slots[slot + 2] as number;
@@ -197,7 +199,7 @@ export class SortedEntries {
     return difference === 0 ? this.#compareRest(one * stride, this.key(other)) : difference;
   }
 
-  /** Bytes that two keys begin with alike. */
+  /** Length of the prefix that two keys share. */
   #common(one: number, other: number): number {
     const from = this.offset(one);
     const to = this.offset(other);
@@ -228,7 +230,7 @@ export class SortedEntries {
     this.count += 1;
     this.live += key.length + value.length;
     if (this.count === 1) this.#skip = key.length;
-    // One neighbour is enough: all of the others begin with the same bytes as it does.
+    // One neighbour is enough: it has the common prefix of all others.
     const common = this.count === 1 ? this.#skip : this.#common(index, index === 0 ? 1 : index - 1);
     if (common < this.#skip) this.#setSkip(common);
     else slots[slot] = headOf(key, this.#skip, key.length);
@@ -275,7 +277,7 @@ export class SortedEntries {
   /** Writes keys and values, entry by entry, to `target` at `at`; returns where they end. */
   writeTo(target: Uint8Array, at: number): number {
     const slots = this.#slots;
-    // Entries that lie one behind the other are copied together: mostly all but a few.
+    // Adjacent entries are copied together: mostly all but a few.
     let from = 0;
     let end = 0;
     for (let slot = 0; slot < this.count * stride; slot += stride) {
@@ -298,7 +300,7 @@ export class SortedEntries {
     if (before === value.length) {
       copyBytes(value, this.#heap, this.valueOffset(index));
     } else {
-      // The heap that the key is read from may make way for a larger one.
+      // `#place` may replace the heap that the key is read from: copy it.
       const offset = this.#place(this.key(index).slice(), value);
       this.#slots[slot + 1] = offset;
     }
@@ -306,7 +308,7 @@ export class SortedEntries {
     this.live += value.length - before;
   }
 
-  /** Takes entries out: those from `from` on and before `to`. */
+  /** Removes the entries from `from` on and before `to`. */
   remove(from: number, to = from + 1): void {
     for (let index = from; index < to; index++) this.live -= this.entryBytes(index);
     this.#slots.copyWithin(from * stride, to * stride, this.count * stride);
@@ -370,7 +372,7 @@ export class SortedEntries {
   }
 }
 
-/** Four bytes as a number that sorts as they do; zeros where the key has ended. */
+/** Four bytes as a number of the same order; zeros after the end of the key. */
 function headOf(bytes: Uint8Array, from: number, end: number): number {
   if (from + 4 <= end) {
     return (

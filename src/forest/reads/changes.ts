@@ -1,10 +1,10 @@
 /**
- * The changes of a versioned tree, read back from its history.
+ * The changes of a versioned tree, read from its history.
  *
- * Invariant: one for each put or delete that is kept, in the order of their sequence numbers, as
- * of the call. Changes that are kept no longer are never skipped silently: the numbers of a name
- * rise for ever, also where its tree is dropped and made again, so what is missing below the oldest
- * kept has been trimmed. It changes nothing; forgetting is `WritableTree.trimHistory`.
+ * Invariant: it yields one change for each put or delete that is kept, by sequence number, as of
+ * the call. It never skips a change silently: a gap below the oldest kept change shows that changes
+ * were trimmed, since the numbers of a name rise for ever. It changes nothing
+ * (`WritableTree.trimHistory` trims).
  */
 
 import { invalidArgument, VarveError } from '../../errors.ts';
@@ -21,15 +21,15 @@ import { checkLimit, limited, type Positions } from './range.ts';
 import { Entries, type ReadHold } from './range-iterators.ts';
 import { entryValue } from './tree-entries.ts';
 
-/** The history that is read, and where in it. */
+/** The history to read, and the positions in it. */
 interface ChangesAsked {
   readonly root: TreeRoot;
   readonly positions: Positions;
 }
 
 /**
- * Finds the changes after `after`. Throws `VARVE_INVALID_ARGUMENT`, and `VARVE_LOG_TRUNCATED` where
- * some of them are kept no longer: whoever follows the tree has to begin anew.
+ * Finds the changes after `after`. Throws `VARVE_INVALID_ARGUMENT`, and `VARVE_LOG_TRUNCATED` if
+ * some of them were trimmed: a follower must read the whole tree again.
  */
 export function readChanges(
   nodes: NodeStore,
@@ -48,14 +48,14 @@ export function readChanges(
   const limit = checkLimit('changes: limit', options.limit);
   const oldest = oldestKept(nodes, shape, root) ?? sequence + 1;
   if (after !== 0 && after < oldest - 1) {
-    const message = `changes after ${after} are kept no longer: the oldest would be ${oldest}`;
+    const message = `changes after ${after} were trimmed: 'after' may be ${oldest - 1} or later`;
     throw new VarveError('VARVE_LOG_TRUNCATED', message, { expected: oldest - 1, actual: after });
   }
   const from = positionOf(nodes, shape, root, historyBound(after));
   return { root, positions: limited({ from, to: root.count }, { reverse: false, limit }) };
 }
 
-/** The sequence number of the first change that is kept. */
+/** The sequence number of the oldest change that is kept. */
 function oldestKept(nodes: NodeStore, shape: TreeShape, { ref }: TreeRoot): number | undefined {
   if (ref === undefined) return undefined;
   const { entries } = new TreeCursor(nodes, shape, ref, 0).leaf;

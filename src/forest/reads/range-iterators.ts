@@ -1,10 +1,12 @@
 /**
  * Iterators over the entries of a tree between two positions.
  *
- * Invariant: an iterator reads the root that it was made with, and keeps the hold that it was given
- * until its end, its `return()` or, where it is forgotten, its collection. It ends where what it
- * reads has ended: a released snapshot, a transaction, a closed forest. An asynchronous one gives
- * the event loop a turn at least every 10 ms, wherever its nodes are.
+ * Invariants:
+ * - An iterator reads the root that it was made with. It keeps its hold until its end, its
+ *   `return()` or, if it is forgotten, its collection.
+ * - It throws once the state that it reads has ended: a released snapshot, an ended transaction, a
+ *   closed forest.
+ * - An asynchronous one gives the event loop a turn at least every 10 ms, wherever its nodes are.
  */
 
 import { Breather } from '../../util/breather.ts';
@@ -13,14 +15,14 @@ import type { NodeStore } from '../nodes/node-store.ts';
 import { readWayToPosition, TreeCursor } from '../trees/tree-search.ts';
 import type { Positions } from './range.ts';
 
-/** What keeps a state readable. */
+/** Keeps a state readable until it is released. */
 export interface ReadHold {
-  /** Throws where the state cannot be read any more. */
+  /** Throws if the state cannot be read any more. */
   check(): void;
   release(): void;
 }
 
-/** What is read, and which way. */
+/** The tree to read, and the direction. */
 export interface Way {
   readonly nodes: NodeStore;
   readonly shape: TreeShape;
@@ -65,12 +67,12 @@ abstract class Walk {
     return this.#cursor;
   }
 
-  /** Throws where the state cannot be read any more. */
+  /** Throws if the state cannot be read any more. */
   protected check(): void {
     this.#hold.check();
   }
 
-  /** Reads what the next step needs, without blocking. */
+  /** Reads the nodes that the next step needs, without blocking. */
   protected async ready(): Promise<void> {
     const { nodes, shape, root, reverse } = this.#way;
     const cursor = this.#cursor;
@@ -113,7 +115,8 @@ export class Entries<T> extends Walk implements IterableIterator<T> {
       if (at === undefined) return this.finish();
       return { done: false, value: this.#give(at.leaf, at.index) };
     } catch (error) {
-      // Nobody calls `return` then: what it holds would be kept until it is collected.
+      // The loop does not call `return` then: without this the hold would stay until the
+      // collection.
       this.finish();
       throw error;
     }
@@ -132,10 +135,10 @@ export class AsyncEntries<T> extends Walk implements AsyncIterableIterator<T> {
   readonly #give: (leaf: Leaf, index: number) => Promise<T>;
   readonly #breather = new Breather();
   #find: (() => Promise<Positions>) | undefined;
-  /** Calls of `next` go one after the other, however they are made. */
+  /** Calls of `next` run one after the other, also if the caller does not await them. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** `find` says where the range is, once, before the first entry. */
+  /** `find` finds the range; it is called once, before the first entry. */
   constructor(
     way: Way,
     find: () => Promise<Positions>,
@@ -158,7 +161,7 @@ export class AsyncEntries<T> extends Walk implements AsyncIterableIterator<T> {
     this.#find = undefined;
     try {
       if (find !== undefined) this.begin(await find());
-      // Where all nodes are in memory nothing else would let the event loop go on.
+      // If all nodes are in memory, nothing else gives the event loop a turn.
       if (this.#breather.due) await this.#breather.turn();
       await this.ready();
       const at = this.step();
@@ -168,7 +171,7 @@ export class AsyncEntries<T> extends Walk implements AsyncIterableIterator<T> {
       return { done: false, value };
     } catch (error) {
       this.finish();
-      // What cannot be read any more need not be there: then that is the reason.
+      // If the state has ended, that is the cause of the error: throw it instead.
       this.check();
       throw error;
     }

@@ -1,8 +1,8 @@
 /**
  * Ranges of keys, as positions among the entries of a tree.
  *
- * Invariant: what a range says of the keys becomes two positions, once; from then on nothing is
- * compared. A bound that is not there is the tree's own end; one that is there has a key.
+ * Invariant: a range becomes two positions, once; after that no keys are compared. A missing bound
+ * is the tree's own end; a bound that is present has a key.
  */
 
 import { invalidArgument } from '../../errors.ts';
@@ -28,7 +28,7 @@ export function checkLimit(what: string, limit: number | undefined): number {
   return limit;
 }
 
-/** What lies in a range: its bounds, encoded, and how much of that from which end. */
+/** A range: its encoded bounds, the limit, and the end that the limit counts from. */
 export interface AskedRange {
   readonly from: KeyBound | undefined;
   readonly to: KeyBound | undefined;
@@ -61,7 +61,7 @@ export function readRange<K, V, R>({ keys }: TreeUse<K, V, R>, range: Range<K>):
   return { from: bound(low, !includesLow), to: bound(high, includesHigh), reverse, limit };
 }
 
-/** The bound that is there, and whether it is the one that includes its key. */
+/** The bound that is present, and whether it includes its key. */
 function boundOf<K>(
   range: Range<K>,
   without: 'gt' | 'lt',
@@ -79,7 +79,7 @@ function boundOf<K>(
   return [key, includes];
 }
 
-/** Everything between the bounds, `reverse` and `limit` left aside. */
+/** The positions between the bounds; ignores `reverse` and `limit`. */
 export function positionsOf(
   nodes: NodeStore,
   shape: TreeShape,
@@ -106,7 +106,7 @@ export async function positionsAsync(
   return limited(positionsOf(nodes, shape, root, asked), asked);
 }
 
-/** As far as the limit goes, from the end that `reverse` says. */
+/** Cuts positions to the limit, from the end that `reverse` selects. */
 export function limited(
   { from, to }: Positions,
   { reverse, limit }: Pick<AskedRange, 'reverse' | 'limit'>,

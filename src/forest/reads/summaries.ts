@@ -1,10 +1,10 @@
 /**
- * Reducers over trees: the value of a range from the values that nodes keep, and those values made
- * for nodes that have changed.
+ * Reducers over trees: computes the value of a range from the values that nodes keep, and the
+ * values of changed nodes.
  *
- * Invariant: what a branch keeps of a child is what the reducer gives for the entries below it, or
- * undefined; before a branch is stored all of it is known. A range takes the values of whole
- * children where it covers them: O(log n) nodes.
+ * Invariant: the value that a branch keeps of a child is the reducer's value for the entries below
+ * it, or undefined. Before a branch is stored, all of them are known. A range uses the values of
+ * children that it covers completely: O(log n) nodes.
  */
 
 import { encodePart, guarded, type Reducer } from '../../codecs/codec.ts';
@@ -80,7 +80,7 @@ export class Summaries<K, V, R> {
     return part;
   }
 
-  /** Whether what a branch keeps of a child is not what the reducer gives for its entries. */
+  /** The stored value of a child differs from the reducer's value for its entries. */
   differs(branch: Branch, at: number): boolean {
     const stored = branch.storedParts[at];
     if (stored === undefined) return true;
@@ -88,7 +88,7 @@ export class Summaries<K, V, R> {
     return compareBytes(encodePart(this.#reducer, whole), stored) !== 0;
   }
 
-  /** The value over a node from what it has, whatever is remembered of it. */
+  /** Computes the value of a node from its entries or children, without the remembered one. */
   #fresh(node: TreeNode): R {
     const parts: R[] = [];
     const count = node.leaf ? node.total : node.refs.length;
@@ -98,7 +98,7 @@ export class Summaries<K, V, R> {
     return this.#reduce(parts);
   }
 
-  /** Makes every value that a node changed since it was read has to be stored with. */
+  /** Computes all values that changed nodes must be stored with. */
   complete(root: NodeRef | undefined): void {
     const node = root?.node;
     if (root === undefined || root.stored || node === undefined || node.leaf) return;

@@ -1,8 +1,8 @@
 /**
  * Entries of a leaf as the user's keys and values.
  *
- * Invariant: what comes out is the caller's own. A value that is stored by itself is read from the
- * store each time; leaves hold only where it is.
+ * Invariant: returned bytes are the caller's own. A value that is stored by itself is read from the
+ * store each time; leaves have only a reference to it.
  */
 
 import { ownBytes } from '../../codecs/codec.ts';
@@ -31,8 +31,8 @@ export function entryValue<K, V, R>(
 }
 
 /**
- * Key and value. Where the key's codec is the user's it may commit, or end the read that holds the
- * leaf: the bytes of the value are taken before it is called.
+ * Key and value. A user's key codec may commit, or end the read that holds the leaf: take the bytes
+ * of the value before it is called.
  */
 export function entryOf<K, V, R>(
   nodes: NodeStore,

@@ -1,12 +1,12 @@
 /**
- * Reading a tree: what a tree, a snapshot of it and a transaction's tree have in common.
+ * The reads that a tree, a snapshot of it and a transaction's tree have in common.
  *
- * Invariant: each call reads one state of the tree, the one that its `ReadPoint` gives at the time
- * of the call, and iterators go on with it. Changes nothing.
+ * Invariant: each call reads one state of the tree, the one that its `ReadPoint` returns during the
+ * call, and iterators stay with it. It changes nothing.
  *
- * Rule: codecs and reducers are the user's and may commit, so a state is held wherever one of them
- * is called and the state is read after that. A codec that comes last needs no hold, nor one of
- * varve's own: reads of one entry take all bytes first.
+ * Rule: codecs and reducers are the user's code and may commit. If a state is read after such a
+ * call, it must be held during the call. No hold is needed for varve's own codecs, nor for a codec
+ * that is called last: reads of one entry take all bytes first.
  */
 
 import { VarveError } from '../../errors.ts';
@@ -27,15 +27,15 @@ import { AsyncEntries, Entries, type ReadHold, type Way } from './range-iterator
 import { Summaries } from './summaries.ts';
 import { entryKey, entryOf, entryValue, entryValueAsync } from './tree-entries.ts';
 
-/** Where the state comes from that is read. */
+/** The source of the state that is read. */
 export interface ReadPoint {
-  /** The nodes of the state that `root` gives now. */
+  /** The nodes of the state that `root` returns now. */
   readonly nodes: NodeStore;
-  /** The tree's root now. Throws where nothing can be read any more. */
+  /** The tree's root now. Throws if nothing can be read any more. */
   root(): TreeRoot;
-  /** Keeps what `root` gave, until it is released. */
+  /** Keeps the state of `root` readable until it is released. */
   hold(): ReadHold;
-  /** The same, for a read that ends before its caller goes on. */
+  /** As `hold`, for a read that ends before its caller goes on. */
   holdBriefly(): ReadHold;
 }
 
@@ -49,12 +49,12 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   /**
-   * The value of the key; undefined without one. Throws `VARVE_CODEC`, `VARVE_CORRUPT`,
-   * `VARVE_VAULT`, `VARVE_CLOSED`, `VARVE_IO`; `VARVE_SNAPSHOT_RELEASED` and
-   * `VARVE_TRANSACTION_ENDED` where they apply. So does everything below.
+   * The value of the key; undefined if there is none. Throws `VARVE_CODEC`, `VARVE_CORRUPT`,
+   * `VARVE_VAULT`, `VARVE_CLOSED`, `VARVE_IO`; in a snapshot `VARVE_SNAPSHOT_RELEASED`, in a
+   * transaction `VARVE_TRANSACTION_ENDED`. All methods below throw these too.
    */
   get(key: K): V | undefined {
-    // The key first, here and below: the user's codec may commit, and another state be there then.
+    // Encode the key before the root is taken, here and below: the user's codec may commit.
     const { keys } = this.#use;
     const bytes = keys.encode(key);
     const { nodes } = this.#point;
@@ -63,7 +63,7 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
     return this.#valueOf(nodes, found);
   }
 
-  /** As `get`, of a key that is encoded already. */
+  /** As `get`, with an encoded key. */
   getEncoded(bytes: Uint8Array): V | undefined {
     const { nodes } = this.#point;
     return this.#valueOf(nodes, this.#find(nodes, bytes));
@@ -92,7 +92,7 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
       return await entryValueAsync(nodes, this.#use, leaf, index);
     } finally {
       hold.release();
-      // Where the state has ended meanwhile, neither what was read nor an error says anything.
+      // If the state has ended meanwhile, neither the result nor an error counts.
       hold.check();
     }
   }
@@ -151,7 +151,7 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
     return to - from;
   }
 
-  /** Throws `VARVE_TREE_MISMATCH` where the tree has no reducer. */
+  /** Throws `VARVE_TREE_MISMATCH` if the tree has no reducer. */
   reduce(range: Range<K> = {}): R {
     const { reducer, name } = this.#use;
     if (reducer === undefined) {

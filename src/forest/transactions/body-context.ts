@@ -1,23 +1,26 @@
 /**
- * Which transactions the running code is part of: its body is on the stack, or the code goes on
- * from an `await` in that body.
+ * Knows which transactions the running code is part of: their body is on the stack, or the code
+ * goes on after an `await` in it.
  *
- * Invariant: a body counts until it has settled. Code that awaits is recognised where the platform
- * has `AsyncLocalStorage`; elsewhere only what a body calls before its first `await`. One store of
- * contexts serves all forests, since a body may use several. It is switched on only while a body is
- * under way: it makes every promise of the process take twice as long. It refuses nothing itself.
+ * Invariants:
+ * - A body counts until it has settled.
+ * - Code after an `await` is recognised only if the platform has `AsyncLocalStorage`.
+ * - One store of contexts serves all forests, since a body may use several. It is switched on only
+ *   while a body runs, because it makes every promise of the process take twice as long.
+ *
+ * It refuses nothing itself.
  */
 
 import { builtinModule } from '../../util/builtin-module.ts';
 
-/** Stands for a body that runs. */
+/** Identifies a running body. */
 export interface RunningBody {
   hasEnded: boolean;
-  /** It may await, so that the platform's contexts are switched on for it. */
+  /** It may await: the platform's contexts are switched on for it. */
   mayAwait: boolean;
 }
 
-/** A body, and those that it runs in. */
+/** A body, and the bodies that it runs in. */
 interface Context {
   readonly body: RunningBody;
   readonly outer: Context | undefined;
@@ -35,7 +38,7 @@ interface AsyncHooks {
 }
 
 let storage: ContextStorage | undefined;
-/** Bodies under way that contexts are switched on for. */
+/** Number of running bodies that contexts are switched on for. */
 let using = 0;
 let capture: (() => Runner) | undefined;
 let isAsked = false;
@@ -53,7 +56,7 @@ function storageOf(): ContextStorage | undefined {
   return storage;
 }
 
-/** Runs what `body` stands for. */
+/** Runs `run` as a part of `body`, also after an `await`. */
 export function runBody<T>(body: RunningBody, run: () => T): T {
   const local = storageOf();
   if (local === undefined) return runOnStack(body, run);
@@ -63,8 +66,8 @@ export function runBody<T>(body: RunningBody, run: () => T): T {
 }
 
 /**
- * The bodies of a context that are still under way: code that a body has left behind may begin the
- * next one, and so on for ever.
+ * The bodies of a context that still run. Without this the chain would grow for ever if code that a
+ * body has left behind begins the next body, and so on.
  */
 function living(context: Context | undefined): Context | undefined {
   if (context === undefined) return undefined;
@@ -73,13 +76,13 @@ function living(context: Context | undefined): Context | undefined {
   return outer === context.outer ? context : { body: context.body, outer };
 }
 
-/** Runs code later in the context of now: that of the caller who asks for it. */
+/** Captures the caller's context: the result runs code in it later. */
 export function captureContext(): Runner {
   storageOf();
   return capture?.() ?? ((run) => run());
 }
 
-/** The body has settled. Once is enough. */
+/** Marks the body as settled. Further calls do nothing. */
 export function endBody(body: RunningBody): void {
   if (body.hasEnded) return;
   body.hasEnded = true;
@@ -88,7 +91,7 @@ export function endBody(body: RunningBody): void {
   if (using === 0) storage?.disable();
 }
 
-/** As `runBody`, of a body that cannot await. */
+/** As `runBody`, for a body that cannot await. */
 export function runOnStack<T>(body: RunningBody, run: () => T): T {
   const outer = onStack;
   onStack = { body, outer };
@@ -110,7 +113,7 @@ export function runOutside<T>(run: () => T): T {
   }
 }
 
-/** Whether the running code is part of this body. */
+/** The running code is part of this body. */
 export function isWithin(body: RunningBody): boolean {
   return has(onStack, body) || has(storage?.getStore(), body);
 }

@@ -1,8 +1,8 @@
 /**
- * A tree within a transaction: its editors, and the record that it leaves.
+ * A tree within a transaction: its editors, its log, and the record that it leaves.
  *
- * Invariant: the record is that of the tree as it is now; undefined while there is none, which is
- * until the first change. It checks no arguments and encodes no keys.
+ * Invariant: the record describes the tree as it is now. It is undefined while there is no tree: a
+ * new tree exists from the first change on. It checks no arguments and encodes no keys.
  */
 
 import { corrupt } from '../../errors.ts';
@@ -27,7 +27,7 @@ const noValue = new Uint8Array(0);
 export class OpenTree {
   readonly name: string;
   changed = false;
-  /** What was done to the tree, as far as it can be told. */
+  /** The changes to the tree; closed once there was one that a log cannot express. */
   readonly log: ChangeLog;
   readonly #edit: Edit;
   readonly #limits: ForestLimits;
@@ -36,9 +36,9 @@ export class OpenTree {
   #history: TreeEditor | undefined;
   #historyBefore: TreeRoot = emptyRoot;
   #sequence = 0;
-  /** Who asked last, and was found to ask for this tree. */
+  /** The last `TreeUse` that passed `checkConfig`: it skips the check. */
   #agreed: object | undefined;
-  /** How the tree was asked for, where it has a reducer. */
+  /** The `TreeUse` with the reducer, if there is one. */
   #use: TreeUse<unknown, unknown, unknown> | undefined;
 
   constructor(name: string, edit: Edit, limits: ForestLimits, record: TreeRecord | undefined) {
@@ -61,7 +61,7 @@ export class OpenTree {
     this.#sequence = sequence;
   }
 
-  /** The editor of the history, of a tree that is there. */
+  /** The editor of the history. Requires: the tree exists. */
   #historyEditor(): TreeEditor {
     const shape = historyShapeOf(this.#config as TreeConfig, this.#limits);
     const edit = this.#edit;
@@ -84,7 +84,7 @@ export class OpenTree {
     return { config: this.#config, main, history, sequence: this.#sequence };
   }
 
-  /** What the catalog is to have: where the tree was dropped, the number that it had come to. */
+  /** The record for the catalog: a dropped tree leaves its last sequence number. */
   get left(): TreeRecord | undefined {
     return this.record ?? droppedRecord(this.#sequence);
   }
@@ -93,7 +93,10 @@ export class OpenTree {
     return this.#main;
   }
 
-  /** Becomes a copy of another tree, whose nodes are shared. No number of either comes again. */
+  /**
+   * Becomes a copy of another tree, whose nodes are shared. No sequence number of either is given
+   * again.
+   */
   become(record: TreeRecord): void {
     const { versioned } = record.config;
     const sequence = versioned ? Math.max(record.sequence, this.#sequence) : this.#sequence;
@@ -114,11 +117,11 @@ export class OpenTree {
     this.log.close();
   }
 
-  /** The editor of the entries; of a tree that is not there yet, made as `use` says. */
+  /** The editor of the entries. A tree that does not exist yet is made with the config of `use`. */
   #changing<K, V, R>(use: TreeUse<K, V, R>): TreeEditor {
     if (use.reducer !== undefined) {
       this.#use = use as TreeUse<unknown, unknown, unknown>;
-      // Its values are not made without the user's own functions.
+      // A replay cannot make the reducer's values: it does not have the user's functions.
       this.log.close();
     }
     if (this.#main === undefined) {
@@ -157,37 +160,41 @@ export class OpenTree {
     return true;
   }
 
-  /** Of a versioned tree: the key was deleted. */
+  /** Records a delete in the history of a versioned tree. */
   #record(key: Uint8Array): void {
     if (this.#config?.versioned !== true) return;
     this.#sequence += 1;
     this.#historyEditor().put(historyKey(this.#sequence, historyDelete, key), noValue, 0);
   }
 
-  /** Does again what a log of this tree tells. Throws `VARVE_CORRUPT`. */
+  /** Replays a log of this tree. Throws `VARVE_CORRUPT`. */
   doAgain(log: Uint8Array): void {
     const main = this.#main;
     const config = this.#config;
-    if (main === undefined || config === undefined) throw corrupt(`there is no '${this.name}'`);
+    if (main === undefined || config === undefined)
+      throw corrupt(`a root logs changes of '${this.name}', which does not exist`);
     const { keyBytes, valueBytes, reducer } = config;
-    if (reducer !== '') throw corrupt(`a root tells of '${this.name}', which has a reducer`);
+    if (reducer !== '') throw corrupt(`a root logs changes of '${this.name}', which has a reducer`);
     doAgain(log, {
       put: (key, value, word) => {
         const isAny = valueBytes < 0 && ((word & longBit) === 0 || word >> 1 === longRefBytes);
         const isKey = keyBytes < 0 || key.length === keyBytes;
         if (!isKey || !(isAny || word === valueBytes * 2)) {
-          throw corrupt(`an entry of '${this.name}' has another length`);
+          throw corrupt(`a logged entry of '${this.name}' has a wrong length`);
         }
         this.#put(main, key, value, word);
       },
       delete: (key) => {
         if (main.delete(key)) this.#record(key);
-        else throw corrupt(`'${this.name}' has not what is to be deleted from it`);
+        else throw corrupt(`a logged delete names a key that '${this.name}' does not have`);
       },
     });
   }
 
-  /** Deletes what lies between two positions; of a versioned tree `keys` are what lies there. */
+  /**
+   * Deletes the entries from the position `from` on and before `to`. `keys`: theirs, if the tree is
+   * versioned.
+   */
   deleteAt<K, V, R>(
     use: TreeUse<K, V, R>,
     from: number,
@@ -200,7 +207,7 @@ export class OpenTree {
     this.log.close();
   }
 
-  /** Forgets the changes before the position `to` of the history. */
+  /** Deletes the changes before the position `to` of the history. */
   trim<K, V, R>(use: TreeUse<K, V, R>, to: number): void {
     this.changed = true;
     this.#changing(use);
@@ -208,7 +215,7 @@ export class OpenTree {
     this.log.close();
   }
 
-  /** Makes the reducer's values of the nodes that have changed. */
+  /** Computes the reducer's values of the nodes that have changed. */
   summarize(): void {
     const use = this.#use;
     if (use?.reducer === undefined) return;

@@ -1,9 +1,9 @@
 /**
- * One transaction: the trees that it has open, and what its body may call.
+ * One transaction: its open trees, and the methods that its body can call.
  *
- * Invariant: everything that it changes is its own until it has ended well; where its body throws
- * it leaves nothing. An error of the store in the middle of a change breaks it: whatever the body
- * does then, it fails with that error. Commits nothing (`ForestWriter` does).
+ * Invariant: its changes are its own until it has ended well; a body that throws leaves nothing. An
+ * error in the middle of a change breaks the transaction: whatever the body does then, it fails
+ * with that error. It commits nothing (`GroupCommits` does).
  */
 
 import { invalidArgument, VarveError } from '../../errors.ts';
@@ -24,29 +24,29 @@ import { endBody, type RunningBody } from './body-context.ts';
 import { OpenTree } from './open-tree.ts';
 import { type WritingScope, WritingTree } from './writing-tree.ts';
 
-/** What a transaction goes on from. */
+/** The state that a transaction starts from. */
 export interface TransactionBase extends EditBase {
   readonly limits: ForestLimits;
   record(name: string): TreeRecord | undefined;
-  /** How a tree of this forest was asked for; undefined for what is none. */
+  /** The `TreeUse` of a tree of this forest; undefined for any other object. */
   useOf(tree: object): TreeUse<unknown, unknown, unknown> | undefined;
-  /** Pushed by a transaction, and not durable yet. */
+  /** A transaction pushed the value, and it is not durable yet. */
   isPushed(id: GrainId): boolean;
-  /** A transaction before archives it in the same commit. */
+  /** An earlier transaction archives it, in a commit that is not durable yet. */
   isArchived(id: GrainId): boolean;
   newClaim(): Session;
-  /** To be called before nodes are stored that transactions before may have left in memory. */
+  /** Must be called before nodes are stored that earlier transactions may have left in memory. */
   beforeStoring(): void;
 }
 
 export class TransactionScope implements Transaction, WritingScope {
   readonly edit: Edit;
   readonly archives = new Set<GrainId>();
-  /** Values of the user's own. */
+  /** User values that it pushed. */
   readonly pushed = new Set<GrainId>();
-  /** Holds what the user archives for this transaction. */
+  /** Claims the user values that this transaction archives. */
   claim: Session | undefined;
-  /** Stands for the body that runs. */
+  /** Identifies the running body. */
   readonly body: RunningBody = { hasEnded: false, mayAwait: false };
   readonly #base: TransactionBase;
   readonly #trees = new Map<string, OpenTree>();
@@ -57,7 +57,7 @@ export class TransactionScope implements Transaction, WritingScope {
     this.edit = new Edit(base);
   }
 
-  /** It cannot end well any more. */
+  /** From now on the transaction can only fail, with this error. */
   breakWith(error: Error): void {
     this.#broken ??= error;
   }
@@ -73,7 +73,9 @@ export class TransactionScope implements Transaction, WritingScope {
     if (this.#broken !== undefined) throw this.#broken;
   }
 
-  /** Runs a change of the trees. What fails within leaves them in between: nothing may follow. */
+  /**
+   * Runs a change of the trees. An error leaves them half changed, so it breaks the transaction.
+   */
   change<T>(run: () => T): T {
     this.check();
     try {
@@ -89,7 +91,7 @@ export class TransactionScope implements Transaction, WritingScope {
     endBody(this.body);
   }
 
-  /** Nothing that a read of this transaction reaches is changed or freed before it ends. */
+  /** Until it is released, nothing that a read of this transaction reaches is changed or freed. */
   hold(): ReadHold {
     const end = this.edit.beginRead();
     let held = true;
@@ -136,7 +138,7 @@ export class TransactionScope implements Transaction, WritingScope {
     nameKey(to);
     const target = this.#open(to);
     if (target.record !== undefined) {
-      throw new VarveError('VARVE_EXISTS', `there is a tree '${to}' already`);
+      throw new VarveError('VARVE_EXISTS', `the tree '${to}' exists already`);
     }
     const source = this.#open(from);
     if (source.record === undefined) return;
@@ -173,13 +175,13 @@ export class TransactionScope implements Transaction, WritingScope {
     return id;
   }
 
-  /** Of the transactions before it too, durable or not. */
+  /** Finds values of earlier transactions too, durable or not. */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
     this.check();
     const { nodes } = this.edit;
     const stored = nodes.source.get(id);
     if (stored !== undefined) return openValue(nodes, id, stored);
-    // What it has pushed and archived is withdrawn, as it is in a session of the store.
+    // A value that it has pushed and archived is withdrawn, as in a session of the store.
     const isWithdrawn = this.archives.has(id) && this.pushed.has(id);
     return isWithdrawn ? undefined : openValue(nodes, id, nodes.pushed(id));
   }
@@ -190,7 +192,7 @@ export class TransactionScope implements Transaction, WritingScope {
       const message = 'the value is archived already';
       throw new VarveError('VARVE_ALREADY_ARCHIVED', message, { grainId: id });
     }
-    // What is not durable yet cannot be claimed, nor by anyone else.
+    // A value that is not durable yet cannot be claimed, by this session or by another.
     if (!this.pushed.has(id) && !this.#base.isPushed(id)) {
       this.claim ??= this.#base.newClaim();
       this.claim.archive(id);
@@ -198,7 +200,7 @@ export class TransactionScope implements Transaction, WritingScope {
     this.archives.add(id);
   }
 
-  /** The trees that it has changed, as it leaves them; without a record where it dropped one. */
+  /** The trees that it has changed, in their final state; a dropped one has no record. */
   *changes(): Generator<OpenTree> {
     for (const open of this.#trees.values()) {
       if (!open.changed) continue;

@@ -1,8 +1,8 @@
 /**
- * A tree as a transaction's body changes it.
+ * A tree that the body of a transaction reads and changes.
  *
- * Invariant: arguments are checked and encoded before anything is changed, so that a codec that
- * throws leaves the tree as it was and the transaction may go on. Reads see the transaction's own
+ * Invariant: arguments are checked and encoded before anything is changed. A codec that throws
+ * leaves the tree as it was, and the transaction may go on. Reads see the transaction's own
  * changes.
  */
 
@@ -18,17 +18,17 @@ import { positionOf, TreeCursor } from '../trees/tree-search.ts';
 import type { TreeUse } from '../trees/tree-use.ts';
 import type { OpenTree } from './open-tree.ts';
 
-/** The transaction that it is a part of. */
+/** The transaction that the tree is a part of. */
 export interface WritingScope {
   readonly edit: Edit;
-  /** Throws where the transaction has ended, or cannot end well. */
+  /** Throws if the transaction has ended or is broken. */
   check(): void;
-  /** Runs a change; where that fails the transaction does too. */
+  /** Runs a change; an error breaks the transaction. */
   change<T>(run: () => T): T;
   hold(): ReadHold;
 }
 
-/** Costs nothing unless something is changed meanwhile: only then nodes are copied. */
+/** Nodes are copied for it only if something is changed before its release. */
 function holdBriefly(edit: Edit): ReadHold {
   return { check: () => undefined, release: edit.beginRead() };
 }
@@ -70,7 +70,7 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
     values.recycle(stored);
   }
 
-  /** As `put`, of what is encoded already. */
+  /** As `put`, with encoded arguments. */
   putEncoded(key: Uint8Array, value: Uint8Array): void {
     this.#check();
     this.#scope.change(() => this.#open.put(this.#use, key, value));
@@ -84,7 +84,7 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
     return wasThere;
   }
 
-  /** As `delete`, of a key that is encoded already. */
+  /** As `delete`, with an encoded key. */
   deleteEncoded(key: Uint8Array): boolean {
     this.#check();
     return this.#scope.change(() => this.#open.delete(this.#use, key));

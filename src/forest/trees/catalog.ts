@@ -1,8 +1,8 @@
 /**
- * The catalog: the tree that has a record of every tree of the forest, by name.
+ * The catalog: the tree that maps the name of each tree of the forest to its record.
  *
- * Invariant: a name is looked up and listed here and nowhere else; what a record says is for
- * `tree-record.ts`. It changes nothing.
+ * Invariant: names are looked up and listed here and nowhere else. `tree-record.ts` defines
+ * records. It changes nothing.
  */
 
 import { codecs } from '../../codecs/codecs.ts';
@@ -18,7 +18,7 @@ export function nameKey(name: string): Uint8Array {
   return codecs.utf8.encode(name);
 }
 
-/** The record that a catalog has of a tree. */
+/** The record of a tree in a catalog. */
 export function findRecord(
   nodes: NodeStore,
   shape: TreeShape,
@@ -30,7 +30,7 @@ export function findRecord(
   return found === undefined ? undefined : decodeRecord(found.leaf.entries.value(found.index));
 }
 
-/** All of a catalog, by name. */
+/** All records of a catalog, ordered by name. */
 export function* catalogEntries(
   nodes: NodeStore,
   shape: TreeShape,
@@ -44,7 +44,7 @@ export function* catalogEntries(
     try {
       name = codecs.utf8.decode(leaf.entries.key(index));
     } catch (cause) {
-      throw corrupt('the name of a tree is no UTF-8', { cause });
+      throw corrupt('the name of a tree is not UTF-8', { cause });
     }
     yield { name, record: decodeRecord(leaf.entries.value(index)) };
     if (left > 1) cursor.forward();

@@ -1,10 +1,10 @@
 /**
- * What one transaction does to the nodes and values of the forest, whatever the tree: what it may
- * change, what it no longer needs, what it has pushed, and who shares what.
+ * The changes of one transaction to nodes and values, in all trees. It knows which nodes it may
+ * change or has replaced, what it pushed, and the shares.
  *
- * Invariant: `gone` has only what the states before this edit reached and nobody refers to any
- * more; nodes that this edit made and replaced itself are simply dropped. Nothing is freed or
- * written here: the group that the transaction joins does it, or nobody if the transaction fails.
+ * Invariant: `gone` and `goneValues` have only what earlier states reached and no tree refers to
+ * any more. Nodes that this edit made and replaced itself are simply dropped. It archives and
+ * commits nothing: the group that the transaction joins does.
  */
 
 import type { GrainId, Session } from '../../index.ts';
@@ -15,16 +15,16 @@ import { pushValue } from '../nodes/pushed-value.ts';
 import { Shares } from './shares.ts';
 import type { EditOwner } from './tree-editor.ts';
 
-/** The state of the forest that edits go on from. */
+/** The state that an edit starts from, and the session that it pushes to. */
 export interface EditBase {
   readonly nodes: NodeStore;
   readonly sharesShape: TreeShape;
   readonly shares: TreeRoot;
-  /** A number that no edit before had. */
+  /** A number that no earlier edit had. */
   nextOwner(): number;
-  /** The session that the next commit is made of. */
+  /** The session of the next commit. */
   session(): Session;
-  /** The node was pushed to that session. */
+  /** Called when the node was pushed to that session. */
   stored(ref: NodeRef): void;
 }
 
@@ -32,19 +32,19 @@ export class Edit {
   owner: number;
   /** Nodes that were replaced or released; some may never have been stored. */
   readonly gone: NodeRef[] = [];
-  /** Values of which the same holds. */
+  /** Values that were replaced or released. */
   readonly goneValues: GrainId[] = [];
-  /** Everything that this edit has pushed so far, and nobody else has a use for. */
+  /** Everything that this edit has pushed and that only this edit uses. */
   readonly pushed: GrainId[] = [];
-  /** Nodes that it has pushed, those that transactions before it have left included. */
+  /** Nodes that it has pushed, also nodes that earlier transactions made. */
   readonly stored: NodeRef[] = [];
   #shares: Shares | undefined;
   readonly #sharesBefore: TreeRoot;
   readonly #base: EditBase;
   readonly #firstOwner: number;
-  /** Reads begun since the last freeze and still under way: they see the nodes as they are now. */
+  /** Reads in progress that began since the last freeze: they see the nodes as they are now. */
   #readers = 0;
-  /** Counts freezes: a read that began before the last one has nothing to protect any more. */
+  /** Number of freezes. A read that began before the last one needs no more protection. */
   #freezes = 0;
 
   constructor(base: EditBase) {
@@ -54,7 +54,7 @@ export class Edit {
     this.#sharesBefore = base.shares;
   }
 
-  /** Who shares what; made when it is first asked for: mostly nobody shares anything. */
+  /** The tree of shares, opened on first use: mostly nothing is shared. */
   get shares(): Shares {
     const edit = this;
     this.#shares ??= new Shares(this.nodes, this.#base.sharesShape, this.#sharesBefore, {
@@ -70,7 +70,7 @@ export class Edit {
     return this.#shares?.root ?? this.#sharesBefore;
   }
 
-  /** One referent less: false where it was the only one. */
+  /** Removes a referent. False if it was the only one. */
   #unshare(id: GrainId): boolean {
     if (this.#shares === undefined && this.#sharesBefore.count === 0) return false;
     return this.shares.take(id);
@@ -80,7 +80,9 @@ export class Edit {
     return this.#base.nodes;
   }
 
-  /** Nodes changed so far are not changed any more: whoever reads on sees them as they are. */
+  /**
+   * Takes a new owner number: nodes changed so far are not changed again, and readers keep them.
+   */
   #freeze(): void {
     this.owner = this.#base.nextOwner();
     this.#readers = 0;
@@ -88,8 +90,8 @@ export class Edit {
   }
 
   /**
-   * A read begins that sees the nodes as they are until the function that is returned is called,
-   * once. Nodes are copied for it only if something is changed meanwhile.
+   * Begins a read that sees the nodes as they are now. The read ends when the returned function is
+   * called, once. Nodes are copied for it only if something is changed meanwhile.
    */
   beginRead(): () => void {
     const { nodes } = this;
@@ -102,26 +104,28 @@ export class Edit {
     };
   }
 
-  /** Before a change: reads under way keep the nodes that they see. */
+  /** Must be called before a change: reads in progress keep the nodes that they see. */
   beginChange(): void {
     if (this.#readers > 0) this.#freeze();
   }
 
-  /** Pushes a value of the user's own, through the vault. */
+  /** Pushes a user value, through the vault. */
   push(data: Uint8Array): GrainId {
     const id = pushValue(this.nodes, this.#base.session(), data);
     this.pushed.push(id);
     return id;
   }
 
-  /** Pushes a value that is too long for a leaf; gives what the leaf has in its place. */
+  /**
+   * Pushes a value that is too long for a leaf; returns the reference that the leaf has instead.
+   */
   pushLong(value: Uint8Array): Uint8Array {
     const named = this.nodes.pushLong(this.#base.session(), value);
     this.pushed.push(longId(named, 0));
     return named;
   }
 
-  /** Stores the nodes below `root` that are not stored yet, so that they can be shared. */
+  /** Pushes the nodes from `ref` down that are not stored yet, so that they can be shared. */
   store(ref: NodeRef, shape: TreeShape): void {
     for (const one of storeNodes(this.nodes, this.#base.session(), ref, shape)) {
       this.#base.stored(one);
@@ -131,17 +135,17 @@ export class Edit {
     this.#freeze();
   }
 
-  /** The node was made by this edit: no state before it reaches it. */
+  /** This edit made the node: no earlier state reaches it. */
   #made({ node }: NodeRef): boolean {
     return node !== undefined && node.owner >= this.#firstOwner;
   }
 
-  /** Nobody refers to the node any more. */
+  /** No tree refers to the node any more. */
   #lose(ref: NodeRef): void {
     if (ref.stored || !this.#made(ref)) this.gone.push(ref);
   }
 
-  /** The value that these bytes name has one referent more. */
+  /** Adds a referent to the value that these bytes name. */
   shareLong(bytes: Uint8Array): void {
     this.shares.add(longId(bytes, 0));
   }
@@ -151,7 +155,7 @@ export class Edit {
     if (!this.#unshare(id)) this.goneValues.push(id);
   }
 
-  /** The same as one tree's editor needs it. */
+  /** The edit as the editor of one tree needs it. */
   of(shape: TreeShape): EditOwner {
     const edit = this;
     return {
@@ -169,7 +173,7 @@ export class Edit {
       this.#lose(ref);
       return;
     }
-    // Others still have the node, so what is below it now has the copy as a referent too.
+    // Another tree still has the node: the copy is one more referent of what is directly below it.
     if (!copy.leaf) for (const child of copy.refs) this.shares.add(child.id);
     else if (copy.longs > 0) {
       for (const bytes of longsOf(copy)) this.shareLong(bytes);
@@ -179,7 +183,7 @@ export class Edit {
   #released(ref: NodeRef, shape: TreeShape, level: number, long: boolean): void {
     if (ref.stored && this.#unshare(ref.id)) return;
     this.#lose(ref);
-    // A leaf without long values need not be looked at.
+    // A leaf without long values need not be read.
     if (level === 0 && !long) return;
     const node = this.nodes.load(ref, shape);
     if (node.leaf) for (const bytes of longsOf(node)) this.releaseLong(bytes);
@@ -197,7 +201,7 @@ function* longsOf({ entries }: TreeNode & { leaf: true }): Generator<Uint8Array>
   }
 }
 
-/** Pushes the nodes from `ref` on that are not stored yet, what is below first; gives each. */
+/** Pushes the nodes from `ref` down that are not stored yet, children first; yields each. */
 export function* storeNodes(
   nodes: NodeStore,
   session: Session,

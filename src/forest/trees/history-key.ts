@@ -2,7 +2,7 @@
  * The keys of a tree's history: each change of a versioned tree by its sequence number.
  *
  * Invariant: keys of one history sort by sequence number, and a bound lies between two of them.
- * Layout: `spec/forest.md`. What a change holds is for `changes.ts` and `open-tree.ts`.
+ * Layout: `spec/forest.md`. `changes.ts` and `open-tree.ts` define the values.
  */
 
 import { setU64BigEndian } from '../../util/big-endian.ts';
@@ -22,7 +22,7 @@ export function historyKey(sequence: number, operation: number, key: Uint8Array)
   return bytes;
 }
 
-/** Before the first change after this one. */
+/** The bound behind the change `sequence`. */
 export function historyBound(sequence: number): KeyBound {
   return { key: historyKey(sequence + 1, historyDelete, noKey), including: false };
 }

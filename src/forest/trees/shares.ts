@@ -1,10 +1,9 @@
 /**
- * Which nodes and long values have more than one referent: a tree of its own, from the GrainId to
- * how many referents there are beside the first. After Sanakirja, which counts references only
- * where pages are shared.
+ * The tree of shares: nodes and long values with more than one referent. It maps a GrainId to the
+ * number of referents beyond the first. As in Sanakirja, only shared things are counted.
  *
- * Invariant: what is not in it has exactly one referent. Only stored nodes and values are in it,
- * and never those of this tree itself or of the catalog.
+ * Invariant: an id that is not in it has exactly one referent. Only stored nodes and values are in
+ * it, and never nodes of this tree itself or of the catalog.
  */
 
 import type { GrainId } from '../../index.ts';
@@ -19,7 +18,7 @@ import { findEntry } from './tree-search.ts';
 const countBytes = 8;
 const wordOfCount = countBytes * 2;
 
-/** Who is told of the nodes of the shares' own tree that are replaced. */
+/** Receives the replaced nodes of the shares' own tree. */
 export interface SharesOwner {
   readonly owner: number;
   gone(ref: NodeRef): void;
@@ -55,7 +54,7 @@ export class Shares {
     return this.#editor.root.count === 0;
   }
 
-  /** Referents beside the first. */
+  /** Referents beyond the first. */
   extra(id: GrainId): number {
     const { ref } = this.#editor.root;
     if (ref === undefined) return 0;
@@ -73,12 +72,12 @@ export class Shares {
     return this.#key;
   }
 
-  /** One referent more. */
+  /** Adds a referent. */
   add(id: GrainId): void {
     this.#set(id, this.extra(id) + 1);
   }
 
-  /** One referent less: false where it was the only one. */
+  /** Removes a referent. False if it was the only one. */
   take(id: GrainId): boolean {
     if (this.isEmpty) return false;
     const extra = this.extra(id);

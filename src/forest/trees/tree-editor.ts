@@ -1,12 +1,14 @@
 /**
  * Changes one tree: copy on write in memory, from the root down to the leaf.
  *
- * Invariant: a node of another owner is never changed. It is copied, and the one that it replaces
- * is reported, so what an earlier root reaches stays as it was; only what is put in place of it is
- * written, once, when the batch is. Between calls the tree is whole: counts are right, no node but
- * an empty root is without entries. `put` reads every node that it needs before it changes the
- * first one, so a failed read leaves the tree, and its edit, as they were. Pushes nothing and frees
- * nothing (`Edit` does).
+ * Invariants:
+ * - A node of another owner is never changed. It is copied and reported as replaced, so an earlier
+ *   root still reaches its own state.
+ * - Between calls the tree is whole: counts are right, and only an empty root has no entries.
+ * - `put` reads every node that it needs before it changes the first one: a failed read leaves the
+ *   tree and its edit as they were.
+ *
+ * It pushes and frees nothing (`Edit` does).
  */
 
 import { newEntries } from '../nodes/entries.ts';
@@ -23,13 +25,15 @@ import { childrenOf, isTooLarge, isTooSmall, joinNodes, splitNode } from '../nod
 import type { NodeStore } from '../nodes/node-store.ts';
 import { findEntry } from './tree-search.ts';
 
-/** Who changes the tree, and who is told what it no longer needs. */
+/** The edit that changes the tree; it receives what the tree no longer needs. */
 export interface EditOwner {
   /** Nodes with this number may be changed. */
   readonly owner: number;
-  /** `copy` takes the place of what `ref` names, in this tree. */
+  /** `copy` replaces the node of `ref` in this tree. */
   replaced(ref: NodeRef, copy: TreeNode): void;
-  /** The tree no longer has what `ref` names, nor anything below. `long`: some value is long. */
+  /**
+   * The tree no longer has the node of `ref`, nor anything below. `long`: some value may be long.
+   */
   released(ref: NodeRef, level: number, long: boolean): void;
   /** The tree no longer has the long value that these bytes name. */
   releasedLong(bytes: Uint8Array): void;
@@ -44,10 +48,12 @@ export class TreeEditor {
   readonly #shape: TreeShape;
   readonly #nodes: NodeStore;
   readonly #edit: EditOwner;
-  /** Branches on the way to the last leaf, and which of their children the way goes through. */
+  /**
+   * Branches on the path to the last leaf, and the index of the child that the path takes in each.
+   */
   readonly #path: Branch[] = [];
   readonly #at: number[] = [];
-  /** The same branches as they were read, before they were copied. */
+  /** The same branches as read, before they were copied. */
   readonly #read: Branch[] = [];
   #depth = 0;
 
@@ -65,7 +71,7 @@ export class TreeEditor {
     return { ref: this.#ref, count: this.#count, long };
   }
 
-  /** Puts an entry; `word` says the length of `value`, and whether it names a long one. */
+  /** Puts an entry. `word` has the length of `value` and the bit that marks a long one. */
   put(key: Uint8Array, value: Uint8Array, word: number): void {
     const leaf = this.#leafFor(key);
     const { entries } = leaf;
@@ -90,7 +96,7 @@ export class TreeEditor {
     this.#edit.releasedLong(leaf.entries.value(index));
   }
 
-  /** Says in the branches above what has changed in the leaf. */
+  /** Updates the branches above a changed leaf. */
   #upward(added: number, long: boolean): void {
     if (long) this.#long = true;
     for (let depth = 0; depth < this.#depth; depth++) {
@@ -102,11 +108,13 @@ export class TreeEditor {
     }
   }
 
-  /** The leaf that has the key, or would: it and all above it may be changed. */
+  /**
+   * The leaf that has the key, or would have it. The leaf and all branches above it may be changed.
+   */
   #leafFor(key: Uint8Array): Leaf {
     this.#ref ??= this.#newLeaf();
     const leaf = this.#readWay(this.#ref, key);
-    // From here on nothing is read: a node that the cache lets go meanwhile is in `#read`.
+    // From here on nothing is read: nodes that the cache evicts meanwhile are in `#read`.
     for (let depth = 0; depth < this.#depth; depth++) {
       const ref = this.#refAt(depth);
       this.#setRefAt(depth, this.#ownRead(ref, this.#read[depth] as Branch));
@@ -118,7 +126,7 @@ export class TreeEditor {
     return own.node as Leaf;
   }
 
-  /** Reads the nodes on the way to the key's leaf, and says which children the way goes through. */
+  /** Reads the nodes on the path to the key's leaf, and notes the path. */
   #readWay(root: NodeRef, key: Uint8Array): Leaf {
     this.#depth = 0;
     let node = this.#nodes.load(root, this.#shape);
@@ -132,7 +140,10 @@ export class TreeEditor {
     return node;
   }
 
-  /** The reference to the node of the way at this depth; the branches above are own ones. */
+  /**
+   * The reference to the node at this depth of the path. Requires: the edit owns the branches
+   * above.
+   */
   #refAt(depth: number): NodeRef {
     if (depth === 0) return this.#ref as NodeRef;
     return (this.#path[depth - 1] as Branch).refs[this.#at[depth - 1] as number] as NodeRef;
@@ -148,12 +159,12 @@ export class TreeEditor {
     return new NodeRef(new Leaf(this.#edit.owner, newEntries(keyBytes, valueBytes, memory)));
   }
 
-  /** The reference itself where its node may be changed, else one to a copy of the node. */
+  /** The reference itself if its node may be changed, otherwise one to a copy of the node. */
   #own(ref: NodeRef): NodeRef {
     return this.#ownRead(ref, this.#nodes.load(ref, this.#shape));
   }
 
-  /** As `#own`, of a node that was read already. */
+  /** As `#own`, for a node that was read already. */
   #ownRead(ref: NodeRef, node: TreeNode): NodeRef {
     const { owner } = this.#edit;
     if (node.owner === owner) return ref;
@@ -168,7 +179,7 @@ export class TreeEditor {
     return child.node as TreeNode;
   }
 
-  /** Divides a node that has grown too large, and the branches above as far as they do too. */
+  /** Splits a leaf that is too large, and each branch above that becomes too large by it. */
   #split(grown: Leaf): void {
     let node: TreeNode = grown;
     let { run } = grown;
@@ -184,7 +195,7 @@ export class TreeEditor {
       (parent.refs[at] as NodeRef).node = left;
       parent.refresh(at);
       parent.insertChild(at + 1, new NodeRef(right), separator);
-      // Only at the same end does a run go on above.
+      // The run goes on in the parent only if the split was at the same end.
       const atEnd = run > 0 ? at + 2 === parent.refs.length : at === 0;
       if (!atEnd) run = 0;
       node = parent;
@@ -200,7 +211,7 @@ export class TreeEditor {
     return new NodeRef(root);
   }
 
-  /** False where there is no such entry; nothing is copied then. */
+  /** False if there is no such entry; then nothing is copied. */
   delete(key: Uint8Array): boolean {
     if (this.#ref === undefined) return false;
     if (findEntry(this.#nodes, this.#shape, this.#ref, key) === undefined) return false;
@@ -243,7 +254,7 @@ export class TreeEditor {
     this.#long = false;
   }
 
-  /** Some entries of the node stay. */
+  /** Deletes entries within a node. Requires: some of its entries stay. */
   #deleteIn(node: TreeNode, from: number, to: number): void {
     node.part = undefined;
     if (node.leaf) {
@@ -272,8 +283,8 @@ export class TreeEditor {
   }
 
   /**
-   * Joins the child at `at` with a neighbour, or shares alike with it, where it has become too
-   * small. False where it had not.
+   * If the child at `at` has become too small, joins it with a neighbour or evens out the two.
+   * False if it was not too small.
    */
   #mend(parent: Branch, at: number): boolean {
     const child = this.#ownChild(parent, at);
@@ -296,7 +307,9 @@ export class TreeEditor {
     return true;
   }
 
-  /** Where two branches were joined their children may have been too small for want of others. */
+  /**
+   * Children beside the seam of two joined branches may be too small: they had no neighbour there.
+   */
   #mendSeam(both: Branch, seam: number): void {
     for (const at of [seam, seam - 1]) {
       const node = both.refs[at]?.node;
@@ -314,7 +327,7 @@ export class TreeEditor {
     parent.separators.insert(first, separator, noKey, 0);
   }
 
-  /** A root with one child makes way for it; one without entries is no root. */
+  /** Replaces a root that has one child by that child, and removes a root without entries. */
   #lowerRoot(): void {
     for (;;) {
       const node: TreeNode | undefined = this.#ref?.node;

@@ -1,9 +1,9 @@
 /**
- * What the catalog keeps of each tree, as an object and as bytes, and how trees are laid out.
+ * The record of a tree in the catalog, as an object and as bytes, and the layout of trees.
  *
- * Invariant: a record says everything that reading the tree's nodes takes, so that a tree can be
- * forked, dropped and verified without its codecs. Bytes that are no record are `VARVE_CORRUPT`.
- * The bytes are described in `spec/forest.md`.
+ * Invariant: a record has all that is needed to read the tree's nodes. A tree can be forked,
+ * dropped and verified without its codecs. Bytes that are not a record are `VARVE_CORRUPT`. The
+ * layout of records is in `spec/forest.md`.
  */
 
 import { corrupt, VarveError } from '../../errors.ts';
@@ -12,58 +12,58 @@ import type { TreeShape } from '../nodes/node.ts';
 import { emptyRoot, NodeRef, type TreeRoot } from '../nodes/node.ts';
 import type { NodeMemory } from '../nodes/node-memory.ts';
 
-/** What a tree was made with. */
+/** The options that a tree was made with. */
 export interface TreeConfig {
   readonly keyCodec: string;
   readonly valueCodec: string;
-  /** Empty without one. */
+  /** Its name; empty without one. */
   readonly reducer: string;
   readonly versioned: boolean;
-  /** Length of every key; -1 where they differ. */
+  /** Length of every key; -1 if they vary. */
   readonly keyBytes: number;
-  /** Length of every value; -1 where they differ, or are too long for the nodes of any forest. */
+  /** Length of every value; -1 if they vary or exceed `fixedBytesMax`. */
   readonly valueBytes: number;
-  /** Bytes of a reducer's value, about; -1 without one. */
+  /** Approximate bytes of a reducer's value; -1 without one. */
   readonly partBytes: number;
 }
 
 export interface TreeRecord {
   readonly config: TreeConfig;
   readonly main: TreeRoot;
-  /** Of a versioned tree: its changes by sequence number. */
+  /** The changes of a versioned tree by sequence number. */
   readonly history: TreeRoot;
   /**
-   * Of a versioned tree: the number of its newest change. Of any other: that of the last versioned
-   * tree of its name, 0 without one. Numbers of a name are never given again.
+   * The number of a versioned tree's newest change. A tree without versions keeps the last number
+   * of a versioned tree that had its name, or 0. A number is never given twice under one name.
    */
   readonly sequence: number;
-  /** The tree was dropped: its number is all that is left, for whoever makes it again. */
+  /** The tree was dropped: only its number is left, for a later tree of this name. */
   readonly isDropped?: true;
 }
 
-/** The tree of a record; undefined where there is none, or none any more. */
+/** The record of an existing tree; undefined if there is none or it was dropped. */
 export function treeOf(record: TreeRecord | undefined): TreeRecord | undefined {
   return record?.isDropped === true ? undefined : record;
 }
 
-/** What holds for all trees of a forest. */
+/** Limits of all trees of a forest. */
 export interface ForestLimits {
   /** Target size of a node; undefined for the measured best. */
   readonly nodeBytes: number | undefined;
   readonly sealed: boolean;
   readonly memory: NodeMemory;
-  /** Changes that are kept beside the nodes at most; 0: none are. */
+  /** Bytes of logged changes, at most; 0 switches logging off. */
   readonly journalBytes: number;
 }
 
-/** Values of one length up to this are stored without it. */
+/** Values of one length up to this are stored without their length. */
 export const fixedBytesMax = 256;
-/** A value longer than this share of a node is stored by itself. */
+/** A value longer than a node's target size divided by this is stored by itself. */
 const inlineShare = 4;
 
 /**
- * Target sizes, measured. Where entries are small and of one length, a node costs more than its
- * bytes: larger ones are quicker to load with random keys (npm run bench -- forest-load).
+ * Target sizes, measured. A node costs more than its bytes: with small entries of one length,
+ * larger nodes load faster with random keys (npm run bench -- forest-load).
  */
 const nodeBytesDefault = 4064;
 const fixedNodeBytesDefault = 8160;
@@ -86,12 +86,12 @@ export function historyShapeOf(config: TreeConfig, limits: ForestLimits): TreeSh
 }
 
 const plainConfig = { keyCodec: '', valueCodec: '', reducer: '', versioned: false, partBytes: -1 };
-/** Names to records. */
+/** Maps names to records. */
 export const catalogConfig: TreeConfig = { ...plainConfig, keyBytes: -1, valueBytes: -1 };
-/** GrainIds to how many more references there are than one. */
+/** Maps GrainIds to the number of referents beyond the first. */
 export const sharesConfig: TreeConfig = { ...plainConfig, keyBytes: 8, valueBytes: 8 };
 
-/** What is left of a tree that was dropped; nothing where it never had a number. */
+/** The record that a dropped tree leaves; undefined if it never had a number. */
 export function droppedRecord(sequence: number): TreeRecord | undefined {
   if (sequence === 0) return undefined;
   const nothing = { main: emptyRoot, history: emptyRoot };
@@ -99,7 +99,7 @@ export function droppedRecord(sequence: number): TreeRecord | undefined {
 }
 
 const toUtf8 = new TextEncoder();
-/** Short text whose characters are bytes. */
+/** Short text with one byte a character. */
 const isPlain = /^[ -~]{0,40}$/;
 const fromUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -118,7 +118,7 @@ export function readText(reader: ByteReader): string {
   try {
     return fromUtf8.decode(reader.bytes(reader.varint()));
   } catch (cause) {
-    throw cause instanceof VarveError ? cause : corrupt('a name is no UTF-8', { cause });
+    throw cause instanceof VarveError ? cause : corrupt('a name is not UTF-8', { cause });
   }
 }
 
@@ -138,12 +138,12 @@ export function readTreeRoot(reader: ByteReader): TreeRoot {
   const low = reader.u32();
   const high = reader.u32();
   const ref = NodeRef.at(low, high, reader.varint());
-  if (!ref.stored) reader.fail('a root is stored nowhere');
+  if (!ref.stored) reader.fail('the root of a tree has no id');
   ref.totalTold = count;
   return { ref, count, long };
 }
 
-/** The kinds of records, as they stand in their bytes. */
+/** The kinds of records, as stored. */
 const kinds = { plain: 0, versioned: 1, plainAfterVersioned: 2, dropped: 3 };
 
 function kindOf({ config, sequence, isDropped }: TreeRecord): number {
@@ -160,7 +160,7 @@ export function encodeRecord(record: TreeRecord): Uint8Array {
   writeText(writer, config.valueCodec);
   writeText(writer, config.reducer);
   writer.u8(kind);
-  // Lengths are told from 0: no length of its own.
+  // 0 stands for a length that varies.
   writer.varint(config.keyBytes + 1);
   writer.varint(config.valueBytes + 1);
   writer.varint(config.partBytes + 1);

@@ -1,27 +1,29 @@
 /**
- * The records of trees that are known in memory, for every version of the forest that is durable or
- * still held.
+ * The records of trees that are in memory, for the durable version of the forest and all held ones.
  *
- * Invariant: a version finds the newest record that is not newer than itself; what is not here is
- * in the version's own catalog, which never changes. A commit costs as much as it changes, however
- * many trees and versions there are. Records that the catalog of some held version lacks stay here;
- * of the others it keeps a bounded number. A tree that was asked for and does not exist leaves
- * nothing. Reads nothing.
+ * Invariants:
+ * - A version finds the newest record that is not newer than itself. Other records are in the
+ *   version's own catalog, which never changes.
+ * - A commit costs as much as it changes, however many trees and versions there are.
+ * - Records that the catalog of a held version lacks stay here. The number of others is bounded.
+ * - A lookup of a tree that does not exist leaves nothing.
+ *
+ * It reads nothing.
  */
 
 import type { TreeRecord } from './tree-record.ts';
 
-/** Records that the catalog has, and that are kept so that their nodes stay at hand. */
+/** Records that the catalog has too, at most. They are kept because they hold nodes in memory. */
 const storedMaxDefault = 10_000;
 
 interface Entry {
   /** Undefined if the tree was dropped. */
   readonly record: TreeRecord | undefined;
-  /** The first version that has this record, as far as it is known. */
+  /** The first version that is known to have this record. */
   readonly from: number;
   /** The first version whose catalog has this record. */
   stored: number;
-  /** The record before, while some held version needs it. */
+  /** The record before, while a held version needs it. */
   older: Entry | undefined;
 }
 
@@ -34,20 +36,20 @@ interface Replaced {
 
 export class TreeRecords {
   readonly #entries = new Map<string, Entry>();
-  /** Trees whose present record is in no catalog yet. */
+  /** Trees whose current record is in no catalog yet. */
   readonly #unstored = new Set<string>();
-  /** Versions that are held, oldest first, and how often. */
+  /** Held versions, oldest first, with their number of holds. */
   readonly #held = new Map<number, number>();
   #replaced: Replaced[] = [];
   #replacedDone = 0;
-  /** Evict when so many records are in a catalog too. */
+  /** Evict when more records than this are in a catalog too. */
   #evictAt: number;
 
   readonly #storedMax: number;
   /** The durable version. */
   #newest = 0;
 
-  /** `records`: what the first version has that is in no catalog. */
+  /** `records`: those of the first version that are in no catalog. */
   constructor(records: ReadonlyMap<string, TreeRecord | undefined>, storedMax = storedMaxDefault) {
     this.#storedMax = storedMax;
     this.#evictAt = storedMax;
@@ -67,7 +69,7 @@ export class TreeRecords {
     return this.#entries.size;
   }
 
-  /** The record as of a version; undefined where its catalog is to be asked. */
+  /** The record as of a version; undefined if the version's catalog must be searched. */
   find(name: string, version: number): { readonly record: TreeRecord | undefined } | undefined {
     let entry = this.#entries.get(name);
     while (entry !== undefined && entry.from > version) entry = entry.older;
@@ -75,8 +77,8 @@ export class TreeRecords {
   }
 
   /**
-   * A version's catalog has this record. That of an older version is not kept: a newer one that had
-   * been evicted would be mistaken for it.
+   * Keeps a record that was found in a version's catalog. The record of an older version is not
+   * kept: newer versions would find it if their own was evicted.
    */
   read(name: string, version: number, record: TreeRecord): void {
     if (version !== this.#newest || this.#entries.has(name)) return;
@@ -84,7 +86,7 @@ export class TreeRecords {
     this.#evictIfMany();
   }
 
-  /** What a version changes. `stored`: everything is in its catalog. */
+  /** Takes in the records that a version changes. `isStored`: its catalog has all records. */
   change(
     version: number,
     changed: ReadonlyMap<string, TreeRecord | undefined>,
@@ -117,7 +119,7 @@ export class TreeRecords {
     this.#forgetReplaced();
   }
 
-  /** Forgets the records that only versions had which nobody holds any more. */
+  /** Forgets replaced records that no held version needs any more. */
   #forgetReplaced(): void {
     const oldest = this.#oldestHeld;
     let done = this.#replacedDone;
@@ -135,7 +137,7 @@ export class TreeRecords {
   }
 
   get #oldestHeld(): number {
-    // Only the durable version is newly held, so they are in their order.
+    // Only the newest version gets a first hold, so the keys are in order.
     for (const version of this.#held.keys()) return version;
     return Number.MAX_SAFE_INTEGER;
   }
@@ -147,12 +149,12 @@ export class TreeRecords {
       if (this.#entries.size <= target) break;
       if (this.#mayGo(entry)) this.#entries.delete(name);
     }
-    // What held versions need stays: it is not looked at again and again.
+    // Records that held versions need stay: raise the bound, or each call would look at them again.
     const kept = this.#entries.size - this.#unstored.size;
     this.#evictAt = kept < this.#storedMax ? this.#storedMax : kept * 2;
   }
 
-  /** Every version that may ask for the record finds it in its own catalog. */
+  /** Every version that may look for the record finds it in its own catalog. */
   #mayGo({ from, stored, older }: Entry): boolean {
     return older === undefined && (stored <= from || stored <= this.#oldestHeld);
   }

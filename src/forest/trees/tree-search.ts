@@ -8,13 +8,13 @@
 import type { Branch, Leaf, NodeRef, TreeNode, TreeRoot, TreeShape } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 
-/** An entry: its leaf, and its place there. */
+/** An entry: its leaf, and its index there. */
 export interface FoundEntry {
   readonly leaf: Leaf;
   readonly index: number;
 }
 
-/** The leaf that has the key, or would. */
+/** The leaf that has the key, or would have it. */
 function findLeaf(nodes: NodeStore, shape: TreeShape, root: NodeRef, key: Uint8Array): Leaf {
   let node = nodes.load(root, shape);
   while (!node.leaf) {
@@ -34,7 +34,7 @@ export function findEntry(
   return index < 0 ? undefined : { leaf, index };
 }
 
-/** Reads, without blocking, the nodes on the way to the key. */
+/** Reads, without blocking, the nodes on the path to the key. */
 export async function readWayTo(
   nodes: NodeStore,
   shape: TreeShape,
@@ -52,7 +52,7 @@ export interface KeyBound {
   readonly including: boolean;
 }
 
-/** How many entries come before the bound. */
+/** Number of entries before the bound. */
 export function positionOf(
   nodes: NodeStore,
   shape: TreeShape,
@@ -82,7 +82,7 @@ function childAt({ counts }: Branch, position: number): number {
   return at;
 }
 
-/** A way through a tree, one entry at a time, in both directions. */
+/** Walks through a tree in both directions, one entry at a time. */
 export class TreeCursor {
   readonly #nodes: NodeStore;
   readonly #shape: TreeShape;
@@ -92,7 +92,7 @@ export class TreeCursor {
   leaf: Leaf;
   index: number;
 
-  /** At the entry at `position`, which is there. */
+  /** Starts at the entry at `position`. Requires: there is one. */
   constructor(nodes: NodeStore, shape: TreeShape, root: NodeRef, position: number) {
     this.#nodes = nodes;
     this.#shape = shape;
@@ -108,7 +108,7 @@ export class TreeCursor {
     this.index = position;
   }
 
-  /** Goes on to the next entry, which is there. */
+  /** Goes on to the next entry. Requires: there is one. */
   forward(): void {
     this.index += 1;
     if (this.index < this.leaf.entries.count) return;
@@ -145,7 +145,7 @@ export class TreeCursor {
   }
 }
 
-/** Reads, without blocking, the nodes on the way to the entry at `position`. */
+/** Reads, without blocking, the nodes on the path to the entry at `position`. */
 export async function readWayToPosition(
   nodes: NodeStore,
   shape: TreeShape,

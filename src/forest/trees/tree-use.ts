@@ -1,7 +1,8 @@
 /**
- * A tree as it was asked for: its codecs and reducer, and what of them is kept with the tree.
+ * A tree as `Forest.tree` was called for it: codecs, reducer, and the config that is stored with
+ * the tree.
  *
- * Invariant: the same names and lengths give the same config; a tree is read and written only with
+ * Invariant: the same names and lengths give the same config. A tree is read and written only with
  * a config like the one that it was made with. It holds no state of the tree.
  */
 
@@ -82,8 +83,8 @@ export class TreeUse<K, V, R> {
   }
 
   /**
-   * Putting the value changes its entry and nothing else: once the leaf is found no code of the
-   * user's runs and nothing more is read.
+   * A put of this value changes its entry only: once the leaf is found, no user code runs and
+   * nothing more is read.
    */
   isPlain(value: Uint8Array): boolean {
     const { config, reducer, shape } = this;
@@ -106,7 +107,7 @@ function partBytesOf<K, V, R>(reducer: Reducer<K, V, R>): number {
   return encodePart(reducer, neutral).length;
 }
 
-/** Throws `VARVE_TREE_MISMATCH` where the tree was made with other codecs than are asked for. */
+/** Throws `VARVE_TREE_MISMATCH` if the tree was made with other codecs than those given. */
 export function checkConfig(name: string, made: TreeConfig, asked: TreeConfig): void {
   const differs = (Object.keys(made) as (keyof TreeConfig)[]).find(
     (field) => field !== 'partBytes' && made[field] !== asked[field],
