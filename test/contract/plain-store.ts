@@ -78,6 +78,12 @@ export class PlainStore {
     return outcomes;
   }
 
+  /** A full disk makes the store give back what is empty, in a batch that changes nothing. */
+  ownBatch(): void {
+    this.currentBatch += 1;
+    this.log.push({ batch: this.currentBatch, embeddedHeader: this.header, changes: [] });
+  }
+
   /** `reached`: what this session and those before it free. */
   #outcome(session: PlainSession, reached: number): Outcome {
     const { header } = session;

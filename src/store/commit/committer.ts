@@ -149,7 +149,7 @@ export class Committer {
     } catch (error) {
       for (const { work } of left) {
         if (error instanceof Poisoned) work.state = 'ended';
-        else yield* work.giveUpInSteps(error);
+        else yield* this.#giveUp(work, error);
       }
       // The marks of a new map may lie where the disk refuses them: the next is made elsewhere.
       if (core.space.tight) core.atlas.dropUnused();
@@ -157,6 +157,16 @@ export class Committer {
       for (const one of left) tellFailed(one, error instanceof Poisoned ? error.error : error);
     }
     core.checkpointUnderWay = core.published.checkpoint;
+  }
+
+  /** What cannot be given back poisons the store: everybody is answered all the same. */
+  *#giveUp(work: SessionWork, error: unknown): Steps<void> {
+    try {
+      yield* work.giveUpInSteps(error);
+    } catch (failure) {
+      work.state = 'ended';
+      this.#writer.poisoned(failure);
+    }
   }
 
   /**
@@ -261,7 +271,7 @@ export class Committer {
 
   *#reject(left: Set<Waiting>, one: Waiting, error: unknown): Steps<void> {
     left.delete(one);
-    yield* one.work.giveUpInSteps(error);
+    yield* this.#giveUp(one.work, error);
     this.#rejected.push(() => tellFailed(one, error));
   }
 
