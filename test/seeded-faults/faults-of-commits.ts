@@ -43,9 +43,9 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a session that comes while a batch is being synced is told that batch',
     file: 'store/commit/committer.ts',
-    find: '      this.#queue.push({ work, batch: 0, alone: false, resolve, reject });',
+    find: '      this.#queue.add(new Waiting(work, resolve, reject));',
     replace: lines(
-      '      this.#queue.push({ work, batch: 0, alone: false, resolve, reject });',
+      '      this.#queue.add(new Waiting(work, resolve, reject));',
       '      if (this.#core.committing) resolve(this.#core.published.currentBatch + 1);',
     ),
     caughtBy: {

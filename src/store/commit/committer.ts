@@ -17,22 +17,12 @@ import type { Freed } from '../state/recent-archives.ts';
 import { freedBetween } from './checkpoint.ts';
 import { checkRoot, checkWork } from './commit-checks.ts';
 import { type BatchPlan, type BatchRequest, type DroppedMap, planBatch } from './commit-plan.ts';
+import { CommitQueue, Waiting } from './commit-queue.ts';
 import { DurableWriter, Poisoned } from './durable-writer.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
 import { forgetBatch, publishBatch } from './publish.ts';
 import { SessionWork } from './session-work.ts';
 import { smallBatchBytes, ValueWriter, valueBytes } from './value-writer.ts';
-
-/** A session that waits for its batch. */
-interface Waiting {
-  readonly work: SessionWork;
-  /** The batch that it is durable with. */
-  batch: number;
-  /** It shares its batch with nobody. */
-  alone: boolean;
-  resolve(batch: number): void;
-  reject(error: unknown): void;
-}
 
 const nothingFreed = new Map<SessionWork, Freed>();
 
@@ -44,7 +34,7 @@ export class Committer {
   readonly #writer: DurableWriter;
   readonly #values: ValueWriter;
   readonly #givenBack: GivenBackMaps;
-  #queue: Waiting[] = [];
+  readonly #queue = new CommitQueue();
   #running: Promise<void> | undefined;
   /** The disk refused the last record, or room for it. */
   #recordRefused = false;
@@ -62,13 +52,13 @@ export class Committer {
 
   /** A commit is queued or under way. */
   get busy(): boolean {
-    return this.#core.committing || this.#queue.length > 0;
+    return this.#core.committing || !this.#queue.isEmpty;
   }
 
   /** Makes the work durable with everything else that waits; resolves to its batch. */
   commit(work: SessionWork): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ work, batch: 0, alone: false, resolve, reject });
+      this.#queue.add(new Waiting(work, resolve, reject));
       this.#running ??= this.#run();
     });
   }
@@ -77,17 +67,15 @@ export class Committer {
   commitSync(work: SessionWork): number {
     let batch: number | undefined;
     let failure: unknown;
-    const waiting: Waiting = {
+    const waiting = new Waiting(
       work,
-      batch: 0,
-      alone: false,
-      resolve: (durable) => {
+      (durable) => {
         batch = durable;
       },
-      reject: (error) => {
+      (error) => {
         failure = error;
       },
-    };
+    );
     performSync(this.#core.file, this.#batch([waiting]));
     if (batch === undefined) throw failure;
     return batch;
@@ -113,20 +101,12 @@ export class Committer {
   async #run(): Promise<void> {
     // Sessions that commit in the same turn, or in answer to the last batch, share this one.
     for (let hop = 0; hop < 3; hop++) await undefined;
-    while (this.#queue.length > 0) {
-      const waiting = this.#takeQueued();
+    while (!this.#queue.isEmpty) {
+      const waiting = this.#queue.take();
       await perform(this.#core.file, this.#batch(waiting));
       for (let hop = 0; hop < 3; hop++) await undefined;
     }
     this.#running = undefined;
-  }
-
-  /** Those that the next batch is for. */
-  #takeQueued(): Waiting[] {
-    if (this.#queue[0]?.alone === true) return this.#queue.splice(0, 1);
-    const waiting = this.#queue;
-    this.#queue = [];
-    return waiting;
   }
 
   // ── one batch ──
@@ -142,10 +122,7 @@ export class Committer {
       yield* this.#makeDurable(left);
       if (core.space.tight) yield* this.#reclaim(this.#rejected.length > 0);
       this.#over();
-      for (const { work, batch, resolve } of left) {
-        work.done();
-        resolve(batch);
-      }
+      for (const one of left) one.durable();
     } catch (error) {
       for (const { work } of left) {
         if (error instanceof Poisoned) work.state = 'ended';
@@ -154,7 +131,7 @@ export class Committer {
       // The marks of a new map may lie where the disk refuses them: the next is made elsewhere.
       if (core.space.tight) core.atlas.dropUnused();
       this.#over();
-      for (const one of left) tellFailed(one, error instanceof Poisoned ? error.error : error);
+      for (const one of left) one.failed(error instanceof Poisoned ? error.error : error);
     }
     core.checkpointUnderWay = core.published.checkpoint;
   }
@@ -225,8 +202,7 @@ export class Committer {
    * that brings values does not.
    */
   #takeApart(left: Set<Waiting>): void {
-    for (const one of left) one.alone = true;
-    this.#queue.unshift(...left);
+    this.#queue.takeApart(left);
     left.clear();
   }
 
@@ -272,7 +248,7 @@ export class Committer {
   *#reject(left: Set<Waiting>, one: Waiting, error: unknown): Steps<void> {
     left.delete(one);
     yield* this.#giveUp(one.work, error);
-    this.#rejected.push(() => tellFailed(one, error));
+    this.#rejected.push(() => one.failed(error));
   }
 
   /** Tells the rejected, when the batch is over: what they try next finds it so. */
@@ -295,8 +271,8 @@ export class Committer {
         const target = checkWork(core, one.work);
         if (target <= published.checkpoint && one.work.onlyCheckpoints) {
           left.delete(one);
-          one.work.done();
-          one.resolve(published.currentBatch);
+          one.batch = published.currentBatch;
+          one.durable();
         }
         // From here on: a guard that comes in a pause is not passed.
         core.checkpointUnderWay = Math.max(checkpoint, target);
@@ -399,9 +375,4 @@ export class Committer {
 
 function worksOf(waiting: Iterable<Waiting>): SessionWork[] {
   return Array.from(waiting, ({ work }) => work);
-}
-
-function tellFailed({ work, reject }: Waiting, error: unknown): void {
-  work.failure = undefined;
-  reject(error);
 }
