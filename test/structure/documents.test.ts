@@ -13,6 +13,8 @@ const repository = fileURLToPath(new URL('../../', import.meta.url));
 const documents = [
   'README.md',
   'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
   'spec/format.md',
   'spec/forest.md',
   'test/README.md',
