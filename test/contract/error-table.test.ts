@@ -9,7 +9,7 @@
 import { readFileSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { codecs, Forest, type Transaction } from '../../src/forest/index.ts';
+import { codecs, Forest, reducers, type Transaction } from '../../src/forest/index.ts';
 import {
   GrainId,
   memoryFileSystem,
@@ -253,6 +253,25 @@ describe('the table of errors in the README', () => {
   it('promises nothing after a defect', () => {
     const row = rows.find(([, code]) => code === 'VARVE_INTERNAL');
     expect(row?.[3]).toBe('none');
+  });
+
+  it('says that a reducer which fails rejects the transaction', async () => {
+    const forest = await Forest.inMemory();
+    const other = forest.tree('other', strings);
+    const fails = (): number => {
+      throw new Error('the reducer');
+    };
+    const summed = forest.tree('summed', { ...strings, reducer: reducers.sum(fails) });
+    await expectRejects('VARVE_CODEC', () =>
+      forest.transaction(async (tx) => {
+        tx.tree(other).put('before', 1);
+        // More than one leaf, so that there is a branch to be written.
+        for (let key = 0; key < 2000; key++) tx.tree(summed).put(String(key), key);
+      }),
+    );
+    expect([other.has('before'), summed.count()]).toEqual([false, 0]);
+    expect(section).toContain('if it fails then, the transaction rejects');
+    await forest.close();
   });
 
   it.each(Object.entries(ways))('says what goes on after %s', async (code, way) => {
