@@ -190,8 +190,8 @@ function changes(reader: FieldReader): void {
   const logBytes = reader.varint('bytes of the log');
   const rest = reader.remaining - logBytes;
   while (reader.remaining > rest) {
-    const told = reader.varint('word of the value, plus 1');
+    const word = reader.varint('word of the value, plus 1');
     reader.bytes('key', reader.varint('length of the key'));
-    if (told > 0) reader.bytes('value', Math.floor((told - 1) / 2));
+    if (word > 0) reader.bytes('value', Math.floor((word - 1) / 2));
   }
 }

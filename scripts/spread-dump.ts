@@ -124,7 +124,7 @@ export class SpreadDump {
     this.#section(
       'The body outside',
       `It ends before ${hexOffset(bodyEnd)}, and has ${more} more operations like the last one shown, each with a`,
-      'crc of its own. What follows in its extent means nothing.',
+      'crc of its own. The bytes behind it in its extent mean nothing.',
     );
   }
 

@@ -55,10 +55,10 @@ describe('the chapter "Why"', () => {
   });
 
   it.each(scriptedHistories)('gives the outcome of: $title', ({ rules, kept, broken }) => {
-    const told = (outcome: string): string =>
+    const shown = (outcome: string): string =>
       outcome === 'refused as corrupt' ? 'refused' : `\`${outcome}\``;
     const texts = rules.map((rule) => paragraphs.get(rule) ?? '');
-    expect(texts.some((text) => text.includes(told(broken)))).toBe(true);
-    expect(texts.some((text) => text.includes(told(kept)))).toBe(true);
+    expect(texts.some((text) => text.includes(shown(broken)))).toBe(true);
+    expect(texts.some((text) => text.includes(shown(kept)))).toBe(true);
   });
 });
