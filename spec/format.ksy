@@ -320,7 +320,7 @@ types:
         repeat: expr
         repeat-expr: num_mark_pages
   mark_page_name:
-    doc: What the head says of a mark page.
+    doc: What the head says of a mark page. With generation 0 the rest of it means nothing.
     seq:
       - id: generation
         type: u4

@@ -8,7 +8,8 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { ruleNames } from './rules.ts';
+import { reasonBroken } from './campaign.ts';
+import { type RuleName, ruleNames, rulesWithout } from './rules.ts';
 import { scriptedHistories } from './scenarios.ts';
 
 function textOf(path: string): string {
@@ -52,6 +53,24 @@ describe('the chapter "Why"', () => {
   it.each([...paragraphs])('says where %s stands, and what is lost without it', (_, text) => {
     expect(text).toMatch(/\]\(#[\w-]+\)/);
     expect(text).toMatch(/\*Without it(?:,\*|:\*)/);
+  });
+
+  it.each<[RuleName, readonly RuleName[], number]>([
+    ['namedByParent', [], 17],
+    ['freeAfterSync', [], 1],
+    ['blankFailedRecord', [], 20],
+    ['valueCrcInRecord', [], 1],
+    ['cleanMarkChecked', ['openAtOnce'], 14],
+  ])('gives the outcome of a random history without %s', (name, others, seed) => {
+    const reason = reasonBroken(rulesWithout(name, ...others), seed) ?? '';
+    const states = [...reason.matchAll(/(\d+)\[(.{8})\]/g)].map(
+      ([, batch, values]) => `\`${batch} ${values}\``,
+    );
+    const text = paragraphs.get(name) ?? '';
+    // What was found stands last; the wanted states before it may be two.
+    expect(text).toContain(states.at(-1));
+    const quoted = [...text.matchAll(/`\d+ [-?ab]{8}`/g)].map(([state]) => state);
+    expect(states).toEqual(expect.arrayContaining(quoted));
   });
 
   it.each(scriptedHistories)('gives the outcome of: $title', ({ rules, kept, broken }) => {
