@@ -1,14 +1,15 @@
 /**
  * The bytes of a file with what they mean beside them, line by line, as byte tables say it.
  *
- * Invariant: every byte of a structure that is shown is shown, in order; only zeros are shortened. A list has its length in the field named for one of it
- * (`segments`: `segment count`), a type that is the name of a table is shown by that table.
+ * Invariant: every byte of a structure that is shown is shown, in order; only rows of one byte are
+ * shortened. A list has its length in the field named for one of it (`segments`: `segment count`), a
+ * type that is the name of a table is shown by that table.
  */
 
 import { countFieldOf, type SpecField, type SpecTable } from './spec-tables.ts';
 
 const bytesPerLine = 8;
-const zerosShown = 16;
+const alikeShown = 16;
 const pageSize = 4096;
 const sectorSize = 512;
 
@@ -120,10 +121,10 @@ export class AnnotatedBytes {
     this.#rest.fill(0, at, end);
     let says = `${name.padEnd(30)} ${text ?? this.#letters(at, Math.min(end, at + bytesPerLine))}`;
     for (let from = at; from < end; ) {
-      const zeros = this.#zerosFrom(from, end);
-      const short = zeros >= zerosShown;
-      const count = short ? zeros : Math.min(bytesPerLine, end - from);
-      const hex = short ? `00 × ${zeros}` : this.#hex(from, count);
+      const alike = this.#alikeFrom(from, end);
+      const short = alike >= alikeShown;
+      const count = short ? alike : Math.min(bytesPerLine, end - from);
+      const hex = short ? `${this.#hex(from, 1)} × ${alike}` : this.#hex(from, count);
       this.#lines.push(`${hexOffset(from)}  ${hex.padEnd(24)} ${says}`.trimEnd());
       from += count;
       const more =
@@ -138,9 +139,10 @@ export class AnnotatedBytes {
       .join(' ');
   }
 
-  #zerosFrom(at: number, end: number): number {
+  /** Bytes from here on that are the same. */
+  #alikeFrom(at: number, end: number): number {
     let next = at;
-    while (next < end && this.bytes[next] === 0) next += 1;
+    while (next < end && this.bytes[next] === this.bytes[at]) next += 1;
     return next - at;
   }
 

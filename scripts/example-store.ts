@@ -43,7 +43,7 @@ async function fill(fileSystem: FileSystem): Promise<void> {
 }
 
 /** Salt and clock become predictable until the returned function is called. */
-function fixSaltAndClock(): () => void {
+export function fixSaltAndClock(): () => void {
   const { crypto } = globalThis;
   const now = Date.now;
   let commits = 0;

@@ -38,7 +38,8 @@ export class FieldReader {
   }
 
   uint(name: string, count: number): number {
-    const value = Buffer.from(this.#bytes).readUIntLE(this.#at, count);
+    let value = 0;
+    for (let at = count - 1; at >= 0; at--) value = value * 256 + (this.#bytes[this.#at + at] ?? 0);
     this.#show(name, count, String(value));
     return value;
   }

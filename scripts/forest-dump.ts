@@ -1,18 +1,18 @@
 /**
- * Writes the annotated values of a small real forest into `spec/forest.md`, between its markers:
- * `npm run spec`.
+ * Writes the annotated values of three small real forests into `spec/forest.md`, between its
+ * markers: `npm run spec`.
  *
- * The values are read by what the spec says, not by the code of the forest, from the embedded
- * header on; a value that has more or fewer bytes than its fields is an error. A test compares the
- * dump with what stands in the spec.
+ * The values are read by what the spec says, not by the code of the forest (`forest-values.ts`),
+ * from the embedded header on. A test compares the dump with what stands in the spec.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { argv } from 'node:process';
 import { pathToFileURL } from 'node:url';
-import { codecs, Forest } from '../src/forest/index.ts';
-import { GrainId, type Store } from '../src/index.ts';
-import { FieldReader } from './field-reader.ts';
+import { codecs, Forest, reducers } from '../src/forest/index.ts';
+import type { GrainId } from '../src/index.ts';
+import { compressed } from '../src/vault/index.ts';
+import { ForestValues } from './forest-values.ts';
 
 const begin = '<!-- forest dump: begin -->\n';
 const end = '<!-- forest dump: end -->';
@@ -26,6 +26,12 @@ export async function specWithForest(spec: string): Promise<string> {
 }
 
 async function forestDump(): Promise<string> {
+  const parts = [await firstForest(), await secondForest(), await sealedForest()];
+  return parts.join('\n');
+}
+
+/** One tree of one leaf, and a root that logs a change. */
+async function firstForest(): Promise<string> {
   const forest = await Forest.inMemory();
   const years = forest.tree('years', { key: codecs.utf8, value: codecs.u32 });
   await forest.transaction((tx) => {
@@ -33,124 +39,113 @@ async function forestDump(): Promise<string> {
     tx.tree(years).put('grace', 1906);
   });
   await years.put('alan', 1912);
-  const dump = new ForestDump(forest.store);
-  const text = dump.text();
+  const dump = new ForestValues(forest.store);
+  dump.say(
+    'The code of this repository made the forest, without a vault. One transaction put `ada`, 1815',
+    'and `grace`, 1906 into the tree `years` (`codecs.utf8` to `codecs.u32`). The next one put `alan`,',
+    '1912: its root logs the change and writes no nodes. Each line is an offset in the value, the bytes',
+    'there, the field that they are, and what it says.',
+  );
+  const newest = dump.root('The newest root', dump.newestRoot);
+  const first = dump.root('The earlier root', newest.earlier as GrainId);
+  const [record] = dump.leaf('The only node of the catalog', first.catalog.id as GrainId);
+  const title = 'The record of the tree, which is the value in that node';
+  const tree = dump.record(title, present(record).value);
+  dump.leaf('The only node of the tree', tree.entries.id as GrainId, { value: 4 });
+  dump.say('', 'The log adds `alan` to it: the tree has three entries.', '');
   await forest.store.close();
-  return text;
+  return dump.text();
 }
 
-interface Reference {
-  readonly count: number;
-  readonly id: GrainId | undefined;
+const sumsEntries = 50;
+
+/** A branch with reducer values, a long value, a history and a fork. */
+async function secondForest(): Promise<string> {
+  const forest = await Forest.inMemory({ nodeBytes: 500 });
+  const sums = forest.tree('sums', {
+    key: codecs.u32,
+    value: codecs.f64,
+    reducer: reducers.sum((_, value) => Number(value)),
+  });
+  const notes = forest.tree('notes', { key: codecs.utf8, value: codecs.utf8, versioned: true });
+  await forest.transaction((tx) => {
+    for (let key = 0; key < sumsEntries; key++) tx.tree(sums).put(key, 1);
+    tx.tree(notes).put('long', 'x'.repeat(300));
+    tx.tree(notes).put('short', 'y');
+  });
+  await forest.transaction((tx) => tx.fork('notes', 'draft'));
+  const dump = new ForestValues(forest.store);
+  dump.say(
+    '## Branches, long values, histories and forks in hex',
+    '',
+    `In a forest with nodes of 500 bytes one transaction put ${sumsEntries} times 1 into the tree \`sums\``,
+    '(`codecs.u32` to `codecs.f64`, with the reducer `sum`). It put 300 times `x` under `long` and `y` under',
+    '`short` into the versioned tree `notes` (`codecs.utf8` to `codecs.utf8`). The next one forked `notes` to',
+    '`draft`. 300 bytes are more than a quarter of a node, and than 256: the value is stored by itself.',
+  );
+  const root = dump.root('A root with shares', dump.newestRoot);
+  const records = dump.leaf('A leaf of the catalog', root.catalog.id as GrainId);
+  const recordOf = (name: string): Uint8Array =>
+    present(records.find(({ key }) => Buffer.from(key).toString() === name)).value;
+  const noted = dump.record('The record of a versioned tree, `notes`', recordOf('notes'));
+  dump.leaf('A leaf with a long value', noted.entries.id as GrainId);
+  dump.say('', 'The word 33 says that what follows the key names the value.');
+  dump.leaf('A leaf of the history', noted.history?.id as GrainId);
+  dump.say('', 'Both changes are puts. The history shares the long value with the entries.');
+  dump.leaf('The shares', root.shares.id as GrainId, { key: 8, value: 8 });
+  dump.say(
+    '',
+    'The keys are GrainIds, big-endian: the root nodes of the entries and of the history have one',
+    'referent beside the first, and so has the long value, which the history names besides the leaf.',
+  );
+  const summed = dump.record('The record of a tree with a reducer, `sums`', recordOf('sums'));
+  dump.branch('A branch with reducer values', summed.entries.id as GrainId, 4);
+  dump.say(
+    '',
+    'The reducer values are doubles, little-endian: the sums below each child. Keys and values have fixed',
+    'lengths, so the separators have no lengths, and the leaves have nothing but keys and values in turn.',
+    '',
+  );
+  await forest.store.close();
+  return dump.text();
 }
 
-class ForestDump {
-  readonly #store: Store;
-  readonly #parts: string[] = [];
+/** A pushed value under a vault that shows what it seals. */
+async function sealedForest(): Promise<string> {
+  const forest = await withoutChance(() => Forest.inMemory({ vault: compressed() }));
+  const id = await forest.transaction((tx) => tx.push(new TextEncoder().encode('A blob.')));
+  const dump = new ForestValues(forest.store);
+  dump.say(
+    '## Sealed values in hex',
+    '',
+    'The vault is `deflate`, which leaves short bytes as they are behind a byte 0, so that they can be read',
+    'here. One transaction pushed a value of 7 bytes.',
+  );
+  dump.sealedRoot('A sealed root', dump.newestRoot);
+  dump.say(
+    '',
+    'Behind its first byte the body says: no catalog, no shares, next seal 16777220, nothing pending, depth 0.',
+  );
+  dump.pushed('A pushed value', id);
+  dump.say('');
+  await forest.store.close();
+  return dump.text();
+}
 
-  constructor(store: Store) {
-    this.#store = store;
-  }
-
-  text(): string {
-    this.#parts.push(
-      'The code of this repository made the forest, without a vault. One transaction put `ada`, 1815',
-      'and `grace`, 1906 into the tree `years` (`codecs.utf8` to `codecs.u32`). The next one put `alan`,',
-      '1912: its root logs the change and writes no nodes. Each line is an offset in the value, the bytes',
-      'there, the field that they are, and what it says.',
-    );
-    const newest = this.#root('The newest root', this.#store.embeddedHeader as GrainId);
-    const first = this.#root('The earlier root', newest.earlier as GrainId);
-    const record = this.#leaf('The only node of the catalog', first.catalog.id as GrainId, -1);
-    const tree = this.#record(record[0] as Uint8Array);
-    this.#leaf('The only node of the tree', tree.id as GrainId, 4);
-    this.#parts.push('', 'The log adds `alan` to it: the tree has three entries.', '');
-    return this.#parts.join('\n');
-  }
-
-  #reader(id: GrainId): FieldReader {
-    const bytes = this.#store.get(id);
-    if (bytes === undefined) throw new Error(`no value ${GrainId.format(id)}`);
-    return new FieldReader(bytes);
-  }
-
-  #section(title: string, reader: FieldReader): void {
-    this.#parts.push('', `### ${title}`, '', '```', ...reader.end(), '```');
-  }
-
-  #root(title: string, id: GrainId): { catalog: Reference; earlier: GrainId | undefined } {
-    const reader = this.#reader(id);
-    reader.bytes('magic', 13);
-    reader.uint('version', 1);
-    reader.text('name of the vault');
-    reader.varint('seal number');
-    const catalog = reference(reader, 'catalog');
-    reference(reader, 'shares');
-    reader.varint('next seal');
-    const pending = reader.varint('pending count');
-    for (let at = 0; at < pending; at++) reader.id('pending');
-    const depth = reader.varint('depth');
-    const earlier = depth === 0 ? undefined : reader.id('earlier');
-    if (depth > 0) reader.varint('earlier, seal number');
-    while (reader.remaining > 0) changes(reader);
-    this.#section(`${title}, ${GrainId.format(id)}`, reader);
-    return { catalog, earlier };
-  }
-
-  /** Gives the values. `valueBytes`: the length of all of them, or -1. */
-  #leaf(title: string, id: GrainId, valueBytes: number): Uint8Array[] {
-    const reader = this.#reader(id);
-    reader.uint('level', 1);
-    reader.uint('has reducer values', 1);
-    reader.uint('zero', 2);
-    const count = reader.uint('entries', 4);
-    const lengths: [key: number, value: number][] = [];
-    for (let at = 0; at < count; at++) {
-      const key = reader.varint(`entry ${at}, length of the key`);
-      const word = valueBytes < 0 ? reader.varint(`entry ${at}, word`) : valueBytes * 2;
-      lengths.push([key, Math.floor(word / 2)]);
-    }
-    const values = lengths.map(([key, value], at) => {
-      reader.bytes(`entry ${at}, key`, key);
-      return reader.bytes(`entry ${at}, value`, value);
-    });
-    this.#section(`${title}, ${GrainId.format(id)}`, reader);
-    return values;
-  }
-
-  #record(bytes: Uint8Array): Reference {
-    const reader = new FieldReader(bytes);
-    reader.text('key codec');
-    reader.text('value codec');
-    reader.text('reducer');
-    reader.uint('versioned', 1);
-    reader.varint('length of every key, plus 1');
-    reader.varint('length of every value, plus 1');
-    reader.varint('bytes of a reducer value, plus 1');
-    const entries = reference(reader, 'entries');
-    this.#section('The record of the tree, which is the value in that node', reader);
-    return entries;
+/** The numbers that a forest with a vault begins with are made by chance. */
+async function withoutChance<T>(open: () => Promise<T>): Promise<T> {
+  const { random } = Math;
+  Math.random = () => 0;
+  try {
+    return await open();
+  } finally {
+    Math.random = random;
   }
 }
 
-function reference(reader: FieldReader, name: string): Reference {
-  const count = reader.varint(`${name}, count`);
-  if (count === 0) return { count, id: undefined };
-  reader.uint(`${name}, long`, 1);
-  const id = reader.id(`${name}, root node`);
-  reader.varint(`${name}, seal number`);
-  return { count, id };
-}
-
-function changes(reader: FieldReader): void {
-  reader.text('changes of the tree');
-  const logBytes = reader.varint('bytes of the log');
-  const rest = reader.remaining - logBytes;
-  while (reader.remaining > rest) {
-    const told = reader.varint('word of the value, plus 1');
-    reader.bytes('key', reader.varint('length of the key'));
-    if (told > 0) reader.bytes('value', Math.floor((told - 1) / 2));
-  }
+function present<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('the example has no such entry');
+  return value;
 }
 
 const [, script, path] = argv;

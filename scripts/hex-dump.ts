@@ -1,9 +1,9 @@
 /**
- * Writes the annotated dump of a small real store into `spec/format.md`, between its markers:
+ * Writes the annotated dumps of two real stores into `spec/format.md`, between its markers:
  * `npm run spec`.
  *
- * The dump is read by the tables of the spec itself (`spec-tables.ts`), from the newer header to
- * the last value; a test compares it with what stands in the spec. It checks no CRC.
+ * Each dump is read by the tables of the spec itself (`spec-tables.ts`), from the newer header to
+ * the last value; a test compares them with what stands in the spec. It checks no CRC.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -13,21 +13,27 @@ import { AnnotatedBytes, hexOffset } from './annotated-bytes.ts';
 import { exampleStore } from './example-store.ts';
 import { dumpOperations } from './operation-dump.ts';
 import { specTables } from './spec-tables.ts';
-
-const begin = '<!-- hex dump: begin -->\n';
-const end = '<!-- hex dump: end -->';
+import { SpreadDump, spreadStore } from './spread-dump.ts';
 
 const pageSize = 4096;
 const grainsPerMarkPage = 16_256;
 const markNames = ['free', 'continues', 'value', 'archived'];
 
-/** The text of the spec with the dump as it is now. */
+/** The text of the spec with the dumps as they are now. */
 export async function specWithDump(spec: string): Promise<string> {
+  const tables = specTables(spec);
+  const store = new StoreDump(new AnnotatedBytes(await exampleStore(), tables)).text();
+  const spread = new SpreadDump(new AnnotatedBytes(await spreadStore(), tables)).text();
+  return withSection(withSection(spec, 'hex dump', store), 'spread dump', spread);
+}
+
+/** The text of the spec with this between the markers of that name. */
+function withSection(spec: string, name: string, text: string): string {
+  const begin = `<!-- ${name}: begin -->\n`;
   const from = spec.indexOf(begin) + begin.length;
-  const to = spec.indexOf(end);
-  if (from < begin.length || to < from) throw new Error('the spec has no markers for the dump');
-  const bytes = new AnnotatedBytes(await exampleStore(), specTables(spec));
-  return `${spec.slice(0, from)}\n${new StoreDump(bytes).text()}\n${spec.slice(to)}`;
+  const to = spec.indexOf(`<!-- ${name}: end -->`);
+  if (from < begin.length || to < from) throw new Error(`the spec has no markers for the ${name}`);
+  return `${spec.slice(0, from)}\n${text}\n${spec.slice(to)}`;
 }
 
 /** Walks one store that was closed, of one basin, one stratum, one map and one mark page. */

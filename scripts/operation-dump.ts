@@ -18,14 +18,21 @@ const names = [
   'drop map',
 ];
 
-/** Shows the operations from `from` to `end`. */
-export function dumpOperations(bytes: AnnotatedBytes, from: number, end: number): void {
+/** Shows the operations from `from` to `end`, but for those after the first `most`: gives their number. */
+export function dumpOperations(
+  bytes: AnnotatedBytes,
+  from: number,
+  end: number,
+  most = Number.POSITIVE_INFINITY,
+): number {
   const runs = { next: 0, count: 0, length: 0 };
-  for (let at = from; at < end; ) {
+  let count = 0;
+  for (let at = from; at < end; count++) {
     const operation = readOperation(bytes, at, runs);
-    bytes.field(at, operation.end - at, operation.name, operation.text);
+    if (count < most) bytes.field(at, operation.end - at, operation.name, operation.text);
     at = operation.end;
   }
+  return Math.max(0, count - most);
 }
 
 function readOperation(
@@ -49,7 +56,11 @@ function readOperation(
     said.push(`${field} ${bytes.uint(next, size)}`);
     next += size;
   }
-  if (code === 6 && bytes.uint(next - 1, 1) > 0) throw new Error('a map in more than one extent');
+  const further = code === 6 ? bytes.uint(next - 1, 1) : 0;
+  for (let extent = 0; extent < further; extent++) {
+    said.push(`page ${bytes.uint(next, 6)} with ${bytes.uint(next + 6, 4)} pages`);
+    next += 10;
+  }
   return { name, text: said.join(', '), end: next };
 }
 

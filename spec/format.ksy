@@ -320,7 +320,7 @@ types:
         repeat: expr
         repeat-expr: num_mark_pages
   mark_page_name:
-    doc: What the head says of a mark page.
+    doc: What the head says of a mark page. With generation 0 the rest of it means nothing.
     seq:
       - id: generation
         type: u4
@@ -349,7 +349,7 @@ types:
         pos: '(map.page.value + (map.has_head ? 2 : 0) + 2 * ordinal + generation % 2) * 4096'
         type: marks
         if: generation > 0
-        doc: Without marks every grain of the page is free.
+        doc: Without marks every grain of the page is free. They are as of the stamp of their seal.
       grains:
         pos: 0
         type: grain(_index)
@@ -386,6 +386,10 @@ types:
         doc: |
           Only in a map of one extent: the bytes of a value may go on in another extent, and one
           type cannot be read from two places. spec/format.md "Grain map" says where they are.
+
+          The mark is as of the page's stamp. In a store that was not closed a later record may have
+          freed the grain, and another value may be in it: then this is garbage, or reading it
+          fails. Apply the records after the stamp first (spec/format.md "Opening").
   value:
     doc-ref: spec/format.md "Values"
     seq:

@@ -152,6 +152,11 @@ function decodeFields(reader: ByteReader): FileHeader {
   };
 }
 
+/** A creation that was cut before it wrote copy 1: `header` is copy 0, the first header ever. */
+export function isYetToCome(copy: number, header: FileHeader): boolean {
+  return copy === 1 && header.generation === 1;
+}
+
 /** Place and length of a segment: its two lanes are of whole pages. */
 export function decodeSegment(reader: ByteReader): SegmentExtent {
   const page = reader.u48();

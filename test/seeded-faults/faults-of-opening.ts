@@ -329,4 +329,14 @@ export const faultsOfOpening: readonly SeededFault[] = [
       test: 'an opening that takes a batch back leaves no record of it',
     },
   },
+  {
+    name: 'a blank copy of the file header is always one that creation has yet to write',
+    file: 'format/file-header.ts',
+    find: '  return copy === 1 && header.generation === 1;',
+    replace: '  return copy >= 0 && header.generation <= 2;',
+    caughtBy: {
+      file: 'test/store/open/header-choice.test.ts',
+      test: 'of two copies of the file header a blank one is no damage only where it is copy 1 and creation was cut before it',
+    },
+  },
 ];

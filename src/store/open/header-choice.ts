@@ -6,7 +6,12 @@
  */
 
 import { corrupt, VarveError } from '../../errors.ts';
-import { decodeFileHeader, type FileHeader, type HeaderCopy } from '../../format/file-header.ts';
+import {
+  decodeFileHeader,
+  type FileHeader,
+  type HeaderCopy,
+  isYetToCome,
+} from '../../format/file-header.ts';
 import { formatVersion, headerCopies, pageBytes, sectorBytes } from '../../format/layout.ts';
 import type { FileReader } from '../file/file-reader.ts';
 import { newStoreBytes } from './creation.ts';
@@ -103,8 +108,7 @@ function noHeader(path: string, copies: readonly HeaderCopy[]): VarveError {
 }
 
 function healedWords(copy: number, copies: readonly HeaderCopy[], header: FileHeader): string[] {
-  // Of a store that was just made, the second copy may not have been written yet.
-  if (copies[copy]?.state === 'blank' && header.generation <= headerCopies) return [];
+  if (copies[copy]?.state === 'blank' && isYetToCome(copy, header)) return [];
   return [`copy ${copy} of the file header, at byte ${copy * pageBytes}, was damaged`];
 }
 

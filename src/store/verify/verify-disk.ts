@@ -8,7 +8,7 @@
 
 import { decodeBasin, type MapEntry } from '../../format/basin.ts';
 import { type DocumentName, openDocument, slotPage } from '../../format/document.ts';
-import { decodeFileHeader } from '../../format/file-header.ts';
+import { decodeFileHeader, type HeaderCopy, isYetToCome } from '../../format/file-header.ts';
 import {
   decodeMapHead,
   hasHead,
@@ -49,14 +49,21 @@ export function* verifyDisk(core: StoreCore, report: Report): Generator<void> {
 
 function verifyHeader(core: StoreCore, copy: number, report: Report): void {
   const offset = copy * pageBytes;
-  const found = decodeFileHeader(core.reader.bytes(offset, sectorBytes), offset);
+  const found = headerCopyIn(core, copy);
   if (found.state !== 'valid') {
+    const first = found.state === 'blank' ? headerCopyIn(core, 0) : undefined;
+    if (first?.state === 'valid' && isYetToCome(copy, first.header)) return;
     report(`copy ${copy} of the file header is ${found.state}`, offset);
     return;
   }
   const { confirmed } = found.header;
   if (core.readOnly || confirmed <= core.published.currentBatch) return;
   report(`copy ${copy} of the file header confirms batch ${confirmed}, which is not there`, offset);
+}
+
+function headerCopyIn(core: StoreCore, copy: number): HeaderCopy {
+  const offset = copy * pageBytes;
+  return decodeFileHeader(core.reader.bytes(offset, sectorBytes), offset);
 }
 
 function documentBytes(

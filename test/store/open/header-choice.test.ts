@@ -61,6 +61,19 @@ describe('of two copies of the file header', () => {
     }
   });
 
+  it('a blank one is no damage only where it is copy 1 and creation was cut before it', async () => {
+    const blank = new Uint8Array(sectorBytes);
+    const copyOf = (generation: number) => encodeFileHeader({ ...older, generation });
+    expect((await chosen(copyOf(1), blank))?.healed).toEqual([]);
+    for (const sectors of [
+      [blank, copyOf(1)],
+      [blank, copyOf(2)],
+      [copyOf(2), blank],
+    ]) {
+      expect((await chosen(...sectors))?.healed).toEqual([expect.stringContaining('was damaged')]);
+    }
+  });
+
   it('those of different files are corruption', async () => {
     const foreign = encodeFileHeader({ ...newer, salt: new Uint8Array(8).fill(9) });
     await expect(chosen(encodeFileHeader(older), foreign)).rejects.toMatchObject({

@@ -306,3 +306,14 @@ it('a verification of a store that is busy takes nothing under way for a fault',
   await committing;
   expect(await lab.findings()).toEqual([]);
 });
+
+it('a creation that was cut before copy 1 of the file header has no fault', async () => {
+  const made = memoryFileSystem();
+  const first = await openLab({ fileSystem: made });
+  first.file.writeSync([new Uint8Array(sectorBytes)], 4096);
+  await first.kill();
+  const reader = await openLab({ fileSystem: made, readOnly: true });
+  expect(reader.core.recovery.healed).toEqual([]);
+  expect(await reader.findings()).toEqual([]);
+  await reader.kill();
+});
