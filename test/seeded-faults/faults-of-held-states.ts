@@ -78,7 +78,7 @@ export const faultsOfHeldStates: readonly SeededFault[] = [
   {
     name: 'bodies that wait leave the event loop no turn',
     file: 'forest/commits/forest-writer.ts',
-    find: '      if (mayRest && this.#breather?.due === true) {',
+    find: '      if (mayRest && this.#queue.length > 0 && this.#breather?.due === true) {',
     replace: '      if (mayRest && this.#breather?.due === undefined) {',
     caughtBy: { file: bodies, test: 'give others their turns' },
   },

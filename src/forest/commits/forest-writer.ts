@@ -140,7 +140,7 @@ export class ForestWriter implements BodyRunner {
   #runAll(hasRested = false): void {
     this.joinAll();
     for (let mayRest = !hasRested; ; mayRest = true) {
-      if (mayRest && this.#breather?.due === true) {
+      if (mayRest && this.#queue.length > 0 && this.#breather?.due === true) {
         this.#rest(this.#breather);
         return;
       }
