@@ -91,7 +91,11 @@ export class Ledger {
 
   /** The states that reads may see now, the likeliest first. */
   durable(gaps: boolean): State[] {
-    const pending = this.#pending();
+    const all = this.#pending();
+    const known = all.findLastIndex(({ phase }) => phase === 'resolved');
+    // With a fault at work: its body has not run before a later one resolved, so it has failed, and
+    // its rejection is on its way.
+    const pending = gaps ? all.filter(({ phase }, at) => phase !== 'queued' || at > known) : all;
     const blocked = pending.findIndex(({ phase }) => phase === 'queued');
     const ran = blocked < 0 ? pending : pending.slice(0, blocked);
     const least = ran.findLastIndex(({ phase }) => phase === 'resolved') + 1;
