@@ -3,6 +3,7 @@
  * file handles and limits of one cannot reach another. The last lines printed count what passed and
  * what failed; TEST_REPORT_FILE names a file that gets the same as JSON (.ci/run reads it).
  * The time limits only end what hangs; no test may depend on how fast the machine is.
+ * VARVE_QUICK leaves out what takes long: cuts, faults, damage, processes, models, fuzzers.
  * VARVE_SEEDED_FAULT puts one fault into the engine (test/seeded-faults/README.md).
  */
 import { defineConfig } from 'vitest/config';
@@ -10,10 +11,18 @@ import { seededFaultPlugins } from './test/seeded-faults/fault-plugin.ts';
 
 const reportFile = process.env['TEST_REPORT_FILE'];
 
+const slow = [
+  'test/{crash,damage,forest-simulation,model,processes,scale,seeded-faults}/**',
+  'test/forest/{crash-,damage-,faults,model}*',
+  'test/store/{churn,store-model}*',
+  'test/format/fuzz*',
+];
+
 export default defineConfig({
   plugins: seededFaultPlugins(import.meta.url),
   test: {
     include: ['test/**/*.test.ts'],
+    exclude: process.env['VARVE_QUICK'] ? slow : [],
     environment: 'node',
     pool: 'forks',
     globals: false,
