@@ -14,8 +14,8 @@ import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
 
 /**
- * What a checkpoint to `target` frees. If that is more than `most` values, it stops at an earlier
- * batch, `reached`, but passes one batch at least.
+ * The values and log that a checkpoint to `target` frees. Beyond `most` values it stops at an
+ * earlier batch, `reached`, but passes at least one.
  *
  * Requires: no other batch is published in its pauses.
  * Throws: `VARVE_CORRUPT`, `VARVE_IO`.
