@@ -2,8 +2,8 @@
  * The claim of one owner that the embedded header is the root of its data structure.
  *
  * Invariant: at most one owner. While there is one, a session archives the value that the embedded
- * header names only if it also sets another one. Otherwise other code could free the root. This
- * file only checks; it archives nothing.
+ * header names only if it also sets another one. Otherwise other code could free the root. It only
+ * checks; it archives nothing.
  */
 
 import { invalidArgument, VarveError } from '../../errors.ts';

@@ -1,8 +1,8 @@
 /**
- * Which copy of the file header to believe, and whether the file is a store at all.
+ * Chooses the copy of the file header to use, and decides whether the file is a store. Reads only.
  *
- * Invariant: the newest valid copy is chosen, by generation; a file that holds anything but a
- * store is never taken for an empty one. Reads only.
+ * Invariant: the newest valid copy is chosen, by generation. A file with any other content than a
+ * store is never taken for an empty one.
  */
 
 import { corrupt, VarveError } from '../../errors.ts';
@@ -16,15 +16,15 @@ export interface HeaderChoice {
   readonly copy: number;
   readonly header: FileHeader;
   readonly sector: Uint8Array;
-  /** The other copy, where it is valid. */
+  /** The other copy, if it is valid. */
   readonly other: FileHeader | undefined;
-  /** Both copies say the same, but for what they confirm. */
+  /** Both copies have the same content, except for what they confirm. */
   readonly agreed: boolean;
-  /** Words for what the chosen copy makes good. */
+  /** Reports of damage that the chosen copy heals. */
   readonly healed: readonly string[];
 }
 
-/** The header to believe; undefined for a file whose creation was cut short, or that is empty. */
+/** The header to use; undefined for a file that is empty or whose creation was cut short. */
 export function chooseHeader(reader: FileReader): HeaderChoice | undefined {
   const sectors: Uint8Array[] = [];
   for (let copy = 0; copy < headerCopies; copy++) {
@@ -57,7 +57,10 @@ export function chooseHeader(reader: FileReader): HeaderChoice | undefined {
   };
 }
 
-/** What is checkpointed is settled, and what is settled was durable. */
+/**
+ * Checks the order checkpoint <= base <= confirmed: a settle has done the checkpoint, and was
+ * durable.
+ */
 function checkOrder({ checkpoint, base, confirmed }: FileHeader, offset: number): void {
   if (checkpoint <= base && base <= confirmed) return;
   throw corrupt('the batches that the file header names are out of order', {
@@ -67,7 +70,7 @@ function checkOrder({ checkpoint, base, confirmed }: FileHeader, offset: number)
   });
 }
 
-/** A creation that was cut leaves zeros and nothing else. */
+/** A creation that was cut short leaves only zeros. */
 function isCutCreation(reader: FileReader): boolean {
   const length = reader.length();
   if (length > newStoreBytes) return false;
@@ -76,7 +79,7 @@ function isCutCreation(reader: FileReader): boolean {
   return bytes.every((byte) => byte === 0);
 }
 
-/** There is no header to choose. */
+/** The error for a file without a header to choose. */
 export function cutCreation(path: string): VarveError {
   const message = `'${path}' is empty, or its creation was cut short`;
   return new VarveError('VARVE_NOT_FOUND', message, { path });
@@ -103,7 +106,7 @@ function noHeader(path: string, copies: readonly HeaderCopy[]): VarveError {
 }
 
 function healedWords(copy: number, copies: readonly HeaderCopy[], header: FileHeader): string[] {
-  // Of a store that was just made, the second copy may not have been written yet.
+  // The second copy of a new store may not have been written yet.
   if (copies[copy]?.state === 'blank' && header.generation <= headerCopies) return [];
   return [`copy ${copy} of the file header, at byte ${copy * pageBytes}, was damaged`];
 }
