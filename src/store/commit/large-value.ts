@@ -36,7 +36,8 @@ export async function writeLargeValue(
   let crc = valueCrcStart(id, length);
   for (let at = 0; at < length; at += pieceBytes) {
     // The caller has transferred or shortened the buffer during a write.
-    if (data.length !== length) throw invalidArgument('Store.put', 'bytes left alone', data);
+    if (data.length !== length)
+      throw invalidArgument('Store.put', 'bytes that stay in place during the put', data);
     const piece = data.subarray(at, at + pieceBytes);
     const writing = write(core, piece, partsWithin(parts, valuePrefixBytes + at, piece.length));
     crc = crc32(piece, crc);

@@ -1,9 +1,8 @@
 /**
- * Verification of the structures on the disk: both header copies, and everything that the durable
- * root names, read again as the next opening would.
+ * Verifies the structures on the disk: both header copies, and all that the durable root names,
+ * read again as the next open would.
  *
- * Values are not read here. Throws `VARVE_CORRUPT` for damage that leaves nothing further to
- * follow.
+ * It reads no values. Throws `VARVE_CORRUPT` for damage that stops the walk.
  */
 
 import { decodeBasin, type MapEntry } from '../../format/basin.ts';
@@ -93,7 +92,7 @@ function* verifyMap(core: StoreCore, map: MapEntry, report: Report): Generator<v
   }
 }
 
-/** Mark pages in memory that nothing has changed are as on the disk. */
+/** Compares unchanged mark pages in memory with the disk. */
 export function* verifyLoaded(core: StoreCore, report: Report): Generator<void> {
   if (core.readOnly || !isAtRest(core)) return;
   for (const stratum of core.atlas.strata()) {
@@ -110,7 +109,7 @@ export function* verifyLoaded(core: StoreCore, report: Report): Generator<void> 
   }
 }
 
-/** The mark page that its map, or its basin, names so. */
+/** The mark page with the name that its map, or its basin, has. */
 function openMarks(
   { reader }: StoreCore,
   map: { readonly page: number; readonly grains: number },
