@@ -90,7 +90,7 @@ export class GrainAllocator {
 
   /** Removes a page: its map is given back. */
   remove(page: MarkPage): void {
-    assert(page.listed !== none, 'a mark page that is taken off the list is on it');
+    assert(page.listed !== none, 'only a listed mark page is removed');
     this.#pages[page.listed] = undefined;
     this.#freeSlots.push(page.listed);
     page.listed = none;
@@ -228,10 +228,10 @@ export class GrainAllocator {
 
   /** Notes that the page has runs without entries, of at most `hint` grains. */
   #notIndexed(page: MarkPage, hint: number): void {
-    const told = Math.min(hint, longestRunTold);
-    if (told <= page.hint) return;
-    page.hint = told;
-    this.#unindexed.push(told, page.listed);
+    const bound = Math.min(hint, longestRunTold);
+    if (bound <= page.hint) return;
+    page.hint = bound;
+    this.#unindexed.push(bound, page.listed);
   }
 
   /** Makes all entries anew, without the stale ones. */

@@ -2,7 +2,7 @@
  * One stratum in memory: its grain maps, their marks and its counters.
  *
  * Invariants:
- * - The counters are those of the published batches.
+ * - The counters count published batches only.
  * - A grain goes free -> reserved (push) -> committed (publish) -> archived -> free. A reservation
  *   that is not committed becomes free again.
  * - Only published batches and replay change marks: `commitValue`, `archiveValue`, `freeValue`,

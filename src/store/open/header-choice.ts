@@ -116,7 +116,7 @@ function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
 }
 
 function sameContent(one: FileHeader, other: FileHeader): boolean {
-  const told = ({ generation, confirmed, salt, ...rest }: FileHeader): string =>
+  const contentOf = ({ generation, confirmed, salt, ...rest }: FileHeader): string =>
     JSON.stringify(rest, (_, value) => (typeof value === 'bigint' ? `${value}` : value));
-  return told(one) === told(other);
+  return contentOf(one) === contentOf(other);
 }

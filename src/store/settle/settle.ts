@@ -109,7 +109,7 @@ export class Settle {
       const next = this.#writes.next();
       assert(
         next.done !== true || next.value !== undefined,
-        'a settle that threw is not gone on with',
+        'a settle is not continued after it threw',
       );
       if (next.done === true) this.#settled = this.#stateWith(next.value);
       else writes.push(next.value);
