@@ -12,7 +12,7 @@ import { setU48 } from '../util/little-endian.ts';
 import { basinsMax, grainIndexLimit, strataMax } from './layout.ts';
 
 /**
- * Names one stored value for as long as it stays allocated: an unsigned 64-bit integer, 8 bits
+ * Names one stored value for as long as it stays allocated. An unsigned 64-bit integer: 8 bits
  * basin, 8 bits stratum, 48 bits index of the value's first grain in that stratum. Never 0n.
  */
 export type GrainId = bigint & { readonly __grainId: true };

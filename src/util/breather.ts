@@ -24,7 +24,7 @@ export class Breather {
   readonly #clock: () => number;
   /** When the last turn ended. */
   #since: number;
-  /** When the clock was read last, and the steps between that reading and the next one. */
+  /** Time of the last reading of the clock, and the steps from it to the next one. */
   #readAt: number;
   #steps = 1;
   #stepsLeft = 1;

@@ -315,7 +315,7 @@ export class Committer {
     this.#plannedAt ??= Date.now();
     const now = this.#plannedAt;
     const isShort = this.#core.space.tight;
-    // Field by field: every commit comes by here.
+    // Field by field: this runs for each commit.
     const parts = { before, works, freed, checkpoint, retainedLogBytes, dropped, now, isShort };
     return yield* planBatch(atlas, parts);
   }

@@ -99,9 +99,9 @@ export class DurableWriter {
 
   /**
    * Pages of the reserve that a new segment for a batch with values must leave. All of them, unless
-   * there is only one segment and the checkpoint has reached it. Then only `bodyPagesKept`: the
-   * next checkpoint gives back as much as the new segment takes, and half of that is for deletions
-   * until then.
+   * there is only one segment and the checkpoint has reached it. Then only `bodyPagesKept`, or none
+   * if as many other pages are free. The next checkpoint gives back as much as the new segment
+   * takes, and half of that is for deletions until then.
    */
   #keptFromValues(): number {
     const { log, published, space } = this.#core;

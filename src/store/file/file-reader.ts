@@ -86,7 +86,7 @@ export class FileReader implements PageSource {
   #nothingCame(offset: number): VarveError {
     const { path } = this;
     const actual = this.file.length();
-    const message = `a read at byte ${offset} returned no bytes, but '${path}' has ${actual}`;
+    const message = `a read at byte ${offset} gave no bytes, but '${path}' has ${actual} bytes`;
     return new VarveError('VARVE_IO', message, { path, offset, actual });
   }
 

@@ -100,7 +100,7 @@ export class Space {
     return isLast ? reserve.page : this.#end;
   }
 
-  /** End of what has been written successfully. */
+  /** End of the part that was written successfully. */
   get backedPage(): number {
     return this.#backed;
   }
@@ -139,7 +139,10 @@ export class Space {
 
   // ── a full disk ──
 
-  /** The disk has refused a write for lack of space, and growth has not been proven since. */
+  /**
+   * The disk has refused a write for lack of space, or any write beyond the backed part, and growth
+   * has not been proven since.
+   */
   get tight(): boolean {
     return this.#tight;
   }
@@ -258,8 +261,8 @@ export class Space {
   }
 
   /**
-   * Renews a short reserve from a stretch of free backed pages; the old reserve counts as free.
-   * While it is unknown whether the file can grow, a longer but incomplete reserve is taken too.
+   * Renews a short reserve from a stretch of free backed pages; the old reserve counts as free. If
+   * the file may be unable to grow, any longer reserve is taken, even an incomplete one.
    */
   keepReserve(): void {
     const wanted = this.#reserveFor(this.#end);

@@ -23,7 +23,7 @@ export interface FoundRecord {
   readonly body: Uint8Array | undefined;
 }
 
-/** A later sector of a record whose first sector has been overwritten. */
+/** A later sector of a record whose first sector is missing. */
 export interface RestOfRecord {
   readonly batch: number;
   readonly epoch: number;

@@ -34,7 +34,7 @@ const scansMax = 20;
 const scansWithoutPause = 8;
 const pauseMs = 4;
 
-/** Throws `VARVE_CORRUPT`, `VARVE_IO`, `VARVE_NOT_FOUND`, and what `chooseHeader` throws. */
+/** Throws `VARVE_CORRUPT`, `VARVE_IO`, `VARVE_NOT_FOUND`, and the errors of `chooseHeader`. */
 export async function loadBesideWriter(
   request: OpenRequest,
   file: StorageFile,

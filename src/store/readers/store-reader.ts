@@ -53,9 +53,9 @@ export class StoreReader {
   }
 
   /**
-   * Moves to the newest batch, and to the newest settled state of that batch. After it, no value
-   * that was durable before the call is gone. Rejects with `VARVE_CLOSED`, `VARVE_CORRUPT`,
-   * `VARVE_IO`.
+   * Moves to the newest batch, and to the newest settled state of that batch. After it, no batch
+   * that was durable before the call can cause `VARVE_SNAPSHOT_GONE`. Rejects with `VARVE_CLOSED`,
+   * `VARVE_CORRUPT`, `VARVE_IO`.
    */
   async refresh(): Promise<BatchId> {
     if (this.#moving === undefined) return await this.#move();
