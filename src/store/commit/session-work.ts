@@ -215,7 +215,7 @@ export class SessionWork {
 
   /** Keeps the first error of a write ahead. */
   failed(path: string, error: unknown): void {
-    this.writeError ??= ioError('a write ahead of the commit', path, error);
+    this.writeError ??= ioError('writing a value ahead of the commit', path, error);
   }
 
   /** Gives all reservations and claims back. Requires: no write to the grains is in flight. */

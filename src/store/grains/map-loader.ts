@@ -77,7 +77,7 @@ export class MapLoader {
   #head(map: GrainMap, name: { page: number; generation: number; crc: number }) {
     const head = decodeMapHead(this.#source.readPage(name.page), name, this.#source.salt);
     if (head.firstIndex === map.firstIndex && head.grains === map.grains) return head;
-    throw corrupt('the head of a grain map has other grains than its basin says', {
+    throw corrupt('the head of a grain map does not match its basin', {
       offset: name.page * pageBytes,
       expected: `${map.grains} from ${map.firstIndex}`,
       actual: `${head.grains} from ${head.firstIndex}`,

@@ -248,7 +248,10 @@ export class Stratum {
     if (as.batch > page.stamp) {
       if (!this.#replayMarks(operation, run, page, at)) {
         const facts = { batch: as.batch, offset: map.grainOffset(run.index) };
-        throw corrupt(`the commit log would ${operation} a value against the grain map`, facts);
+        throw corrupt(
+          `the grain map contradicts the commit log, which would ${operation} a value`,
+          facts,
+        );
       }
       this.#dirty.set(page, map);
     }

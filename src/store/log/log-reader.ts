@@ -63,7 +63,7 @@ export class LogReader {
     }
     const record = yield* decodedRecord(body);
     if (record.batch !== batch) {
-      throw corrupt('a record is of another batch', {
+      throw corrupt('a commit log record names another batch', {
         batch,
         offset,
         expected: batch,

@@ -167,7 +167,7 @@ class Scan {
   #gap(missing: number, following: ScannedRecord | undefined): VarveError | undefined {
     const { confirmed } = this.#header;
     if (following !== undefined) {
-      const message = 'a record of the commit log is gone, and a later one is there';
+      const message = 'a record of the commit log is missing, but a later one exists';
       const offset = this.#placeOf(missing);
       const sides = { expected: missing, actual: following.batch };
       return corrupt(message, { batch: missing, offset, ...sides });

@@ -55,7 +55,10 @@ function verifyHeader(core: StoreCore, copy: number, report: Report): void {
   }
   const { confirmed } = found.header;
   if (core.readOnly || confirmed <= core.published.currentBatch) return;
-  report(`copy ${copy} of the file header confirms batch ${confirmed}, which is not there`, offset);
+  report(
+    `copy ${copy} of the file header confirms batch ${confirmed}, which does not exist`,
+    offset,
+  );
 }
 
 function documentBytes(
@@ -103,7 +106,7 @@ export function* verifyLoaded(core: StoreCore, report: Report): Generator<void> 
         const { at, bytes } = openMarks(core, map, page.ordinal, page.name);
         yield;
         if (equalBytes(bytes.subarray(sealBytes), page.marks)) continue;
-        report('a mark page in memory is not as on the disk', at * pageBytes);
+        report('a mark page in memory differs from the disk', at * pageBytes);
       }
     }
   }

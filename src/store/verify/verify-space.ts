@@ -31,7 +31,7 @@ export function* verifySpace(core: StoreCore, report: Report): Generator<void> {
     end = Math.max(end, extent.page + extent.pages);
   }
   if (atRest && end !== endPage) {
-    report(`space ends at page ${endPage}, what is in it at page ${end}`);
+    report(`space ends at page ${endPage}, its last extent at page ${end}`);
   }
 }
 

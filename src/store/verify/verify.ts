@@ -159,7 +159,7 @@ function verifyPage(
         report('a grain is neither free nor in use', offset, id());
       continue;
     }
-    if (!taken) report('a grain in use can be given out', offset, id());
+    if (!taken) report('a grain in use is not marked as taken', offset, id());
     counted.grains += 1;
     if (mark === markContinues) continue;
     counted.values += 1;
