@@ -2,14 +2,14 @@
  * The one error class of varve, its codes, and the builders of its messages.
  *
  * Invariant: everything that varve throws on purpose is a `VarveError` with a stable `code`, a
- * message that gives both sides of the comparison that failed, and the same facts as plain data
- * fields. It keeps `cause` where there is one. It does not print, retry or decide anything.
+ * message with both sides of the failed comparison, and the same facts as data fields. It keeps the
+ * `cause`, if any. This file prints, retries and decides nothing.
  */
 
-/** A GrainId, spelled out here because this file imports nothing. */
+/** A GrainId, repeated here because this file imports nothing. */
 type AnyGrainId = bigint & { readonly __grainId: true };
 
-/** Every code that varve throws; see the doc comment of each method for when. */
+/** All codes that varve throws; the doc comment of each method says when. */
 export type VarveErrorCode =
   | 'VARVE_INVALID_ARGUMENT'
   | 'VARVE_NOT_FOUND'
@@ -27,16 +27,16 @@ export type VarveErrorCode =
   | 'VARVE_LOG_TRUNCATED'
   | 'VARVE_SNAPSHOT_GONE'
   /**
-   * The disk refused (full, unplugged, …). The failed commit left nothing behind; the store still
+   * The disk refused (full, unplugged, …). The failed commit left nothing behind, and the store
    * works.
    */
   | 'VARVE_IO'
   /**
-   * A sync failed, so what the disk holds is unknown: no more commits until the store is opened
-   * again. Reads go on; `close` writes nothing.
+   * A sync failed, or a failed write could not be undone: the content of the disk is unknown. No
+   * more commits until the store is opened again. Reads go on; `close` writes nothing.
    */
   | 'VARVE_POISONED'
-  /** A promise that varve makes to itself does not hold. Report it. */
+  /** An internal check of varve failed. Please report it. */
   | 'VARVE_INTERNAL'
   | 'VARVE_NOT_A_FOREST'
   | 'VARVE_TREE_MISMATCH'
@@ -45,10 +45,7 @@ export type VarveErrorCode =
   | 'VARVE_CODEC'
   | 'VARVE_VAULT';
 
-/**
- * The facts of an error, as they apply. `cause` is the error of the operating system or of a
- * codec.
- */
+/** The facts of an error that apply. `cause` is the error of the operating system or of a codec. */
 export interface VarveErrorFacts {
   readonly path?: string | undefined;
   readonly offset?: number | undefined;
@@ -59,7 +56,10 @@ export interface VarveErrorFacts {
   readonly cause?: unknown;
 }
 
-/** Every error that varve throws on purpose. Tell them apart by `code`, never by the message. */
+/**
+ * The class of every error that varve throws on purpose. Distinguish errors by `code`, never by the
+ * message.
+ */
 export class VarveError extends Error {
   readonly code: VarveErrorCode;
   readonly path: string | undefined;
@@ -83,7 +83,7 @@ export class VarveError extends Error {
   }
 }
 
-/** A value for a message: short, and never the bytes themselves. It may be anything: no throw. */
+/** A value for a message: short, never the bytes themselves. Accepts anything and never throws. */
 function shown(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value === 'string')
@@ -98,12 +98,12 @@ function shownObject(value: object): string {
     if (value instanceof Uint8Array) return `${value.length} bytes`;
     return `an object (${value.constructor?.name ?? 'no class'})`;
   } catch {
-    // A proxy or a getter that throws: what is wrong is told without it.
+    // A proxy, or a getter that throws: leave the class name out.
     return 'an object';
   }
 }
 
-/** The caller passed something that the contract does not take. Nothing has been changed. */
+/** The error for an argument outside of the contract. Nothing has been changed. */
 export function invalidArgument(what: string, expected: string, actual: unknown): VarveError {
   return new VarveError(
     'VARVE_INVALID_ARGUMENT',
@@ -115,7 +115,7 @@ export function invalidArgument(what: string, expected: string, actual: unknown)
   );
 }
 
-/** Stored bytes are not what the format says that they must be. */
+/** The error for stored bytes that violate the format. */
 export function corrupt(message: string, facts: VarveErrorFacts = {}): VarveError {
   const place = facts.offset === undefined ? '' : ` at byte ${facts.offset}`;
   const sides =
@@ -125,7 +125,7 @@ export function corrupt(message: string, facts: VarveErrorFacts = {}): VarveErro
   return new VarveError('VARVE_CORRUPT', `${message}${place}${sides}`, facts);
 }
 
-/** A promise that varve makes to itself does not hold. */
+/** The error for a failed internal check. */
 export function internal(message: string, facts: VarveErrorFacts = {}): VarveError {
   return new VarveError(
     'VARVE_INTERNAL',
@@ -134,21 +134,18 @@ export function internal(message: string, facts: VarveErrorFacts = {}): VarveErr
   );
 }
 
-/** True for an error of varve's own, with `code` where one is given. */
+/** True for a `VarveError`; with `code`, only for one of that code. */
 export function isVarveError(error: unknown, code?: VarveErrorCode): error is VarveError {
   return error instanceof VarveError && (code === undefined || error.code === code);
 }
 
-/** The operating system's code of an error (`ENOENT`, `EIO`, …), where it has one. */
+/** The operating system's code of an error (`ENOENT`, `EIO`, …), if it has one. */
 export function systemCode(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
-/**
- * What the disk refused, as `VARVE_IO` with the system's error as its cause; an error of varve's
- * own as it is.
- */
+/** A `VARVE_IO` with the system's error as its cause; a `VarveError` is returned unchanged. */
 export function ioError(action: string, path: string, cause: unknown): VarveError {
   if (cause instanceof VarveError) return cause;
   const reason = cause instanceof Error ? cause.message : String(cause);

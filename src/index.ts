@@ -2,8 +2,8 @@
 /**
  * varve: durable storage inside a program. Bytes go into one file, a 64-bit GrainId comes back.
  *
- * The one public door of the core: everything exported here is the contract, nothing else is.
- * Reads are synchronous unless they say Async, writes are asynchronous unless they say Sync.
+ * The only public entry of the core: its exports are the contract, and nothing else is. Reads are
+ * synchronous unless they say Async; writes are asynchronous unless they say Sync.
  */
 
 export { VarveError, type VarveErrorCode, type VarveErrorFacts } from './errors.ts';

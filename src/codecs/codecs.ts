@@ -69,7 +69,7 @@ const bytes: QuickKeyCodec<Uint8Array> = Object.freeze<QuickKeyCodec<Uint8Array>
   name: 'bytes',
   ordered: true,
   encode(value) {
-    if (!isBytes(value)) throw invalidArgument('bytes', 'a Uint8Array that has its bytes', value);
+    if (!isBytes(value)) throw invalidArgument('bytes', 'a Uint8Array that is not detached', value);
     return value;
   },
   decode: (stored) => stored,

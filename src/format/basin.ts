@@ -1,7 +1,7 @@
 /**
- * A basin document: its strata, what is counted of each, and where their grain maps are.
+ * A basin document: its strata, their counters, and the places of their grain maps.
  *
- * The root names it; it names the head, or the one mark page, of every grain map. Layout:
+ * The root names it; it names the head, or the only mark page, of each grain map. Layout:
  * `spec/format.md`, "Basin". Encoding and decoding only.
  */
 
@@ -22,29 +22,29 @@ import {
   strataMax,
 } from './layout.ts';
 
-/** Where a grain map is and which grains it has, as its basin knows it. */
+/** The entry of a grain map in its basin: place and grains. */
 export interface MapEntry extends MapPlacement {
   /** Index in the stratum of the map's first grain. */
   readonly firstIndex: number;
   /**
-   * Generation of the map's head or, where it has none, of its mark page; 0 where that was never
-   * written: every grain is free.
+   * Generation of the map's head, or of its mark page if it has no head; 0: never written, all
+   * grains are free.
    */
   readonly generation: number;
   readonly crc: number;
-  /** Grains free, and the longest free run (up to 256), as of the basin's stamp: hints. */
+  /** Free grains, and the longest free run (up to 256), as of the basin's stamp: hints. */
   readonly free: number;
   readonly longestFree: number;
 }
 
 export interface StratumEntry {
   readonly grainExp: number;
-  /** Committed values, the archived ones among them, and the bytes of all of them. */
+  /** Committed values, archived ones included; how many are archived; the bytes of all. */
   readonly values: number;
   readonly archivedValues: number;
   readonly valueBytes: number;
   readonly allocatedGrains: number;
-  /** Index after the last grain that any map of it ever had: the next map begins there. */
+  /** Index after the last grain that any of its maps ever had: the next map begins there. */
   readonly endIndex: number;
   readonly maps: readonly MapEntry[];
 }
@@ -53,7 +53,7 @@ export interface Basin {
   readonly strata: readonly StratumEntry[];
 }
 
-/** Bytes of the document, with room for its seal in front. */
+/** Bytes of the document, with room for the seal at the start. */
 export function encodeBasin(basin: Basin): Uint8Array<ArrayBuffer> {
   const writer = new ByteWriter(1024);
   writer.zeros(sealBytes);

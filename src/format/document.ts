@@ -1,23 +1,23 @@
 /**
  * Documents: structures of any length (the root, the basins), written whole into one of two slots.
  *
- * A document's extent is two slots of `capacityPages` each; generation g lives in slot g mod 2, so
- * that writing g + 1 leaves g as it is. Its parent names it with `DocumentName`; a name of
- * generation 0 names a document that was never written. Layout: `spec/format.md`, "Documents".
+ * A document's extent is two slots of `capacityPages` each. Generation g is in slot g mod 2, so
+ * writing g + 1 leaves g unchanged. Its parent names it with `DocumentName`; generation 0 means
+ * that it was never written. Layout: `spec/format.md`, "Documents".
  */
 
 import type { ByteReader, ByteWriter } from '../util/cursor.ts';
 import { pageBytes, sealBytes } from './layout.ts';
 import { openSealed, type Seal, sealBytesOf } from './seal.ts';
 
-/** Where a document is and which one it is, as its parent knows it. */
+/** The name of a document in its parent: place and generation. */
 export interface DocumentName {
-  /** First page of the extent of both slots. */
+  /** First page of the extent with both slots. */
   readonly page: number;
   /** Pages of one slot. */
   readonly capacityPages: number;
   readonly generation: number;
-  /** Bytes, the seal included. */
+  /** Bytes, including the seal. */
   readonly length: number;
   readonly crc: number;
 }
@@ -30,7 +30,7 @@ export const noDocument: DocumentName = {
   crc: 0,
 };
 
-/** First page of the slot that generation `generation` of a structure lives in. */
+/** First page of the slot with this generation of a structure. */
 export function slotPage(page: number, slotPages: number, generation: number): number {
   return page + (generation % 2) * slotPages;
 }
@@ -58,7 +58,7 @@ export function decodeDocumentName(reader: ByteReader): DocumentName {
   return name;
 }
 
-/** Where and how the next generation of a document is to be sealed. */
+/** Place and seal of the next generation of a document. */
 export interface DocumentPlace {
   readonly kind: number;
   readonly page: number;
@@ -67,7 +67,7 @@ export interface DocumentPlace {
   readonly stamp: number;
 }
 
-/** Seals `bytes` (which begin with room for the seal) as a document and gives its name. */
+/** Seals `bytes`, which begin with room for the seal, as a document; returns its name. */
 export function sealDocument(
   bytes: Uint8Array,
   place: DocumentPlace,

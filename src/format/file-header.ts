@@ -1,10 +1,9 @@
 /**
  * The file header: one sector that says where everything starts, kept in two copies.
  *
- * Of everything in the file it alone is picked by "newest valid": each write of a copy has a
- * generation one above the last, and goes to the copy with the lower one. Layout:
- * `spec/format.md`, "File header". Encoding and decoding only; `store/open/opening.ts` decides what
- * follows from it.
+ * It is the only structure chosen as "newest valid". Each write of a copy has a generation one
+ * above the last, and goes to the copy with the lower generation. Layout: `spec/format.md`, "File
+ * header". Encoding and decoding only; `store/open/header-choice.ts` chooses.
  */
 
 import { assert } from '../util/assert.ts';
@@ -24,33 +23,33 @@ import {
   sectorBytes,
 } from './layout.ts';
 
-/** A stretch of the commit log: `pages` pages from `page` on. */
+/** A segment of the commit log: `pages` pages from `page` on. */
 export interface SegmentExtent {
   readonly page: number;
   readonly pages: number;
 }
 
-/** What one copy of the file header says. */
+/** The content of one copy of the file header. */
 export interface FileHeader {
   readonly salt: Uint8Array;
   readonly generation: number;
-  /** Records after `confirmed` with an older epoch are no records. */
+  /** Records after `confirmed` with an older epoch do not count. */
   readonly epoch: number;
-  /** The store was closed, and holds nothing after `confirmed`. */
+  /** The store was closed, and there is nothing after `confirmed`. */
   readonly clean: boolean;
-  /** Every structure holds the work of the batches up to this one; the log goes on from here. */
+  /** Every structure holds the batches up to this one; the log continues from here. */
   readonly base: number;
-  /** This batch and all before it are known to have been durable. */
+  /** This batch and all before it are known to be durable. */
   readonly confirmed: number;
-  /** As of `base`, like all that follows. */
+  /** As of `base`, like the fields below. */
   readonly checkpoint: number;
   readonly embeddedHeader: bigint;
   readonly root: DocumentName;
-  /** Bytes of the records that are kept. */
+  /** Bytes of the retained records. */
   readonly retainedLogBytes: number;
-  /** Sector of the file where the next record of an even, and of an odd, batch goes. */
+  /** Sectors of the file for the next record of an even, and of an odd, batch. */
   readonly laneSectors: readonly [number, number];
-  /** Every segment that records after `base` may be in, in order of use. */
+  /** All segments that may have records after `base`, in order of use. */
   readonly segments: readonly SegmentExtent[];
 }
 
@@ -87,20 +86,21 @@ export function encodeFileHeader(header: FileHeader): Uint8Array<ArrayBuffer> {
   return writer.view();
 }
 
-/** One copy as found: a header, or why it is none. */
+/** The state of one copy: a header, or the reason why there is none. */
 export type HeaderCopy =
   | { readonly state: 'valid'; readonly header: FileHeader }
-  /** Nothing but zeros. */
+  /** Only zeros. */
   | { readonly state: 'blank' }
   /** Begins with varve's magic, but fails its checksum. */
   | { readonly state: 'damaged' }
-  /** A sound header of a version, or with feature flags, that this code does not know. */
+  /** A valid header with a version or feature flags that this code does not know. */
   | { readonly state: 'unsupported'; readonly version: number; readonly flags: number }
-  /** No header of varve's. */
+  /** Not a header of varve. */
   | { readonly state: 'foreign' };
 
 /**
- * Looks at the sector of one copy. The place of magic, version, flags and CRC is for all versions.
+ * Decodes the sector of one copy. Magic, version, flags and CRC have the same place in all
+ * versions.
  */
 export function decodeFileHeader(sector: Uint8Array, offset: number): HeaderCopy {
   if (sector.every((byte) => byte === 0)) return { state: 'blank' };
@@ -157,7 +157,7 @@ export function isYetToCome(copy: number, header: FileHeader): boolean {
   return copy === 1 && header.generation === 1;
 }
 
-/** Place and length of a segment: its two lanes are of whole pages. */
+/** Place and length of a segment; its two lanes have whole pages. */
 export function decodeSegment(reader: ByteReader): SegmentExtent {
   const page = reader.u48();
   const pages = reader.u32();

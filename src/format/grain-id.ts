@@ -1,9 +1,9 @@
 /**
  * GrainId: the 64-bit name of a value, and its parts.
  *
- * In the integer the basin (top 8 bits) and the stratum (next 8) are counted from 1, so that 0n
- * names nothing; everywhere else parts are counted from 0. Hot paths never take a bigint apart by
- * shifts: `splitGrainId` goes through one shared pair of typed arrays (9 ns against 40 to 85).
+ * In the integer, basin (top 8 bits) and stratum (next 8) are counted from 1, so that 0n names
+ * nothing; elsewhere parts are counted from 0. Hot paths never take a bigint apart by shifts:
+ * `splitGrainId` uses one shared pair of typed arrays (9 ns instead of 40 to 85).
  */
 
 import { invalidArgument } from '../errors.ts';
@@ -12,7 +12,7 @@ import { setU48 } from '../util/little-endian.ts';
 import { basinsMax, grainIndexLimit, strataMax } from './layout.ts';
 
 /**
- * Names one stored value for as long as it stays allocated: an unsigned 64-bit integer, 8 bits
+ * Names one stored value for as long as it stays allocated. An unsigned 64-bit integer: 8 bits
  * basin, 8 bits stratum, 48 bits index of the value's first grain in that stratum. Never 0n.
  */
 export type GrainId = bigint & { readonly __grainId: true };
@@ -27,14 +27,14 @@ export interface GrainIdParts {
 const twoTo32 = 0x1_0000_0000;
 const idLimit = 1n << 64n;
 
-/** Parts of the id taken apart last: valid until the next call of `splitGrainId`. */
+/** Parts of the last id that was split: valid until the next call of `splitGrainId`. */
 export const split: { basin: number; stratum: number; index: number } = {
   basin: -1,
   stratum: -1,
   index: 0,
 };
 
-/** Takes an id apart into `split`. False, with nothing usable in it, for what can name no value. */
+/** Splits an id into `split`. False, with unusable parts, for a number that cannot name a value. */
 export function splitGrainId(id: bigint): boolean {
   wide[0] = id;
   const top = halves[highHalf] as number;
@@ -45,21 +45,21 @@ export function splitGrainId(id: bigint): boolean {
   return split.basin < basinsMax && split.stratum < strataMax && id >= 0n && id < idLimit;
 }
 
-/** As `splitGrainId`, into parts of the caller's own; undefined for what can name no value. */
+/** As `splitGrainId`, into a new object; undefined for a number that cannot name a value. */
 export function partsOfGrainId(id: bigint): GrainIdParts | undefined {
   if (!splitGrainId(id)) return undefined;
   const { basin, stratum, index } = split;
   return { basin, stratum, index };
 }
 
-/** Puts an id together from parts that are known to be in range. */
+/** Joins parts to an id. Requires: all parts are in range. */
 export function joinGrainId(basin: number, stratum: number, index: number): GrainId {
   halves[lowHalf] = index >>> 0;
   halves[highHalf] = ((basin + 1) << 24) | ((stratum + 1) << 16) | Math.floor(index / twoTo32);
   return wide[0] as GrainId;
 }
 
-/** Writes the 8 bytes of an id, as they stand on disk, without making a bigint. */
+/** Writes the 8 bytes of an id as on disk, without a bigint. */
 export function setGrainId(bytes: Uint8Array, at: number, id: GrainIdParts): void {
   const { basin, stratum, index } = id;
   setU48(bytes, at, index);
@@ -105,7 +105,7 @@ function format(id: GrainId): string {
 const hexDigits = 16;
 const number = '(0|[1-9][0-9]*)';
 const textForm = new RegExp(`^${number}-${number}-${number}$`);
-/** A u64 that no value can have, but that `from` takes. */
+/** A u64 that no value can have, but that `from` accepts. */
 const hexForm = new RegExp(`^x[0-9a-f]{${hexDigits}}$`);
 
 function parse(text: string): GrainId {
@@ -118,11 +118,11 @@ function parse(text: string): GrainId {
   throw invalidArgument('GrainId.parse', 'basin-stratum-index', text);
 }
 
-/** Making, taking apart and writing down GrainIds. */
+/** Functions that make, split, format and parse GrainIds. */
 export const GrainId: {
   /**
-   * An id read back from where the caller kept it. Throws `VARVE_INVALID_ARGUMENT` for 0n and what
-   * is no u64.
+   * Checks an id that the caller has stored. Throws `VARVE_INVALID_ARGUMENT` for 0n and anything
+   * but a u64.
    */
   from(value: bigint): GrainId;
   /**
@@ -132,7 +132,7 @@ export const GrainId: {
   of(basin: number, stratum: number, index: number): GrainId;
   /**
    * Its three parts, each counted from 0; `index` is exact. Throws `VARVE_INVALID_ARGUMENT` for a
-   * number whose top bytes are no basin and stratum: no value can have it.
+   * number whose top bytes are no basin and stratum: it can name no value.
    */
   parts(id: GrainId): { basin: number; stratum: number; index: number };
   /**

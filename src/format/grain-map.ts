@@ -1,13 +1,12 @@
 /**
- * A grain map on disk: the marks of its grains, two bits each, that say where every value begins
- * and ends, and the head that names its mark pages where there is more than one. A basin names the
- * head or, where there is none, the one mark page.
+ * A grain map on disk: the marks of its grains, two bits each, and a head that names its mark pages
+ * if there are several. Marks say where each value begins and ends. A basin names the head, or the
+ * only mark page.
  *
- * The first extent of a map is: two slots of the head (a page each), then for each mark page two
- * slots, then grains, which go on in further extents. Generation g of a page lives in slot g mod 2;
- * generation 0 was never written and means that every grain is free. A value never crosses from
- * one mark page to the next. Layout: `spec/format.md`, "Grain map". Encoding, decoding and places
- * only.
+ * The first extent of a map has, in order: two slots of the head (a page each), two slots for each
+ * mark page, grains. Further extents have the other grains. Generation g of a page is in slot g mod
+ * 2; generation 0 was never written: all grains are free. A value never crosses from one mark page
+ * to the next. Layout: `spec/format.md`, "Grain map". Encoding, decoding and places only.
  */
 
 import { ByteReader, ByteWriter } from '../util/cursor.ts';
@@ -22,11 +21,11 @@ import {
 } from './layout.ts';
 import { openSealed, type Seal, type SealName, sealBytesOf } from './seal.ts';
 
-/** A mark page as the head of its map knows it. */
+/** The name of a mark page in the head of its map. */
 export interface MarkPageName {
   readonly generation: number;
   readonly crc: number;
-  /** Grains free, and the longest free run (up to 256), as of the page's stamp: hints. */
+  /** Free grains, and the longest free run (up to 256), as of the page's stamp: hints. */
   readonly free: number;
   readonly longestFree: number;
 }
@@ -37,17 +36,17 @@ export interface MapHead {
   readonly pages: readonly MarkPageName[];
 }
 
-/** Mark pages that a map of so many grains has. */
+/** Number of mark pages of a map. */
 export function markPageCount(grains: number): number {
   return Math.ceil(grains / grainsPerMarkPage);
 }
 
-/** Whether a map of so many grains has a head: its basin names a single mark page itself. */
+/** True if a map has a head: a basin names a single mark page directly. */
 export function hasHead(grains: number): boolean {
   return grains > grainsPerMarkPage;
 }
 
-/** Pages in front of the grains of a map. */
+/** Pages before the grains of a map: head and marks. */
 export function mapOverheadPages(grains: number): number {
   return (hasHead(grains) ? 2 : 0) + 2 * markPageCount(grains);
 }
@@ -57,12 +56,12 @@ export function mapPages(grains: number, grainExp: number): number {
   return mapOverheadPages(grains) + Math.ceil((grains * 2 ** grainExp) / pageBytes);
 }
 
-/** The page that generation `generation` of a map's head lives in. */
+/** The page of this generation of a map's head. */
 export function mapHeadPage(mapPage: number, generation: number): number {
   return mapPage + (generation % 2);
 }
 
-/** The page that generation `generation` of mark page `ordinal` lives in. */
+/** The page of this generation of mark page `ordinal`. */
 export function markPagePage(
   map: { readonly page: number; readonly grains: number },
   ordinal: number,
@@ -71,13 +70,13 @@ export function markPagePage(
   return map.page + (hasHead(map.grains) ? 2 : 0) + 2 * ordinal + (generation % 2);
 }
 
-/** A stretch of the file that a map has. */
+/** An extent of a map in the file. */
 export interface MapExtent {
   readonly page: number;
   readonly pages: number;
 }
 
-/** Where a map is: its first page, and its extents besides the one that begins there. */
+/** The place of a map: its first page, and its further extents. */
 export interface MapPlacement {
   readonly grains: number;
   /** First page of the map's first extent. */
@@ -85,16 +84,14 @@ export interface MapPlacement {
   readonly further: readonly MapExtent[];
 }
 
-/**
- * Every extent of a map, in the order of what is in them: the first has what the others do not.
- */
+/** All extents of a map, in order; the first has the pages that the others lack. */
 export function mapExtents(map: MapPlacement, grainExp: number): MapExtent[] {
   let first = mapPages(map.grains, grainExp);
   for (const { pages } of map.further) first -= pages;
   return [{ page: map.page, pages: first }, ...map.further];
 }
 
-/** Whether the first extent is left with a page of grains, and the others have any. */
+/** True if the first extent has room for a page of grains, and no other is empty. */
 export function placementIsSound(map: MapPlacement, grainExp: number): boolean {
   if (map.further.length === 0) return true;
   const [first, ...further] = mapExtents(map, grainExp);
@@ -117,14 +114,14 @@ export function readFurtherExtents(reader: ByteReader, count: number): MapExtent
   return further;
 }
 
-/** Where and as of when a page is to be sealed. */
+/** Page, generation and stamp of a seal. */
 export interface PagePlace {
   readonly page: number;
   readonly generation: number;
   readonly stamp: number;
 }
 
-/** A sealed page and the CRC that its parent must know. */
+/** A sealed page, and its CRC for the parent. */
 export interface SealedPage {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly crc: number;
@@ -149,7 +146,7 @@ export function encodeMapHead(head: MapHead, place: PagePlace, salt: Uint8Array)
   return { bytes, crc };
 }
 
-/** Checks a head's page against its name and reads it. Throws `VARVE_CORRUPT`. */
+/** Checks a head's page against its name and decodes it. Throws `VARVE_CORRUPT`. */
 export function decodeMapHead(
   bytes: Uint8Array,
   name: Omit<SealName, 'kind'>,

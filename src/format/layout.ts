@@ -1,13 +1,13 @@
 /**
- * Every number of the format, and the relations between them.
+ * All numbers of the format, and their relations.
  *
- * The byte layouts themselves stand in `spec/format.md`; a test compares the two. Nothing outside
- * this file spells a layout number. Changing one that is on disk makes another format version.
+ * The byte layouts are in `spec/format.md`; a test compares the two. No other file spells a layout
+ * number. A change of a number that is on disk makes a new format version.
  */
 
-/** Smallest unit that the file is divided into. */
+/** Smallest unit of space in the file. */
 export const pageBytes = 4096;
-/** What a disk writes whole or not at all. */
+/** The unit that a disk writes whole or not at all. */
 export const sectorBytes = 512;
 export const sectorsPerPage = pageBytes / sectorBytes;
 
@@ -26,7 +26,7 @@ export const headerCrcOffset = sectorBytes - 4;
 /** Commit log segments that a file header can list. */
 export const headerSegmentsMax = 40;
 
-/** The seal in front of every page and document. */
+/** The seal at the start of every page and document. */
 export const sealBytes = 32;
 export const kindRoot = 0x746f6f72;
 export const kindBasin = 0x6e736162;
@@ -37,15 +37,15 @@ export const kindMarks = 0x6b72616d;
 export const documentNameBytes = 22;
 
 /**
- * A grain map: its head (two slots), where it has more than one mark page; its mark pages (two
- * slots each); then the grains.
+ * A grain map: its head (two slots), if it has several mark pages; its mark pages (two slots each);
+ * then the grains.
  */
 export const mapHeadFixedBytes = 16;
 export const markPageNameBytes = 12;
 export const markPagesMax = Math.floor(
   (pageBytes - sealBytes - mapHeadFixedBytes) / markPageNameBytes,
 );
-/** Extents that a map may have besides its first. */
+/** Further extents of a map, at most. */
 export const furtherExtentsMax = 15;
 export const marksBytes = pageBytes - sealBytes;
 export const grainsPerMarkByte = 4;
@@ -65,7 +65,7 @@ export const grainExpMin = 5;
 export const grainExpStep = 2;
 export const grainExpMax = 25;
 
-/** Length u32 and CRC u32 before the bytes of a value. */
+/** Length u32 and CRC u32, before the bytes of a value. */
 export const valuePrefixBytes = 8;
 export const valueBytesMax = 4 * 1024 ** 3 - 1024;
 
@@ -77,10 +77,10 @@ export const recordHeadBytes = 24;
 export const lanesPerSegment = 2;
 export const segmentPagesMin = 16;
 export const segmentPagesMax = 256;
-/** A record takes at most this many sectors in its lane; a longer body has an extent of its own. */
+/** Sectors of a record in its lane, at most; a longer body has its own extent. */
 export const inlineSectorsMax = 32;
 
 /** A new store: two headers, then the first segment of the commit log. */
 export const firstSegmentPage = headerCopies;
-/** A new store's length, and so the longest file of zeros that is a creation cut short. */
+/** Length of a new store; a longer file of zeros is no creation cut short. */
 export const newStorePages = 48;

@@ -1,11 +1,11 @@
 /**
- * The body of a commit log record: everything that one batch does, in the order in which its
- * sessions queued.
+ * The body of a commit log record: all that one batch does, in the order in which its sessions
+ * queued.
  *
- * Runs are cheap: the stratum is said once, an index is the distance from the end of the last
- * value, count and length are left out where they repeat. A structure that the batch relies on
- * (basin, stratum, grain map) is added before the first value in it. Layout: `spec/format.md`,
- * "Records". Encoding and decoding only.
+ * Runs of grains are short: a stratum is named once for many runs, an index is the distance from
+ * the end of the last value, and a repeated count and length are left out. Structures that the
+ * batch needs (basin, stratum, grain map) are added before the first value in them. Layout:
+ * `spec/format.md`, "Records". Encoding and decoding only.
  */
 
 import { ByteReader, ByteWriter } from '../util/cursor.ts';
@@ -22,9 +22,9 @@ const opAddStratum = 5;
 const opAddMap = 6;
 const opDropMap = 7;
 const opMask = 0x07;
-/** The value begins where the last one ended. */
+/** The value begins at the end of the last one. */
 const flagAdjacent = 0x08;
-/** Count and length are those of the last value. */
+/** Count and length are the same as of the last value. */
 const flagAlike = 0x10;
 
 /** The run of grains of one value. */
@@ -34,7 +34,7 @@ export interface GrainRun extends GrainIdParts {
   readonly length: number;
 }
 
-/** A grain map as its stratum knows it. */
+/** The name of a grain map in its stratum. */
 export interface MapName {
   readonly basin: number;
   readonly stratum: number;
@@ -57,7 +57,7 @@ export type LogOperation =
   | ({ readonly operation: 'add-map' } & AddedMap)
   | ({ readonly operation: 'drop-map' } & MapName);
 
-/** What stands before the operations of a record. */
+/** The fields before the operations of a record. */
 export interface RecordPreamble {
   readonly batch: number;
   /** Milliseconds since the epoch, by the writer's clock. */
@@ -65,7 +65,7 @@ export interface RecordPreamble {
   /** After this batch. */
   readonly embeddedHeader: bigint;
   readonly checkpoint: number;
-  /** Bytes of the records before this one that are still kept after it. */
+  /** Bytes of earlier records that are still retained after it. */
   readonly retainedLogBytes: number;
 }
 
@@ -91,7 +91,7 @@ export class LogRecordWriter {
     this.#writer.u48(preamble.retainedLogBytes);
   }
 
-  /** The stratum that the next values are in. */
+  /** Names the stratum of the next values. */
   #enter(basin: number, stratum: number): void {
     if (basin === this.#basin && stratum === this.#stratum) return;
     this.#writer.u8(opStratum);
@@ -160,22 +160,22 @@ export class LogRecordWriter {
     this.#writer.u48(map.firstIndex);
   }
 
-  /** The body. Nothing may be added afterwards. */
+  /** The body. Requires: no operation is added later. */
   finish(): Uint8Array<ArrayBuffer> {
     return this.#writer.view();
   }
 }
 
-/** Reads a body back. `offset` is its place in the file, for errors. Throws `VARVE_CORRUPT`. */
+/** Decodes a body. `offset` is its place in the file, for errors. Throws `VARVE_CORRUPT`. */
 export function decodeLogRecord(body: Uint8Array, offset: number | undefined): LogRecord {
   const decoder = new LogRecordDecoder(body, offset);
   decoder.decode(Number.POSITIVE_INFINITY);
   return decoder.record;
 }
 
-/** Reads a body back, some operations at a time: there may be a hundred thousand of them. */
+/** Decodes a body some operations at a time: there may be a hundred thousand. */
 export class LogRecordDecoder {
-  /** Whole once `decode` has said so. */
+  /** Complete when `decode` has returned true. */
   readonly record: LogRecord;
   readonly #operations: LogOperation[] = [];
   readonly #reader: ByteReader;
@@ -196,7 +196,7 @@ export class LogRecordDecoder {
     };
   }
 
-  /** Reads up to `count` operations more; true when that was all. Throws `VARVE_CORRUPT`. */
+  /** Decodes up to `count` more operations; true if that was the last. Throws `VARVE_CORRUPT`. */
   decode(count: number): boolean {
     const reader = this.#reader;
     for (let left = count; left > 0 && reader.remaining > 0; left--) {
@@ -207,7 +207,7 @@ export class LogRecordDecoder {
   }
 }
 
-/** The run read last, and the state that the next is told by its difference from. */
+/** The last run that was read, which the next one refers to. */
 class RunReader {
   readonly #reader: ByteReader;
   basin = -1;
@@ -255,7 +255,7 @@ function decodeOperation(reader: ByteReader, runs: RunReader): LogOperation | un
     case opStratum:
       runs.enter(part(reader, basinsMax), part(reader, strataMax));
       return undefined;
-    // Field by field: a record may have a hundred thousand of them.
+    // Field by field: a record may have a hundred thousand values.
     case opAllocate: {
       const { basin, stratum, index, count, length } = runs.read(code);
       return { operation: 'allocate', basin, stratum, index, count, length, crc: reader.u32() };

@@ -1,11 +1,11 @@
 /**
- * Sectors of the commit log: how a record's bytes are laid over 512-byte sectors, and back.
+ * Sectors of the commit log: encodes a record into 512-byte sectors, and decodes them.
  *
- * Invariant: a sector is whole, blank (zeros, as every segment is made before its first record) or
- * rotten; nothing that a user stores can pass for one, since each carries the file's salt, its
- * epoch, its batch and its own place. The head in the first sector has length and CRC of the whole
- * body, so that sectors of two attempts at one batch never make a record. Layout:
- * `spec/format.md`, "Commit log". Pure; `store/log/log-scan.ts` reads them from the file.
+ * Invariant: a sector is whole, blank (a new segment is all zeros) or rotten. No user data can pass
+ * for a sector, since each one has the file's salt, its epoch, its batch and its own place. The
+ * head in the first sector has length and CRC of the whole body, so sectors of two attempts at one
+ * batch never make a record. Layout: `spec/format.md`, "Commit log". Pure; `store/log/log-scan.ts`
+ * reads the file.
  */
 
 import { crc32 } from '../util/crc.ts';
@@ -18,17 +18,17 @@ import {
   sectorBytes,
 } from './layout.ts';
 
-/** What the first sector of a record says of the whole. */
+/** The head of a record, in its first sector. */
 export interface RecordHead {
   readonly bodyBytes: number;
   readonly bodyCrc: number;
   /** Sectors of the record in its lane. */
   readonly sectors: number;
-  /** Where the body is, when it is not in these sectors. */
+  /** The extent of the body, if it is not in these sectors. */
   readonly extent: { readonly page: number; readonly pages: number } | undefined;
 }
 
-/** Whose the sectors are. */
+/** The batch and place of the sectors. */
 export interface RecordPlace {
   readonly epoch: number;
   readonly batch: number;
@@ -36,12 +36,12 @@ export interface RecordPlace {
   readonly sector: number;
 }
 
-/** Sectors that a body takes in its lane, the record's head included. */
+/** Sectors of a body in its lane, including the record's head. */
 export function inlineSectors(bodyBytes: number): number {
   return Math.ceil((bodyBytes + recordHeadBytes) / logPayloadBytes);
 }
 
-/** The sectors of a record; those of its head alone where the body has an extent of its own. */
+/** The sectors of a record; only that of its head if the body has an extent. */
 export function encodeRecordSectors(
   body: Uint8Array,
   place: RecordPlace,
@@ -91,7 +91,7 @@ export interface LogSector {
   readonly payload: Uint8Array;
 }
 
-/** Looks at one sector. `sector` is its number in the file. */
+/** Decodes one sector. `sector` is its number in the file. */
 export function decodeLogSector(
   bytes: Uint8Array,
   sector: number,
@@ -110,13 +110,13 @@ export function decodeLogSector(
   };
 }
 
-/** A loop: opening looks at many blank sectors, and `every` costs ten times as much. */
+/** A loop: opening checks many blank sectors, and `every` takes ten times as long. */
 function isBlank(bytes: Uint8Array): boolean {
   for (let at = 0; at < bytes.length; at++) if (bytes[at] !== 0) return false;
   return true;
 }
 
-/** The record's head, from the payload of its first sector; undefined where it is impossible. */
+/** The record's head, from the payload of its first sector; undefined if it is impossible. */
 export function decodeRecordHead(payload: Uint8Array): RecordHead | undefined {
   if (payload.length < recordHeadBytes) return undefined;
   const bodyBytes = getU32(payload, 0);

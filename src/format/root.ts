@@ -1,8 +1,8 @@
 /**
- * The root document: where the basins are, and the directory of the retained commit log.
+ * The root document: the names of the basins, and the directory of the retained commit log.
  *
- * The file header names it; it names every basin. Layout: `spec/format.md`, "Root". Encoding and
- * decoding only.
+ * The file header names it; it names every basin and the extents of the log. Layout:
+ * `spec/format.md`, "Root". Encoding and decoding only.
  */
 
 import { ByteReader, ByteWriter } from '../util/cursor.ts';
@@ -10,11 +10,11 @@ import { type DocumentName, decodeDocumentName, encodeDocumentName } from './doc
 import { decodeSegment } from './file-header.ts';
 import { basinsMax, sealBytes } from './layout.ts';
 
-/** A segment of the commit log that holds records which are still kept. */
+/** A segment of the commit log with retained records. */
 export interface SegmentEntry {
   readonly page: number;
   readonly pages: number;
-  /** Batch of the first record that was written to it. */
+  /** Batch of the first record written to it. */
   readonly firstBatch: number;
 }
 
@@ -31,7 +31,7 @@ export interface Root {
   readonly bodies: readonly BodyEntry[];
 }
 
-/** Bytes of the document, with room for its seal in front. */
+/** Bytes of the document, with room for the seal at the start. */
 export function encodeRoot(root: Root): Uint8Array<ArrayBuffer> {
   const writer = new ByteWriter(1024);
   writer.zeros(sealBytes);

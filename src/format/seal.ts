@@ -1,10 +1,10 @@
 /**
- * The seal: the 32 bytes in front of every page and document that says what it is, whose, where
- * and which. Layout: `spec/format.md`, "Seals".
+ * The seal: 32 bytes at the start of every page and document, with its kind, file, place and
+ * generation. Layout: `spec/format.md`, "Seals".
  *
- * Invariant: what `openSealed` lets through is byte for byte what its parent named. Everything but
- * the file header is named by its parent with slot, generation and CRC; the slot not named is
- * scratch, whatever it holds. This file reads and writes no disk.
+ * Invariant: `openSealed` accepts only the exact bytes that the parent named. Every structure but
+ * the file header is named by its parent, with slot, generation and CRC; the content of the other
+ * slot does not matter. Pure.
  */
 
 import { corrupt } from '../errors.ts';
@@ -13,19 +13,19 @@ import { crc32 } from '../util/crc.ts';
 import { getU32, getU48, setU32, setU48 } from '../util/little-endian.ts';
 import { pageBytes, sealBytes } from './layout.ts';
 
-/** What a seal says besides its CRC. */
+/** The content of a seal besides its CRC. */
 export interface Seal {
   readonly kind: number;
   readonly generation: number;
-  /** Bytes sealed, the seal included. */
+  /** Sealed bytes, including the seal. */
   readonly length: number;
-  /** The structure holds the work of every batch up to this one. */
+  /** The structure holds every batch up to this one. */
   readonly stamp: number;
-  /** Page of the file that the structure begins on. */
+  /** First page of the structure in the file. */
   readonly page: number;
 }
 
-/** What the parent of a structure knows of it. */
+/** The name of a structure in its parent. */
 export interface SealName {
   readonly kind: number;
   readonly generation: number;
@@ -52,7 +52,7 @@ export function sealBytesOf(bytes: Uint8Array, seal: Seal, salt: Uint8Array): nu
   return crc;
 }
 
-/** The seal of `bytes` where it is whole and belongs to this file and place; else why it is not. */
+/** The seal of `bytes` if it is whole and of this file and place; otherwise the reason. */
 export function readSeal(
   bytes: Uint8Array,
   at: { kind: number; page: number },

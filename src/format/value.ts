@@ -1,9 +1,8 @@
 /**
  * A stored value: an 8-byte prefix (length, CRC-32), then the bytes, in 1 to 255 grains.
  *
- * The CRC covers the GrainId, the length and the bytes, so that a write that went to the wrong
- * place is caught. Also here: how many grains a value takes, and of which size. Layout:
- * `spec/format.md`, "Values".
+ * The CRC covers GrainId, length and bytes, so that it also finds a write to a wrong place. Also
+ * here: number and size of a value's grains. Layout: `spec/format.md`, "Values".
  */
 
 import { crc32 } from '../util/crc.ts';
@@ -19,7 +18,7 @@ import {
 
 const idAndLength = new Uint8Array(12);
 
-/** The CRC that a value's bytes are continued from: that of its id and length. */
+/** The CRC of a value's id and length; the CRC of its bytes continues from it. */
 export function valueCrcStart(id: GrainIdParts, length: number): number {
   setGrainId(idAndLength, 0, id);
   setU32(idAndLength, 8, length);
@@ -36,14 +35,14 @@ export function encodeValuePrefix(target: Uint8Array, length: number, crc: numbe
 }
 
 /**
- * Grains of 2^grainExp bytes that a value of `length` bytes takes. Here and wherever a value is
- * found, a shift: `2 **` costs as much as the rest of it.
+ * Grains of 2^grainExp bytes for a value of `length` bytes. A shift here and on the read path: `2
+ * **` takes as long as the rest of the function.
  */
 export function grainCount(length: number, grainExp: number): number {
   return Math.ceil((length + valuePrefixBytes) / (1 << grainExp));
 }
 
-/** The smallest grain in which a value of `length` bytes takes no more than 255. */
+/** The smallest grain size with at most 255 grains for a value of `length` bytes. */
 export function grainExpFor(length: number): number {
   let grainExp = grainExpMin;
   while (grainExp < grainExpMax && grainCount(length, grainExp) > grainsPerValueMax) {
@@ -53,7 +52,8 @@ export function grainExpFor(length: number): number {
 }
 
 /**
- * True where grains of this size hold the value with little waste: at most 1/8 of it, or 32 bytes.
+ * True if grains of this size waste little: at most 1/8 of the value, or less than 32 bytes for a
+ * value below 256 bytes.
  */
 export function grainExpSuits(length: number, grainExp: number): boolean {
   const count = grainCount(length, grainExp);

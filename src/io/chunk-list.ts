@@ -1,8 +1,8 @@
 /**
- * Dividing a list of chunks between the calls that write it.
+ * Divides a list of chunks between the calls that write it.
  *
- * Invariant: no byte is copied, and where one call can take everything the list itself is passed
- * on. It knows the limits of one call, and does no I/O.
+ * Invariant: no byte is copied, and if one call can take everything, the list itself is passed on.
+ * It knows the limits of one call, and does no I/O.
  */
 
 /** Linux moves at most 2 GiB - 4 KiB in one call; macOS and Node refuse 2 GiB. */
@@ -10,7 +10,7 @@ export const callBytesMax: number = 2 ** 30;
 /** IOV_MAX of Linux and macOS. */
 export const callChunksMax = 1024;
 
-/** What one call writes: chunks from the front, the last perhaps in part, within the limits. */
+/** The chunks for one call: from the front, within the limits; the last may be in part. */
 export function chunksOfOneCall(chunks: readonly Uint8Array[]): readonly Uint8Array[] {
   let bytes = 0;
   for (const [index, chunk] of chunks.entries()) {
@@ -23,7 +23,7 @@ export function chunksOfOneCall(chunks: readonly Uint8Array[]): readonly Uint8Ar
   return chunks;
 }
 
-/** What is left when `bytes` from the front have been written; empty where that was everything. */
+/** The chunks that remain after `bytes` have been written from the front; empty if none do. */
 export function withoutFront(chunks: readonly Uint8Array[], bytes: number): readonly Uint8Array[] {
   let skipped = 0;
   for (const [index, chunk] of chunks.entries()) {

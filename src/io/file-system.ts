@@ -1,44 +1,43 @@
 /**
- * The contract between varve and a disk: everything that the store asks of a file, and nothing
- * more.
+ * The contract between varve and a disk: all that the store needs of a file, and nothing more.
  *
- * Tests, browsers and other platforms put their own implementation behind it. `test/support/file-
- * system-suite.ts` holds every backend against it. Nothing here does any work.
+ * Tests, browsers and other platforms implement it. `test/support/file-system-suite.ts` tests every
+ * implementation. This file has types only.
  */
 
-/** Where files live. */
+/** Opens files. */
 export interface FileSystem {
   /**
    * Opens one file for the life of a store. A writer holds an exclusive lock that ends with its
-   * process (it throws `VARVE_LOCKED` where it is taken, by this process too); a new file's
-   * directory entry is durable before this resolves. Other errors are the system's own, with
-   * Node's codes: varve turns ENOENT into `VARVE_NOT_FOUND`, EEXIST into `VARVE_EXISTS`, EISDIR
-   * into `VARVE_NOT_A_STORE`, anything else into `VARVE_IO` with it as `cause`. So ENOENT is only
-   * for a file that is not there and was not to be made, and what keeps one from being made is
-   * another code, or `VARVE_IO`.
+   * process; if the lock is taken, by this process too, `open` throws `VARVE_LOCKED`. A new file's
+   * directory entry is durable before this resolves.
+   *
+   * Other errors are the system's own, with Node's codes. Varve turns ENOENT into
+   * `VARVE_NOT_FOUND`, EEXIST into `VARVE_EXISTS`, EISDIR into `VARVE_NOT_A_STORE`, anything else
+   * into `VARVE_IO` with it as `cause`. Therefore use ENOENT only for a missing file that was not
+   * to be created; a failed creation has another code, or is `VARVE_IO`.
    */
   open(path: string, options: OpenFileOptions): Promise<StorageFile>;
 }
 
 export interface OpenFileOptions {
-  /** Make the file, and missing folders above it, where it does not exist. */
+  /** Create the file, and missing folders above it, if it does not exist. */
   readonly create: boolean;
-  /** Refuse with EEXIST where it exists. */
+  /** Refuse with EEXIST if it exists. */
   readonly exclusive: boolean;
-  /** No lock, and no write will follow. */
+  /** Take no lock; there will be no writes. */
   readonly readOnly: boolean;
 }
 
 /** One open file. Offsets and lengths are bytes. */
 export interface StorageFile {
-  /** Length of the file in bytes, as the disk has it now. */
+  /** Current length of the file in bytes. */
   length(): number;
   /** Fills `target` from `position`; returns the bytes read, fewer only at the end of the file. */
   readSync(target: Uint8Array, position: number): number;
   read(target: Uint8Array, position: number): Promise<number>;
   /**
-   * Writes the chunks one after another from `position`, all or an error. Grows the file where it
-   * must.
+   * Writes the consecutive chunks from `position`, all or an error. Grows the file if necessary.
    */
   writeSync(chunks: readonly Uint8Array[], position: number): void;
   /** The chunks must not change until this settles. */
@@ -47,13 +46,13 @@ export interface StorageFile {
   truncate(length: number): Promise<void>;
   truncateSync(length: number): void;
   /**
-   * Every write and length change that completed before the call survives a power cut once it
-   * resolves.
+   * When it resolves, every write and length change that completed before the call survives a power
+   * cut.
    */
   datasync(): Promise<void>;
   datasyncSync(): void;
-  /** Gives a page-aligned range back to the disk; it reads as zeros afterwards. */
+  /** Returns a page-aligned range to the disk; it reads as zeros afterwards. */
   trim?(position: number, length: number): Promise<void>;
-  /** Releases the lock too. */
+  /** Also releases the lock. */
   close(): Promise<void>;
 }

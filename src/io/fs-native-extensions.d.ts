@@ -1,7 +1,7 @@
 /**
- * Types of the optional dependency `fs-native-extensions`, which brings none; only what varve
- * calls. Offsets and lengths are bytes. They stand here so that the project also compiles where
- * the addon was not installed. See `node-native-extensions.ts`.
+ * Types of the optional dependency `fs-native-extensions`, which has none; only the functions that
+ * varve calls. Offsets and lengths are bytes. They are here so that the project also compiles
+ * without the addon. See `node-native-extensions.ts`.
  */
 
 declare module 'fs-native-extensions' {

@@ -1,12 +1,11 @@
 /**
- * Files in memory, which live as long as the object that `memoryFileSystem` returns: a store in it
- * can be closed and opened again. Behaves as files on disk do, errors and the writer's lock
- * included.
+ * Files in memory, for the life of the object that `memoryFileSystem` returns: a store in it can be
+ * closed and opened again. They behave as files on disk do, including errors and the writer's lock.
  *
- * Invariant: a page that is absent reads as zeros, and every byte of a page past the end of its
- * file is zero, so that growing a file never has to touch its pages. Growth copies nothing: a file
- * is a map of pages, never one large buffer. Paths are opaque keys; there are no folders. Nothing
- * is durable, and every asynchronous method has done its work when it returns its promise.
+ * Invariant: an absent page reads as zeros, and all bytes of a page beyond the end of its file are
+ * zero, so growth never touches pages. Growth copies nothing: a file is a map of pages, not one
+ * large buffer. Paths are opaque keys; there are no folders. Nothing is durable, and each
+ * asynchronous method has done its work when it returns its promise.
  */
 
 import { VarveError } from '../errors.ts';
@@ -15,7 +14,7 @@ import { checkBytes, systemError } from './system-error.ts';
 
 const pageBytes = 64 * 1024;
 
-/** What survives closing: the bytes, and who is writing them. */
+/** The state that survives closing: the bytes, and whether there is a writer. */
 interface MemoryFileContent {
   readonly path: string;
   readonly pages: Map<number, Uint8Array>;
@@ -23,7 +22,7 @@ interface MemoryFileContent {
   locked: boolean;
 }
 
-/** Files in memory that live as long as this object: a store in it can be closed and reopened. */
+/** Files in memory, for the life of this object: a store in it can be closed and reopened. */
 export function memoryFileSystem(): FileSystem {
   const contents = new Map<string, MemoryFileContent>();
   return {
@@ -145,7 +144,7 @@ class MemoryStorageFile implements StorageFile {
     }
   }
 
-  /** Makes a range read as zeros: drops the pages within it, and clears parts of others. */
+  /** Makes a range read as zeros: drops whole pages, and clears parts of others. */
   #zero(from: number, to: number): void {
     if (from >= to) return;
     const firstIndex = Math.floor(from / pageBytes);

@@ -1,11 +1,11 @@
 /**
- * Opening files of this machine for the life of a store: the entry in its folder made durable, the
- * writer's lock taken, a warning where nothing can be durable.
+ * Opens files of this machine for the life of a store: makes the directory entry durable, takes the
+ * writer's lock, and warns if nothing can be durable.
  *
- * Invariant: what is resolved to is the file that the path names, locked (unless read-only), with
- * a directory entry that survives a power cut. An existing file is never changed, a file that
- * another process may have made is never removed, a failed open leaves no descriptor and no lock,
- * and ENOENT means that the file is not there and was not to be made. Loaded by `node.ts` at the
+ * Invariant: the result is the file that the path names, locked (unless read-only), with a
+ * directory entry that survives a power cut. An existing file is never changed. A file that another
+ * process may have created is never removed. A failed open leaves no descriptor and no lock, and
+ * ENOENT means that the file is missing and was not to be created. `node.ts` loads this at the
  * first open. I/O on the open file is in `node-storage-file.ts`.
  */
 
@@ -18,7 +18,7 @@ import { loadNativeExtensions } from './node-native-extensions.ts';
 import { NodeStorageFile } from './node-storage-file.ts';
 import { systemError } from './system-error.ts';
 
-/** How often an open is tried again because the file was replaced before its lock was had. */
+/** Tries of an open if the file is replaced before its lock is taken. */
 const attemptsMax = 10;
 
 /** `FileSystem.open` for files of this machine. */
@@ -26,8 +26,9 @@ export async function openNodeFile(path: string, options: OpenFileOptions): Prom
   try {
     return await openEntry(path, options);
   } catch (error) {
-    // To one who wants the file made, ENOENT would say that a store is missing: it is a folder that
-    // cannot be made (in /proc), the folder at the end of a link, or one that was just removed.
+    // If the file was to be created, ENOENT must not say that a store is missing. A folder could
+    // not be created (in /proc), or the folder at the end of a link is missing, or one was just
+    // removed.
     const isMissing = systemCode(error) === 'ENOENT' && options.create && !options.readOnly;
     throw isMissing ? ioError('creating', path, error) : error;
   }
@@ -42,12 +43,12 @@ async function openEntry(path: string, options: OpenFileOptions): Promise<Storag
   throw systemError('ESTALE', 'open', path);
 }
 
-/** Throws for what must not be opened, and makes the folders of what does not exist. */
+/** Throws for entries that must not be opened, and makes missing folders. */
 async function prepareEntry(path: string, options: OpenFileOptions): Promise<void> {
   const entry = await statIfThere(path);
   if (entry !== undefined) {
     if (options.exclusive) throw systemError('EEXIST', 'open', path);
-    // Before opening: that of a pipe would wait for the other end of it.
+    // Check before opening: opening a pipe would wait for its other end.
     checkRegular(entry, path);
     return;
   }
@@ -72,8 +73,8 @@ function checkRegular(entry: fs.BigIntStats, path: string): void {
 }
 
 /**
- * Makes the folder and those missing above it. Not by Node's recursive `mkdir`: it says ENOENT for
- * a read-only file system, and never returns in /proc.
+ * Makes the folder and missing ones above it. Node's recursive `mkdir` reports ENOENT for a
+ * read-only file system, and never returns in /proc.
  */
 async function makeFolder(folder: string): Promise<void> {
   if (await isFolder(folder)) return;
@@ -83,12 +84,12 @@ async function makeFolder(folder: string): Promise<void> {
     await fs.promises.mkdir(folder);
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') throw error;
-    // Another process made it a moment ago, or a link that leads nowhere has its name.
+    // Another process has just made it, or a dangling link has its name.
     if (!(await isFolder(folder))) throw systemError('ENOTDIR', 'mkdir', folder);
   }
 }
 
-/** False if there is nothing. Throws ENOTDIR if something else has the name. */
+/** False if it does not exist. Throws ENOTDIR if something else has the name. */
 async function isFolder(path: string): Promise<boolean> {
   const entry = await statIfThere(path);
   if (entry !== undefined && !entry.isDirectory()) throw systemError('ENOTDIR', 'mkdir', path);
@@ -101,7 +102,7 @@ async function openReader(path: string): Promise<StorageFile> {
   return new NodeStorageFile({ fd, path, lock: undefined, addon });
 }
 
-/** Undefined where the path named another file by the time the lock was had. */
+/** Undefined if the path named another file when the lock was taken. */
 async function openWriter(
   path: string,
   options: OpenFileOptions,
@@ -117,7 +118,7 @@ async function openWriter(
   const file = new NodeStorageFile({ fd, path, lock, addon });
   try {
     if (await isEntryOf(path, fd)) {
-      // Empty: just made, here or by a process that may not have come as far as the sync.
+      // Empty: just created, here or by a process that may not have synced yet.
       if (file.length() === 0) await syncFolders(path);
       await warnIfVolatile(path);
       return file;
@@ -130,7 +131,7 @@ async function openWriter(
   return undefined;
 }
 
-/** The descriptor is closed when a child process starts another program: libuv adds O_CLOEXEC. */
+/** libuv adds O_CLOEXEC: the descriptor is closed when a child process starts another program. */
 function openDescriptor(path: string, flags: number): Promise<number> {
   return new Promise((resolve, reject) => {
     fs.open(path, flags, (error, fd) => {
@@ -140,7 +141,7 @@ function openDescriptor(path: string, flags: number): Promise<number> {
   });
 }
 
-/** False where the file was moved away or replaced since it was opened: its lock guards nothing. */
+/** False if the file was moved or replaced since it was opened: its lock protects nothing. */
 async function isEntryOf(path: string, fd: number): Promise<boolean> {
   const entry = await statIfThere(path);
   const file = fs.fstatSync(fd, { bigint: true });
@@ -148,9 +149,8 @@ async function isEntryOf(path: string, fd: number): Promise<boolean> {
 }
 
 /**
- * Makes the entry of `path` in its folder durable, and that of each folder above it up to the root
- * of the file system: any of them may have been made moments ago, by this process or by one that
- * was killed before it could sync.
+ * Syncs the folder of `path`, and each folder above it up to the root of the file system. Any of
+ * their entries may be new, made by this process or by one that was killed before it could sync.
  */
 async function syncFolders(path: string): Promise<void> {
   // Windows has no sync of folders; NTFS logs their changes by itself.
@@ -164,7 +164,7 @@ async function syncFolders(path: string): Promise<void> {
     try {
       await syncFolder(folder);
     } catch (error) {
-      // A folder that may not be read by us was not made by us, nor by one who runs as us.
+      // A folder that we may not read was not made by us, nor by a process of the same user.
       if (['EACCES', 'EPERM'].includes(systemCode(error) ?? '')) return;
       throw error;
     }
@@ -176,14 +176,14 @@ async function syncFolder(folder: string): Promise<void> {
   try {
     await handle.sync();
   } catch (error) {
-    // Some network and FUSE file systems have no sync of folders: there is nothing to be had.
+    // Some network and FUSE file systems cannot sync folders: nothing can be done.
     if (!['EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes(systemCode(error) ?? '')) throw error;
   } finally {
     await handle.close();
   }
 }
 
-/** `statfs` magic numbers of Linux's file systems that live in memory. */
+/** `statfs` magic numbers of Linux's file systems in memory. */
 const volatileFileSystems: ReadonlyMap<bigint, string> = new Map([
   [0x01021994n, 'tmpfs'],
   [0x858458f6n, 'ramfs'],
@@ -191,7 +191,7 @@ const volatileFileSystems: ReadonlyMap<bigint, string> = new Map([
 
 let warned = false;
 
-/** Warns once in each process about a store that no sync can make durable. */
+/** Warns, once in each process, about a store that no sync can make durable. */
 async function warnIfVolatile(path: string): Promise<void> {
   if (warned || (process.platform !== 'linux' && process.platform !== 'android')) return;
   const name = volatileFileSystems.get(await fileSystemType(path));
@@ -203,13 +203,13 @@ async function warnIfVolatile(path: string): Promise<void> {
   process.emitWarning(message, { code: 'VARVE_VOLATILE_FILE_SYSTEM' });
 }
 
-/** The magic number of the file system, 0 if it cannot be asked: no reason not to open a store. */
+/** The magic number of the file system. 0 if it is unknown: the store opens anyway. */
 async function fileSystemType(path: string): Promise<bigint> {
   try {
     const { type } = await fs.promises.statfs(path, { bigint: true });
     return BigInt.asUintN(32, type);
   } catch {
-    // Deno wants a permission for this alone.
+    // Deno needs a separate permission for this.
     return 0n;
   }
 }

@@ -1,14 +1,13 @@
 /**
- * The writer's lock on a file: exclusive, refused within this process as well as to others, and
- * gone with the process that holds it however that ends.
+ * The writer's lock on a file: exclusive, also within this process, and released when its process
+ * ends for any reason.
  *
- * Rule: two kinds of lock do not see each other, so every writer on a platform takes every kind
- * that any writer there might take, or none and is refused. On Linux and Windows that is the lock
- * that the platform gives without native code (`node-platform-lock.ts`) and, if
- * `fs-native-extensions` loads, a byte-range lock of the open file before it, which also reaches
- * the writers of other network namespaces that have the addon. On macOS and the BSDs both are
- * flock: one kind, which would refuse itself if it were taken twice. Readers take no lock, and
- * nothing stops a program that asks for none.
+ * Rule: two kinds of lock do not see each other. Therefore every writer on a platform takes every
+ * kind that any writer there might take, or is refused. On Linux and Windows there are two kinds.
+ * The first is a byte-range lock of the open file, if `fs-native-extensions` loads: it also
+ * excludes writers of other network namespaces that have the addon. The second is the platform's
+ * lock without native code (`node-platform-lock.ts`). On macOS and the BSDs both are flock: taken
+ * twice it would refuse itself. Readers take no lock, and a program that takes none is not stopped.
  */
 
 import fs from 'node:fs';
@@ -25,9 +24,9 @@ import {
 type Acquire = () => Promise<FileLock | undefined>;
 
 /**
- * Files that this process writes, for all copies of the library in this thread. Not needed to keep
- * a second writer out, except where a kernel's lock belongs to the process rather than to the open
- * file; it names this process in the error.
+ * Files that this process writes, for all copies of the library in this thread. The kernel's lock
+ * excludes other writers already, unless it belongs to the process and not to the open file. This
+ * set also lets the error name this process.
  */
 const heldHere = sharedSet(Symbol.for('varve.filesOpenForWriting'));
 
@@ -39,11 +38,11 @@ function sharedSet(key: symbol): Set<string> {
 }
 
 /**
- * Takes every kind of lock on the file, in an order that all writers share; releasing goes the
- * other way. A step that fails leaves no lock behind. `addon` is undefined if it does not load.
+ * Takes every kind of lock on the file, in an order that all writers share, and releases them in
+ * reverse. A failed step leaves no lock behind. `addon` is undefined if it does not load.
  *
  * Rejects with `VARVE_LOCKED` if another writer has the file, and with the system's error if a kind
- * cannot be had: a writer with half of the locks would not be safe.
+ * is not available: a writer with only some of the locks would not be safe.
  */
 export async function acquireLock(
   target: LockTarget,
@@ -74,7 +73,7 @@ function kindsOf(
   return hasOneKind ? [native] : [native, platform];
 }
 
-/** All of them; undefined, and none, if one is taken. */
+/** Takes all locks, or none and returns undefined if one is taken. */
 async function acquireAll(kinds: readonly Acquire[]): Promise<readonly FileLock[] | undefined> {
   const locks: FileLock[] = [];
   try {
@@ -84,7 +83,7 @@ async function acquireAll(kinds: readonly Acquire[]): Promise<readonly FileLock[
       locks.push(lock);
     }
   } catch (error) {
-    // The first failure is the one to report.
+    // Report the first failure.
     await releaseAll(locks).catch(() => undefined);
     throw error;
   }
@@ -93,7 +92,7 @@ async function acquireAll(kinds: readonly Acquire[]): Promise<readonly FileLock[
   return undefined;
 }
 
-/** The last one taken goes first. One that fails keeps no other. */
+/** Releases the last one first. A failure does not keep the others. */
 async function releaseAll(locks: readonly FileLock[]): Promise<void> {
   const failures: unknown[] = [];
   for (const lock of locks.toReversed()) {
@@ -113,22 +112,22 @@ async function letGo(identity: string, locks: readonly FileLock[]): Promise<void
 function acquireNativeLock({ fd }: LockTarget, addon: NativeExtensions): FileLock | undefined {
   const { offset, length } = lockRange();
   if (!addon.tryLock(fd, offset, length)) return undefined;
-  // Closing the descriptor would do, were it not for a child process between fork and exec, which
-  // shares the open file for that moment.
+  // Closing the descriptor is not enough: a child process between fork and exec shares the open
+  // file.
   return { release: async () => addon.unlock(fd, offset, length) };
 }
 
 /**
- * The byte that is locked lies far past any data: on Windows a lock also keeps others from reading
- * what it covers. macOS locks whole files only, which is asked for with zeros.
+ * The locked byte is far beyond any data, since on Windows a lock also prevents reads of its range.
+ * macOS locks whole files only: zeros mean that.
  */
 function lockRange(): { offset: number; length: number } {
   return process.platform === 'darwin' ? { offset: 0, length: 0 } : { offset: 2 ** 52, length: 1 };
 }
 
 /**
- * Names the file itself, whichever path led to it. Its inode cannot pass to another file while it
- * is open. Some network drives on Windows number no files; there the path has to do.
+ * Identifies the file, whatever path led to it. No other file can get its inode while it is open.
+ * Some network drives on Windows have no inode numbers: then the path is used.
  */
 function identityOf({ fd, path }: LockTarget): string {
   const { dev, ino } = fs.fstatSync(fd, { bigint: true });

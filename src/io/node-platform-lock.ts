@@ -1,14 +1,16 @@
 /**
- * The writer's lock without native code: each platform has something that Node can ask of the
- * kernel, that only one open file or socket can have, and that goes with its process, killed or
- * not.
+ * The writer's lock without native code. Node can get something from each platform's kernel that
+ * only one open file or socket can have, and that ends with its process, killed or not.
  *
- * Linux: listening sockets in the abstract namespace, named after the file's device and inode. They
- * exclude the processes of one network namespace: containers that share a folder but no network
- * need the addon. Windows: a named pipe, likewise. macOS and the BSDs: a second descriptor opened
- * with O_EXLOCK, which is flock, and so excludes holders by the addon too. Elsewhere: ENOTSUP, for
- * a writer without a lock is not safe. Nothing here passes to child processes or keeps the process
- * running, and nothing is left behind that a later opener would have to judge.
+ * - Linux: listening sockets in the abstract namespace, named by the file's device and inode. They
+ *   exclude processes of one network namespace: containers that share only a folder need the addon.
+ * - Windows: a named pipe, with the same kind of name.
+ * - macOS and the BSDs: a second descriptor opened with O_EXLOCK. This is flock, so it also
+ *   excludes holders by the addon.
+ * - Elsewhere: ENOTSUP, since a writer without a lock is not safe.
+ *
+ * No lock passes to child processes or keeps the process running, and none leaves a trace that a
+ * later open would have to judge.
  */
 
 import { createHash } from 'node:crypto';
@@ -19,18 +21,18 @@ import { systemCode } from '../errors.ts';
 import { socketOwners } from './node-socket-list.ts';
 import { systemError } from './system-error.ts';
 
-/** A lock that is held. */
+/** A held lock. */
 export interface FileLock {
   release(): Promise<void>;
 }
 
-/** An open file, and the path that it was opened by. */
+/** An open file, and its path. */
 export interface LockTarget {
   readonly fd: number;
   readonly path: string;
 }
 
-/** Takes the lock on the file that `identity` names; undefined where another process has it. */
+/** Takes the lock on the file with this `identity`; undefined if another process has it. */
 export async function acquirePlatformLock(
   target: LockTarget,
   identity: string,
@@ -52,8 +54,8 @@ export async function acquirePlatformLock(
 }
 
 /**
- * Who has the lock that was refused, for the error. On Linux the system tells whether this process
- * has it, by another thread or another copy of the library; elsewhere that cannot be known.
+ * The holder of a refused lock, for the error. On Linux the system tells if this process holds it,
+ * in another thread or another copy of the library; elsewhere that is unknown.
  */
 export async function platformHolder(identity: string): Promise<string> {
   const isLinux = process.platform === 'linux' || process.platform === 'android';
@@ -65,10 +67,10 @@ export async function platformHolder(identity: string): Promise<string> {
 /**
  * The two lengths, in bytes, of a socket's name in Linux's `struct sockaddr_un`, which holds 108.
  *
- * Runtimes differ in the names that they can give. Node 20 pads every name with zeros to 108
- * bytes, Bun takes 107 at most, Deno and later versions of Node take both as they are. So each
- * writer takes both, as far as it can, and then looks for sockets of others that have the name that
- * it could not give.
+ * Runtimes differ in the names that they can bind: Node 20 pads every name with zeros to 108 bytes,
+ * Bun takes at most 107, Deno and later versions of Node take both unchanged. Therefore each writer
+ * takes both if it can, and then searches for other processes' sockets with the name that it could
+ * not bind.
  */
 const socketNameBytes = [107, 108] as const;
 
@@ -81,16 +83,17 @@ function pipeName(identity: string): string {
   return `\\\\.\\pipe\\varve-lock-${digestOf(identity)}`;
 }
 
-/** The identity can be a path, longer than a name may be. */
+/** The identity can be a path that is longer than a name may be. */
 function digestOf(identity: string): string {
   return createHash('sha256').update(identity).digest('hex').slice(0, 32);
 }
 
 /**
- * Takes the names in an order that all writers share, so that of two that begin at once one gets
- * the lock. Whoever takes a name first and looks for the other then never misses the other writer,
- * but two may see each other. Then the one that could not take both withdraws, and so does one that
- * finds a name taken; a Node that pads names, which alone sees them withdraw, looks again.
+ * Takes the names in an order that all writers share, so that one of two that begin at once gets
+ * the lock. A writer takes its names first and looks for others then, so it never misses another
+ * writer, but two may see each other. Then a writer that could not take both names withdraws, and
+ * so does one that finds a name taken. Only a Node that pads names sees others withdraw: it looks
+ * again.
  */
 async function acquireAbstractLock(names: readonly string[]): Promise<FileLock | undefined> {
   const servers: Server[] = [];
@@ -101,7 +104,7 @@ async function acquireAbstractLock(names: readonly string[]): Promise<FileLock |
       if (!(await haveOtherOwners(names, looks))) return { release };
     }
   } catch (error) {
-    // The first failure is the one to report.
+    // Report the first failure.
     await release().catch(() => undefined);
     throw error;
   }
@@ -109,11 +112,13 @@ async function acquireAbstractLock(names: readonly string[]): Promise<FileLock |
   return undefined;
 }
 
-/** How often, and how far apart, the list is looked at for a name that may be about to go. */
+/**
+ * Number of looks at the list, and the pause between them, for a name that may soon be released.
+ */
 const looksMax = 10;
 const lookPauseMs = 10;
 
-/** False if one of the names is taken. The sockets are added to `servers` as they are made. */
+/** False if one of the names is taken. Adds the sockets to `servers` as they are made. */
 async function listenOnAll(names: readonly string[], servers: Server[]): Promise<boolean> {
   let impossible: unknown;
   for (const name of names) {
@@ -131,9 +136,8 @@ async function listenOnAll(names: readonly string[], servers: Server[]): Promise
 }
 
 /**
- * Where the system's list cannot be read, or does not show the sockets of this process, the names
- * that were taken have to do. They do on Deno, whose permissions withhold the list, and which takes
- * both names.
+ * If the system's list is not readable, or does not show this process's sockets, the taken names
+ * are enough. This is so on Deno, whose permissions withhold the list, and which takes both names.
  */
 async function haveOtherOwners(names: readonly string[], looks: number): Promise<boolean> {
   for (let look = 1; look <= looks; look += 1) {
@@ -157,10 +161,10 @@ async function acquirePipeLock(name: string): Promise<FileLock | undefined> {
 function listen(name: string): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer((connection) => connection.destroy());
-    // Stays for good: an error later (a stranger connects and there is no descriptor left) does not
+    // Keep this listener: a later error (a stranger connects and no descriptor is left) does not
     // end the lock, and must not end the process.
     server.on('error', reject);
-    // `exclusive`, or the workers of a cluster would share the one socket of their primary.
+    // `exclusive`: otherwise the workers of a cluster would share one socket of their primary.
     server.listen({ path: name, exclusive: true }, () => {
       server.unref();
       resolve(server);
@@ -168,7 +172,7 @@ function listen(name: string): Promise<Server> {
   });
 }
 
-/** The last one made goes first. */
+/** Closes the last one first. */
 async function closeAll(servers: readonly Server[]): Promise<void> {
   for (const server of servers.toReversed()) await closeServer(server);
 }
@@ -179,7 +183,7 @@ function closeServer(server: Server): Promise<void> {
   });
 }
 
-/** O_EXLOCK of macOS and the BSDs, which Node passes on but does not name. */
+/** O_EXLOCK of macOS and the BSDs: Node passes it on but has no name for it. */
 const openLockFlag = 0x20;
 
 async function acquireOpenLock(target: LockTarget): Promise<FileLock | undefined> {
@@ -194,7 +198,7 @@ async function acquireOpenLock(target: LockTarget): Promise<FileLock | undefined
   return { release: async () => fs.closeSync(lockFd) };
 }
 
-/** Opens the file once more, with the lock; undefined where it is taken. */
+/** Opens the file again, with the lock; undefined if that is taken. */
 function openLocked(path: string): number | undefined {
   const { O_RDONLY, O_NONBLOCK } = fs.constants;
   try {
@@ -206,8 +210,8 @@ function openLocked(path: string): number | undefined {
 }
 
 /**
- * Throws where the lock is not on the file that `target` has open, or where a second one is
- * granted: a system that ignores the flag gives no error.
+ * Throws if the lock is not on the file that `target` has open, or if a second one is granted: a
+ * system that ignores the flag reports no error.
  */
 function checkEnforced(target: LockTarget, lockFd: number): void {
   const wanted = fs.fstatSync(target.fd, { bigint: true });

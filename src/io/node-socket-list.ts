@@ -1,28 +1,30 @@
 /**
- * Linux's list of sockets in the abstract namespace, and which of them are this process's.
+ * Linux's list of sockets in the abstract namespace, and which of them this process owns.
  *
- * It answers what a bind cannot: whether another process has a name that this runtime cannot give,
- * and whether a name that is taken is taken by this very process. It changes nothing, and where
- * /proc cannot be read (no permission, not mounted) it says that it does not know.
+ * It answers two questions that a bind cannot: whether another process has a name that this runtime
+ * cannot bind, and whether this process has a name that is taken. It changes nothing. If /proc is
+ * not readable (no permission, not mounted), the answer is unknown.
  */
 
 import fs from 'node:fs';
 import { systemCode } from '../errors.ts';
 
-/** Whether this process, and whether others, have sockets of the names that were asked for. */
+/** Whether this process, and whether others, have sockets with the requested names. */
 export interface SocketOwners {
   readonly here: boolean;
   readonly elsewhere: boolean;
 }
 
-/** Looks for exactly these names, which begin with a zero byte; undefined if it cannot be known. */
+/**
+ * Searches exactly these names, which begin with a zero byte; undefined if the answer is unknown.
+ */
 export async function socketOwners(names: readonly string[]): Promise<SocketOwners | undefined> {
   try {
     const inodes = await socketInodes(names);
     const ownCount = await countOwn(inodes);
     return { here: ownCount > 0, elsewhere: ownCount < inodes.size };
   } catch {
-    // Whatever keeps /proc from being read, the answer is the same.
+    // The reason why /proc is not readable does not matter.
     return undefined;
   }
 }
@@ -44,12 +46,12 @@ async function socketInodes(names: readonly string[]): Promise<ReadonlySet<strin
   return inodes;
 }
 
-/** How many of the sockets are open in this process, in whichever of its threads. */
+/** Number of these sockets that are open in this process, in any thread. */
 async function countOwn(inodes: ReadonlySet<string>): Promise<number> {
   if (inodes.size === 0) return 0;
   const descriptors = await fs.promises.readdir('/proc/self/fd');
   const own = new Set<string>();
-  // From the highest, for a socket of a moment ago is near the end. Ends when all are found.
+  // From the highest: a recent socket is near the end. Stops when all are found.
   for (const descriptor of descriptors.sort((a, b) => Number(b) - Number(a))) {
     const inode = inodeIn(await linkOf(descriptor));
     if (inode !== undefined && inodes.has(inode)) own.add(inode);

@@ -1,14 +1,14 @@
 /**
- * One open file of this machine, by a raw descriptor and positioned calls.
+ * One open file of this machine: a raw descriptor and positioned calls.
  *
- * Invariant: no call reaches the descriptor once `close` has begun, and `close` lets those under
- * way finish first: its number may belong to another file a moment later. A read comes back short
- * only at the end of the file, and a write is whole or an error, however the system divides them.
- * It does not buffer or copy; opening and locking are done in `node-file-system.ts`.
+ * Invariant: no call reaches the descriptor after `close` has begun, and `close` waits for calls in
+ * flight: the number may belong to another file a moment later. A read is short only at the end of
+ * the file. A write is complete or an error, however the system divides it. It neither buffers nor
+ * copies; `node-file-system.ts` opens and locks.
  *
- * What `datasync` is worth is libuv's choice (`uv__fs_fdatasync`): fdatasync on Linux; on macOS
- * fcntl(F_FULLFSYNC), for fsync there leaves the drive's cache unflushed, and F_BARRIERFSYNC or
- * fsync only where the file system lacks that; fsync on the BSDs; FlushFileBuffers on Windows.
+ * libuv chooses what `datasync` does (`uv__fs_fdatasync`): fdatasync on Linux; fcntl(F_FULLFSYNC)
+ * on macOS, since fsync there leaves the drive's cache unflushed, and F_BARRIERFSYNC or fsync only
+ * if the file system lacks that; fsync on the BSDs; FlushFileBuffers on Windows.
  */
 
 import fs from 'node:fs';
@@ -19,18 +19,18 @@ import type { NativeExtensions } from './node-native-extensions.ts';
 import type { FileLock } from './node-platform-lock.ts';
 import { checkBytes, systemError } from './system-error.ts';
 
-/** An open descriptor and what goes with it; the `NodeStorageFile` takes all of it over. */
+/** An open descriptor with its lock; the `NodeStorageFile` takes ownership of all. */
 export interface OpenDescriptor {
   readonly fd: number;
   readonly path: string;
   /** The writer's lock; a file without one is read-only. */
   readonly lock: FileLock | undefined;
-  /** Where it does not load there is no `trim`. */
+  /** Undefined if it does not load: there is no `trim`. */
   readonly addon: NativeExtensions | undefined;
 }
 
 export class NodeStorageFile implements StorageFile {
-  /** There only where the addon is: some platforms cannot punch holes. */
+  /** Only with the addon: some platforms cannot punch holes. */
   declare readonly trim?: (position: number, length: number) => Promise<void>;
   readonly #fd: number;
   readonly #path: string;
@@ -149,7 +149,7 @@ export class NodeStorageFile implements StorageFile {
     this.#checkWritable('trim');
     checkBytes(position, 'trim', this.#path);
     checkBytes(length, 'trim', this.#path);
-    // Past the end there is nothing to give back, and macOS would grow the file.
+    // Beyond the end there is nothing to free, and macOS would grow the file.
     const end = Math.min(position + length, this.length());
     if (end <= position) return;
     await this.#track(async () => {
@@ -158,7 +158,7 @@ export class NodeStorageFile implements StorageFile {
     });
   }
 
-  /** Runs an asynchronous call that `close` has to wait for. */
+  /** Runs an asynchronous call; `close` waits for it. */
   async #track<T>(call: () => Promise<T>): Promise<T> {
     this.#callsUnderWay += 1;
     try {
@@ -178,13 +178,13 @@ export class NodeStorageFile implements StorageFile {
     if (this.#lock === undefined) throw systemError('EBADF', syscall, this.#path);
   }
 
-  /** A call that writes nothing and reports no error would be repeated for ever. */
+  /** Prevents an endless loop of calls that write nothing and report no error. */
   #checkProgress(count: number): void {
     if (count === 0) throw systemError('EIO', 'write', this.#path);
   }
 }
 
-/** libuv repeats every call that a signal interrupts, except reads. */
+/** libuv repeats every call that a signal interrupts, except for reads. */
 const interrupted = 'EINTR';
 
 function readOnceSync(fd: number, target: Uint8Array, done: number, position: number): number {
@@ -228,7 +228,7 @@ function writeOnce(fd: number, chunks: readonly Uint8Array[], position: number):
   });
 }
 
-/** The promise of a call that takes a callback with nothing but an error. */
+/** A promise for a call whose callback takes only an error. */
 function settled(call: (done: (error: Error | null) => void) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     call((error) => {

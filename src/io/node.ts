@@ -1,9 +1,8 @@
 /**
- * The door to files on this machine: `nodeFileSystem`, the default of `Store.open`.
+ * Files on this machine: `nodeFileSystem`, the default of `Store.open`.
  *
- * Invariant: importing this module loads nothing of Node's, so that the core can be loaded in a
- * browser; what has `node:` imports comes in at the first `open`. The work is in
- * `node-file-system.ts`.
+ * Invariant: importing this module loads no module of Node, so that the core also loads in a
+ * browser; `node:` imports are loaded at the first `open`. The work is in `node-file-system.ts`.
  */
 
 import type { FileSystem } from './file-system.ts';

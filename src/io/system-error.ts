@@ -1,10 +1,9 @@
 /**
- * Errors in the form in which Node reports those of the operating system: `code`, `syscall`,
- * `path`, and a message that begins with the code.
+ * Errors in the form of Node's errors of the operating system: `code`, `syscall`, `path`, and a
+ * message that begins with the code.
  *
- * Invariant: every backend refuses the same mistakes with the same code, whether or not an
- * operating system is behind it. Nothing here decides what varve makes of a code; that is the
- * store's.
+ * Invariant: every backend refuses the same mistakes with the same code, even without an operating
+ * system behind it. The store decides what a code means for varve.
  */
 
 const descriptions = {
@@ -34,8 +33,8 @@ export function systemError(code: SystemErrorCode, syscall: string, path: string
 }
 
 /**
- * Throws EINVAL for a position or length in bytes that is none. A negative position must not reach
- * Node: it would write at the descriptor's current position instead.
+ * Throws EINVAL for an invalid position or length in bytes. A negative position must not reach
+ * Node, which would write at the descriptor's current position.
  */
 export function checkBytes(bytes: number, syscall: string, path: string): void {
   if (!Number.isSafeInteger(bytes) || bytes < 0) throw systemError('EINVAL', syscall, path);

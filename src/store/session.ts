@@ -1,9 +1,9 @@
 /**
  * Session: one writer's changes, as its user holds them.
  *
- * Invariant: a session ends once; afterwards `get` answers until its commit has settled and
- * nothing else does anything. What it asked for lives in a `SessionWork` of its own, so that a
- * session which is garbage-collected unended is abandoned. Durability is the Committer's.
+ * Invariant: a session ends once. Afterwards `get` works until its commit has settled, and nothing
+ * else does anything. Its operations live in a separate `SessionWork`, so that a session that is
+ * garbage-collected before its end is abandoned. The Committer makes it durable.
  */
 
 import { corrupt, invalidArgument, VarveError } from '../errors.ts';
@@ -23,13 +23,13 @@ import type { StoreCore } from './state/core.ts';
 import { stagedBytesMax } from './values/staging-memory.ts';
 import { type ValuePlace, valuePlace } from './values/value-reader.ts';
 
-/** What a session works with. */
+/** The parts of the store that a session needs. */
 export interface SessionHome {
   readonly core: StoreCore;
   readonly committer: Committer;
   /** Sessions that have not ended: closing abandons them. */
   readonly open: OpenSessions;
-  /** Whose root the embedded header is. */
+  /** The claim of the embedded header. */
   readonly header: HeaderClaim;
 }
 
@@ -42,10 +42,12 @@ export function newSession(home: SessionHome, work: SessionWork): Session {
 
 /**
  * One writer's changes. A session ends when `commit` or `abandon` is called, or when `commitSync`
- * returns or throws anything but `VARVE_BUSY`. After that: `get` goes on answering until the
- * commit has settled, or throws what the commit is about to reject with; `abandon` and dispose do
- * nothing, `commit` rejects and everything else throws, both with `VARVE_SESSION_ENDED`. A session
- * that is garbage-collected unended is abandoned.
+ * returns or throws anything but `VARVE_BUSY`. A session that is garbage-collected before that is
+ * abandoned.
+ *
+ * After its end `get` works until the commit has settled, or throws the error that the commit is
+ * about to reject with. `abandon` and dispose do nothing; `commit` rejects and everything else
+ * throws, both with `VARVE_SESSION_ENDED`.
  */
 export class Session implements Disposable {
   readonly #home: SessionHome;
@@ -66,17 +68,20 @@ export class Session implements Disposable {
     this.#home.core.checkWritable();
   }
 
-  /** Why the session takes nothing more: it has ended, or was open when the store was closed. */
+  /**
+   * The error of a call after the end: the session has ended, or the store was closed before it
+   * did.
+   */
   #ended(): VarveError {
     return this.#work.closedWithStore ? this.#home.core.closedError() : ended();
   }
 
   /**
-   * Reserves grains for the bytes; the id is final; the value is readable by others after
-   * `commit`. Up to 1 MiB is copied; a larger value, or one that takes the session past 1 MiB
-   * staged, is written to its unpublished grains before `push` returns (this blocks; `Store.put`
-   * does not); where that write fails, `commit` says so. Throws `VARVE_TOO_LARGE` beyond 4 GiB - 1
-   * KiB, `VARVE_INVALID_ARGUMENT` for what is no Uint8Array.
+   * Reserves grains for the bytes. The id is final; others can read the value after `commit`. Up to
+   * 1 MiB is copied. A larger value, or one that takes the session past 1 MiB staged, is written to
+   * its unpublished grains before `push` returns. This blocks (`Store.put` does not); if the write
+   * fails, `commit` rejects. Throws `VARVE_TOO_LARGE` beyond 4 GiB - 1 KiB,
+   * `VARVE_INVALID_ARGUMENT` for anything but a Uint8Array.
    */
   push(value: Uint8Array): GrainId {
     this.#checkOpen();
@@ -85,9 +90,9 @@ export class Session implements Disposable {
   }
 
   /**
-   * As `push`, for bytes that depend on their own id, as those that are sealed for it: reserves
-   * grains for `length` bytes, and stores what `make` gives for the id. Where `make` throws,
-   * nothing is reserved and the error goes on; where it gives other than `length` bytes that is
+   * As `push`, for bytes that depend on their own id, such as bytes sealed for it. Reserves grains
+   * for `length` bytes, and stores the result of `make` for the id. If `make` throws, nothing is
+   * reserved and the error is thrown. A result of other than `length` bytes is
    * `VARVE_INVALID_ARGUMENT`.
    */
   pushWith(length: number, make: (id: GrainId) => Uint8Array): GrainId {
@@ -102,7 +107,7 @@ export class Session implements Disposable {
       if (data.length !== length) {
         throw invalidArgument('Session.pushWith', `${length} bytes for the id`, data);
       }
-      // It may have ended the session.
+      // `make` may have ended the session.
       this.#checkOpen();
       return this.#take(place, data);
     } catch (error) {
@@ -115,7 +120,7 @@ export class Session implements Disposable {
     return this.#home.core.atlas.reserve(length, this.#work.preferred);
   }
 
-  /** The bytes go to the grains that are reserved for them. */
+  /** Stages the bytes for their reserved grains, or writes them. */
   #take(place: Reservation, data: Uint8Array): GrainId {
     const work = this.#work;
     if (place.count * place.stratum.grainBytes > stagedBytesMax) {
@@ -126,7 +131,7 @@ export class Session implements Disposable {
     return id;
   }
 
-  /** Writes a value straight from the caller's memory to its grains. */
+  /** Writes a value from the caller's memory to its grains. */
   #writeThrough(place: Reservation, data: Uint8Array): StagedValue {
     const { stratum, index } = place;
     const id = { basin: stratum.basin, stratum: stratum.number, index };
@@ -159,18 +164,20 @@ export class Session implements Disposable {
   }
 
   /**
-   * Marks a committed value to be freed by a later checkpoint. A value pushed by this very session
-   * is withdrawn: its grains are free again. Throws `VARVE_NOT_FOUND` where the id names no
-   * committed value, `VARVE_ALREADY_ARCHIVED` where a committed session, this one, or another
-   * still open or committing has archived it, `VARVE_CORRUPT` where the length stored with it is
-   * impossible, `VARVE_INVALID_ARGUMENT` for the root of a structure that uses the store
-   * (`Store.claimEmbeddedHeader`).
+   * Marks a committed value, which a later checkpoint frees. A value pushed by this session is
+   * withdrawn: its grains are free again. Throws:
+   * - `VARVE_NOT_FOUND` if the id names no committed value.
+   * - `VARVE_ALREADY_ARCHIVED` if a committed session, this one, or another one that is open or
+   *   committing has archived it.
+   * - `VARVE_CORRUPT` if the length stored with it is impossible.
+   * - `VARVE_INVALID_ARGUMENT` for the root of a structure that uses the store
+   *   (`Store.claimEmbeddedHeader`).
    */
   archive(id: GrainId): void {
     this.#checkOpen();
     checkId('Session.archive', id);
     const { core } = this.#home;
-    // One lookup: a value is committed, or this session's own, or neither.
+    // One lookup: the value is committed, or this session's own, or does not exist.
     const found = splitGrainId(id) ? core.atlas.find(split) : undefined;
     if (found === undefined) {
       const own = this.#work.own(id);
@@ -191,8 +198,8 @@ export class Session implements Disposable {
   }
 
   /**
-   * Asks for `Store.checkpointTo(batch)` as a part of this session's own commit; same rules.
-   * Throws `VARVE_INVALID_ARGUMENT` for a batch after the current one.
+   * Does `Store.checkpointTo(batch)` as part of this session's commit; same rules. Throws
+   * `VARVE_INVALID_ARGUMENT` for a batch after the current one.
    */
   checkpointTo(batch: BatchId): void {
     this.#checkOpen();
@@ -202,9 +209,9 @@ export class Session implements Disposable {
   }
 
   /**
-   * Replaces the embedded header as part of this commit; null clears it. Throws `VARVE_NOT_FOUND`
-   * where the id is neither committed nor this session's. Within a batch the last in order of
-   * `commit` calls wins.
+   * Sets the embedded header as part of this commit; null clears it. Throws `VARVE_NOT_FOUND` if
+   * the id is neither committed nor this session's. If several sessions of a batch set it, the last
+   * `commit` call wins.
    */
   setEmbeddedHeader(id: GrainId | null): void {
     this.#checkOpen();
@@ -217,7 +224,7 @@ export class Session implements Disposable {
     this.#work.embeddedHeader = id;
   }
 
-  /** The session's own staged values, then the store's. Throws as `Store.get`. */
+  /** Reads the session's own values, then the store's. Throws as `Store.get`. */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
     const { core } = this.#home;
     if (this.#work.state === 'ended') throw this.#work.failure ?? this.#ended();
@@ -236,14 +243,15 @@ export class Session implements Disposable {
   }
 
   /**
-   * Makes everything above durable at once or not at all. Sessions that commit while another
-   * commit is being synced share the next sync. A session with nothing to do resolves to
-   * `currentBatch`. After a rejection other than `VARVE_POISONED` nothing of the session is
-   * visible, now or after reopening, and its grains are free again. Rejects with `VARVE_IO` (the
-   * disk refused), `VARVE_POISONED` (with the disk's error as `cause`, when it is this commit's
-   * own sync that failed: not visible now, whether it survives is known after reopening),
-   * `VARVE_CLOSED`, `VARVE_SESSION_ENDED`, `VARVE_NOT_FOUND` (the embedded header has been freed
-   * meanwhile).
+   * Makes all changes of the session durable, or none. Sessions that commit while another commit is
+   * being synced share the next sync. A session without changes resolves to `currentBatch`. After a
+   * rejection other than `VARVE_POISONED` nothing of the session is visible, now or after
+   * reopening, and its grains are free again.
+   *
+   * Rejects with `VARVE_IO` (the disk refused), `VARVE_CLOSED`, `VARVE_SESSION_ENDED`,
+   * `VARVE_NOT_FOUND` (the embedded header has been freed meanwhile), or `VARVE_POISONED`. If this
+   * commit's own sync failed, that has the disk's error as `cause`: its changes are not visible
+   * now, and may or may not be after reopening.
    */
   async commit(): Promise<BatchId> {
     if (this.#work.state !== 'open') throw this.#ended();
@@ -263,9 +271,9 @@ export class Session implements Disposable {
   }
 
   /**
-   * As `commit`, on the calling thread: the quickest way for one writer, at the price of blocking
-   * the event loop for one sync. Throws `VARVE_BUSY`, with the session still open, while another
-   * session's commit is queued or under way.
+   * As `commit`, on the calling thread: the fastest way for one writer, but it blocks the event
+   * loop for one sync. Throws `VARVE_BUSY`, with the session still open, while another session's
+   * commit is queued or in flight.
    */
   commitSync(): BatchId {
     if (this.#work.state !== 'open') throw this.#ended();
@@ -290,7 +298,7 @@ export class Session implements Disposable {
     this.#home.open.delete(this.#work, this);
   }
 
-  /** Gives the reserved grains back (once writes under way to them have returned). */
+  /** Gives the reserved grains back, and drops the session's changes. */
   abandon(): void {
     if (this.#work.state !== 'open') return;
     this.#end('ended');
@@ -312,20 +320,22 @@ function noSuchValue(id: GrainId): VarveError {
 }
 
 function wrongLength({ offset }: ValuePlace, length: number): VarveError {
-  return corrupt(`a value says it has ${length} bytes, its grains do not`, { offset });
+  return corrupt(`the stored length of a value, ${length} bytes, does not match its grains`, {
+    offset,
+  });
 }
 
-/** Throws `VARVE_INVALID_ARGUMENT` for what is no bigint. */
+/** Throws `VARVE_INVALID_ARGUMENT` for anything but a bigint. */
 export function checkId(what: string, id: unknown): void {
   if (typeof id !== 'bigint') throw invalidArgument(what, 'a GrainId', id);
 }
 
 /**
- * The bytes of a value, none of which change while the thread goes on. Throws
- * `VARVE_INVALID_ARGUMENT`, `VARVE_TOO_LARGE`.
+ * The bytes of a value, which no other thread can change. Throws `VARVE_INVALID_ARGUMENT`,
+ * `VARVE_TOO_LARGE`.
  */
 export function checkData(what: string, data: unknown): Uint8Array {
-  if (!isBytes(data)) throw invalidArgument(what, 'a Uint8Array that has its bytes', data);
+  if (!isBytes(data)) throw invalidArgument(what, 'a Uint8Array that is not detached', data);
   checkLength(what, data.length);
   return ownedByThread(data);
 }

@@ -1,8 +1,9 @@
 /**
- * Values that are put one at a time, each with a commit of its own.
+ * Values that are put one at a time, each with its own commit.
  *
- * Invariant: a small value is copied at the call; a large one is written to its grains without a
- * copy, and the store is not closed before that has settled. Grains of a put that fails are free.
+ * Invariant: a small value is copied at the call. A large one is written to its grains without a
+ * copy, and closing the store waits until that has settled. The grains of a failed put are free
+ * again.
  */
 
 import type { GrainId } from '../format/grain-id.ts';
@@ -14,7 +15,7 @@ import type { BatchId } from './state/batch-id.ts';
 import type { StoreCore } from './state/core.ts';
 import { stagedBytesMax } from './values/staging-memory.ts';
 
-/** A value that is durable. */
+/** A durable value. */
 export interface PutValue {
   id: GrainId;
   batch: BatchId;
@@ -23,7 +24,7 @@ export interface PutValue {
 export class SinglePuts {
   readonly #core: StoreCore;
   readonly #committer: Committer;
-  /** Puts of large values that have not settled: closing waits for them, as for commits. */
+  /** Puts of large values that have not settled: closing waits for them as for commits. */
   readonly #writing = new Set<Promise<unknown>>();
 
   constructor(core: StoreCore, committer: Committer) {
@@ -31,12 +32,12 @@ export class SinglePuts {
     this.#committer = committer;
   }
 
-  /** Large values are being written. */
+  /** A put of a large value is under way. */
   get areWriting(): boolean {
     return this.#writing.size > 0;
   }
 
-  /** Resolves when every large value that is being written is durable, or has failed. */
+  /** Resolves when every put of a large value that is under way has settled. */
   async settled(): Promise<void> {
     await Promise.allSettled([...this.#writing]);
   }

@@ -1,8 +1,8 @@
 /**
- * A view of a store: its values as of one batch, that a later `refresh` does not move.
+ * A view of a store: its values as of one batch, which a later `refresh` does not move.
  *
- * Only the shape, and the view of a store that writes: that one reads the present, and the caller's
- * guard holds it. The views of readers are their states (`proven-reads.ts`).
+ * This file has the shape, and the view of a store that is open for writing: it reads the present
+ * state, which the caller's guard holds. The views of readers are their states (`proven-reads.ts`).
  */
 
 import type { GrainId } from '../format/grain-id.ts';
@@ -11,7 +11,7 @@ import type { BatchId } from './state/batch-id.ts';
 
 /**
  * The store as of its current batch when `Store.view` was called; a later refresh does not move it.
- * Of a store that writes it reads the present: what it should keep needs a guard.
+ * If the store is open for writing, it reads the present state: keep values by a guard.
  */
 export interface StoreView {
   readonly batch: BatchId;
@@ -26,7 +26,7 @@ export interface StoreView {
   lengthOf(id: GrainId): number | undefined;
 }
 
-/** What a view reads from: the store, or a state of a reader. */
+/** The source of a view: the store, or a state of a reader. */
 export type ViewSource = Omit<StoreView, 'batch' | 'embeddedHeader'>;
 
 function checked(method: string, id: GrainId): GrainId {

@@ -1,9 +1,9 @@
 /**
- * Store: the door to one file of values, and the wiring behind it.
+ * Store: the public class of one file of values, and the wiring behind it.
  *
- * Invariant: every promise of `spec/format.md` and of the doc comments here is kept by the parts
- * that this file connects: opening and recovery, sessions, the Committer, checkpoints,
- * verification. It checks arguments and states, and decides nothing else.
+ * Invariant: the parts that this file connects keep every promise of `spec/format.md` and of the
+ * doc comments here: opening and recovery, sessions, the Committer, checkpoints, verification. It
+ * checks arguments and states, and decides nothing else.
  */
 
 import { Mutex } from 'async-mutex';
@@ -40,9 +40,7 @@ import { verifyStore } from './verify/verify.ts';
 
 let construct: (core: StoreCore, reader: StoreReader | undefined) => Store;
 
-/**
- * Opens a store as `Store.open` does, from options that are checked; tests lower limits with it.
- */
+/** Opens a store as `Store.open` does, from checked options; tests use it to lower limits. */
 export async function openStore(request: OpenRequest): Promise<Store> {
   const opened = await openCore(request);
   return construct(opened.core, request.readOnly ? new StoreReader(request, opened) : undefined);
@@ -51,7 +49,7 @@ export async function openStore(request: OpenRequest): Promise<Store> {
 /** A file of values. Make one with `Store.open` or `Store.inMemory`. */
 export class Store implements AsyncDisposable {
   readonly #openedCore: StoreCore;
-  /** Of a store that was opened read-only: what it sees, and how it moves on. */
+  /** Only if opened read-only: its current state, and how it moves on. */
   readonly #reader: StoreReader | undefined;
   readonly #committer: Committer;
   readonly #openSessions = new OpenSessions();
@@ -74,22 +72,20 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Opens the file at `path`, or of a `file:` URL object, recovering first when the last process
+   * Opens the file at `path` (a string or a `file:` URL object), with recovery if the last process
    * did not close it.
    *
-   * Rejects with `VARVE_LOCKED` (another writer has it), `VARVE_NOT_A_STORE` (some other file, a
-   * directory: left untouched), `VARVE_UNSUPPORTED_VERSION`, `VARVE_CORRUPT`, `VARVE_NOT_FOUND`,
-   * `VARVE_EXISTS`, `VARVE_IO`, `VARVE_INVALID_ARGUMENT`. A file that is empty, or holds only
-   * zeros and is no longer than a new store, counts as a creation cut short: with `create` it is
-   * made anew, else `VARVE_NOT_FOUND`.
+   * Rejects with `VARVE_LOCKED` (another writer has it), `VARVE_NOT_A_STORE` (another kind of file,
+   * a directory: left unchanged), `VARVE_UNSUPPORTED_VERSION`, `VARVE_CORRUPT`, `VARVE_NOT_FOUND`,
+   * `VARVE_EXISTS`, `VARVE_IO`, `VARVE_INVALID_ARGUMENT`. An empty file, or one of zeros that is no
+   * longer than a new store, is a creation cut short: with `create` it is made anew, otherwise
+   * `VARVE_NOT_FOUND`.
    */
   static async open(path: string | URL, options: StoreOptions = {}): Promise<Store> {
     return await openStore(checkOptions(path, options));
   }
 
-  /**
-   * A store that lives in memory only, under the path `:memory:`; same behaviour, nothing on disk.
-   */
+  /** A store in memory only, with the path `:memory:`; same behaviour, nothing on disk. */
   static async inMemory(options: Pick<StoreOptions, 'cacheBytes'> = {}): Promise<Store> {
     checkNames('Store.inMemory', options, { cacheBytes: true });
     const { cacheBytes } = options;
@@ -108,30 +104,30 @@ export class Store implements AsyncDisposable {
     return this.#core.readOnly;
   }
 
-  /** What opening found. */
+  /** The result of opening: recovery, replay, healing. */
   get recovery(): RecoveryReport {
     return this.#openedCore.recovery;
   }
 
   /**
-   * The last durable batch, 0 in a store never written to; of a store opened read-only the batch
-   * that it sees.
+   * The last durable batch; 0 in a store never written to. If opened read-only: the batch that it
+   * sees.
    */
   get currentBatch(): BatchId {
     return this.#core.published.currentBatch;
   }
 
-  /** Every value archived at or before this batch has been freed. */
+  /** All values archived at or before this batch have been freed. */
   get checkpoint(): BatchId {
     return this.#core.published.checkpoint;
   }
 
-  /** A commit is queued, being written or synced. */
+  /** A commit is queued or in flight. */
   get committing(): boolean {
     return this.#committer.busy;
   }
 
-  /** The root that the user of the store last committed. */
+  /** The id that the last commit set as the root of the user's data; undefined if there is none. */
   get embeddedHeader(): GrainId | undefined {
     const { embeddedHeader } = this.#core.published;
     return embeddedHeader === 0n ? undefined : (embeddedHeader as GrainId);
@@ -150,11 +146,12 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * The value's bytes; `undefined` where the id is not that of a committed value (an id inside a
-   * value included, and 0n). Archived values stay readable until they are checkpointed away.
-   * Throws `VARVE_CORRUPT` where the stored bytes fail their checksum, `VARVE_CLOSED`, `VARVE_IO`;
-   * if opened read-only, `VARVE_SNAPSHOT_GONE` where a writer has freed the value since
-   * `currentBatch`, or has moved on so far that it cannot be proven: call `refresh`.
+   * The value's bytes; `undefined` if the id names no committed value (an id inside a value, and
+   * 0n, name none). Archived values stay readable until a checkpoint frees them.
+   *
+   * Throws `VARVE_CORRUPT` if the stored bytes fail their checksum, `VARVE_CLOSED`, `VARVE_IO`. If
+   * opened read-only, throws `VARVE_SNAPSHOT_GONE` if a writer has freed the value since
+   * `currentBatch`, or has moved on too far for a proof: call `refresh`.
    */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
     const core = this.#core;
@@ -174,8 +171,8 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Whether the id is that of a committed value; if opened read-only, as of `currentBatch`, whether
-   * or not a writer has freed it since. Throws as `get`.
+   * True if the id names a committed value. If opened read-only: as of `currentBatch`, even if a
+   * writer has freed it since. Throws as `get`.
    */
   has(id: GrainId): boolean {
     this.#core.checkOpen();
@@ -185,8 +182,8 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Length of the value in bytes, as stored with it: only reading the value checks it. Throws as
-   * `get`.
+   * Length of the value in bytes, as stored with it and unchecked: only reading the value checks
+   * it. Throws as `get`.
    */
   lengthOf(id: GrainId): number | undefined {
     this.#core.checkOpen();
@@ -197,9 +194,8 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * The store as of `currentBatch`; a later `refresh` does not move it. Of a store that is open for
-   * writing it reads the present, and a guard is needed to hold what it should keep. Throws
-   * `VARVE_CLOSED`.
+   * The store as of `currentBatch`; a later `refresh` does not move it. If the store is open for
+   * writing, the view reads the present state: take a guard to keep values. Throws `VARVE_CLOSED`.
    */
   view(): StoreView {
     this.#core.checkOpen();
@@ -208,9 +204,9 @@ export class Store implements AsyncDisposable {
 
   /**
    * For a store opened read-only beside a live writer: moves to the newest batch whose record and
-   * values are whole in the file, and resolves to it; a power cut may still take that batch back.
-   * Retries beside commits; never rejects with `VARVE_SNAPSHOT_GONE`. Views keep their batch. On a
-   * store that is open for writing it resolves to `currentBatch`. Rejects with `VARVE_CLOSED`,
+   * values are whole in the file, and resolves to it. A power cut may still take that batch back.
+   * Retries during commits; never rejects with `VARVE_SNAPSHOT_GONE`. Views keep their batch. If
+   * the store is open for writing, resolves to `currentBatch`. Rejects with `VARVE_CLOSED`,
    * `VARVE_CORRUPT`, `VARVE_IO`.
    */
   async refresh(): Promise<BatchId> {
@@ -219,8 +215,8 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Pushes and commits one value. Large data is written without blocking or copying: leave it
-   * alone until this settles. Rejects as `Session.push` throws and `Session.commit` rejects.
+   * Pushes and commits one value. Large data is written without blocking or copying: do not change
+   * it until this settles. Rejects as `Session.push` throws and `Session.commit` rejects.
    */
   async put(value: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
     this.#core.checkWritable();
@@ -228,11 +224,11 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Frees every value archived at or before `batch`, and forgets the commit log up to it. Resolves
-   * to the batch that made it durable. It goes only as far as the oldest live `CheckpointGuard`
-   * allows; a later call frees the rest. A batch at or before `checkpoint` (0 too) changes nothing
-   * and resolves to `currentBatch`. Rejects with `VARVE_INVALID_ARGUMENT` for a batch after
-   * `currentBatch`, and as `Session.commit`.
+   * Frees every value archived at or before `batch`, and the commit log up to it. Resolves to the
+   * batch that made it durable. It goes only to the oldest live `CheckpointGuard`; a later call
+   * frees the rest. A batch at or before `checkpoint` (0 too) changes nothing and resolves to
+   * `currentBatch`. Rejects with `VARVE_INVALID_ARGUMENT` for a batch after `currentBatch`, and as
+   * `Session.commit`.
    */
   async checkpointTo(batch: BatchId): Promise<BatchId> {
     const session = this.session();
@@ -246,11 +242,12 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * While it lives, a checkpoint reaches `batch` (default: `currentBatch`) and no further: what
-   * was readable and not archived as of that batch stays readable, and the log after it stays.
-   * Throws `VARVE_LOG_TRUNCATED` for a batch before `checkpoint` or before one under way,
+   * Until it is released, no checkpoint passes `batch` (default: `currentBatch`). Values that were
+   * readable and not archived as of that batch stay readable, and the log after it stays.
+   *
+   * Throws `VARVE_LOG_TRUNCATED` for a batch before `checkpoint` or before one in flight,
    * `VARVE_INVALID_ARGUMENT` for one after `currentBatch`, `VARVE_CLOSED`. If opened read-only, it
-   * holds nothing back: a writer does not know of its readers.
+   * holds nothing: a writer does not know its readers.
    */
   guard(batch: BatchId = this.currentBatch): CheckpointGuard {
     this.#core.checkOpen();
@@ -259,10 +256,12 @@ export class Store implements AsyncDisposable {
 
   /**
    * The retained commit log after batch `after` (default: `checkpoint`), oldest first, up to the
-   * batch current at the call; with `follow`, on and on until `signal`. Holds a guard while
-   * iterated. The first `next()` rejects with `VARVE_LOG_TRUNCATED` where entries after `after`
-   * have been checkpointed away. If opened read-only, any `next()` may, since nothing holds the
-   * writer back; and `follow` goes on with each `refresh`.
+   * batch current at the call; with `follow`, without end until `signal`. Holds a guard during
+   * iteration.
+   *
+   * The first `next()` rejects with `VARVE_LOG_TRUNCATED` if a checkpoint has freed entries after
+   * `after`. If opened read-only, any `next()` may, since nothing holds the writer back, and
+   * `follow` continues with each `refresh`.
    */
   commitLog(
     options: {
@@ -284,11 +283,10 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Runs `update` while no other caller of this method runs, then commits its session with the id
-   * it returns as the embedded header (null clears it). Nothing is committed where `update`
-   * throws. The next `update` starts when this commit has settled, so that `current` is durable;
-   * calling it from inside `update` never ends. Rejects with what `update` throws, and as
-   * `Session.commit`.
+   * Runs `update` while no other caller of this method runs, then commits its session with the
+   * returned id as the embedded header (null clears it). If `update` throws, nothing is committed.
+   * The next `update` starts when this commit has settled, so `current` is durable; a call from
+   * inside `update` never ends. Rejects with the error of `update`, and as `Session.commit`.
    */
   async updateEmbeddedHeader(
     update: (
@@ -313,11 +311,11 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Says that the embedded header is from now on the root of what `owner` keeps in this store; the
-   * forest does. Until the function that it returns is called, another claim throws `VARVE_BUSY`,
-   * and `Session.archive` of the embedded header's value throws `VARVE_INVALID_ARGUMENT` unless
-   * the session has set another embedded header (or is that of `updateEmbeddedHeader`). Nothing is
-   * written. Throws `VARVE_CLOSED`, `VARVE_INVALID_ARGUMENT`.
+   * Claims the embedded header as the root of `owner`'s data in this store, as the forest does. The
+   * returned function ends the claim. Until then another claim throws `VARVE_BUSY`.
+   * `Session.archive` of the embedded header's value throws `VARVE_INVALID_ARGUMENT` unless the
+   * session sets another embedded header, or is that of `updateEmbeddedHeader`. Nothing is written.
+   * Throws `VARVE_CLOSED`, `VARVE_INVALID_ARGUMENT`.
    */
   claimEmbeddedHeader(owner: string): () => void {
     this.#core.checkOpen();
@@ -331,11 +329,10 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Walks the whole structure, and with `deep` every value's checksum, and yields each
-   * inconsistency: two live values on one grain, something free that is referenced, space that
-   * does not add up, a bad checksum, … A sound store yields nothing. If opened read-only, it
-   * rejects with `VARVE_SNAPSHOT_GONE` where a writer has moved on and that may be why something
-   * does not hold together.
+   * Checks the whole structure, and with `deep` every value's checksum, and yields each
+   * inconsistency: two live values on one grain, something free that is referenced, space that does
+   * not add up, a wrong checksum, … A sound store yields nothing. If opened read-only, rejects with
+   * `VARVE_SNAPSHOT_GONE` if a writer has moved on and may be the cause of an inconsistency.
    */
   verify(
     options: { deep?: boolean | undefined; signal?: AbortSignal | undefined } = {},
@@ -355,10 +352,10 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Waits for commits under way, abandons open sessions, releases guards, settles the metadata so
-   * that the next open is quick, unlocks (even where it rejects). Later calls of anything else
-   * fail with `VARVE_CLOSED`. Idempotent. Rejects with `VARVE_IO` where settling failed (nothing
-   * durable is lost: the next opening recovers), `VARVE_POISONED` where its own sync did.
+   * Waits for commits in flight, abandons open sessions, releases guards, settles the metadata so
+   * that the next open is fast, and unlocks (even if it rejects). Later calls of anything else fail
+   * with `VARVE_CLOSED`. Idempotent. Rejects with `VARVE_IO` if settling failed (nothing durable is
+   * lost: the next open recovers), `VARVE_POISONED` if its own sync failed.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();

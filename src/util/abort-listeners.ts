@@ -1,9 +1,8 @@
 /**
- * Listeners of AbortSignals: one on each signal, however many there are that wait for it.
+ * Listeners of AbortSignals: one on each signal, for any number of waiters.
  *
- * Node takes more than ten listeners of one signal for a leak and prints a warning; a service that
- * stops all its followers by one signal has more. Invariant: a signal that nobody waits for has no
- * listener.
+ * Node takes more than ten listeners of one signal for a leak and prints a warning; a service may
+ * stop more followers than that by one signal. Invariant: a signal without waiters has no listener.
  */
 
 interface Listeners {
@@ -13,7 +12,7 @@ interface Listeners {
 
 const listenersOf = new WeakMap<AbortSignal, Listeners>();
 
-/** Calls `abort` when the signal is aborted, once. Gives what takes it back. */
+/** Calls `abort` once when the signal aborts. The returned function cancels that. */
 export function onAbort(signal: AbortSignal, abort: () => void): () => void {
   let listeners = listenersOf.get(signal);
   if (listeners === undefined) {
@@ -27,7 +26,7 @@ export function onAbort(signal: AbortSignal, abort: () => void): () => void {
     signal.addEventListener('abort', listener, { once: true });
   }
   const { waiting, listener } = listeners;
-  // An object of its own: the same function may wait twice.
+  // A new function each time: the same `abort` may wait twice.
   const own = (): void => abort();
   waiting.add(own);
   return () => {

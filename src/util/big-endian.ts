@@ -1,8 +1,8 @@
 /**
- * Big-endian integers at offsets of a byte array: numbers that sort as bytes do.
+ * Big-endian integers at offsets of a byte array: their bytes sort as the numbers do.
  *
- * For keys only; what varve stores of its own is little-endian (`little-endian.ts`). Numbers of
- * more than 32 bits are safe integers. None of these functions checks bounds.
+ * For keys only; varve's own structures are little-endian (`little-endian.ts`). Numbers above 32
+ * bits are safe integers. No function checks bounds.
  */
 
 const twoTo32 = 0x1_0000_0000;

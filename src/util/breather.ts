@@ -1,11 +1,10 @@
 /**
- * Gives the event loop a turn in the midst of long work.
+ * Gives the event loop turns during long work.
  *
- * Invariant: a loop that asks `due` with each step, and awaits `turn()` when it is, holds the
- * thread for about 5 ms at a time, plus one step: below the 10 ms that an asynchronous call may
- * take. Asking costs next to nothing: the clock is read only as often as the steps so far make
- * necessary. It knows nothing of signals or of a store that is closed meanwhile: the caller looks
- * at those after each turn.
+ * Invariant: a loop that checks `due` at each step, and awaits `turn()` if it is true, holds the
+ * thread for about 5 ms plus one step: less than the 10 ms that an asynchronous call may take. A
+ * check is cheap: the clock is read only as often as the steps so far require. It knows nothing of
+ * signals and closed stores: the caller checks these after each turn.
  *
  *     const breather = new Breather();
  *     for (const step of steps) {
@@ -16,42 +15,42 @@
 
 /** Milliseconds of work between two turns. */
 const workMsMax = 5;
-/** The clock is read at least so often within that time, as far as the steps are alike. */
+/** Readings of the clock within that time, if the steps take about the same time. */
 const readsOfClock = 8;
-/** Steps that go by without a look at the clock at most, however short they are. */
+/** Steps without a reading of the clock, at most, however short they are. */
 const stepsMax = 64;
 
 export class Breather {
   readonly #clock: () => number;
   /** When the last turn ended. */
   #since: number;
-  /** When the clock was read last, and the steps between that reading and the next one. */
+  /** Time of the last reading of the clock, and the steps from it to the next one. */
   #readAt: number;
   #steps = 1;
   #stepsLeft = 1;
 
-  /** `clock` gives milliseconds from any beginning; tests put their own here. */
+  /** `clock` returns milliseconds from any start; tests pass their own. */
   constructor(clock: () => number = now) {
     this.#clock = clock;
     this.#since = clock();
     this.#readAt = this.#since;
   }
 
-  /** Whether it is time for a turn. To be asked once with each step of the work. */
+  /** True if a turn is due. Requires: called once in each step of the work. */
   get due(): boolean {
     this.#stepsLeft -= 1;
     if (this.#stepsLeft > 0) return false;
     const time = this.#clock();
     const perStep = (time - this.#readAt) / this.#steps;
     const alike = Math.floor(workMsMax / readsOfClock / Math.max(perStep, Number.EPSILON));
-    // Short steps may be followed by long ones, so it becomes careless slowly, and careful at once.
+    // Long steps may follow short ones: read the clock less often gradually, more often at once.
     this.#steps = Math.max(1, Math.min(alike, this.#steps * 2, stepsMax));
     this.#stepsLeft = this.#steps;
     this.#readAt = time;
     return time - this.#since >= workMsMax;
   }
 
-  /** Resolves when whatever else waits for the event loop has had its turn. */
+  /** Resolves after other work of the event loop has run. */
   async turn(): Promise<void> {
     await nextTurn();
     this.#since = this.#clock();
@@ -73,7 +72,7 @@ interface Scheduling {
 }
 
 /**
- * A turn of the event loop: by `setImmediate`, or else by a message, since browsers put off timers.
+ * A turn of the event loop: by `setImmediate`, otherwise by a message, since browsers delay timers.
  */
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => {

@@ -1,7 +1,7 @@
 /**
- * Built-in modules that merely help, on platforms that have them.
+ * Optional built-in modules, on platforms that have them.
  *
- * Invariant: nothing is imported, so the code that asks loads in a browser too. Whoever asks works
+ * Invariant: nothing is imported, so the calling code also loads in a browser. Callers must work
  * without the module.
  */
 
@@ -9,7 +9,7 @@ interface ProcessWithModules {
   getBuiltinModule?: (id: string) => unknown;
 }
 
-/** The module; undefined where the platform does not have it or cannot give it. */
+/** The module; undefined if the platform does not have it. */
 export function builtinModule<T>(id: string): T | undefined {
   const host = (globalThis as { process?: ProcessWithModules }).process;
   return host?.getBuiltinModule?.(id) as T | undefined;

@@ -1,23 +1,23 @@
 /**
- * Byte arrays: what counts as one, copies and comparisons, each done the way that was measured the
- * quicker, and memory for results.
+ * Byte arrays: type check, copies and comparisons, each in the way that was measured faster, and
+ * memory for results.
  *
- * Invariant: no function keeps or changes what it is given, but for the target of a copy. They do
- * not check bounds.
+ * Invariant: no function keeps or changes its arguments, except the target of a copy. None checks
+ * bounds.
  */
 
 import { builtinModule } from './builtin-module.ts';
 
-/** The name of the kind of a typed array; undefined for everything else. It cannot be feigned. */
+/** The class name of a typed array; undefined for everything else. It cannot be faked. */
 const kindOf = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype),
   Symbol.toStringTag,
 )?.get as (this: unknown) => string | undefined;
 
 /**
- * Whether the value is a Uint8Array (a Buffer too, or one of another realm: a `vm` context, a test
- * runner's) that has its bytes: one whose memory was transferred, or shrank below it, has none, and
- * is not the same as one that is empty.
+ * True if the value is a Uint8Array that is not detached: also a Buffer, and one of another realm
+ * (a `vm` context, a test runner). An array whose buffer was transferred, or shrank below it, is
+ * refused: it differs from an empty one.
  */
 export function isBytes(value: unknown): value is Uint8Array {
   const isOne = value instanceof Uint8Array && ArrayBuffer.isView(value);
@@ -25,10 +25,10 @@ export function isBytes(value: unknown): value is Uint8Array {
   return (value as Uint8Array).length > 0 || hasMemory(value as Uint8Array);
 }
 
-/** `ArrayBuffer.detached` is not everywhere. */
+/** Some platforms lack `ArrayBuffer.detached`. */
 function hasMemory(bytes: Uint8Array): boolean {
   try {
-    // Any method of an array whose memory is gone throws.
+    // Any method of a detached array throws.
     Uint8Array.prototype.at.call(bytes, 0);
     return true;
   } catch {
@@ -36,17 +36,14 @@ function hasMemory(bytes: Uint8Array): boolean {
   }
 }
 
-/**
- * The bytes themselves or, where another thread could change them between a checksum and a copy, a
- * copy of them.
- */
+/** The bytes, or a copy if another thread could change them between a checksum and a copy. */
 export function ownedByThread(data: Uint8Array): Uint8Array {
   if (data.buffer instanceof ArrayBuffer) return data;
   const isShared = Object.prototype.toString.call(data.buffer) === '[object SharedArrayBuffer]';
   return isShared ? new Uint8Array(data) : data;
 }
 
-/** So few bytes are copied more quickly one by one. */
+/** Up to this length a loop copies faster. */
 const copiedByHandMax = 48;
 
 /** Copies all of `source` into `target` at `at`. */
@@ -56,20 +53,20 @@ export function copyBytes(source: Uint8Array, target: Uint8Array, at: number): v
   else for (let done = 0; done < length; done++) target[at + done] = source[done] as number;
 }
 
-/** A stretch of bytes, from `from` on. */
+/** `length` bytes from `from` on. */
 export interface ByteRun {
   readonly bytes: Uint8Array;
   readonly from: number;
   readonly length: number;
 }
 
-/** Copies a stretch into `target` at `at`. */
+/** Copies a run into `target` at `at`. */
 export function copyRun({ bytes, from, length }: ByteRun, target: Uint8Array, at: number): void {
   if (length > copiedByHandMax) target.set(bytes.subarray(from, from + length), at);
   else for (let done = 0; done < length; done++) target[at + done] = bytes[from + done] as number;
 }
 
-/** Below 0 where `one` sorts before `other`, byte by byte, unsigned; 0 where they are the same. */
+/** Negative if `one` sorts before `other`, byte by byte, unsigned; 0 if they are equal. */
 export function compareBytes(one: Uint8Array, other: Uint8Array): number {
   const shared = Math.min(one.length, other.length);
   for (let at = 0; at < shared; at++) {
@@ -80,14 +77,14 @@ export function compareBytes(one: Uint8Array, other: Uint8Array): number {
 }
 
 const slabBytes = 16 * 1024;
-/** Results up to this long share a slab: a quarter of the time of an array of their own. */
+/** Results up to this length share a slab: that takes a quarter of the time of separate arrays. */
 const slabResultMax = 1024;
 
 interface WorkerThreads {
   readonly markAsUntransferable?: (buffer: ArrayBuffer) => void;
 }
 
-/** Keeps a buffer from being transferred; undefined where the platform cannot. */
+/** Prevents the transfer of a buffer; undefined if the platform cannot do that. */
 function transferGuard(): ((buffer: ArrayBuffer) => void) | undefined {
   const guard = builtinModule<WorkerThreads>('worker_threads')?.markAsUntransferable;
   if (guard === undefined) return undefined;
@@ -97,18 +94,18 @@ function transferGuard(): ((buffer: ArrayBuffer) => void) | undefined {
     guard(buffer);
     structuredClone(buffer, { transfer: [buffer] });
   } catch {
-    // Refused, as it should be.
+    // The transfer was refused, as it should be.
   }
   return buffer.byteLength === 1 ? guard : undefined;
 }
 
-/** Asked for when the first result is made. */
+/** Determined with the first result. */
 let guardOfSlabs: { readonly guard: ((buffer: ArrayBuffer) => void) | undefined } | undefined;
 
 /**
- * Memory for results, of which each belongs to whoever is given it. Small ones share a buffer, so
- * it cannot be transferred: that would empty the others. Where a platform cannot refuse a transfer,
- * each has a buffer of its own.
+ * Memory for results, each owned by its receiver. Small ones share a buffer that cannot be
+ * transferred, since that would detach the others. If a platform cannot refuse a transfer, each
+ * result has its own buffer.
  */
 export class ResultMemory {
   #slab: ArrayBuffer | undefined;

@@ -1,16 +1,16 @@
 /**
- * Cursors that write and read little-endian fields one after another.
+ * Cursors that write and read consecutive little-endian fields.
  *
- * Invariant: a reader never goes past the end of its bytes (it throws `VARVE_CORRUPT` instead),
- * and every number above 32 bits that it gives is a safe integer. The writer grows as it must.
- * Neither knows any structure of the format.
+ * Invariant: a reader never goes beyond its bytes (it throws `VARVE_CORRUPT` instead), and every
+ * number above 32 bits that it returns is a safe integer. The writer's buffer grows. Neither knows
+ * a structure of the format.
  */
 
 import { corrupt } from '../errors.ts';
 import { getU16, getU32, getU48, setU16, setU32, setU48 } from './little-endian.ts';
 
 const twoTo32 = 0x1_0000_0000;
-/** Memory that a writer keeps for what it writes next. */
+/** Memory that a writer keeps at a restart. */
 const keptBytesMax = 64 * 1024;
 
 /** Appends fields to a buffer that grows. */
@@ -93,20 +93,20 @@ export class ByteWriter {
     this.#bytes.fill(0, at, at + count);
   }
 
-  /** Begins anew, in the same memory unless that has grown large: views given before change. */
+  /** Starts again, in the same memory unless that has grown large: earlier views change. */
   restart(): void {
     this.#at = 0;
     if (this.#bytes.length > keptBytesMax) this.#bytes = new Uint8Array(keptBytesMax);
   }
 
-  /** What was written so far; a view that later writes may leave behind. */
+  /** The bytes written so far; after later writes the view may be stale. */
   view(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.#at);
   }
 }
 
 /**
- * Takes fields off a byte array. `what` and `offset` (of its first byte in the file) go into
+ * Reads fields from a byte array. `what` and `offset` (of its first byte in the file) go into
  * errors.
  */
 export class ByteReader {
@@ -188,12 +188,12 @@ export class ByteReader {
     return this.#bytes.subarray(at, at + count);
   }
 
-  /** Bytes that this version of the format leaves zero. */
+  /** Reads bytes that must be zero in this version of the format. */
   zeros(count: number): void {
     for (const byte of this.bytes(count)) if (byte !== 0) this.fail('a reserved byte', 0, byte);
   }
 
-  /** Nothing may follow. */
+  /** Throws if bytes follow. */
   end(): void {
     if (this.remaining > 0) this.fail('has bytes after its end', 0, this.remaining);
   }

@@ -1,9 +1,8 @@
 /**
  * Little-endian integers at offsets of a byte array.
  *
- * Plain shifts: measured faster than a DataView for single fields, and free of its allocation.
- * Numbers of more than 32 bits are safe integers; none of these functions checks bounds,
- * `cursor.ts` does.
+ * Plain shifts: measured faster than a DataView for single fields, and without its allocation.
+ * Numbers above 32 bits are safe integers. No function checks bounds; `cursor.ts` does.
  */
 
 const twoTo32 = 0x1_0000_0000;

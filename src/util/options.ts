@@ -1,22 +1,22 @@
 /**
- * The check of options objects: a name that is not known is refused, never ignored.
+ * Checks options objects: an unknown name is refused, never ignored.
  *
- * Rule: an option that the caller misspelt must not mean its default. Every options object says its
- * names with `NamesOf` its interface, and passes through here before anything is done. Inherited
- * properties count as own ones do, since both are read; what every object inherits is left aside.
- * Values are checked by whoever knows them, the common kinds below.
+ * Rule: a misspelt option must not silently get its default. Every options object lists its names
+ * with `NamesOf` its interface, and is checked here before anything is done. Inherited properties
+ * count too, since they are also read; those that every object inherits do not. The callers check
+ * values, with the functions below for common types.
  */
 
 import { invalidArgument, VarveError } from '../errors.ts';
 
-/** Every name of an options interface: the compiler says when one is missing, or one too many. */
+/** All names of an options interface: the compiler reports a missing or an extra one. */
 export type NamesOf<Options> = Readonly<Record<keyof Options & string, true>>;
 
 const shownAs = Object.prototype.toString;
-/** An object of any class, and what `import *` gives. Arrays, maps, promises and such are none. */
+/** An object of any class, or a module namespace; no arrays, maps, promises and so on. */
 const isOptions: ReadonlySet<string> = new Set(['[object Object]', '[object Module]']);
 
-/** Throws `VARVE_INVALID_ARGUMENT` for what is no object, and for a name that is not known. */
+/** Throws `VARVE_INVALID_ARGUMENT` for anything but an object, and for an unknown name. */
 export function checkNames(
   what: string,
   options: unknown,
@@ -31,14 +31,14 @@ export function checkNames(
   }
 }
 
-/** Throws `VARVE_INVALID_ARGUMENT` for what is no boolean. */
+/** Throws `VARVE_INVALID_ARGUMENT` for anything but a boolean. */
 export function checkFlag(what: string, value: unknown, otherwise: boolean): boolean {
   if (value === undefined) return otherwise;
   if (typeof value !== 'boolean') throw invalidArgument(what, 'a boolean', value);
   return value;
 }
 
-/** Throws `VARVE_INVALID_ARGUMENT` for what is no AbortSignal. */
+/** Throws `VARVE_INVALID_ARGUMENT` for anything but an AbortSignal. */
 export function checkSignal(value: unknown): AbortSignal | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'object' && value !== null && 'throwIfAborted' in value) {
@@ -61,7 +61,7 @@ function unknown(what: string, name: string, names: Readonly<Record<string, true
   });
 }
 
-/** One letter more, less, other, or moved by one. */
+/** True if they differ by one letter added, removed or changed, or by two neighbours swapped. */
 function isNear(one: string, other: string): boolean {
   const shared = Math.min(one.length, other.length);
   let start = 0;

@@ -1,18 +1,18 @@
 /**
- * Whether something has to be waited for.
+ * Detects promises of any kind.
  *
- * Rule: a value of the user's may be anything, a strict proxy too, so reading its `then` may throw.
- * Whoever asks does it where the user's own function would throw: such a result is a failure of the
- * function that gave it, with that error. It waits for nothing and calls nothing else.
+ * Rule: a user's value may be anything, also a strict proxy, so reading its `then` may throw. Call
+ * this where an error of the user's function is handled: such a result is a failure of that
+ * function, with that error. It awaits nothing and calls nothing else.
  */
 
-/** True for promises of any kind, of other realms and libraries too. Throws what `then` throws. */
+/** True for promises of any kind, also of other realms and libraries. Throws what `then` throws. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   const isObject = (typeof value === 'object' && value !== null) || typeof value === 'function';
   return isObject && typeof (value as { then?: unknown }).then === 'function';
 }
 
-/** Takes what the user's function should not have given: nobody waits for it, nor hears it fail. */
+/** Ignores a promise that the user's function should not have returned, and its rejection. */
 export function abandon(result: PromiseLike<unknown>): void {
   Promise.resolve(result).then(undefined, () => undefined);
 }

@@ -1,9 +1,9 @@
 /**
- * What a checkpoint frees: the values archived by the batches that it passes, remembered or read
- * back from the commit log, and the log itself up to there.
+ * Finds what a checkpoint frees: the values that the batches up to it archived, and the commit log
+ * of these batches. The archives of recent batches are in memory; older ones are read from the log.
  *
- * Invariant: a value is freed by exactly one checkpoint, the first to reach the batch that
- * archived it. Decides only; the batch that carries it makes it so.
+ * Invariant: exactly one checkpoint frees a value: the first to reach the batch that archived it.
+ * This file only decides: nothing is free before the batch with the checkpoint is published.
  */
 
 import type { GrainRun } from '../../format/log-record.ts';
@@ -14,9 +14,11 @@ import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
 
 /**
- * What is freed by moving the checkpoint on: to `target`, or, if that would be more than `most`
- * values, as far as whole batches go, one at least. Pauses meanwhile: no other batch may be
- * published. Throws `VARVE_CORRUPT`, `VARVE_IO`.
+ * The values and log that a checkpoint to `target` frees. Beyond `most` values it stops at an
+ * earlier batch, `reached`, but passes at least one.
+ *
+ * Requires: no other batch is published in its pauses.
+ * Throws: `VARVE_CORRUPT`, `VARVE_IO`.
  */
 export function* freedBetween(
   core: StoreCore,
@@ -35,7 +37,7 @@ export function* freedBetween(
     logBytes += archived.logBytes;
     yield pause;
     for (const run of archived.values) {
-      // Its marks are read now: when the batch is published, nothing may fail any more.
+      // Load the value's marks now: after the batch is durable, no read may fail.
       core.atlas.stratum(run.basin, run.stratum)?.find(run.index);
       if (values.push(run) % stepsPerPause === 0) yield pause;
     }
@@ -43,7 +45,7 @@ export function* freedBetween(
   return { values, logBytes, reached };
 }
 
-/** What a batch archived, as its record says. */
+/** The archives of a batch, from its record. */
 function* archivedBy(reader: LogReader, batch: number): Steps<Freed> {
   const { record, found } = yield* reader.readInSteps(batch);
   const values: GrainRun[] = [];

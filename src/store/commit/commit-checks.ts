@@ -1,8 +1,9 @@
 /**
- * Whether a session can be committed, as things are when its batch is planned.
+ * Checks whether a session can be committed, when its batch is planned.
  *
- * Invariant: a session that is refused here has changed nothing, and the others of its batch go on.
- * The embedded header names a value that is there when the batch is published. Decides only.
+ * Invariants:
+ * - A session that is refused here has changed nothing, and the rest of its batch is committed.
+ * - A value that becomes the embedded header exists when the batch is published.
  */
 
 import { VarveError } from '../../errors.ts';
@@ -11,7 +12,9 @@ import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
 import type { SessionWork } from './session-work.ts';
 
-/** How far the session moves the checkpoint. Throws where it cannot be committed. */
+/**
+ * Returns the session's checkpoint, 0 if it has none. Throws if the session cannot be committed.
+ */
 export function checkWork(core: StoreCore, work: SessionWork): number {
   if (work.writeError !== undefined) throw work.writeError;
   const root = work.embeddedHeader;
@@ -21,7 +24,7 @@ export function checkWork(core: StoreCore, work: SessionWork): number {
   return work.checkpointTo === undefined ? 0 : core.guards.limit(work.checkpointTo);
 }
 
-/** Throws where the session's embedded header is freed by it or by one before it. */
+/** Throws if a checkpoint in `freed` frees the value that the session makes the embedded header. */
 export function checkRoot(core: StoreCore, work: SessionWork, freed: readonly Freed[]): void {
   const root = work.embeddedHeader;
   if (typeof root !== 'bigint') return;
@@ -33,6 +36,6 @@ export function checkRoot(core: StoreCore, work: SessionWork, freed: readonly Fr
 }
 
 function rootIsGone({ path }: StoreCore): VarveError {
-  const message = 'the value that was to be the embedded header is gone';
+  const message = 'the value that was to become the embedded header has been freed';
   return new VarveError('VARVE_NOT_FOUND', message, { path });
 }

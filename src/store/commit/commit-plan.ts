@@ -1,10 +1,10 @@
 /**
- * What one batch does, decided before anything is written: its log record, the structures it makes
- * durable, the values it frees, where the checkpoint and the embedded header will be.
+ * Plans a batch before anything is written: its log record, the structures that it makes durable,
+ * the values that it frees, the new checkpoint and embedded header.
  *
- * Invariant: planning changes nothing that a reader can see, and only keeps new maps from being
- * given back; `publish` does the rest, once the record is durable. The order of the changes is that
- * in which the sessions queued.
+ * Invariant: planning changes nothing that a reader can see. It only marks new maps as being added,
+ * so that they are not given back. `publish` changes the rest once the record is durable. Changes
+ * keep the order in which their sessions queued.
  */
 
 import type { GrainRun } from '../../format/log-record.ts';
@@ -24,20 +24,18 @@ export interface BatchPlan {
   readonly added: AddedStructures;
   readonly dropped: readonly DroppedMap[];
   readonly body: Uint8Array;
-  /** Values that the record names. */
+  /** Values that the record allocates, archives or frees. */
   readonly entries: number;
 }
 
-/**
- * Structures that the batch relies on and that are not durable yet, in the order of their making.
- */
+/** Structures that the batch's values need and that are not durable yet, in order of creation. */
 export interface AddedStructures {
   readonly basins: readonly { readonly number: number; readonly basin: BasinState }[];
   readonly strata: readonly Stratum[];
   readonly maps: readonly { readonly stratum: Stratum; readonly map: GrainMap }[];
 }
 
-/** A map that holds nothing and is given back. */
+/** An empty map that the batch gives back. */
 export interface DroppedMap {
   readonly stratum: Stratum;
   readonly map: GrainMap;
@@ -45,25 +43,29 @@ export interface DroppedMap {
 
 /** The inputs of a plan. */
 export interface BatchRequest {
-  /** What is published when planning begins; that may not change meanwhile. */
+  /** The published state; it must not change during planning. */
   readonly before: Published;
-  /** Bytes of the log that are kept when this batch is there, without its own. */
+  /** Bytes of retained log after this batch, without its own record. */
   readonly retainedLogBytes: number;
   readonly works: readonly SessionWork[];
-  /** What each session that moves the checkpoint frees, and where it moves it. */
+  /** For each session that moves the checkpoint: what it frees. */
   readonly freed: ReadonlyMap<SessionWork, Freed>;
   readonly checkpoint: number;
   readonly dropped: readonly DroppedMap[];
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** The record is to be short. */
+  /** Sort long lists of values, for a shorter record. */
   readonly isShort?: boolean;
 }
 
-/** In a record that is to be short, so many values archived or freed are sorted. */
+/** In a short record, lists of at least this many values are sorted. */
 const sortedFrom = 500;
 
-/** Pauses meanwhile: sessions may push, and give up what they pushed; no batch is published. */
+/**
+ * Plans the batch, with pauses in which sessions may push and withdraw values.
+ *
+ * Requires: no batch is published in its pauses.
+ */
 export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan> {
   const { before, works, freed, checkpoint, dropped, isShort = false } = request;
   let embeddedHeader = before.embeddedHeader;
@@ -72,7 +74,7 @@ export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan
   }
   const after: Published = { currentBatch: before.currentBatch + 1, checkpoint, embeddedHeader };
   const added = yield* structuresNeeded(atlas, works);
-  // One of them may hold nothing: it must not be given back while the record is on its way.
+  // An empty one must not be given back while the record is written.
   for (const { map } of added.maps) map.beingAdded = true;
   const writer = new LogRecordWriter({
     batch: after.currentBatch,
@@ -101,12 +103,12 @@ export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan
 
 type Operation = SessionWork['operations'][number];
 
-/** So long that their order makes a difference of pages. */
+/** Long enough that sorting can save pages of the record. */
 function isLong(runs: readonly GrainRun[]): boolean {
   return runs.length >= sortedFrom;
 }
 
-/** New values as they are, then those archived in the order of the file: most take a byte then. */
+/** New values in their order, then archived ones by place: most of these take one byte then. */
 function archivesSorted(operations: readonly Operation[]): Operation[] {
   const allocated = operations.filter(({ operation }) => operation === 'allocate');
   const archived = operations.filter(({ operation }) => operation === 'archive');
@@ -139,8 +141,8 @@ function writeStructures(
 }
 
 /**
- * What the values of `works` rely on. A structure is made durable with all that come before it, so
- * that recovery can add them one after another.
+ * The structures that the values of `works` need. A structure comes with all undurable ones before
+ * it, since recovery can only add them in order.
  */
 function* structuresNeeded(atlas: Atlas, works: readonly SessionWork[]): Steps<AddedStructures> {
   const lastIndex = new Map<Stratum, number>();

@@ -1,12 +1,11 @@
 /**
- * The Committer: makes batches durable, one at a time.
+ * The Committer makes batches durable, one at a time. A batch is all sessions that wait when it
+ * begins. It writes their values, waits for these writes, writes one log record of all that the
+ * batch does, syncs once and publishes. Housekeeping's writes ride along.
  *
- * A batch is every session that waits when it begins. It writes their values, then, when those
- * writes have returned, one log record that says everything the batch does, then syncs once, then
- * publishes. Housekeeping rides along. What a power cut leaves behind at each step: before the
- * sync, any part of it, which recovery takes back as a whole because the record, or a value that
- * it names, fails its CRC; after it, all of it. A write that fails rejects sessions and leaves
- * nothing behind; a sync that fails poisons the store (`durable-writer.ts`).
+ * A power cut before the sync leaves any part of the batch. Recovery takes all of it back: the
+ * record, or a value that it names, fails its CRC. After the sync all of it is there. A failed
+ * write rejects sessions and leaves nothing behind; a failed sync poisons the store.
  */
 
 import { isVarveError } from '../../errors.ts';
@@ -26,7 +25,7 @@ import { smallBatchBytes, ValueWriter, valueBytes } from './value-writer.ts';
 
 const nothingFreed = new Map<SessionWork, Freed>();
 
-/** Values that one batch frees on a full disk, if they were not all archived by one. */
+/** On a full disk a batch frees at most this many values, unless one batch archived more. */
 const freedMost = 2000;
 
 export class Committer {
@@ -36,11 +35,11 @@ export class Committer {
   readonly #givenBack: GivenBackMaps;
   readonly #queue = new CommitQueue();
   #running: Promise<void> | undefined;
-  /** The disk refused the last record, or room for it. */
+  /** The disk refused the last record, or there was no room for it in the log. */
   #recordRefused = false;
-  /** When the batch under way was planned first. */
+  /** The time of the first plan of the batch in flight, milliseconds since the epoch. */
   #plannedAt: number | undefined;
-  /** What the sessions taken out of the batch under way are to be told. */
+  /** Rejections of sessions taken out of the batch in flight, to be called when it is over. */
   #rejected: (() => void)[] = [];
 
   constructor(core: StoreCore) {
@@ -50,12 +49,12 @@ export class Committer {
     this.#givenBack = new GivenBackMaps(core);
   }
 
-  /** A commit is queued or under way. */
+  /** A commit is queued or in flight. */
   get busy(): boolean {
     return this.#core.committing || !this.#queue.isEmpty;
   }
 
-  /** Makes the work durable with everything else that waits; resolves to its batch. */
+  /** Commits the work in the next batch, with all others that wait; resolves to the batch. */
   commit(work: SessionWork): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#queue.add(new Waiting(work, resolve, reject));
@@ -63,7 +62,7 @@ export class Committer {
     });
   }
 
-  /** As `commit`, on the calling thread. Only while not `busy`. */
+  /** As `commit`, on the calling thread. Requires: not `busy`. */
   commitSync(work: SessionWork): number {
     let batch: number | undefined;
     let failure: unknown;
@@ -82,8 +81,10 @@ export class Committer {
   }
 
   /**
-   * Settles everything, so that the next opening reads no log, and marks the file clean. Nothing
-   * may be queued or under way. Throws `VARVE_IO`, `VARVE_POISONED`.
+   * Settles everything, so that the next open replays no log, and marks the file clean.
+   *
+   * Requires: nothing is queued or in flight.
+   * Throws: `VARVE_IO`, `VARVE_POISONED`.
    */
   async settleAll(): Promise<void> {
     try {
@@ -93,13 +94,13 @@ export class Committer {
     }
   }
 
-  /** Resolves when nothing is queued or under way. */
+  /** Resolves when nothing is queued or in flight. */
   async drained(): Promise<void> {
     while (this.#running !== undefined) await this.#running;
   }
 
   async #run(): Promise<void> {
-    // Sessions that commit in the same turn, or in answer to the last batch, share this one.
+    // Sessions that commit in the same turn, or when the last batch resolves, share this batch.
     for (let hop = 0; hop < 3; hop++) await undefined;
     while (!this.#queue.isEmpty) {
       const waiting = this.#queue.take();
@@ -128,7 +129,7 @@ export class Committer {
         if (error instanceof Poisoned) work.state = 'ended';
         else yield* this.#giveUp(work, error);
       }
-      // The marks of a new map may lie where the disk refuses them: the next is made elsewhere.
+      // Their marks may lie where the disk refuses writes: later maps lie elsewhere.
       if (core.space.tight) core.atlas.dropUnused();
       this.#over();
       for (const one of left) one.failed(error instanceof Poisoned ? error.error : error);
@@ -136,7 +137,7 @@ export class Committer {
     core.checkpointUnderWay = core.published.checkpoint;
   }
 
-  /** What cannot be given back poisons the store: everybody is answered all the same. */
+  /** Poisons the store if the session's grains cannot be given back; every caller is answered. */
   *#giveUp(work: SessionWork, error: unknown): Steps<void> {
     try {
       yield* work.giveUpInSteps(error);
@@ -147,8 +148,7 @@ export class Committer {
   }
 
   /**
-   * Whoever follows the log is woken however it ended: a batch that fails may have published steps
-   * of its checkpoint before.
+   * Wakes followers after a failure too: steps of the batch's checkpoint may have been published.
    */
   #over(): void {
     this.#core.committing = false;
@@ -157,9 +157,9 @@ export class Committer {
   }
 
   /**
-   * Makes the sessions of `left` durable; takes those out that cannot be, rejected, or that are to
-   * try again. Where the disk refuses the record, that may be how the store finds out that it is
-   * full: then it goes another way (the reserve, steps, a shorter record).
+   * Makes the sessions of `left` durable; removes those that it rejects or queues again. A refused
+   * record may be the first sign of a full disk. Then it logs the batch again in the full disk's
+   * way: from the reserve, with the checkpoint in steps and a sorted record.
    */
   *#makeDurable(left: Set<Waiting>): Steps<void> {
     const { space } = this.#core;
@@ -183,7 +183,7 @@ export class Committer {
     yield* this.#logTogether(left);
   }
 
-  /** Rejects alone those whose values the disk refuses. */
+  /** Writes all values; rejects only the sessions whose values the disk refuses. */
   *#writeValues(left: Set<Waiting>): Steps<void> {
     const refused = yield* this.#values.write(worksOf(left));
     if (refused.size === 0) return;
@@ -197,16 +197,13 @@ export class Committer {
     return this.#recordRefused && this.#core.space.tight && isVarveError(error, 'VARVE_IO');
   }
 
-  /**
-   * The sessions are in a batch of their own each: one that only archives may find room where one
-   * that brings values does not.
-   */
+  /** Queues each session for its own batch: one that only archives may find room in the log. */
   #takeApart(left: Set<Waiting>): void {
     this.#queue.takeApart(left);
     left.clear();
   }
 
-  /** Makes the sessions of `left`, whose values are written, durable with one batch. */
+  /** Logs the sessions of `left` in one batch. Requires: their values are written. */
   *#logTogether(left: Set<Waiting>): Steps<void> {
     if (this.#core.space.tight) yield* this.#checkpointInSteps(left);
     const plan = yield* this.#plan(left);
@@ -235,7 +232,10 @@ export class Committer {
     yield* this.#publish(plan, target);
   }
 
-  /** What is durable and cannot be made the present is for the next opening to show. */
+  /**
+   * The record is durable. If it cannot be applied in memory, this poisons the store, and the next
+   * open replays the record.
+   */
   *#publish(plan: BatchPlan, target: RecordTarget): Steps<void> {
     try {
       yield* publishBatch(this.#core, plan, target);
@@ -251,7 +251,7 @@ export class Committer {
     this.#rejected.push(() => one.failed(error));
   }
 
-  /** Tells the rejected, when the batch is over: what they try next finds it so. */
+  /** Rejects after the batch is over: a caller that tries again must not find it in flight. */
   #tellRejected(): void {
     if (this.#rejected.length === 0) return;
     const rejected = this.#rejected;
@@ -274,7 +274,7 @@ export class Committer {
           one.batch = published.currentBatch;
           one.durable();
         }
-        // From here on: a guard that comes in a pause is not passed.
+        // Set before the pauses: a guard taken in one of them cannot hold this checkpoint back.
         core.checkpointUnderWay = Math.max(checkpoint, target);
         const found =
           target > checkpoint ? yield* freedBetween(core, checkpoint, target) : undefined;
@@ -301,7 +301,7 @@ export class Committer {
     this.#plannedAt ??= Date.now();
     const now = this.#plannedAt;
     const isShort = this.#core.space.tight;
-    // Field by field: every commit comes by here.
+    // Field by field: this runs for each commit.
     const parts = { before, works, freed, checkpoint, retainedLogBytes, dropped, now, isShort };
     return yield* planBatch(atlas, parts);
   }
@@ -309,12 +309,10 @@ export class Committer {
   // ── a full disk ──
 
   /**
-   * Gives back, on a full disk, what can be: maps that hold nothing, in a batch of their own, and
-   * with a settle at once their places and those of the log before the checkpoint. Elsewhere such
-   * pages wait for a settle that is due; here the next value may have no others. `refused`: a value
-   * has just found no room. The batch before stands whatever becomes of it, so this never throws:
-   * what the disk refuses is tried again, and whatever else goes wrong poisons the store for what
-   * comes next.
+   * On a full disk: drops empty maps in an own batch, then settles at once, which frees their pages
+   * and the log before the checkpoint. On other disks they wait for a due settle. `refused`: a
+   * value or record has just found no room. Never throws, since the batch before it is durable in
+   * any case. Refused writes are tried again later; any other error poisons the store.
    */
   *#reclaim(refused: boolean): Steps<void> {
     try {
@@ -324,8 +322,9 @@ export class Committer {
         const { counters } = this.#core;
         const before = counters.bytesWritten;
         yield* this.#writer.settleNow();
-        // A batch of its own only if a session was refused: else the next one drops the maps. And
-        // only on a disk that takes writes: a record that is refused, and its blank, would poison.
+        // An extra batch only if a session was refused: otherwise the next one drops the maps. And
+        // only if the disk takes writes: if it refused the record and its blank, the store would be
+        // poisoned.
         if (refused && counters.bytesWritten > before) {
           yield* this.#giveBack(empty);
           yield* this.#writer.settleNow();
@@ -340,8 +339,9 @@ export class Committer {
   }
 
   /**
-   * A checkpoint that frees more than a record has room for goes there in batches of its own. Not
-   * where the session may yet be refused for its embedded header: then nothing is freed.
+   * Divides a checkpoint that frees more than `freedMost` values into batches whose records find
+   * room. Not if the session may be refused for its embedded header or a failed write: nothing is
+   * freed then.
    */
   *#checkpointInSteps(left: Iterable<Waiting>): Steps<void> {
     const core = this.#core;

@@ -1,11 +1,12 @@
 /**
- * The writes and syncs of an open store that its durability rests on: housekeeping, the record of a
- * batch, the sync, and what is to be done when one of them fails.
+ * The writes and syncs that a commit's durability rests on: housekeeping, the record, the sync, and
+ * the reaction to a failure of each. The Committer decides what is in a batch.
  *
- * Invariant: a sync that fails poisons the store and nothing more is written; a record whose write
- * failed is blanked, durably, before its batch is rejected, or the store is poisoned; housekeeping
- * that fails twice in a row is told to the commit that it rode on. All syncs are made here. What is
- * in a batch is the Committer's business.
+ * Invariants:
+ * - All syncs are made here. A failed sync poisons the store, and nothing more is written.
+ * - A record whose write failed is blanked durably before its batch is rejected. If that fails, the
+ *   store is poisoned.
+ * - If housekeeping fails twice in a row, the commit that it rode on fails.
  */
 
 import { internal, ioError, type VarveError } from '../../errors.ts';
@@ -18,13 +19,13 @@ import type { HousekeepingRound } from '../settle/housekeeping.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { BatchPlan } from './commit-plan.ts';
 
-/** Rounds of housekeeping that making room for one record may take. */
+/** Rounds of housekeeping at most, to make room for one record or to settle. */
 const roundsMax = 24;
 
-/** Pages of the reserve that are left for records which archive or free some thousand values. */
+/** Pages of the reserve kept for records that archive or free some thousand values. */
 const bodyPagesKept = 4;
 
-/** The sync failed and the store is poisoned. */
+/** Thrown when the store has been poisoned; `error` is the error for the user. */
 export class Poisoned {
   readonly error: VarveError;
 
@@ -45,7 +46,7 @@ export class DurableWriter {
     this.#core.counters.bytesWritten += writeBytes(write);
   }
 
-  /** Syncs; where that fails, nobody knows what the disk holds. */
+  /** Syncs. If the sync fails, the content of the disk is unknown: this poisons the store. */
   *sync(): Steps<void> {
     try {
       this.#core.counters.syncs += 1;
@@ -61,10 +62,14 @@ export class DurableWriter {
   }
 
   /**
-   * Where the record goes; makes room first where there is none, at the cost of further syncs. On a
-   * full disk a batch that brings values leaves half of its lane and most of the reserve to those
-   * that only archive, and those leave a quarter to checkpoints and to giving maps back: after
-   * these a settle frees more than they took.
+   * Finds the place of the record. If the log has no room, it makes some, at the cost of more
+   * syncs.
+   *
+   * On a full disk space is kept for batches that free more than they take:
+   * - A batch with values leaves half of its lane, and most of the reserve, to batches that
+   *   archive.
+   * - A batch that only archives leaves a quarter of the lane to checkpoints and to giving maps
+   *   back: a settle after these frees more than they took.
    */
   *place(plan: BatchPlan): Steps<RecordTarget> {
     const { log, space, housekeeping, published } = this.#core;
@@ -93,9 +98,10 @@ export class DurableWriter {
   }
 
   /**
-   * Pages of the reserve that a segment for a batch that brings values leaves: all, or few if there
-   * is one segment only, and the checkpoint has come as far as that. Then the next checkpoint gives
-   * back as much as the new segment takes, and meanwhile half of it is for deletions.
+   * Pages of the reserve that a new segment for a batch with values must leave. All of them, unless
+   * there is only one segment and the checkpoint has reached it. Then only `bodyPagesKept`, or none
+   * if as many other pages are free. The next checkpoint gives back as much as the new segment
+   * takes, and half of that is for deletions until then.
    */
   #keptFromValues(): number {
     const { log, published, space } = this.#core;
@@ -105,8 +111,9 @@ export class DurableWriter {
   }
 
   /**
-   * A write that fails is repeated with the next batch; where it fails again, that batch says so.
-   * Gives the error of the next segment's write, which is not: it goes elsewhere.
+   * Writes a round. A write that fails is repeated with the next batch; if it fails again, that
+   * batch fails. Returns the error of writing the next log segment, which fails no batch: the
+   * segment is made elsewhere.
    */
   *houseKeep(round: HousekeepingRound): Steps<unknown> {
     let failure: unknown;
@@ -114,7 +121,8 @@ export class DurableWriter {
     for (const write of round.writes) {
       try {
         yield* this.write(write);
-        // Never between the zeros ahead and what was decided with them: those are written first.
+        // Pause here only. The fill's zeros were chosen before; in a pause after that, values could
+        // be written there, and the zeros would overwrite them. They are the first writes.
         if (write.purpose === 'settle') yield pause;
       } catch (error) {
         this.#core.housekeeping.failed(write);
@@ -129,9 +137,9 @@ export class DurableWriter {
   }
 
   /**
-   * Zeros over the marks of new maps that lie where the file has never been written. Where files
-   * are sparse and the disk is full later, a settle could not write them, and everything waits for
-   * settles.
+   * Writes zeros over the marks of new maps that lie where the file has never been written. In a
+   * sparse file, once the disk is full, a settle could not write these marks, and nothing is given
+   * back without settles.
    */
   *backMarks(maps: readonly GrainMap[]): Steps<void> {
     for (const map of maps) {
@@ -147,12 +155,13 @@ export class DurableWriter {
   }
 
   /**
-   * Writes the record. Where that fails, a part of it may be in the file: its first sector is
-   * blanked and synced, so that no power cut can make a record of it; where that fails too,
-   * poison. That cannot be avoided: all sectors of the record may be on the disk, and to void them
-   * takes a write, here or in a file header; while the disk refuses writes, "nothing of it will be
-   * there" cannot be said. A body in an extent of its own is no part of a record until a sector
-   * names it. If the write of the extent is refused, there is nothing to take back.
+   * Writes the record. If the write fails, a part of the record may be in the file: its first
+   * sector is blanked and synced, so that the next open cannot find a valid record. If that fails
+   * too, the store is poisoned. This cannot be avoided: the whole record may be on the disk, and
+   * only a write can void it.
+   *
+   * The body in an extent is written first: it is no part of the log until a sector names it. If
+   * the disk refuses that write, there is nothing to take back.
    */
   *writeRecord(plan: BatchPlan, target: RecordTarget): Steps<void> {
     const { reader, headers } = this.#core;
@@ -180,13 +189,16 @@ export class DurableWriter {
       const chunks = [new Uint8Array(sectorBytes)];
       yield* this.write({ offset: sector * sectorBytes, chunks });
     } catch (error) {
-      const message = 'a record could be neither written nor taken back';
+      const message = 'a record could be neither written nor blanked';
       throw this.poisoned(new AggregateError([cause, error], message));
     }
     yield* this.sync();
   }
 
-  /** A whole settle at once, after the one that is under way: what it replaces is free then. */
+  /**
+   * Ends the settle that is under way and makes a whole one: then the pages that it replaces are
+   * free.
+   */
   *settleNow(): Steps<void> {
     const { housekeeping } = this.#core;
     let begun = false;
@@ -207,7 +219,7 @@ export class DurableWriter {
     for (let round = 0; round < roundsMax; round++) {
       if (closing && housekeeping.idle) return yield* this.#shrink();
       const isSettled = published.currentBatch === headers.content.settled.base;
-      // A header copy that lags since the opening is written once, marked clean.
+      // A header copy not written since the opening is written only once, marked clean.
       if (!closing && (isSettled ? housekeeping.atRest : housekeeping.idle)) {
         closing = true;
         if (isSettled) headers.change({ clean: true });
@@ -220,10 +232,14 @@ export class DurableWriter {
     throw internal('the store could not be settled', { path: this.#core.path });
   }
 
-  /** Gives the free end of the file back. A power cut leaves it longer or shorter, and as sound. */
+  /**
+   * Truncates the free end of the file. A power cut leaves it longer or shorter, and valid in both
+   * cases.
+   */
   *#shrink(): Steps<void> {
     const { reader, space, path } = this.#core;
-    // On a full disk the reserve stays: whoever takes the pages would not give them back.
+    // Keep the reserve on a full disk: another program would take the pages, and a later open lack
+    // them.
     if (!space.tight) space.releaseReserve();
     const length = space.endPage * pageBytes;
     if (reader.length() <= length) return;

@@ -1,24 +1,27 @@
 /**
- * Which grain maps a batch gives back, and when a settle begins with it.
+ * Decides which grain maps a batch gives back, and when a settle begins with it. It writes nothing.
  *
- * Invariant: maps are retired all or none: where one of them cannot be read, those before it are in
- * use again, so a map that is retired is one that the batch under way gives back, or that a value
- * had to itself. A map that was empty before others had a turn may hold reserved grains after it:
- * it is left in use. It writes nothing.
+ * Invariants:
+ * - Maps are retired all or none: if the marks of one cannot be read, the others are restored. A
+ *   retired map is given back by the batch in flight, or was made for one value.
+ * - A map that was empty before a pause may hold reserved grains after it: then it stays in use.
  */
 
 import type { StoreCore } from '../state/core.ts';
 import type { DroppedMap } from './commit-plan.ts';
 
-/** On a full disk so many pages, or this share of the file, are given back as soon as may be. */
+/**
+ * On a full disk, space is given back at once from this number of pages on, or this share of the
+ * file.
+ */
 const reclaimedPagesLeast = 16;
 const reclaimedShare = 64;
-/** Maps given back by one batch: its record is to be short. */
+/** Maps that one batch gives back at most, to keep its record short. */
 const mapsGivenBackMost = 400;
 
 export class GivenBackMaps {
   readonly #core: StoreCore;
-  /** The last batch gave maps back, and the settle that was due has not begun. */
+  /** The last batch gave maps back, and the due settle has not begun yet. */
   #gaveBack = false;
 
   constructor(core: StoreCore) {
@@ -26,16 +29,18 @@ export class GivenBackMaps {
   }
 
   /**
-   * Begins a settle when one is due, and says which maps this batch gives back: at once those that
-   * a value had to itself, with a settle the others that hold nothing. They are given back before
-   * the settle, since only the next would free the places of those given back meanwhile; but once
-   * for each settle, or batches that empty a map each would put it off for ever. Throws `VARVE_IO`.
+   * Begins a settle if one is due, and returns the maps that this batch gives back: always the maps
+   * made for one value, and other empty maps just before a settle.
+   *
+   * They go one batch before the settle, since their pages are free only after a settle that begins
+   * later. This happens once per settle: if each batch emptied a map, the settle would never begin.
+   * Throws `VARVE_IO`.
    */
   beginSettle(): readonly DroppedMap[] {
     const { atlas, housekeeping, space } = this.#core;
     const due = housekeeping.settleDue;
     const vacated = [...atlas.vacated].map(([map, stratum]) => ({ stratum, map }));
-    // On a full disk each batch gives back what is empty, and a settle follows it at once.
+    // On a full disk each batch gives empty maps back, and a settle follows at once.
     if (space.tight && !due) return [...vacated, ...this.retire([...this.#spare()])];
     if (!due) return vacated;
     const dropped = [...vacated, ...retireAll(this.#gaveBack ? [] : this.#spare())];
@@ -51,8 +56,8 @@ export class GivenBackMaps {
   }
 
   /**
-   * The maps that hold nothing, where giving them and the log before the checkpoint back is worth a
-   * batch on a full disk; undefined where it is not. `refused`: a value has just found no room.
+   * On a full disk: the empty maps, if giving back these maps and the log before the checkpoint is
+   * worth a batch; otherwise undefined. `refused`: a value or record has just found no room.
    */
   worthReclaiming(refused: boolean): readonly DroppedMap[] | undefined {
     const { atlas, log, space, published } = this.#core;
@@ -63,18 +68,26 @@ export class GivenBackMaps {
     return pages < (refused ? 1 : least) ? undefined : empty;
   }
 
-  /** As many of these, if they are empty still, as one batch gives back. Throws `VARVE_IO`. */
+  /**
+   * Retires the maps of `empty` that are still empty, up to the most for one batch. Throws
+   * `VARVE_IO`.
+   */
   retire(empty: readonly DroppedMap[]): readonly DroppedMap[] {
     return retireAll(empty.slice(0, mapsGivenBackMost));
   }
 
-  /** A batch that gave maps back at once is durable: with the next settle others may be. */
+  /**
+   * A batch that gave maps back outside of `beginSettle` is durable: the next settle may drop
+   * others.
+   */
   haveGone(): void {
     this.#gaveBack = false;
   }
 }
 
-/** Those of the maps that can be given back, in which nothing is reserved from now on; or none. */
+/**
+ * Retires the maps that are empty, so that nothing is reserved in them. If one fails, restores all.
+ */
 function retireAll(maps: Iterable<DroppedMap>): DroppedMap[] {
   const retired: DroppedMap[] = [];
   try {

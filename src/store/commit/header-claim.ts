@@ -1,9 +1,9 @@
 /**
- * Who says that the store's embedded header is the root of what they keep in it.
+ * The claim of one owner that the embedded header is the root of its data structure.
  *
- * Invariant: one owner at a time. While there is one, no session archives the value that the
- * embedded header names, unless the session puts another in its place: else the root of a whole
- * structure could be freed by someone who knows nothing of it. It checks; it archives nothing.
+ * Invariant: at most one owner. While there is one, a session archives the value that the embedded
+ * header names only if it also sets another one. Otherwise other code could free the root. It only
+ * checks; it archives nothing.
  */
 
 import { invalidArgument, VarveError } from '../../errors.ts';
@@ -19,13 +19,13 @@ export class HeaderClaim {
     this.#core = core;
   }
 
-  /** Gives the way to end it. Throws `VARVE_BUSY`. */
+  /** Takes the claim; the returned function ends it. Throws `VARVE_BUSY`. */
   take(owner: string): () => void {
     if (typeof owner !== 'string' || owner === '') {
       throw invalidArgument('Store.claimEmbeddedHeader', 'a name', owner);
     }
     if (this.#owner !== undefined) {
-      throw new VarveError('VARVE_BUSY', `${this.#owner} uses the store already`);
+      throw new VarveError('VARVE_BUSY', `the embedded header is in use by ${this.#owner}`);
     }
     this.#owner = owner;
     let held = true;

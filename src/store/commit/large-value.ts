@@ -1,9 +1,12 @@
 /**
- * Writing one large value without blocking the event loop and without a copy of it.
+ * Writes one large value without blocking the event loop and without a copy.
  *
- * Invariant: the value's grains are reserved and nobody knows them, so what is written to them
- * counts for nothing until a commit names them; they are given back only when no write to them is
- * under way. Syncs nothing.
+ * Invariants:
+ * - The value's grains are reserved and its id is unpublished: the bytes count only when a commit
+ *   names them.
+ * - The caller gives the grains back only when no write to them is in flight.
+ *
+ * It syncs nothing.
  */
 
 import { invalidArgument, ioError } from '../../errors.ts';
@@ -15,7 +18,7 @@ import { type FilePart, partsWithin, writesTo } from '../file/file-parts.ts';
 import type { Reservation } from '../grains/atlas.ts';
 import type { StoreCore } from '../state/core.ts';
 
-/** Bytes written at once, and summed meanwhile: half a millisecond of the thread's time. */
+/** Bytes of one write; their CRC is computed during it: half a millisecond of the thread's time. */
 const pieceBytes = 2 * 1024 * 1024;
 
 /** Writes `data` to the reserved grains and gives its CRC. Throws `VARVE_IO`, `VARVE_POISONED`. */
@@ -32,8 +35,9 @@ export async function writeLargeValue(
   const { length } = data;
   let crc = valueCrcStart(id, length);
   for (let at = 0; at < length; at += pieceBytes) {
-    // Transferred meanwhile, or its buffer became shorter.
-    if (data.length !== length) throw invalidArgument('Store.put', 'bytes left alone', data);
+    // The caller has transferred or shortened the buffer during a write.
+    if (data.length !== length)
+      throw invalidArgument('Store.put', 'bytes that stay in place during the put', data);
     const piece = data.subarray(at, at + pieceBytes);
     const writing = write(core, piece, partsWithin(parts, valuePrefixBytes + at, piece.length));
     crc = crc32(piece, crc);
@@ -49,7 +53,7 @@ async function write(core: StoreCore, bytes: Uint8Array, parts: Iterable<FilePar
   for (const { offset, chunks } of writesTo([...parts], [bytes])) {
     core.checkSound();
     try {
-      // So few bytes take longer to hand over than to write.
+      // Handing these few bytes to a thread takes longer than writing them.
       if (bytes.length <= valuePrefixBytes) core.file.writeSync(chunks, offset);
       else await core.file.write(chunks, offset);
     } catch (error) {

@@ -1,19 +1,19 @@
 /**
- * The writes of staged values: those that adjoin in the file become one.
+ * Merges the writes of staged values: values that adjoin in the file become one write.
  *
- * Invariant: each byte of a value that waits in memory is in one write, at its place in the file,
- * and the writes ascend. Values whose bytes are in the file already are left out. It does not
- * write anything.
+ * Invariant: each byte of a value that is still in memory is in one write, at its place in the
+ * file, and offsets ascend. Values that are already in the file are left out. It performs no
+ * writes.
  */
 
 import { type FileWrite, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { writesTo } from '../file/file-parts.ts';
 import type { Stratum } from '../grains/stratum.ts';
 
-/** Places sorted between two pauses. */
+/** Writes sorted between two pauses. */
 const sortedPerPause = 256;
 
-/** Bytes that wait for the file, with all the grains that they are for. */
+/** The bytes of a value and its padding: all of its grains. */
 interface StagedBytes {
   readonly home: Stratum;
   readonly index: number;
@@ -50,7 +50,7 @@ export class MergedWrites {
     this.#placed.push({ offset, bytes });
   }
 
-  /** The writes of what was added, in one go. */
+  /** All writes, without a pause. */
   writes(): FileWrite[] {
     if (!this.#ascending) this.#placed.sort(byOffset);
     const joined = new JoinedWrites();
@@ -58,7 +58,7 @@ export class MergedWrites {
     return joined.end();
   }
 
-  /** Not worth a pause. */
+  /** Too few for a pause. */
   get areFew(): boolean {
     return this.#placed.length <= stepsPerPause;
   }
@@ -79,7 +79,7 @@ function byOffset(one: PlacedBytes, other: PlacedBytes): number {
   return one.offset - other.offset;
 }
 
-/** By offset: pieces that one pause allows, then two and two merged. */
+/** Merge sort by offset, with pauses: runs of `sortedPerPause` are sorted, then merged in pairs. */
 function* sorted(placed: readonly PlacedBytes[]): Steps<readonly PlacedBytes[]> {
   let runs: (readonly PlacedBytes[])[] = [];
   for (let from = 0; from < placed.length; from += sortedPerPause) {
@@ -115,7 +115,7 @@ function* mergeTwo(
   return merged;
 }
 
-/** Those that adjoin in the file become one write and, where they do in memory too, one chunk. */
+/** Joins bytes that adjoin in the file to one write; if they adjoin in memory too, to one chunk. */
 class JoinedWrites {
   readonly #writes: FileWrite[] = [];
   #chunks: Uint8Array[] = [];
@@ -123,7 +123,7 @@ class JoinedWrites {
   #chunk: Uint8Array | undefined;
   #chunkBytes = 0;
 
-  /** In the order of their offsets. */
+  /** Requires: calls come in the order of offsets. */
   add({ offset, bytes }: PlacedBytes): void {
     const chunk = this.#chunk;
     const follows = offset === this.#end;
@@ -150,7 +150,7 @@ class JoinedWrites {
     this.#chunks.push(longer ? new Uint8Array(chunk.buffer, chunk.byteOffset, length) : chunk);
   }
 
-  /** Nothing more is added. */
+  /** The writes. Requires: no more calls of `add`. */
   end(): FileWrite[] {
     this.#endChunk();
     return this.#writes;

@@ -1,10 +1,10 @@
 /**
- * The sessions of a store that have not ended: to abandon those that are garbage-collected, and
- * all of them when the store is closed.
+ * The open sessions of a store. Those that are garbage-collected are abandoned; when the store
+ * closes, all of them are.
  *
- * Watching an object for collection costs more than the rest of a small session (measured: 2.5 of
- * 5 microseconds), and most sessions end in the turn that made them. So a new session is held here
- * until the turn is over, and only one that is open then is watched.
+ * Watching an object for collection costs more than the rest of a small session (measured: 2.5 of 5
+ * microseconds), and most sessions end in the turn that made them. Therefore a new session is held
+ * here until the turn ends; only if it is still open then, it is watched.
  */
 
 import type { SessionWork } from './session-work.ts';
@@ -23,7 +23,7 @@ export class OpenSessions {
     return this.#works.size;
   }
 
-  /** `session` is what its user holds. */
+  /** `session` is the object that the user holds. */
   add(work: SessionWork, session: object): void {
     this.#works.add(work);
     this.#fresh.set(work, session);

@@ -1,11 +1,12 @@
 /**
- * Publishing: makes a batch whose record is durable the present, and undoes one that failed.
+ * Publishes a batch whose record is durable, or undoes a batch that failed.
  *
- * Invariant: the batch is durable when publishing begins, so what it pauses in may show some of its
- * values before the others: nobody has been told their ids. What says that the batch is there (its
- * number, the embedded header, the checkpoint, the log, the statistics) changes in one go, at the
- * end. Freed grains are given out only from here on, since the sync that covers their release is
- * complete. A freed value is not read from the cache without a look at its marks any more.
+ * Invariants:
+ * - The batch is durable before publishing begins. In a pause some of its values may be readable
+ *   before others, but their ids are not known to any caller yet.
+ * - Batch number, embedded header, checkpoint, log and statistics change in one go, at the end.
+ * - Freed grains can be reserved only from here on: the sync that covers their release is complete.
+ * - The cache returns a freed value only after a check of its marks.
  */
 
 import type { GrainRun } from '../../format/log-record.ts';
@@ -16,7 +17,11 @@ import type { StoreCore } from '../state/core.ts';
 import { statisticsOf } from '../state/statistics.ts';
 import type { BatchPlan } from './commit-plan.ts';
 
-/** Pauses meanwhile: sessions may push and give up, values may be read; no batch may be planned. */
+/**
+ * Publishes with pauses, in which sessions may push and withdraw and values may be read.
+ *
+ * Requires: no batch is planned in its pauses.
+ */
 export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): Steps<void> {
   const { atlas, log, published } = core;
   if (plan.entries >= stepsPerPause) core.statisticsMeanwhile = statisticsOf(core);
@@ -75,7 +80,7 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
   core.statisticsMeanwhile = undefined;
 }
 
-/** The batch did not come to be; nothing of its record is on the disk. */
+/** Undoes the plan of a batch that failed. Requires: its record is not in the file. */
 export function forgetBatch(core: StoreCore, plan: BatchPlan, target?: RecordTarget): void {
   for (const { stratum, map } of plan.dropped) stratum.restore(map);
   for (const { map } of plan.added.maps) map.beingAdded = false;

@@ -1,10 +1,13 @@
 /**
- * What one session has asked for, apart from the `Session` that its user holds: so that a session
- * that is garbage-collected can be abandoned.
+ * The operations of one session, apart from the `Session` that the user holds: a session that is
+ * garbage-collected can be abandoned.
  *
- * Invariant: every value staged here has its grains reserved in the Atlas until the work is
- * published or given up; past 1 MiB staged, bytes are in their grains in the file and no longer in
- * memory. It asks for no sync and publishes nothing.
+ * Invariants:
+ * - The grains of each staged value are reserved in the Atlas until the work is published or given
+ *   up.
+ * - When 1 MiB is staged, the bytes are written ahead to their grains, and their memory is reused.
+ *
+ * It asks for no sync and publishes nothing.
  */
 
 import { ioError } from '../../errors.ts';
@@ -37,20 +40,20 @@ export interface ClaimedValue extends GrainRun {
 
 export class SessionWork {
   #operations: (StagedValue | ClaimedValue)[] = [];
-  /** Of these: withdrawn, and to be left out. */
+  /** Withdrawn values that are still in `#operations`. */
   #withdrawn = 0;
-  /** `Store.checkpointTo` asked for as part of the commit. */
+  /** The checkpoint to make with the commit. */
   checkpointTo: number | undefined;
-  /** The embedded header asked for; null clears it. */
+  /** The embedded header to set with the commit; null clears it. */
   embeddedHeader: bigint | null | undefined;
-  /** The embedded header will be asked for before the commit (`Store.updateEmbeddedHeader`). */
+  /** The embedded header will be set before the commit (`Store.updateEmbeddedHeader`). */
   replacesHeader = false;
-  /** The first write ahead that failed; `commit` says so. */
+  /** The first error of a write ahead; `commit` rejects with it. */
   writeError: Error | undefined;
-  /** The stratum that the last value went to. */
+  /** The stratum of the last value: the next one is placed there if it fits. */
   preferred: Stratum | undefined;
   state: 'open' | 'committing' | 'ended' = 'open';
-  /** Its commit will reject with this, and gives its grains back first. */
+  /** The commit will reject with this error, after all its grains are given back. */
   failure: unknown;
   /** It was open when the store was closed. */
   closedWithStore = false;
@@ -78,7 +81,7 @@ export class SessionWork {
     return this.#pushedBytes;
   }
 
-  /** What it asked for, in order. */
+  /** Pushed and archived values, in order, without those withdrawn. */
   get operations(): readonly (StagedValue | ClaimedValue)[] {
     if (this.#withdrawn > 0) this.#leaveOut();
     return this.#operations;
@@ -92,7 +95,7 @@ export class SessionWork {
     return this.checkpointTo === undefined && this.embeddedHeader === undefined && this.#isIdle;
   }
 
-  /** Asks for a checkpoint and for nothing else. */
+  /** It has no values and no embedded header: at most a checkpoint. */
   get onlyCheckpoints(): boolean {
     return this.embeddedHeader === undefined && this.#isIdle;
   }
@@ -123,7 +126,7 @@ export class SessionWork {
     return value;
   }
 
-  /** Takes in a value whose bytes are already in its grains. */
+  /** Adds a value whose bytes are already in its grains. */
   addWritten(place: Reservation, length: number, crc: number): StagedValue {
     return this.#add(place, length, crc, undefined);
   }
@@ -136,7 +139,7 @@ export class SessionWork {
   ): StagedValue {
     const { basin, number: stratum } = home;
     const id = joinGrainId(basin, stratum, index);
-    // Field by field: every value that is pushed comes by here.
+    // Field by field: this runs for each pushed value.
     const value: StagedValue = {
       operation: 'allocate',
       basin,
@@ -159,13 +162,13 @@ export class SessionWork {
 
   claim(home: Stratum, index: number, count: number, length: number): void {
     const { basin, number: stratum } = home;
-    // Field by field: everything that is archived comes by here.
+    // Field by field: this runs for each archived value.
     this.#operations.push({ operation: 'archive', basin, stratum, index, count, length, home });
     home.claims.add(index);
     this.preferred ??= home;
   }
 
-  /** Takes back a value of this session's own: its grains are free again. */
+  /** Takes back a value that this session pushed: its grains are free again. */
   withdraw(value: StagedValue): void {
     value.withdrawn = true;
     this.#byId?.delete(value.id);
@@ -174,19 +177,19 @@ export class SessionWork {
     this.#stagedBytes -= value.bytes?.length ?? 0;
     value.bytes = undefined;
     this.#withdrawn += 1;
-    // Not looked for: the lists are gone through once for as many as are left in them.
+    // Do not search the lists: filter them once half of the operations are withdrawn.
     if (this.#withdrawn * 2 > this.#operations.length) this.#leaveOut();
     if (this.#stagedBytes === 0) this.forgetBytes();
   }
 
-  /** Takes what was withdrawn out of the lists. */
+  /** Removes withdrawn values from the lists. */
   #leaveOut(): void {
     this.#operations = this.#operations.filter(isAsked);
     this.#staged = this.#staged.filter(isAsked);
     this.#withdrawn = 0;
   }
 
-  /** The writes of every value still in memory, neighbours in one. */
+  /** The writes of all values still in memory, adjoining ones merged. */
   pendingWrites(): FileWrite[] {
     const merged = new MergedWrites();
     for (const value of this.#staged) merged.add(value);
@@ -194,8 +197,8 @@ export class SessionWork {
   }
 
   /**
-   * The bytes of everything staged are in the file (or the write failed, and `commit` will): their
-   * memory is given back. No write of them may be under way.
+   * Releases the memory of all staged values: they are in the file, or their write failed and
+   * `commit` rejects. Requires: no write of them is in flight.
    */
   forgetBytes(): void {
     for (const value of this.#staged) value.bytes = undefined;
@@ -204,7 +207,7 @@ export class SessionWork {
     this.#memory.release(this.#slabs);
   }
 
-  /** What it asked for is durable. */
+  /** The work is durable. */
   done(): void {
     this.forgetBytes();
     this.state = 'ended';
@@ -212,18 +215,18 @@ export class SessionWork {
 
   /** Keeps the first error of a write ahead. */
   failed(path: string, error: unknown): void {
-    this.writeError ??= ioError('a write ahead of the commit', path, error);
+    this.writeError ??= ioError('writing a value ahead of the commit', path, error);
   }
 
-  /** Gives every reservation and claim back. Nothing written to the grains may be under way. */
+  /** Gives all reservations and claims back. Requires: no write to the grains is in flight. */
   giveUp(): void {
     inOneGo(this.giveUpInSteps());
   }
 
   /**
-   * As `giveUp`, with pauses, before a commit rejects with `failure`. It has ended before the first
-   * of them: grains that are free again may be given to another session, whose bytes would pass for
-   * its own.
+   * As `giveUp`, with pauses, before a commit rejects with `failure`. The state is 'ended' before
+   * the first pause: another session may reserve the freed grains, and this session must not take
+   * those values for its own.
    */
   *giveUpInSteps(failure?: unknown): Steps<void> {
     this.state = 'ended';

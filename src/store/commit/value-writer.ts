@@ -1,8 +1,9 @@
 /**
- * Writes the values of a batch to their grains, before its record is made.
+ * Writes the values of a batch to their grains, before its record is written.
  *
- * Invariant: neighbours are one write, whatever sessions they are of; where one of these is refused
- * each session is told of its own values only. It syncs nothing and rejects nobody.
+ * Invariant: adjoining values are one write, even if they are from different sessions. If the disk
+ * refuses a write, all are written again session by session: each session fails only for its own
+ * values. It syncs nothing and rejects no session.
  */
 
 import { ioError } from '../../errors.ts';
@@ -14,8 +15,8 @@ import { MergedWrites } from './merged-writes.ts';
 import type { SessionWork } from './session-work.ts';
 
 /**
- * A batch with more than this makes the file longer instead of filling space ahead: writing zeros
- * first would cost more than the second flush of the device that they save.
+ * A batch larger than this makes the file longer and fills no space ahead: writing zeros first
+ * costs more than the device's second flush that they save.
  */
 export const smallBatchBytes = 64 * 1024;
 
@@ -30,7 +31,7 @@ export class ValueWriter {
     this.#writer = writer;
   }
 
-  /** Writes the values of every session; gives those whose values the disk refuses, and why. */
+  /** Writes all values; returns the sessions whose values the disk refuses, with the errors. */
   *write(works: readonly SessionWork[]): Steps<ReadonlyMap<SessionWork, Error>> {
     const merged = new MergedWrites();
     let steps = 0;
@@ -60,7 +61,10 @@ export class ValueWriter {
     this.#core.values.cache.written(write.chunks, write.offset);
   }
 
-  /** Where the writes of a large batch go past the file's end it grows once for several of them. */
+  /**
+   * If a large batch writes beyond the file's end, the file grows once, with room for later
+   * batches.
+   */
   *#lengthen(writes: readonly FileWrite[]): Steps<void> {
     let end = 0;
     for (const write of writes) end = Math.max(end, write.offset + writeBytes(write));
@@ -69,11 +73,11 @@ export class ValueWriter {
     try {
       yield { kind: 'truncate', length };
     } catch {
-      // The writes make the file longer too: it costs speed only.
+      // The writes themselves make the file longer: a failure here only costs speed.
     }
   }
 
-  /** One session after the other. */
+  /** Writes all values again, session by session. */
   *#writeAlone(works: readonly SessionWork[]): Steps<ReadonlyMap<SessionWork, Error>> {
     const refused = new Map<SessionWork, Error>();
     for (const work of works) {
@@ -89,7 +93,9 @@ export class ValueWriter {
     return refused;
   }
 
-  /** The same page by page: so the space comes to know which of them the disk refuses. */
+  /**
+   * Repeats a refused write page by page, so that the space learns which pages the disk refuses.
+   */
   *#writeByPage(write: FileWrite): Steps<void> {
     for (const piece of pagesOf(write)) {
       try {
@@ -102,7 +108,7 @@ export class ValueWriter {
   }
 }
 
-/** The write, in pieces that end where a page of the file does. */
+/** Divides the write into pieces that end at page ends of the file. */
 function pagesOf({ offset, chunks }: FileWrite): FileWrite[] {
   const pieces: FileWrite[] = [];
   let at = offset;

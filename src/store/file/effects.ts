@@ -1,21 +1,23 @@
 /**
- * Deciding apart from doing: a piece of the protocol is a generator that yields what is to be done
- * to the file, and one of two performers does it, on the calling thread or without blocking; long
- * work in memory yields too, so that the second can give the event loop its turns.
+ * Deciding apart from doing: a part of the protocol is a generator that yields effects on the file.
+ * One of two performers carries them out: on the calling thread, or without blocking. Long work in
+ * memory yields pauses, in which the second performer gives the event loop its turns.
  *
- * Invariant: an effect is complete when the generator goes on, and its error is thrown where it
- * was yielded; so a step that follows another in the code follows it on the disk.
+ * Invariant: an effect is complete when the generator goes on, and its error is thrown at its
+ * yield: a step that follows another in the code follows it on the disk.
  */
 
 import type { StorageFile } from '../../io/file-system.ts';
 import { assert } from '../../util/assert.ts';
 import { Breather } from '../../util/breather.ts';
 
-/** Chunks one after another at a byte offset of the file. */
+/** Consecutive chunks at a byte offset of the file. */
 export interface FileWrite {
   readonly offset: number;
   readonly chunks: readonly Uint8Array[];
-  /** To be done before anything else runs, however long it is. */
+  /**
+   * Write on the calling thread, however long it is: nothing else may run before it has returned.
+   */
   readonly blocking?: boolean;
 }
 
@@ -31,15 +33,15 @@ export type Steps<T> = Generator<Effect, T, void>;
 export const datasync: Effect = { kind: 'datasync' };
 
 /**
- * To be yielded with every few steps of long work in memory: others may have a turn of the event
- * loop, so whoever goes on must not rely on what they can change.
+ * Yield this every few steps of long work in memory. Other code may run then: do not rely on state
+ * that it can change.
  */
 export const pause: Effect = { kind: 'pause' };
 
-/** Values, or other small pieces of work, between two pauses. */
+/** Values, or other small work items, between two pauses. */
 export const stepsPerPause = 32;
 
-/** A write up to this long is quicker synchronously than by a thread of the pool. */
+/** A write up to this length is faster on the calling thread than on a thread of the pool. */
 const synchronousBytesMax = 256 * 1024;
 
 export function writeBytes(write: FileWrite): number {
@@ -48,7 +50,7 @@ export function writeBytes(write: FileWrite): number {
   return bytes;
 }
 
-/** Does every effect on the calling thread. */
+/** Performs every effect on the calling thread. */
 export function performSync<T>(file: StorageFile, steps: Steps<T>): T {
   let step = steps.next();
   while (step.done !== true) {
@@ -63,7 +65,7 @@ export function performSync<T>(file: StorageFile, steps: Steps<T>): T {
   return step.value;
 }
 
-/** Runs, in one go, steps that do nothing to the file. */
+/** Runs steps that only pause, in one go. */
 export function inOneGo<T>(steps: Steps<T>): T {
   for (;;) {
     const step = steps.next();
@@ -72,7 +74,7 @@ export function inOneGo<T>(steps: Steps<T>): T {
   }
 }
 
-/** Runs steps that do nothing to the file; others have their turns as `breather` says. */
+/** Runs steps that only pause; the event loop gets its turns when `breather` says so. */
 export async function inTurns<T>(steps: Steps<T>, breather: Breather): Promise<T> {
   for (;;) {
     const step = steps.next();
@@ -89,8 +91,8 @@ function doSync(file: StorageFile, effect: Effect): void {
 }
 
 /**
- * Does small writes on the calling thread, syncs and large writes without blocking it; where steps
- * pause, the event loop has a turn after some milliseconds of work.
+ * Performs small writes on the calling thread; syncs and large writes without blocking it. At
+ * pauses the event loop gets a turn after some milliseconds of work.
  */
 export async function perform<T>(file: StorageFile, steps: Steps<T>): Promise<T> {
   let breather: Breather | undefined;

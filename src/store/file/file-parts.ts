@@ -1,19 +1,19 @@
 /**
- * Bytes that belong together and lie in several places of the file, one after another: those of a
- * value in a grain map that has more than one extent.
+ * A value's bytes in several parts of the file, in order: its grain map has more than one extent.
  *
- * Cuts what is to be written or read at the borders; reads and writes nothing.
+ * This file divides reads and writes at the borders of the parts. It does no reads and writes, and
+ * knows nothing of values.
  */
 
 import type { FileWrite } from './effects.ts';
 
-/** A stretch of the file, in bytes. */
+/** A range of the file, in bytes. */
 export interface FilePart {
   readonly offset: number;
   readonly bytes: number;
 }
 
-/** `length` bytes of what lies in `parts`, from byte `from` of it on. */
+/** The ranges of `length` bytes from byte `from` of the content of `parts`. */
 export function* partsWithin(
   parts: readonly FilePart[],
   from: number,
@@ -31,7 +31,7 @@ export function* partsWithin(
   }
 }
 
-/** The chunks, which follow one another, as one write for each part. */
+/** The consecutive `chunks` as one write for each part. */
 export function writesTo(parts: readonly FilePart[], chunks: readonly Uint8Array[]): FileWrite[] {
   const writes: FileWrite[] = [];
   const left = [...chunks];
@@ -48,7 +48,7 @@ export function writesTo(parts: readonly FilePart[], chunks: readonly Uint8Array
   return writes;
 }
 
-/** Byte of the file where the rearmost of the parts ends; 0 if there are none. */
+/** End of the last part in the file, in bytes; 0 without parts. */
 export function endOf(parts: Iterable<FilePart>): number {
   let end = 0;
   for (const { offset, bytes } of parts) end = Math.max(end, offset + bytes);

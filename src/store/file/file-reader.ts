@@ -1,9 +1,8 @@
 /**
- * Reads of the store's file: exact lengths, bounded by the file, with varve's errors.
+ * Reads the store's file: exact lengths, bounded by the file, with varve's errors.
  *
- * Invariant: no buffer is made for bytes that the file does not have, whatever a length field
- * claims, and a read that comes back short before the end of the file is gone on with. What the
- * bytes mean is for the caller to check.
+ * Invariant: no buffer is allocated for bytes that the file does not have, whatever a length field
+ * says. A short read before the end of the file is continued. The caller checks the content.
  */
 
 import { corrupt, ioError, VarveError } from '../../errors.ts';
@@ -16,9 +15,9 @@ export class FileReader implements PageSource {
   readonly path: string;
   /** The file's salt; set once the header has been read. */
   salt: Uint8Array = new Uint8Array(0);
-  /** What damaged structures are made good with; set once the log is known. */
+  /** The log for healing damaged structures; set once the log is known. */
   history: LogHistory = noHistory;
-  /** Of a reader beside a writer, once it has opened: the settled base that it opened with. */
+  /** For a reader beside a writer that has opened: the settled base that it opened with. */
   newerThan: number | undefined;
   /** Reads of the file since it was opened. */
   reads = 0;
@@ -33,7 +32,7 @@ export class FileReader implements PageSource {
     try {
       return this.file.length();
     } catch (error) {
-      throw ioError('asking for the length', this.path, error);
+      throw ioError('reading the length', this.path, error);
     }
   }
 
@@ -79,7 +78,7 @@ export class FileReader implements PageSource {
     if (read < target.length) throw pastTheEnd(offset, target.length, read);
   }
 
-  /** Fewer bytes came than the file has: no zeros stand for the rest, it is asked for. */
+  /** The read was short before the end of the file: the rest must be read, not taken for zeros. */
   #isShort(target: Uint8Array, offset: number, read: number): boolean {
     return read < target.length && offset + read < this.file.length();
   }
@@ -87,11 +86,11 @@ export class FileReader implements PageSource {
   #nothingCame(offset: number): VarveError {
     const { path } = this;
     const actual = this.file.length();
-    const message = `a read at byte ${offset} gave nothing, and '${path}' has ${actual} bytes`;
+    const message = `a read at byte ${offset} gave no bytes, but '${path}' has ${actual} bytes`;
     return new VarveError('VARVE_IO', message, { path, offset, actual });
   }
 
-  /** `length` bytes at `offset`, in a buffer of their own. Throws as `fill`. */
+  /** `length` bytes at `offset`, in a new buffer. Throws as `fill`. */
   bytes(offset: number, length: number): Uint8Array<ArrayBuffer> {
     if (offset + length > this.length()) throw pastTheEnd(offset, length, this.length() - offset);
     const target = new Uint8Array(length);
@@ -106,7 +105,10 @@ export class FileReader implements PageSource {
 
 const aheadBytes = 64 * 1024;
 
-/** Small stretches of a file that nobody writes meanwhile, most of them one after another. */
+/**
+ * Reads small parts of a file, mostly in order, 64 KiB at a time. Requires: no write to the file
+ * meanwhile.
+ */
 export class ReadAhead {
   readonly #file: FileReader;
   readonly #buffer = new Uint8Array(aheadBytes);
@@ -117,7 +119,7 @@ export class ReadAhead {
     this.#file = file;
   }
 
-  /** Up to 64 KiB at `offset`, fewer at the end of the file; they are there until the next call. */
+  /** Up to 64 KiB at `offset`, fewer at the end of the file; valid until the next call. */
   view(offset: number, length: number): Uint8Array {
     const from = offset - this.#offset;
     if (from >= 0 && from + length <= this.#length)
@@ -128,12 +130,14 @@ export class ReadAhead {
   }
 }
 
-/** No file is so long, though a page number of 48 bits leads there: the system is not asked. */
+/**
+ * Beyond any file's length, though a page number of 48 bits can say so: the system is not asked.
+ */
 function isBeyondFiles(offset: number): boolean {
   return !Number.isSafeInteger(offset);
 }
 
 function pastTheEnd(offset: number, expected: number, actual: number): Error {
-  const message = 'the file ends before something that it should hold';
+  const message = 'the file is too short: bytes are missing';
   return corrupt(message, { offset, expected, actual: Math.max(0, actual) });
 }

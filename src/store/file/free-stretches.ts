@@ -1,12 +1,12 @@
 /**
- * The free stretches of the file: which there are, and the shortest or the longest that will do.
+ * The free stretches of the file, searched for the shortest or the longest that fits.
  *
- * Invariant: stretches do not touch; whoever gives one back joins it with its neighbours first.
- * O(1) amortised: stretches are kept in classes of their power of two, and only a few of one class
- * are looked at. `limit` is a page of the file: what lies at or behind it counts as in use.
+ * Invariant: stretches do not touch; the caller joins a freed one with its neighbours first. O(1)
+ * amortised: each power of two is a class, and only a few stretches of a class are tried. `limit`
+ * is a page of the file: pages from there on count as in use.
  */
 
-/** A stretch of the file. */
+/** A stretch of pages. */
 export interface Extent {
   readonly page: number;
   readonly pages: number;
@@ -28,7 +28,9 @@ export class FreeStretches {
     return this.#lengths.has(page);
   }
 
-  /** Takes `pages` pages of the shortest stretch, of those looked at, that has them. */
+  /**
+   * Takes `pages` pages of the shortest stretch that fits, of those tried; returns the first page.
+   */
   take(pages: number, limit: number): number | undefined {
     for (let sizeClass = classOf(pages); sizeClass < classCount; sizeClass++) {
       const found = this.#best(sizeClass, pages, limit);
@@ -65,7 +67,7 @@ export class FreeStretches {
     return best;
   }
 
-  /** The longest stretch, of those looked at, whole; undefined where it has not `least` pages. */
+  /** The longest stretch, of those tried; undefined if it has fewer than `least` pages. */
   longest(least: number, limit: number): Extent | undefined {
     for (let sizeClass = classCount - 1; sizeClass >= classOf(least); sizeClass--) {
       let longest: Extent | undefined;
@@ -82,13 +84,13 @@ export class FreeStretches {
     return undefined;
   }
 
-  /** The stretch with the free ones beside it. */
+  /** The stretch together with its free neighbours. */
   around(page: number, pages: number): Extent {
     const start = this.#starts.get(page) ?? page;
     return { page: start, pages: page - start + pages + (this.#lengths.get(page + pages) ?? 0) };
   }
 
-  /** As `around`; those beside it are taken out. */
+  /** As `around`, and removes the neighbours. */
   join(page: number, pages: number): Extent {
     const whole = this.around(page, pages);
     const end = page + pages;

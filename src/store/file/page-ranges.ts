@@ -1,8 +1,8 @@
 /**
  * A set of pages, as ranges in the order of the file.
  *
- * Invariant: ranges neither overlap nor touch. It is for few of them: each call takes time in
- * proportion to their number.
+ * Invariant: ranges neither overlap nor touch. For few ranges only: each call takes time
+ * proportional to their number.
  */
 
 import type { Extent } from './free-stretches.ts';
@@ -29,7 +29,7 @@ export class PageRanges {
     return this.#ranges.some((range) => range.page < endPage && page < range.endPage);
   }
 
-  /** Adds a range; what touches it becomes one with it. */
+  /** Adds a range; it merges with ranges that it touches. */
   add(page: number, endPage: number): void {
     let joined: PageRange = { page, endPage };
     const apart: PageRange[] = [];
@@ -55,7 +55,7 @@ export class PageRanges {
     );
   }
 
-  /** The pages from `page` up to `endPage`, in parts that are within the set or not. */
+  /** Divides the pages from `page` up to `endPage` into parts that are within the set or not. */
   split(page: number, endPage: number): (PageRange & { readonly isWithin: boolean })[] {
     const parts: (PageRange & { readonly isWithin: boolean })[] = [];
     let at = page;
@@ -71,7 +71,7 @@ export class PageRanges {
     return parts;
   }
 
-  /** All ranges; the set is empty then. */
+  /** Removes and returns all ranges. */
   takeAll(): Extent[] {
     const ranges = [...this];
     this.#ranges = [];

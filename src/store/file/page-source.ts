@@ -1,31 +1,30 @@
 /**
- * Where those that read structures get the pages of the file from, and the part of the commit log
- * that makes damaged ones good.
+ * The source of the file's pages for code that reads structures, and the part of the commit log
+ * that heals damaged ones.
  *
- * Invariant: shapes only. The file as it is open keeps them (`file-reader.ts`, `log-history.ts`),
- * tests put memory in their place.
+ * Shapes only. `file-reader.ts` and `log-history.ts` implement them; tests use memory instead.
  */
 
 import type { LogRecord } from '../../format/log-record.ts';
 
-/** Where pages of the file come from. */
+/** A source of pages. */
 export interface PageSource {
   readonly salt: Uint8Array;
   readonly history: LogHistory;
   /**
-   * Beside a writer: it may have replaced what is read, and a page with a stamp above this batch,
-   * the base that the reader opened with, is a later state of the same marks.
+   * Only beside a writer, which may replace pages during reads. It is the base that the reader
+   * opened with: a page with a higher stamp is a later state of the same marks.
    */
   readonly newerThan?: number | undefined;
   /** One page of the file. Throws `VARVE_CORRUPT` past its end, `VARVE_IO`. */
   readPage(page: number): Uint8Array;
 }
 
-/** The commit log as far as damaged structures are made good with it. */
+/** The commit log, for healing damaged structures. */
 export interface LogHistory {
-  /** The records after `batch` up to the base at opening; undefined where they are not all kept. */
+  /** The records after `batch` up to the base at opening; undefined if not all are retained. */
   after(batch: number): Iterable<LogRecord> | undefined;
-  /** Something was made good. */
+  /** Reports a healed structure. */
   healed(words: string): void;
 }
 

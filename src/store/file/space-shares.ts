@@ -1,8 +1,8 @@
 /**
- * How far a file grows at once and how much of it is kept in reserve, by its size.
+ * Sizes of growth and reserve, by the size of the file.
  *
- * A small store stays small, and a large one seldom has to grow. Pure: where the pages are is known
- * to `Space` only.
+ * Invariant: a small store stays small, and a large one rarely has to grow. This file is pure: only
+ * `Space` knows which pages are free.
  */
 
 import { pageBytes } from '../../format/layout.ts';
@@ -10,7 +10,10 @@ import { pageBytes } from '../../format/layout.ts';
 const kibibyte = 1024;
 const mebibyte = kibibyte * kibibyte;
 
-/** How far something of `bytes` bytes grows at once: 1/16 while small, 1/64 when large. */
+/**
+ * Growth step for `bytes` bytes: 1/16 while small, 1/64 when large. At least 64 KiB; 1 MiB from 16
+ * to 64 MiB; at most 32 MiB.
+ */
 export function growthBytes(bytes: number): number {
   return Math.max(
     64 * kibibyte,
@@ -22,18 +25,18 @@ export function growthBytes(bytes: number): number {
 const reserveShare = 192;
 const reservePagesMost = (8 * mebibyte) / pageBytes;
 /**
- * A segment of the commit log and two documents: what a store of less than 16 MiB keeps. Half of it
- * has room for the record of a commit that archives some thousands of values; a longer record needs
+ * Minimum reserve of a store of 256 KiB or more: a log segment and two documents. Half of it has
+ * room for the record of a commit that archives some thousand values. A longer record needs other
  * free pages in a row, or is refused.
  */
 const reservePagesLeast = 20;
-/** A store that fits into 256 KiB keeps room for two documents only, a new one nothing. */
+/** A store below 256 KiB keeps room for two documents; below 128 KiB nothing. */
 const tinyPages = 64;
 const tinyReservePages = 4;
-/** A reserve that has become too short is made longer than it must be, so that it lasts. */
+/** A reserve that is renewed becomes longer than necessary, so that it lasts. */
 export const reserveExcess = 1.25;
 
-/** Pages that a store of so many pages keeps for its own structures. */
+/** Reserve pages of a store with `endPage` pages. */
 export function reservePagesFor(endPage: number): number {
   if (endPage < tinyPages) return endPage < tinyPages / 2 ? 0 : tinyReservePages;
   const share = Math.min(Math.ceil(endPage / reserveShare), reservePagesMost);

@@ -1,24 +1,17 @@
 /**
- * The pages of the file: which stretches are free, where the file grows, what is kept in reserve.
- *
- * Invariant: no page is given out twice, and freed neighbours are one stretch. It holds nothing on
- * disk: opening rebuilds it from what the structures name.
- *
- * `frontier` is the end of what has been written or filled with zeros, or is about to be: a small
- * commit should not land beyond it, because a file system pays a second device flush for blocks it
- * has not initialised. It is a matter of speed only.
- *
- * On a full disk the file cannot grow. `backed` is the end of what was written successfully. A
- * write beyond it that the disk refuses makes the space `tight`, and what is backed then is the
- * `wall`: values are given pages behind it only when there is no room before it, as an attempt;
- * when such writes have succeeded for a while the wall is gone.
- *
- * A sparse file may have no blocks before its end either: pages there that the disk has refused are
- * `holes`, which are not given out while the space is tight.
- *
- * For the store's own structures (log, basins, root) there is a reserve of backed pages that values
- * are never given, so that deleting, checkpointing and settling do not depend on growth. It is
- * touched only while the space is tight: before that, a write behind the end finds out.
+ * The pages of the file: free stretches, growth and the reserve. Opening rebuilds it; nothing of it
+ * is on the disk. Invariant: no page is given out twice, and free neighbours are one stretch.
+ * - `frontier`: end of the part that is written, filled with zeros, or soon will be. A small commit
+ *   should not go beyond it: uninitialised blocks cost a second device flush. Only speed depends on
+ *   it.
+ * - `backed`: end of the part that was written successfully. If the disk refuses a write beyond it,
+ *   the space is `tight`, and `backed` is the `wall`. Values get pages behind the wall only if
+ *   there is no room before it, as an attempt. Enough successful growth removes the wall.
+ * - `holes`: pages before `backed` that the disk has refused, since a sparse file has no blocks
+ *   there. While the space is tight they are not given out.
+ * - The reserve: backed pages for the store's own structures (log, basins, root), never for values.
+ *   Deleting, checkpointing and settling then need no growth. It is used only while the space is
+ *   tight: before that, a write at the end of the file shows whether the disk is full.
  */
 
 import { corrupt } from '../../errors.ts';
@@ -30,16 +23,16 @@ import { growthBytes, reserveExcess } from './space-shares.ts';
 
 export type { Extent } from './free-stretches.ts';
 
-/** Pages by which the file grows at once for large writes: a 32nd of it, 64 KiB to 16 MiB. */
+/** Pages by which the file grows for large writes: a 32nd of it, from 64 KiB to 16 MiB. */
 const lengthStepShare = 32;
 const lengthStepLeast = (64 * 1024) / pageBytes;
 const lengthStepMost = (16 * 1024 * 1024) / pageBytes;
 
-/** Pages by which the file has to grow for growth to be taken for granted again. */
+/** Pages that the file must grow by, on a full disk, before it counts as able to grow. */
 const growthProvenBy = 64;
 const growthProvenByShare = 64;
 
-/** `limit` of a search that takes what lies anywhere. */
+/** `limit` of a search in the whole file. */
 const anywhere = Number.POSITIVE_INFINITY;
 
 export class Space {
@@ -48,28 +41,28 @@ export class Space {
   #reserve: Extent | undefined;
   #end = 0;
   #frontier = 0;
-  /** Length of the file in pages, written or not. */
+  /** Length of the file in pages, whether written or not. */
   #length = 0;
   #backed = 0;
   #wall = anywhere;
   #tight = false;
   #growths = 0;
-  /** While tight: where the file has to end for the disk to count as having room again. */
+  /** While tight: writing up to this page proves that the disk has room again. */
   #looseAt = 0;
   /** Pages before `#backed` that the disk has refused. */
   readonly #holes = new PageRanges();
-  /** Those of them that nothing uses, kept apart from the free stretches. */
+  /** The free pages of `#holes`; they are not in `#free`. */
   readonly #freeHoles = new PageRanges();
 
-  /** `reserveFor`: pages to be kept in reserve in a file of so many; none where it is not given. */
+  /** `reserveFor`: pages to reserve in a file of `endPage` pages. */
   constructor(reserveFor: (endPage: number) => number = () => 0) {
     this.#reserveFor = reserveFor;
   }
 
   /**
-   * Makes everything between the stretches in use free; the first `fileBytes` have been written
-   * once. Throws `VARVE_CORRUPT` where two of `used` overlap, or one lies beyond what a number of
-   * bytes can say.
+   * Makes all pages between the extents in use free. Requires: the first `fileBytes` have been
+   * written once. Throws `VARVE_CORRUPT` if two of `used` overlap, or if an offset is no safe
+   * integer.
    */
   rebuild(used: readonly Extent[], fileBytes: number): void {
     assert(this.#end === 0, 'space is rebuilt once');
@@ -81,7 +74,9 @@ export class Space {
         throw corrupt('two structures share a page', { offset });
       }
       if (!Number.isSafeInteger((page + pages) * pageBytes)) {
-        throw corrupt('a structure lies where no file reaches', { offset: page * pageBytes });
+        throw corrupt('a structure lies beyond the longest possible file', {
+          offset: page * pageBytes,
+        });
       }
       if (page > end) this.#free.insert(end, page - end);
       end = page + pages;
@@ -89,7 +84,7 @@ export class Space {
     this.#end = end;
     this.#frontier = Math.ceil(fileBytes / pageBytes);
     this.#length = this.#frontier;
-    // A page that the file ends in is not all there.
+    // The last page may be there in part only.
     this.#backed = Math.floor(fileBytes / pageBytes);
   }
 
@@ -98,14 +93,14 @@ export class Space {
     return this.#end;
   }
 
-  /** First page after everything in use but a reserve at the end. */
+  /** First page after everything in use, without a reserve at the end. */
   get usedEndPage(): number {
     const reserve = this.#reserve;
     const isLast = reserve !== undefined && reserve.page + reserve.pages === this.#end;
     return isLast ? reserve.page : this.#end;
   }
 
-  /** End of what has been written successfully. */
+  /** End of the part that was written successfully. */
   get backedPage(): number {
     return this.#backed;
   }
@@ -119,21 +114,21 @@ export class Space {
     return this.#free.pages + this.#freeHoles.pages + (this.#reserve?.pages ?? 0);
   }
 
-  /** Pages that the file should reach, all written, so that the next commits land on them. */
+  /** Page up to which the file should be filled ahead, for the next commits. */
   get fillPage(): number {
     return this.#end + Math.ceil(growthBytes((this.#end * pageBytes) / 2) / pageBytes);
   }
 
-  /** To be called before a write or zero-fill up to `endPage` is issued. */
+  /** Requires: called before a write or zero-fill up to `endPage` is issued. */
   reach(endPage: number): void {
     if (endPage > this.#frontier) this.#frontier = endPage;
     if (endPage > this.#length) this.#length = endPage;
   }
 
   /**
-   * Bytes that the file is to have before large writes up to `endPage`; undefined where it has
-   * them. Each new length is one more thing for the file system to make durable, so it grows by a
-   * part of itself. Nothing there counts as written.
+   * Length in bytes to give the file before large writes up to `endPage`; undefined if it is long
+   * enough. Each new length is more metadata to sync, so the file grows by a share of its size. The
+   * new pages do not count as written.
    */
   lengthFor(endPage: number): number | undefined {
     if (endPage <= this.#length) return undefined;
@@ -144,22 +139,28 @@ export class Space {
 
   // ── a full disk ──
 
-  /** The disk has refused to let the file grow, and has not let it since. */
+  /**
+   * The disk has refused a write for lack of space, or any write beyond the backed part, and growth
+   * has not been proven since.
+   */
   get tight(): boolean {
     return this.#tight;
   }
 
-  /** Page behind which nothing may be writable; infinite where the file can grow. */
+  /** Writes behind this page may be refused; infinite if the file can grow. */
   get wallPage(): number {
     return this.#wall;
   }
 
-  /** Counts the times that the file has grown beyond a wall. */
+  /** Counts writes that made the file grow beyond a wall. */
   get growths(): number {
     return this.#growths;
   }
 
-  /** Nobody knows yet whether the file can grow, and a map may end where it has yet to. */
+  /**
+   * Sets the wall at the end of the backed part. At opening it is unknown whether the file can
+   * grow, and a map may end beyond the file's end.
+   */
   doubtGrowth(): void {
     this.#wall = this.#backed;
   }
@@ -181,23 +182,20 @@ export class Space {
     for (const { page, pages } of this.#freeHoles.takeAll()) this.free(page, pages);
   }
 
-  /**
-   * The disk has refused a write of these pages, or a length: since it is `full`, or for another
-   * reason.
-   */
+  /** The disk has refused a write of these pages, or a length; `full`: for lack of space. */
   refused(page: number, endPage: number, full: boolean): void {
     const isInside = endPage <= this.#backed;
     if (isInside && !full) return;
     if (isInside) this.#holes.add(page, endPage);
     this.#tight = true;
     this.#wall = this.#backed;
-    // A page more does not mean that there is room again: as far as was refused, or a few steps.
+    // One more page does not prove room. Growth up to the refused end does, or by a few steps.
     const steps = this.#backed + Math.max(growthProvenBy, this.#end / growthProvenByShare);
     this.#looseAt = isInside ? steps : Math.min(endPage, steps);
     this.#length = Math.min(this.#length, Math.max(this.#backed, this.#end));
   }
 
-  /** Whether the disk may refuse these bytes: they are behind the wall, or where it has before. */
+  /** True if the disk may refuse these bytes: they are behind the wall or in a hole. */
   doubts(offset: number, bytes: number): boolean {
     const endPage = Math.ceil((offset + bytes) / pageBytes);
     if (endPage > this.#wall) return true;
@@ -207,10 +205,15 @@ export class Space {
   // ── the store's own structures ──
 
   /**
-   * First page of a stretch of `pages` pages that nothing else uses, for a structure of the store's
-   * own: free ones, then what is backed at the end, then, while tight, of the reserve what leaves
-   * `keep` pages of it, then the file grows; at once if the reserve has not so many now. Where
-   * there are holes the reserve comes first: what is free may be more of them.
+   * Takes a stretch of `pages` pages for a structure of the store's own; returns its first page. It
+   * takes, in this order:
+   * 1. free pages;
+   * 2. backed pages at the end;
+   * 3. while tight, the reserve, if `keep` pages of it stay;
+   * 4. new pages at the end: the file grows.
+   *
+   * While tight, growth comes first if the reserve has fewer than `keep` pages. With holes, the
+   * reserve comes first: free pages may be holes that are not known yet.
    */
   allocate(pages: number, keep = 0): number {
     assert(Number.isInteger(pages) && pages > 0, 'a stretch of the file has pages');
@@ -226,14 +229,14 @@ export class Space {
     return reserved ?? this.#grow(pages);
   }
 
-  /** Whether `allocate` would find so many backed pages. */
+  /** True if `allocate` would find `pages` backed pages. */
   hasBacked(pages: number, keep = 0): boolean {
     if (this.#end + pages <= this.#backed) return true;
     if ((this.#reserve?.pages ?? 0) - pages >= keep) return true;
     return this.hasFree(pages);
   }
 
-  /** Whether so many backed pages are free in a row, but for the reserve. */
+  /** True if `pages` backed pages in a row are free, without the reserve. */
   hasFree(pages: number): boolean {
     return this.#free.longest(pages, this.#wall) !== undefined;
   }
@@ -247,8 +250,8 @@ export class Space {
   }
 
   /**
-   * Makes the reserve as long as it can be, and says how many pages at the end have yet to be
-   * backed for it to have what it should.
+   * Fills up the reserve from free pages. Returns the number of pages at the end that must still be
+   * backed to complete it.
    */
   topUpReserve(): number {
     this.keepReserve();
@@ -258,9 +261,8 @@ export class Space {
   }
 
   /**
-   * Makes the reserve as long as it should be, where so many backed pages are free in a row: those
-   * of the reserve itself count, with the free ones beside it. While nobody knows whether the file
-   * can grow a part of it is better than nothing.
+   * Renews a short reserve from a stretch of free backed pages; the old reserve counts as free. If
+   * the file may be unable to grow, any longer reserve is taken, even an incomplete one.
    */
   keepReserve(): void {
     const wanted = this.#reserveFor(this.#end);
@@ -276,8 +278,9 @@ export class Space {
   }
 
   /**
-   * The backed pages in a row for a reserve of `wanted` pages, the old one counted as free, if they
-   * are at least `least`: where the old one is, if that will do, else the longest, else at the end.
+   * The best stretch of backed pages for a reserve of `wanted` pages; undefined if none has
+   * `least`. The old reserve counts as free: the place around it if that is long enough, then the
+   * longest free stretch, then the end of the file.
    */
   #stretchForReserve(wanted: number, least: number): Extent | undefined {
     const end = Math.min(this.#backed, this.#wall);
@@ -297,7 +300,7 @@ export class Space {
     return best !== undefined && best.pages >= least ? best : undefined;
   }
 
-  /** The reserve is free like other pages: the store is being closed, or has a better one. */
+  /** Frees the reserve: the store closes, or a better one was found. */
   releaseReserve(): void {
     const reserve = this.#reserve;
     if (reserve === undefined) return;
@@ -308,8 +311,8 @@ export class Space {
   // ── values ──
 
   /**
-   * First page of a stretch of `pages` pages that nothing else uses, for values. Without `grow`
-   * undefined where that would have to be behind the wall.
+   * Takes a stretch of `pages` pages for values; returns its first page. Without `grow`, returns
+   * undefined if it would be behind the wall.
    */
   allocateForValues(pages: number): number;
   allocateForValues(pages: number, grow: boolean): number | undefined;
@@ -323,14 +326,14 @@ export class Space {
   }
 
   /**
-   * How many pages, up to `wanted`, values can be given without the file growing, if that is at
-   * least `least`; else `wanted`.
+   * Pages, up to `wanted`, that values can get without growth, if these are at least `least`;
+   * otherwise `wanted`.
    */
   available(wanted: number, least: number): number {
     return this.availableBacked(wanted, least) ?? wanted;
   }
 
-  /** As `available`, but undefined where that is not at least `least`. */
+  /** As `available`, but undefined if there are fewer than `least`. */
   availableBacked(wanted: number, least: number): number | undefined {
     if (this.#tight) this.keepReserve();
     const longest = this.#free.longest(least, this.#wall);
@@ -340,9 +343,9 @@ export class Space {
   }
 
   /**
-   * Stretches of `pages` pages together, for values: one where there is one, else at most `most`,
-   * the longest that are free, of at least `least` pages each, the last of them where the file
-   * grows. Without `grow` undefined where that would have to be behind the wall.
+   * Takes stretches with `pages` pages in all, for values. One stretch if possible; otherwise at
+   * most `most`, the longest free ones, of at least `least` pages each, and the last from growth.
+   * Without `grow`, returns undefined if that would be behind the wall.
    */
   gather(pages: number, least: number, most: number): Extent[];
   gather(pages: number, least: number, most: number, grow: boolean): Extent[] | undefined;
@@ -372,7 +375,7 @@ export class Space {
     return page;
   }
 
-  /** Gives a stretch back. Nothing written to it may be needed, or still be under way. */
+  /** Frees a stretch. Requires: no structure needs it, and no write to it is in flight. */
   free(page: number, pages: number): void {
     assert(pages > 0 && page + pages <= this.#end, 'only a stretch in use is freed');
     assert(!this.#free.has(page), 'a stretch is freed once');
@@ -388,7 +391,7 @@ export class Space {
     else this.#free.insert(whole.page, whole.pages);
   }
 
-  /** Free stretches, in no order, the reserve among them. */
+  /** Free stretches in no order, including the reserve. */
   *stretches(): Generator<Extent> {
     yield* this.#free;
     yield* this.#freeHoles;

@@ -1,9 +1,9 @@
 /**
- * The file of an open store, as everything that writes to it sees it: each write tells the space
- * whether the disk took it.
+ * The file of an open store, for everything that writes to it: it reports to `Space` whether the
+ * disk took each write.
  *
- * Invariant: no write to an open store goes by another way, so what `Space` knows of a full disk
- * does not depend on who wrote. It changes nothing of what is asked for, and keeps no error.
+ * Invariant: all writes to an open store go through it, so `Space` learns of a full disk from every
+ * writer. It changes no request and keeps no error.
  */
 
 import { systemCode } from '../../errors.ts';
@@ -11,7 +11,7 @@ import { pageBytes } from '../../format/layout.ts';
 import type { StorageFile } from '../../io/file-system.ts';
 import type { Space } from './space.ts';
 
-/** What a system says of a disk, or of a share of it, that is full. */
+/** Error codes of a full disk or a used-up quota. */
 const fullCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
 
 export function watchedFile(file: StorageFile, space: Space): StorageFile {
@@ -53,7 +53,7 @@ class WatchedFile implements StorageFile {
   write(chunks: readonly Uint8Array[], position: number): Promise<void> {
     const end = endOf(chunks, position);
     const writing = this.#file.write(chunks, position);
-    // The caller is given the promise itself, and goes on as soon as without this file in between.
+    // Return this promise itself: the caller goes on as soon as without this wrapper.
     writing.then(
       () => this.#written(position, end),
       (error: unknown) => this.#refused(position, end, error),

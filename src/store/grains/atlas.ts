@@ -1,10 +1,10 @@
 /**
- * The Atlas: what is known in memory of basins and strata. It finds where a grain is and says
- * where a new value goes.
+ * The Atlas knows basins and strata in memory. It finds the place of a value and chooses the place
+ * of a new one.
  *
- * Invariant: what it has given out is reserved until the caller publishes or releases it.
- * Structures that it adds (basin, stratum, map) stay known to this process only (`durable` false)
- * until a batch that relies on them is published. It writes nothing.
+ * Invariant: grains that it returns are reserved until the caller publishes or releases them. Only
+ * this process knows the structures that it adds (`durable` false) until a batch that needs them is
+ * published. It writes nothing.
  */
 
 import { VarveError } from '../../errors.ts';
@@ -27,17 +27,17 @@ import type { GrainMap } from './grain-map.ts';
 import { nextMapGrains, placeMap, placeMapInside } from './map-growth.ts';
 import { Stratum } from './stratum.ts';
 
-/** How large structures may get; tests change them to reach the next one quickly. */
+/** Maximum sizes of structures; tests lower them. */
 export interface AtlasLimits {
   readonly grainsPerStratum: number;
   readonly mapsPerStratum: number;
-  /** A new map that values share has at least so many bytes. */
+  /** Minimum size of a new map that values share. */
   readonly mapBytesLeast: number;
   readonly strataPerBasin: number;
   readonly basins: number;
 }
 
-/** 16,384 maps of up to 32 MiB are half a tebibyte to a stratum and half a mebibyte of basin. */
+/** 16,384 maps of up to 32 MiB: half a tebibyte in a stratum, half a mebibyte in its basin. */
 export const defaultLimits: AtlasLimits = {
   grainsPerStratum: grainIndexLimit,
   mapsPerStratum: 16_384,
@@ -57,12 +57,12 @@ const emptyStratum = {
 
 /** One basin in memory. */
 export interface BasinState {
-  /** The document as last written; generation 0 before the first settle of it. */
+  /** The document as last written; generation 0: never written. */
   name: DocumentName;
   durable: boolean;
-  /** Published changes that no settle has written. */
+  /** It has published changes that no settle has written. */
   dirty: boolean;
-  /** The document, as named, holds the batches up to this one. */
+  /** The document that `name` names holds the batches up to this one. */
   stamp: number;
   readonly strata: Stratum[];
 }
@@ -74,7 +74,7 @@ export interface Reservation {
   readonly count: number;
 }
 
-/** A committed value, found. */
+/** The place of a committed value. */
 export interface FoundValue {
   readonly stratum: Stratum;
   readonly map: GrainMap;
@@ -85,20 +85,20 @@ export interface FoundValue {
 export class Atlas {
   readonly basins: BasinState[] = [];
   /**
-   * Places of maps that were dropped after the settled base. Replay from there would still read
+   * Extents of maps that were dropped after the settled base. A replay from the base still reads
    * them, so they are free only when both header copies are past the drop.
    */
   readonly leaving = new Set<Extent>();
   /** Pages of `leaving`. */
   leavingPages = 0;
-  /** Maps that one value had to itself and left, to be given back by the next batch. */
+  /** Maps made for one value that has been freed; the next batch gives them back. */
   readonly vacated = new Map<GrainMap, Stratum>();
   readonly #source: PageSource;
   readonly #space: Space;
   readonly #limits: AtlasLimits;
   /** Strata of each grain size, oldest first. */
   readonly #byGrainExp = new Map<number, Stratum[]>();
-  /** `Space.growths` when grains were set aside last. */
+  /** `Space.growths` when grains that were set aside were last taken back. */
   #growths = 0;
   readonly #doubt: Doubts = (offset, bytes) => this.#space.doubts(offset, bytes);
 
@@ -119,7 +119,7 @@ export class Atlas {
     return pages;
   }
 
-  /** Takes in a basin as read from the file, its strata with it. */
+  /** Adds a basin that was read from the file, with its strata. */
   adopt(basin: BasinState): void {
     this.basins.push(basin);
     for (const stratum of basin.strata) this.#index(stratum);
@@ -135,7 +135,7 @@ export class Atlas {
     return this.basins[basin]?.strata[number];
   }
 
-  /** The committed value with this id. Throws `VARVE_CORRUPT` where a map cannot be read. */
+  /** The committed value with this id. Throws `VARVE_CORRUPT` if a map cannot be read. */
   find(id: GrainIdParts): FoundValue | undefined {
     const stratum = this.basins[id.basin]?.strata[id.stratum];
     const spot = stratum?.find(id.index);
@@ -147,9 +147,9 @@ export class Atlas {
   }
 
   /**
-   * Reserves grains for a value of `length` bytes: in `preferred` where its grains suit, else in
-   * any stratum whose grains do, and only where none of them has a run left in a new map. Throws
-   * `VARVE_TOO_LARGE` where every basin is full, `VARVE_CORRUPT` where a map cannot be read.
+   * Reserves grains for a value of `length` bytes. Tries `preferred` if its grain size suits, then
+   * every suiting stratum, and only then adds a map. Throws `VARVE_TOO_LARGE` if every basin is
+   * full, `VARVE_CORRUPT` if a map cannot be read.
    */
   reserve(length: number, preferred: Stratum | undefined): Reservation {
     if (this.#growths !== this.#space.growths) this.#takeBackSetAside();
@@ -167,12 +167,15 @@ export class Atlas {
     return index < 0 ? this.#grow(length) : { stratum: preferred, index, count };
   }
 
-  /** Which writes are not to be tried while there is room elsewhere; undefined where none. */
+  /** Tells which writes the disk may refuse; undefined if the file can grow. */
   get #doubts(): Doubts | undefined {
     return this.#space.wallPage === Number.POSITIVE_INFINITY ? undefined : this.#doubt;
   }
 
-  /** Free grains of any size that suits, so that no stratum grows while another has room. */
+  /**
+   * Reserves existing free grains of any suiting size, so that no stratum grows while another has
+   * room.
+   */
   #reuse(length: number, doubts?: Doubts): Reservation | undefined {
     let grainExp = grainExpFor(length);
     while (grainExp <= grainExpMax && grainExpSuits(length, grainExp)) {
@@ -188,11 +191,11 @@ export class Atlas {
 
   #grow(length: number): Reservation {
     if (this.#doubts !== undefined) {
-      // A map behind the wall that nobody uses would be made durable with the next of its stratum.
+      // Otherwise an unused map behind the wall would become durable with the next of its stratum.
       if (this.#space.tight) this.dropUnused();
       const inside = this.#space.tight ? this.#growInside(length) : undefined;
       if (inside !== undefined) return inside;
-      // An attempt: the disk may have room again.
+      // The disk may have room again: try grains that were set aside.
       this.#takeBackSetAside();
       const behind = this.#reuse(length);
       if (behind !== undefined) return behind;
@@ -222,7 +225,7 @@ export class Atlas {
     return stratum.reserve(count);
   }
 
-  /** How large the stratum's next map is to be; undefined where it can have none. */
+  /** Grains of the stratum's next map; undefined if it can have no more. */
   #nextMapGrains(stratum: Stratum, count: number): number | undefined {
     const room = this.#limits.grainsPerStratum - stratum.endIndex;
     if (room < count || stratum.maps.length >= this.#limits.mapsPerStratum) return undefined;
@@ -233,7 +236,9 @@ export class Atlas {
 
   // ── a full disk ──
 
-  /** A new map in what the file has; undefined where there is no place for one. */
+  /**
+   * Reserves in a new map that needs no growth of the file; undefined if there is no place for one.
+   */
   #growInside(length: number): Reservation | undefined {
     const grainExp = grainExpFor(length);
     const count = grainCount(length, grainExp);
@@ -254,7 +259,7 @@ export class Atlas {
     return index < 0 ? undefined : { stratum, index, count };
   }
 
-  /** Maps that hold nothing, though nothing may stay free without them. */
+  /** All empty durable maps, even if no free grains stay without them. */
   emptyMaps(): { readonly stratum: Stratum; readonly map: GrainMap }[] {
     const empty = [...this.vacated].map(([map, stratum]) => ({ stratum, map }));
     for (const stratum of this.strata()) {
@@ -266,7 +271,7 @@ export class Atlas {
     return empty;
   }
 
-  /** Gives back the places of maps that only this process knows and that hold nothing. */
+  /** Frees the pages of empty maps that are not durable. */
   dropUnused(): void {
     for (const stratum of this.strata()) {
       const unused = stratum.maps.filter(
@@ -284,7 +289,7 @@ export class Atlas {
     for (const stratum of this.strata()) stratum.takeBackSetAside();
   }
 
-  /** The basin that the next stratum goes to. Throws `VARVE_TOO_LARGE`. */
+  /** The number of the basin for the next stratum. Throws `VARVE_TOO_LARGE`. */
   #basinForStratum(): number {
     let basin = this.basins.length - 1;
     const full = (this.basins[basin]?.strata.length ?? 0) >= this.#limits.strataPerBasin;
@@ -316,7 +321,7 @@ export class Atlas {
     return stratum;
   }
 
-  /** Takes out a map that holds nothing. */
+  /** Removes an empty map. Its extents wait in `leaving`. */
   dropMap(stratum: Stratum, firstIndex: number): void {
     const map = stratum.dropMap(firstIndex);
     if (map === undefined) return;
@@ -327,7 +332,7 @@ export class Atlas {
     }
   }
 
-  /** The places are free: a settle that began after the drops is done. */
+  /** Removes extents from `leaving`: a settle that began after the drops is done. */
   left(places: readonly Extent[]): void {
     for (const place of places) {
       this.leaving.delete(place);

@@ -1,8 +1,8 @@
 /**
- * Runs of bits in a bitmap of 32-bit words: set, clear, find a free one, measure one.
+ * Runs of bits in a bitmap of 32-bit words: set, clear, find and measure them.
  *
- * A set bit is a grain that is taken. Everything works word by word; nothing allocates. Bits after
- * the end of a bitmap are to be set, so that no run goes past it.
+ * A set bit is a taken grain. All functions work word by word and allocate nothing. Requires: bits
+ * after the end of a bitmap are set, so that no run goes past it.
  */
 
 /** Number of zero bits below the lowest set bit; `word` must not be 0. */
@@ -41,7 +41,7 @@ export function clearRun(words: Uint32Array, from: number, count: number): void 
   }
 }
 
-/** First set bit at or after `from`; `limit` where there is none before it. */
+/** First set bit at or after `from`; `limit` if there is none before it. */
 export function nextSet(words: Uint32Array, from: number, limit: number): number {
   let at = from;
   while (at < limit) {
@@ -52,7 +52,7 @@ export function nextSet(words: Uint32Array, from: number, limit: number): number
   return limit;
 }
 
-/** First clear bit at or after `from`; `limit` where there is none before it. */
+/** First clear bit at or after `from`; `limit` if there is none before it. */
 export function nextClear(words: Uint32Array, from: number, limit: number): number {
   let at = from;
   while (at < limit) {
@@ -63,14 +63,14 @@ export function nextClear(words: Uint32Array, from: number, limit: number): numb
   return limit;
 }
 
-/** Where a free run begins and ends, or how long the longest was that is too short. */
+/** Start and end of a free run, and the longest run that was seen. */
 export interface FreeRun {
   start: number;
   end: number;
   longest: number;
 }
 
-/** Looks for `want` clear bits in a row from `from` on; puts what it found into `found`. */
+/** Searches `want` clear bits in a row from `from` on; writes the result into `found`. */
 export function findFreeRun(
   words: Uint32Array,
   range: { readonly from: number; readonly limit: number },
@@ -94,7 +94,7 @@ export function findFreeRun(
   return false;
 }
 
-/** Where the clear run before `at` begins, at most `reach` bits back; `at` where it is empty. */
+/** Start of the clear run before `at`, at most `reach` bits back; `at` if it is empty. */
 export function runStart(words: Uint32Array, at: number, reach: number): number {
   const low = Math.max(0, at - reach);
   let start = at;
@@ -107,7 +107,7 @@ export function runStart(words: Uint32Array, at: number, reach: number): number 
   return low;
 }
 
-/** Whether every bit of the run is clear. */
+/** True if every bit of the run is clear. */
 export function isClear(words: Uint32Array, from: number, count: number): boolean {
   return nextSet(words, from, from + count) === from + count;
 }

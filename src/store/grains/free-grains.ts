@@ -1,9 +1,12 @@
 /**
- * The free grains of a stratum: gives out runs of them and takes them back.
+ * The free grains of a stratum: reserves and releases runs of them.
  *
- * Invariant: a grain is given out once until it is released; maps that no value has been looked for
- * in are opened only when the opened ones have no run. Grains that lie where the disk may refuse
- * writes are set aside. It knows nothing of values and their marks.
+ * Invariants:
+ * - A reserved grain is not reserved again before its release.
+ * - Maps are opened to look for a run only if no opened map has one.
+ * - Grains are set aside if the disk may refuse writes there.
+ *
+ * It knows nothing of values and their marks.
  */
 
 import { isVarveError } from '../../errors.ts';
@@ -14,7 +17,7 @@ import type { MarkPage } from './mark-page.ts';
 import { SetAside } from './set-aside.ts';
 import { UnopenedMaps } from './unopened-maps.ts';
 
-/** What it is told by its stratum. */
+/** The parts of the stratum that it needs. */
 export interface GrainHome {
   readonly grainBytes: number;
   readonly totalGrains: number;
@@ -23,13 +26,13 @@ export interface GrainHome {
   partsOf(index: number, bytes: number): FilePart[];
 }
 
-/** How the stratum reads its maps. */
+/** Reads maps and their pages. */
 export interface MapOpener {
   open(map: GrainMap): void;
   load(page: MarkPage): void;
 }
 
-/** Whether the disk may refuse a write of these bytes of the file. */
+/** True if the disk may refuse a write of these bytes of the file. */
 export type Doubts = (offset: number, bytes: number) => boolean;
 
 export class FreeGrains {
@@ -48,24 +51,24 @@ export class FreeGrains {
     this.#taken = taken;
   }
 
-  /** Grains that are not taken, those set aside among them. */
+  /** Grains that are not taken, including those set aside. */
   get count(): number {
     return this.#home.totalGrains - this.#taken;
   }
 
-  /** Takes in maps that have yet to be opened. */
+  /** Adds maps that are not opened yet. */
   addUnopened(maps: readonly GrainMap[]): void {
     this.#unopened.add(maps);
   }
 
-  /** Takes in a page whose longest free run has at most `hint` grains. */
+  /** Adds a page whose longest free run has at most `hint` grains. */
   add(page: MarkPage, hint: number): void {
     this.#allocator.add(page, hint);
   }
 
   /**
-   * Index of `count` free grains in a row, reserved; -1 where the maps have none but those that the
-   * disk may refuse.
+   * Reserves `count` free grains in a row and returns the first index. Returns -1 if no map has
+   * them, except where the disk may refuse writes.
    */
   reserve(count: number, doubts: Doubts | undefined): number {
     const { totalGrains, grainBytes, maps } = this.#home;
@@ -91,7 +94,7 @@ export class FreeGrains {
     return parts.some(({ offset, bytes }) => doubts(offset, bytes));
   }
 
-  /** Reserves `count` grains at `at` of a page; false where one of them is taken. */
+  /** Reserves `count` grains at `at` of a page; false if one of them is taken. */
   reserveAt(page: MarkPage, at: number, count: number): boolean {
     if (page.listed < 0 || !this.#allocator.reserveAt(page, at, count)) return false;
     this.#take(page.firstIndex + at, count);
@@ -102,18 +105,18 @@ export class FreeGrains {
     this.countTaken(this.#home.mapOf(index), count);
   }
 
-  /** So many grains of the map more are taken, or fewer. */
+  /** Counts `count` more taken grains of the map; a negative number for fewer. */
   countTaken(map: GrainMap, count: number): void {
     map.takenGrains += count;
     this.#taken += count;
   }
 
-  /** Gives a reservation back. */
+  /** Releases a reservation. */
   release(index: number, count: number): void {
     this.countTaken(this.#giveBack(index, count), -count);
   }
 
-  /** Grains set aside can be given out again. */
+  /** Makes grains that were set aside free again. */
   takeBackSetAside(): void {
     for (const [index, count] of this.setAside.takeAll()) this.#giveBack(index, count);
   }
@@ -137,7 +140,10 @@ export class FreeGrains {
 
   // ── maps that are given back ──
 
-  /** Nothing is reserved in a map that is damaged; reading what is in it says so. */
+  /**
+   * Opens a map. A damaged map is skipped: nothing is reserved in it, and reading its values
+   * reports the damage.
+   */
   #openOrSkip(map: GrainMap): boolean {
     try {
       this.#opener.open(map);
@@ -150,8 +156,8 @@ export class FreeGrains {
   }
 
   /**
-   * From now on nothing is reserved in a map that holds nothing; false where something has been
-   * reserved in it, where it is damaged, or retired as it is. Throws `VARVE_IO`.
+   * Stops reservations in an empty map. Returns false if grains of it are taken, or if it is
+   * damaged or retired already. Throws `VARVE_IO`.
    */
   retire(map: GrainMap): boolean {
     if (map.takenGrains > 0) return false;
@@ -161,13 +167,16 @@ export class FreeGrains {
     return true;
   }
 
-  /** A retired map is in use again, unless it is to be given back whatever happens. */
+  /**
+   * Allows reservations in a retired map again, unless it was made for one value: that one is given
+   * back.
+   */
   restore(map: GrainMap): void {
     if (map.vacated) return;
     for (const page of map.pages) this.#allocator.add(page, page.grains);
   }
 
-  /** The map is taken out: nothing of it is given out or back any more. */
+  /** The map is removed: none of its grains is reserved or released any more. */
   drop(map: GrainMap): void {
     this.setAside.forget(map.firstIndex, map.grains);
     for (const page of map.opened ? map.pages : []) {

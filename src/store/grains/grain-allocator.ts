@@ -1,16 +1,16 @@
 /**
- * Where in a stratum the next value goes: O(1) allocation over its mark pages.
+ * Chooses the grains of the next value in a stratum: O(1) allocation over its mark pages.
+ * (Segregated fits, as in TLSF, Masmano et al. 2004; best fit, Knuth vol. 1, 2.5.)
  *
- * Free runs are kept by their length, and a value takes the shortest that is long enough: what is
- * left of it is the current run, so values pushed one after another lie side by side. Invariant:
- * every free run of an indexed page is the current one or has an entry, by its first grain, under
- * its length or a longer one. Entries are not looked for when runs merge or are cut: one that no
- * longer fits is put right, or forgotten, when it turns up, which is paid for by the change that
- * made it so; and all are made anew when too many have piled up.
+ * Free runs are kept by length, and a value takes the shortest that is long enough. The rest of
+ * that run is the current run, so values pushed in a row lie side by side. Reservations and
+ * releases only change bits in memory.
  *
- * A page is indexed when nothing else has a run that is long enough: until then its hint, an upper
- * bound of its longest run, is what is known of it. Reservations and releases are marks in memory
- * only. (Segregated fits, as in TLSF, Masmano et al. 2004; best fit, Knuth vol. 1, 2.5.)
+ * Invariant: each free run of an indexed page is the current run, or has an entry with its first
+ * grain under its length or a longer one. Entries are not updated when runs merge or shrink: a
+ * stale entry is corrected or dropped when it is found. All entries are made anew if too many are
+ * stale. A page is indexed only if no other page has a run that is long enough; until then its hint
+ * is an upper bound of its longest run.
  */
 
 import { isVarveError } from '../../errors.ts';
@@ -29,24 +29,26 @@ import { LengthBuckets, longestRunTold } from './length-buckets.ts';
 import type { MarkPage } from './mark-page.ts';
 
 const none = -1;
-/** Grains of a page, rounded up to a power of two: an entry is page and first grain in one. */
+/** Grains of a page, rounded up to a power of two: entry = page slot * pageStride + first grain. */
 const pageStride = 2 ** 14;
 /**
- * Where it may be roomy, a value takes a run that has room for so many like it: those of one
- * session are to lie side by side, and be one write.
+ * In a roomy stratum a value takes a run with room for this number of values like it. Values of one
+ * session then lie side by side and become one write.
  */
 const roomForAlike = 8;
-/** A current run of no more grains is used up, whatever would fit better. */
+/** A current run up to this length is used up, even if a shorter run would fit. */
 const shortRunMax = 64;
-/** Entries kept at most: pages with more runs than that stay unindexed until they are needed. */
+/** Maximum number of entries: above half of it, pages stay unindexed until they are needed. */
 const entriesMax = 2 ** 20;
 const entriesAtLeast = 4000;
 
 /**
- * Longest run that a value of so many bytes may break up where a shorter one would do, so that the
- * values of one session lie side by side: any while two fifths of the stratum are free, those of up
- * to 64 grains down to an eighth. Broken up, long runs are not found by long values, nor do those
- * break up any themselves.
+ * The longest run, in grains, that a value may break up although a shorter one fits. Breaking up
+ * long runs lets the values of one session lie side by side.
+ * - Values of 1024 bytes or more, or less than 1/8 of the stratum free: 0 (the shortest run).
+ * - From 1/8 free: 64. From 2/5 free: any length.
+ *
+ * Long values cannot use runs that are broken up, so they break up none themselves.
  */
 export function longestRoomyRun(valueBytes: number, freeShare: number): number {
   if (valueBytes >= longValueBytes || freeShare < someFree) return 0;
@@ -63,16 +65,16 @@ export class GrainAllocator {
   readonly #load: (page: MarkPage) => void;
   /** Free runs of indexed pages: page slot * pageStride + first grain. */
   readonly #runs = new LengthBuckets();
-  /** Slots of pages with runs that are not indexed, by the page's hint. */
+  /** Slots of pages that are not fully indexed, by the page's hint. */
   readonly #unindexed = new LengthBuckets();
   #entriesBeforeRenewal = entriesAtLeast;
-  /** The free run that values are being taken from: its page, first grain in that, and end. */
+  /** The current run: its page, and its first grain and end in that page. */
   #page: MarkPage | undefined;
   #at = 0;
   #end = 0;
   readonly #found: FreeRun = { start: 0, end: 0, longest: 0 };
 
-  /** `load` is called before a page's grains are looked at. */
+  /** `load` is called before the grains of a page are read. */
   constructor(load: (page: MarkPage) => void) {
     this.#load = load;
   }
@@ -86,9 +88,9 @@ export class GrainAllocator {
     this.#notIndexed(page, hint);
   }
 
-  /** Takes a page off the list: its map is given back. */
+  /** Removes a page: its map is given back. */
   remove(page: MarkPage): void {
-    assert(page.listed !== none, 'a mark page that is taken off the list is on it');
+    assert(page.listed !== none, 'only a listed mark page is removed');
     this.#pages[page.listed] = undefined;
     this.#freeSlots.push(page.listed);
     page.listed = none;
@@ -96,9 +98,9 @@ export class GrainAllocator {
   }
 
   /**
-   * Reserves `count` grains in a row within one page; index of the first in the stratum, or -1
-   * where no page listed has them. Rather in a run with room for others like it, if it is no longer
-   * than `roomyMax` grains; 0: in the shortest.
+   * Reserves `count` grains in a row in one page; returns the index of the first in the stratum, or
+   * -1 if no listed page has them. Prefers a run with room for values like it, if that has at most
+   * `roomyMax` grains; 0: the shortest run.
    */
   reserve(count: number, roomyMax: number): number {
     const left = this.#page === undefined ? 0 : this.#end - this.#at;
@@ -112,7 +114,7 @@ export class GrainAllocator {
     return page.firstIndex + at;
   }
 
-  /** Reserves what is left of the run that the last value was taken from; how many grains. */
+  /** Reserves the rest of the current run; returns the number of grains. */
   reserveRest(): number {
     const page = this.#page;
     if (page === undefined) return 0;
@@ -123,8 +125,8 @@ export class GrainAllocator {
   }
 
   /**
-   * Leaves the current run, a long one, for one of at least `count` grains that is shorter. Not for
-   * an entry that stands for a longer run by now: values would go now here, now there.
+   * Leaves the long current run if there is a shorter one of at least `count` grains. An entry
+   * whose run has become longer is not taken: values would alternate between runs.
    */
   #enterTighter(count: number, left: number): void {
     for (;;) {
@@ -148,8 +150,8 @@ export class GrainAllocator {
   }
 
   /**
-   * Takes an entry of this length out: makes its run the current one, where there is one and it has
-   * from `count` to `most` grains by now.
+   * Removes an entry of this length. Makes its run the current one if the run still exists and has
+   * from `count` to `most` grains.
    */
   #tryEntry(length: number, count: number, most: number): boolean {
     const entry = this.#runs.pop(length);
@@ -168,7 +170,7 @@ export class GrainAllocator {
     return true;
   }
 
-  /** What is left of the current run becomes a run like others. */
+  /** Lists the rest of the current run as an entry. */
   #leaveRun(): void {
     const page = this.#page;
     if (page === undefined) return;
@@ -176,7 +178,7 @@ export class GrainAllocator {
     if (this.#at < this.#end) this.#enter(page, this.#at, this.#end - this.#at);
   }
 
-  /** Indexes a page that may have a run of `count` grains; false where none may. */
+  /** Indexes a page that may have a run of `count` grains; false if there is none. */
   #indexOne(count: number): boolean {
     for (;;) {
       const hint = this.#unindexed.shortestFrom(count);
@@ -190,7 +192,10 @@ export class GrainAllocator {
     }
   }
 
-  /** Nothing is reserved in a page that is damaged; reading what is in it says so. */
+  /**
+   * Loads a page. A damaged page is skipped: nothing is reserved in it, and reading its values
+   * reports the damage.
+   */
   #loadOrSkip(page: MarkPage): boolean {
     try {
       this.#load(page);
@@ -221,15 +226,15 @@ export class GrainAllocator {
     this.#runs.push(Math.min(length, longestRunTold), page.listed * pageStride + at);
   }
 
-  /** There are runs in the page, the longest at most `hint`, that have no entries. */
+  /** Notes that the page has runs without entries, of at most `hint` grains. */
   #notIndexed(page: MarkPage, hint: number): void {
-    const told = Math.min(hint, longestRunTold);
-    if (told <= page.hint) return;
-    page.hint = told;
-    this.#unindexed.push(told, page.listed);
+    const bound = Math.min(hint, longestRunTold);
+    if (bound <= page.hint) return;
+    page.hint = bound;
+    this.#unindexed.push(bound, page.listed);
   }
 
-  /** Forgets the entries that no longer stand for a run. */
+  /** Makes all entries anew, without the stale ones. */
   #renew(): void {
     this.#runs.clear();
     this.#unindexed.clear();
@@ -249,21 +254,21 @@ export class GrainAllocator {
     return this.#found.longest;
   }
 
-  /** Reserves the run of grains at `at` of `page`; false where one of them is taken. */
+  /** Reserves the run of grains at `at` of `page`; false if one of them is taken. */
   reserveAt(page: MarkPage, at: number, count: number): boolean {
     if (!isClear(page.taken, at, count)) return false;
     if (this.#page === page) this.#leaveRun();
     setRun(page.taken, at, count);
     const reach = Math.min(page.grains, at + count + longestRunTold);
     const left = nextSet(page.taken, at + count, reach) - at - count;
-    // What is left in front keeps its entry, under a length that was right before.
+    // The part in front keeps its entry, now under a longer length.
     if (left === 0) return true;
     if (page.hint > 0) this.#notIndexed(page, left);
     else this.#enter(page, at + count, left);
     return true;
   }
 
-  /** The grains are free: a reservation was given back, or a freed value's release is durable. */
+  /** Frees grains: of a reservation, or of a freed value whose release is durable. */
   release(page: MarkPage, at: number, count: number): void {
     clearRun(page.taken, at, count);
     if (page.listed === none) return;
@@ -273,11 +278,11 @@ export class GrainAllocator {
       this.#at = Math.min(this.#at, start);
       this.#end = Math.max(this.#end, end);
     } else if (at - start < longestRunTold) this.#enter(page, start, end - start);
-    // Else the run in front was as long as is told apart, and has its entry.
+    // Otherwise the run in front has the longest listed length already, and keeps its entry.
   }
 }
 
-/** Whether a free run begins with the grain `at` of a loaded page. */
+/** True if a free run begins at the grain `at` of a loaded page. */
 function isRunStart(page: MarkPage, at: number): boolean {
   if (!page.loaded || at >= page.grains) return false;
   return isClear(page.taken, at, 1) && (at === 0 || !isClear(page.taken, at - 1, 1));

@@ -1,9 +1,10 @@
 /**
- * One grain map in memory: a stretch of a stratum, its places in the file and its mark pages.
+ * One grain map in memory: a range of a stratum's grains, its extents in the file and its mark
+ * pages.
  *
- * A map is opened (its head read) and its pages loaded only when something in them is asked for
- * (`map-loader.ts`), so that opening a store costs nothing for maps that nobody touches. Knows its
- * geometry and its names; reads and writes nothing.
+ * A map is opened (its head is read) and its pages are loaded only on first use (`map-loader.ts`),
+ * so that opening a store costs nothing for untouched maps. It knows its geometry and its names; it
+ * reads and writes nothing.
  */
 
 import { internal } from '../../errors.ts';
@@ -29,29 +30,29 @@ export class GrainMap {
   readonly grainExp: number;
   /** First page of the first extent. */
   readonly page: number;
-  /** Where its marks and then its grains are, one extent after another. */
+  /** Its extents in order: marks first, then grains. */
   readonly extents: readonly MapExtent[];
-  /** What the basin names, the head or the one mark page; generation 0 was never written. */
+  /** The page that the basin names: the head or the only mark page; generation 0: never written. */
   generation: number;
   crc: number;
-  /** The head as named was made good: the next goes over it, not over its twin. */
+  /** The head was damaged and is healed: the next write goes to its slot, not to its twin. */
   damaged = false;
-  /** A durable record or basin has it; until then only this process knows of it. */
+  /** A durable record or basin names it; until then only this process knows it. */
   durable: boolean;
-  /** A record that is being made or written adds it: it stays, though nothing may be in it. */
+  /** A record in flight adds it: it stays even if it is empty. */
   beingAdded = false;
   committedGrains: number;
   /** Committed or reserved. */
   takenGrains: number;
   /** Upper bound of the longest free run while the map is not opened. */
   readonly longestFree: number;
-  /** A value had it to itself and is gone: it is to be given back. */
+  /** The one value that it was made for has been freed: it must be given back. */
   vacated = false;
-  /** Its mark pages and head lie where the file has been written once. */
+  /** Its head and mark pages lie where the file has been written before. */
   marksBacked = true;
-  /** Its grains are in several places of the file. */
+  /** It has several extents. */
   readonly spread: boolean;
-  /** Byte offset of its first grain, where they are all in one place. */
+  /** Byte offset of its first grain, if it has one extent. */
   readonly #grainsOffset: number;
   #pages: readonly MarkPage[] | undefined;
 
@@ -71,7 +72,7 @@ export class GrainMap {
     this.#grainsOffset = this.page * pageBytes + this.#grainsFrom;
   }
 
-  /** False where the basin names the one mark page. */
+  /** False if the basin names its only mark page instead. */
   get hasHead(): boolean {
     return hasHead(this.grains);
   }
@@ -105,7 +106,10 @@ export class GrainMap {
     throw internal('a grain is within an extent of its map');
   }
 
-  /** Where `bytes` bytes are from the grain `index` on; undefined where they are in one place. */
+  /**
+   * The parts of the file with `bytes` bytes from the grain `index` on; undefined if it is one
+   * part.
+   */
   parts(index: number, bytes: number): FilePart[] | undefined {
     if (!this.spread) return undefined;
     let from = this.#grainsFrom + (index - this.firstIndex) * (1 << this.grainExp);
@@ -122,7 +126,7 @@ export class GrainMap {
     return parts.length > 1 ? parts : undefined;
   }
 
-  /** Pages of its marks and head, from its first page on. */
+  /** Pages of its marks and head, at its start. */
   get overheadPages(): number {
     return mapOverheadPages(this.grains);
   }
@@ -133,7 +137,7 @@ export class GrainMap {
     return this.pages[ordinal] as MarkPage;
   }
 
-  /** The mark pages become known, by the names in the map's head; without one all are free. */
+  /** Creates the mark pages with the names of the map's head; without names all grains are free. */
   open(names: readonly MarkPageName[] | undefined): void {
     const pages: MarkPage[] = [];
     for (let ordinal = 0; ordinal < markPageCount(this.grains); ordinal++) {
@@ -145,13 +149,13 @@ export class GrainMap {
     this.#pages = pages;
   }
 
-  /** Its one mark page as the basin names it. */
+  /** The name of its only mark page, as the basin has it. */
   singleName(): MarkPageName {
     const { generation, crc, grains, committedGrains, longestFree } = this;
     return { generation, crc, free: grains - committedGrains, longestFree };
   }
 
-  /** The map as its basin is to name it. */
+  /** Its entry in the basin. */
   entry(): MapEntry {
     let { longestFree } = this;
     if (this.#pages !== undefined) {
@@ -171,7 +175,7 @@ export class GrainMap {
   }
 }
 
-/** A map of free grains that no basin names yet. */
+/** The entry of a new map with only free grains. */
 export function newMapEntry(firstIndex: number, placement: MapPlacement): MapEntry {
   const { grains, page, further } = placement;
   const longestFree = Math.min(grains, longestRunTold);

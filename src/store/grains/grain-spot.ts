@@ -1,14 +1,14 @@
 /**
- * Where a grain is in memory, and as what a logged change of it is applied again.
+ * The place of a grain in memory, and how a logged change of it is replayed.
  *
- * Invariant: a spot is of a loaded page. Shapes only: a stratum finds the spot (`stratum.ts`),
- * replay says of which batch the change is (`replay.ts`).
+ * Invariant: the page of a spot is loaded. This file has shapes only: `stratum.ts` finds spots,
+ * `replay.ts` names the batch.
  */
 
 import type { GrainMap } from './grain-map.ts';
 import type { MarkPage } from './mark-page.ts';
 
-/** Where a grain is. */
+/** The place of a grain. */
 export interface GrainSpot {
   readonly map: GrainMap;
   readonly page: MarkPage;
@@ -16,13 +16,13 @@ export interface GrainSpot {
   readonly at: number;
 }
 
-/** Which batch is replayed, and whether the basin's counters lack it. */
+/** The batch that is replayed; `counted`: the basin's counters do not hold it yet. */
 export interface ReplayOf {
   readonly batch: number;
   readonly counted: boolean;
 }
 
-/** A mark page that a settle has to write. */
+/** A mark page that a settle must write. */
 export interface DirtyPage {
   readonly stratum: { readonly basin: number; markWritten(page: MarkPage): void };
   readonly map: GrainMap;

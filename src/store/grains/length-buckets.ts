@@ -1,17 +1,17 @@
 /**
- * Items kept by a length from 1 to 256: the last one put in, of the shortest length that is long
- * enough, is found in a few machine instructions.
+ * Items kept by a length from 1 to 256. A few machine instructions find the item that was added
+ * last to the shortest length that is long enough.
  *
- * A stack for each length and a bitmap of the stacks that hold something (segregated fits, as in
- * TLSF, Masmano et al. 2004). What an item is, and whether it still is as long, only the owner
- * knows.
+ * Each length has a stack, and a bitmap says which stacks are not empty (segregated fits, as in
+ * TLSF, Masmano et al. 2004). Only the owner knows an item's meaning, and whether its length is
+ * stale.
  */
 
-/** Longest length that is told apart: one more than the grains of the longest value. */
+/** The longest length with its own stack: one more than the grains of the longest value. */
 export const longestRunTold = 256;
 
 export class LengthBuckets {
-  /** Made when they are first needed: most strata have items of a few lengths. */
+  /** Created on first use: most strata have items of a few lengths. */
   readonly #stacks: (number[] | undefined)[] = new Array(longestRunTold + 1).fill(undefined);
   readonly #filled = new Uint32Array((longestRunTold >>> 5) + 1);
   /** Items in all stacks. */
@@ -26,7 +26,7 @@ export class LengthBuckets {
     this.size += 1;
   }
 
-  /** The shortest length of at least `length` that has an item; 0 where none has. */
+  /** The shortest length of at least `length` that has an item; 0 if there is none. */
   shortestFrom(length: number): number {
     let mask = -1 << (length & 31);
     for (let word = length >>> 5; word < this.#filled.length; word++) {
@@ -37,7 +37,7 @@ export class LengthBuckets {
     return 0;
   }
 
-  /** Takes out the last item put in with just this length; there has to be one. */
+  /** Removes the last item that was added with this length. Requires: there is one. */
   pop(length: number): number {
     const stack = this.#stacks[length] as number[];
     const item = stack.pop() as number;

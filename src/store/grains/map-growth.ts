@@ -1,10 +1,10 @@
 /**
- * How large the next grain map of a stratum is, and where in the file it goes.
+ * Chooses the size of a stratum's next grain map, and its place in the file.
  *
- * Maps that values share grow with their stratum, since each costs pages besides its grains and a
- * value cannot go from one to the next. A large value has a map to itself: when it goes, its place
- * goes back to the file, where it joins others, and a later value may take several such places. It
- * takes space, and adds no map.
+ * Maps that values share grow with their stratum: each map costs extra pages, and a value cannot
+ * cross from one map to the next. A large value has a map to itself. When the value is freed, the
+ * map's pages return to the file, where they merge with free neighbours. A later value may take
+ * several such extents.
  */
 
 import { type MapPlacement, mapOverheadPages, mapPages } from '../../format/grain-map.ts';
@@ -18,33 +18,37 @@ import { present } from '../../util/assert.ts';
 import type { Extent, Space } from '../file/space.ts';
 import { growthBytes } from '../file/space-shares.ts';
 
-/** A young stratum doubles up to maps of this size. */
+/** A young stratum doubles its size with each map, up to maps of this size. */
 const quicklyReachedBytes = 256 * 1024;
 /**
- * Maps with a head have at least so many mark pages: with a few of them the head would be a good
- * part of what the map costs, and a map of one page has none.
+ * A map with a head has at least this number of mark pages: with fewer, the head would be a large
+ * part of its overhead. A map of one mark page has no head.
  */
 const headedPagesLeast = 8;
 /**
- * A value has a map to itself from so many bytes on, where at most so many like it would share one.
+ * A value of at least `ownMapBytes` has a map to itself, if at most `shareMapWith` values like it
+ * would fit into a shared one.
  */
 const ownMapBytes = 64 * 1024;
 const shareMapWith = 8;
-/** No map is made smaller, and no value broken into smaller pieces, to fit what is free. */
+/**
+ * No map is made smaller than this, and no value is divided into smaller extents, to fit free
+ * space.
+ */
 const pieceBytesLeast = 64 * 1024;
 
-/** The stratum that is to have another map, and the value that it has no room for. */
+/** The stratum that needs another map, and the value that found no room. */
 export interface MapRequest {
   readonly grainExp: number;
-  /** Grains of the maps that it has. */
+  /** Grains of its existing maps. */
   readonly totalGrains: number;
   /** Grains of the value. */
   readonly count: number;
-  /** A map that values share has at least so many bytes. */
+  /** Minimum size of a map that values share. */
   readonly bytesLeast: number;
 }
 
-/** Grains of the next map: just `count` where the value has it to itself. */
+/** Grains of the next map; exactly `count` if the value has it to itself. */
 export function nextMapGrains({ grainExp, totalGrains, count, bytesLeast }: MapRequest): number {
   const grainBytes = 2 ** grainExp;
   const total = totalGrains * grainBytes;
@@ -55,7 +59,7 @@ export function nextMapGrains({ grainExp, totalGrains, count, bytesLeast }: MapR
   return Math.max(count, wholePages(Math.floor(shared / grainBytes)));
 }
 
-/** So many grains, or the fewer that fill mark pages to the last: an empty one costs as much. */
+/** Rounds down to full mark pages, since a partly used one costs as much as a full one. */
 function wholePages(grains: number): number {
   if (grains <= grainsPerMarkPage) return grains;
   const pages = Math.floor(grains / grainsPerMarkPage);
@@ -63,9 +67,9 @@ function wholePages(grains: number): number {
 }
 
 /**
- * Takes the place of a map of `wanted` grains from `space`. That of a single value may lie in
- * several places; one that values share has fewer grains, if `count` at least, rather than that the
- * file grows.
+ * Takes a place for a map of `wanted` grains from `space`. The map of a single value may have
+ * several extents. A shared map gets fewer grains, at least `count`, if that avoids growth of the
+ * file.
  */
 export function placeMap(
   space: Space,
@@ -87,8 +91,8 @@ export function placeMap(
 }
 
 /**
- * As `placeMap`, where the disk has refused growth: in what the file has, however small the map
- * becomes; undefined where there is no such place.
+ * As `placeMap`, on a full disk: takes only space that the file has, even for a small map. Returns
+ * undefined if there is none.
  */
 export function placeMapInside(
   space: Space,
@@ -103,7 +107,7 @@ export function placeMapInside(
     const parts = space.gather(pages, pieces.least, pieces.most, false);
     return parts === undefined ? undefined : spread(count, parts);
   }
-  // As many grains as so many pages would have, less those of what stands in front of them.
+  // The grains that fit into `available` pages, less the pages of the map's overhead.
   const room = (available * pageBytes) / 2 ** grainExp;
   const overhead = mapOverheadPages(Math.min(wanted, Math.max(1, Math.floor(room))));
   const fitting = Math.floor(((available - overhead) * pageBytes) / 2 ** grainExp);
@@ -112,7 +116,7 @@ export function placeMapInside(
   return page === undefined ? undefined : { grains, page, further: [] };
 }
 
-/** How short the pieces of a value's own map may be, and how many there may be. */
+/** Minimum length and maximum number of the extents of a value's own map. */
 function piecesOf(pages: number): { least: number; most: number } {
   const most = furtherExtentsMax + 1;
   return { least: Math.max(pieceBytesLeast / pageBytes, Math.ceil(pages / most)), most };

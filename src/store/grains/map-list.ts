@@ -1,8 +1,8 @@
 /**
  * The grain maps of a stratum, in the order of their grains.
  *
- * Invariant: maps do not overlap, and a map begins at or after the end of every map there ever was
- * before it: an index is not used for a second map, so that replay cannot take one for the other.
+ * Invariant: a map begins at or after the end of every map that there ever was. No index is used
+ * for a second map, so replay cannot confuse two maps.
  */
 
 import { assert } from '../../util/assert.ts';
@@ -10,7 +10,7 @@ import type { GrainMap } from './grain-map.ts';
 
 export class MapList {
   readonly #maps: GrainMap[] = [];
-  /** First index of each map: a search goes through these alone. */
+  /** First index of each map: the array for binary search. */
   #starts = new Float64Array(8);
   #lastFound: GrainMap | undefined;
   /** Index after the last grain that any map ever had. */
@@ -26,12 +26,12 @@ export class MapList {
     return this.#maps;
   }
 
-  /** `endIndex`, without the maps that only this process knows of. */
+  /** `endIndex` without the maps that are not durable. */
   get durableEndIndex(): number {
     return this.#maps.find((map) => !map.durable)?.firstIndex ?? this.endIndex;
   }
 
-  /** The map that has the grain. */
+  /** The map of the grain. */
   find(index: number): GrainMap | undefined {
     const last = this.#lastFound;
     if (last !== undefined && index >= last.firstIndex && index < last.firstIndex + last.grains) {
@@ -51,7 +51,10 @@ export class MapList {
     return map;
   }
 
-  /** Maps that hold nothing, rearmost first, of `free` grains no more than leave as many free. */
+  /**
+   * Empty maps, those last in the file first. A map is included only if dropping it leaves at least
+   * as many free grains as it has; `free`: free grains now.
+   */
   spare(free: number): GrainMap[] {
     let left = free;
     const empty = this.#maps.filter((map) => map.takenGrains === 0 && map.durable && !map.vacated);
@@ -63,7 +66,7 @@ export class MapList {
     });
   }
 
-  /** What is known of the maps from the one at `at` on has changed. */
+  /** Updates `#starts` for the maps from position `at` on. */
   #keepStarts(at: number): void {
     if (this.#maps.length > this.#starts.length) {
       const starts = new Float64Array(this.#maps.length * 2);
@@ -82,7 +85,7 @@ export class MapList {
     this.endIndex = map.firstIndex + map.grains;
   }
 
-  /** Takes out the map that begins with this grain. */
+  /** Removes the map that begins with this grain. */
   remove(firstIndex: number): GrainMap | undefined {
     const map = this.find(firstIndex);
     if (map?.firstIndex !== firstIndex) return undefined;

@@ -1,11 +1,11 @@
 /**
- * Reads the heads and mark pages of a stratum's grain maps, and makes good what is damaged.
+ * Reads the heads and mark pages of a stratum's grain maps, and heals damaged ones.
  *
- * Invariant: what it loads is what the parent names or, where that fails, the generation before
- * (its twin, in the other slot) with every change since from the commit log: the same content.
- * Where the twin is not there, or the log since has been checkpointed away, the damage is
- * `VARVE_CORRUPT`. What was made good is written by the next settle, over the damaged slot and not
- * over the good one.
+ * Invariant: the result has the content that the parent names. If that page is damaged, the
+ * previous generation (its twin, in the other slot) is read, and all later changes are applied from
+ * the commit log. Without the twin, or if a checkpoint has freed that log, the damage is
+ * `VARVE_CORRUPT`. The next settle writes a healed page to the damaged slot, not over the good
+ * twin.
  */
 
 import { corrupt, isVarveError } from '../../errors.ts';
@@ -20,7 +20,7 @@ import { MarkPage } from './mark-page.ts';
 export class MapLoader {
   readonly #stratum: { readonly basin: number; readonly number: number };
   readonly #source: PageSource;
-  /** Maps whose head was made good: their pages hold the batches up to this one. */
+  /** Maps whose head was healed: their pages hold the batches up to this one. */
   readonly #behind = new Map<GrainMap, number>();
 
   constructor(stratum: { readonly basin: number; readonly number: number }, source: PageSource) {
@@ -29,9 +29,8 @@ export class MapLoader {
   }
 
   /**
-   * Makes the mark pages of a map known. True where its head was made good: then all of its pages
-   * are to be loaded and written, since only their older names are known. Throws `VARVE_CORRUPT`,
-   * `VARVE_IO`.
+   * Opens a map. Returns true if its head was healed: then load all pages and mark them dirty,
+   * since the twin has older names of them. Throws `VARVE_CORRUPT`, `VARVE_IO`.
    */
   open(map: GrainMap): boolean {
     if (map.opened) return false;
@@ -52,9 +51,10 @@ export class MapLoader {
   }
 
   /**
-   * Beside a writer: the newest of the two slots, where it is newer than the one named, which the
-   * writer has replaced since. Older than the base it may be of a map that lay there before: what
-   * it seals a seal does not say. Whether the map has left since is for the reader to prove.
+   * Beside a writer: the newer slot, if the writer has replaced the named generation since.
+   *
+   * A page with a stamp up to `newerThan` is not used: it may be of an earlier map at this place,
+   * since a seal does not name its map. The reader proves that the map has not been dropped since.
    */
   #newer(
     kind: number,
@@ -77,7 +77,7 @@ export class MapLoader {
   #head(map: GrainMap, name: { page: number; generation: number; crc: number }) {
     const head = decodeMapHead(this.#source.readPage(name.page), name, this.#source.salt);
     if (head.firstIndex === map.firstIndex && head.grains === map.grains) return head;
-    throw corrupt('the head of a grain map has other grains than its basin says', {
+    throw corrupt('the head of a grain map does not match its basin', {
       offset: name.page * pageBytes,
       expected: `${map.grains} from ${map.firstIndex}`,
       actual: `${head.grains} from ${head.firstIndex}`,
@@ -99,8 +99,8 @@ export class MapLoader {
   }
 
   /**
-   * The CRC of the generation before; undefined where there was none. Throws `error`, the damage
-   * that is to be made good, where it cannot be.
+   * The CRC of the previous generation; undefined if there was none. Throws `error`, the damage, if
+   * the twin cannot heal it.
    */
   #twin(
     at: { kind: number; page: number },
@@ -115,8 +115,8 @@ export class MapLoader {
   }
 
   /**
-   * Loads the marks of one of the map's pages. True where it was made good: a settle has to write
-   * it. Throws `VARVE_CORRUPT`, `VARVE_IO`.
+   * Loads one mark page of the map. Returns true if it was healed: a settle must write it. Throws
+   * `VARVE_CORRUPT`, `VARVE_IO`.
    */
   load(map: GrainMap, page: MarkPage): boolean {
     if (page.loaded) return false;
@@ -174,7 +174,7 @@ export class MapLoader {
     this.#source.history.healed(`a mark page, at byte ${offset}, was damaged`);
   }
 
-  /** Loads older marks with every change since. */
+  /** Loads older marks and applies every later change from the log. */
   #catchUp(page: MarkPage, marks: Uint8Array | undefined, stamp: number): void {
     const { ordinal, firstIndex, grains } = page;
     const scratch = new MarkPage({ ordinal, firstIndex, grains }, page.name);

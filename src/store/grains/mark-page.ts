@@ -1,10 +1,10 @@
 /**
- * One mark page in memory: what each of its grains is, as of the last published batch, and which
- * grains are taken, committed or only reserved.
+ * One mark page in memory: the marks of its grains as of the last published batch, and a bitmap of
+ * taken grains.
  *
- * Invariant: every committed grain is taken; what is taken and not committed is reserved by an
- * open session or freed space not yet given out. A page that is not loaded knows only what the
- * head of its map says. It decides nothing about where values go (`grain-allocator.ts`).
+ * Invariant: every committed grain is taken. A grain that is taken and not committed is reserved,
+ * or set aside (`set-aside.ts`). A page that is not loaded knows only the entry in the head of its
+ * map. It does not choose places of values (`grain-allocator.ts` does).
  */
 
 import { corrupt } from '../../errors.ts';
@@ -23,7 +23,7 @@ import { longestRunTold } from './length-buckets.ts';
 
 const wordCount = Math.ceil(grainsPerMarkPage / 32);
 
-/** What a mark page is known by before it is loaded: all of its grains free. */
+/** The name of a page that was never written: all of its grains are free. */
 export const unwrittenPage: MarkPageName = {
   generation: 0,
   crc: 0,
@@ -32,7 +32,7 @@ export const unwrittenPage: MarkPageName = {
 };
 
 export class MarkPage {
-  /** The allocator's number for it (-1: not listed), and bound of runs that are not indexed. */
+  /** The allocator's slot of the page (-1: not listed), and its bound of runs without entries. */
   listed = -1;
   hint = 0;
   /** Index in the stratum of the page's first grain. */
@@ -42,9 +42,12 @@ export class MarkPage {
   readonly ordinal: number;
   /** The page as last written by a settle, or as named when the store was opened. */
   name: MarkPageName;
-  /** The page as named was made good: the next goes over it, not over its twin. */
+  /**
+   * The page that `name` names was damaged and is healed: the next write goes to its slot, not to
+   * its twin.
+   */
   damaged = false;
-  /** The page, as named, holds the batches up to this one. Known once it is loaded. */
+  /** The page that `name` names holds the batches up to this one. Known once it is loaded. */
   stamp = 0;
   #marks: Uint8Array | undefined;
   #taken: Uint32Array | undefined;
@@ -70,7 +73,7 @@ export class MarkPage {
     return present(this.#taken, 'a loaded mark page');
   }
 
-  /** Takes the marks over; all free without them. */
+  /** Copies the marks; without marks all grains are free. */
   load(marks: Uint8Array | undefined, stamp: number): void {
     assert(!this.loaded, 'a mark page is loaded once');
     const owned = new Uint8Array(marksBytes);
@@ -80,7 +83,7 @@ export class MarkPage {
     this.stamp = stamp;
   }
 
-  /** The marks loaded are impossible: nobody is to see them. */
+  /** Drops marks that turned out to be impossible. */
   forget(): void {
     this.#marks = undefined;
     this.#taken = undefined;
@@ -91,12 +94,12 @@ export class MarkPage {
     return markIn(this.marks, at);
   }
 
-  /** Whether the grain is in use or reserved. */
+  /** True if the grain is committed, reserved or set aside. */
   isTaken(at: number): boolean {
     return ((this.taken[at >>> 5] as number) & (1 << (at & 31))) !== 0;
   }
 
-  /** Grains of the value that begins at `at`: 0 where none does. */
+  /** Grains of the value that begins at `at`; 0 if none does. */
   countAt(at: number): number {
     const { marks, grains } = this;
     if (markIn(marks, at) < markValue) return 0;
@@ -111,7 +114,7 @@ export class MarkPage {
     marks[at >>> 2] = ((marks[at >>> 2] as number) & ~(3 << shift)) | (mark << shift);
   }
 
-  /** A value becomes the committed content of `count` grains. */
+  /** Marks `count` grains as a committed value. */
   commitValue(at: number, count: number): void {
     this.#set(at, markValue);
     for (let next = at + 1; next < at + count; next++) this.#set(next, markContinues);
@@ -122,7 +125,7 @@ export class MarkPage {
     this.#set(at, markArchived);
   }
 
-  /** The grains of a committed value hold nothing any more. The caller frees them in `taken`. */
+  /** Marks the grains of a value as free. The caller frees them in `taken`. */
   clearValue(at: number, count: number): void {
     for (let next = at; next < at + count; next++) this.#set(next, markFree);
   }
@@ -152,7 +155,7 @@ export class MarkPage {
     return { free, longestFree: Math.min(Math.max(longest, run), longestRunTold) };
   }
 
-  /** Throws `VARVE_CORRUPT` where the marks are such as no sequence of batches leaves behind. */
+  /** Throws `VARVE_CORRUPT` if no sequence of batches can produce these marks. */
   check(offset: number): void {
     if (this.#isSound()) return;
     for (let at = 0; at < grainsPerMarkPage; at++) {
@@ -163,7 +166,7 @@ export class MarkPage {
     }
   }
 
-  /** Looks at four marks at a time: every page that is loaded comes by here. */
+  /** Checks four marks at a time, since it runs for every loaded page. */
   #isSound(): boolean {
     const marks = this.marks;
     let before = endsFree;
@@ -186,7 +189,9 @@ function markIn(marks: Uint8Array, at: number): number {
   return ((marks[at >>> 2] as number) >>> ((at & 3) * 2)) & 3;
 }
 
-/** For each byte of four marks: what matters to the marks beside it, and whether it can be. */
+/**
+ * For each byte of four marks: flags that its neighbours need, and whether the marks are possible.
+ */
 const startsContinued = 1;
 const endsFree = 2;
 const broken = 4;
@@ -202,8 +207,8 @@ for (let byte = 0; byte < 256; byte++) {
 }
 
 /**
- * For each byte of four marks: its four bits of "not free", how many grains are free, and how long
- * the free runs are in front of the first that is not, between, and behind the last.
+ * For each byte of four marks: a bit for each that is not free, the number of free grains, and the
+ * lengths of the free runs at its start, longest in it, and at its end.
  */
 const fourTaken = new Uint8Array(256);
 const fourFree = new Uint8Array(256);

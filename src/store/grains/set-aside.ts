@@ -1,8 +1,8 @@
 /**
- * Free grains of a stratum that are not given out, since the disk may refuse a write of
- * them: runs by their first grain.
+ * Free grains of a stratum that are not reserved, since the disk may refuse a write there. Runs by
+ * their first grain.
  *
- * Invariant: to the allocator they are taken, to everything else free. It decides nothing.
+ * Invariant: the allocator sees them as taken, everything else as free. It decides nothing.
  */
 
 export class SetAside {
@@ -13,8 +13,8 @@ export class SetAside {
   }
 
   /**
-   * Whether a grain from `index` on, one of `count`, is set aside. To be asked of them in their
-   * order: the runs are gone through once.
+   * Returns a test for grains from `index` on, `count` of them. Requires: calls in ascending order,
+   * since the runs are walked once.
    */
   within(index: number, count: number): (grain: number) => boolean {
     const runs = [...this.#runs]
@@ -31,14 +31,14 @@ export class SetAside {
     };
   }
 
-  /** Forgets the runs from `index` on, `count` grains: their map is given back. */
+  /** Removes the runs from `index` on, `count` grains: their map is given back. */
   forget(index: number, count: number): void {
     for (const from of this.#runs.keys()) {
       if (from >= index && from < index + count) this.#runs.delete(from);
     }
   }
 
-  /** All runs, which are set aside no longer. */
+  /** Removes and returns all runs. */
   takeAll(): [index: number, count: number][] {
     const runs = [...this.#runs];
     this.#runs.clear();

@@ -1,10 +1,12 @@
 /**
- * One stratum in memory: its grain maps, their marks, and what is counted of it.
+ * One stratum in memory: its grain maps, their marks and its counters.
  *
- * Invariant: the counters are those of the published batches. Grains go free -> reserved (at push)
- * -> committed (at publish) -> archived -> free; a reservation that is not committed goes straight
- * back. Changes come from published batches and from replay only, through `commitValue`,
- * `archiveValue` and `freeValue`.
+ * Invariants:
+ * - The counters count published batches only.
+ * - A grain goes free -> reserved (push) -> committed (publish) -> archived -> free. A reservation
+ *   that is not committed becomes free again.
+ * - Only published batches and replay change marks: `commitValue`, `archiveValue`, `freeValue`,
+ *   `replay`.
  */
 
 import { corrupt } from '../../errors.ts';
@@ -27,19 +29,19 @@ export class Stratum {
   readonly basin: number;
   readonly number: number;
   readonly grainExp: number;
-  /** A durable record or basin has it. */
+  /** A durable record or basin names it. */
   durable: boolean;
   values: number;
   archivedValues: number;
   valueBytes: number;
   allocatedGrains: number;
   totalGrains = 0;
-  /** Values that an open or committing session has archived. */
+  /** Indexes of values that an open or committing session archives. */
   readonly claims = new Set<number>();
   readonly #loader: MapLoader;
   readonly #freeGrains: FreeGrains;
   readonly #maps: MapList;
-  /** Maps that the log to be replayed gives back. Their places may be in use for something else. */
+  /** Maps that a record still to be replayed drops. Their pages may have other content by now. */
   readonly #doomed = new Set<GrainMap>();
   readonly #dirty = new Map<MarkPage, GrainMap>();
 
@@ -72,7 +74,7 @@ export class Stratum {
     return this.#maps.all;
   }
 
-  /** Where the next map begins. */
+  /** Index of the next map's first grain. */
   get endIndex(): number {
     return this.#maps.endIndex;
   }
@@ -97,26 +99,26 @@ export class Stratum {
     for (const page of healed ? map.pages : []) this.#load(page);
   }
 
-  /** The map that has the grain, opened or not; undefined where none has. */
+  /** The map of the grain, opened or not; undefined if there is none. */
   mapWith(index: number): GrainMap | undefined {
     return this.#maps.find(index);
   }
 
-  /** The map that has the grain, opened; undefined where none has. */
+  /** The map of the grain, opened; undefined if there is none. */
   openedWith(index: number): GrainMap | undefined {
     const map = this.#maps.find(index);
     if (map !== undefined && !map.opened) this.#open(map);
     return map;
   }
 
-  /** The page of an opened map that has the grain, loaded. */
+  /** The mark page of the grain in an opened map, loaded. */
   loadedPage(map: GrainMap, index: number): MarkPage {
     const page = map.pageOf(index);
     if (!page.loaded) this.#load(page);
     return page;
   }
 
-  /** Where the grain `index` is, with its page loaded; undefined where no map has it. */
+  /** The place of the grain `index` in memory, its page loaded; undefined if no map has it. */
   find(index: number): GrainSpot | undefined {
     const map = this.openedWith(index);
     if (map === undefined) return undefined;
@@ -124,7 +126,7 @@ export class Stratum {
     return { map, page, at: index - page.firstIndex };
   }
 
-  /** The mark pages of one of the maps, all loaded. */
+  /** All mark pages of a map, loaded. */
   pagesOf(map: GrainMap): readonly MarkPage[] {
     this.#open(map);
     for (const page of map.pages) this.#load(page);
@@ -136,12 +138,12 @@ export class Stratum {
     return spot?.page.mark(spot.at) === markArchived;
   }
 
-  /** Byte offset of a grain that a map has. */
+  /** Byte offset of a grain. Requires: a map has it. */
   offsetOf(index: number): number {
     return this.mapOf(index).grainOffset(index);
   }
 
-  /** Where `bytes` bytes are from the grain `index` on. */
+  /** The parts of the file with `bytes` bytes from the grain `index` on. */
   partsOf(index: number, bytes: number): FilePart[] {
     const map = this.mapOf(index);
     return map.parts(index, bytes) ?? [{ offset: map.grainOffset(index), bytes }];
@@ -158,31 +160,31 @@ export class Stratum {
   }
 
   /**
-   * Index of `count` free grains in a row, reserved; -1 where the maps have none but those that the
-   * disk may refuse.
+   * Reserves `count` free grains in a row and returns the first index. Returns -1 if no map has
+   * them, except where the disk may refuse writes.
    */
   reserve(count: number, doubts?: Doubts): number {
     return this.#freeGrains.reserve(count, doubts);
   }
 
-  /** Reserves just these grains; false where one of them is taken or there is no such grain. */
+  /** Reserves exactly these grains; false if one is taken or does not exist. */
   reserveAt(index: number, count: number): boolean {
     const spot = this.find(index);
     if (spot === undefined || spot.at + count > spot.page.grains) return false;
     return this.#freeGrains.reserveAt(spot.page, spot.at, count);
   }
 
-  /** Gives a reservation back. */
+  /** Releases a reservation. */
   release(index: number, count: number): void {
     this.#freeGrains.release(index, count);
   }
 
-  /** Grains set aside can be given out again. */
+  /** Makes grains that were set aside free again. */
   takeBackSetAside(): void {
     this.#freeGrains.takeBackSetAside();
   }
 
-  /** A reserved run becomes a committed value. */
+  /** Makes a reserved run a committed value. */
   commitValue(run: GrainRun): void {
     const map = this.mapOf(run.index);
     const page = map.pageOf(run.index);
@@ -191,7 +193,7 @@ export class Stratum {
     this.#countCommitted(run, map, 1);
   }
 
-  /** One committed value more, or one less. */
+  /** Counts one committed value more or less. */
   #countCommitted(run: GrainRun, map: GrainMap, sign: 1 | -1): void {
     map.committedGrains += sign * run.count;
     this.allocatedGrains += sign * run.count;
@@ -209,8 +211,8 @@ export class Stratum {
   }
 
   /**
-   * The release of an archived value is durable: its grains can be given out. Gives the map that
-   * the value had to itself: nothing is reserved there any more, it is to be given back.
+   * Frees an archived value after its release is durable: its grains can be reserved again. If the
+   * value had the map to itself, returns the map: it is retired and must be given back.
    */
   freeValue(run: GrainRun): GrainMap | undefined {
     const spot = this.find(run.index);
@@ -225,9 +227,9 @@ export class Stratum {
   }
 
   /**
-   * Applies a change of a logged batch again: to the marks where they do not hold it yet, to the
-   * counters where `counted` says that the basin does not. Throws `VARVE_CORRUPT` where the marks
-   * contradict it.
+   * Replays one change of a logged batch. Marks change only if their page does not hold the batch
+   * yet; counters change if `counted`: the basin does not hold it. Throws `VARVE_CORRUPT` if the
+   * marks contradict the change.
    */
   replay(operation: 'allocate' | 'archive' | 'free', run: GrainRun, as: ReplayOf): void {
     const doomed = this.#maps.find(run.index);
@@ -236,7 +238,7 @@ export class Stratum {
       return;
     }
     const map = this.openedWith(run.index);
-    // A map that was dropped before its basin was written.
+    // The map was dropped before its basin was written.
     if (map === undefined && !as.counted) return;
     const page = map === undefined ? undefined : this.loadedPage(map, run.index);
     const at = run.index - (page?.firstIndex ?? 0);
@@ -246,7 +248,10 @@ export class Stratum {
     if (as.batch > page.stamp) {
       if (!this.#replayMarks(operation, run, page, at)) {
         const facts = { batch: as.batch, offset: map.grainOffset(run.index) };
-        throw corrupt(`the commit log would ${operation} a value against the grain map`, facts);
+        throw corrupt(
+          `the grain map contradicts the commit log, which would ${operation} a value`,
+          facts,
+        );
       }
       this.#dirty.set(page, map);
     }
@@ -261,13 +266,13 @@ export class Stratum {
     this.#freeGrains.countTaken(map, sign * run.count);
   }
 
-  /** The log that is to be replayed gives this map back: what is in it is not to be read. */
+  /** A record still to be replayed drops this map: its pages must not be read. */
   willDrop(firstIndex: number): void {
     const map = this.#maps.find(firstIndex);
     if (map?.firstIndex === firstIndex) this.#doomed.add(map);
   }
 
-  /** False where the marks contradict the change. */
+  /** Returns false if the marks contradict the change. */
   #replayMarks(
     operation: 'allocate' | 'archive' | 'free',
     { count }: GrainRun,
@@ -289,7 +294,7 @@ export class Stratum {
     return true;
   }
 
-  /** Adds a map whose grains are all free. */
+  /** Adds a map with only free grains. */
   addMap(at: MapPlacement & { readonly firstIndex: number }, durable: boolean): GrainMap {
     const entry = newMapEntry(at.firstIndex, at);
     const map = new GrainMap(entry, this.grainExp, durable);
@@ -299,22 +304,27 @@ export class Stratum {
     return map;
   }
 
-  /** Maps that hold nothing and can be given back while as much stays free: the rearmost first. */
+  /**
+   * Empty maps that can be given back while enough grains stay free, those last in the file first.
+   */
   emptyMaps(): GrainMap[] {
     return this.#maps.spare(this.#freeGrains.count);
   }
 
-  /** From now on nothing is reserved in an empty map; false where it is not, or is damaged. */
+  /** Stops reservations in an empty map; false if it is not empty, is retired, or is damaged. */
   retire(map: GrainMap): boolean {
     return this.#freeGrains.retire(map);
   }
 
-  /** A retired map is in use again, unless it is to be given back whatever happens. */
+  /**
+   * Allows reservations in a retired map again, unless it was made for one value: that one is given
+   * back.
+   */
   restore(map: GrainMap): void {
     this.#freeGrains.restore(map);
   }
 
-  /** Takes out a map that holds nothing. */
+  /** Removes an empty map. */
   dropMap(firstIndex: number): GrainMap | undefined {
     const map = this.#maps.remove(firstIndex);
     if (map === undefined) return undefined;
@@ -325,17 +335,17 @@ export class Stratum {
     return map;
   }
 
-  /** How many pages have published changes that no settle has written yet. */
+  /** Number of pages with published changes that no settle has written. */
   get dirtyCount(): number {
     return this.#dirty.size;
   }
 
-  /** These pages. */
+  /** The pages that `dirtyCount` counts. */
   dirtyPages(): DirtyPage[] {
     return [...this.#dirty].map(([page, map]) => ({ stratum: this, map, page }));
   }
 
-  /** Changes of the page from now on are for the next settle. */
+  /** The settle has written the page: later changes are for the next settle. */
   markWritten(page: MarkPage): void {
     this.#dirty.delete(page);
   }

@@ -1,12 +1,13 @@
 /**
- * The commit log as its writer knows it: the segments that hold records, where the next record
- * goes, and the extents of bodies that did not fit.
+ * The commit log in its writer's memory: the segments with records, the place of the next record,
+ * and the extents of bodies that did not fit. This file does no I/O.
  *
- * Invariant: a record goes only into a segment that was filled with zeros and that both copies of
- * the file header list, all synced before; consecutive records never share a page (even and odd
- * batches have lanes of their own). Space of a segment or body is given back only when its records
- * are at or before the checkpoint and both header copies are durable past it: `Settle` decides
- * when. This file does no I/O.
+ * Invariants:
+ * - A record goes only into a segment that was filled with zeros and that both copies of the file
+ *   header list, all synced before.
+ * - Consecutive records never share a page: even and odd batches have their own lanes.
+ * - The space of a segment or body is freed only if its records are at or before the checkpoint and
+ *   both header copies are durable past it. `Settle` decides when.
  */
 
 import type { SegmentExtent } from '../../format/file-header.ts';
@@ -24,34 +25,34 @@ import type { BodyEntry, SegmentEntry } from '../../format/root.ts';
 import { assert, present } from '../../util/assert.ts';
 import type { Extent, Space } from '../file/space.ts';
 
-/** One segment. Two are the same only where they are the same object. */
+/** One segment. Segments are compared by identity. */
 export interface LogSegment extends SegmentExtent {
-  /** Batch of its first record; 0 where it has none yet. */
+  /** Batch of its first record; 0 without records. */
   firstBatch: number;
 }
 
-/** Where a record is to be written. */
+/** The place of a record to be written. */
 export interface RecordTarget {
   readonly segment: LogSegment;
-  /** Sector of the file that it begins with, and how many it takes there. */
+  /** Its first sector in the file, and its number of sectors. */
   readonly sector: number;
   readonly sectors: number;
-  /** The extent of its body, when that is elsewhere. */
+  /** The extent of its body, if the body does not fit into the sectors. */
   readonly extent: Extent | undefined;
 }
 
-/** The log as of a batch, as the file header and the root are to tell it. */
+/** The log as of a batch, for the file header and the root. */
 export interface LogSnapshot {
   readonly laneSectors: readonly [number, number];
   readonly current: LogSegment;
   readonly segments: readonly SegmentEntry[];
   readonly bodies: readonly BodyEntry[];
   readonly retainedBytes: number;
-  /** Extents that hold nothing after the checkpoint. */
+  /** Extents without records after the checkpoint. */
   readonly dropped: readonly Extent[];
 }
 
-/** Reading a record at opening takes as long as applying so many of its values. */
+/** Cost of reading a record at opening, in values to apply. */
 const entriesForRecord = 16;
 
 /** First sector of a lane, and the sector after its last. */
@@ -61,10 +62,10 @@ export function laneRange(segment: SegmentExtent, lane: number): { from: number;
   return { from, to: from + sectors };
 }
 
-/** Two or three segments are there at a time: small parts of the file. */
+/** A segment's share of the file: two or three exist at a time. */
 const segmentShare = 256;
 
-/** Pages of a new segment in a file of so many bytes. */
+/** Pages of a new segment, by the size of the file. */
 function segmentPagesFor(fileBytes: number): number {
   const wanted = fileBytes / segmentShare / pageBytes;
   let pages = segmentPagesMin;
@@ -79,12 +80,12 @@ export class CommitLog {
   #nextReady = false;
   #positions: [number, number];
   #bodies: BodyEntry[];
-  /** Those that only archive, and have been made by this process. */
+  /** Bodies of records that only archive, from this process. */
   #archiveBodies: BodyEntry[] = [];
   /** Bytes of the records after the checkpoint. */
   retainedBytes: number;
   bytesSinceSettle = 0;
-  /** What opening would do with the records since the last settle began, in values to apply. */
+  /** Cost of replaying the records since the last settle began, in values to apply. */
   replaySinceSettle = 0;
 
   constructor(state: {
@@ -115,7 +116,7 @@ export class CommitLog {
     return present(this.#segments.at(-1), 'the current segment');
   }
 
-  /** The segment to be used next, filled with zeros, whether or not it may be used yet. */
+  /** The next segment, filled with zeros; it may not be ready for use yet. */
   get next(): LogSegment | undefined {
     return this.#next;
   }
@@ -128,10 +129,12 @@ export class CommitLog {
   // ── records ──
 
   /**
-   * Where the record of `batch` goes; undefined where neither the current segment nor a ready next
-   * one has room. Takes the extent of a large body from `space`. `spares`: the part of its lane
-   * that it leaves for others where there is no next segment; then it leaves a reserve too, for the
-   * checkpoint that frees what it archives, or what one before it has: that is no longer.
+   * The place of the record of `batch`; undefined if neither the current segment nor a ready next
+   * one has room. Takes the extent of a large body from `space`.
+   *
+   * `spares`: the share of its lane that it leaves free if there is no next segment. If that is not
+   * 0, a body's extent leaves part of the reserve: as much as it takes, or as an earlier body that
+   * only archives took. The checkpoint that frees these values has a body no longer than that.
    */
   place(
     bodyBytes: number,
@@ -158,20 +161,21 @@ export class CommitLog {
     return { ...target, sectors: 1, extent: { page, pages } };
   }
 
-  /** A settle begins: opening will not need the records before. */
+  /** A settle begins: opening will not need the records so far. */
   settleBegins(): void {
     this.bytesSinceSettle = 0;
     this.replaySinceSettle = 0;
   }
 
-  /** A record with so many values and bytes is one that opening would replay. */
+  /** Counts a record with `bytes` bytes and `entries` values for the next settle. */
   addToReplay(bytes: number, entries: number): void {
     this.bytesSinceSettle += bytes;
     this.replaySinceSettle += entries + entriesForRecord;
   }
 
   /**
-   * The record of `batch`, with so many values, some of which it archives, is durable at `target`.
+   * The record of `batch` is durable at `target`; it has `entries` values, and archives `archived`
+   * of them.
    */
   accept(target: RecordTarget, batch: number, entries: number, archived: number): void {
     const { segment, extent } = target;
@@ -193,7 +197,7 @@ export class CommitLog {
     this.addToReplay(bytes, entries);
   }
 
-  /** The checkpoint has passed these batches. */
+  /** The checkpoint has reached `checkpoint`. */
   passed(checkpoint: number): void {
     if (this.#archiveBodies.length === 0) return;
     this.#archiveBodies = this.#archiveBodies.filter(({ batch }) => batch > checkpoint);
@@ -211,8 +215,8 @@ export class CommitLog {
   }
 
   /**
-   * Takes the place of the next segment from `space`, and leaves `keep` pages of its reserve; on a
-   * full disk a shorter one rather than none. It is to be filled with zeros and synced.
+   * Takes a place for the next segment from `space`, and leaves `keep` pages of its reserve; on a
+   * full disk the segment may be shorter. The caller fills it with zeros and syncs.
    */
   reserveNext(space: Space, keep = 0): LogSegment {
     let pages = segmentPagesFor(space.endPage * pageBytes);
@@ -223,7 +227,7 @@ export class CommitLog {
     return this.#next;
   }
 
-  /** The next segment could not be filled: its place is given back. */
+  /** The next segment could not be filled: frees its place. */
   forgetNext(space: Space): void {
     const { page, pages } = present(this.#next, 'the next segment');
     assert(!this.#nextReady, 'a segment that the file header lists is kept');
@@ -236,7 +240,10 @@ export class CommitLog {
     this.#nextReady = this.#next !== undefined;
   }
 
-  /** Every segment that a record after the one that `from` was current for may be in. */
+  /**
+   * The segments from `from` on, with the next one if `withNext`: later records can only be in
+   * these.
+   */
   listFrom(from: LogSegment, withNext: boolean): SegmentExtent[] {
     const listed: SegmentExtent[] = this.#segments.slice(this.#segments.indexOf(from));
     if (withNext && this.#next !== undefined) listed.push(this.#next);
@@ -245,7 +252,7 @@ export class CommitLog {
 
   // ── settle ──
 
-  /** The log as of now, for a settle that begins, with `checkpoint` reached. */
+  /** The current log, for a settle that begins, with this checkpoint. */
   snapshot(checkpoint: number): LogSnapshot {
     const kept: LogSegment[] = [];
     const dropped: Extent[] = [];
@@ -266,14 +273,14 @@ export class CommitLog {
     };
   }
 
-  /** Pages that a settle would give back, with `checkpoint` reached. */
+  /** Pages that a settle would free, with this checkpoint. */
   pagesUpTo(checkpoint: number): number {
     let pages = 0;
     for (const extent of this.snapshot(checkpoint).dropped) pages += extent.pages;
     return pages;
   }
 
-  /** Gives back what a snapshot dropped: both header copies are durable past it. */
+  /** Frees the extents that a snapshot dropped: both header copies are durable past it. */
   drop(dropped: readonly Extent[], space: Space): void {
     const gone = new Set(dropped);
     this.#segments = this.#segments.filter((segment) => !gone.has(segment));
@@ -282,7 +289,7 @@ export class CommitLog {
   }
 }
 
-/** Bytes of the file that a record takes. */
+/** Bytes of a record in the file. */
 export function recordBytes(target: Pick<RecordTarget, 'sectors' | 'extent'>): number {
   return target.sectors * sectorBytes + (target.extent?.pages ?? 0) * pageBytes;
 }

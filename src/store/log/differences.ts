@@ -1,11 +1,11 @@
 /**
- * What the batches that a reader has followed allocated and freed: the difference between any batch
- * after `floor` and the newest one.
+ * The values that followed batches allocated and freed: the difference between any batch from
+ * `floor` on and the newest one.
  *
- * Invariant: for every batch from `floor` on, `firstAfter` gives the first change of an id after
- * it. A free says that the value was there and that its grains may hold something else by now,
- * whatever came later; an allocation says that nothing was there. At most `changesMax` changes are
- * kept: past that the oldest half goes, and `floor` rises. It reads nothing.
+ * Invariant: `firstAfter` gives an id's first change after a batch. A free says that the value
+ * existed, and that its grains may have another content now. An allocation says that nothing was
+ * there. At most `changesMax` changes are kept: beyond that the oldest half is dropped, and `floor`
+ * rises. It reads nothing.
  */
 
 import type { GrainIdParts } from '../../format/grain-id.ts';
@@ -17,23 +17,23 @@ export interface Change {
   readonly kind: 'allocate' | 'free';
 }
 
-/** Changes that are kept: some 30 MB at most. */
+/** Changes that are kept at most: some 30 MB. */
 export const differencesMax = 2 ** 18;
 
 /** The changes of one stratum. */
 interface StratumChanges {
   readonly basin: number;
   readonly stratum: number;
-  /** By the index of the value's first grain, in the order of the batches. */
+  /** By the index of the value's first grain, in batch order. */
   readonly values: Map<number, Change[]>;
-  /** By the first index of the map that was dropped: the batch. An index is never used again. */
+  /** The batch that dropped a map, by the map's first index, which is never used again. */
   readonly drops: Map<number, number>;
 }
 
 export class Differences {
   readonly #changesMax: number;
   readonly #strata = new Map<number, StratumChanges>();
-  /** Changes of each batch that has any. */
+  /** Number of changes of each batch that has any. */
   #counts: { readonly batch: number; readonly changes: number }[] = [];
   #changes = 0;
   #floor: number;
@@ -43,17 +43,17 @@ export class Differences {
     this.#changesMax = changesMax;
   }
 
-  /** Every change after this batch is known. */
+  /** All changes after this batch are known. */
   get floor(): number {
     return this.#floor;
   }
 
-  /** Changes that are kept. */
+  /** Number of changes that are kept. */
   get size(): number {
     return this.#changes;
   }
 
-  /** Takes in the record of the batch after the newest one. */
+  /** Adds the record of the batch after the newest one. */
   add({ batch, operations }: LogRecord): void {
     let changes = 0;
     for (const one of operations) {
@@ -102,12 +102,12 @@ export class Differences {
     return changes?.find((change) => change.batch > batch);
   }
 
-  /** Whether the map that begins with this grain was dropped after `batch`. */
+  /** True if the map that begins with this grain was dropped after `batch`. */
   isDropped(basin: number, stratum: number, firstIndex: number, batch: number): boolean {
     return (this.#strata.get(keyOf(basin, stratum))?.drops.get(firstIndex) ?? 0) > batch;
   }
 
-  /** Every value allocated or freed after batch `after` and up to batch `to`. */
+  /** All values allocated or freed after batch `after`, up to batch `to`. */
   *between(after: number, to: number): Generator<GrainIdParts> {
     for (const { basin, stratum, values } of this.#strata.values()) {
       for (const [index, changes] of values) {
@@ -117,7 +117,7 @@ export class Differences {
     }
   }
 
-  /** No state before `batch` will be asked for. */
+  /** Drops changes up to `batch`: no earlier state is needed. */
   forgetUpTo(batch: number): void {
     if (batch <= this.#floor) return;
     this.#floor = batch;
@@ -133,7 +133,7 @@ export class Differences {
     }
   }
 
-  /** Nothing is known but that the changes after `batch` are to come. */
+  /** Drops everything: changes after `batch` follow. */
   reset(batch: number): void {
     this.#strata.clear();
     this.#counts = [];

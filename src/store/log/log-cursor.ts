@@ -1,10 +1,10 @@
 /**
- * A place in the commit log that a writer goes on writing: where the record of the next batch must
- * be, in the current segment or in the one after it.
+ * A position in a commit log that a writer may be extending: the place of the next batch's record,
+ * in the current segment or the next one.
  *
- * Invariant: a record is given only where it is whole, of the next batch, and in its place. A
- * record that is being written is none yet. Whether the place is still one of the log is for
- * `log-tail.ts` to know: a segment is used again after a checkpoint and a settle.
+ * Invariant: it returns a record only if it is whole, of the next batch, and in its place. A record
+ * that is half written is not returned. `log-tail.ts` decides whether the place still belongs to
+ * the log: a segment is used again after a checkpoint and a settle.
  */
 
 import type { SegmentExtent } from '../../format/file-header.ts';
@@ -14,7 +14,7 @@ import type { FileReader } from '../file/file-reader.ts';
 import { laneRange } from './commit-log.ts';
 import { type FoundRecord, readBody, SectorReader } from './record-reader.ts';
 
-/** The record of the next batch, and which of the segments it is in. */
+/** The record of the next batch, and the index of its segment. */
 export interface NextRecord {
   readonly record: LogRecord;
   readonly found: FoundRecord;
@@ -22,21 +22,21 @@ export interface NextRecord {
 }
 
 /**
- * The next record; `none`: its place is blank; `unclear`: something is there that is not the whole
+ * The next record; `none`: its place is blank; `unclear`: its place has something else than a whole
  * record of that batch.
  */
 export type Look = NextRecord | 'none' | 'unclear';
 
 export interface CursorStart {
-  /** The segment that the next record goes to, if it has room, and those after it. */
+  /** The segment of the next record, if it has room, and those after it. */
   readonly segments: readonly SegmentExtent[];
-  /** Sector after the last record of each lane in the first of these segments. */
+  /** Sector after the last record in each lane of the first of these segments. */
   readonly laneSectors: readonly [number, number];
   /** The batch whose record comes next. */
   readonly next: number;
-  /** The record before it, if it is after the settled base. */
+  /** The record before the next one, if it is after the settled base. */
   readonly last: FoundRecord | undefined;
-  /** A record of the next batch that opening took back: it counts only if one follows it. */
+  /** A record of the next batch that opening took back: it counts only if another follows it. */
   readonly reverted: FoundRecord | undefined;
 }
 
@@ -62,7 +62,7 @@ export class LogCursor {
     return this.#next;
   }
 
-  /** Reads the place of the next record; the file as it is now. Throws `VARVE_IO`. */
+  /** Reads the place of the next record from the file. Throws `VARVE_IO`. */
   look(): Look {
     let nothing: 'none' | 'unclear' = 'none';
     for (const { segmentIndex, sector, limit } of this.#placesOf(this.#next)) {
@@ -84,7 +84,7 @@ export class LogCursor {
     return record.batch === found.batch ? record : undefined;
   }
 
-  /** Where the record of `batch`, the next or the one after it, may begin. */
+  /** The places where the record of `batch`, the next or the one after it, may begin. */
   *#placesOf(batch: number): Generator<{ segmentIndex: number; sector: number; limit: number }> {
     const lane = batch % lanesPerSegment;
     const [current, following] = this.#segments;
@@ -99,7 +99,7 @@ export class LogCursor {
     yield { segmentIndex: 1, sector: range.from, limit: range.to };
   }
 
-  /** Whether a record after the next one is in its place. Throws `VARVE_IO`. */
+  /** True if the record after the next one is in its place. Throws `VARVE_IO`. */
   hasLater(): boolean {
     for (const { sector, limit } of this.#placesOf(this.#next + 1)) {
       const found = new SectorReader(this.#file, 1).look(sector, limit, true);
@@ -112,8 +112,8 @@ export class LogCursor {
   }
 
   /**
-   * Whether the record before the next one is still where it was found: a batch whose record the
-   * disk refused is taken back, and its number goes to another. Throws `VARVE_IO`.
+   * True if the record before the next one is still there. If the disk refused a record, its batch
+   * is taken back, and another one gets the number. Throws `VARVE_IO`.
    */
   isInPlace(): boolean {
     const last = this.#last;
@@ -123,7 +123,7 @@ export class LogCursor {
     return typeof found !== 'string' && found.head !== undefined && isSameRecord(found, last);
   }
 
-  /** The batch is durable with this very record: it need not be looked at again. */
+  /** The batch of the last record is durable: the record need not be checked again. */
   lastIsSure(): void {
     this.#last = undefined;
   }
@@ -132,7 +132,7 @@ export class LogCursor {
     return this.#last?.batch;
   }
 
-  /** Goes past the record. */
+  /** Moves past the record. */
   accept({ found, segmentIndex }: NextRecord): void {
     if (segmentIndex > 0) {
       this.#segments = this.#segments.slice(segmentIndex);
@@ -145,7 +145,7 @@ export class LogCursor {
     this.#next += 1;
   }
 
-  /** Takes over which segments follow, from a file header; true if one was not known. */
+  /** Learns the following segments from a file header; returns true if one of them is new. */
   learn(listed: readonly SegmentExtent[]): boolean {
     const [current] = this.#segments;
     const at = listed.findIndex(
@@ -157,7 +157,7 @@ export class LogCursor {
   }
 }
 
-/** Whether both are one record, not two attempts at one batch. */
+/** True if both are the same record, not two attempts at one batch. */
 export function isSameRecord(one: FoundRecord, other: FoundRecord): boolean {
   const { sector, batch, epoch, head } = one;
   if (sector !== other.sector || batch !== other.batch || epoch !== other.epoch) return false;

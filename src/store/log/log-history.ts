@@ -1,9 +1,9 @@
 /**
- * The retained commit log up to the base at opening, for making damaged structures good.
+ * The retained commit log up to the base at opening, for healing damaged structures. Reads only.
  *
  * A structure that is not loaded holds every batch up to that base and nothing later: a later
- * change would have loaded it. So its generation before, with the log since, is its present
- * content, as long as no checkpoint has passed that generation's stamp. Reads only.
+ * change would have loaded it. Its previous generation plus the log since is the same content,
+ * unless a checkpoint has passed that generation's stamp.
  */
 
 import type { LogRecord } from '../../format/log-record.ts';
@@ -12,12 +12,12 @@ import type { LogHistory } from '../file/page-source.ts';
 import type { LogSegment } from './commit-log.ts';
 import { LogReader } from './log-reader.ts';
 
-/** What the history reads: the log of the store as far as it is known. */
+/** The log that the history reads. */
 export interface RetainedLog {
   readonly log: { readonly segments: readonly LogSegment[] };
   /**
-   * The log up to this checkpoint is gone: that of the settled state, since what a later one lets
-   * go stays until a settle.
+   * The log up to this checkpoint is gone. It is the settled checkpoint: log that a later one frees
+   * stays until a settle.
    */
   checkpoint(): number;
 }
@@ -26,7 +26,7 @@ export class RetainedHistory implements LogHistory {
   readonly #file: FileReader;
   readonly #base: number;
   readonly #healed: string[];
-  /** Where the log is: as of the base until the store is open, then as it moves on. */
+  /** The log as of the base until the store is open, then the current one. */
   retained: RetainedLog;
 
   constructor(file: FileReader, base: number, retained: RetainedLog, healed: string[]) {

@@ -1,8 +1,8 @@
 /**
- * Reads the retained commit log, batch after batch, while the store is open.
+ * Reads the retained commit log, batch by batch, while the store is open.
  *
- * Invariant: it is asked only for batches that are published and after the checkpoint, so whatever
- * does not read back whole is `VARVE_CORRUPT`. Opening has its own scan (`log-scan.ts`).
+ * Requires: each batch is published and after the checkpoint. Therefore a record that is not whole
+ * is `VARVE_CORRUPT`. Opening has its own scan (`log-scan.ts`).
  */
 
 import { corrupt } from '../../errors.ts';
@@ -27,7 +27,7 @@ export interface ReadRecord {
 interface LaneCursor {
   readonly sectors: SectorReader;
   segment: LogSegment | undefined;
-  /** Sector after the last record that was passed. */
+  /** Sector after the last record that was read. */
   sector: number;
 }
 
@@ -47,7 +47,7 @@ export class LogReader {
     }));
   }
 
-  /** The record of `batch` and where it is. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
+  /** The record of `batch` and its place. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
   read(batch: number): ReadRecord {
     return inOneGo(this.readInSteps(batch));
   }
@@ -63,7 +63,7 @@ export class LogReader {
     }
     const record = yield* decodedRecord(body);
     if (record.batch !== batch) {
-      throw corrupt('a record is of another batch', {
+      throw corrupt('a commit log record names another batch', {
         batch,
         offset,
         expected: batch,
@@ -87,14 +87,14 @@ export class LogReader {
     while (cursor.sector < end) {
       let found = cursor.sectors.look(cursor.sector, range.to);
       const isStale = gone === undefined && !isRecordUpTo(found, batch);
-      // What was read ahead may be older than the record.
+      // The bytes read ahead may be older than the record.
       if (isStale) found = cursor.sectors.look(cursor.sector, range.to, true);
       if (isRecordUpTo(found, batch)) {
         cursor.sector += found.head.sectors;
         if (found.batch === batch) return found;
       } else if (isRecordUpTo(found, Number.POSITIVE_INFINITY)) break;
       else {
-        // Records up to the checkpoint mean nothing: one that is damaged is passed over.
+        // Records up to the checkpoint are not needed: a damaged one is skipped.
         gone ??= cursor.sector;
         cursor.sector += 1;
       }

@@ -1,12 +1,11 @@
 /**
- * The scan of the commit log at opening: which records there are after the settled base, and which
- * of them count.
+ * Scans the commit log at opening: finds the records after the settled base, and decides which
+ * count. Reads only.
  *
- * A record counts when its batch is at or before the header's `confirmed`, or its epoch is not
- * older than the header's: so a batch that an earlier recovery took back stays away. Of two
- * records of one batch the one with the higher epoch counts. Damage that cannot be the tear of the
- * last batch is `VARVE_CORRUPT`: a sector that is neither whole nor blank, a gap, a confirmed
- * batch that is missing. Reads only.
+ * A record counts if its batch is at or before the header's `confirmed`, or if its epoch is not
+ * older than the header's: a batch that an earlier recovery took back stays away. If one batch has
+ * two records, the one with the higher epoch counts. Damage that cannot be a torn last batch is
+ * `VARVE_CORRUPT`: a sector that is neither whole nor blank, a gap, a missing confirmed batch.
  */
 
 import { corrupt, isVarveError, type VarveError } from '../../errors.ts';
@@ -16,7 +15,7 @@ import type { FileReader } from '../file/file-reader.ts';
 import { laneRange } from './commit-log.ts';
 import { type FoundRecord, SectorReader } from './record-reader.ts';
 
-/** A record that counts, and the segment that it is in. */
+/** A record and its segment. */
 export interface ScannedRecord extends FoundRecord {
   readonly segment: SegmentExtent;
 }
@@ -24,7 +23,7 @@ export interface ScannedRecord extends FoundRecord {
 export interface LogScan {
   /** The records after `base` that count: consecutive batches. */
   readonly records: readonly ScannedRecord[];
-  /** Every record after `base`, whether or not it counts. */
+  /** All records after `base`, whether they count or not. */
   readonly found: readonly ScannedRecord[];
   /** Something was written after `confirmed`: the store was not closed. */
   readonly written: boolean;
@@ -32,14 +31,12 @@ export interface LogScan {
   readonly epochMax: number;
 }
 
-/**
- * Sectors that are looked at after the end of a lane, for records that have lost the one before.
- */
+/** Sectors read beyond the end of a lane, to find records whose predecessor is damaged. */
 const sectorsBeyondEnd = 64;
 
 /**
- * Records whose body is kept from the scan, so that replay does not read it again: some MiB at
- * most, however long the log is that was left to be replayed.
+ * Records whose body the scan keeps for replay, so that it is not read twice. The bound keeps this
+ * to some MiB for any length of log.
  */
 const bodiesKeptMax = 8192;
 
@@ -52,19 +49,21 @@ export function scanLog(file: FileReader, header: FileHeader): LogScan {
   return found;
 }
 
-/** What a scan finds while a writer may be writing the log: up to the first record that is gone. */
+/** The result of a scan beside a writer: the records up to the first missing one. */
 export interface ScanBesideWriter extends LogScan {
-  /** Batch of the last of the records: the base where there is none. */
+  /** Batch of the last record; the base if there is none. */
   readonly last: number;
-  /** The highest batch that counts, whether or not those before it are there. */
+  /** The highest batch that counts, even if earlier ones are missing. */
   readonly highest: number;
-  /** A sector that is neither whole nor blank: damage, or a write under way. */
+  /** A sector that is neither whole nor blank: damage, or half written. */
   readonly rotten: VarveError | undefined;
   /** A record that is missing: damage, or written after its place was read. */
   readonly gap: VarveError | undefined;
 }
 
-/** As `scanLog`, but damage is told, not thrown: it may be what a writer has only half done. */
+/**
+ * As `scanLog`, but it returns damage and does not throw: a writer may be half way through a write.
+ */
 export function scanBesideWriter(file: FileReader, header: FileHeader): ScanBesideWriter {
   const scan = new Scan(file, header);
   let rotten: VarveError | undefined;
@@ -148,7 +147,7 @@ class Scan {
     if (other === undefined || other.epoch < record.epoch) this.#counted.set(record.batch, record);
   }
 
-  /** The consecutive records after the base, and the one that is missing. */
+  /** The consecutive records after the base, and the first missing one. */
   finish(): Omit<ScanBesideWriter, 'rotten'> {
     const { base } = this.#header;
     const counted = [...this.#counted.values()].sort((one, other) => one.batch - other.batch);
@@ -168,7 +167,7 @@ class Scan {
   #gap(missing: number, following: ScannedRecord | undefined): VarveError | undefined {
     const { confirmed } = this.#header;
     if (following !== undefined) {
-      const message = 'a record of the commit log is gone, and a later one is there';
+      const message = 'a record of the commit log is missing, but a later one exists';
       const offset = this.#placeOf(missing);
       const sides = { expected: missing, actual: following.batch };
       return corrupt(message, { batch: missing, offset, ...sides });
@@ -179,7 +178,7 @@ class Scan {
     return corrupt(message, { batch: missing, offset, expected: confirmed, actual: missing - 1 });
   }
 
-  /** Where a record that was not found should be: after the one before it in its lane. */
+  /** The expected place of a missing record: after its predecessor in its lane. */
   #placeOf(batch: number): number {
     const { segments, laneSectors } = this.#header;
     const lane = batch % lanesPerSegment;

@@ -1,13 +1,13 @@
 /**
- * Follows the commit log of a store that another process may be writing, for readers that do not
- * hold the writer's lock.
+ * Follows the commit log of a store that another process may be writing, for readers without the
+ * writer's lock. Reads only.
  *
- * Invariant: `follow` first reaches a record, or a place without one, that was the end of the log
- * at a moment after the call; so a change that had become durable before the call is in
- * `differences`, or before their `floor`. How the end is told from a segment that is used again:
- * both copies of the file header confirm a batch after the segment's last before any page of it is
- * used again, so a copy that is read after the blank place, and does not confirm the next batch,
- * proves that the place was one of the log. Reads only.
+ * Invariant: `follow` reaches a place that was the end of the log at some moment after the call. A
+ * change that was durable before the call is in `differences`, or before their `floor`.
+ *
+ * The end differs from a segment that is used again: before that, both header copies confirm a
+ * batch after the segment's last one. A header copy is read after the blank place. If it does not
+ * confirm the next batch, the place was still in the log.
  */
 
 import { corrupt, isVarveError } from '../../errors.ts';
@@ -22,23 +22,23 @@ import { LogReader } from './log-reader.ts';
 import type { FoundRecord } from './record-reader.ts';
 import { readRoot } from './settled-root.ts';
 
-/** Where a reader that has just opened stands. */
+/** The position of a reader that has just opened. */
 export interface TailStart extends CursorStart {
   readonly header: FileHeader;
   readonly checkpoint: number;
 }
 
-/** Records of the log between the newest one followed and the settled base. */
+/** Reads the retained log from the newest followed batch to the settled base. */
 interface Bridge {
   readonly header: FileHeader;
   readonly log: LogReader;
-  /** The newest batch when it began. */
+  /** The newest batch at its start. */
   readonly from: number;
 }
 
-/** Times that the log may move away under one call before it gives up. */
+/** Tries of one call while the writer moves on, before it gives up. */
 const triesMax = 30;
-/** Records that are followed between two turns of the event loop. */
+/** Records followed between two turns of the event loop. */
 const recordsPerTurn = 64;
 
 export class LogTail {
@@ -52,9 +52,9 @@ export class LogTail {
   #checkpoint: number;
   #base: number;
   #confirmed: number;
-  /** Counts records that were followed and then taken back. */
+  /** Counts followed records that were taken back. */
   #era = 0;
-  /** The store that reads is closed. */
+  /** The reading store is closed. */
   closed = false;
 
   constructor(file: FileReader, start: TailStart, changesMax?: number) {
@@ -78,14 +78,14 @@ export class LogTail {
     return this.#checkpoint;
   }
 
-  /** The newest settled base that was seen. */
+  /** The newest settled base in any header that was read. */
   get base(): number {
     return this.#base;
   }
 
   /**
-   * Rises when a record that was followed has been taken back: what was derived from it, and every
-   * state that was opened before, cannot be proven any more.
+   * Rises when a followed record has been taken back: no state that was opened before can be proven
+   * any more, and nothing derived from the record.
    */
   get era(): number {
     return this.#era;
@@ -137,7 +137,8 @@ export class LogTail {
           this.#takenBack();
           tries += 1;
         }
-        // It may have been written since the look; if it is not there now, its place is another.
+        // The record may have been written after the look: look once more. If its place is still
+        // blank, the record is elsewhere: start again from a header.
         if (doubted === this.#cursor.next) {
           this.#rejoin();
           tries += 1;
@@ -148,11 +149,11 @@ export class LogTail {
     return 'lost';
   }
 
-  /** Takes in a record that the cursor or the bridge has passed, if it is new. */
+  /** Adds a record that the cursor or the bridge has passed, if it is new. */
   #take(record: LogRecord, found: FoundRecord): void {
     const known = record.batch === this.#newest ? this.#newestRecord : undefined;
     if (known !== undefined && !isSameRecord(known, found)) {
-      // The cursor is back at the base, and comes to this record again after those in between.
+      // The cursor restarts at the base, and comes to this record again.
       this.#takenBack();
       return;
     }
@@ -163,13 +164,13 @@ export class LogTail {
     this.differences.add(record);
   }
 
-  /** Whether the last record followed still stands; asked after each look at the next one. */
+  /** True if the last followed record is still valid; called after each look at the next one. */
   #lastIsThere(): boolean {
     const { lastBatch } = this.#cursor;
     if (lastBatch === undefined) return true;
     const isConfirmed = this.#confirmed >= lastBatch;
     if (!this.#cursor.isInPlace()) return false;
-    // It was confirmed before this look: that batch will never be another.
+    // It was confirmed before this look: its batch cannot change any more.
     if (isConfirmed) this.#cursor.lastIsSure();
     return true;
   }
@@ -181,10 +182,7 @@ export class LogTail {
 
   // ── headers ──
 
-  /**
-   * A copy of the file header: whichever, since both have moved on before anything that the log
-   * gave up is used again.
-   */
+  /** Any valid copy of the file header: both have moved on before log space is used again. */
   #anyHeader(): FileHeader {
     for (let tries = 0; tries < triesMax; tries++) {
       for (let copy = 0; copy < headerCopies; copy++) {
@@ -217,7 +215,10 @@ export class LogTail {
 
   // ── when the log has moved on without it ──
 
-  /** Goes on from the newest file header; over the retained log if that has all in between. */
+  /**
+   * Continues from the newest file header; through the retained log if that has all records in
+   * between.
+   */
   #rejoin(): void {
     const header = this.newestHeader();
     if (this.#newest >= header.base) this.#cursorAt(header);
@@ -228,7 +229,7 @@ export class LogTail {
         const log = new LogReader(this.#file, readRoot(this.#file, header).root);
         this.#bridge = { header, log, from: this.#newest };
       } catch (error) {
-        // Replaced while it was read: another try goes by another header.
+        // The writer replaced it during the read: the next try uses a newer header.
         if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
       }
     }
@@ -241,7 +242,7 @@ export class LogTail {
       return true;
     }
     if (this.differences.floor > from) {
-      // No more than this is kept, so the rest of the way is not worth it.
+      // The differences have dropped part of the way already: start at the base.
       this.#startAt(header);
       return true;
     }
@@ -252,7 +253,8 @@ export class LogTail {
     } catch (error) {
       if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
       const now = this.newestHeader();
-      // The log up to a checkpoint of a settled state may be gone, all after it may not.
+      // The log up to the checkpoint of a settled state may have been reused: start at the newest
+      // base.
       this.#startAt(now);
       return false;
     }
@@ -265,7 +267,7 @@ export class LogTail {
     this.#cursor = new LogCursor(this.#file, { ...place, last: undefined, reverted: undefined });
   }
 
-  /** Nothing before the settled base is known any more. */
+  /** Starts at the settled base of the header, and drops everything before it. */
   #startAt(header: FileHeader): void {
     this.#newest = header.base;
     this.#newestRecord = undefined;

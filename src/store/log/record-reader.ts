@@ -1,9 +1,8 @@
 /**
- * Reads one record of the commit log: looks at its first sector, gathers its body, checks it
- * whole.
+ * Reads one record of the commit log: finds its first sector, collects its body and checks it.
  *
- * Invariant: a body is given back only where every sector of it is whole, of one batch and epoch,
- * and its CRC is the one in the head. Whether a record counts (epoch, order) is for `log-scan.ts`.
+ * Invariant: it returns a body only if every sector is whole and of one batch and epoch, and the
+ * body has the CRC in the head. `log-scan.ts` decides whether the record counts (epoch, order).
  */
 
 import { pageBytes, recordHeadBytes, sectorBytes } from '../../format/layout.ts';
@@ -15,16 +14,16 @@ import type { FileReader } from '../file/file-reader.ts';
 
 /** A record whose first sector is whole. */
 export interface FoundRecord {
-  /** Sector of the file that it begins with. */
+  /** Its first sector in the file. */
   readonly sector: number;
   readonly batch: number;
   readonly epoch: number;
   readonly head: RecordHead;
-  /** The body, where all of it was in the first sector: a view of what was read ahead. */
+  /** The body, if the first sector contains all of it: a view of bytes read ahead. */
   readonly body: Uint8Array | undefined;
 }
 
-/** The later sector of a record whose first sector is not there (any more). */
+/** A later sector of a record whose first sector is missing. */
 export interface RestOfRecord {
   readonly batch: number;
   readonly epoch: number;
@@ -40,28 +39,29 @@ export class SectorReader {
   #bytes: Uint8Array = new Uint8Array(0);
   #first = 0;
 
-  /** `aheadSectors`: how many are read at once. */
+  /** `aheadSectors`: sectors per read. */
   constructor(file: FileReader, aheadSectors = readAheadSectors) {
     this.#file = file;
     this.#aheadSectors = aheadSectors;
   }
 
-  /**
-   * The bytes of `sector`; at most those before `limit` are read ahead. Empty past the file's end.
-   */
+  /** The bytes of `sector`; reads ahead up to `limit`. Empty beyond the file's end. */
   sector(sector: number, limit: number, fresh = false): Uint8Array {
     return this.#take(sector, 1, fresh, Math.min(this.#aheadSectors, limit - sector));
   }
 
   /**
-   * The bytes of `count` sectors from `sector` on, fewer at the end of the file: from what was read
-   * ahead where they are there, unless `fresh`.
+   * The bytes of `count` sectors from `sector` on, fewer at the end of the file. Uses bytes read
+   * ahead, unless `fresh`.
    */
   run(sector: number, count: number, fresh: boolean): Uint8Array {
     return this.#take(sector, count, fresh, fresh ? count : Math.max(count, this.#aheadSectors));
   }
 
-  /** `count` sectors from what was read ahead; else, or if `fresh`, `ahead` sectors are read. */
+  /**
+   * `count` sectors from the bytes read ahead; if they are not there, or if `fresh`, reads `ahead`
+   * sectors.
+   */
   #take(sector: number, count: number, fresh: boolean, ahead: number): Uint8Array {
     const at = (sector - this.#first) * sectorBytes;
     const there = at >= 0 && at + count * sectorBytes <= this.#bytes.length;
@@ -79,8 +79,8 @@ export class SectorReader {
   }
 
   /**
-   * What begins at `sector`: a record (its first sector is whole), the rest of one, nothing
-   * (`blank`), or something that is neither (`rotten`).
+   * Classifies `sector`: the start of a record (a whole first sector), a later sector of one,
+   * `blank`, or `rotten` (none of these).
    */
   look(
     sector: number,
@@ -105,8 +105,8 @@ function bodyWithin(payload: Uint8Array, head: RecordHead): Uint8Array | undefin
 }
 
 /**
- * The body of a record, or why it is not whole. `sectors`: what was read ahead of its lane, with
- * which the file is not asked for each record. Throws `VARVE_IO`.
+ * The body of a record, or the reason why it is not whole. `sectors` has bytes of its lane that
+ * were read ahead, which saves reads. Throws `VARVE_IO`.
  */
 export function readBody(
   file: FileReader,
@@ -118,7 +118,7 @@ export function readBody(
   else if (found.head.extent !== undefined) body = elsewhere(file, found.head);
   else {
     body = inline(file, found, sectors, false);
-    // What was read ahead may be older than the record.
+    // The bytes read ahead may be older than the record.
     if (typeof body === 'string') body = inline(file, found, sectors, true);
   }
   if (typeof body === 'string') return body;
@@ -126,14 +126,14 @@ export function readBody(
   return body;
 }
 
-/** What the body of a record says. Throws `VARVE_CORRUPT`. */
+/** Decodes the body of a record, with pauses. Throws `VARVE_CORRUPT`. */
 export function* decodedRecord(body: Uint8Array): Steps<LogRecord> {
   const decoder = new LogRecordDecoder(body, undefined);
   while (!decoder.decode(stepsPerPause)) yield pause;
   return decoder.record;
 }
 
-/** The body that lies in the record's own sectors. */
+/** The body in the record's own sectors. */
 function inline(
   file: FileReader,
   found: FoundRecord,

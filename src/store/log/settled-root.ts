@@ -1,8 +1,9 @@
 /**
- * Reads the documents of the settled state: the root that a file header names, and what it names.
+ * Reads the documents of the settled state: the root that a file header names, and those that the
+ * root names.
  *
- * Invariant: what it gives is sound and is the one named, by generation and checksum; anything else
- * is `VARVE_CORRUPT`. It makes nothing good. Reads only.
+ * Invariant: it returns only the document that is named, by generation and checksum; anything else
+ * is `VARVE_CORRUPT`. It heals nothing. Reads only.
  */
 
 import { corrupt } from '../../errors.ts';
@@ -12,7 +13,7 @@ import { kindRoot, pageBytes } from '../../format/layout.ts';
 import { decodeRoot, type Root } from '../../format/root.ts';
 import type { FileReader } from '../file/file-reader.ts';
 
-/** A document that is sound and the one named. */
+/** A document with the named generation and checksum. */
 export interface LoadedDocument {
   readonly bytes: Uint8Array;
   readonly offset: number;
@@ -27,7 +28,7 @@ export function readDocument(reader: FileReader, kind: number, name: DocumentNam
   return { bytes, offset, stamp };
 }
 
-/** The root; that of a store which was never settled is empty. */
+/** The root; empty if the store was never settled. */
 export function readRoot(
   reader: FileReader,
   { root: name, base }: FileHeader,
@@ -35,7 +36,7 @@ export function readRoot(
   const isNew = name.generation === 0;
   const found = isNew ? undefined : readDocument(reader, kindRoot, name);
   const { offset, stamp } = found ?? { offset: 0, stamp: 0 };
-  // A settle writes the root after it has chosen the base.
+  // Valid roots are never older: a settle chooses the base before it writes the root.
   if (stamp < base) {
     const message = 'the root is older than the file header says';
     throw corrupt(message, { offset, expected: base, actual: stamp });

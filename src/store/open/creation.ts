@@ -1,9 +1,9 @@
 /**
- * Making a new store: zeros, then one copy of the file header, then the other.
+ * Makes a new store: zeros, then one copy of the file header, then the other.
  *
- * Invariant: until the first header the file holds only zeros, so a creation that was cut short is
- * told from any other file and made anew; each header is one sector, so it is there or it is not,
- * and the second is written when the first is durable. There is no root yet: its name says so.
+ * Invariant: the file holds only zeros until the first header, so that a creation cut short is
+ * recognised and made anew. Each header is one sector: it is there or not. The second is written
+ * when the first is durable. There is no root yet: the header's name of it says so.
  */
 
 import { noDocument } from '../../format/document.ts';
@@ -18,10 +18,10 @@ import { datasync, type Steps } from '../file/effects.ts';
 import { laneRange } from '../log/commit-log.ts';
 import { type HeaderContent, HeaderCopies } from '../settle/header-copies.ts';
 
-/** Bytes of a new store, and so of the longest file of zeros that counts as one cut short. */
+/** Bytes of a new store; a longer file of zeros is no creation cut short. */
 export const newStoreBytes = newStorePages * pageBytes;
 
-/** Writes a new store over a file that holds nothing. */
+/** Writes a new store over an empty file or one of zeros. */
 export function* createStore(): Steps<void> {
   const salt = globalThis.crypto.getRandomValues(new Uint8Array(saltBytes));
   const segment = { page: firstSegmentPage, pages: segmentPagesMin };

@@ -1,8 +1,8 @@
 /**
- * Which copy of the file header to believe, and whether the file is a store at all.
+ * Chooses the copy of the file header to use, and decides whether the file is a store. Reads only.
  *
- * Invariant: the newest valid copy is chosen, by generation; a file that holds anything but a
- * store is never taken for an empty one. Reads only.
+ * Invariant: the newest valid copy is chosen, by generation. A file with any other content than a
+ * store is never taken for an empty one.
  */
 
 import { corrupt, VarveError } from '../../errors.ts';
@@ -21,15 +21,15 @@ export interface HeaderChoice {
   readonly copy: number;
   readonly header: FileHeader;
   readonly sector: Uint8Array;
-  /** The other copy, where it is valid. */
+  /** The other copy, if it is valid. */
   readonly other: FileHeader | undefined;
-  /** Both copies say the same, but for what they confirm. */
+  /** Both copies have the same content, except for what they confirm. */
   readonly agreed: boolean;
-  /** Words for what the chosen copy makes good. */
+  /** Reports of damage that the chosen copy heals. */
   readonly healed: readonly string[];
 }
 
-/** The header to believe; undefined for a file whose creation was cut short, or that is empty. */
+/** The header to use; undefined for a file that is empty or whose creation was cut short. */
 export function chooseHeader(reader: FileReader): HeaderChoice | undefined {
   const sectors: Uint8Array[] = [];
   for (let copy = 0; copy < headerCopies; copy++) {
@@ -62,7 +62,10 @@ export function chooseHeader(reader: FileReader): HeaderChoice | undefined {
   };
 }
 
-/** What is checkpointed is settled, and what is settled was durable. */
+/**
+ * Checks the order checkpoint <= base <= confirmed: a settle has done the checkpoint, and was
+ * durable.
+ */
 function checkOrder({ checkpoint, base, confirmed }: FileHeader, offset: number): void {
   if (checkpoint <= base && base <= confirmed) return;
   throw corrupt('the batches that the file header names are out of order', {
@@ -72,7 +75,7 @@ function checkOrder({ checkpoint, base, confirmed }: FileHeader, offset: number)
   });
 }
 
-/** A creation that was cut leaves zeros and nothing else. */
+/** A creation that was cut short leaves only zeros. */
 function isCutCreation(reader: FileReader): boolean {
   const length = reader.length();
   if (length > newStoreBytes) return false;
@@ -81,7 +84,7 @@ function isCutCreation(reader: FileReader): boolean {
   return bytes.every((byte) => byte === 0);
 }
 
-/** There is no header to choose. */
+/** The error for a file without a header to choose. */
 export function cutCreation(path: string): VarveError {
   const message = `'${path}' is empty, or its creation was cut short`;
   return new VarveError('VARVE_NOT_FOUND', message, { path });
@@ -117,7 +120,7 @@ function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
 }
 
 function sameContent(one: FileHeader, other: FileHeader): boolean {
-  const told = ({ generation, confirmed, salt, ...rest }: FileHeader): string =>
+  const contentOf = ({ generation, confirmed, salt, ...rest }: FileHeader): string =>
     JSON.stringify(rest, (_, value) => (typeof value === 'bigint' ? `${value}` : value));
-  return told(one) === told(other);
+  return contentOf(one) === contentOf(other);
 }

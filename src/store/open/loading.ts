@@ -1,9 +1,9 @@
 /**
- * Loading: what the chosen file header names, and the commit log after it, become the parts of an
- * open store in memory.
+ * Loads the structures that the chosen file header names, and the commit log after them, into the
+ * parts of an open store.
  *
- * Invariant: nothing is written, so a file that fails here is as it was. Reads the root, the
- * basins and the unsettled tail of the log, and of the grain maps only what that tail touches.
+ * Invariant: it writes nothing, so a file that fails here is unchanged. It reads the root, the
+ * basins, the unsettled end of the log, and of grain maps only those that this log touches.
  */
 
 import { corrupt, isVarveError } from '../../errors.ts';
@@ -32,12 +32,12 @@ import type { HeaderChoice } from './header-choice.ts';
 import type { OpenRequest } from './open-request.ts';
 import { applyRecord, type Replayed, type ReplayParts, replayLog } from './replay.ts';
 
-/** Everything that opening has found out before it writes anything. */
+/** The result of opening before it writes anything. */
 export interface LoadedStore {
   readonly opened: OpenedStore;
   readonly choice: HeaderChoice;
   readonly replayed: Replayed;
-  /** Records after the last kept batch: taken back now or earlier. */
+  /** Records after the last kept batch: they are or were taken back. */
   readonly after: readonly ScannedRecord[];
 }
 
@@ -62,7 +62,7 @@ export function* loadStore(
   const parts = { reader, values, atlas, rootStamp: stamp };
   const oldest = loadBasins(atlas, reader, root);
   if (oldest < header.base) yield* catchUp(parts, history, oldest);
-  // What they drop left with the settle that made the base.
+  // Maps that these records drop were freed by the settle that made the base.
   atlas.left([...atlas.leaving]);
   const scan = scanned ?? scanLog(reader, header);
   const kept: ScannedRecord[] = [];
@@ -106,13 +106,11 @@ export function* loadStore(
 
 // ── structures ──
 
-/**
- * Loads the basins; returns the batch up to which all of them hold every change before the base.
- */
+/** Loads the basins; returns the oldest stamp of a healed basin, infinity without one. */
 function loadBasins(atlas: Atlas, reader: FileReader, root: Root): number {
   let oldest = Number.POSITIVE_INFINITY;
   for (const [basin, name] of root.basins.entries()) {
-    // A basin that no settle has written yet: the log adds its strata.
+    // No settle has written this basin yet: the log adds its strata.
     if (name.generation === 0) {
       atlas.addBasin(true);
       continue;
@@ -122,7 +120,7 @@ function loadBasins(atlas: Atlas, reader: FileReader, root: Root): number {
     const strata = entries.map(
       (entry, number) => new Stratum({ basin, number, durable: true }, entry, reader),
     );
-    // What was made good is written over the damaged slot, not over the good one.
+    // A healed basin is next written to the damaged slot, not over the good one.
     const generation = name.generation + (healed ? 1 : 0);
     atlas.adopt({ name: { ...name, generation }, durable: true, dirty: healed, stamp, strata });
   }
@@ -134,7 +132,10 @@ interface LoadedBasin {
   readonly stamp: number;
 }
 
-/** A basin as named or, where that is damaged and the log since is kept, the generation before. */
+/**
+ * A basin as named. If that is damaged, its previous generation, provided that the log since is
+ * retained.
+ */
 function readBasin(
   reader: FileReader,
   name: DocumentName,
@@ -154,7 +155,7 @@ function basinIn({ bytes, offset, stamp }: LoadedDocument): LoadedBasin {
   return { entries: decodeBasin(bytes, offset).strata, stamp };
 }
 
-/** The generation before; before the first it was empty. */
+/** The previous generation; before the first one the basin was empty. */
 function readTwin(reader: FileReader, name: DocumentName): LoadedBasin | undefined {
   const generation = name.generation - 1;
   if (generation === 0) return { entries: [], stamp: 0 };
@@ -168,8 +169,8 @@ function readTwin(reader: FileReader, name: DocumentName): LoadedBasin | undefin
 }
 
 /**
- * Brings basins that were made good from their twins up to the base. What is in maps that are given
- * back meanwhile is not read: their places may have been used again since.
+ * Applies the log up to the base to healed basins. Maps that it drops are not read: their pages may
+ * have been reused.
  */
 function* catchUp(parts: ReplayParts, history: RetainedHistory, oldest: number): Steps<void> {
   for (const { operations } of history.after(oldest) ?? []) {
@@ -183,7 +184,7 @@ function* catchUp(parts: ReplayParts, history: RetainedHistory, oldest: number):
 
 // ── the log ──
 
-/** The log as its writer is to go on with it. */
+/** The log for its writer. */
 function restoreLog(
   header: FileHeader,
   root: Root,
@@ -214,7 +215,7 @@ function restoreLog(
   });
 }
 
-/** Sector after the last record kept in this lane of the current segment. */
+/** Sector after the last kept record in this lane of the current segment. */
 function lanePosition(
   header: FileHeader,
   kept: readonly ScannedRecord[],
@@ -260,7 +261,7 @@ function nextEpoch({ header, other }: HeaderChoice, scan: LogScan): number {
   return Math.max(header.epoch, other?.epoch ?? 0, scan.epochMax) + 1;
 }
 
-/** The last process closed the store, or it has only just been made. */
+/** The last process closed the store, or it is new. */
 function isClean({ header }: HeaderChoice, scan: LogScan): boolean {
   if (scan.written) return false;
   return header.clean || (header.generation <= headerCopies && header.epoch === 1);

@@ -1,14 +1,14 @@
 /**
- * What is asked of opening: `StoreOptions`, checked and with nothing left out, and the limits of
- * the Atlas, that tests lower to reach the next structure quickly.
+ * The request for an opening: `StoreOptions`, checked and complete, and the limits of the Atlas,
+ * which tests lower to reach the next structure quickly.
  *
- * Only the shape; `store-options.ts` makes it from what the caller passed.
+ * Shape only; `store-options.ts` makes it from the caller's options.
  */
 
 import type { FileSystem } from '../../io/file-system.ts';
 import type { AtlasLimits } from '../grains/atlas.ts';
 
-/** `StoreOptions`, checked and with nothing left out. */
+/** `StoreOptions`, checked and complete. */
 export interface OpenRequest {
   readonly path: string;
   readonly create: boolean;
@@ -16,7 +16,7 @@ export interface OpenRequest {
   readonly readOnly: boolean;
   readonly fileSystem: FileSystem;
   readonly cacheBytes: number;
-  /** Undefined: as suits the file. */
+  /** Undefined: chosen by the file's size. */
   readonly settleBytes: number | undefined;
   readonly limits: AtlasLimits;
   readonly signal: AbortSignal | undefined;

@@ -1,11 +1,11 @@
 /**
- * Opening: from a path to the parts of an open store, recovering first where the last process did
- * not close it.
+ * Opens a store: from a path to its parts in memory, with recovery if the last process did not
+ * close it.
  *
- * Order: lock; choose the header; load what it names; replay the log after it; decide on the last
- * batch; only then, and only when opened for writing, write (`recovery.ts`). A file that is no
- * store, or that is refused, is never written to. Beside a writer, `reader-loading.ts` repeats the
- * reading steps until they give one state.
+ * Order: lock; choose the header; load the structures; replay the log; decide on the last batch.
+ * Only then, and only if opened for writing, write (`recovery.ts`). A file that is no store, or is
+ * refused, is never written to. Beside a writer, `reader-loading.ts` repeats the reading steps
+ * until they give one state.
  */
 
 import { corrupt, ioError, isVarveError, systemCode, VarveError } from '../../errors.ts';
@@ -20,7 +20,7 @@ import type { OpenRequest } from './open-request.ts';
 import { loadBesideWriter } from './reader-loading.ts';
 import { recoverFile } from './recovery.ts';
 
-/** An open store, and what opening found out. */
+/** An open store, and the result of loading it. */
 export interface OpenedCore {
   readonly core: StoreCore;
   readonly loaded: LoadedStore;
@@ -39,7 +39,7 @@ export async function openCore(request: OpenRequest): Promise<OpenedCore> {
     request.signal?.throwIfAborted();
     return { core: new StoreCore(loaded.opened), loaded };
   } catch (error) {
-    // What went wrong first is what counts.
+    // Report the first error, not one of closing.
     await Promise.allSettled([file.close()]);
     request.signal?.throwIfAborted();
     throw ioError('opening', path, error);
@@ -80,7 +80,8 @@ async function openLocked(request: OpenRequest, file: StorageFile): Promise<Load
     if (!request.create) throw cutCreation(path);
     await perform(file, createStore());
     const made = chooseHeader(reader);
-    if (made === undefined) throw corrupt('the file header is gone', { offset: 0 });
+    if (made === undefined)
+      throw corrupt('the file header of a new store cannot be read', { offset: 0 });
     return await perform(file, loadStore(request, reader, made));
   }
   const loaded = await perform(file, loadStore(request, reader, choice));

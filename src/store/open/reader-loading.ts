@@ -1,19 +1,15 @@
 /**
- * Loading a store beside a writer that may commit and settle meanwhile: repeats the reading steps
- * until they give one state.
+ * Loads a store beside a writer that may commit and settle meanwhile: repeats the reading steps
+ * until they give one state. Reads only.
  *
- * Invariant: what it gives is the state after one batch that was whole in the file at or after the
- * call. It is made of structures that the header names by checksum and of consecutive whole
- * records, so whatever loads is consistent. What does not load is damage only if the writer cannot
- * have caused it:
+ * Invariant: the result is the state after one batch that was whole in the file at or after the
+ * call. All structures are named by checksum, and records are whole and consecutive, so any state
+ * that loads is consistent. A failure is damage only if the writer cannot have caused it:
  *
- * 1. If the header has changed, it begins again: slots and log segments are used again only after
- *    that.
- * 2. A missing record, with a later one there, may have been written between the two reads: a
- *    second scan must find every record up to the highest that the first one saw.
+ * 1. If the header has changed, it starts again: only after that slots and log segments are reused.
+ * 2. A missing record before a later one may have been written between the two reads: a second scan
+ *    must find every record up to the highest that the first one saw.
  * 3. A sector, or a last batch, that is not whole may be half written: it is read again.
- *
- * Reads only.
  */
 
 import { isVarveError, type VarveError } from '../../errors.ts';
@@ -27,18 +23,18 @@ import { chooseHeader, cutCreation, type HeaderChoice } from './header-choice.ts
 import { type LoadedStore, loadStore } from './loading.ts';
 import type { OpenRequest } from './open-request.ts';
 
-/** Headers that are tried while the writer moves on. */
+/** Headers tried while the writer moves on. */
 const headersMax = 1000;
-/** Tries in which a settled state is passed over for a newer one. */
+/** Tries in which a newer settled state is preferred to the loaded one. */
 const newerMax = 8;
-/** Times that the same header may fail before that is damage. */
+/** Failures with the same header before they are damage. */
 const failuresMax = 3;
-/** Times that half-written sectors are read again, most of them after a pause. */
+/** Reads of half-written sectors, most of them after a pause. */
 const scansMax = 20;
 const scansWithoutPause = 8;
 const pauseMs = 4;
 
-/** Throws `VARVE_CORRUPT`, `VARVE_IO`, `VARVE_NOT_FOUND`, and what `chooseHeader` throws. */
+/** Throws `VARVE_CORRUPT`, `VARVE_IO`, `VARVE_NOT_FOUND`, and the errors of `chooseHeader`. */
 export async function loadBesideWriter(
   request: OpenRequest,
   file: StorageFile,
@@ -71,14 +67,14 @@ export async function loadBesideWriter(
   }
 }
 
-/** A last batch that was taken back may have been under way: it must be so twice. */
+/** A last batch that was taken back may have been half written: the same result is needed twice. */
 function isKept({ replayed }: LoadedStore, before: LoadedStore | undefined): boolean {
   if (replayed.reverted === undefined) return true;
   const other = before?.replayed.reverted;
   return other?.batch === replayed.reverted.batch && other.sector === replayed.reverted.sector;
 }
 
-/** A copy of the header that seems damaged may be half written. */
+/** Chooses the header; a copy that seems damaged may be half written and is read again. */
 async function settledChoice(reader: FileReader): Promise<HeaderChoice | undefined> {
   for (let tries = 1; ; tries++) {
     try {
@@ -102,7 +98,7 @@ async function scanned(reader: FileReader, header: FileHeader): Promise<LogScan>
     if (isWhole && rotten === undefined) return scan;
     seen = Math.max(seen, highest);
     problem = rotten ?? gap;
-    // No pause makes up for a record that is missing: it was durable before the one after it.
+    // Waiting does not help: a missing record was durable before the later one was written.
     if (rotten === undefined && tries > 1) break;
     if (tries > scansWithoutPause) await pause();
     else await new Breather().turn();

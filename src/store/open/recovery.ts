@@ -1,24 +1,25 @@
 /**
- * Recovery: what opening for writing writes before anything else may be, after a clean close too.
+ * Recovery: the writes of opening for writing, before any other write, also after a clean close.
  *
- * 1. Where the header does not confirm the last kept batch, everything that the batch wrote; where
- *    the header copies differ, the chosen one, in place. Then, where there was anything, a sync.
- *    After a failed sync and a restart without a reboot the page cache shows bytes that the disk
- *    never got: this makes them durable before anything relies on them.
+ * 1. If the header does not confirm the last kept batch: everything that the batch wrote, again. If
+ *    the header copies differ: the chosen one, in place. Then a sync, if there was anything. After
+ *    a failed sync and a restart without a reboot the page cache shows bytes that the disk never
+ *    got: this makes them durable before anything relies on them.
  * 2. One header copy: open, the last kept batch confirmed, an epoch above every one in the file; a
- *    sync. From here the decision about the last batch stands: a record after `confirmed` with an
- *    older epoch is no record.
- * 3. Where there are records after the last kept batch: the other copy, alike, and blanks over the
- *    heads of these records, so that none is ever taken for a later record of the same batch; a
- *    sync. Where there are none, that copy says nothing wrong: it goes with the first commit.
+ *    sync. From here on the decision about the last batch is final: a record after `confirmed` with
+ *    an older epoch does not count.
+ * 3. If there are records after the last kept batch: the other copy with the same content, and
+ *    blanks over the first sectors of these records, so that none is ever taken for a later record
+ *    of the same batch; a sync. Without such records the other copy says nothing wrong: it goes
+ *    with the first commit.
  *
- * Whenever a copy is written, the other one is durable and leads to the same state. Of two sound
- * copies the older is durable, since the newer was written after its sync. So where both say the
- * same, the newer is the one to write, and needs no sync of its own before; else, after its sync,
- * it is the durable one, and the older is written.
+ * Whenever a copy is written, the other one is durable and leads to the same state. The older of
+ * two valid copies is durable, since the newer was written after its sync. If both have the same
+ * content, the newer is written, without another sync. Otherwise the sync of step 1 makes the
+ * chosen copy durable, and the older is written.
  *
- * It may be cut at any write, any number of times, and decides the same again. It takes no batch
- * id.
+ * A power cut may come at any write, any number of times: the next recovery decides the same. It
+ * takes no batch id.
  */
 
 import { corrupt } from '../../errors.ts';
@@ -32,7 +33,7 @@ import type { HeaderCopies } from '../settle/header-copies.ts';
 import type { LoadedStore } from './loading.ts';
 import { type KeptRecord, valuesOf } from './replay.ts';
 
-/** Bytes that are read and written again at once. */
+/** Bytes of one rewrite step. */
 const pieceBytes = 8 * 1024 * 1024;
 
 export function* recoverFile({ opened, choice, replayed, after }: LoadedStore): Steps<void> {
@@ -61,7 +62,7 @@ export function* recoverFile({ opened, choice, replayed, after }: LoadedStore): 
   yield* writeHeader(headers, published.currentBatch);
 }
 
-/** Writes the copy that lags, and makes it and all writes before it durable. */
+/** Writes the copy that lags, then syncs it and all writes before it. */
 function* writeHeader(headers: HeaderCopies, confirmed: number): Steps<void> {
   const write = present(headers.plan(confirmed), 'a header copy that lags');
   yield { kind: 'write', ...write };
@@ -70,8 +71,8 @@ function* writeHeader(headers: HeaderCopies, confirmed: number): Steps<void> {
 }
 
 /**
- * Everything that a batch wrote, to be written again: its record, its body and its values where
- * they are, as they are; values side by side at once, with what is between them in their grains.
+ * All that a batch wrote, for rewriting it in place: record, body and values. Adjoining values are
+ * one stretch, including the padding between them.
  */
 function* stretchesOf(atlas: Atlas, { found, record }: KeptRecord): Steps<readonly FilePart[]> {
   const { sector, head } = found;
@@ -100,7 +101,10 @@ function* stretchesOf(atlas: Atlas, { found, record }: KeptRecord): Steps<readon
   return stretches;
 }
 
-/** Of a batch before one that was taken back, nobody has looked at the values yet. */
+/**
+ * Checks that the file has all of it: if a later batch was taken back, replay has not read this
+ * batch's values.
+ */
 function checkWithin(reader: FileReader, last: KeptRecord, stretches: readonly FilePart[]): void {
   const fileBytes = reader.length();
   for (const { offset, bytes } of stretches) {

@@ -1,15 +1,14 @@
 /**
- * Replay: applies the records of the commit log after the settled base to the Atlas, and judges
- * the last of them.
+ * Replay: applies the records of the commit log after the settled base to the Atlas, and judges the
+ * last one. Changes memory only.
  *
- * Invariant: a record is applied to a structure only where its batch is after the structure's
- * stamp. Only the last record, if the header does not confirm it, can belong to a batch that was
- * never acknowledged: it is kept when its body is whole and every value that it allocated has, in
- * the file, the length and CRC that stand in the record; else taken back. If the header confirms
- * it, a body that is not whole is `VARVE_CORRUPT`, and a value that is not as the record has it
- * costs that value only. Changes memory only.
+ * Invariant: a record is applied only to structures whose stamp is before its batch. Only the last
+ * record, if the header does not confirm it, can be of a batch that was never acknowledged. It is
+ * kept if its body is whole and each value that it allocated has, in the file, the length and CRC
+ * of the record; otherwise it is taken back. If the header confirms it, a body that is not whole is
+ * `VARVE_CORRUPT`, and a value that differs from the record is lost alone.
  *
- * It pauses every few values: nobody has the store before it is open.
+ * It pauses every few values: no other code has the store before it is open.
  */
 
 import { corrupt } from '../../errors.ts';
@@ -43,16 +42,16 @@ export interface Replayed {
   readonly reverted: ScannedRecord | undefined;
 }
 
-/** What replay needs of the store that is being opened. */
+/** The parts of the store that replay needs. */
 export interface ReplayParts {
   readonly reader: FileReader;
   readonly values: ValueReader;
   readonly atlas: Atlas;
-  /** Batch up to which the root names every basin. */
+  /** The root names all basins of batches up to this one. */
   readonly rootStamp: number;
 }
 
-/** Applies `records`; calls `kept` for each that counts. */
+/** Applies `records`; calls `kept` for each that is kept. */
 export function* replayLog(
   parts: ReplayParts,
   records: readonly ScannedRecord[],
@@ -83,7 +82,7 @@ export function* replayLog(
   return { last, reverted: undefined };
 }
 
-/** The record, or why it is not whole. */
+/** The record, or the reason why it is not whole. */
 function* readRecord(
   parts: ReplayParts,
   found: ScannedRecord,
@@ -96,7 +95,7 @@ function* readRecord(
   return record.checkpoint < record.batch ? record : `its checkpoint is ${record.checkpoint}`;
 }
 
-/** Values of the record that are not in the file as the record has them: `all`, or the first. */
+/** Values of the record that differ in the file: all, or only the first. */
 function* tornValues(
   parts: ReplayParts,
   record: LogRecord,
@@ -116,7 +115,7 @@ function* tornValues(
   return torn;
 }
 
-/** Every value that a record allocated, and where: before or after it has been applied. */
+/** The values that a record allocated, and their places, whether it has been applied or not. */
 export function* valuesOf(
   atlas: Atlas,
   record: LogRecord,
@@ -158,7 +157,7 @@ function grainExpOf(atlas: Atlas, record: LogRecord, run: GrainRun): number | un
   return undefined;
 }
 
-/** Applies a record to every structure whose stamp is before it. */
+/** Applies a record to each structure whose stamp is before its batch. */
 export function* applyRecord(parts: ReplayParts, record: LogRecord): Steps<void> {
   const { atlas } = parts;
   const { batch } = record;

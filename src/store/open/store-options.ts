@@ -1,8 +1,8 @@
 /**
  * The options of a store, and their check.
  *
- * Invariant: what leaves here is complete and of the right types; anything else, a name that is
- * no option too, is `VARVE_INVALID_ARGUMENT` before a file is touched.
+ * Invariant: checked options are complete and of the right types. Anything else, also an unknown
+ * name, is `VARVE_INVALID_ARGUMENT` before a file is touched.
  */
 
 import { invalidArgument } from '../../errors.ts';
@@ -15,28 +15,28 @@ import type { OpenRequest } from './open-request.ts';
 
 export interface StoreOptions {
   /**
-   * Create the file, and missing folders above it, when it does not exist. Default true. With
-   * false: `VARVE_NOT_FOUND`.
+   * Create the file, and missing folders above it, if it does not exist. Default true. With false:
+   * `VARVE_NOT_FOUND`.
    */
   create?: boolean | undefined;
-  /** Refuse with `VARVE_EXISTS` when it exists. Default false. */
+  /** Refuse with `VARVE_EXISTS` if the file exists. Default false. */
   exclusive?: boolean | undefined;
   /**
-   * Open without the writer's lock and without ever writing; a store that was not closed is
-   * recovered in memory. Beside a live writer it sees the batch that it opened at, until `refresh`.
-   * If the writer has freed a value since, reading it throws `VARVE_SNAPSHOT_GONE`; other bytes are
-   * never returned in its place. As long as the writer's checkpoint is at or before that batch, no
-   * value that was live then is gone; only if the reader did not read for more than 130,000
-   * allocations and frees of the writer, those may be whose marks it had not read. Default false.
+   * Open without the writer's lock and without any write; a store that was not closed is recovered
+   * in memory. Beside a live writer it sees the batch that it opened at, until `refresh`. If the
+   * writer has freed a value since, reading it throws `VARVE_SNAPSHOT_GONE`; other bytes are never
+   * returned instead. While the writer's checkpoint is at or before that batch, no value that was
+   * live then is gone. The only exception: after 130,000 allocations and frees of the writer
+   * without a read, values whose marks were not read may be gone. Default false.
    */
   readOnly?: boolean | undefined;
-  /** Where the bytes live. Default: `nodeFileSystem`. */
+  /** The file system with the file. Default: `nodeFileSystem`. */
   fileSystem?: FileSystem | undefined;
   /** Upper bound of the read cache, bytes. Default 64 MiB. 0 switches it off. */
   cacheBytes?: number | undefined;
   /**
-   * Metadata is settled each time this many bytes of commit log have been written. Default 1 MiB,
-   * or 1/32 of the file where that is less, but 64 KiB at least. Small values are for tests.
+   * Metadata is settled after this many bytes of commit log. Default: 1 MiB, or 1/32 of the file if
+   * that is less, but at least 64 KiB. Small values are for tests.
    */
   settleBytes?: number | undefined;
   signal?: AbortSignal | undefined;

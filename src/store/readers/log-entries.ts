@@ -1,9 +1,10 @@
 /**
- * The commit log as users see it: entries in order, up to a batch or following the writer.
+ * The commit log as users see it: entries in order, up to a batch or following the writer. Reads
+ * only.
  *
- * Invariant: while it is iterated a guard holds the entries that are still to come, and no longer:
- * the guard goes when the iterator ends, is told to, or is forgotten. No entry is given before its
- * batch is durable. Reads only.
+ * Invariant: during iteration a guard holds the entries that are still to come. It is released when
+ * the iterator ends, is ended by its user, or is garbage-collected. No entry is returned before its
+ * batch is durable.
  */
 
 import { VarveError } from '../../errors.ts';
@@ -25,7 +26,7 @@ export interface GrainChange {
   readonly count: number;
 }
 
-/** What one batch did. */
+/** The changes of one batch. */
 export interface CommitLogEntry {
   readonly batch: BatchId;
   /** Milliseconds since the epoch, by the writer's clock. */
@@ -35,18 +36,21 @@ export interface CommitLogEntry {
   readonly changes: readonly GrainChange[];
 }
 
-/** What is to be read: everything after `after`, up to `until` or on and on. */
+/** The entries to read: all after `after`, up to `until` or without end. */
 export interface LogRange {
   readonly after: BatchId;
   readonly until: BatchId | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Throws `VARVE_LOG_TRUNCATED` where entries after `batch` are gone or about to be. */
+/**
+ * Takes a guard of `batch`. Throws `VARVE_LOG_TRUNCATED` if a checkpoint, also one in flight,
+ * passes it.
+ */
 export function holdLog(core: StoreCore, batch: BatchId): CheckpointGuard {
   const reached = Math.max(core.published.checkpoint, core.checkpointUnderWay);
   if (batch < reached) {
-    const message = `the commit log after batch ${batch} has been checkpointed away`;
+    const message = `a checkpoint has freed the commit log after batch ${batch}`;
     throw new VarveError('VARVE_LOG_TRUNCATED', message, {
       batch,
       expected: reached,
@@ -56,20 +60,20 @@ export function holdLog(core: StoreCore, batch: BatchId): CheckpointGuard {
   return core.guards.hold(batch);
 }
 
-/** The store as of one moment: the batches that are published in it may be given. */
+/** One state of the store: the entries of its published batches may be returned. */
 export interface LogState {
   readonly core: StoreCore;
-  /** What it comes to that the entry after batch `after` cannot be read. */
+  /** The error to report if the entry after batch `after` cannot be read. */
   explained(error: unknown, after: BatchId): Promise<unknown>;
 }
 
-/** Where entries come from. */
+/** The source of entries. */
 export interface LogSource {
   /** The newest state. */
   readonly now: LogState;
   /**
-   * Calls `resume`, once or more often, when `now` may have more or is closed; not any more when
-   * what it gives is called.
+   * Calls `resume`, once or more often, when `now` may have more or is closed. The returned
+   * function stops that.
    */
   onMore(resume: () => void): () => void;
 }
@@ -84,7 +88,7 @@ export function logEntries(
   return followedEntries({ now, onMore: (resume) => core.onPublish(resume) }, range, breather);
 }
 
-/** The entries of the range, from whatever source. `next` rejects as `Store.commitLog` says. */
+/** The entries of the range, from any source. `next` rejects as `Store.commitLog` says. */
 export function followedEntries(
   source: LogSource,
   range: LogRange,
@@ -95,10 +99,12 @@ export function followedEntries(
 
 const finished = { done: true, value: undefined } as const;
 
-/** Lets go of the log when the iterator that its user holds is forgotten. */
+/** Ends the log when the user's iterator is garbage-collected. */
 const forgotten = new FinalizationRegistry<FollowedLog>((log) => log.end());
 
-/** The iterator that its user holds. Neither the log nor what that waits for knows it. */
+/**
+ * The user's iterator. Neither the log nor its waiters refer to it, so that it can be collected.
+ */
 class LogEntries implements AsyncIterableIterator<CommitLogEntry> {
   readonly #log: FollowedLog;
 
@@ -111,7 +117,7 @@ class LogEntries implements AsyncIterableIterator<CommitLogEntry> {
     return this.#log.next();
   }
 
-  /** Ends it at once: a `next` that waits is done, and the guard is released. */
+  /** Ends it at once: a waiting `next` is done, and the guard is released. */
   async return(): Promise<IteratorResult<CommitLogEntry, undefined>> {
     this.#log.end();
     return finished;
@@ -136,17 +142,17 @@ class FollowedLog {
   readonly #source: LogSource;
   readonly #range: LogRange;
   readonly #breather: Breather;
-  /** What is read from, as long as it has batches to give. */
+  /** The current state; replaced when all its batches have been read. */
   #state: LogState;
   #reader: LogReader;
-  /** The last batch given. */
+  /** The last batch returned. */
   #batch: number;
-  /** Of the state's core. */
+  /** The guard in the state's core. */
   #guard: CheckpointGuard | undefined;
   #ended = false;
-  /** Goes on with a `next` that waits for a batch. */
+  /** Resumes a `next` that waits for a batch. */
   #resume: (() => void) | undefined;
-  /** The calls of `next` so far, one after the other. */
+  /** Chain of the calls of `next`: each runs after the one before. */
   #calls: Promise<unknown> | undefined;
 
   constructor(source: LogSource, range: LogRange, breather: Breather) {
@@ -187,7 +193,7 @@ class FollowedLog {
     }
   }
 
-  /** Waits until the next batch is there, and holds it; false if there is none to come. */
+  /** Waits for the next batch and holds it; false if the range has ended. */
   async #hasNext(): Promise<boolean> {
     const { until, signal } = this.#range;
     const batch = this.#batch + 1;
@@ -202,7 +208,7 @@ class FollowedLog {
     }
   }
 
-  /** Whether the source has another state than the one that was read from; it is taken. */
+  /** Moves to the source's newest state; false if it has not changed. */
   #movesOn(): boolean {
     const { now } = this.#source;
     if (now.core === this.#state.core) return false;
@@ -216,7 +222,7 @@ class FollowedLog {
   async #entry(batch: BatchId): Promise<CommitLogEntry> {
     try {
       const entry = await inTurns(this.#entrySteps(batch), this.#breather);
-      // Ended meanwhile, it holds nothing any more.
+      // If it was ended meanwhile, take no guard.
       if (!this.#ended) this.#moveTo(batch);
       return entry;
     } catch (error) {
@@ -224,7 +230,7 @@ class FollowedLog {
     }
   }
 
-  /** From now on it holds what comes after this batch. */
+  /** Holds the entries after this batch from now on. */
   #moveTo(batch: BatchId): void {
     const moved = this.#state.core.guards.hold(batch);
     this.#guard?.release();
@@ -237,7 +243,7 @@ class FollowedLog {
     return yield* entryOf(record);
   }
 
-  /** Resolves when there may be more, the signal is aborted, the store closes or this ends. */
+  /** Resolves when there may be more, or if the signal aborts, the store closes or this ends. */
   async #more(): Promise<void> {
     const { signal } = this.#range;
     let forgetMore: () => void = () => undefined;
@@ -252,7 +258,7 @@ class FollowedLog {
     forgetAbort();
   }
 
-  /** Holds nothing any more; a `next` that waits is done. */
+  /** Releases the guard; a waiting `next` is done. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;

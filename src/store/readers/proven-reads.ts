@@ -1,13 +1,12 @@
 /**
  * Reads of a store as of one batch, beside a writer that may have moved on.
  *
- * Invariant: what it gives is of its batch. Bytes are read first; then the log is followed to its
- * end (`log-tail.ts`): the bytes of a value change only after a batch that frees it is durable, so
- * if no record after this batch frees it, the bytes are the value's. A mark page that the writer
- * has replaced counts with the differences since this batch. If the differences are not known any
- * more, a live value is still proven while the writer's checkpoint is at or before this batch.
- * All that cannot be proven is `VARVE_SNAPSHOT_GONE`; damage is `VARVE_CORRUPT` only if the writer
- * cannot have caused it.
+ * Invariant: each result is of its batch. A read takes the bytes first, then follows the log to its
+ * end (`log-tail.ts`). The bytes of a value change only after a batch that frees it is durable: if
+ * no later record frees it, they are the value's. A mark page that the writer has replaced counts
+ * together with the differences since this batch. Without the differences, a live value is proven
+ * only while the writer's checkpoint is at or before this batch. A read without proof is
+ * `VARVE_SNAPSHOT_GONE`; damage is `VARVE_CORRUPT` only if the writer cannot have caused it.
  */
 
 import { isVarveError, VarveError } from '../../errors.ts';
@@ -19,7 +18,7 @@ import type { LogTail } from '../log/log-tail.ts';
 import type { StoreCore } from '../state/core.ts';
 import { type ValuePlace, valuePlace } from '../values/value-reader.ts';
 
-/** The grain that an id names, in the marks that were read. */
+/** The grain that an id names, in the marks as read. */
 interface Spot {
   readonly map: GrainMap;
   readonly page: MarkPage;
@@ -28,7 +27,7 @@ interface Spot {
   readonly count: number;
 }
 
-/** What a read found: `result` if there is a value, or why it failed. */
+/** The outcome of a read: `result` if there is a value, or the damage. */
 interface Attempt<Result> {
   /** Undefined if the marks could not be read. */
   readonly spot: Spot | undefined;
@@ -37,12 +36,15 @@ interface Attempt<Result> {
 }
 
 /**
- * What the end of the log says of a read: what was read holds; there was no such value; the writer
- * has freed or may have freed it; the marks were replaced while they were read.
+ * The result of a proof at the end of the log:
+ * - `holds`: the read is of this batch;
+ * - `absent`: there was no such value;
+ * - `gone`: the writer has freed it, or may have;
+ * - `replaced`: the writer has replaced the marks during the read.
  */
 type Verdict = 'holds' | 'absent' | 'gone' | 'replaced';
 
-/** Times that marks are read again which the writer has replaced meanwhile. */
+/** Reads of marks that the writer keeps replacing, at most. */
 const triesMax = 4;
 
 export class ProvenReads {
@@ -51,13 +53,13 @@ export class ProvenReads {
   readonly #era: number;
   /** The settled base that the structures were loaded from. */
   readonly #base: number;
-  /** Reads of the file when the log was last followed to its end. */
+  /** Count of file reads when the log was last followed to its end. */
   #followedReads = -1;
 
   /** Generation of the file header that the structures were loaded from. */
   readonly #generation: number;
 
-  /** `era`: of the tail, before the core was loaded. */
+  /** `era`: that of the tail before the core was loaded. */
   constructor(core: StoreCore, tail: LogTail, as: { era: number; generation: number }) {
     this.core = core;
     this.#tail = tail;
@@ -70,21 +72,21 @@ export class ProvenReads {
     return this.core.published.currentBatch;
   }
 
-  /** The log was followed past a record that has been taken back: nothing new can be proven. */
+  /** A followed record has been taken back: nothing new can be proven. */
   get isLost(): boolean {
     return this.#era !== this.#tail.era;
   }
 
   /**
-   * No settled state is known that is newer than the one it was loaded from. A writer may settle
-   * without a new batch; marks that do not read back are then `VARVE_SNAPSHOT_GONE` until the
-   * newer state is loaded.
+   * The structures are from the newest settled state that is known. A writer may settle without a
+   * new batch; then marks that cannot be read are `VARVE_SNAPSHOT_GONE` until the newer state is
+   * loaded.
    */
   get isNewest(): boolean {
     return !this.isLost && this.#tail.base <= this.#base;
   }
 
-  /** Whether every change after this batch is known. */
+  /** True if all changes after this batch are known. */
   get isComplete(): boolean {
     return !this.isLost && this.#tail.differences.floor <= this.batch;
   }
@@ -111,7 +113,7 @@ export class ProvenReads {
       const marks = this.#attempt(parts, (place) => place);
       const attempt = await this.#readAsync(marks);
       this.checkOpen();
-      // Other reads may have followed the log before these bytes came.
+      // Follow after the read: other reads may have followed the log before these bytes were read.
       const reached = await this.#tail.followAsync();
       this.checkOpen();
       const verdict = reached ? this.#verdict(parts, attempt.spot) : 'gone';
@@ -131,7 +133,7 @@ export class ProvenReads {
     }
   }
 
-  /** Whether there was such a value as of this batch; a value that was freed since counts. */
+  /** True if the value existed as of this batch, even if it has been freed since. */
   has(id: bigint): boolean {
     this.checkOpen();
     const parts = partsOfGrainId(id);
@@ -139,7 +141,7 @@ export class ProvenReads {
     try {
       if (this.#isAbsent(parts)) return false;
       const { spot } = this.#attempt(parts, () => true);
-      // Marks that the writer has not replaced are those of this batch, whatever came later.
+      // Marks that the writer has not replaced are those of this batch.
       if (spot !== undefined && this.#isExact(spot)) return spot.count > 0;
       return this.#proven(parts, () => true) ?? false;
     } catch (error) {
@@ -157,7 +159,7 @@ export class ProvenReads {
     return this.#proven(parts, (place) => this.core.values.length(place));
   }
 
-  /** Whether the file may have changed since this state was loaded. Rejects with `VARVE_IO`. */
+  /** True if the file may have changed since this state was loaded. Rejects with `VARVE_IO`. */
   async hasMovedOn(): Promise<boolean> {
     const reached = await this.#tail.followAsync();
     this.checkOpen();
@@ -165,7 +167,7 @@ export class ProvenReads {
     return this.#tail.newestHeader().generation !== this.#generation;
   }
 
-  /** Whether the writer is known to have allocated or freed the value since. */
+  /** True if the writer is known to have allocated or freed the value since. */
   hasChanged(id: GrainIdParts): boolean {
     return this.#change(id) !== undefined;
   }
@@ -178,9 +180,9 @@ export class ProvenReads {
   gone(id?: GrainIdParts): VarveError {
     const { path } = this.core;
     const { batch } = this;
-    const what = id === undefined ? 'it' : 'the value';
+    const what = id === undefined ? 'this state' : 'the value';
     const moved = `the writer of '${path}' has moved on since batch ${batch}`;
-    const message = `${moved}, and ${what} cannot be read as of it any more: call refresh()`;
+    const message = `${moved}, and ${what} can no longer be read: call refresh()`;
     const grainId = id === undefined ? undefined : joinGrainId(id.basin, id.stratum, id.index);
     return new VarveError('VARVE_SNAPSHOT_GONE', message, { path, batch, grainId });
   }
@@ -200,7 +202,7 @@ export class ProvenReads {
     }
   }
 
-  /** True: read again. Throws what the read comes to, if it is an error. */
+  /** Returns true to read again. Throws the error of the read, if any. */
   #judge(
     parts: GrainIdParts,
     { verdict, tries, damage }: { verdict: Verdict; tries: number; damage: VarveError | undefined },
@@ -214,12 +216,15 @@ export class ProvenReads {
     return false;
   }
 
-  /** What a record after this batch did first to the value. */
+  /** The first change of the value by a record after this batch. */
   #change(parts: GrainIdParts): 'allocate' | 'free' | undefined {
     return this.#tail.differences.firstAfter(parts, this.batch)?.kind;
   }
 
-  /** Whether that is known without a look at the file. Throws `VARVE_SNAPSHOT_GONE`. */
+  /**
+   * True if the value is known to be absent without a read of the file. Throws
+   * `VARVE_SNAPSHOT_GONE`.
+   */
   #isAbsent(parts: GrainIdParts): boolean {
     if (this.isLost) throw this.gone(parts);
     if (this.isComplete) {
@@ -232,7 +237,7 @@ export class ProvenReads {
     return map === undefined || (this.isComplete && this.#isDropped(parts, map));
   }
 
-  /** A map that was dropped since held no value but those that were freed before. */
+  /** True if the map has been dropped since: it held only values that were freed before. */
   #isDropped({ basin, stratum }: GrainIdParts, { firstIndex }: GrainMap): boolean {
     return this.#tail.differences.isDropped(basin, stratum, firstIndex, this.batch);
   }
@@ -256,12 +261,12 @@ export class ProvenReads {
     return { map, page, mark: page.mark(at), count: page.countAt(at) };
   }
 
-  /** The marks are those of this batch, not of a later one. */
+  /** True if the marks are those of this batch, not of a later one. */
   #isExact({ page }: Spot): boolean {
     return page.stamp <= this.batch;
   }
 
-  /** Nothing has been read since the log was followed: the proof covers all that is in memory. */
+  /** No read of the file since the log was followed: that proof covers all that is in memory. */
   get #isFollowed(): boolean {
     return this.#followedReads === this.core.reader.reads && !this.isLost;
   }
@@ -285,7 +290,7 @@ export class ProvenReads {
     return this.isNewest ? 'holds' : 'replaced';
   }
 
-  /** Without the differences: nothing is freed that was archived after the checkpoint. */
+  /** Without differences: values archived after the checkpoint have not been freed. */
   #verdictByCheckpoint(spot: Spot | undefined): Verdict {
     if (spot === undefined || !this.#isExact(spot)) return 'gone';
     const { checkpoint } = this.#tail;
@@ -295,7 +300,7 @@ export class ProvenReads {
 
   // ── the cache ──
 
-  /** A value that is in the cache and was proven stays proven, even if it was freed since. */
+  /** A cached and proven value stays proven, even if it has been freed since. */
   #readChecked({ basin, stratum, index }: GrainIdParts): Uint8Array<ArrayBuffer> | undefined {
     const map = this.core.atlas.stratum(basin, stratum)?.mapWith(index);
     if (map === undefined || !map.opened) return undefined;

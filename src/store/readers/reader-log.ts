@@ -1,10 +1,9 @@
 /**
- * The commit log of a store that was opened read-only: up to the batch that it sees; following goes
- * on with each `refresh`.
+ * The commit log of a store that was opened read-only: up to the batch that it sees; a follower
+ * continues after each `refresh`. Reads only.
  *
- * Invariant: an entry is given only if its record reads back whole, with its own batch in it, so it
- * is never of another batch. Entries that the writer has given up meanwhile are
- * `VARVE_LOG_TRUNCATED`. Reads only.
+ * Invariant: an entry is returned only if its record is whole and names its batch, so it is never
+ * of another batch. Entries that the writer has freed meanwhile are `VARVE_LOG_TRUNCATED`.
  */
 
 import { isVarveError, VarveError } from '../../errors.ts';
@@ -12,7 +11,7 @@ import type { LogSource, LogState } from './log-entries.ts';
 import type { ProvenReads } from './proven-reads.ts';
 import type { StoreReader } from './store-reader.ts';
 
-/** What the reader sees, and its refreshes, for `followedEntries`. */
+/** The reader's states and refreshes, for `followedEntries`. */
 export function readerLog(reader: StoreReader): LogSource {
   return {
     get now() {
@@ -24,7 +23,9 @@ export function readerLog(reader: StoreReader): LogSource {
 
 class ReaderLogState implements LogState {
   readonly #reader: StoreReader;
-  /** Held, not only its core: the reader closes the states that are still known. */
+  /**
+   * Keeps the whole state alive, not only its core: the reader closes only states that still exist.
+   */
   readonly #state: ProvenReads;
 
   constructor(reader: StoreReader, state: ProvenReads) {
@@ -36,14 +37,14 @@ class ReaderLogState implements LogState {
     return this.#state.core;
   }
 
-  /** The log after the writer's checkpoint is there: else it is damaged. */
+  /** The log after the writer's checkpoint must be there: otherwise it is damaged. */
   async explained(error: unknown, after: number): Promise<unknown> {
     if (!isVarveError(error, 'VARVE_CORRUPT')) return error;
     const { tail } = this.#reader;
     if (!(await tail.followAsync()) || this.#state.isLost) return this.#state.gone();
     const { checkpoint } = tail;
     if (checkpoint <= after) return error;
-    const message = `the writer has checkpointed the commit log after batch ${after} away`;
+    const message = `a checkpoint of the writer has freed the commit log after batch ${after}`;
     const facts = { batch: after, expected: checkpoint, actual: after };
     return new VarveError('VARVE_LOG_TRUNCATED', message, facts);
   }

@@ -1,10 +1,10 @@
 /**
- * Verification of a store that was opened read-only: holds each finding against what its writer has
- * done meanwhile.
+ * Verification of a store that was opened read-only: compares each finding with the writer's
+ * changes.
  *
- * Invariant: a finding is given only if the writer cannot have caused it. While the file is as it
- * was when the reader opened, that is every one. Later it is what concerns a value that the writer
- * has neither freed nor allocated since; any other finding ends in `VARVE_SNAPSHOT_GONE`.
+ * Invariant: it returns a finding only if the writer cannot have caused it. While the file is
+ * unchanged since the reader opened, these are all findings. Later they are those about values that
+ * the writer has neither freed nor allocated since; any other ends in `VARVE_SNAPSHOT_GONE`.
  */
 
 import { partsOfGrainId } from '../../format/grain-id.ts';

@@ -1,11 +1,10 @@
 /**
- * The reading side of a store that was opened read-only: its present batch, and how it moves on to
- * a newer one.
+ * A store that was opened read-only: its current state, and how it moves to a newer one. Reads
+ * only.
  *
- * Invariant: a state that was given out (`current`) stays a state of its own batch: moving on loads
- * another beside it. All of them share one tail of the log. The block cache goes along, without the
- * blocks of what was allocated or freed in between: an older value under an id that is used again
- * would pass its checksum. Reads only.
+ * Invariant: a state (`current`) stays as of its batch: moving loads another one beside it. All
+ * states share one tail of the log. The block cache moves to the new state without the blocks of
+ * values allocated or freed in between: an older value under a reused id would pass its checksum.
  */
 
 import type { StorageFile } from '../../io/file-system.ts';
@@ -19,7 +18,7 @@ import type { BatchId } from '../state/batch-id.ts';
 import { StoreCore } from '../state/core.ts';
 import { ProvenReads } from './proven-reads.ts';
 
-/** The longest value that goes through the block cache, and the most grains that one has. */
+/** The longest value that is read through the block cache, and the most grains of a value. */
 const cachedBytesMax = 64 * 1024;
 const grainsMax = 255;
 
@@ -28,10 +27,13 @@ export class StoreReader {
   readonly #request: OpenRequest;
   readonly #file: StorageFile;
   #current: ProvenReads;
-  /** States that may still be read: the differences since the oldest of them are kept. */
+  /** States that may still be in use: the differences since the oldest one are kept. */
   #states: WeakRef<ProvenReads>[];
   #moving: Promise<BatchId> | undefined;
-  /** Of those who asked while it was moving: what became durable before they did may be too new. */
+  /**
+   * Shared by calls during a refresh: that one may miss batches that became durable before these
+   * calls.
+   */
   #movingNext: Promise<BatchId> | undefined;
   readonly #waiters = new Set<() => void>();
 
@@ -51,9 +53,9 @@ export class StoreReader {
   }
 
   /**
-   * Moves to the newest batch, and to the newest settled state of that batch: after it, no read is
-   * gone for what had become durable before the call. Rejects with `VARVE_CLOSED`, `VARVE_CORRUPT`,
-   * `VARVE_IO`.
+   * Moves to the newest batch, and to the newest settled state of that batch. After it, no batch
+   * that was durable before the call can cause `VARVE_SNAPSHOT_GONE`. Rejects with `VARVE_CLOSED`,
+   * `VARVE_CORRUPT`, `VARVE_IO`.
    */
   async refresh(): Promise<BatchId> {
     if (this.#moving === undefined) return await this.#move();
@@ -68,7 +70,7 @@ export class StoreReader {
     return await this.#move();
   }
 
-  /** One at a time. */
+  /** Joins a move that is under way. */
   #move(): Promise<BatchId> {
     this.#moving ??= this.#refresh().finally(() => {
       this.#moving = undefined;
@@ -101,7 +103,7 @@ export class StoreReader {
     return after.batch;
   }
 
-  /** If the store is closed meanwhile, that is what is said, whatever the closed file says. */
+  /** If the store is closed meanwhile, throws that error instead of the closed file's. */
   async #load(before: ProvenReads): Promise<LoadedStore> {
     try {
       return await loadBesideWriter({ ...this.#request, signal: undefined }, this.#file);
@@ -117,13 +119,13 @@ export class StoreReader {
     this.tail.differences.forgetUpTo(Math.min(this.tail.newest, ...batches));
   }
 
-  /** Calls `resume` each time it has moved on or is closed, until what it gives is called. */
+  /** Calls `resume` after each move and on close, until the returned function is called. */
   onMove(resume: () => void): () => void {
     this.#waiters.add(resume);
     return () => this.#waiters.delete(resume);
   }
 
-  /** Every state that was given out is closed with the store. */
+  /** Closes every state that still exists. */
   close(): void {
     this.tail.closed = true;
     for (const state of this.#states) {
@@ -151,7 +153,7 @@ function keepCache(before: StoreCore, after: StoreCore, tail: LogTail): void {
   after.values.takeCacheOf(before.values);
 }
 
-/** Where the log goes on after what was loaded. */
+/** The position in the log after the loaded state. */
 function tailStart({ opened, choice, replayed }: LoadedStore): TailStart {
   const { log, published } = opened;
   const { checkpoint, currentBatch } = published;

@@ -1,10 +1,10 @@
 /**
- * The two copies of the file header as the writer knows them: what each durably says, and what
- * they are to say.
+ * The two copies of the file header in the writer's memory: the durable content of each, and the
+ * content to be written.
  *
- * Invariant: at most one copy is being written at any time, always the one that lags, or at opening
- * one of two that say the same; so the other is durable and, with the log, gives the present. A
- * change counts as made only when both copies are durable with it (`agreed`). Does no I/O.
+ * Invariant: at most one copy is being written, always the one that lags, or at opening one of two
+ * with the same content. The other copy is durable and, with the log, gives the present state. A
+ * change is complete only when both copies are durable with it (`agreed`). Does no I/O.
  */
 
 import type { DocumentName } from '../../format/document.ts';
@@ -12,7 +12,7 @@ import { encodeFileHeader, type FileHeader, type SegmentExtent } from '../../for
 import { pageBytes } from '../../format/layout.ts';
 import type { FileWrite } from '../file/effects.ts';
 
-/** What the settled structures hold, and where the log goes on from there. */
+/** The settled state, and the place of the log after it. */
 export interface SettledState {
   readonly base: number;
   readonly checkpoint: number;
@@ -22,7 +22,7 @@ export interface SettledState {
   readonly laneSectors: readonly [number, number];
 }
 
-/** What a copy says besides its generation and `confirmed`. */
+/** The content of a copy besides its generation and `confirmed`. */
 export interface HeaderContent {
   readonly settled: SettledState;
   readonly segments: readonly SegmentExtent[];
@@ -32,7 +32,7 @@ export interface HeaderContent {
 
 interface Copy {
   generation: number;
-  /** The change that it durably holds. */
+  /** The version of the content that it durably holds. */
   version: number;
 }
 
@@ -44,7 +44,7 @@ export class HeaderCopies {
   #generation: number;
   #pending: { copy: Copy; generation: number; version: number } | undefined;
 
-  /** Both copies durably say `content`, with these generations. */
+  /** Requires: both copies durably hold `content`, with these generations. */
   constructor(salt: Uint8Array, content: HeaderContent, generations: readonly [number, number]) {
     this.#salt = salt;
     this.#content = content;
@@ -69,12 +69,17 @@ export class HeaderCopies {
     this.#version += 1;
   }
 
-  /** Whatever this copy says, it is the first to be written now: the other one is durable. */
+  /**
+   * Makes this copy the next to be written, whatever it holds. Requires: the other one is durable.
+   */
   doubt(copy: number): void {
     (this.#copies[copy] as Copy).version = 0;
   }
 
-  /** The next write of a copy that lags, if it is time for one. `confirmed` is durable. */
+  /**
+   * The write of a copy that lags; undefined if none does, or if one is being written. Requires:
+   * `confirmed` is durable.
+   */
   plan(confirmed: number): FileWrite | undefined {
     if (this.#pending !== undefined || this.agreed) return undefined;
     const [first, second] = this.#copies;
@@ -85,7 +90,7 @@ export class HeaderCopies {
     return write;
   }
 
-  /** Both copies of a store that has none yet: there is no other that must stay as it is. */
+  /** Writes of both copies of a new store: neither has content to protect. */
   planBoth(confirmed: number): FileWrite[] {
     return this.#copies.map((_, at) => this.#encode(at, at + 1, confirmed));
   }
@@ -96,12 +101,12 @@ export class HeaderCopies {
     return { offset: copy * pageBytes, chunks: [encodeFileHeader(header)] };
   }
 
-  /** The planned write failed: the copy holds its old or its new content, and is written again. */
+  /** The planned write failed: the copy has its old or its new content, and is written again. */
   failed(): void {
     this.#pending = undefined;
   }
 
-  /** A sync that began after the planned write had returned is complete. */
+  /** A sync has completed that began after the planned write had returned. */
   synced(): void {
     if (this.#pending === undefined) return;
     const { copy, generation, version } = this.#pending;
@@ -111,7 +116,7 @@ export class HeaderCopies {
   }
 }
 
-/** Whether `one` is to be written before `other`. */
+/** True if `one` must be written before `other`. */
 function lags(one: Copy, other: Copy): boolean {
   if (one.version !== other.version) return one.version < other.version;
   return one.generation < other.generation;

@@ -1,12 +1,12 @@
 /**
- * Housekeeping: the writes that ride on commits so that opening stays quick and the next commits
- * stay small: settling, file header copies (the one that opening left behind too), the next segment
- * of the commit log, zeros ahead of need.
+ * Housekeeping: writes that ride on commits, so that opening stays fast and later commits small.
+ * They are settles, file header copies (also the one that opening left behind), the next log
+ * segment and zeros ahead of need.
  *
- * Invariant: it makes no sync of its own while the store is open; what it wrote counts only after
- * a sync that began later (`synced`). A write that failed is repeated as it was, in the next
- * round, before anything is built on it; when it fails again that round's commit says so. Nothing
- * runs between commits: no timers, so a loop of `commitSync` does its share.
+ * Invariant: it makes no sync while the store is open; its writes count only after a sync that
+ * began later (`synced`). A failed write is repeated unchanged in the next round, before anything
+ * depends on it; if it fails again, that round's commit fails. Nothing runs between commits: there
+ * are no timers, so a loop of `commitSync` does its share.
  */
 
 import { headerSegmentsMax, pageBytes, segmentPagesMin } from '../../format/layout.ts';
@@ -19,31 +19,32 @@ import { Settle, type SettleParts } from './settle.ts';
 /** Settle writes that ride on one commit. */
 const settleWritesMax = 64;
 /**
- * A settle is due when so much of the file is log, or places given back, that wait for one: so that
- * a small store stays small.
+ * A settle is due when the log since the last one, or dropped extents that wait for one, reach this
+ * share of the file. A small store stays small by it.
  */
 const logShare = 32;
 const leavingShare = 64;
 const settleBytesLeast = 64 * 1024;
 const settleBytesMost = 1024 * 1024;
 /**
- * A settle is also due when opening after a kill would have so much to replay, some milliseconds of
- * it; but not for fewer values than these for each page that the settle would write.
+ * A settle is also due when opening after a kill would replay at least `replayMost` values, which
+ * takes some milliseconds. It must also be `replayForEachPage` values or more for each page that
+ * the settle would write.
  */
 const replayMost = 8192;
 const replayForEachPage = 128;
 const fillBytesMax = 1024 * 1024;
-/** So many documents of a settle may be refused on a full disk before a commit is told. */
+/** Documents of a settle that a full disk may refuse before a commit fails. */
 const madeAgainMost = 6;
 /** Unsettled segments after which a settle begins, whatever the bytes. */
 const segmentsBeforeSettle = headerSegmentsMax - 8;
 
-/** A write and what it is for. */
+/** A write and its purpose. */
 export interface HousekeepingWrite extends FileWrite {
   readonly purpose: 'settle' | 'header' | 'segment' | 'fill';
 }
 
-/** What one round writes, and whether one of its writes has failed before. */
+/** The writes of one round; `repeated`: a write of the round before failed. */
 export interface HousekeepingRound {
   readonly writes: readonly HousekeepingWrite[];
   readonly repeated: boolean;
@@ -55,12 +56,12 @@ export class Housekeeping {
   #settle: Settle | undefined;
   #failed: HousekeepingWrite[] = [];
   #hasFailed = false;
-  /** Documents of this settle that the disk has refused. */
+  /** Number of documents of this settle that the disk has refused. */
   #madeAgain = 0;
-  /** Where records after the settled base begin: the first segment that the file header lists. */
+  /** The first segment with records after the settled base; the file header lists it first. */
   #firstSegment: LogSegment;
   #nextSegment: 'none' | 'filling' | 'listing' | 'ready';
-  /** Where the disk refused to write the next segment last. */
+  /** The place at which the disk last refused the next segment. */
   #refusedSegment: Extent | undefined;
 
   constructor(parts: SettleParts, settleBytes: number | undefined) {
@@ -73,13 +74,13 @@ export class Housekeeping {
     this.#nextSegment = log.next === undefined ? 'none' : 'ready';
   }
 
-  /** Nothing is left to be written or synced but header copies. */
+  /** Nothing is left to write or sync except header copies. */
   get atRest(): boolean {
     if (this.#settle !== undefined || this.#failed.length > 0) return false;
     return this.#nextSegment !== 'filling';
   }
 
-  /** Nothing is left to be written or synced. */
+  /** Nothing is left to write or sync. */
   get idle(): boolean {
     return this.atRest && this.#parts.headers.agreed;
   }
@@ -89,7 +90,7 @@ export class Housekeeping {
     return segments.length - segments.indexOf(this.#firstSegment);
   }
 
-  /** Whether a settle is due, and none is under way that it would have to wait for. */
+  /** True if a settle is due and can begin: none is under way. */
   get settleDue(): boolean {
     const { atlas, log, headers, space } = this.#parts;
     if (this.#settle !== undefined || !headers.agreed) return false;
@@ -102,29 +103,31 @@ export class Housekeeping {
     return leavingBytes >= Math.max(settleBytesLeast, fileBytes / leavingShare);
   }
 
-  /** Opening would take long over the log, and longer than a settle takes over the mark pages. */
+  /** Replay at opening would take long, and longer than a settle of the dirty mark pages. */
   get #replayIsLong(): boolean {
     const { atlas, log } = this.#parts;
     const units = log.replaySinceSettle;
     return units >= replayMost && units >= atlas.dirtyPages * replayForEachPage;
   }
 
-  /** Whether a settle could begin: none is under way that it would have to wait for. */
+  /** True if a settle can begin: the last one is complete. */
   get canSettle(): boolean {
     return this.#settle === undefined && this.#parts.headers.agreed;
   }
 
-  /** Begins a settle, whether or not one is due; with `clean`, the last one before the close. */
+  /** Begins a settle, due or not. `clean`: the last one before the close. */
   beginSettle(clean = false): void {
     this.#madeAgain = 0;
     this.#settle = new Settle(this.#parts, clean);
   }
 
   /**
-   * The writes of one round. `urgent`: all of a settle that can be written now; `room`: the next
-   * segment of the log, needed or not; `fill`: space ahead too; `keep`: pages of the reserve that
-   * the next segment is to leave. `failed` is to be told of each that fails, then `synced` of the
-   * sync.
+   * Plans the writes of one round. Requires: a call of `failed` for each that fails, then of
+   * `synced` after the sync.
+   * - `urgent`: all writes of a settle that are possible now.
+   * - `room`: the next log segment, even if it is not needed yet.
+   * - `fill`: zeros ahead too.
+   * - `keep`: reserve pages that the next segment must leave.
    */
   plan(how: {
     readonly urgent: boolean;
@@ -148,18 +151,18 @@ export class Housekeeping {
     add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));
     add('segment', this.#planSegment(how.room, how.keep ?? 0));
     const fill = how.fill ? this.#planFill() : this.#planReserve();
-    // First: during another write a session may be given pages there, and write them.
+    // Put the fill first: during other writes a session may get pages there and write them.
     if (fill !== undefined) writes.unshift({ ...fill, purpose: 'fill' });
     return { writes, repeated };
   }
 
-  /** The next segment of the commit log, as zeros. */
+  /** The next segment of the commit log, filled with zeros. */
   #planSegment(needed: boolean, keep: number): FileWrite | undefined {
     const { log, space } = this.#parts;
     if (log.next === undefined) this.#nextSegment = 'none';
     if (this.#nextSegment !== 'none' || !(needed || log.wantsNext)) return undefined;
     if (this.#unsettledSegments >= headerSegmentsMax - 1) return undefined;
-    // On a full disk only what cannot do without takes of the reserve, or tries to grow.
+    // On a full disk only a segment that is needed takes from the reserve or tries to grow.
     const whole = Number.POSITIVE_INFINITY;
     if (space.tight && !needed && !space.hasBacked(segmentPagesMin, whole)) return undefined;
     const { page, pages } = this.#reserveSegment(space.tight && !needed ? whole : keep);
@@ -167,20 +170,22 @@ export class Housekeeping {
     return { offset: page * pageBytes, chunks: zeroPages(pages) };
   }
 
-  /** A place for the next segment: not where it was refused last, if there is another. */
+  /**
+   * Takes a place for the next segment, but not the one that was refused last if there is another.
+   */
   #reserveSegment(keep: number): LogSegment {
     const { log, space } = this.#parts;
     const first = log.reserveNext(space, keep);
     const refused = this.#refusedSegment;
     if (refused === undefined || !overlap(first, refused)) return first;
     if (space.tight && !space.hasBacked(first.pages, keep)) return first;
-    // The first is free only now: it would be found again.
+    // Free the first place only now: otherwise it would be found again.
     const other = log.reserveNext(space, keep);
     space.free(first.page, first.pages);
     return other;
   }
 
-  /** Zeros over the pages after the last that was written, where those left are too few. */
+  /** Zeros after the last written page, if too few written pages are left ahead. */
   #planFill(): FileWrite | undefined {
     const { space } = this.#parts;
     if (space.tight) return undefined;
@@ -192,7 +197,7 @@ export class Housekeeping {
     return this.#fill(from, wanted);
   }
 
-  /** As `#planFill`, but only what the reserve lacks: a large batch has no other zeros. */
+  /** As `#planFill`, but only for the reserve: large batches have no other zeros written ahead. */
   #planReserve(): FileWrite | undefined {
     const { space } = this.#parts;
     const missing = space.tight ? 0 : space.topUpReserve();
@@ -206,30 +211,31 @@ export class Housekeeping {
     if (pages <= 0) return undefined;
     this.#parts.space.reach(from + pages);
     const chunks = zeroPages(pages);
-    // Blocking: meanwhile nobody can be given pages that the zeros would then overwrite.
+    // Blocking: no session can get pages meanwhile that the zeros would overwrite.
     return { offset: from * pageBytes, chunks, blocking: true };
   }
 
   /** A planned write failed. */
   failed(write: HousekeepingWrite): void {
-    // Space that could not be filled ahead costs speed only.
+    // Without zeros ahead commits are only slower.
     if (write.purpose === 'fill') return;
     if (write.purpose === 'segment') {
-      // Another place may do; whoever cannot do without says so (`DurableWriter.place`).
+      // Another place may work. A commit that needs the segment reports the error
+      // (`DurableWriter.place`).
       this.#refusedSegment = this.#parts.log.next;
       this.#parts.log.forgetNext(this.#parts.space);
       this.#nextSegment = 'none';
       return;
     }
     const isMadeAgain = write.purpose === 'settle' && this.#settle?.failed(write) === true;
-    // On a full disk the document goes elsewhere: it is a failure where no place will do.
+    // On a full disk the document goes elsewhere: it fails only if it is refused everywhere.
     if (isMadeAgain && this.#parts.space.tight && this.#madeAgain++ < madeAgainMost) return;
     this.#hasFailed = true;
     if (write.purpose === 'header') this.#parts.headers.failed();
     else if (!isMadeAgain) this.#failed.push(write);
   }
 
-  /** A sync is complete that began after every planned write had returned. */
+  /** A sync has completed that began after every planned write had returned. */
   synced(): void {
     const { headers, log } = this.#parts;
     headers.synced();
@@ -255,7 +261,7 @@ function overlap(one: Extent, other: Extent): boolean {
 
 const zeros = new Uint8Array(pageBytes * 16);
 
-/** So many pages of zeros, without the memory for them. */
+/** `pages` pages of zeros that share the same memory. */
 function zeroPages(pages: number): Uint8Array[] {
   const chunks: Uint8Array[] = [];
   for (let rest = pages * pageBytes; rest > 0; rest -= zeros.length) {

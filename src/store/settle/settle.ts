@@ -1,15 +1,15 @@
 /**
- * Settle: writes the Atlas's state back into mark pages, map heads, basins and the root, so that
- * the log before it is not needed to open.
+ * Settle writes the Atlas's state back into mark pages, map heads, basins and the root, so that
+ * opening does not need the log before it.
  *
  * It rides on commits, some writes with each, in three steps with a completed sync between them:
  * (1) the structures, each into the slot that no header names; (2) one copy of the file header,
- * that names them; (3) the other copy. Only then is anything that it replaced used again: the
- * slots, the old places of documents that moved, the log before it.
+ * which names them; (3) the other copy. Only then the replaced slots, the old places of moved
+ * documents and the log before it are used again.
  *
- * Structures are written as of the last published batch at the time of their own write, and say so
- * in their stamp; the header's `base` is the batch at which the settle began, since what changed
- * later may have been written before it changed. Replay skips what a stamp covers.
+ * A structure is written as of the last published batch at that time, and its stamp says so. The
+ * header's `base` is the batch at which the settle began: later changes may concern structures that
+ * were written before. Replay skips changes that a stamp covers.
  */
 
 import { encodeBasin } from '../../format/basin.ts';
@@ -31,14 +31,14 @@ import type { DirtyPage } from '../grains/grain-spot.ts';
 import type { CommitLog, LogSnapshot } from '../log/commit-log.ts';
 import type { HeaderCopies, SettledState } from './header-copies.ts';
 
-/** What the last published batch left. */
+/** The state after the last published batch. */
 export interface Published {
   readonly currentBatch: number;
   readonly checkpoint: number;
   readonly embeddedHeader: bigint;
 }
 
-/** The parts of the store that a settle reads and moves on. */
+/** The parts of the store that a settle reads and changes. */
 export interface SettleParts {
   readonly salt: Uint8Array;
   readonly atlas: Atlas;
@@ -48,23 +48,23 @@ export interface SettleParts {
   readonly published: Published;
 }
 
-/** One settle, from its beginning to the reuse of what it replaced. */
+/** One settle, from its start until the space that it replaced is free. */
 export class Settle {
   readonly #parts: SettleParts;
   readonly #snapshot: LogSnapshot;
   readonly #base: Published;
   readonly #root: DocumentName;
   readonly #dirty: readonly DirtyPage[];
-  /** Extents that documents moved out of, and those of maps dropped before this settle. */
+  /** Old extents of documents that moved. */
   #left: Extent[] = [];
   readonly #leaving: readonly Extent[];
   #writes: Generator<FileWrite, DocumentName>;
-  /** The basins that it has written, as they were named before. */
+  /** Basins that it has written, with their names and stamps before. */
   readonly #basinsBefore = new Map<BasinState, { name: DocumentName; stamp: number }>();
-  /** Places that documents have been given by it. */
+  /** New extents that it gave to documents. */
   #given: Extent[] = [];
   readonly #documentBytes = new Set<Uint8Array>();
-  /** Where the disk has refused one of its documents. */
+  /** Pages at which the disk refused a document. */
   readonly #refusedPages = new Set<number>();
   #redo = false;
   #settled: SettledState | undefined;
@@ -72,7 +72,7 @@ export class Settle {
 
   readonly #clean: boolean;
 
-  /** Begins now: every batch published so far will be in it. `clean`: nothing follows it. */
+  /** Begins now: it covers every batch published so far. `clean`: no later one follows it. */
   constructor(parts: SettleParts, clean: boolean) {
     this.#parts = parts;
     this.#clean = clean;
@@ -82,7 +82,8 @@ export class Settle {
     this.#snapshot = log.snapshot(published.checkpoint);
     this.#root = headers.content.settled.root;
     this.#dirty = [...atlas.strata()].flatMap((stratum) => stratum.dirtyPages());
-    // A basin names its maps' heads and single mark pages: where one is written, so is the basin.
+    // A basin names its maps' heads and single mark pages: if one of these is written, so is the
+    // basin.
     for (const { stratum } of this.#dirty) {
       present(atlas.basins[stratum.basin], 'the basin of a stratum').dirty = true;
     }
@@ -95,12 +96,12 @@ export class Settle {
     return this.#step === 'done';
   }
 
-  /** The segment that the first record after `base` is in. */
+  /** The segment of the first record after `base`. */
   get firstSegment(): LogSnapshot['current'] {
     return this.#snapshot.current;
   }
 
-  /** Up to `count` writes of the first step; none when all of them have been given out. */
+  /** Up to `count` writes of the first step; empty after the last one. */
   take(count: number): FileWrite[] {
     const writes: FileWrite[] = [];
     if (this.#redo) this.#redoDocuments();
@@ -108,7 +109,7 @@ export class Settle {
       const next = this.#writes.next();
       assert(
         next.done !== true || next.value !== undefined,
-        'a settle that threw is not gone on with',
+        'a settle is not continued after it threw',
       );
       if (next.done === true) this.#settled = this.#stateWith(next.value);
       else writes.push(next.value);
@@ -117,8 +118,8 @@ export class Settle {
   }
 
   /**
-   * A write of it failed; true where it is one of a document, which is made again, in another
-   * place: this one may be where the file cannot grow, or has no blocks.
+   * A write failed. If it was of a document, returns true: all documents are made again. This one
+   * goes elsewhere, since the file may have no blocks here, or cannot grow.
    */
   failed({ offset, chunks }: FileWrite): boolean {
     if (!chunks.some((chunk) => this.#documentBytes.has(chunk))) return false;
@@ -129,8 +130,8 @@ export class Settle {
   }
 
   /**
-   * Makes all documents again, in the slots that no header names: the root has the places of the
-   * basins. Every write of the round in which one failed has returned by now.
+   * Makes all documents again, in slots that no header names: the root contains the places of the
+   * basins. Requires: every write of the round in which one failed has returned.
    */
   #redoDocuments(): void {
     for (const [basin, before] of this.#basinsBefore) Object.assign(basin, before, { dirty: true });
@@ -154,7 +155,10 @@ export class Settle {
     };
   }
 
-  /** A sync is complete that covers every write given out. `next`: the next segment is filled. */
+  /**
+   * A sync has completed that covers every write taken so far. `next`: the next log segment is
+   * filled.
+   */
   synced(next: boolean): 'structures' | 'headers' | 'done' {
     const { headers, log, space } = this.#parts;
     if (this.#step === 'structures' && this.#settled !== undefined) {
@@ -236,7 +240,10 @@ export class Settle {
     basin.dirty = false;
   }
 
-  /** The next generation of a document, in another place where it has outgrown its own. */
+  /**
+   * The next generation of a document; in another place if it has outgrown its own or was refused
+   * there.
+   */
   #document(
     bytes: Uint8Array,
     old: DocumentName,

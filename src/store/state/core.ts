@@ -1,9 +1,10 @@
 /**
- * The parts of one open store and what is published in it: the state that sessions, the committer,
- * checkpoints and verification share.
+ * The parts of one open store and its published state, shared by sessions, the Committer,
+ * checkpoints and verification.
  *
- * Invariant: `published` and the Atlas's committed marks change when a batch's sync is complete;
- * nobody sees a batch in part who was not told the ids in it. It has no protocol of its own.
+ * Invariant: `published` and the committed marks of the Atlas change after a batch's sync is
+ * complete. While a batch is published in part, no caller knows its ids yet. This file has no
+ * protocol of its own.
  */
 
 import { isVarveError, VarveError } from '../../errors.ts';
@@ -26,19 +27,19 @@ import { Guards } from './guards.ts';
 import { RecentArchives } from './recent-archives.ts';
 import type { StoreStatistics } from './store-statistics.ts';
 
-/** What opening found. */
+/** The result of opening. */
 export interface RecoveryReport {
   /** The last process closed the store (or the store is new). */
   readonly clean: boolean;
-  /** The last commit, found incomplete and taken back. */
+  /** The last batch, if it was incomplete and was taken back. */
   readonly revertedBatch: BatchId | undefined;
-  /** Batches read back from the commit log. */
+  /** Batches replayed from the commit log. */
   readonly replayedBatches: number;
-  /** Damaged structures that a second copy or the log made good, in words with their places. */
+  /** Damaged structures that a second copy or the log healed: descriptions with their places. */
   readonly healed: readonly string[];
 }
 
-/** What opening hands over. */
+/** The parts of a store that opening makes. */
 export interface OpenedStore {
   readonly path: string;
   readonly readOnly: boolean;
@@ -50,7 +51,7 @@ export interface OpenedStore {
   readonly log: CommitLog;
   readonly headers: HeaderCopies;
   readonly published: Published;
-  /** To be told where the log and its checkpoint are from now on. */
+  /** The core sets `retained` to the log and checkpoint of the open store. */
   readonly history: { retained: RetainedLog };
   readonly recovery: RecoveryReport;
   readonly settleBytes: number | undefined;
@@ -75,16 +76,16 @@ export class StoreCore {
   readonly archives = new RecentArchives();
   readonly published: { -readonly [Field in keyof Published]: Published[Field] };
   readonly counters = { commits: 0, sessionsCommitted: 0, syncs: 0, bytesWritten: 0 };
-  /** The checkpoint that a batch under way will reach. */
+  /** The checkpoint of the batch in flight. */
   checkpointUnderWay = 0;
-  /** Counts values that were freed: an asynchronous read looks whether any came in between. */
+  /** Counts freed values: an asynchronous read compares it before and after. */
   freeings = 0;
   committing = false;
-  /** What the store said of itself before the batch that is being published, if that takes long. */
+  /** The statistics before the batch that is being published, if publishing takes several turns. */
   statisticsMeanwhile: StoreStatistics | undefined;
   closed = false;
   #poison: VarveError | undefined;
-  /** Called, once each, when the next batch is published or the store closes. */
+  /** Callbacks for the next published batch or the close, called once. */
   readonly #waiters = new Set<() => void>();
 
   constructor(opened: OpenedStore) {
@@ -115,8 +116,8 @@ export class StoreCore {
   }
 
   /**
-   * The length that the file is to be given before large writes up to byte `end`; undefined where
-   * it is so long.
+   * The length to give the file before large writes up to byte `end`; undefined if it is long
+   * enough.
    */
   lengthFor(end: number): number | undefined {
     const length = this.space.lengthFor(Math.ceil(end / pageBytes));
@@ -124,8 +125,7 @@ export class StoreCore {
   }
 
   /**
-   * Before a write up to byte `end` that goes by itself: the file is given its length at once, for
-   * all that is to follow, not with each piece.
+   * Makes the file longer before a single write up to byte `end`: once, with room for later writes.
    */
   lengthen(end: number): void {
     const length = this.lengthFor(end);
@@ -134,11 +134,11 @@ export class StoreCore {
     try {
       this.file.truncateSync(length);
     } catch {
-      // The write makes the file longer too, by no more than it needs, or says why it cannot.
+      // The write itself makes the file longer, or fails with the reason.
     }
   }
 
-  /** A batch is there in part: its publishing takes several turns. */
+  /** A batch is published in part: publishing takes several turns. */
   get publishing(): boolean {
     return this.statisticsMeanwhile !== undefined;
   }
@@ -147,9 +147,9 @@ export class StoreCore {
     return this.#poison !== undefined;
   }
 
-  /** A sync failed: what the disk holds is unknown, so nothing is written any more. */
+  /** Poisons the store: the content of the disk is unknown, and nothing more is written. */
   poison(cause: unknown): VarveError {
-    const message = `'${this.path}' may hold more than it should: open it again to find out`;
+    const message = `the content of '${this.path}' is unknown after an error: open it again`;
     this.#poison = new VarveError('VARVE_POISONED', message, { path: this.path });
     return new VarveError('VARVE_POISONED', message, { path: this.path, cause });
   }
@@ -180,9 +180,9 @@ export class StoreCore {
   }
 
   /**
-   * The bytes of the committed value with this id; undefined where there is none. Makes nothing on
-   * the way where the value lies in one block of the cache, and where it was read before asks only
-   * the cache: a value that is freed is unchecked there. Throws `VARVE_CORRUPT`, `VARVE_IO`.
+   * The bytes of the committed value with this id; undefined if there is none. Allocates nothing
+   * but the result if the value is in one block of the cache. If it was read before, it asks only
+   * the cache: freeing a value clears its mark there. Throws `VARVE_CORRUPT`, `VARVE_IO`.
    */
   read(id: bigint): Uint8Array<ArrayBuffer> | undefined {
     if (!splitGrainId(id)) return undefined;
@@ -205,7 +205,7 @@ export class StoreCore {
   }
 
   /**
-   * As `read`, without blocking and past the cache; undefined also for a value that is freed
+   * As `read`, without blocking and without the cache; undefined also for a value that is freed
    * meanwhile. Rejects with `VARVE_CLOSED` too.
    */
   async readAsync(id: bigint): Promise<Uint8Array<ArrayBuffer> | undefined> {
@@ -217,7 +217,7 @@ export class StoreCore {
       try {
         const { bytes, crc } = await this.values.readAsync(place);
         if (freeings === this.freeings) return bytes;
-        // Grains that were freed meanwhile may have been given to another value.
+        // Freed grains may have another value by now.
         this.checkOpen();
         const now = this.place(id);
         if (now === undefined) return undefined;
@@ -229,7 +229,7 @@ export class StoreCore {
     }
   }
 
-  /** Where the committed value with this id is; undefined where there is none. */
+  /** The place of the committed value with this id; undefined if there is none. */
   place(id: bigint): ValuePlace | undefined {
     if (!splitGrainId(id)) return undefined;
     const { basin, stratum, index } = split;
@@ -242,7 +242,7 @@ export class StoreCore {
     return valuePlace(id, found.map, found.count);
   }
 
-  /** Calls `resume` once, when the next commit is over, failed or not, or the store closes. */
+  /** Calls `resume` once: after the next commit, failed or not, or when the store closes. */
   onPublish(resume: () => void): () => void {
     this.#waiters.add(resume);
     return () => this.#waiters.delete(resume);

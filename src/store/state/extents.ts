@@ -1,8 +1,8 @@
 /**
- * Every stretch of the file that the structures in memory use.
+ * Every extent of the file that the structures in memory use.
  *
- * The one list of what owns pages: opening makes the free space from it, verification holds the
- * free space against it. A new kind of structure belongs here first.
+ * The only list of owners of pages: opening derives the free space from it, and verification
+ * compares the free space with it. Add each new kind of structure here first.
  */
 
 import type { DocumentName } from '../../format/document.ts';

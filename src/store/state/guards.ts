@@ -1,13 +1,13 @@
 /**
- * Checkpoint guards: how far a checkpoint may go.
+ * Checkpoint guards limit checkpoints.
  *
- * Invariant: while a guard of batch b lives, no checkpoint goes past b. In memory only: guards end
- * with the store.
+ * Invariant: while a guard of batch b lives, no checkpoint passes b. Guards are in memory only:
+ * they end with the store.
  */
 
 import type { BatchId } from './batch-id.ts';
 
-/** Holds back checkpoints past `batch` until it is released. */
+/** Holds checkpoints at `batch` until it is released. */
 export interface CheckpointGuard extends Disposable {
   readonly batch: BatchId;
   release(): void;
@@ -17,7 +17,7 @@ export class Guards {
   /** Live guards of each batch. */
   readonly #counts = new Map<BatchId, number>();
 
-  /** The batch that the oldest live guard holds. */
+  /** The batch of the oldest live guard. */
   get oldest(): BatchId | undefined {
     let oldest: BatchId | undefined;
     for (const batch of this.#counts.keys()) {
@@ -26,7 +26,7 @@ export class Guards {
     return oldest;
   }
 
-  /** How far a checkpoint to `batch` may go now. */
+  /** The last batch that a checkpoint to `batch` may reach now. */
   limit(batch: BatchId): BatchId {
     return Math.min(batch, this.oldest ?? batch);
   }

@@ -1,18 +1,17 @@
 /**
- * What the last batches archived, kept in memory: a checkpoint that follows soon need not read it
- * back from the commit log.
+ * The archives of the last batches in memory, so that a checkpoint that follows soon need not read
+ * the commit log.
  *
- * Invariant: what it gives for a batch is what the batch's record says; for a batch that it does
- * not have, the record does. It keeps no more than some thousand batches and values: a little more
- * than a megabyte.
+ * Invariant: the entry of a batch equals its record; for a batch without an entry the log is read.
+ * It keeps at most some thousand batches and values: a little more than a megabyte.
  */
 
 import type { GrainRun } from '../../format/log-record.ts';
 
-/** What a checkpoint frees. */
+/** The values and log that a checkpoint frees. */
 export interface Freed {
   readonly values: readonly GrainRun[];
-  /** Bytes of the commit log that it forgets. */
+  /** Bytes of the commit log that it frees. */
   readonly logBytes: number;
 }
 
@@ -28,7 +27,7 @@ export class RecentArchives {
     return this.#batches.get(batch);
   }
 
-  /** `batch` is the newest. */
+  /** Requires: `batch` is the newest. */
   add(batch: number, archived: Freed): void {
     this.#batches.set(batch, archived);
     this.#values += archived.values.length;
@@ -43,7 +42,7 @@ export class RecentArchives {
     this.#batches.delete(batch);
   }
 
-  /** The checkpoint has passed this batch. */
+  /** Drops the batches up to the checkpoint. */
   forgetUpTo(checkpoint: number): void {
     for (const batch of this.#batches.keys()) {
       if (batch > checkpoint) return;

@@ -1,9 +1,8 @@
 /**
- * What a store says of itself: sizes, counts, what it has done since it was opened.
+ * A store's statistics: sizes, counts, and its work since it was opened.
  *
- * Invariant: sizes and counts are those of the published batches; work under way is not in them,
- * nor is a batch whose publishing takes several turns.
- * Reads nothing of the file but its length.
+ * Invariant: sizes and counts cover only the published batches. Work in flight is not included, nor
+ * is a batch whose publishing takes several turns. The only fact read from the file is its length.
  */
 
 import { pageBytes } from '../../format/layout.ts';
@@ -31,7 +30,7 @@ export function statisticsOf(core: StoreCore): StoreStatistics {
     });
   }
   const fileBytes = core.reader.length();
-  // Maps that only reservations were made in may lie, in part, where the file has yet to grow.
+  // Maps with only reservations may end beyond the file's end.
   const afterEnd = fileBytes - space.endPage * pageBytes;
   const freeBytes = atlas.freeGrainBytes() + space.freePages * pageBytes + afterEnd;
   return {

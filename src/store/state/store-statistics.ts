@@ -1,8 +1,8 @@
 /**
- * The shape of what a store says of itself.
+ * The shape of a store's statistics.
  *
- * Invariant: types only, so that the core can keep what was counted before a batch; `statistics.ts`
- * does the counting.
+ * Invariant: types only, so that the core can keep statistics from before a batch; `statistics.ts`
+ * computes them.
  */
 
 import type { BatchId } from './batch-id.ts';
@@ -15,7 +15,7 @@ export interface StoreStatistics {
   readonly archivedValues: number;
   /** Bytes that new values can take before the file grows: free grains and free pages. */
   readonly freeBytes: number;
-  /** Bytes of the records that are kept: those after the checkpoint. */
+  /** Bytes of the retained records: those after the checkpoint. */
   readonly commitLogBytes: number;
   /** The batch that the oldest live guard holds. */
   readonly oldestGuard: BatchId | undefined;
@@ -24,7 +24,7 @@ export interface StoreStatistics {
   readonly sessionsCommitted: number;
   readonly syncs: number;
   readonly bytesWritten: number;
-  /** One row for each stratum: grain size in bytes, grains free and allocated. */
+  /** One row for each stratum: grain size in bytes, free and allocated grains. */
   readonly strata: readonly StratumStatistics[];
 }
 

@@ -1,11 +1,11 @@
 /**
- * The read cache: blocks of the file in memory, within a bound, written through.
+ * The read cache: blocks of the file in memory, bounded, written through, evicted by the clock
+ * algorithm (Corbató 1969).
  *
- * Invariant: whatever part of a block has been written since it was read is in it, because every
- * write is told of when it returns (`written`) and a block is read in one synchronous call; reads
- * that may overlap a write under way (`get` without blocking) do not go through here at all.
- * Evicts by the clock algorithm (Corbató 1969). It checks nothing itself: its user may note that
- * what begins at a place was found right, and the note goes with any write to the block.
+ * Invariant: a block has all writes since it was read. Each write of a value reports here when it
+ * has returned (`written`), and a block is read in one synchronous call. Reads that may overlap a
+ * write in flight (`get` without blocking) do not use the cache. It checks no content, but keeps
+ * marks of places that its user has checked; a write to the block clears them.
  */
 
 import { pageBytes } from '../../format/layout.ts';
@@ -14,7 +14,7 @@ import { copyRun } from '../../util/bytes.ts';
 import { BlockTable } from './block-table.ts';
 
 export const blockBytes = pageBytes;
-/** Slabs of 256 KiB: the first value that is read does not pay for much more than its block. */
+/** Slabs of 256 KiB: the first value read costs little more memory than its block. */
 const slabExp = 6;
 const blocksPerSlab = 1 << slabExp;
 
@@ -23,7 +23,7 @@ export class BlockCache {
   readonly #slotsMax: number;
   readonly #table = new BlockTable();
   readonly #slabs: Uint8Array[] = [];
-  /** Block in each slot; -1 where it holds none. */
+  /** Block in each slot; -1 if it is empty. */
   #blockOf = new Float64Array(blocksPerSlab);
   #slots = 0;
   #hand = 0;
@@ -33,12 +33,12 @@ export class BlockCache {
     this.#slotsMax = Math.floor(cacheBytes / blockBytes);
   }
 
-  /** From now on blocks come from there: another reader of the same file. */
+  /** Reads blocks from `file` from now on: another reader of the same file. */
   readFrom(file: Pick<StorageFile, 'readSync'>): void {
     this.#file = file;
   }
 
-  /** False where the bound leaves no room for the longest value that is read through it. */
+  /** False if the bound is too small for the longest value that is read through it. */
   get usable(): boolean {
     return this.#slotsMax >= 32;
   }
@@ -48,12 +48,12 @@ export class BlockCache {
     return this.#slabs[slot >>> slabExp] as Uint8Array;
   }
 
-  /** Where in its slab `slot` begins. */
+  /** Start of `slot` in its slab. */
   slotStart(slot: number): number {
     return (slot & (blocksPerSlab - 1)) * blockBytes;
   }
 
-  /** Slot of the block, read from the file where it is not in memory. Throws the file's errors. */
+  /** Slot of the block; reads it from the file if it is not in memory. Throws the file's errors. */
   slotFor(block: number): number {
     const found = this.#table.find(block);
     if (found < 0) return this.#read(block);
@@ -73,8 +73,8 @@ export class BlockCache {
   }
 
   /**
-   * Slot of the block with byte `offset` of the file, where it is in memory and what begins there
-   * was found right; else -1.
+   * Slot of the block with byte `offset` of the file, if it is in memory and the place is marked as
+   * checked; otherwise -1.
    */
   slotOfChecked(offset: number): number {
     const block = Math.floor(offset / blockBytes);
@@ -85,8 +85,8 @@ export class BlockCache {
   }
 
   /**
-   * What begins at byte `offset` was found right. Noted by 32 bytes: no two things may begin in
-   * the same. Forgotten with any write to the block.
+   * Marks the place at byte `offset` as checked. A mark covers 32 bytes: at most one value may
+   * begin in them. Any write to the block clears it.
    */
   check(offset: number): void {
     const block = Math.floor(offset / blockBytes);
@@ -94,14 +94,14 @@ export class BlockCache {
     if (cell >= 0) this.#table.check(cell, offset - block * blockBytes);
   }
 
-  /** What begins at byte `offset` is not to be taken for right any more. */
+  /** Clears the mark of the place at byte `offset`. */
   uncheck(offset: number): void {
     const block = Math.floor(offset / blockBytes);
     const cell = this.#table.find(block);
     if (cell >= 0) this.#table.uncheckPlace(cell, offset - block * blockBytes);
   }
 
-  /** A slot that holds nothing: a new one, or one whose block was not asked for lately. */
+  /** An empty slot: a new one, or one whose block was not used lately. */
   #claimSlot(): number {
     if (this.#slots < this.#slotsMax) return this.#newSlot();
     for (;;) {
@@ -135,7 +135,7 @@ export class BlockCache {
     return slot;
   }
 
-  /** Takes `length` bytes at `offset` of the file into `target` at `at`. */
+  /** Copies `length` bytes at `offset` of the file into `target` at `at`. */
   copy(offset: number, length: number, target: Uint8Array, at: number): void {
     let from = offset;
     let to = at;
@@ -152,7 +152,7 @@ export class BlockCache {
     }
   }
 
-  /** These chunks were written at `offset`, or may have been: blocks in memory take them over. */
+  /** These chunks were written at `offset`, or may have been: updates the blocks in memory. */
   written(chunks: readonly Uint8Array[], offset: number): void {
     if (this.#table.size === 0) return;
     let at = offset;
@@ -179,7 +179,7 @@ export class BlockCache {
     }
   }
 
-  /** A write to this stretch failed: what the file holds there is unknown. */
+  /** A write of this range failed, so the file's content is unknown: drops its blocks. */
   forget(offset: number, length: number): void {
     const last = Math.floor((offset + length - 1) / blockBytes);
     for (let block = Math.floor(offset / blockBytes); block <= last; block++) {

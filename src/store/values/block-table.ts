@@ -1,12 +1,11 @@
 /**
- * The index of the read cache: which slot a block of the file is in, and which places of the block
- * were checked.
+ * The index of the read cache: the slot of each block of the file, and the checked places in the
+ * block.
  *
- * One typed array with all that is known of a block in 32 bytes that lie together, since in a
- * large cache each part that lies elsewhere is another miss of the processor's own cache. Open
- * addressing with linear probing, at most half full; removal moves what follows back (Knuth vol. 3,
- * 6.4, algorithm R), so there are no tombstones. A cell's number holds until the next `add` or
- * `remove`. It knows nothing of the bytes.
+ * One typed array with 32 adjacent bytes for each block: in a large cache, any further place costs
+ * another miss of the processor's cache. Open addressing with linear probing, at most half full.
+ * Removal moves later cells back (Knuth vol. 3, 6.4, algorithm R), so there are no tombstones. A
+ * cell number is valid until the next `add` or `remove`. It knows nothing of the bytes.
  */
 
 const twoTo32 = 0x1_0000_0000;
@@ -28,12 +27,12 @@ export class BlockTable {
   #shift = 32 - firstCellsExp;
   #size = 0;
 
-  /** Blocks in it. */
+  /** Number of blocks. */
   get size(): number {
     return this.#size;
   }
 
-  /** Where the cell of a block begins; -1 where the block is not there. */
+  /** Start of the block's cell; -1 if the block is not in it. */
   find(block: number): number {
     const cells = this.#cells;
     const low = (block + 1) | 0;
@@ -51,7 +50,7 @@ export class BlockTable {
     return (Math.imul(low ^ Math.imul(high, scatter), scatter) >>> this.#shift) << cellExp;
   }
 
-  /** Takes in a block that is not there, as referenced and unchecked; its cell. */
+  /** Adds a block, referenced and unchecked; returns its cell. Requires: the block is not in it. */
   add(block: number, slot: number): number {
     if ((this.#size + 1) * 2 > this.#cells.length >>> cellExp) this.#grow();
     const at = this.#place((block + 1) | 0, Math.floor((block + 1) / twoTo32));
@@ -62,7 +61,7 @@ export class BlockTable {
     return at;
   }
 
-  /** Takes the first empty cell from the block's own on. */
+  /** Takes the first empty cell from the block's home on. */
   #place(low: number, high: number): number {
     const cells = this.#cells;
     let at = this.#home(low, high);
@@ -84,7 +83,7 @@ export class BlockTable {
     }
   }
 
-  /** Takes the block of the cell out. */
+  /** Removes the block of the cell. */
   remove(cell: number): void {
     const cells = this.#cells;
     const mask = cells.length - 1;
@@ -95,7 +94,7 @@ export class BlockTable {
       const low = cells[at] as number;
       const high = cells[at + 1] as number;
       if (low === 0 && high === 0) break;
-      // A block may move back to the gap unless that is in front of where it belongs.
+      // A block may move back to the gap unless the gap is before its home cell.
       if (((at - this.#home(low, high)) & mask) < ((at - gap) & mask)) continue;
       cells.copyWithin(gap, at, at + cellWords);
       gap = at;
@@ -109,7 +108,7 @@ export class BlockTable {
     return this.#cells[cell + slotWord] as number;
   }
 
-  /** The block was asked for since `unreference`. */
+  /** The block was used since `unreference`. */
   isReferenced(cell: number): boolean {
     return this.#cells[cell + referencedWord] !== 0;
   }
@@ -122,26 +121,26 @@ export class BlockTable {
     this.#cells[cell + referencedWord] = 0;
   }
 
-  /** Whether what begins at byte `within` of the block was checked as it is now. */
+  /** True if the place at byte `within` of the block is marked as checked. */
   isChecked(cell: number, within: number): boolean {
     const place = within >>> placeExp;
     const word = this.#cells[cell + checkedWord + (place >>> 5)] as number;
     return (word & (1 << (place & 31))) !== 0;
   }
 
-  /** What begins there was checked. No two things may begin in one place. */
+  /** Marks the place as checked. Requires: at most one value begins in these 32 bytes. */
   check(cell: number, within: number): void {
     const place = within >>> placeExp;
     const at = cell + checkedWord + (place >>> 5);
     this.#cells[at] = (this.#cells[at] as number) | (1 << (place & 31));
   }
 
-  /** Nothing of the block is checked any more. */
+  /** Clears all marks of the block. */
   uncheck(cell: number): void {
     this.#cells.fill(0, cell + checkedWord, cell + cellWords);
   }
 
-  /** What begins there is not checked any more. */
+  /** Clears the mark of the place. */
   uncheckPlace(cell: number, within: number): void {
     const place = within >>> placeExp;
     const at = cell + checkedWord + (place >>> 5);

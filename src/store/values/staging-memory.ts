@@ -1,22 +1,21 @@
 /**
- * The memory that pushed values wait in until they are in the file: a few slabs that all sessions
- * share and that are used again.
+ * The memory of pushed values until they are in the file: a few slabs that all sessions share and
+ * reuse.
  *
- * Invariant: bytes that were given out are not given out again before their holder has released
- * the slab, so what a write under way reads does not change. New memory costs more than copying
- * into it (the system clears each page when it is first touched); that used before is at hand, and
- * values pushed one after another lie side by side in it. What is in it is not cleared: whoever
- * takes memory writes all of it.
+ * Invariant: bytes that were given out are not given out again before their holder has released the
+ * slab, so a write in flight reads unchanged bytes. Reuse saves time: for new memory the system
+ * clears each page on first use. Values pushed in a row lie side by side in a slab. Slabs are not
+ * cleared: the holder must write all bytes that it takes.
  */
 
 import { assert } from '../../util/assert.ts';
 
-/** Bytes that a session keeps in memory before it writes them ahead; one slab has as many. */
+/** Bytes that a session keeps in memory before it writes them ahead; also the size of a slab. */
 export const stagedBytesMax = 1024 * 1024;
-/** Slabs kept that nobody holds. */
+/** Slabs kept without a holder. */
 const spareMax = 2;
 
-/** A piece of memory that several holders have parts of. */
+/** A piece of memory with parts for several holders. */
 export interface StagingSlab {
   readonly bytes: Uint8Array;
   used: number;
@@ -27,7 +26,7 @@ export class StagingMemory {
   #current: StagingSlab | undefined;
   readonly #spare: StagingSlab[] = [];
 
-  /** `length` bytes for the holder of `slabs`, to which the slab is added that they are of. */
+  /** Takes `length` bytes for the holder of `slabs`, and adds their slab to that set. */
   take(length: number, slabs: Set<StagingSlab>): Uint8Array {
     let slab = this.#current;
     if (slab === undefined || slab.used + length > slab.bytes.length) {
@@ -44,7 +43,9 @@ export class StagingMemory {
     return slab.bytes.subarray(from, slab.used);
   }
 
-  /** The holder of `slabs` has no more use for what it took, nor has any write under way. */
+  /**
+   * Releases all that the holder of `slabs` took. Requires: no write of these bytes is in flight.
+   */
   release(slabs: Set<StagingSlab>): void {
     for (const slab of slabs) {
       slab.holders -= 1;

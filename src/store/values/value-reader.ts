@@ -1,10 +1,9 @@
 /**
- * Reads values: prefix and bytes, checked against the CRC that covers id, length and bytes.
+ * Reads values: prefix and bytes, checked against the CRC of id, length and bytes.
  *
- * Invariant: what it gives back is what was pushed under that id, in memory of the caller's own,
- * or it throws `VARVE_CORRUPT`. Small values go through the block cache; larger ones straight into
- * the result, so that no second copy of them is made. Whether there is such a value is the Atlas's
- * business.
+ * Invariant: it returns the bytes that were pushed under that id, in new memory, or throws
+ * `VARVE_CORRUPT`. Small values go through the block cache. Larger ones are read straight into the
+ * result, which saves a second copy. The Atlas decides whether a value exists.
  */
 
 import { corrupt } from '../../errors.ts';
@@ -20,30 +19,30 @@ import type { FileReader, ReadAhead } from '../file/file-reader.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import { BlockCache, blockBytes } from './block-cache.ts';
 
-/** Values up to this long, prefix and padding included, are read through the cache. */
+/** Values up to this length, with prefix and padding, are read through the cache. */
 const cachedBytesMax = 64 * 1024;
-/** Bytes that are summed at once while a large value is read without blocking. */
+/** Bytes of one read, and of one step of the CRC, while a large value is read without blocking. */
 const pieceBytes = 2 * 1024 * 1024;
 
-/** Where a value is to be read. */
+/** The place of a value. */
 export interface ValuePlace {
   readonly id: GrainIdParts;
   /** Byte offset of its prefix. */
   readonly offset: number;
   /** Bytes of its grains. */
   readonly capacity: number;
-  /** Where its grains are, when that is not all in one place. */
+  /** The parts of the file with its grains, if there are several. */
   readonly parts: readonly FilePart[] | undefined;
 }
 
-/** Length and CRC that stand in a value's prefix, and the CRC that its bytes have. */
+/** Length and CRC in a value's prefix, and the CRC computed from its bytes. */
 export interface MeasuredValue {
   readonly length: number;
   readonly stored: number;
   readonly computed: number;
 }
 
-/** Where the `count` grains are that begin with the id's. */
+/** The place of the `count` grains that begin with the id's grain. */
 export function valuePlace(
   { basin, stratum, index }: GrainIdParts,
   map: GrainMap,
@@ -57,7 +56,7 @@ export function valuePlace(
 export class ValueReader {
   readonly #file: FileReader;
   #cache: BlockCache;
-  /** Places of values that are not as their batch wrote them, whatever their checksum says. */
+  /** Offsets of values that their batch did not write, even if they have a valid checksum. */
   readonly #distrusted = new Set<number>();
   readonly #prefix = new Uint8Array(valuePrefixBytes);
   readonly #memory = new ResultMemory();
@@ -67,7 +66,7 @@ export class ValueReader {
     this.#cache = new BlockCache(sourceOf(file), cacheBytes);
   }
 
-  /** Takes over the cache of another reader of the same file, which goes on without one. */
+  /** Takes the cache of another reader of the same file, and leaves that one without a cache. */
   takeCacheOf(other: ValueReader): void {
     this.#cache = other.#cache;
     this.#cache.readFrom(sourceOf(this.#file));
@@ -75,14 +74,14 @@ export class ValueReader {
   }
 
   /**
-   * The value that begins at byte `offset` is not the one that its batch wrote: reading it is
-   * `VARVE_CORRUPT`, though an older value there may be whole.
+   * The value at byte `offset` is not the one that its batch wrote: reading it is `VARVE_CORRUPT`,
+   * even if an older value there is whole.
    */
   distrust(offset: number): void {
     this.#distrusted.add(offset);
   }
 
-  /** The value that began there was freed. */
+  /** The value at `offset` was freed. */
   trust(offset: number): void {
     this.#distrusted.delete(offset);
   }
@@ -97,7 +96,9 @@ export class ValueReader {
     return this.#cache;
   }
 
-  /** The value's bytes from `at` on into `target`, from the cache where they may be there. */
+  /**
+   * Fills `target` with the value's bytes from `at` on, through the cache if that is used for them.
+   */
   #fill(target: Uint8Array, place: ValuePlace, at: number): void {
     if (place.parts !== undefined) this.#fillParts(target, place.parts, at);
     else if (this.#cache.usable && place.capacity <= cachedBytesMax) {
@@ -113,7 +114,7 @@ export class ValueReader {
     }
   }
 
-  /** Length in the value's prefix. Throws `VARVE_CORRUPT` where its grains cannot hold that. */
+  /** Length in the value's prefix. Throws `VARVE_CORRUPT` if it does not fit the value's grains. */
   length(place: ValuePlace): number {
     this.#fill(this.#prefix, place, 0);
     return this.#checkLength(place, getU32(this.#prefix, 0));
@@ -129,7 +130,7 @@ export class ValueReader {
     });
   }
 
-  /** No memory is taken for a long value that the file does not have. */
+  /** Checks the file's length before memory for a long value is allocated. */
   #checkWithin(place: ValuePlace, length: number): void {
     if (length <= cachedBytesMax) return;
     const end = endOf(partsWithin(partsOf(place), 0, valuePrefixBytes + length));
@@ -143,7 +144,7 @@ export class ValueReader {
     });
   }
 
-  /** The bytes of the value at `offset`, where the cache has them as `readInBlock` passed them. */
+  /** The bytes of the value at `offset`, if the cache has them checked by `readInBlock`. */
   readChecked(offset: number): Uint8Array<ArrayBuffer> | undefined {
     const slot = this.#cache.slotOfChecked(offset);
     if (slot < 0) return undefined;
@@ -153,9 +154,9 @@ export class ValueReader {
   }
 
   /**
-   * The bytes of the value with this id and so many bytes of grains at `offset`, where they lie in
-   * one block and pass; undefined where `read` has to look, or to say what is wrong. Once passed
-   * they are given by `readChecked`, until something is written to the block or the value is freed.
+   * The bytes of the value with this id and `capacity` bytes of grains at `offset`, if they are in
+   * one block and valid. Undefined if `read` must read them, or report the damage. From then on
+   * `readChecked` returns them, until the block is written to or the value is freed.
    */
   readInBlock(
     id: GrainIdParts,
@@ -190,19 +191,19 @@ export class ValueReader {
     return result;
   }
 
-  /** CRC in the value's prefix. */
+  /** The CRC in the value's prefix. */
   storedCrc(place: ValuePlace): number {
     this.length(place);
     return getU32(this.#prefix, 4);
   }
 
-  /** Length and CRC in the value's prefix, as they are on the disk. */
+  /** Length and CRC in the value's prefix on the disk, without the cache. */
   stored(place: ValuePlace): { length: number; crc: number } {
     this.#fillParts(this.#prefix, partsOf(place), 0);
     return { length: getU32(this.#prefix, 0), crc: getU32(this.#prefix, 4) };
   }
 
-  /** As `read`, in pieces and without blocking. Goes past the cache. */
+  /** As `read`, in pieces, without blocking and without the cache. */
   async readAsync(place: ValuePlace): Promise<{ bytes: Uint8Array<ArrayBuffer>; crc: number }> {
     this.#checkTrusted(place);
     const prefix = new Uint8Array(valuePrefixBytes);
@@ -229,9 +230,8 @@ export class ValueReader {
   }
 
   /**
-   * Length and CRC of the bytes on the disk, summed in pieces without keeping them; undefined
-   * where the file ends within them or the length is impossible. With `ahead` small values are
-   * not read one by one.
+   * Length and CRC of the bytes on the disk, computed in pieces that are not kept. Undefined if the
+   * file ends within them or the length is impossible. `ahead` saves reads of small values.
    */
   measure(place: ValuePlace, ahead?: ReadAhead): MeasuredValue | undefined {
     if (ahead !== undefined && place.parts === undefined && place.capacity <= cachedBytesMax) {
@@ -270,7 +270,7 @@ function sourceOf(file: FileReader): Pick<StorageFile, 'readSync'> {
   return { readSync: (to, at) => file.fillUpTo(to, at) };
 }
 
-/** `bytes`: of the value's grains, as far as the file has them. */
+/** `bytes`: the value's grains, fewer at the end of the file. */
 function measureIn(bytes: Uint8Array, place: ValuePlace): MeasuredValue | undefined {
   if (bytes.length < valuePrefixBytes) return undefined;
   const length = getU32(bytes, 0);

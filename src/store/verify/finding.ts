@@ -1,8 +1,8 @@
 /**
- * What verification reports, and how its parts report it.
+ * The findings of verification, and how its parts report them.
  *
- * A check that meets damage goes on with the next check: the damage is a finding. Any other error,
- * the disk's above all, ends the verification.
+ * Rule: damage that stops a check is a finding, and the next check runs. Any other error, above all
+ * of the disk, ends the verification.
  */
 
 import { isVarveError } from '../../errors.ts';
@@ -11,7 +11,7 @@ import type { GrainId } from '../../format/grain-id.ts';
 /** One inconsistency. */
 export interface Finding {
   readonly message: string;
-  /** Byte offset in the file, where there is one. */
+  /** Byte offset in the file, if known. */
   readonly offset: number | undefined;
   readonly grainId: GrainId | undefined;
 }
@@ -19,7 +19,7 @@ export interface Finding {
 /** Reports one inconsistency. */
 export type Report = (message: string, offset?: number, grainId?: GrainId) => void;
 
-/** Damage that stops a check is a finding of it; any other error is not. */
+/** Runs a check: damage becomes a finding, any other error is thrown. */
 export function guarded(report: Report, check: () => void): void {
   try {
     check();

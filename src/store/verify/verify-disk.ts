@@ -1,9 +1,8 @@
 /**
- * Verification of the structures on the disk: both header copies, and everything that the durable
- * root names, read again as the next opening would.
+ * Verifies the structures on the disk: both header copies, and all that the durable root names,
+ * read again as the next open would.
  *
- * Values are not read here. Throws `VARVE_CORRUPT` for damage that leaves nothing further to
- * follow.
+ * It reads no values. Throws `VARVE_CORRUPT` for damage that stops the walk.
  */
 
 import { decodeBasin, type MapEntry } from '../../format/basin.ts';
@@ -58,7 +57,10 @@ function verifyHeader(core: StoreCore, copy: number, report: Report): void {
   }
   const { confirmed } = found.header;
   if (core.readOnly || confirmed <= core.published.currentBatch) return;
-  report(`copy ${copy} of the file header confirms batch ${confirmed}, which is not there`, offset);
+  report(
+    `copy ${copy} of the file header confirms batch ${confirmed}, which does not exist`,
+    offset,
+  );
 }
 
 function headerCopyIn(core: StoreCore, copy: number): HeaderCopy {
@@ -100,7 +102,7 @@ function* verifyMap(core: StoreCore, map: MapEntry, report: Report): Generator<v
   }
 }
 
-/** Mark pages in memory that nothing has changed are as on the disk. */
+/** Compares unchanged mark pages in memory with the disk. */
 export function* verifyLoaded(core: StoreCore, report: Report): Generator<void> {
   if (core.readOnly || !isAtRest(core)) return;
   for (const stratum of core.atlas.strata()) {
@@ -111,13 +113,13 @@ export function* verifyLoaded(core: StoreCore, report: Report): Generator<void> 
         const { at, bytes } = openMarks(core, map, page.ordinal, page.name);
         yield;
         if (equalBytes(bytes.subarray(sealBytes), page.marks)) continue;
-        report('a mark page in memory is not as on the disk', at * pageBytes);
+        report('a mark page in memory differs from the disk', at * pageBytes);
       }
     }
   }
 }
 
-/** The mark page that its map, or its basin, names so. */
+/** The mark page with the name that its map, or its basin, has. */
 function openMarks(
   { reader }: StoreCore,
   map: { readonly page: number; readonly grains: number },

@@ -1,8 +1,8 @@
 /**
- * Verification of the file's space: no page belongs to two structures, none is both free and in
- * use, and together they are the whole file.
+ * Verifies the file's space: no page belongs to two structures, none is both free and in use, and
+ * together they are the whole file.
  *
- * Reads nothing of the file: it holds the structures in memory against the space known to be free.
+ * It reads nothing from the file: it compares the structures in memory with the free space.
  */
 
 import { pageBytes } from '../../format/layout.ts';
@@ -16,7 +16,7 @@ export function* verifySpace(core: StoreCore, report: Report): Generator<void> {
   );
   const free = [...core.space.stretches()].map((extent) => ({ ...extent, free: true }));
   const all = [...used, ...free].sort((one, other) => one.page - other.page);
-  // All of one moment: a session that pushes meanwhile may make the space longer.
+  // Taken in one turn: a session that pushes later may make the space longer.
   const { endPage } = core.space;
   const atRest = isAtRest(core);
   yield;
@@ -31,13 +31,13 @@ export function* verifySpace(core: StoreCore, report: Report): Generator<void> {
     end = Math.max(end, extent.page + extent.pages);
   }
   if (atRest && end !== endPage) {
-    report(`space ends at page ${endPage}, what is in it at page ${end}`);
+    report(`space ends at page ${endPage}, its last extent at page ${end}`);
   }
 }
 
 /**
- * Nothing is being written, and nothing has been taken out of the file's space meanwhile: what a
- * batch had taken whose sync failed is not given out again.
+ * True if nothing is being written and no space is taken without an owner. After a failed sync, for
+ * example, the batch keeps the space that it had taken.
  */
 export function isAtRest(core: StoreCore): boolean {
   return !core.committing && !core.poisoned && core.housekeeping.atRest;

@@ -1,10 +1,10 @@
 /**
- * Verification: walks everything that the store relies on and says what does not hold together.
+ * Verification: checks everything that the store relies on, and reports inconsistencies.
  *
- * The structures on the disk are read again, from the root that the header names; the state in
- * memory is held against them, against the log and against itself; with `deep`, every value
- * against its checksum. Invariant: it changes nothing, and a sound store, idle or busy, yields
- * nothing: what a batch under way may have left half done is not looked at until it is published.
+ * It reads the structures on the disk again, from the root that the header names. It compares the
+ * state in memory with them, with the log and with itself; with `deep`, also every value with its
+ * checksum. Invariant: it changes nothing. A sound store, idle or busy, yields nothing: while a
+ * batch is half published, verification waits.
  */
 
 import { isVarveError } from '../../errors.ts';
@@ -28,9 +28,9 @@ import { verifySpace } from './verify-space.ts';
 export interface VerifyRequest {
   readonly deep: boolean;
   readonly signal: AbortSignal | undefined;
-  /** Whether no session has grains reserved. */
+  /** True if no session has grains reserved. */
   quiet(): boolean;
-  /** When others get a turn; tests put their own here. */
+  /** Decides when the event loop gets a turn; tests pass their own. */
   readonly breather?: Breather;
 }
 
@@ -54,13 +54,13 @@ export async function* verifyStore(
   yield* verifyValues(core, breathing);
 }
 
-/** Times that a check is begun again because the store has changed while others had their turn. */
+/** Restarts of a check because other code has changed the store in a turn. */
 const restartsMax = 8;
 
 /**
- * What a check finds that compares one part of the store with another. It yields where others can
- * have a turn; if they changed the store it begins again, since what it compared is of two states.
- * A store that changes all the time is checked without turns at last.
+ * Findings of a check that compares two parts of the store. It yields at possible turns. If the
+ * store changed in a turn, the check starts again, since it would compare two states. After
+ * `restartsMax` restarts it runs without turns.
  */
 async function inSteps(
   core: StoreCore,
@@ -93,8 +93,8 @@ async function inSteps(
 type BreathingRequest = VerifyRequest & { readonly breather: Breather };
 
 /**
- * Gives others a turn, and goes on when no batch is there in part. Then the store may have been
- * closed.
+ * Gives the event loop a turn, and continues when no batch is published in part. Throws if the
+ * store was closed meanwhile.
  */
 async function breathe(core: StoreCore, { breather, signal }: BreathingRequest): Promise<void> {
   do {
@@ -112,7 +112,7 @@ interface Counted {
 
 function* verifyStratum(stratum: Stratum, quiet: () => boolean, report: Report): Generator<void> {
   const counted: Counted = { values: 0, archived: 0, grains: 0 };
-  // As they are now: maps that hold no value come and go with what others push meanwhile.
+  // A copy: empty maps come and go with other sessions' pushes.
   const maps = [...stratum.maps];
   const { totalGrains: expectedGrains } = stratum;
   let totalGrains = 0;
@@ -159,7 +159,7 @@ function verifyPage(
         report('a grain is neither free nor in use', offset, id());
       continue;
     }
-    if (!taken) report('a grain in use can be given out', offset, id());
+    if (!taken) report('a grain in use is not marked as taken', offset, id());
     counted.grains += 1;
     if (mark === markContinues) continue;
     counted.values += 1;
@@ -168,7 +168,7 @@ function verifyPage(
   }
 }
 
-/** The retained log reads back whole, and archives just what is archived. */
+/** Checks that the retained log is readable, and archives exactly the archived values. */
 function* verifyLog(core: StoreCore, report: Report): Steps<void> {
   const { checkpoint, currentBatch } = core.published;
   const reader = new LogReader(core.reader, core.log);
@@ -194,8 +194,8 @@ function* verifyLog(core: StoreCore, report: Report): Steps<void> {
 }
 
 /**
- * The values that the retained log allocated against what it says of them: where a disk has lost a
- * write, the bytes that were there before may be a whole value of the same id.
+ * Compares the values that the retained log allocated with their records. If a disk lost a write,
+ * the older bytes there may be a valid value of the same id.
  */
 async function* verifyLogged(
   core: StoreCore,
@@ -203,18 +203,18 @@ async function* verifyLogged(
 ): AsyncGenerator<Finding, void, undefined> {
   const reader = new LogReader(core.reader, core.log);
   const last = core.published.currentBatch;
-  // Nothing allocated after the checkpoint can have been freed: each is there, as it was written.
+  // Values allocated after the checkpoint cannot have been freed: each must be as it was written.
   for (let batch = core.published.checkpoint + 1; batch <= last; batch++) {
     const findings: Finding[] = [];
     const report = (message: string, offset?: number, grainId?: GrainId): void => {
       findings.push({ message, offset, grainId });
     };
     const record = await readable(core, reader, batch, request);
-    // What does not read back has been reported, and may be any number of batches.
+    // The damage has been reported already, and may concern any number of batches.
     if (record === undefined) return;
     for (const value of record.operations) {
       if (core.publishing || request.breather.due) await breathe(core, request);
-      // Whatever has been freed meanwhile was allocated by a batch that is checkpointed now.
+      // A checkpoint has passed the batch meanwhile: its values may have been freed.
       if (batch <= core.published.checkpoint) break;
       if (value.operation !== 'allocate') continue;
       guarded(report, () => verifyWritten(core, value, value.crc, report));
@@ -225,7 +225,7 @@ async function* verifyLogged(
   }
 }
 
-/** The record of a batch; undefined where it is damaged. The store may have been closed then. */
+/** The record of a batch; undefined if it is damaged. Throws if the store was closed meanwhile. */
 async function readable(
   core: StoreCore,
   reader: LogReader,
@@ -248,18 +248,18 @@ function verifyWritten(core: StoreCore, run: GrainRun, crc: number, report: Repo
   const place = core.placeOf(run);
   const id = joinGrainId(basin, stratum, index);
   if (place === undefined) {
-    report('a value of the commit log is not there', undefined, id);
+    report('a value of the commit log does not exist', undefined, id);
     return;
   }
   const stored = core.values.stored(place);
   if (stored.length === length && stored.crc === crc) return;
-  // What fails its own checksum is found with the other values.
+  // A value that fails its own checksum is reported with the other values.
   const whole = core.values.measure(place);
   if (whole === undefined || whole.stored !== whole.computed) return;
   report('a value is not the one that was written: that write was lost', place.offset, id);
 }
 
-/** Every value against its checksum. */
+/** Checks the checksum of every value. */
 async function* verifyValues(
   core: StoreCore,
   request: BreathingRequest,
@@ -294,7 +294,7 @@ async function* verifyValues(
   }
 }
 
-/** False where the marks are damaged: that has been found with the structures. */
+/** False if the marks are damaged, which the checks of structures have reported. */
 function isReadable(stratum: Stratum, map: GrainMap): boolean {
   let readable = false;
   guarded(

@@ -84,10 +84,10 @@ describe('a fault in the marks is found', () => {
     await expectFound(/neither free nor in use/, { grainId: ids[2] as bigint });
   });
 
-  it('where a grain in use can be given out', async () => {
+  it('where a grain in use is not marked as taken', async () => {
     clearRun(page.taken, indexOf(3) + 1, 1);
     const grainId = joinGrainId(0, 0, indexOf(3) + 1);
-    await expectFound(/a grain in use can be given out/, { grainId });
+    await expectFound(/a grain in use is not marked as taken/, { grainId });
   });
 
   it('where a grain is reserved for nobody, unless somebody has a session open', async () => {
@@ -190,7 +190,7 @@ it('a mark page in memory that is not as on the disk is found', async () => {
   // A whole value goes from the marks, and every count with it: only the disk still has it.
   loaded?.marks.fill(0xff, 4000, 4001);
   const said = (await again.findings(false)).map(({ message }) => message);
-  expect(said).toContain('a mark page in memory is not as on the disk');
+  expect(said).toContain('a mark page in memory differs from the disk');
   await again.kill();
 });
 
@@ -236,7 +236,7 @@ describe('a fault in the structures on the disk is found', () => {
     const found = decodeFileHeader(sector, 4096);
     if (found.state !== 'valid') throw new Error('the header is sound');
     lab.file.writeSync([encodeFileHeader({ ...found.header, confirmed: 99 })], 4096);
-    await expectFound(/confirms batch 99, which is not there/, { offset: 4096 });
+    await expectFound(/confirms batch 99, which does not exist/, { offset: 4096 });
   });
 
   it('where the root or a basin is damaged', async () => {
