@@ -17,6 +17,11 @@ const headerLinesMin = 3;
 const emptyNames = /(?:^|-)(?:utils?|helpers?|misc|common|types|base|impl|manager)(?:\.d)?\.ts$/;
 const kebabCase = /^(?:[a-z0-9]+(?:-[a-z0-9]+)*\/)*[a-z0-9]+(?:-[a-z0-9]+)*(?:\.d)?\.ts$/;
 
+/** Doc comments that begin so have to be read twice: the subject goes first. */
+const openings = /^\/\*\*[\s*]*(?:What|Who|Of|So|Where)\b/;
+/** Words that hide who does what. */
+const riddles = /\b(?:told|so many|nobody|rearmost|comes to nothing)\b/i;
+
 /** Page and sector size: they stand in the layout, and where bytes meet the disk. */
 const layoutNumbers = new Set([512, 4096]);
 const numberLiteral =
@@ -69,6 +74,7 @@ export function checkHouse(files: readonly SourceFile[]): Breach[] {
     ...checkHeader(file),
     ...checkWords(file),
     ...checkNumbers(file),
+    ...checkEnglish(file),
   ]);
 }
 
@@ -108,6 +114,21 @@ function checkHeader({ path, text }: SourceFile): Breach[] {
   if (said >= headerLinesMin) return [];
   const message = `opens with ${said} lines of doc comment, at least ${headerLinesMin}`;
   return [{ rule: 'header', path, line: 1, message }];
+}
+
+/** The mechanical part of plain English, in comments. */
+function checkEnglish({ path, text }: SourceFile): Breach[] {
+  return [...text.matchAll(/\/\*\*[\s\S]*?\*\/|(?<=^|\s)\/\/ .*$/gm)].flatMap((comment) => {
+    const line = lineAt(text, comment.index);
+    const breaches: Breach[] = [];
+    const report = (message: string): void => {
+      breaches.push({ rule: 'english', path, line, message });
+    };
+    if (openings.test(comment[0])) report('a doc comment begins with its subject');
+    const words = riddles.exec(comment[0].replace(/\s*\n\s*\*/g, ''));
+    if (words !== null) report(`'${words[0]}': say who does what`);
+    return breaches;
+  });
 }
 
 function checkWords({ path, text }: SourceFile): Breach[] {

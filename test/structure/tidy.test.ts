@@ -17,7 +17,7 @@ const repository = fileURLToPath(new URL('../../', import.meta.url));
 
 const header = [
   '/**',
-  ' * What the file is,',
+  ' * The purpose of the file,',
   ' * what it keeps,',
   ' * what it does not do.',
   ' */',
@@ -257,6 +257,24 @@ const brokenSources: readonly (readonly [string, string, number, SourceFile])[] 
     'default-exports',
     first,
     source('src/io/x.ts', 'export { a, f as default };'),
+  ],
+  [
+    'a doc comment begins with What',
+    'english',
+    first,
+    source('src/store/x.ts', '/** What is kept. */', 'export const a = 1;'),
+  ],
+  [
+    'a doc comment begins with Where, on its second line',
+    'english',
+    first,
+    source('src/store/x.ts', '/**', ' * Where it is.', ' */', 'export const a = 1;'),
+  ],
+  [
+    'a comment speaks of nobody',
+    'english',
+    first,
+    source('src/store/x.ts', '// Nobody waits for it.', 'export const a = 1;'),
   ],
   ['an enum is declared', 'erasable', first, source('src/io/x.ts', 'export const enum A { B }')],
   ['a namespace is declared', 'erasable', first, source('src/io/x.ts', 'namespace A {}')],
