@@ -12,6 +12,8 @@ import { nameOf, SimulationFailure } from './failure.ts';
 import type { Reached } from './reached.ts';
 
 const fillBytesMax = 100_000;
+/** A shorter value is not told from one that the forest has pushed under the same id since. */
+const lengthLeast = 12;
 
 export interface NeighbourWorld {
   nextSeed(): number;
@@ -54,7 +56,7 @@ export class StoreNeighbour {
     if (this.#places.has(length)) return;
     const before = store.statistics().strata;
     const session = store.session();
-    const value = { length, seed: this.#world.nextSeed() };
+    const value = { length: Math.max(length, lengthLeast), seed: this.#world.nextSeed() };
     const id = session.push(bytesOf(value));
     session.commitSync();
     this.values.set(id, value);
@@ -94,7 +96,7 @@ export class StoreNeighbour {
     try {
       session = store.session();
       for (const length of push) {
-        const value = { length, seed: this.#world.nextSeed() };
+        const value = { length: Math.max(length, lengthLeast), seed: this.#world.nextSeed() };
         const id = session.push(bytesOf(value));
         pushed.set(id, value);
         this.#note(id, value);
