@@ -227,8 +227,9 @@ export class Store implements AsyncDisposable {
    * Frees every value archived at or before `batch`, and the commit log up to it. Resolves to the
    * batch that made it durable. It goes only to the oldest live `CheckpointGuard`; a later call
    * frees the rest. A batch at or before `checkpoint` (0 too) changes nothing and resolves to
-   * `currentBatch`. Rejects with `VARVE_INVALID_ARGUMENT` for a batch after `currentBatch`, and as
-   * `Session.commit`.
+   * `currentBatch`. On a full disk a checkpoint that frees much goes in steps, each a batch: if one
+   * is refused, the steps before it stay. Rejects with `VARVE_INVALID_ARGUMENT` for a batch after
+   * `currentBatch`, and as `Session.commit`.
    */
   async checkpointTo(batch: BatchId): Promise<BatchId> {
     const session = this.session();

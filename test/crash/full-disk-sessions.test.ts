@@ -4,7 +4,11 @@
  */
 
 import { describe, expect, it } from 'vitest';
+import { type GrainId, type Session, Store } from '../../src/index.ts';
+import type { Random } from '../model/random.ts';
 import { patternOf } from '../support/bytes.ts';
+import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { SmallDisk } from '../support/small-disk.ts';
 import { type FullDiskLife, filledLife, finish } from './full-disk.ts';
 
 /** Deletes so many values, the oldest first, and frees them. */
@@ -81,6 +85,71 @@ describe('sessions that commit in one turn on a full disk', () => {
     await life.check();
     await store.checkpointTo(store.currentBatch);
     await finish(life, bytes);
+  });
+});
+
+describe('a checkpoint in steps', () => {
+  it('counts as one session', async () => {
+    const lengthOf = (random: Random): number => 20 + random.below(80);
+    const settings = { seed: 9, kind: 'length' as const, pages: 300, step: 200, lengthOf };
+    const { life } = await filledLife(settings);
+    for (let time = 0; time < 4; time++) {
+      await life.remove([...life.live.keys()].slice(0, 1500), 'none');
+    }
+    const before = life.store.statistics();
+    await life.store.checkpointTo(life.store.currentBatch);
+    const after = life.store.statistics();
+    expect(after.commits - before.commits).toBeGreaterThan(1);
+    expect(after.sessionsCommitted - before.sessionsCommitted).toBe(1);
+  });
+
+  it('that cannot be read rejects its session alone', async () => {
+    const room = new SmallDisk(300, 'length');
+    let isBroken = false;
+    const disk = new SimulatedDisk({
+      records: false,
+      faultOf: (operation) => room.faultOf(operation),
+      readFaultOf: ({ kind }) =>
+        isBroken && kind === 'read' ? { kind: 'error', code: 'EIO' } : undefined,
+    });
+    const open = async (): Promise<Store> =>
+      await Store.open('store', { fileSystem: disk, cacheBytes: 0 });
+    let store = await open();
+    const ids: GrainId[] = [];
+    const commit = async (change: (session: Session) => void): Promise<number> => {
+      const session = store.session();
+      change(session);
+      return await session.commit();
+    };
+    for (let time = 0; time < 30; time++) {
+      await commit((session) => {
+        for (let at = 0; at < 100; at++) ids.push(session.push(patternOf(50)));
+      });
+    }
+    for (let time = 0; time < 5; time++) {
+      await commit((session) => {
+        for (const id of ids.splice(0, 200)) session.archive(id);
+      });
+    }
+    await store.close();
+    store = await open();
+    const changes: ((session: Session) => void)[] = [
+      (session) => session.archive(ids[0] as GrainId),
+      (session) => void session.push(patternOf(30)),
+      (session) => void session.push(patternOf(900_000)),
+      (session) => session.checkpointTo(store.currentBatch),
+    ];
+    const sessions = changes.map((change) => {
+      const session = store.session();
+      change(session);
+      return session;
+    });
+    isBroken = true;
+    const outcomes = await Promise.allSettled(sessions.map((session) => session.commit()));
+    isBroken = false;
+    const expected = ['fulfilled', 'fulfilled', 'rejected', 'rejected'];
+    expect(outcomes.map(({ status }) => status)).toEqual(expected);
+    await store.close();
   });
 });
 

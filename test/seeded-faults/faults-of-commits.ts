@@ -77,8 +77,12 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a failed sync does not poison the store',
     file: 'store/commit/durable-writer.ts',
-    find: '      throw this.poisoned(error);',
-    replace: '      throw error;',
+    find: lines(
+      '      yield datasync;',
+      '    } catch (error) {',
+      '      throw this.poisoned(error);',
+    ),
+    replace: lines('      yield datasync;', '    } catch (error) {', '      throw error;'),
     caughtBy: {
       file: 'test/regression/simulated.test.ts',
       test: 'seeded-failed-sync-goes-on.json',

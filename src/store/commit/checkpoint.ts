@@ -13,6 +13,11 @@ import { LogReader } from '../log/log-reader.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
 
+export interface FreedUpTo extends Freed {
+  /** The batch that the checkpoint gets to. */
+  readonly reached: number;
+}
+
 /**
  * The values and log that a checkpoint to `target` frees. Beyond `most` values it stops at an
  * earlier batch, `reached`, but passes at least one.
@@ -25,7 +30,7 @@ export function* freedBetween(
   checkpoint: number,
   target: number,
   most = Number.POSITIVE_INFINITY,
-): Steps<Freed & { readonly reached: number }> {
+): Steps<FreedUpTo> {
   const reader = new LogReader(core.reader, core.log);
   const values: GrainRun[] = [];
   let logBytes = 0;

@@ -3,7 +3,7 @@
  *
  * Invariants:
  * - A session that is refused here has changed nothing, and the rest of its batch is committed.
- * - A value that becomes the embedded header exists when the batch is published.
+ * - A value that becomes the embedded header exists when its session's part of the batch begins.
  */
 
 import { VarveError } from '../../errors.ts';

@@ -5,7 +5,8 @@
  *
  * A power cut before the sync leaves any part of the batch. Recovery takes all of it back: the
  * record, or a value that it names, fails its CRC. After the sync all of it is there. A failed
- * write rejects sessions and leaves nothing behind; a failed sync poisons the store.
+ * write rejects sessions, and nothing of them is visible, except steps of a checkpoint on a full
+ * disk: those that are durable stay. A failed sync poisons the store.
  */
 
 import { isVarveError } from '../../errors.ts';
@@ -13,7 +14,7 @@ import { perform, performSync, type Steps } from '../file/effects.ts';
 import type { RecordTarget } from '../log/commit-log.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
-import { freedBetween } from './checkpoint.ts';
+import { type FreedUpTo, freedBetween } from './checkpoint.ts';
 import { checkRoot, checkWork } from './commit-checks.ts';
 import { type BatchPlan, type BatchRequest, type DroppedMap, planBatch } from './commit-plan.ts';
 import { CommitQueue, Waiting } from './commit-queue.ts';
@@ -35,7 +36,7 @@ export class Committer {
   readonly #givenBack: GivenBackMaps;
   readonly #queue = new CommitQueue();
   #running: Promise<void> | undefined;
-  /** The disk refused the last record, or there was no room for it in the log. */
+  /** If a step fails now, the record has found no place, or was not written. */
   #recordRefused = false;
   /** The time of the first plan of the batch in flight, milliseconds since the epoch. */
   #plannedAt: number | undefined;
@@ -210,6 +211,7 @@ export class Committer {
     if (left.size === 0) return;
     const fill = valueBytes(worksOf(left)) + plan.body.length <= smallBatchBytes;
     yield* this.#carryOut(plan, fill);
+    this.#core.counters.sessionsCommitted += left.size;
     for (const one of left) one.batch = plan.after.currentBatch;
   }
 
@@ -220,10 +222,12 @@ export class Committer {
     try {
       target = yield* this.#writer.place(plan);
       this.#recordRefused = false;
-      yield* this.#writer.houseKeep(core.housekeeping.plan({ urgent: false, room: false, fill }));
+      const round = this.#writer.planHousekeeping({ urgent: false, room: false, fill });
+      yield* this.#writer.houseKeep(round);
       yield* this.#writer.backMarks(plan.added.maps.map(({ map }) => map));
       this.#recordRefused = true;
       yield* this.#writer.writeRecord(plan, target);
+      this.#recordRefused = false;
     } catch (error) {
       if (!(error instanceof Poisoned)) forgetBatch(core, plan, target);
       throw error;
@@ -351,15 +355,24 @@ export class Committer {
       for (;;) {
         const target = core.guards.limit(checkpointTo);
         core.checkpointUnderWay = Math.max(core.published.checkpoint, target);
-        const freed = yield* freedBetween(core, core.published.checkpoint, target, freedMost);
+        const freed = yield* this.#freedInStep(target);
+        if (freed === undefined || freed.reached >= target) break;
         const { reached: checkpoint } = freed;
-        if (checkpoint >= target) break;
         const step = new SessionWork(core.staging);
         const batch = { works: [step], freed: new Map([[step, freed]]), checkpoint, dropped: [] };
         yield* this.#carryOut(yield* this.#planWith(batch), false);
         yield* this.#reclaim(true);
         core.checkSound();
       }
+    }
+  }
+
+  /** Undefined if the log cannot be read: `#plan` rejects that session alone. */
+  *#freedInStep(target: number): Steps<FreedUpTo | undefined> {
+    try {
+      return yield* freedBetween(this.#core, this.#core.published.checkpoint, target, freedMost);
+    } catch {
+      return undefined;
     }
   }
 

@@ -15,7 +15,7 @@ import { encodeRecordSectors } from '../../format/log-sector.ts';
 import { datasync, type FileWrite, pause, type Steps, writeBytes } from '../file/effects.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { RecordTarget } from '../log/commit-log.ts';
-import type { HousekeepingRound } from '../settle/housekeeping.ts';
+import type { HousekeepingRound, HousekeepingWish } from '../settle/housekeeping.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { BatchPlan } from './commit-plan.ts';
 
@@ -62,6 +62,18 @@ export class DurableWriter {
   }
 
   /**
+   * Plans the writes of the next round. The plan changes what the settle knows as it goes: an error
+   * in the middle leaves writes that are lost and count as made, so it poisons the store.
+   */
+  planHousekeeping(how: HousekeepingWish): HousekeepingRound {
+    try {
+      return this.#core.housekeeping.plan(how);
+    } catch (error) {
+      throw this.poisoned(error);
+    }
+  }
+
+  /**
    * Finds the place of the record. If the log has no room, it makes some, at the cost of more
    * syncs.
    *
@@ -87,7 +99,7 @@ export class DurableWriter {
         housekeeping.beginSettle();
         settles = !space.tight;
       }
-      const planned = housekeeping.plan({ urgent: true, room: true, fill: false, keep });
+      const planned = this.planHousekeeping({ urgent: true, room: true, fill: false, keep });
       const refused = yield* this.houseKeep(planned);
       if (refused !== undefined && housekeeping.canSettle) {
         throw ioError('making room in the commit log', this.#core.path, refused);
@@ -208,7 +220,7 @@ export class DurableWriter {
         housekeeping.beginSettle();
         begun = true;
       }
-      yield* this.houseKeep(housekeeping.plan({ urgent: true, room: false, fill: false }));
+      yield* this.houseKeep(this.planHousekeeping({ urgent: true, room: false, fill: false }));
       yield* this.sync();
     }
   }
@@ -225,7 +237,7 @@ export class DurableWriter {
         if (isSettled) headers.change({ clean: true });
         else housekeeping.beginSettle(true);
       }
-      const planned = housekeeping.plan({ urgent: true, room: false, fill: false });
+      const planned = this.planHousekeeping({ urgent: true, room: false, fill: false });
       yield* this.houseKeep(planned);
       yield* this.sync();
     }

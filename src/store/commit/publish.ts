@@ -76,7 +76,6 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
   core.archives.forgetUpTo(plan.after.checkpoint);
   Object.assign(published, plan.after);
   core.counters.commits += 1;
-  core.counters.sessionsCommitted += plan.works.length;
   core.statisticsMeanwhile = undefined;
 }
 

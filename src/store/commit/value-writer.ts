@@ -68,10 +68,9 @@ export class ValueWriter {
   *#lengthen(writes: readonly FileWrite[]): Steps<void> {
     let end = 0;
     for (const write of writes) end = Math.max(end, write.offset + writeBytes(write));
-    const length = this.#core.lengthFor(end);
-    if (length === undefined) return;
     try {
-      yield { kind: 'truncate', length };
+      const length = this.#core.lengthFor(end);
+      if (length !== undefined) yield { kind: 'truncate', length };
     } catch {
       // The writes themselves make the file longer: a failure here only costs speed.
     }

@@ -31,6 +31,7 @@ export class PageRanges {
 
   /** Adds a range; it merges with ranges that it touches. */
   add(page: number, endPage: number): void {
+    if (page >= endPage) return;
     let joined: PageRange = { page, endPage };
     const apart: PageRange[] = [];
     for (const range of this.#ranges) {

@@ -293,7 +293,7 @@ export class Space {
       found = { page, pages: Math.min(free, end - page) };
       if (found.pages >= wanted) return found;
     }
-    const longest = this.#free.longest(least, this.#wall);
+    const longest = this.#free.longest(least, end);
     if (longest !== undefined && longest.pages > (found?.pages ?? 0)) found = longest;
     const isShort = found === undefined || found.pages < Math.min(wanted, atEnd.pages);
     const best = isShort ? atEnd : found;

@@ -155,10 +155,16 @@ export class CommitLog {
     } else return undefined;
     if (sectors <= inlineMax) return { ...target, sectors, extent: undefined };
     const pages = Math.ceil(bodyBytes / pageBytes);
-    const keep = Math.max(pages, ...this.#archiveBodies.map((body) => body.pages));
-    const page = space.allocate(pages, spares > 0 ? keep : 0);
+    const page = space.allocate(pages, spares > 0 ? this.#longestArchive(pages) : 0);
     space.reach(page + pages);
     return { ...target, sectors: 1, extent: { page, pages } };
+  }
+
+  /** Pages of the longest record body that only archives, `least` at least. */
+  #longestArchive(least: number): number {
+    let longest = least;
+    for (const { pages } of this.#archiveBodies) longest = Math.max(longest, pages);
+    return longest;
   }
 
   /** A settle begins: opening will not need the records so far. */

@@ -50,6 +50,18 @@ export interface HousekeepingRound {
   readonly repeated: boolean;
 }
 
+/** The writes that a round may have besides those that are due. */
+export interface HousekeepingWish {
+  /** All writes of a settle that are possible now. */
+  readonly urgent: boolean;
+  /** The next log segment, even if it is not needed yet. */
+  readonly room: boolean;
+  /** Zeros ahead too. */
+  readonly fill: boolean;
+  /** Reserve pages that the next segment must leave. */
+  readonly keep?: number;
+}
+
 export class Housekeeping {
   readonly #parts: SettleParts;
   readonly #settleBytes: number | undefined;
@@ -124,17 +136,8 @@ export class Housekeeping {
   /**
    * Plans the writes of one round. Requires: a call of `failed` for each that fails, then of
    * `synced` after the sync.
-   * - `urgent`: all writes of a settle that are possible now.
-   * - `room`: the next log segment, even if it is not needed yet.
-   * - `fill`: zeros ahead too.
-   * - `keep`: reserve pages that the next segment must leave.
    */
-  plan(how: {
-    readonly urgent: boolean;
-    readonly room: boolean;
-    readonly fill: boolean;
-    readonly keep?: number;
-  }): HousekeepingRound {
+  plan(how: HousekeepingWish): HousekeepingRound {
     const repeated = this.#hasFailed;
     this.#hasFailed = false;
     if (this.#failed.length > 0) {

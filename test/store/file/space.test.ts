@@ -6,6 +6,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { pageBytes } from '../../../src/format/layout.ts';
+import { PageRanges } from '../../../src/store/file/page-ranges.ts';
 import { type Extent, Space } from '../../../src/store/file/space.ts';
 import { growthBytes } from '../../../src/store/file/space-shares.ts';
 
@@ -274,4 +275,21 @@ describe('the reserve', () => {
     expect(rest[0]).toEqual({ page: 0, pages: 10 });
     expect(space.freePages).toBe(10);
   });
+
+  it('is made of pages that have been written, also beside those that have not', () => {
+    const space = new Space((end) => Math.floor(end / 10));
+    space.rebuild([{ page: 0, pages: 40 }], 45 * pageBytes);
+    space.keepReserve();
+    const behind = space.allocateForValues(20);
+    space.allocateForValues(30);
+    space.free(behind, 20);
+    space.keepReserve();
+    expect(space.freePages).toBe(20 + 5);
+  });
+});
+
+it('a refused length within the file makes no hole', () => {
+  const ranges = new PageRanges();
+  ranges.add(5, 5);
+  expect(ranges.empty).toBe(true);
 });

@@ -3,7 +3,7 @@
  * grows without end, and what is given back is used again.
  */
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { headerSegmentsMax, pageBytes } from '../../../src/format/layout.ts';
 import type { GrainId } from '../../../src/index.ts';
 import { patternOf } from '../../support/bytes.ts';
@@ -130,4 +130,18 @@ describe('the next segment of the log', () => {
     expect(await lab.findings()).toEqual([]);
     await lab.close();
   });
+});
+
+it('a round whose plan fails in the middle poisons the store: what it has taken is not written', async () => {
+  const lab = await openLab();
+  const session = lab.session();
+  session.push(new Uint8Array(10));
+  const { housekeeping } = lab.core;
+  const failing = vi.spyOn(housekeeping, 'plan').mockImplementation(() => {
+    throw new TypeError('a defect');
+  });
+  await expect(session.commit()).rejects.toMatchObject({ code: 'VARVE_POISONED' });
+  failing.mockRestore();
+  expect(lab.core.poisoned).toBe(true);
+  await lab.kill();
 });
