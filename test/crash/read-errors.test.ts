@@ -48,9 +48,14 @@ describe('each read fails once', () => {
 
   it.each(workloads.map((workload, at) => [workload.name, at] as const))('%s', async (_, at) => {
     const workload = workloads[at] as (typeof workloads)[number];
-    for (const failing of failingReads(at, await callsOf(workload))) {
+    const calls = await callsOf(workload);
+    // A length that is asked for before a large batch only saves it from growing piece by piece.
+    const lengths = new Set(
+      calls.reads.filter(({ kind }) => kind === 'length').map(({ number }) => number),
+    );
+    for (const failing of failingReads(at, calls)) {
       const refusals = await failOnce(workload, failing);
-      if (failing.fault.kind === 'error' && refusals === 0) {
+      if (failing.fault.kind === 'error' && refusals === 0 && !lengths.has(failing.number)) {
         throw new Error(`nobody heard that read ${failing.number} of '${workload.name}' failed`);
       }
     }
