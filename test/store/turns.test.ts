@@ -283,6 +283,29 @@ it('a verification says that the store is closed, at whatever step it is closed'
   expect(step).toBeGreaterThan(200);
 });
 
+it('a verification says that the store is closed, at whatever microtask it is closed', async () => {
+  let refused = 0;
+  for (let hops = 0; hops < 60; hops++) {
+    const lab = await labWith(2, 3);
+    const request = { deep: true, signal: undefined, quiet: () => true };
+    const verified = (async () => {
+      for await (const finding of verifyStore(lab.core, request)) expect(finding).toBe(undefined);
+    })();
+    const outcome = verified.then(
+      () => 'whole',
+      (error: unknown) => error,
+    );
+    for (let hop = 0; hop < hops; hop++) await undefined;
+    lab.core.closed = true;
+    await lab.kill();
+    const found = await outcome;
+    if (found === 'whole') continue;
+    expect(found, `closed after ${hops} microtasks`).toMatchObject({ code: 'VARVE_CLOSED' });
+    refused += 1;
+  }
+  expect(refused).toBeGreaterThan(5);
+});
+
 it('a verification finds nothing, at whatever step a session pushes beside it', async () => {
   let isWhole = false;
   for (let step = 1; !isWhole; step++) {

@@ -69,6 +69,8 @@ async function inSteps(
 ): Promise<Finding[]> {
   for (let restarts = 0; ; restarts++) {
     request.signal?.throwIfAborted();
+    // The store may close wherever this function awaits.
+    core.checkOpen();
     if (core.publishing) await breathe(core, request);
     const findings: Finding[] = [];
     const report: Report = (message, offset, grainId) => {
@@ -209,7 +211,9 @@ async function* verifyLogged(
     const report = (message: string, offset?: number, grainId?: GrainId): void => {
       findings.push({ message, offset, grainId });
     };
+    core.checkOpen();
     const record = await readable(core, reader, batch, request);
+    core.checkOpen();
     // The damage has been reported already, and may concern any number of batches.
     if (record === undefined) return;
     for (const value of record.operations) {
@@ -275,11 +279,15 @@ async function* verifyValues(
       }
       for (const page of stratum.pagesOf(map)) {
         request.signal?.throwIfAborted();
+        core.checkOpen();
         for (let at = 0; at < page.grains; at++) {
           const count = page.countAt(at);
           if (count === 0) continue;
           const { length, finding } = verifyValue(core, stratum, page.firstIndex + at, count);
-          if (finding !== undefined) yield finding;
+          if (finding !== undefined) {
+            yield finding;
+            core.checkOpen();
+          }
           valueBytes += length;
           at += count - 1;
           if (request.breather.due) await breathe(core, request);
