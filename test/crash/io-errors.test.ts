@@ -32,8 +32,7 @@ async function cutAfter(life: Life, number: number): Promise<void> {
   const { before, state } = life.disk;
   const states = [...before, state];
   const soon = [1, 2, 3, 4 + random.below(8)].map((later) => number + later);
-  const told = life.rejected.map(({ operation }) => operation);
-  for (const at of new Set([...soon, ...told, states.length - 1])) {
+  for (const at of new Set([...soon, ...life.rejected, states.length - 1])) {
     const share = random.below(3) / 2;
     const cut = states[at];
     if (cut === undefined) continue;

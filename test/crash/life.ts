@@ -45,8 +45,8 @@ export class Life {
   readonly uncertain: Work[] = [];
   /** Codes of commits that rejected, where that is no defect. */
   readonly rejections: string[] = [];
-  /** Sessions that were rejected for good, and the number of the disk's next operation then. */
-  readonly rejected: { readonly work: Work; readonly operation: number }[] = [];
+  /** The number of the disk's next operation when a session was rejected for good, for each. */
+  readonly rejected: number[] = [];
   /** Every commit that was asked for: the disk's next operation then, and when it was answered. */
   readonly #asked: { readonly work: Work; readonly from: number; until: number }[] = [];
   /** Operations that are not the subject of the history. */
@@ -269,7 +269,7 @@ export class Life {
     this.#release(work);
     if (this.#isRefusal(error)) {
       this.#acceptOwn();
-      this.rejected.push({ work, operation: this.disk.operations.length });
+      this.rejected.push(this.disk.operations.length);
       return;
     }
     if (!this.tolerant || !isVarveError(error, 'VARVE_POISONED')) throw error;

@@ -209,7 +209,7 @@ export class Committer {
     if (this.#core.space.tight) yield* this.#checkpointInSteps(left);
     const plan = yield* this.#plan(left);
     if (left.size === 0) return;
-    const fill = valueBytes(worksOf(left)) + plan.body.length <= smallBatchBytes;
+    const fill = valueBytes(plan.works) + plan.body.length <= smallBatchBytes;
     yield* this.#carryOut(plan, fill);
     this.#core.counters.sessionsCommitted += left.size;
     for (const one of left) one.batch = plan.after.currentBatch;

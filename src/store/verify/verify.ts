@@ -212,7 +212,7 @@ async function* verifyLogged(
       findings.push({ message, offset, grainId });
     };
     core.checkOpen();
-    const record = await readable(core, reader, batch, request);
+    const record = await readable(reader, batch, request);
     core.checkOpen();
     // The damage has been reported already, and may concern any number of batches.
     if (record === undefined) return;
@@ -229,9 +229,8 @@ async function* verifyLogged(
   }
 }
 
-/** The record of a batch; undefined if it is damaged. Throws if the store was closed meanwhile. */
+/** The record of a batch; undefined if it is damaged. */
 async function readable(
-  core: StoreCore,
   reader: LogReader,
   batch: number,
   { breather, signal }: BreathingRequest,
@@ -239,7 +238,6 @@ async function readable(
   try {
     const { record } = await inTurns(reader.readInSteps(batch), breather);
     signal?.throwIfAborted();
-    core.checkOpen();
     return record;
   } catch (error) {
     if (isVarveError(error, 'VARVE_CORRUPT')) return undefined;
