@@ -15,7 +15,7 @@ import { StoredState } from './commits/stored-state.ts';
 import { RootWriter } from './journal/forest-root.ts';
 import { Journal } from './journal/journal.ts';
 import type { TreeShape } from './nodes/node.ts';
-import { reservedShareMost } from './nodes/node-cache.ts';
+import { reservedShareMax } from './nodes/node-cache.ts';
 import { NodeMemory } from './nodes/node-memory.ts';
 import { NodeStore } from './nodes/node-store.ts';
 import { runOutside } from './transactions/body-context.ts';
@@ -27,9 +27,9 @@ import {
   type TreeRecord,
   treeOf,
 } from './trees/tree-record.ts';
-import { checkConfig, type TreeUse } from './trees/tree-use.ts';
+import { checkConfig, type TreeSchema } from './trees/tree-schema.ts';
 
-type AnyUse = TreeUse<unknown, unknown, unknown>;
+type AnySchema = TreeSchema<unknown, unknown, unknown>;
 interface Commit {
   batch: BatchId;
   trees: readonly string[];
@@ -46,7 +46,7 @@ const sealsSkipped = 2 ** 24;
 const askedMax = 5000;
 
 /** Bytes of memory that nodes not stored yet may take beside a small cache. */
-const memoryLeast = 2 ** 21;
+const memoryMin = 2 ** 21;
 
 interface OpenedState {
   readonly nodes: NodeStore;
@@ -81,10 +81,10 @@ export class ForestCore {
   closing = false;
   closed = false;
   /** Commits that some listeners have not been called for. */
-  readonly #untold: Commit[] = [];
-  readonly #uses = new WeakMap<object, AnyUse>();
-  /** The last `TreeUse` of each tree, for the trees that were requested last. */
-  readonly #asked = new Map<string, AnyUse>();
+  readonly #unannounced: Commit[] = [];
+  readonly #schemas = new WeakMap<object, AnySchema>();
+  /** The last `TreeSchema` of each tree, for the trees that were requested last. */
+  readonly #asked = new Map<string, AnySchema>();
   readonly #options: CoreOptions;
   #owners = 0;
 
@@ -123,7 +123,7 @@ export class ForestCore {
     const { vault, nodeCacheBytes, journalBytes } = this.#options;
     const nodes = new NodeStore(source, vault, nodeCacheBytes);
     const { nextSeal, version, journal } = new StoredState(nodes, store.currentBatch, this);
-    const memoryBytes = Math.max(memoryLeast, nodeCacheBytes * reservedShareMost);
+    const memoryBytes = Math.max(memoryMin, nodeCacheBytes * reservedShareMax);
     const most = { logBytes: journalBytes, memoryBytes };
     return {
       nodes,
@@ -166,11 +166,11 @@ export class ForestCore {
     return this.#owners;
   }
 
-  /** Remembers a tree handle and its `TreeUse`. */
-  register(handle: object, use: AnyUse): void {
-    this.#uses.set(handle, use);
-    this.#asked.delete(use.name);
-    this.#asked.set(use.name, use);
+  /** Remembers a tree handle and its `TreeSchema`. */
+  register(handle: object, schema: AnySchema): void {
+    this.#schemas.set(handle, schema);
+    this.#asked.delete(schema.name);
+    this.#asked.set(schema.name, schema);
     if (this.#asked.size <= askedMax) return;
     // Forget the oldest. A tree with other options is still refused: its first commit checks again.
     for (const name of this.#asked.keys()) {
@@ -180,24 +180,25 @@ export class ForestCore {
   }
 
   /** Throws `VARVE_TREE_MISMATCH` if an earlier handle of the tree has another config. */
-  checkAsked(use: AnyUse): void {
-    const asked = this.askedFor(use.name);
-    if (asked !== undefined) checkConfig(use.name, asked.config, use.config);
+  checkAsked(schema: AnySchema): void {
+    const asked = this.askedFor(schema.name);
+    if (asked !== undefined) checkConfig(schema.name, asked.config, schema.config);
   }
 
-  askedFor(name: string): AnyUse | undefined {
+  askedFor(name: string): AnySchema | undefined {
     return this.#asked.get(name);
   }
 
-  useOf(handle: object): AnyUse | undefined {
-    return this.#uses.get(handle);
+  schemaOf(handle: object): AnySchema | undefined {
+    return this.#schemas.get(handle);
   }
 
   /** Throws `VARVE_INVALID_ARGUMENT` if the handle is not a tree of this forest. */
-  useOfTree(handle: object): AnyUse {
-    const use = typeof handle === 'object' && handle !== null ? this.useOf(handle) : undefined;
-    if (use === undefined) throw invalidArgument('tree', 'a tree of this forest', handle);
-    return use;
+  schemaOfTree(handle: object): AnySchema {
+    const schema =
+      typeof handle === 'object' && handle !== null ? this.schemaOf(handle) : undefined;
+    if (schema === undefined) throw invalidArgument('tree', 'a tree of this forest', handle);
+    return schema;
   }
 
   /**
@@ -215,12 +216,12 @@ export class ForestCore {
   announce(batch: BatchId, changed: ReadonlyMap<string, unknown>): void {
     const trees = [...changed.keys()];
     if (trees.length === 0) return;
-    this.#untold.push({ batch, trees });
+    this.#unannounced.push({ batch, trees });
     // A listener may commit. That commit is announced after all listeners know of this one.
-    if (this.#untold.length > 1) return;
-    for (let told = this.#untold[0]; told !== undefined; told = this.#untold[0]) {
-      for (const listener of this.listeners) runOutside(() => tell(listener, told));
-      this.#untold.shift();
+    if (this.#unannounced.length > 1) return;
+    for (let commit = this.#unannounced[0]; commit !== undefined; commit = this.#unannounced[0]) {
+      for (const listener of this.listeners) runOutside(() => call(listener, commit));
+      this.#unannounced.shift();
     }
   }
 }
@@ -234,7 +235,7 @@ function skipped(vault: Vault | undefined): number {
 /**
  * Calls a listener. Its error becomes an uncaught exception, since the commit is durable anyway.
  */
-function tell(listener: Listener, commit: Commit): void {
+function call(listener: Listener, commit: Commit): void {
   try {
     listener({ ...commit });
   } catch (error) {

@@ -46,8 +46,8 @@ export interface ForestOptions {
 
 /** The sealed tag of a pushed value has a length of 16 bits. */
 const overheadBytesMax = 65_000;
-const nodeBytesLeast = 500;
-const nodeBytesMost = 65_536;
+const nodeBytesMin = 500;
+const nodeBytesMax = 65_536;
 const nodeCacheBytesDefault = 256 * 1024 * 1024;
 const journalBytesDefault = 4 * 1024 * 1024;
 
@@ -80,8 +80,8 @@ export function checkForestOptions(
   const { nodeBytes, nodeCacheBytes, journalBytes, retainMs, checkpoint, vault } = options;
   if (nodeBytes !== undefined) {
     const isWhole = Number.isSafeInteger(nodeBytes);
-    if (!isWhole || nodeBytes < nodeBytesLeast || nodeBytes > nodeBytesMost) {
-      const expected = `a whole number from ${nodeBytesLeast} to ${nodeBytesMost}`;
+    if (!isWhole || nodeBytes < nodeBytesMin || nodeBytes > nodeBytesMax) {
+      const expected = `a whole number from ${nodeBytesMin} to ${nodeBytesMax}`;
       throw invalidArgument('nodeBytes', expected, nodeBytes);
     }
   }

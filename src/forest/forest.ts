@@ -25,7 +25,7 @@ import { ForestSnapshot } from './snapshot.ts';
 import { ForestTree } from './tree.ts';
 import { nameKey } from './trees/catalog.ts';
 import { treeOf } from './trees/tree-record.ts';
-import { checkConfig, type TreeOptions, TreeUse } from './trees/tree-use.ts';
+import { checkConfig, type TreeOptions, TreeSchema } from './trees/tree-schema.ts';
 import { checkedOptions, type VerifyOptions, verifyForest } from './verify-forest.ts';
 
 export interface ForestStatistics {
@@ -165,12 +165,12 @@ export class Forest implements AsyncDisposable {
     const core = this.#core;
     core.checkOpen();
     nameKey(name);
-    const use = new TreeUse(name, options, core.limits);
-    const any = use as unknown as TreeUse<unknown, unknown, unknown>;
+    const schema = new TreeSchema(name, options, core.limits);
+    const any = schema as unknown as TreeSchema<unknown, unknown, unknown>;
     core.checkAsked(any);
     const record = treeOf(core.durable.record(name));
-    if (record !== undefined) checkConfig(name, record.config, use.config);
-    const tree = new ForestTree(core, this.#writer, use);
+    if (record !== undefined) checkConfig(name, record.config, schema.config);
+    const tree = new ForestTree(core, this.#writer, schema);
     core.register(tree, any);
     return tree;
   }

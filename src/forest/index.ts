@@ -21,4 +21,4 @@ export type {
 } from './contract.ts';
 export { Forest, type ForestStatistics } from './forest.ts';
 export type { ForestOptions } from './forest-options.ts';
-export type { TreeOptions } from './trees/tree-use.ts';
+export type { TreeOptions } from './trees/tree-schema.ts';

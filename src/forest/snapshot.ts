@@ -11,17 +11,17 @@ import type { ForestVersion } from './commits/forest-version.ts';
 import type { ReadableTree, Snapshot, Tree } from './contract.ts';
 import type { ForestCore } from './forest-core.ts';
 import { emptyRoot, type TreeRoot } from './nodes/node.ts';
-import type { ReadHold } from './reads/range-iterators.ts';
+import type { Hold } from './reads/range-iterators.ts';
 import { TreeReads } from './reads/tree-reads.ts';
 import { treeOf } from './trees/tree-record.ts';
-import { checkConfig, type TreeUse } from './trees/tree-use.ts';
+import { checkConfig, type TreeSchema } from './trees/tree-schema.ts';
 
-const forgotten = new FinalizationRegistry<ReadHold>((hold) => hold.release());
+const forgotten = new FinalizationRegistry<Hold>((hold) => hold.release());
 
 /** The version that it holds, and whether it was released. */
 interface Held {
   readonly version: ForestVersion;
-  readonly hold: ReadHold;
+  readonly hold: Hold;
   released: boolean;
 }
 
@@ -46,19 +46,19 @@ export class ForestSnapshot implements Snapshot {
   tree<K, V, R>(tree: Tree<K, V, R>): ReadableTree<K, V, R> {
     const core = this.#core;
     const { version } = this.#held;
-    const use = core.useOfTree(tree) as unknown as TreeUse<K, V, R>;
+    const schema = core.schemaOfTree(tree) as unknown as TreeSchema<K, V, R>;
     // `check` refers to the snapshot, which is not collected while its trees are read.
     const check = (): void => this.#check();
     const root = (): TreeRoot => {
       check();
-      const record = treeOf(version.record(use.name));
+      const record = treeOf(version.record(schema.name));
       if (record === undefined) return emptyRoot;
-      checkConfig(use.name, record.config, use.config);
+      checkConfig(schema.name, record.config, schema.config);
       return record.main;
     };
     root();
-    const hold = (): ReadHold => version.hold(core.store, check);
-    return new TreeReads(use, { nodes: version.nodes, root, hold, holdBriefly: hold });
+    const hold = (): Hold => version.hold(core.store, check);
+    return new TreeReads(schema, { nodes: version.nodes, root, hold, holdBriefly: hold });
   }
 
   #check(): void {

@@ -16,18 +16,18 @@ import { emptyRoot, type TreeRoot } from './nodes/node.ts';
 import { Changes, readChanges } from './reads/changes.ts';
 import { TreeReads } from './reads/tree-reads.ts';
 import { type TreeRecord, treeOf } from './trees/tree-record.ts';
-import { checkConfig, type TreeUse } from './trees/tree-use.ts';
+import { checkConfig, type TreeSchema } from './trees/tree-schema.ts';
 
 /** The durable record of one tree, looked up once for each commit. */
 class DurableRecord {
   readonly #core: ForestCore;
-  readonly #use: TreeUse<never, never, never>;
+  readonly #schema: TreeSchema<never, never, never>;
   #version: ForestVersion | undefined;
   #record: TreeRecord | undefined;
 
-  constructor(core: ForestCore, use: TreeUse<never, never, never>) {
+  constructor(core: ForestCore, schema: TreeSchema<never, never, never>) {
     this.#core = core;
-    this.#use = use;
+    this.#schema = schema;
   }
 
   /** The record of the tree; also of a dropped versioned tree. */
@@ -36,9 +36,9 @@ class DurableRecord {
     core.checkOpen();
     const { durable } = core;
     if (this.#version !== durable) {
-      const record = durable.record(this.#use.name);
+      const record = durable.record(this.#schema.name);
       const tree = treeOf(record);
-      if (tree !== undefined) checkConfig(this.#use.name, tree.config, this.#use.config);
+      if (tree !== undefined) checkConfig(this.#schema.name, tree.config, this.#schema.config);
       this.#record = record;
       this.#version = durable;
     }
@@ -54,12 +54,12 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
   readonly name: string;
   readonly #core: ForestCore;
   readonly #writer: ForestWriter;
-  readonly #use: TreeUse<K, V, R>;
+  readonly #schema: TreeSchema<K, V, R>;
   readonly #record: DurableRecord;
 
-  constructor(core: ForestCore, writer: ForestWriter, use: TreeUse<K, V, R>) {
-    const record = new DurableRecord(core, use as unknown as TreeUse<never, never, never>);
-    super(use, {
+  constructor(core: ForestCore, writer: ForestWriter, schema: TreeSchema<K, V, R>) {
+    const record = new DurableRecord(core, schema as unknown as TreeSchema<never, never, never>);
+    super(schema, {
       get nodes() {
         return core.durable.nodes;
       },
@@ -67,45 +67,47 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
       hold: () => core.durable.hold(core.store, () => core.checkOpen()),
       holdBriefly: () => core.durable.hold(core.store, () => core.checkOpen()),
     });
-    this.name = use.name;
+    this.name = schema.name;
     this.#core = core;
     this.#writer = writer;
-    this.#use = use;
+    this.#schema = schema;
     this.#record = record;
   }
 
   async put(key: K, value: V): Promise<BatchId> {
-    const use = this.#use;
-    const { keys, values } = use;
+    const schema = this.#schema;
+    const { keys, values } = schema;
     // The value's codec may change the bytes that were given as the key.
     const bytes = values.isQuiet ? keys.encode(key) : keys.encodeKept(key);
     const stored = values.encode(value);
-    if (!this.#writer.waits) return await this.#writer.put(use, bytes, stored);
+    if (!this.#writer.waits) return await this.#writer.put(schema, bytes, stored);
     // The put waits for a running transaction: copy, since the caller may change its bytes
     // meanwhile.
-    return await this.#writer.put(use, keys.keep(bytes), values.keep(stored));
+    return await this.#writer.put(schema, keys.keep(bytes), values.keep(stored));
   }
 
   async delete(key: K): Promise<boolean> {
-    const use = this.#use;
-    const bytes = use.keys.encodeKept(key);
-    const { result } = await this.#writer.runAtOnce((tx) => tx.writing(use).deleteEncoded(bytes));
+    const schema = this.#schema;
+    const bytes = schema.keys.encodeKept(key);
+    const { result } = await this.#writer.runAtOnce((tx) =>
+      tx.writing(schema).deleteEncoded(bytes),
+    );
     return result;
   }
 
   async update(key: K, change: (current: V | undefined) => V | null): Promise<V | null> {
     if (typeof change !== 'function') throw invalidArgument('Tree.update', 'a function', change);
-    const use = this.#use;
-    const bytes = use.keys.encodeKept(key);
+    const schema = this.#schema;
+    const bytes = schema.keys.encodeKept(key);
     const { result } = await this.#writer.runAtOnce((tx) => {
-      const tree = tx.writing(use);
+      const tree = tx.writing(schema);
       const next = change(tree.getEncoded(bytes));
       if (isThenable(next)) {
         abandon(next);
         throw invalidArgument('Tree.update: change', 'a function that returns no promise', next);
       }
       if (next === null) tree.deleteEncoded(bytes);
-      else tree.putEncoded(bytes, use.values.encode(next));
+      else tree.putEncoded(bytes, schema.values.encode(next));
       return next;
     });
     return result;
@@ -113,7 +115,7 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
 
   #versioned(): TreeRecord | undefined {
     const record = this.#record.get();
-    if (this.#use.config.versioned) return record;
+    if (this.#schema.config.versioned) return record;
     throw new VarveError('VARVE_TREE_MISMATCH', `the tree '${this.name}' is not versioned`);
   }
 
@@ -127,8 +129,8 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
     const core = this.#core;
     const { history = emptyRoot, sequence = 0 } = this.#versioned() ?? {};
     const { nodes } = core.durable;
-    const asked = readChanges(nodes, this.#use.historyShape, { history, sequence }, options);
+    const asked = readChanges(nodes, this.#schema.historyShape, { history, sequence }, options);
     const hold = core.durable.hold(core.store, () => core.checkOpen());
-    return new Changes(nodes, this.#use, { ...asked, hold });
+    return new Changes(nodes, this.#schema, { ...asked, hold });
   }
 }

@@ -26,8 +26,8 @@ import { longId } from './nodes/node-store.ts';
 import { Summaries } from './reads/summaries.ts';
 import { catalogEntries } from './trees/catalog.ts';
 import { historyShapeOf, shapeOf, type TreeRecord, treeOf } from './trees/tree-record.ts';
+import type { TreeSchema } from './trees/tree-schema.ts';
 import { TreeCursor } from './trees/tree-search.ts';
-import type { TreeUse } from './trees/tree-use.ts';
 
 export interface VerifyOptions {
   /** Also reads every long value, and checks each value's checksum. */
@@ -168,9 +168,9 @@ class ForestWalk {
   }
 
   #summaries(name: string, reducer: string): Summaries<unknown, unknown, unknown> | undefined {
-    const use: TreeUse<unknown, unknown, unknown> | undefined = this.#core.askedFor(name);
-    if (use?.reducer === undefined || use.config.reducer !== reducer) return undefined;
-    return new Summaries(this.#version.nodes, use, use.reducer);
+    const schema: TreeSchema<unknown, unknown, unknown> | undefined = this.#core.askedFor(name);
+    if (schema?.reducer === undefined || schema.config.reducer !== reducer) return undefined;
+    return new Summaries(this.#version.nodes, schema, schema.reducer);
   }
 
   async *#tree(walked: Walked, { ref, count, long }: TreeRoot): AsyncGenerator<Finding> {
@@ -278,7 +278,7 @@ class ForestWalk {
   }
 
   async *#shares(shares: TreeRoot): AsyncGenerator<Finding> {
-    const told = new Map<GrainId, number>();
+    const counted = new Map<GrainId, number>();
     if (shares.ref !== undefined) {
       const cursor = new TreeCursor(this.#version.nodes, this.#core.sharesShape, shares.ref, 0);
       for (let left = shares.count; left > 0; left--) {
@@ -286,19 +286,19 @@ class ForestWalk {
         const { entries } = cursor.leaf;
         const at = entries.offset(cursor.index);
         const id = idOf(entries.heap, at);
-        told.set(id, getU32(entries.heap, at + 8) + 1);
+        counted.set(id, getU32(entries.heap, at + 8) + 1);
         if (left > 1) cursor.forward();
       }
     }
     for (const [id, referents] of this.#referents) {
       if (this.#breather.due) await this.#breather.turn();
-      const expected = told.get(id) ?? 1;
-      told.delete(id);
+      const expected = counted.get(id) ?? 1;
+      counted.delete(id);
       if (expected === referents) continue;
       const name = GrainId.format(id);
       yield { message: `${name} has ${referents} referents, the shares say ${expected}` };
     }
-    for (const [id, expected] of told) {
+    for (const [id, expected] of counted) {
       yield { message: `${GrainId.format(id)} has no referent, the shares say ${expected}` };
     }
   }

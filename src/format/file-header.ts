@@ -153,7 +153,7 @@ function decodeFields(reader: ByteReader): FileHeader {
 }
 
 /** A creation that was cut before it wrote copy 1: `header` is copy 0, the first header ever. */
-export function isYetToCome(copy: number, header: FileHeader): boolean {
+export function isNotWrittenYet(copy: number, header: FileHeader): boolean {
   return copy === 1 && header.generation === 1;
 }
 

@@ -77,7 +77,7 @@ describe('a commit into new space', () => {
 
   it('of 1,000 values is three: in a young store the body of the record has a place of its own', async () => {
     const disk = new CountedDisk();
-    const lab = await openLab({ fileSystem: disk.fileSystem, limits: { mapBytesLeast: mebibyte } });
+    const lab = await openLab({ fileSystem: disk.fileSystem, limits: { mapBytesMin: mebibyte } });
     push(lab, [16]);
     const counts = await disk.during(() => push(lab, alike(1000)));
     expect(counts.regions).toBe(3);
@@ -89,7 +89,7 @@ describe('a commit into new space', () => {
 
   it('of 1,000 values is two where the log has the longer segments of a file of 32 MiB', async () => {
     const disk = new CountedDisk();
-    const limits = { mapBytesLeast: mebibyte };
+    const limits = { mapBytesMin: mebibyte };
     const lab = await openLab({ fileSystem: disk.fileSystem, limits });
     const large = lab.session();
     large.push(new Uint8Array(34 * mebibyte));

@@ -144,7 +144,7 @@ export class WrittenHistory {
 }
 
 async function openWriter(fileSystem: FileSystem, { settleBytes }: WriterHabits): Promise<Store> {
-  const limits = { ...defaultLimits, mapBytesLeast: 8192 };
+  const limits = { ...defaultLimits, mapBytesMin: 8192 };
   return await openStore(checkOptions(historyPath, { fileSystem, settleBytes }, limits));
 }
 

@@ -28,10 +28,10 @@ export const faultsOfHeldStates: readonly SeededFault[] = [
   {
     name: 'a put copies the root before it has read the leaf',
     file: 'forest/trees/tree-editor.ts',
-    find: '    const leaf = this.#readWay(this.#ref, key);',
+    find: '    const leaf = this.#readPath(this.#ref, key);',
     replace: lines(
       '    this.#ref = this.#own(this.#ref);',
-      '    const leaf = this.#readWay(this.#ref, key);',
+      '    const leaf = this.#readPath(this.#ref, key);',
     ),
     caughtBy: { file: failed, test: 'changes nothing: the tree is there' },
   },
@@ -64,7 +64,7 @@ export const faultsOfHeldStates: readonly SeededFault[] = [
   {
     name: 'a failed transaction leaves what its session has gathered to the next',
     file: 'forest/commits/transaction-ground.ts',
-    find: '    if (this.group.members.length === 0) this.#startAnew();',
+    find: '    if (this.group.waiters.length === 0) this.#startAnew();',
     replace: '',
     caughtBy: { file: failed, test: 'that throws leaves no refused write to the next' },
   },

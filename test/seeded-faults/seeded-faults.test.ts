@@ -19,7 +19,7 @@ import { type SeededFault, seeded } from './seeded-fault.ts';
 
 const repository = new URL('../../', import.meta.url);
 const tableBegins = '| | fault | in | caught by |\n';
-const faultsAtLeast = 36;
+const faultsMin = 36;
 const sampleSize = 6;
 const childrenMax = 2;
 /** Longer than the faults in front of it in the queue can take. */
@@ -51,7 +51,7 @@ function chosenNumbers(): number[] {
 
 describe('the list of seeded faults', () => {
   it('has enough of them, each with a name of its own', () => {
-    expect(faults.length).toBeGreaterThanOrEqual(faultsAtLeast);
+    expect(faults.length).toBeGreaterThanOrEqual(faultsMin);
     expect(new Set(faults.map(({ name }) => name)).size).toBe(faults.length);
   });
 

@@ -61,7 +61,7 @@ export interface SimulationSettings {
     readonly grainsPerStratum?: number;
     readonly mapsPerStratum?: number;
     readonly strataPerBasin?: number;
-    readonly mapBytesLeast?: number;
+    readonly mapBytesMin?: number;
   };
 }
 

@@ -77,7 +77,7 @@ export const headedGrains = 20_000;
  * it would have eight, the fewest that a map with a head is given, if its stratum had room for them.
  */
 export const headedLimits = {
-  mapBytesLeast: 8 * grainsPerMarkPage * 2 ** grainExpMin,
+  mapBytesMin: 8 * grainsPerMarkPage * 2 ** grainExpMin,
   grainsPerStratum: 17_408,
 };
 

@@ -21,7 +21,7 @@ const valueCount = 350;
 it('a block read while a write to it is held back is up to date when that has returned', async () => {
   const disk = new WrappedFileSystem(memoryFileSystem());
   // One map for all, so that the values of a batch are one write, behind a value of an earlier one.
-  const limits = { ...defaultLimits, mapBytesLeast: 448 * 1024 };
+  const limits = { ...defaultLimits, mapBytesMin: 448 * 1024 };
   const store = stores.keep(await openStore(checkOptions(storePath, { fileSystem: disk }, limits)));
   const first = store.session();
   const neighbour = first.push(patternOf(valueBytes, 7));

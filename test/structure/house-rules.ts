@@ -64,6 +64,17 @@ const wordRules: readonly WordRule[] = [
     home: /^src\/util\/builtin-module\.ts$/,
     message: 'builtinModule of src/util asks for a module that may be missing',
   },
+  {
+    rule: 'identifiers',
+    pattern: /(?<![\w$])[#]?[a-z$_][\w$]*(?:Least|Most)(?![\w$])/g,
+    message: 'a bound ends in Min or Max',
+  },
+  {
+    rule: 'identifiers',
+    pattern:
+      /(?<![\w$])#?(?:\w*Meanwhile|haveGone|isYetToCome|doAgain|Telling|Way|Walk|Member)(?![\w$])/g,
+    message: 'a name is the word of the field for the thing',
+  },
 ];
 
 /** Every breach of the rules above, in the order of the files. */

@@ -36,7 +36,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** A folder with more files than this is no room any more. */
-const filesInRoomMost = 14;
+const filesInRoomMax = 14;
 
 /** The door of a unit: the files directly in its folder, which may import every room. */
 const door = 'the door';
@@ -176,8 +176,8 @@ function findCrowdedRooms({ files }: House): Breach[] {
     counts.set(folder, (counts.get(folder) ?? 0) + 1);
   }
   return [...counts].flatMap(([folder, count]) =>
-    count > filesInRoomMost
-      ? [breach('rooms', folder, 1, `${count} files, at most ${filesInRoomMost}`)]
+    count > filesInRoomMax
+      ? [breach('rooms', folder, 1, `${count} files, at most ${filesInRoomMax}`)]
       : [],
   );
 }

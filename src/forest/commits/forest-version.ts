@@ -9,7 +9,7 @@ import { isVarveError, type VarveError } from '../../errors.ts';
 import type { BatchId, CheckpointGuard, Store } from '../../index.ts';
 import type { TreeRoot, TreeShape } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
-import type { ReadHold } from '../reads/range-iterators.ts';
+import type { Hold } from '../reads/range-iterators.ts';
 import { catalogEntries, findRecord } from '../trees/catalog.ts';
 import { type TreeRecord, treeOf } from '../trees/tree-record.ts';
 import type { TreeRecords } from '../trees/tree-records.ts';
@@ -92,7 +92,7 @@ export class ForestVersion {
   }
 
   /** Nothing that this version reaches is freed until the hold is released. */
-  hold(store: Store, check: () => void): ReadHold {
+  hold(store: Store, check: () => void): Hold {
     if (this.#holds === 0) this.#guard = guardOf(store, this.batch);
     this.#holds += 1;
     this.nodes.holds += 1;

@@ -13,8 +13,8 @@ import { isThenable } from '../../util/thenable.ts';
 import type { Transaction } from '../contract.ts';
 import { captureContext, isWithin, runBody, runOnStack } from '../transactions/body-context.ts';
 import { TransactionScope } from '../transactions/transaction.ts';
-import type { TreeUse } from '../trees/tree-use.ts';
-import type { Member } from './group.ts';
+import type { TreeSchema } from '../trees/tree-schema.ts';
+import type { Waiter } from './group.ts';
 import { type BodyRunner, type CommitsHome, GroupCommits } from './group-commits.ts';
 import { TransactionGround } from './transaction-ground.ts';
 import { WaitingBodies } from './waiting-bodies.ts';
@@ -107,10 +107,10 @@ export class ForestWriter implements BodyRunner {
    * the puts before it: a node that several change is copied once. Any other put is a transaction
    * of its own.
    */
-  put<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array, value: Uint8Array): Promise<BatchId> {
+  put<K, V, R>(schema: TreeSchema<K, V, R>, key: Uint8Array, value: Uint8Array): Promise<BatchId> {
     const isShared = this.#ground.shares.count > 0;
-    if (this.waits || isShared || !use.isPlain(value)) {
-      return this.runAtOnce((tx) => tx.writing(use).putEncoded(key, value)).then(
+    if (this.waits || isShared || !schema.isPlain(value)) {
+      return this.runAtOnce((tx) => tx.writing(schema).putEncoded(key, value)).then(
         ({ batch }) => batch,
       );
     }
@@ -118,9 +118,9 @@ export class ForestWriter implements BodyRunner {
       this.#checkMayWrite();
       const puts = this.#puts ?? new TransactionScope(this.#ground);
       // If a node cannot be read, nothing has changed yet: only this put fails.
-      puts.putPlain(use, key, value);
+      puts.putPlain(schema, key, value);
       this.#puts = puts;
-      this.#ground.group.members.push({ resolve, reject });
+      this.#ground.group.waiters.push({ resolve, reject });
       this.#commits.flushSoon();
     });
   }
@@ -204,9 +204,9 @@ export class ForestWriter implements BodyRunner {
   }
 
   /** Adds the transaction's changes to the working state and to the next commit. */
-  #join(tx: TransactionScope, member: Member): void {
+  #join(tx: TransactionScope, waiter: Waiter): void {
     this.#ground.state.join(tx, this.#ground.group);
-    this.#ground.group.members.push(member);
+    this.#ground.group.waiters.push(waiter);
     this.#end(tx);
   }
 

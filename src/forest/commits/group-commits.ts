@@ -14,14 +14,14 @@
 import { isVarveError } from '../../errors.ts';
 import type { BatchId } from '../../index.ts';
 import { Breather } from '../../util/breather.ts';
-import type { ReadHold } from '../reads/range-iterators.ts';
+import type { Hold } from '../reads/range-iterators.ts';
 import type { TransactionScope } from '../transactions/transaction.ts';
 import type { TreeRecord } from '../trees/tree-record.ts';
 import type { ForestVersion, VersionRoots } from './forest-version.ts';
 import { Freeing } from './freeing.ts';
-import type { Group, Member } from './group.ts';
+import type { Group, Waiter } from './group.ts';
+import { Notifier } from './notifier.ts';
 import type { Retention } from './retention.ts';
-import { Telling } from './telling.ts';
 import type { GroundHome, TransactionGround } from './transaction-ground.ts';
 
 /** The records of the trees that a commit changes; undefined if it removes one. */
@@ -64,10 +64,10 @@ export class GroupCommits {
   readonly #ground: TransactionGround;
   readonly #runner: BodyRunner;
   readonly #freeing: Freeing;
-  readonly #telling = new Telling<Member>();
+  readonly #telling = new Notifier<Waiter>();
   #preparing: Preparing | undefined;
   /** Holds the durable state while the next one is in flight. */
-  #held: ReadHold | undefined;
+  #held: Hold | undefined;
   #flushPlanned = false;
 
   constructor(home: CommitsHome, ground: TransactionGround, runner: BodyRunner) {
@@ -85,7 +85,7 @@ export class GroupCommits {
 
   /** A group is in flight or waits, or some promises of a commit have yet to settle. */
   get busy(): boolean {
-    return this.underWay || this.#telling.underWay || this.#ground.group.members.length > 0;
+    return this.underWay || this.#telling.underWay || this.#ground.group.waiters.length > 0;
   }
 
   /**
@@ -93,7 +93,7 @@ export class GroupCommits {
    */
   flushSoon(): void {
     if (this.underWay || this.#flushPlanned) return;
-    if (this.#ground.group.members.length === 0) {
+    if (this.#ground.group.waiters.length === 0) {
       this.#runner.idle();
       return;
     }
@@ -105,7 +105,7 @@ export class GroupCommits {
   }
 
   flush(): void {
-    if (this.underWay || this.#ground.group.members.length === 0) return;
+    if (this.underWay || this.#ground.group.waiters.length === 0) return;
     this.#runner.joinAll();
     if (this.#freeing.comesBefore(this.#ground.group)) {
       this.#freeing.begin(() => this.flush());
@@ -145,14 +145,14 @@ export class GroupCommits {
     return group;
   }
 
-  /** As `#take`. If nothing changed, resolves the members and returns undefined. */
+  /** As `#take`. If nothing changed, resolves the waiters and returns undefined. */
   #takeChanged(): Group | undefined {
     const group = this.#take();
     if (!group.isEmpty || !this.#ground.state.isClear) return group;
     const { batch } = this.#home.durable;
     this.#telling.add(
-      group.members,
-      (member) => member.resolve(batch),
+      group.waiters,
+      (waiter) => waiter.resolve(batch),
       () => this.#runner.idle(),
     );
     return undefined;
@@ -238,8 +238,8 @@ export class GroupCommits {
     for (const ref of group.gone) nodes.forget(ref);
     this.#home.committed(batch, group.changed);
     this.#telling.add(
-      group.members,
-      (member) => member.resolve(batch),
+      group.waiters,
+      (waiter) => waiter.resolve(batch),
       () => {
         for (const { reject, error } of group.doubtful) reject(error);
         this.#home.announce(batch, group.changed);
@@ -268,8 +268,8 @@ export class GroupCommits {
     this.#ground.state.reset();
     this.#runner.failAll(error);
     this.#telling.add(
-      [...group.members, ...next.members],
-      (member) => member.reject(error),
+      [...group.waiters, ...next.waiters],
+      (waiter) => waiter.reject(error),
       () => {
         for (const { reject } of group.doubtful) reject(error);
         this.#runner.idle();
@@ -289,7 +289,7 @@ export class GroupCommits {
       if (!isRefusal(error)) failure = error;
     };
     this.#ground.group.needsNodes = true;
-    this.#ground.group.members.push({ resolve: () => undefined, reject });
+    this.#ground.group.waiters.push({ resolve: () => undefined, reject });
     this.flush();
     await settled();
     if (failure !== undefined) throw failure;

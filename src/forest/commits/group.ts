@@ -29,7 +29,7 @@ import {
 import type { VersionRoots } from './forest-version.ts';
 
 /** A caller that waits for the commit. */
-export interface Member {
+export interface Waiter {
   resolve(batch: BatchId): void;
   reject(error: unknown): void;
 }
@@ -55,12 +55,12 @@ export interface GroupState {
 }
 
 export class Group implements JournalEntry {
-  readonly members: Member[] = [];
+  readonly waiters: Waiter[] = [];
   /**
    * Transactions that failed while this group was in flight. They are rejected with `error` or, if
    * the commit fails, with the commit's error.
    */
-  readonly doubtful: { readonly reject: Member['reject']; readonly error: unknown }[] = [];
+  readonly doubtful: { readonly reject: Waiter['reject']; readonly error: unknown }[] = [];
   /** The records that the group leaves in the trees it changes; undefined if it removes one. */
   readonly changed = new Map<string, TreeRecord | undefined>();
   /** Nodes that it replaces or drops; some were never stored. */

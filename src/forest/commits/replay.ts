@@ -67,7 +67,7 @@ export class Replay {
       const open = new OpenTree(name, edit, limits, this.#home.record(name));
       let forgotten = 0;
       for (const log of logs) {
-        open.doAgain(log);
+        open.replayChanges(log);
         // No one reads the state before, so the memory of replaced nodes is reused. Nodes that are
         // in memory only come from another tree's replay (nodes of the shares), and stay current if
         // this one fails.

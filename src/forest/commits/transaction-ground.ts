@@ -11,13 +11,13 @@ import type { NodeRef, TreeRoot } from '../nodes/node.ts';
 import type { TransactionBase } from '../transactions/transaction.ts';
 import type { Edit } from '../trees/edit.ts';
 import type { TreeRecord } from '../trees/tree-record.ts';
-import type { TreeUse } from '../trees/tree-use.ts';
+import type { TreeSchema } from '../trees/tree-schema.ts';
 import { Group, type GroupHome } from './group.ts';
 import { type DurableHome, WorkingState } from './working-state.ts';
 
 /** The parts of the forest that transactions need. */
 export interface GroundHome extends GroupHome, DurableHome {
-  useOf(tree: object): TreeUse<unknown, unknown, unknown> | undefined;
+  schemaOf(tree: object): TreeSchema<unknown, unknown, unknown> | undefined;
 }
 
 export class TransactionGround implements TransactionBase {
@@ -78,7 +78,7 @@ export class TransactionGround implements TransactionBase {
       if (own.has(id) && taken) this.state.leave(id);
       else this.group.session.archive(id);
     }
-    if (this.group.members.length === 0) this.#startAnew();
+    if (this.group.waiters.length === 0) this.#startAnew();
   }
 
   /** Transactions that end from now on join a new group. */
@@ -87,7 +87,7 @@ export class TransactionGround implements TransactionBase {
   }
 
   /**
-   * Replaces a group without members: frees the memory of its session, and drops the error of a
+   * Replaces a group without waiters: frees the memory of its session, and drops the error of a
    * write-ahead, which must not reach another transaction.
    */
   #startAnew(): void {
@@ -104,8 +104,8 @@ export class TransactionGround implements TransactionBase {
     return this.state.record(name);
   }
 
-  useOf(tree: object): TreeUse<unknown, unknown, unknown> | undefined {
-    return this.#home.useOf(tree);
+  schemaOf(tree: object): TreeSchema<unknown, unknown, unknown> | undefined {
+    return this.#home.schemaOf(tree);
   }
 
   isPushed(id: GrainId): boolean {

@@ -31,18 +31,18 @@ export class ChangeLog {
   }
 
   put(key: Uint8Array, value: Uint8Array, word: number): void {
-    this.#tell(word + 1, key, value);
+    this.#append(word + 1, key, value);
   }
 
   delete(key: Uint8Array): void {
-    this.#tell(deleted, key, noValue);
+    this.#append(deleted, key, noValue);
   }
 
-  #tell(what: number, key: Uint8Array, value: Uint8Array): void {
+  #append(code: number, key: Uint8Array, value: Uint8Array): void {
     const writer = this.#writer;
     if (writer === undefined) return;
     this.count += 1;
-    writer.varint(what);
+    writer.varint(code);
     writer.varint(key.length);
     writer.bytes(key);
     writer.bytes(value);
@@ -61,7 +61,7 @@ export class ChangeLog {
 }
 
 /** Replays a log. Throws `VARVE_CORRUPT`. */
-export function doAgain(bytes: Uint8Array, changes: LoggedChanges): void {
+export function replayChanges(bytes: Uint8Array, changes: LoggedChanges): void {
   const reader = new ByteReader(bytes, 'a log of changes');
   while (reader.remaining > 0) {
     const code = reader.varint();

@@ -16,7 +16,7 @@ import type { RootLink, TreeChanges } from './forest-root.ts';
 /** Roots that an open has to read, at most. */
 const rootsMax = 500;
 /** Replaced nodes that may wait to be archived in any forest. */
-const goneLeast = 500;
+const goneMin = 500;
 /**
  * In a larger forest `nodes * share` of them may wait:
  *
@@ -25,13 +25,13 @@ const goneLeast = 500;
  * The sizes are means of the replaced nodes and of the logged changes. Example: nodes of 4096
  * bytes. Changes of 64 bytes give a share of 1/16; changes of 16 bytes give 1.
  */
-const goneShareLeast = 1 / 16;
+const goneShareMin = 1 / 16;
 const goneShareAllAt = 256;
 /**
  * Bytes of logs, and bytes of replaced values, that may wait in any forest.
  * `JournalLimits.logBytes` may allow less for logs.
  */
-const bytesLeast = 256 * 1024;
+const bytesMin = 256 * 1024;
 /** In a larger forest each of the two may reach this share of the bytes of live values. */
 const bytesShare = 1 / 4;
 /**
@@ -176,7 +176,7 @@ export class Journal {
     const { needsNodes, logBytes } = entry;
     if (needsNodes || this.roots.length === 0 || this.roots.length >= rootsMax) return false;
     if (this.#most.logBytes === 0 || !this.#measure()) return false;
-    const most = Math.max(bytesLeast, this.#valueBytes * bytesShare);
+    const most = Math.max(bytesMin, this.#valueBytes * bytesShare);
     if (this.bytes + logBytes > Math.min(this.#most.logBytes, most)) return false;
     if (this.#goneValueBytes + entry.goneValueBytes > most) return false;
     // With ascending keys few nodes are replaced: writing them costs hardly more than the log.
@@ -192,8 +192,8 @@ export class Journal {
     const { gone, logBytes, changes } = entry;
     const nodeBytes = nodeBytesOf(entry);
     const changesOfNode = (nodeBytes * changes) / Math.max(1, logBytes);
-    const share = Math.max(goneShareLeast, (changesOfNode / goneShareAllAt) ** 2);
-    const most = Math.max(goneLeast, this.#nodes * Math.min(1, share));
+    const share = Math.max(goneShareMin, (changesOfNode / goneShareAllAt) ** 2);
+    const most = Math.max(goneMin, this.#nodes * Math.min(1, share));
     let waiting = this.gone.length;
     for (const ref of gone) if (ref.stored) waiting += 1;
     if (waiting * nodeBytes > this.#most.memoryBytes) return false;

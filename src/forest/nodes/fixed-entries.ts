@@ -12,7 +12,7 @@ import type { NodeMemory } from './node-memory.ts';
 
 const none = new Uint8Array(0);
 /** Entries that memory from `NodeMemory` has room for, at least. */
-const roomLeast = 16;
+const roomMin = 16;
 
 export class FixedEntries {
   count = 0;
@@ -174,7 +174,7 @@ export class FixedEntries {
   }
 
   #makeRoom(): void {
-    const bytes = this.#memory.take(Math.max(roomLeast, this.count * 2) * this.#entryBytes);
+    const bytes = this.#memory.take(Math.max(roomMin, this.count * 2) * this.#entryBytes);
     bytes.set(this.#bytes.subarray(this.#base, this.offset(this.count)));
     this.#setBytes(bytes);
   }
@@ -196,7 +196,7 @@ export class FixedEntries {
   }
 
   slice(from = 0, to = this.count): FixedEntries {
-    return this.#copy(from, to, to - from + roomLeast);
+    return this.#copy(from, to, to - from + roomMin);
   }
 
   /** A copy of all entries, with room for a few more. */
@@ -223,7 +223,7 @@ export class FixedEntries {
   }
 
   concat(other: FixedEntries): FixedEntries {
-    const both = this.#copy(0, this.count, this.count + other.count + roomLeast);
+    const both = this.#copy(0, this.count, this.count + other.count + roomMin);
     both.#bytes.set(other.#bytes.subarray(other.#base, other.offset(other.count)), both.live);
     both.count += other.count;
     return both;

@@ -9,7 +9,7 @@
 import type { NodeRef } from './node.ts';
 
 /** Share of the cache's memory that can be reserved, at most. */
-export const reservedShareMost = 3 / 4;
+export const reservedShareMax = 3 / 4;
 
 export class NodeCache {
   readonly #bytesMax: number;
@@ -31,7 +31,7 @@ export class NodeCache {
 
   /** Reserves memory for nodes that are not stored and for `NodeMemory`. */
   reserve(bytes: number): void {
-    this.#reserved = Math.min(bytes, this.#bytesMax * reservedShareMost);
+    this.#reserved = Math.min(bytes, this.#bytesMax * reservedShareMax);
   }
 
   /** Adds a node that is in memory. */

@@ -49,12 +49,12 @@ export class NodeWriter {
 
   #reserve(node: TreeNode): void {
     const entries = node.leaf ? node.entries : node.separators;
-    let most = nodeHeadBytes + entries.live + entries.count * 2 * varintMax;
+    let bytesMax = nodeHeadBytes + entries.live + entries.count * 2 * varintMax;
     if (!node.leaf) {
-      most += node.refs.length * 4 * varintMax;
-      for (const part of node.storedParts) most += part?.length ?? 0;
+      bytesMax += node.refs.length * 4 * varintMax;
+      for (const part of node.storedParts) bytesMax += part?.length ?? 0;
     }
-    if (this.#bytes.length < most) this.#bytes = new Uint8Array(most * 2);
+    if (this.#bytes.length < bytesMax) this.#bytes = new Uint8Array(bytesMax * 2);
   }
 
   #leaf({ entries }: Leaf, { keyBytes, valueBytes }: TreeShape): void {
@@ -161,15 +161,15 @@ function decodeLeaf(reader: NodeReader, count: number, shape: TreeShape): Leaf {
   const { keyBytes, valueBytes } = shape;
   const empty = newEntries(keyBytes, valueBytes, shape.memory);
   if (empty instanceof FixedEntries) return new Leaf(0, decodeFixed(reader, count, empty));
-  const lengths = reader.at;
+  const lengthsAt = reader.at;
   skipLengths(reader, count, shape);
   const entries = SortedEntries.over(reader.bytes, count, shape.memory);
   const leaf = new Leaf(0, entries);
-  const told = new NodeReader(reader.bytes, NodeRef.at(0, 0, 0));
-  told.at = lengths;
+  const lengths = new NodeReader(reader.bytes, NodeRef.at(0, 0, 0));
+  lengths.at = lengthsAt;
   for (let index = 0; index < count; index++) {
-    const key = keyBytes < 0 ? told.varint() : keyBytes;
-    const word = valueBytes < 0 ? told.varint() : valueBytes * 2;
+    const key = keyBytes < 0 ? lengths.varint() : keyBytes;
+    const word = valueBytes < 0 ? lengths.varint() : valueBytes * 2;
     if ((word & longBit) === 1) {
       leaf.longs += 1;
       if (word !== longRefBytes * 2 + longBit)
@@ -208,8 +208,8 @@ function decodeBranch(reader: NodeReader, children: number, shape: TreeShape): B
     const word = reader.varint();
     const isSafe = Number.isSafeInteger(word) && Number.isSafeInteger(seal);
     if (word < 2 || !isSafe) reader.fail('the count or the seal of a child is wrong');
-    ref.levelTold = branch.level - 1;
-    ref.totalTold = Math.floor(word / 2);
+    ref.levelExpected = branch.level - 1;
+    ref.totalExpected = Math.floor(word / 2);
     branch.refs.push(ref);
     branch.counts.push(Math.floor(word / 2));
     if (word % 2 === 1) longs.push(index);

@@ -15,23 +15,23 @@ export interface Split {
 }
 
 /** A node smaller than its target size divided by this is joined with a neighbour. */
-const leastShare = 4;
+const shrunkShare = 4;
 /** After this many puts in a row at one end, a split leaves the other side full. */
-const runsLeast = 3;
+const runsMin = 3;
 /** Children of a branch that may be split, at least. */
-const branchLeast = 6;
+const branchMin = 6;
 
 /**
  * A branch with few children is not too large, however long its separators are: otherwise each
  * split below it would add a level.
  */
 export function isTooLarge(node: TreeNode, shape: TreeShape): boolean {
-  const least = node.leaf ? 2 : branchLeast;
-  return childrenOf(node) >= least && node.size(shape) > shape.nodeBytes;
+  const countMin = node.leaf ? 2 : branchMin;
+  return childrenOf(node) >= countMin && node.size(shape) > shape.nodeBytes;
 }
 
 export function isTooSmall(node: TreeNode, shape: TreeShape): boolean {
-  return node.size(shape) < shape.nodeBytes / leastShare;
+  return node.size(shape) < shape.nodeBytes / shrunkShare;
 }
 
 export function childrenOf(node: TreeNode): number {
@@ -58,8 +58,8 @@ function splitLeaf(leaf: Leaf, shape: TreeShape, run: number): Split {
     left.countLongs();
     right.countLongs();
   }
-  if (run >= runsLeast) right.run = run;
-  if (run <= -runsLeast) left.run = run;
+  if (run >= runsMin) right.run = run;
+  if (run <= -runsMin) left.run = run;
   const separator = shape.keyBytes < 0 ? shortest(entries, at) : entries.key(at).slice();
   return { left, right, separator };
 }
@@ -67,8 +67,8 @@ function splitLeaf(leaf: Leaf, shape: TreeShape, run: number): Split {
 /** Index of the first child, or entry, of the right node. */
 function splitPoint(node: TreeNode, run: number): number {
   const count = childrenOf(node);
-  if (run >= runsLeast) return count - 1;
-  if (run <= -runsLeast) return 1;
+  if (run >= runsMin) return count - 1;
+  if (run <= -runsMin) return 1;
   if (!node.leaf) return count >>> 1;
   const { entries } = node;
   const half = entries.live / 2;

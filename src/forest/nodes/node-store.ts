@@ -68,7 +68,7 @@ export class NodeStore {
     // Copy a small view of a large buffer, which the node would keep in memory.
     const bytes = opened.buffer.byteLength > opened.length * 2 ? opened.slice() : opened;
     const node = decodeNode(bytes, ref, shape);
-    checkTold(ref, node);
+    checkExpected(ref, node);
     ref.node = node;
     this.cache.add(ref);
     return node;
@@ -149,10 +149,14 @@ export class NodeStore {
  * Checks a node against its parent: a wrong level could form a cycle, and a wrong count breaks
  * positions.
  */
-function checkTold({ id, levelTold, totalTold }: NodeRef, node: TreeNode): void {
+function checkExpected({ id, levelExpected, totalExpected }: NodeRef, node: TreeNode): void {
   const { level, total } = node;
-  if ((levelTold < 0 || level === levelTold) && (totalTold < 0 || total === totalTold)) return;
-  const expected = `level ${levelTold}, ${totalTold} entries`;
+  if (
+    (levelExpected < 0 || level === levelExpected) &&
+    (totalExpected < 0 || total === totalExpected)
+  )
+    return;
+  const expected = `level ${levelExpected}, ${totalExpected} entries`;
   const actual = `level ${level}, ${total} entries`;
   throw corrupt('a node has another level or number of entries than its parent says', {
     grainId: id,
@@ -172,9 +176,11 @@ function vaulted(vault: Vault, what: string, run: (vault: Vault) => Uint8Array):
   return bytes;
 }
 
-function vaultError(vault: Vault, what: string, told: string, cause: unknown): VarveError {
+function vaultError(vault: Vault, what: string, outcome: string, cause: unknown): VarveError {
   if (isVarveError(cause, 'VARVE_VAULT')) return cause;
-  return new VarveError('VARVE_VAULT', `${what} of the vault '${vault.name}' ${told}`, { cause });
+  return new VarveError('VARVE_VAULT', `${what} of the vault '${vault.name}' ${outcome}`, {
+    cause,
+  });
 }
 
 function encodeLong(low: number, high: number, seal: number): Uint8Array {

@@ -295,8 +295,8 @@ export class NodeRef {
   /** It is in the cache's list, with or without its node. */
   isListed = false;
   /** Level and number of entries according to the parent; below 0: unknown. */
-  levelTold = -1;
-  totalTold = -1;
+  levelExpected = -1;
+  totalExpected = -1;
 
   constructor(node?: TreeNode) {
     this.node = node;

@@ -203,9 +203,9 @@ export class SortedEntries {
   #common(one: number, other: number): number {
     const from = this.offset(one);
     const to = this.offset(other);
-    const most = Math.min(this.keyBytes(one), this.keyBytes(other));
+    const lengthMax = Math.min(this.keyBytes(one), this.keyBytes(other));
     let at = 0;
-    while (at < most && this.#heap[from + at] === this.#heap[to + at]) at += 1;
+    while (at < lengthMax && this.#heap[from + at] === this.#heap[to + at]) at += 1;
     return at;
   }
 

@@ -15,10 +15,10 @@ import type { Leaf, TreeRoot, TreeShape } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 import { historyBound, historyPut } from '../trees/history-key.ts';
 import { historyHeadBytes, type TreeRecord } from '../trees/tree-record.ts';
+import type { TreeSchema } from '../trees/tree-schema.ts';
 import { positionOf, TreeCursor } from '../trees/tree-search.ts';
-import type { TreeUse } from '../trees/tree-use.ts';
 import { checkLimit, limited, type Positions } from './range.ts';
-import { Entries, type ReadHold } from './range-iterators.ts';
+import { Entries, type Hold } from './range-iterators.ts';
 import { entryValue } from './tree-entries.ts';
 
 /** The history to read, and the positions in it. */
@@ -65,17 +65,17 @@ function oldestKept(nodes: NodeStore, shape: TreeShape, { ref }: TreeRoot): numb
 export class Changes<K, V, R> extends Entries<TreeChange<K, V>> {
   constructor(
     nodes: NodeStore,
-    use: TreeUse<K, V, R>,
-    { root, positions, hold }: ChangesAsked & { readonly hold: ReadHold },
+    schema: TreeSchema<K, V, R>,
+    { root, positions, hold }: ChangesAsked & { readonly hold: Hold },
   ) {
-    const way = { nodes, shape: use.historyShape, root, reverse: false };
-    super(way, positions, hold, (leaf, index) => changeAt(nodes, use, leaf, index));
+    const range = { nodes, shape: schema.historyShape, root, reverse: false };
+    super(range, positions, hold, (leaf, index) => changeAt(nodes, schema, leaf, index));
   }
 }
 
 function changeAt<K, V, R>(
   nodes: NodeStore,
-  use: TreeUse<K, V, R>,
+  schema: TreeSchema<K, V, R>,
   leaf: Leaf,
   index: number,
 ): TreeChange<K, V> {
@@ -85,6 +85,6 @@ function changeAt<K, V, R>(
   const sequence = getU64BigEndian(heap, at);
   const keyAt = at + historyHeadBytes;
   const isPut = heap[keyAt - 1] === historyPut;
-  const key = use.keys.decode(heap, keyAt, entries.keyBytes(index) - historyHeadBytes);
-  return { sequence, key, value: isPut ? entryValue(nodes, use, leaf, index) : undefined };
+  const key = schema.keys.decode(heap, keyAt, entries.keyBytes(index) - historyHeadBytes);
+  return { sequence, key, value: isPut ? entryValue(nodes, schema, leaf, index) : undefined };
 }

@@ -12,37 +12,37 @@
 import { Breather } from '../../util/breather.ts';
 import type { Leaf, TreeRoot, TreeShape } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
-import { readWayToPosition, TreeCursor } from '../trees/tree-search.ts';
+import { readPathToPosition, TreeCursor } from '../trees/tree-search.ts';
 import type { Positions } from './range.ts';
 
 /** Keeps a state readable until it is released. */
-export interface ReadHold {
+export interface Hold {
   /** Throws if the state cannot be read any more. */
   check(): void;
   release(): void;
 }
 
 /** The tree to read, and the direction. */
-export interface Way {
+export interface TreeRange {
   readonly nodes: NodeStore;
   readonly shape: TreeShape;
   readonly root: TreeRoot;
   readonly reverse: boolean;
 }
 
-const forgotten = new FinalizationRegistry<ReadHold>((hold) => hold.release());
+const forgotten = new FinalizationRegistry<Hold>((hold) => hold.release());
 
 const end: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
-abstract class Walk {
-  readonly #way: Way;
-  readonly #hold: ReadHold;
+abstract class EntryIterator {
+  readonly #range: TreeRange;
+  readonly #hold: Hold;
   #cursor: TreeCursor | undefined;
   #positions: Positions = { from: 0, to: 0 };
   #left = 0;
 
-  constructor(way: Way, hold: ReadHold) {
-    this.#way = way;
+  constructor(range: TreeRange, hold: Hold) {
+    this.#range = range;
     this.#hold = hold;
     forgotten.register(this, hold, this);
   }
@@ -56,7 +56,7 @@ abstract class Walk {
   protected step(): TreeCursor | undefined {
     if (this.#left === 0) return undefined;
     this.#hold.check();
-    const { nodes, shape, root, reverse } = this.#way;
+    const { nodes, shape, root, reverse } = this.#range;
     if (this.#cursor === undefined) {
       const positions = this.#positions;
       const at = reverse ? positions.to - 1 : positions.from;
@@ -74,7 +74,7 @@ abstract class Walk {
 
   /** Reads the nodes that the next step needs, without blocking. */
   protected async ready(): Promise<void> {
-    const { nodes, shape, root, reverse } = this.#way;
+    const { nodes, shape, root, reverse } = this.#range;
     const cursor = this.#cursor;
     const positions = this.#positions;
     if (this.#left === 0 || root.ref === undefined) return;
@@ -83,7 +83,7 @@ abstract class Walk {
       (reverse ? cursor.index > 0 : cursor.index + 1 < cursor.leaf.entries.count);
     if (within) return;
     const at = reverse ? positions.from + this.#left - 1 : positions.to - this.#left;
-    await readWayToPosition(nodes, shape, root.ref, at);
+    await readPathToPosition(nodes, shape, root.ref, at);
   }
 
   protected finish(): IteratorReturnResult<undefined> {
@@ -95,16 +95,16 @@ abstract class Walk {
   }
 }
 
-export class Entries<T> extends Walk implements IterableIterator<T> {
+export class Entries<T> extends EntryIterator implements IterableIterator<T> {
   readonly #give: (leaf: Leaf, index: number) => T;
 
   constructor(
-    way: Way,
+    range: TreeRange,
     positions: Positions,
-    hold: ReadHold,
+    hold: Hold,
     give: (leaf: Leaf, index: number) => T,
   ) {
-    super(way, hold);
+    super(range, hold);
     this.begin(positions);
     this.#give = give;
   }
@@ -131,7 +131,7 @@ export class Entries<T> extends Walk implements IterableIterator<T> {
   }
 }
 
-export class AsyncEntries<T> extends Walk implements AsyncIterableIterator<T> {
+export class AsyncEntries<T> extends EntryIterator implements AsyncIterableIterator<T> {
   readonly #give: (leaf: Leaf, index: number) => Promise<T>;
   readonly #breather = new Breather();
   #find: (() => Promise<Positions>) | undefined;
@@ -140,12 +140,12 @@ export class AsyncEntries<T> extends Walk implements AsyncIterableIterator<T> {
 
   /** `find` finds the range; it is called once, before the first entry. */
   constructor(
-    way: Way,
+    range: TreeRange,
     find: () => Promise<Positions>,
-    hold: ReadHold,
+    hold: Hold,
     give: (leaf: Leaf, index: number) => Promise<T>,
   ) {
-    super(way, hold);
+    super(range, hold);
     this.#find = find;
     this.#give = give;
   }

@@ -10,8 +10,8 @@ import { checkFlag, checkNames, type NamesOf } from '../../util/options.ts';
 import type { Range } from '../contract.ts';
 import type { TreeRoot, TreeShape } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
-import { type KeyBound, positionOf, readWayTo } from '../trees/tree-search.ts';
-import type { TreeUse } from '../trees/tree-use.ts';
+import type { TreeSchema } from '../trees/tree-schema.ts';
+import { type KeyBound, positionOf, readPathTo } from '../trees/tree-search.ts';
 
 /** Entries from the position `from` on and before `to`. */
 export interface Positions {
@@ -50,7 +50,7 @@ const names: NamesOf<Range<unknown>> = {
  * Reads a range, each property once: a codec that is called here, or a getter, may change it.
  * Throws `VARVE_INVALID_ARGUMENT`, `VARVE_CODEC`.
  */
-export function readRange<K, V, R>({ keys }: TreeUse<K, V, R>, range: Range<K>): AskedRange {
+export function readRange<K, V, R>({ keys }: TreeSchema<K, V, R>, range: Range<K>): AskedRange {
   checkNames('range', range, names);
   const reverse = checkFlag('range: reverse', range.reverse, false);
   const limit = checkLimit('range: limit', range.limit);
@@ -100,7 +100,7 @@ export async function positionsAsync(
 ): Promise<Positions> {
   for (const bound of [asked.from, asked.to]) {
     if (bound !== undefined && root.ref !== undefined) {
-      await readWayTo(nodes, shape, root.ref, bound.key);
+      await readPathTo(nodes, shape, root.ref, bound.key);
     }
   }
   return limited(positionsOf(nodes, shape, root, asked), asked);

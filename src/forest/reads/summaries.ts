@@ -11,17 +11,17 @@ import { encodePart, guarded, type Reducer } from '../../codecs/codec.ts';
 import { compareBytes } from '../../util/bytes.ts';
 import type { Branch, Leaf, NodeRef, TreeNode } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
-import type { TreeUse } from '../trees/tree-use.ts';
+import type { TreeSchema } from '../trees/tree-schema.ts';
 import { entryKey, entryValue } from './tree-entries.ts';
 
 export class Summaries<K, V, R> {
   readonly #nodes: NodeStore;
-  readonly #use: TreeUse<K, V, R>;
+  readonly #schema: TreeSchema<K, V, R>;
   readonly #reducer: Reducer<K, V, R>;
 
-  constructor(nodes: NodeStore, use: TreeUse<K, V, R>, reducer: Reducer<K, V, R>) {
+  constructor(nodes: NodeStore, schema: TreeSchema<K, V, R>, reducer: Reducer<K, V, R>) {
     this.#nodes = nodes;
-    this.#use = use;
+    this.#schema = schema;
     this.#reducer = reducer;
   }
 
@@ -38,7 +38,7 @@ export class Summaries<K, V, R> {
   }
 
   #load(ref: NodeRef): TreeNode {
-    return this.#nodes.load(ref, this.#use.shape);
+    return this.#nodes.load(ref, this.#schema.shape);
   }
 
   #collect(node: TreeNode, from: number, to: number, parts: R[]): void {
@@ -54,8 +54,8 @@ export class Summaries<K, V, R> {
   }
 
   #map(leaf: Leaf, index: number): R {
-    const key = entryKey(this.#use, leaf, index);
-    const value = entryValue(this.#nodes, this.#use, leaf, index);
+    const key = entryKey(this.#schema, leaf, index);
+    const value = entryValue(this.#nodes, this.#schema, leaf, index);
     return guarded(this.#reducer, 'map', () => this.#reducer.map(key, value));
   }
 

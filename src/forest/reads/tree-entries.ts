@@ -8,26 +8,26 @@
 import { ownBytes } from '../../codecs/codec.ts';
 import { type Leaf, longBit } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
-import type { TreeUse } from '../trees/tree-use.ts';
+import type { TreeSchema } from '../trees/tree-schema.ts';
 
-export function entryKey<K, V, R>(use: TreeUse<K, V, R>, leaf: Leaf, index: number): K {
+export function entryKey<K, V, R>(schema: TreeSchema<K, V, R>, leaf: Leaf, index: number): K {
   const { entries } = leaf;
-  return use.keys.decode(entries.heap, entries.offset(index), entries.keyBytes(index));
+  return schema.keys.decode(entries.heap, entries.offset(index), entries.keyBytes(index));
 }
 
 /** Throws `VARVE_CORRUPT`, `VARVE_CODEC`, `VARVE_VAULT`. */
 export function entryValue<K, V, R>(
   nodes: NodeStore,
-  use: TreeUse<K, V, R>,
+  schema: TreeSchema<K, V, R>,
   leaf: Leaf,
   index: number,
 ): V {
   const { entries } = leaf;
   const word = entries.word(index);
   const at = entries.valueOffset(index);
-  if ((word & longBit) === 0) return use.values.decode(entries.heap, at, word >>> 1);
+  if ((word & longBit) === 0) return schema.values.decode(entries.heap, at, word >>> 1);
   const bytes = nodes.long(entries.heap, at);
-  return use.values.decode(bytes, 0, bytes.length);
+  return schema.values.decode(bytes, 0, bytes.length);
 }
 
 /**
@@ -36,29 +36,30 @@ export function entryValue<K, V, R>(
  */
 export function entryOf<K, V, R>(
   nodes: NodeStore,
-  use: TreeUse<K, V, R>,
+  schema: TreeSchema<K, V, R>,
   leaf: Leaf,
   index: number,
 ): [K, V] {
-  if (use.keys.isQuiet) return [entryKey(use, leaf, index), entryValue(nodes, use, leaf, index)];
+  if (schema.keys.isQuiet)
+    return [entryKey(schema, leaf, index), entryValue(nodes, schema, leaf, index)];
   const { entries } = leaf;
   const word = entries.word(index);
   const at = entries.valueOffset(index);
   const isLong = (word & longBit) !== 0;
   const bytes = isLong ? nodes.long(entries.heap, at) : ownBytes(entries.heap, at, word >>> 1);
-  return [entryKey(use, leaf, index), use.values.decode(bytes, 0, bytes.length)];
+  return [entryKey(schema, leaf, index), schema.values.decode(bytes, 0, bytes.length)];
 }
 
 /** As `entryValue`, without blocking on the disk. */
 export async function entryValueAsync<K, V, R>(
   nodes: NodeStore,
-  use: TreeUse<K, V, R>,
+  schema: TreeSchema<K, V, R>,
   leaf: Leaf,
   index: number,
 ): Promise<V> {
   const { entries } = leaf;
   const at = entries.valueOffset(index);
-  if ((entries.word(index) & longBit) === 0) return entryValue(nodes, use, leaf, index);
+  if ((entries.word(index) & longBit) === 0) return entryValue(nodes, schema, leaf, index);
   const bytes = await nodes.longAsync(entries.heap, at);
-  return use.values.decode(bytes, 0, bytes.length);
+  return schema.values.decode(bytes, 0, bytes.length);
 }

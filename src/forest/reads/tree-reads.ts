@@ -13,8 +13,8 @@ import { VarveError } from '../../errors.ts';
 import type { Range, ReadableTree } from '../contract.ts';
 import type { Leaf, TreeRoot } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
-import { type FoundEntry, findEntry, readWayTo, TreeCursor } from '../trees/tree-search.ts';
-import type { TreeUse } from '../trees/tree-use.ts';
+import type { TreeSchema } from '../trees/tree-schema.ts';
+import { type FoundEntry, findEntry, readPathTo, TreeCursor } from '../trees/tree-search.ts';
 import {
   type AskedRange,
   limited,
@@ -23,7 +23,7 @@ import {
   positionsOf,
   readRange,
 } from './range.ts';
-import { AsyncEntries, Entries, type ReadHold, type Way } from './range-iterators.ts';
+import { AsyncEntries, Entries, type Hold, type TreeRange } from './range-iterators.ts';
 import { Summaries } from './summaries.ts';
 import { entryKey, entryOf, entryValue, entryValueAsync } from './tree-entries.ts';
 
@@ -34,17 +34,17 @@ export interface ReadPoint {
   /** The tree's root now. Throws if nothing can be read any more. */
   root(): TreeRoot;
   /** Keeps the state of `root` readable until it is released. */
-  hold(): ReadHold;
+  hold(): Hold;
   /** As `hold`, for a read that ends before its caller goes on. */
-  holdBriefly(): ReadHold;
+  holdBriefly(): Hold;
 }
 
 export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
-  readonly #use: TreeUse<K, V, R>;
+  readonly #schema: TreeSchema<K, V, R>;
   readonly #point: ReadPoint;
 
-  constructor(use: TreeUse<K, V, R>, point: ReadPoint) {
-    this.#use = use;
+  constructor(schema: TreeSchema<K, V, R>, point: ReadPoint) {
+    this.#schema = schema;
     this.#point = point;
   }
 
@@ -55,7 +55,7 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
    */
   get(key: K): V | undefined {
     // Encode the key before the root is taken, here and below: the user's codec may commit.
-    const { keys } = this.#use;
+    const { keys } = this.#schema;
     const bytes = keys.encode(key);
     const { nodes } = this.#point;
     const found = this.#find(nodes, bytes);
@@ -71,25 +71,25 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
 
   #find(nodes: NodeStore, key: Uint8Array): FoundEntry | undefined {
     const { ref } = this.#point.root();
-    return ref === undefined ? undefined : findEntry(nodes, this.#use.shape, ref, key);
+    return ref === undefined ? undefined : findEntry(nodes, this.#schema.shape, ref, key);
   }
 
   #valueOf(nodes: NodeStore, found: FoundEntry | undefined): V | undefined {
     if (found === undefined) return undefined;
-    return entryValue(nodes, this.#use, found.leaf, found.index);
+    return entryValue(nodes, this.#schema, found.leaf, found.index);
   }
 
   async getAsync(key: K): Promise<V | undefined> {
-    const bytes = this.#use.keys.encodeKept(key);
+    const bytes = this.#schema.keys.encodeKept(key);
     const { nodes } = this.#point;
     const { ref } = this.#point.root();
     if (ref === undefined) return undefined;
     const hold = this.#point.hold();
     try {
-      const leaf = await readWayTo(nodes, this.#use.shape, ref, bytes);
+      const leaf = await readPathTo(nodes, this.#schema.shape, ref, bytes);
       const index = leaf.entries.search(bytes);
       if (index < 0) return undefined;
-      return await entryValueAsync(nodes, this.#use, leaf, index);
+      return await entryValueAsync(nodes, this.#schema, leaf, index);
     } finally {
       hold.release();
       // If the state has ended meanwhile, neither the result nor an error counts.
@@ -98,7 +98,7 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   has(key: K): boolean {
-    const { keys } = this.#use;
+    const { keys } = this.#schema;
     const bytes = keys.encode(key);
     const found = this.#find(this.#point.nodes, bytes);
     keys.recycle(bytes);
@@ -107,63 +107,63 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
 
   range(range: Range<K> = {}): IterableIterator<[K, V]> {
     const { nodes } = this.#point;
-    return this.#iterate(range, (leaf, index) => entryOf(nodes, this.#use, leaf, index));
+    return this.#iterate(range, (leaf, index) => entryOf(nodes, this.#schema, leaf, index));
   }
 
   keys(range: Range<K> = {}): IterableIterator<K> {
-    return this.#iterate(range, (leaf, index) => entryKey(this.#use, leaf, index));
+    return this.#iterate(range, (leaf, index) => entryKey(this.#schema, leaf, index));
   }
 
   values(range: Range<K> = {}): IterableIterator<V> {
     const { nodes } = this.#point;
-    return this.#iterate(range, (leaf, index) => entryValue(nodes, this.#use, leaf, index));
+    return this.#iterate(range, (leaf, index) => entryValue(nodes, this.#schema, leaf, index));
   }
 
   #iterate<T>(range: Range<K>, give: (leaf: Leaf, index: number) => T): IterableIterator<T> {
-    const asked = readRange(this.#use, range);
-    const way = this.#way(asked);
-    const positions = limited(positionsOf(way.nodes, way.shape, way.root, asked), asked);
-    return new Entries(way, positions, this.#point.hold(), give);
+    const asked = readRange(this.#schema, range);
+    const source = this.#treeRange(asked);
+    const positions = limited(positionsOf(source.nodes, source.shape, source.root, asked), asked);
+    return new Entries(source, positions, this.#point.hold(), give);
   }
 
-  #way({ reverse }: AskedRange): Way {
+  #treeRange({ reverse }: AskedRange): TreeRange {
     const { nodes } = this.#point;
     const root = this.#point.root();
-    return { nodes, shape: this.#use.shape, root, reverse };
+    return { nodes, shape: this.#schema.shape, root, reverse };
   }
 
   rangeAsync(range: Range<K> = {}): AsyncIterableIterator<[K, V]> {
-    const asked = readRange(this.#use, range);
-    const way = this.#way(asked);
+    const asked = readRange(this.#schema, range);
+    const source = this.#treeRange(asked);
     const find = (): Promise<Positions> => {
-      return positionsAsync(way.nodes, way.shape, way.root, asked);
+      return positionsAsync(source.nodes, source.shape, source.root, asked);
     };
-    return new AsyncEntries(way, find, this.#point.hold(), async (leaf, index) => [
-      entryKey(this.#use, leaf, index),
-      await entryValueAsync(way.nodes, this.#use, leaf, index),
+    return new AsyncEntries(source, find, this.#point.hold(), async (leaf, index) => [
+      entryKey(this.#schema, leaf, index),
+      await entryValueAsync(source.nodes, this.#schema, leaf, index),
     ]);
   }
 
   count(range: Range<K> = {}): number {
-    const asked = readRange(this.#use, range);
+    const asked = readRange(this.#schema, range);
     const { nodes } = this.#point;
-    const { from, to } = positionsOf(nodes, this.#use.shape, this.#point.root(), asked);
+    const { from, to } = positionsOf(nodes, this.#schema.shape, this.#point.root(), asked);
     return to - from;
   }
 
   /** Throws `VARVE_TREE_MISMATCH` if the tree has no reducer. */
   reduce(range: Range<K> = {}): R {
-    const { reducer, name } = this.#use;
+    const { reducer, name } = this.#schema;
     if (reducer === undefined) {
       throw new VarveError('VARVE_TREE_MISMATCH', `the tree '${name}' has no reducer`);
     }
-    const asked = readRange(this.#use, range);
+    const asked = readRange(this.#schema, range);
     const { nodes } = this.#point;
     const root = this.#point.root();
     const hold = this.#point.holdBriefly();
     try {
-      const { from, to } = positionsOf(nodes, this.#use.shape, root, asked);
-      return new Summaries(nodes, this.#use, reducer).range(root.ref, from, to);
+      const { from, to } = positionsOf(nodes, this.#schema.shape, root, asked);
+      return new Summaries(nodes, this.#schema, reducer).range(root.ref, from, to);
     } finally {
       hold.release();
     }
@@ -181,7 +181,7 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
     const { nodes } = this.#point;
     const { ref, count } = this.#point.root();
     if (ref === undefined) return undefined;
-    const { leaf, index } = new TreeCursor(nodes, this.#use.shape, ref, positionIn(count));
-    return entryOf(nodes, this.#use, leaf, index);
+    const { leaf, index } = new TreeCursor(nodes, this.#schema.shape, ref, positionIn(count));
+    return entryOf(nodes, this.#schema, leaf, index);
   }
 }

@@ -6,7 +6,7 @@
  */
 
 import { corrupt } from '../../errors.ts';
-import { ChangeLog, doAgain } from '../journal/change-log.ts';
+import { ChangeLog, replayChanges } from '../journal/change-log.ts';
 import { emptyRoot, longBit, longRefBytes, type TreeRoot } from '../nodes/node.ts';
 import { Summaries } from '../reads/summaries.ts';
 import type { Edit } from '../trees/edit.ts';
@@ -20,7 +20,7 @@ import {
   type TreeConfig,
   type TreeRecord,
 } from '../trees/tree-record.ts';
-import { checkConfig, type TreeUse } from '../trees/tree-use.ts';
+import { checkConfig, type TreeSchema } from '../trees/tree-schema.ts';
 
 const noValue = new Uint8Array(0);
 
@@ -36,10 +36,10 @@ export class OpenTree {
   #history: TreeEditor | undefined;
   #historyBefore: TreeRoot = emptyRoot;
   #sequence = 0;
-  /** The last `TreeUse` that passed `checkConfig`: it skips the check. */
+  /** The last `TreeSchema` that passed `checkConfig`: it skips the check. */
   #agreed: object | undefined;
-  /** The `TreeUse` with the reducer, if there is one. */
-  #use: TreeUse<unknown, unknown, unknown> | undefined;
+  /** The `TreeSchema` with the reducer, if there is one. */
+  #schema: TreeSchema<unknown, unknown, unknown> | undefined;
 
   constructor(name: string, edit: Edit, limits: ForestLimits, record: TreeRecord | undefined) {
     this.name = name;
@@ -70,11 +70,11 @@ export class OpenTree {
   }
 
   /** Throws `VARVE_TREE_MISMATCH`. */
-  check<K, V, R>(use: TreeUse<K, V, R>): void {
+  check<K, V, R>(schema: TreeSchema<K, V, R>): void {
     const config = this.#config;
-    if (config === undefined || config === use.config || this.#agreed === use) return;
-    checkConfig(this.name, config, use.config);
-    this.#agreed = use;
+    if (config === undefined || config === schema.config || this.#agreed === schema) return;
+    checkConfig(this.name, config, schema.config);
+    this.#agreed = schema;
   }
 
   get record(): TreeRecord | undefined {
@@ -112,20 +112,20 @@ export class OpenTree {
     this.#main = undefined;
     this.#history = undefined;
     this.#historyBefore = emptyRoot;
-    this.#use = undefined;
+    this.#schema = undefined;
     this.changed = true;
     this.log.close();
   }
 
   /** The editor of the entries. A tree that does not exist yet is made with the config of `use`. */
-  #changing<K, V, R>(use: TreeUse<K, V, R>): TreeEditor {
-    if (use.reducer !== undefined) {
-      this.#use = use as TreeUse<unknown, unknown, unknown>;
+  #changing<K, V, R>(schema: TreeSchema<K, V, R>): TreeEditor {
+    if (schema.reducer !== undefined) {
+      this.#schema = schema as TreeSchema<unknown, unknown, unknown>;
       // A replay cannot make the reducer's values: it does not have the user's functions.
       this.log.close();
     }
     if (this.#main === undefined) {
-      const { config } = use;
+      const { config } = schema;
       const sequence = this.#sequence;
       this.#take({ config, main: emptyRoot, history: emptyRoot, sequence });
       this.log.close();
@@ -133,9 +133,9 @@ export class OpenTree {
     return this.#main as TreeEditor;
   }
 
-  put<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array, value: Uint8Array): void {
-    const main = this.#changing(use);
-    const isLong = value.length > use.shape.inlineBytesMax;
+  put<K, V, R>(schema: TreeSchema<K, V, R>, key: Uint8Array, value: Uint8Array): void {
+    const main = this.#changing(schema);
+    const isLong = value.length > schema.shape.inlineBytesMax;
     const bytes = isLong ? this.#edit.pushLong(value) : value;
     const word = bytes.length * 2 + (isLong ? longBit : 0);
     this.#put(main, key, bytes, word);
@@ -151,9 +151,9 @@ export class OpenTree {
     if ((word & longBit) !== 0) this.#edit.shareLong(bytes);
   }
 
-  delete<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array): boolean {
+  delete<K, V, R>(schema: TreeSchema<K, V, R>, key: Uint8Array): boolean {
     if (this.#main?.delete(key) !== true) return false;
-    this.#changing(use);
+    this.#changing(schema);
     this.changed = true;
     this.#record(key);
     this.log.delete(key);
@@ -168,14 +168,14 @@ export class OpenTree {
   }
 
   /** Replays a log of this tree. Throws `VARVE_CORRUPT`. */
-  doAgain(log: Uint8Array): void {
+  replayChanges(log: Uint8Array): void {
     const main = this.#main;
     const config = this.#config;
     if (main === undefined || config === undefined)
       throw corrupt(`a root logs changes of '${this.name}', which does not exist`);
     const { keyBytes, valueBytes, reducer } = config;
     if (reducer !== '') throw corrupt(`a root logs changes of '${this.name}', which has a reducer`);
-    doAgain(log, {
+    replayChanges(log, {
       put: (key, value, word) => {
         const isAny = valueBytes < 0 && ((word & longBit) === 0 || word >> 1 === longRefBytes);
         const isKey = keyBytes < 0 || key.length === keyBytes;
@@ -196,29 +196,29 @@ export class OpenTree {
    * versioned.
    */
   deleteAt<K, V, R>(
-    use: TreeUse<K, V, R>,
+    schema: TreeSchema<K, V, R>,
     from: number,
     to: number,
     keys: readonly Uint8Array[],
   ): void {
     this.changed = true;
-    this.#changing(use).deleteAt(from, to);
+    this.#changing(schema).deleteAt(from, to);
     for (const key of keys) this.#record(key);
     this.log.close();
   }
 
   /** Deletes the changes before the position `to` of the history. */
-  trim<K, V, R>(use: TreeUse<K, V, R>, to: number): void {
+  trim<K, V, R>(schema: TreeSchema<K, V, R>, to: number): void {
     this.changed = true;
-    this.#changing(use);
+    this.#changing(schema);
     this.#historyEditor().deleteAt(0, to);
     this.log.close();
   }
 
   /** Computes the reducer's values of the nodes that have changed. */
   summarize(): void {
-    const use = this.#use;
-    if (use?.reducer === undefined) return;
-    new Summaries(this.#edit.nodes, use, use.reducer).complete(this.#main?.root.ref);
+    const schema = this.#schema;
+    if (schema?.reducer === undefined) return;
+    new Summaries(this.#edit.nodes, schema, schema.reducer).complete(this.#main?.root.ref);
   }
 }

@@ -10,7 +10,7 @@ import { invalidArgument, VarveError } from '../../errors.ts';
 import type { GrainId, Session } from '../../index.ts';
 import type { Transaction, Tree, WritableTree } from '../contract.ts';
 import { openValue } from '../nodes/pushed-value.ts';
-import type { ReadHold } from '../reads/range-iterators.ts';
+import type { Hold } from '../reads/range-iterators.ts';
 import { nameKey } from '../trees/catalog.ts';
 import { Edit, type EditBase } from '../trees/edit.ts';
 import {
@@ -19,7 +19,7 @@ import {
   shapeOf,
   type TreeRecord,
 } from '../trees/tree-record.ts';
-import type { TreeUse } from '../trees/tree-use.ts';
+import type { TreeSchema } from '../trees/tree-schema.ts';
 import { endBody, type RunningBody } from './body-context.ts';
 import { OpenTree } from './open-tree.ts';
 import { type WritingScope, WritingTree } from './writing-tree.ts';
@@ -28,8 +28,8 @@ import { type WritingScope, WritingTree } from './writing-tree.ts';
 export interface TransactionBase extends EditBase {
   readonly limits: ForestLimits;
   record(name: string): TreeRecord | undefined;
-  /** The `TreeUse` of a tree of this forest; undefined for any other object. */
-  useOf(tree: object): TreeUse<unknown, unknown, unknown> | undefined;
+  /** The `TreeSchema` of a tree of this forest; undefined for any other object. */
+  schemaOf(tree: object): TreeSchema<unknown, unknown, unknown> | undefined;
   /** A transaction pushed the value, and it is not durable yet. */
   isPushed(id: GrainId): boolean;
   /** An earlier transaction archives it, in a commit that is not durable yet. */
@@ -92,7 +92,7 @@ export class TransactionScope implements Transaction, WritingScope {
   }
 
   /** Until it is released, nothing that a read of this transaction reaches is changed or freed. */
-  hold(): ReadHold {
+  hold(): Hold {
     const end = this.edit.beginRead();
     let held = true;
     return {
@@ -106,22 +106,23 @@ export class TransactionScope implements Transaction, WritingScope {
 
   tree<K, V, R>(tree: Tree<K, V, R>): WritableTree<K, V, R> {
     this.check();
-    const use = this.#base.useOf(tree) as TreeUse<K, V, R> | undefined;
-    if (use === undefined) throw invalidArgument('Transaction.tree', 'a tree of the forest', tree);
-    return this.writing(use);
+    const schema = this.#base.schemaOf(tree) as TreeSchema<K, V, R> | undefined;
+    if (schema === undefined)
+      throw invalidArgument('Transaction.tree', 'a tree of the forest', tree);
+    return this.writing(schema);
   }
 
-  writing<K, V, R>(use: TreeUse<K, V, R>): WritingTree<K, V, R> {
-    const open = this.#open(use.name);
-    open.check(use);
-    return new WritingTree(this, use, open);
+  writing<K, V, R>(schema: TreeSchema<K, V, R>): WritingTree<K, V, R> {
+    const open = this.#open(schema.name);
+    open.check(schema);
+    return new WritingTree(this, schema, open);
   }
 
   /** Puts an entry; a failure leaves the transaction as it was. See `ForestWriter.put`. */
-  putPlain<K, V, R>(use: TreeUse<K, V, R>, key: Uint8Array, value: Uint8Array): void {
-    const open = this.#open(use.name);
-    open.check(use);
-    open.put(use, key, value);
+  putPlain<K, V, R>(schema: TreeSchema<K, V, R>, key: Uint8Array, value: Uint8Array): void {
+    const open = this.#open(schema.name);
+    open.check(schema);
+    open.put(schema, key, value);
   }
 
   #open(name: string): OpenTree {

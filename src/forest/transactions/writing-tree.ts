@@ -10,12 +10,12 @@ import { invalidArgument, VarveError } from '../../errors.ts';
 import type { Range, WritableTree } from '../contract.ts';
 import { emptyRoot } from '../nodes/node.ts';
 import { limited, positionsOf, readRange } from '../reads/range.ts';
-import type { ReadHold } from '../reads/range-iterators.ts';
+import type { Hold } from '../reads/range-iterators.ts';
 import { TreeReads } from '../reads/tree-reads.ts';
 import type { Edit } from '../trees/edit.ts';
 import { historyBound } from '../trees/history-key.ts';
+import type { TreeSchema } from '../trees/tree-schema.ts';
 import { positionOf, TreeCursor } from '../trees/tree-search.ts';
-import type { TreeUse } from '../trees/tree-use.ts';
 import type { OpenTree } from './open-tree.ts';
 
 /** The transaction that the tree is a part of. */
@@ -25,43 +25,43 @@ export interface WritingScope {
   check(): void;
   /** Runs a change; an error breaks the transaction. */
   change<T>(run: () => T): T;
-  hold(): ReadHold;
+  hold(): Hold;
 }
 
 /** Nodes are copied for it only if something is changed before its release. */
-function holdBriefly(edit: Edit): ReadHold {
+function holdBriefly(edit: Edit): Hold {
   return { check: () => undefined, release: edit.beginRead() };
 }
 
 export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements WritableTree<K, V, R> {
   readonly #scope: WritingScope;
-  readonly #use: TreeUse<K, V, R>;
+  readonly #schema: TreeSchema<K, V, R>;
   readonly #open: OpenTree;
 
-  constructor(scope: WritingScope, use: TreeUse<K, V, R>, open: OpenTree) {
-    super(use, {
+  constructor(scope: WritingScope, schema: TreeSchema<K, V, R>, open: OpenTree) {
+    super(schema, {
       nodes: scope.edit.nodes,
       root: () => {
         scope.check();
-        open.check(use);
+        open.check(schema);
         return open.main?.root ?? emptyRoot;
       },
       hold: () => scope.hold(),
       holdBriefly: () => holdBriefly(scope.edit),
     });
     this.#scope = scope;
-    this.#use = use;
+    this.#schema = schema;
     this.#open = open;
   }
 
   #check(): void {
     this.#scope.check();
-    this.#open.check(this.#use);
+    this.#open.check(this.#schema);
   }
 
   put(key: K, value: V): void {
     this.#check();
-    const { keys, values } = this.#use;
+    const { keys, values } = this.#schema;
     // A value's codec may change bytes that were given as the key.
     const bytes = values.isQuiet ? keys.encode(key) : keys.encodeKept(key);
     const stored = values.encode(value);
@@ -73,34 +73,34 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
   /** As `put`, with encoded arguments. */
   putEncoded(key: Uint8Array, value: Uint8Array): void {
     this.#check();
-    this.#scope.change(() => this.#open.put(this.#use, key, value));
+    this.#scope.change(() => this.#open.put(this.#schema, key, value));
   }
 
   delete(key: K): boolean {
     this.#check();
-    const bytes = this.#use.keys.encode(key);
+    const bytes = this.#schema.keys.encode(key);
     const wasThere = this.deleteEncoded(bytes);
-    this.#use.keys.recycle(bytes);
+    this.#schema.keys.recycle(bytes);
     return wasThere;
   }
 
   /** As `delete`, with an encoded key. */
   deleteEncoded(key: Uint8Array): boolean {
     this.#check();
-    return this.#scope.change(() => this.#open.delete(this.#use, key));
+    return this.#scope.change(() => this.#open.delete(this.#schema, key));
   }
 
   deleteRange(range: Range<K>): number {
     this.#check();
-    const asked = readRange(this.#use, range);
+    const asked = readRange(this.#schema, range);
     // The codec of the keys may have ended the transaction.
     this.#check();
     const nodes = this.#scope.edit.nodes;
     const root = this.#open.main?.root ?? emptyRoot;
-    const { from, to } = limited(positionsOf(nodes, this.#use.shape, root, asked), asked);
+    const { from, to } = limited(positionsOf(nodes, this.#schema.shape, root, asked), asked);
     if (to === from) return 0;
-    const keys = this.#use.config.versioned ? this.#keysAt(from, to) : [];
-    this.#scope.change(() => this.#open.deleteAt(this.#use, from, to, keys));
+    const keys = this.#schema.config.versioned ? this.#keysAt(from, to) : [];
+    this.#scope.change(() => this.#open.deleteAt(this.#schema, from, to, keys));
     return to - from;
   }
 
@@ -108,7 +108,7 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
     const { ref } = this.#open.main?.root ?? emptyRoot;
     const keys: Uint8Array[] = [];
     if (ref === undefined) return keys;
-    const cursor = new TreeCursor(this.#scope.edit.nodes, this.#use.shape, ref, from);
+    const cursor = new TreeCursor(this.#scope.edit.nodes, this.#schema.shape, ref, from);
     for (let at = from; at < to; at++) {
       if (at > from) cursor.forward();
       keys.push(cursor.leaf.entries.key(cursor.index).slice());
@@ -121,7 +121,7 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
     if (!Number.isSafeInteger(through) || through < 0) {
       throw invalidArgument('trimHistory', 'a sequence number', through);
     }
-    const { name, config, historyShape } = this.#use;
+    const { name, config, historyShape } = this.#schema;
     if (!config.versioned) {
       throw new VarveError('VARVE_TREE_MISMATCH', `the tree '${name}' is not versioned`);
     }
@@ -131,6 +131,6 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
     const bound = historyBound(Math.min(through, sequence));
     const { nodes } = this.#scope.edit;
     const to = positionOf(nodes, historyShape, history, bound);
-    if (to > 0) this.#scope.change(() => this.#open.trim(this.#use, to));
+    if (to > 0) this.#scope.change(() => this.#open.trim(this.#schema, to));
   }
 }

@@ -113,7 +113,7 @@ export class TreeEditor {
    */
   #leafFor(key: Uint8Array): Leaf {
     this.#ref ??= this.#newLeaf();
-    const leaf = this.#readWay(this.#ref, key);
+    const leaf = this.#readPath(this.#ref, key);
     // From here on nothing is read: nodes that the cache evicts meanwhile are in `#read`.
     for (let depth = 0; depth < this.#depth; depth++) {
       const ref = this.#refAt(depth);
@@ -127,7 +127,7 @@ export class TreeEditor {
   }
 
   /** Reads the nodes on the path to the key's leaf, and notes the path. */
-  #readWay(root: NodeRef, key: Uint8Array): Leaf {
+  #readPath(root: NodeRef, key: Uint8Array): Leaf {
     this.#depth = 0;
     let node = this.#nodes.load(root, this.#shape);
     while (!node.leaf) {

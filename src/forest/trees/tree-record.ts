@@ -139,7 +139,7 @@ export function readTreeRoot(reader: ByteReader): TreeRoot {
   const high = reader.u32();
   const ref = NodeRef.at(low, high, reader.varint());
   if (!ref.stored) reader.fail('the root of a tree has no id');
-  ref.totalTold = count;
+  ref.totalExpected = count;
   return { ref, count, long };
 }
 

@@ -35,7 +35,7 @@ export function findEntry(
 }
 
 /** Reads, without blocking, the nodes on the path to the key. */
-export async function readWayTo(
+export async function readPathTo(
   nodes: NodeStore,
   shape: TreeShape,
   root: NodeRef,
@@ -146,7 +146,7 @@ export class TreeCursor {
 }
 
 /** Reads, without blocking, the nodes on the path to the entry at `position`. */
-export async function readWayToPosition(
+export async function readPathToPosition(
   nodes: NodeStore,
   shape: TreeShape,
   root: NodeRef,

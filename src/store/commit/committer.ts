@@ -27,7 +27,7 @@ import { smallBatchBytes, ValueWriter, valueBytes } from './value-writer.ts';
 const nothingFreed = new Map<SessionWork, Freed>();
 
 /** On a full disk a batch frees at most this many values, unless one batch archived more. */
-const freedMost = 2000;
+const freedMax = 2000;
 
 export class Committer {
   readonly #core: StoreCore;
@@ -244,7 +244,7 @@ export class Committer {
     try {
       yield* publishBatch(this.#core, plan, target);
     } catch (error) {
-      this.#core.statisticsMeanwhile = undefined;
+      this.#core.statisticsBefore = undefined;
       throw this.#writer.poisoned(error);
     }
   }
@@ -343,7 +343,7 @@ export class Committer {
   }
 
   /**
-   * Divides a checkpoint that frees more than `freedMost` values into batches whose records find
+   * Divides a checkpoint that frees more than `freedMax` values into batches whose records find
    * room. Not if the session may be refused for its embedded header or a failed write: nothing is
    * freed then.
    */
@@ -370,7 +370,7 @@ export class Committer {
   /** Undefined if the log cannot be read: `#plan` rejects that session alone. */
   *#freedInStep(target: number): Steps<FreedUpTo | undefined> {
     try {
-      return yield* freedBetween(this.#core, this.#core.published.checkpoint, target, freedMost);
+      return yield* freedBetween(this.#core, this.#core.published.checkpoint, target, freedMax);
     } catch {
       return undefined;
     }
@@ -382,7 +382,7 @@ export class Committer {
     if (dropped.length === 0) return;
     const plan = yield* this.#planWith({ works: [], freed: new Map(), checkpoint, dropped });
     yield* this.#carryOut(plan, false);
-    this.#givenBack.haveGone();
+    this.#givenBack.becameDurable();
   }
 }
 

@@ -14,10 +14,10 @@ import type { DroppedMap } from './commit-plan.ts';
  * On a full disk, space is given back at once from this number of pages on, or this share of the
  * file.
  */
-const reclaimedPagesLeast = 16;
+const reclaimedPagesMin = 16;
 const reclaimedShare = 64;
 /** Maps that one batch gives back at most, to keep its record short. */
-const mapsGivenBackMost = 400;
+const mapsGivenBackMax = 400;
 
 export class GivenBackMaps {
   readonly #core: StoreCore;
@@ -64,7 +64,7 @@ export class GivenBackMaps {
     const empty = atlas.emptyMaps();
     let pages = atlas.leavingPages + log.pagesUpTo(published.checkpoint);
     for (const { map } of empty) for (const extent of map.extents) pages += extent.pages;
-    const least = Math.max(reclaimedPagesLeast, space.endPage / reclaimedShare);
+    const least = Math.max(reclaimedPagesMin, space.endPage / reclaimedShare);
     return pages < (refused ? 1 : least) ? undefined : empty;
   }
 
@@ -73,14 +73,14 @@ export class GivenBackMaps {
    * `VARVE_IO`.
    */
   retire(empty: readonly DroppedMap[]): readonly DroppedMap[] {
-    return retireAll(empty.slice(0, mapsGivenBackMost));
+    return retireAll(empty.slice(0, mapsGivenBackMax));
   }
 
   /**
    * A batch that gave maps back outside of `beginSettle` is durable: the next settle may drop
    * others.
    */
-  haveGone(): void {
+  becameDurable(): void {
     this.#gaveBack = false;
   }
 }

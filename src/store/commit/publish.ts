@@ -24,7 +24,7 @@ import type { BatchPlan } from './commit-plan.ts';
  */
 export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): Steps<void> {
   const { atlas, log, published } = core;
-  if (plan.entries >= stepsPerPause) core.statisticsMeanwhile = statisticsOf(core);
+  if (plan.entries >= stepsPerPause) core.statisticsBefore = statisticsOf(core);
   for (const { basin } of plan.added.basins) basin.durable = true;
   for (const stratum of plan.added.strata) stratum.durable = true;
   for (const { map } of plan.added.maps) {
@@ -76,7 +76,7 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
   core.archives.forgetUpTo(plan.after.checkpoint);
   Object.assign(published, plan.after);
   core.counters.commits += 1;
-  core.statisticsMeanwhile = undefined;
+  core.statisticsBefore = undefined;
 }
 
 /** Undoes the plan of a batch that failed. Requires: its record is not in the file. */

@@ -23,13 +23,13 @@ export function growthBytes(bytes: number): number {
 }
 
 const reserveShare = 192;
-const reservePagesMost = (8 * mebibyte) / pageBytes;
+const reservePagesMax = (8 * mebibyte) / pageBytes;
 /**
  * Minimum reserve of a store of 256 KiB or more: a log segment and two documents. Half of it has
  * room for the record of a commit that archives some thousand values. A longer record needs other
  * free pages in a row, or is refused.
  */
-const reservePagesLeast = 20;
+const reservePagesMin = 20;
 /** A store below 256 KiB keeps room for two documents; below 128 KiB nothing. */
 const tinyPages = 64;
 const tinyReservePages = 4;
@@ -39,6 +39,6 @@ export const reserveExcess = 1.25;
 /** Reserve pages of a store with `endPage` pages. */
 export function reservePagesFor(endPage: number): number {
   if (endPage < tinyPages) return endPage < tinyPages / 2 ? 0 : tinyReservePages;
-  const share = Math.min(Math.ceil(endPage / reserveShare), reservePagesMost);
-  return Math.max(share, reservePagesLeast);
+  const share = Math.min(Math.ceil(endPage / reserveShare), reservePagesMax);
+  return Math.max(share, reservePagesMin);
 }

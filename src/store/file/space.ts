@@ -25,8 +25,8 @@ export type { Extent } from './free-stretches.ts';
 
 /** Pages by which the file grows for large writes: a 32nd of it, from 64 KiB to 16 MiB. */
 const lengthStepShare = 32;
-const lengthStepLeast = (64 * 1024) / pageBytes;
-const lengthStepMost = (16 * 1024 * 1024) / pageBytes;
+const lengthStepMin = (64 * 1024) / pageBytes;
+const lengthStepMax = (16 * 1024 * 1024) / pageBytes;
 
 /** Pages that the file must grow by, on a full disk, before it counts as able to grow. */
 const growthProvenBy = 64;
@@ -132,7 +132,7 @@ export class Space {
    */
   lengthFor(endPage: number): number | undefined {
     if (endPage <= this.#length) return undefined;
-    const step = Math.min(Math.max(lengthStepLeast, endPage / lengthStepShare), lengthStepMost);
+    const step = Math.min(Math.max(lengthStepMin, endPage / lengthStepShare), lengthStepMax);
     this.#length = endPage + Math.ceil(step);
     return this.#length * pageBytes;
   }

@@ -32,7 +32,7 @@ export interface AtlasLimits {
   readonly grainsPerStratum: number;
   readonly mapsPerStratum: number;
   /** Minimum size of a new map that values share. */
-  readonly mapBytesLeast: number;
+  readonly mapBytesMin: number;
   readonly strataPerBasin: number;
   readonly basins: number;
 }
@@ -41,7 +41,7 @@ export interface AtlasLimits {
 export const defaultLimits: AtlasLimits = {
   grainsPerStratum: grainIndexLimit,
   mapsPerStratum: 16_384,
-  mapBytesLeast: 64 * 1024,
+  mapBytesMin: 64 * 1024,
   strataPerBasin: strataMax,
   basins: basinsMax,
 };
@@ -230,8 +230,8 @@ export class Atlas {
     const room = this.#limits.grainsPerStratum - stratum.endIndex;
     if (room < count || stratum.maps.length >= this.#limits.mapsPerStratum) return undefined;
     const { grainExp, totalGrains } = stratum;
-    const bytesLeast = this.#limits.mapBytesLeast;
-    return Math.min(nextMapGrains({ grainExp, totalGrains, count, bytesLeast }), room);
+    const bytesMin = this.#limits.mapBytesMin;
+    return Math.min(nextMapGrains({ grainExp, totalGrains, count, bytesMin }), room);
   }
 
   // ── a full disk ──
@@ -244,10 +244,10 @@ export class Atlas {
     const count = grainCount(length, grainExp);
     const alike = this.#byGrainExp.get(grainExp) ?? [];
     const roomy = alike.find((one) => this.#nextMapGrains(one, count) !== undefined);
-    const bytesLeast = this.#limits.mapBytesLeast;
+    const bytesMin = this.#limits.mapBytesMin;
     const wanted =
       roomy === undefined
-        ? nextMapGrains({ grainExp, totalGrains: 0, count, bytesLeast })
+        ? nextMapGrains({ grainExp, totalGrains: 0, count, bytesMin })
         : (this.#nextMapGrains(roomy, count) as number);
     if (roomy === undefined) this.#basinForStratum();
     const place = placeMapInside(this.#space, grainExp, wanted, count);

@@ -25,7 +25,7 @@ import {
   runStart,
   setRun,
 } from './bit-runs.ts';
-import { LengthBuckets, longestRunTold } from './length-buckets.ts';
+import { LengthBuckets, runLengthMax } from './length-buckets.ts';
 import type { MarkPage } from './mark-page.ts';
 
 const none = -1;
@@ -40,7 +40,7 @@ const roomForAlike = 8;
 const shortRunMax = 64;
 /** Maximum number of entries: above half of it, pages stay unindexed until they are needed. */
 const entriesMax = 2 ** 20;
-const entriesAtLeast = 4000;
+const entriesMin = 4000;
 
 /**
  * The longest run, in grains, that a value may break up although a shorter one fits. Breaking up
@@ -67,7 +67,7 @@ export class GrainAllocator {
   readonly #runs = new LengthBuckets();
   /** Slots of pages that are not fully indexed, by the page's hint. */
   readonly #unindexed = new LengthBuckets();
-  #entriesBeforeRenewal = entriesAtLeast;
+  #entriesBeforeRenewal = entriesMin;
   /** The current run: its page, and its first grain and end in that page. */
   #page: MarkPage | undefined;
   #at = 0;
@@ -131,7 +131,7 @@ export class GrainAllocator {
   #enterTighter(count: number, left: number): void {
     for (;;) {
       const length = this.#runs.shortestFrom(count);
-      if (length === 0 || length >= Math.min(left, longestRunTold)) return;
+      if (length === 0 || length >= Math.min(left, runLengthMax)) return;
       if (this.#tryEntry(length, count, length)) return;
     }
   }
@@ -140,7 +140,7 @@ export class GrainAllocator {
   #enterRun(count: number, roomyMax: number): boolean {
     this.#leaveRun();
     for (;;) {
-      const wanted = Math.min(count * roomForAlike, roomyMax, longestRunTold);
+      const wanted = Math.min(count * roomForAlike, roomyMax, runLengthMax);
       let length = this.#runs.shortestFrom(Math.max(count, wanted));
       if (length === 0 || length > roomyMax) length = this.#runs.shortestFrom(count);
       if (length > 0) {
@@ -160,7 +160,7 @@ export class GrainAllocator {
     if (page === undefined || !isRunStart(page, at)) return false;
     const end = nextSet(page.taken, at, page.grains);
     if (end - at < count || end - at > most) {
-      this.#runs.push(Math.min(end - at, longestRunTold), entry);
+      this.#runs.push(Math.min(end - at, runLengthMax), entry);
       return false;
     }
     this.#leaveRun();
@@ -202,7 +202,7 @@ export class GrainAllocator {
       return true;
     } catch (error) {
       if (!isVarveError(error, 'VARVE_CORRUPT')) {
-        this.#notIndexed(page, longestRunTold);
+        this.#notIndexed(page, runLengthMax);
         throw error;
       }
       return false;
@@ -215,7 +215,7 @@ export class GrainAllocator {
     let at = nextClear(taken, 0, grains);
     while (at < grains) {
       const end = nextSet(taken, at, grains);
-      this.#runs.push(Math.min(end - at, longestRunTold), base + at);
+      this.#runs.push(Math.min(end - at, runLengthMax), base + at);
       at = nextClear(taken, end, grains);
     }
   }
@@ -223,12 +223,12 @@ export class GrainAllocator {
   /** Lists a free run of an indexed page. */
   #enter(page: MarkPage, at: number, length: number): void {
     if (this.#runs.size >= this.#entriesBeforeRenewal) this.#renew();
-    this.#runs.push(Math.min(length, longestRunTold), page.listed * pageStride + at);
+    this.#runs.push(Math.min(length, runLengthMax), page.listed * pageStride + at);
   }
 
   /** Notes that the page has runs without entries, of at most `hint` grains. */
   #notIndexed(page: MarkPage, hint: number): void {
-    const bound = Math.min(hint, longestRunTold);
+    const bound = Math.min(hint, runLengthMax);
     if (bound <= page.hint) return;
     page.hint = bound;
     this.#unindexed.push(bound, page.listed);
@@ -245,12 +245,12 @@ export class GrainAllocator {
       if (page.loaded && this.#runs.size < entriesMax / 2) this.#index(page);
       else this.#notIndexed(page, hint);
     }
-    const enough = 2 * this.#runs.size + 16 * this.#pages.length + entriesAtLeast;
+    const enough = 2 * this.#runs.size + 16 * this.#pages.length + entriesMin;
     this.#entriesBeforeRenewal = Math.min(enough, entriesMax);
   }
 
   #longestIn(page: MarkPage): number {
-    findFreeRun(page.taken, { from: 0, limit: page.grains }, longestRunTold, this.#found);
+    findFreeRun(page.taken, { from: 0, limit: page.grains }, runLengthMax, this.#found);
     return this.#found.longest;
   }
 
@@ -259,7 +259,7 @@ export class GrainAllocator {
     if (!isClear(page.taken, at, count)) return false;
     if (this.#page === page) this.#leaveRun();
     setRun(page.taken, at, count);
-    const reach = Math.min(page.grains, at + count + longestRunTold);
+    const reach = Math.min(page.grains, at + count + runLengthMax);
     const left = nextSet(page.taken, at + count, reach) - at - count;
     // The part in front keeps its entry, now under a longer length.
     if (left === 0) return true;
@@ -272,12 +272,12 @@ export class GrainAllocator {
   release(page: MarkPage, at: number, count: number): void {
     clearRun(page.taken, at, count);
     if (page.listed === none) return;
-    const start = runStart(page.taken, at, longestRunTold);
-    const end = nextSet(page.taken, at + count, Math.min(page.grains, at + longestRunTold));
+    const start = runStart(page.taken, at, runLengthMax);
+    const end = nextSet(page.taken, at + count, Math.min(page.grains, at + runLengthMax));
     if (this.#page === page && start <= this.#end && end >= this.#at) {
       this.#at = Math.min(this.#at, start);
       this.#end = Math.max(this.#end, end);
-    } else if (at - start < longestRunTold) this.#enter(page, start, end - start);
+    } else if (at - start < runLengthMax) this.#enter(page, start, end - start);
     // Otherwise the run in front has the longest listed length already, and keeps its entry.
   }
 }

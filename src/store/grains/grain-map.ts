@@ -21,7 +21,7 @@ import {
 import { grainsPerMarkPage, pageBytes } from '../../format/layout.ts';
 import { present } from '../../util/assert.ts';
 import type { FilePart } from '../file/file-parts.ts';
-import { longestRunTold } from './length-buckets.ts';
+import { runLengthMax } from './length-buckets.ts';
 import { MarkPage, unwrittenPage } from './mark-page.ts';
 
 export class GrainMap {
@@ -170,7 +170,7 @@ export class GrainMap {
       generation: this.generation,
       crc: this.crc,
       free: this.grains - this.committedGrains,
-      longestFree: Math.min(longestFree, longestRunTold),
+      longestFree: Math.min(longestFree, runLengthMax),
     };
   }
 }
@@ -178,6 +178,6 @@ export class GrainMap {
 /** The entry of a new map with only free grains. */
 export function newMapEntry(firstIndex: number, placement: MapPlacement): MapEntry {
   const { grains, page, further } = placement;
-  const longestFree = Math.min(grains, longestRunTold);
+  const longestFree = Math.min(grains, runLengthMax);
   return { firstIndex, grains, page, further, generation: 0, crc: 0, free: grains, longestFree };
 }

@@ -8,12 +8,12 @@
  */
 
 /** The longest length with its own stack: one more than the grains of the longest value. */
-export const longestRunTold = 256;
+export const runLengthMax = 256;
 
 export class LengthBuckets {
   /** Created on first use: most strata have items of a few lengths. */
-  readonly #stacks: (number[] | undefined)[] = new Array(longestRunTold + 1).fill(undefined);
-  readonly #filled = new Uint32Array((longestRunTold >>> 5) + 1);
+  readonly #stacks: (number[] | undefined)[] = new Array(runLengthMax + 1).fill(undefined);
+  readonly #filled = new Uint32Array((runLengthMax >>> 5) + 1);
   /** Items in all stacks. */
   size = 0;
 

@@ -24,7 +24,7 @@ const quicklyReachedBytes = 256 * 1024;
  * A map with a head has at least this number of mark pages: with fewer, the head would be a large
  * part of its overhead. A map of one mark page has no head.
  */
-const headedPagesLeast = 8;
+const headedPagesMin = 8;
 /**
  * A value of at least `ownMapBytes` has a map to itself, if at most `shareMapWith` values like it
  * would fit into a shared one.
@@ -35,7 +35,7 @@ const shareMapWith = 8;
  * No map is made smaller than this, and no value is divided into smaller extents, to fit free
  * space.
  */
-const pieceBytesLeast = 64 * 1024;
+const pieceBytesMin = 64 * 1024;
 
 /** The stratum that needs another map, and the value that found no room. */
 export interface MapRequest {
@@ -45,14 +45,14 @@ export interface MapRequest {
   /** Grains of the value. */
   readonly count: number;
   /** Minimum size of a map that values share. */
-  readonly bytesLeast: number;
+  readonly bytesMin: number;
 }
 
 /** Grains of the next map; exactly `count` if the value has it to itself. */
-export function nextMapGrains({ grainExp, totalGrains, count, bytesLeast }: MapRequest): number {
+export function nextMapGrains({ grainExp, totalGrains, count, bytesMin }: MapRequest): number {
   const grainBytes = 2 ** grainExp;
   const total = totalGrains * grainBytes;
-  const young = Math.max(bytesLeast, Math.min(total, quicklyReachedBytes));
+  const young = Math.max(bytesMin, Math.min(total, quicklyReachedBytes));
   const shared = Math.max(growthBytes(total), young);
   const own = count * grainBytes;
   if (own >= ownMapBytes && own * shareMapWith >= shared) return count;
@@ -63,7 +63,7 @@ export function nextMapGrains({ grainExp, totalGrains, count, bytesLeast }: MapR
 function wholePages(grains: number): number {
   if (grains <= grainsPerMarkPage) return grains;
   const pages = Math.floor(grains / grainsPerMarkPage);
-  return Math.min(pages < headedPagesLeast ? 1 : pages, markPagesMax) * grainsPerMarkPage;
+  return Math.min(pages < headedPagesMin ? 1 : pages, markPagesMax) * grainsPerMarkPage;
 }
 
 /**
@@ -82,7 +82,7 @@ export function placeMap(
     const { least, most } = piecesOf(pages);
     return spread(wanted, space.gather(pages, least, most));
   }
-  const least = Math.max(mapPages(count, grainExp), pieceBytesLeast / pageBytes);
+  const least = Math.max(mapPages(count, grainExp), pieceBytesMin / pageBytes);
   const available = space.available(pages, least) - mapOverheadPages(wanted);
   const fitting = Math.floor((available * pageBytes) / 2 ** grainExp);
   const grains = Math.max(count, Math.min(wanted, fitting));
@@ -119,7 +119,7 @@ export function placeMapInside(
 /** Minimum length and maximum number of the extents of a value's own map. */
 function piecesOf(pages: number): { least: number; most: number } {
   const most = furtherExtentsMax + 1;
-  return { least: Math.max(pieceBytesLeast / pageBytes, Math.ceil(pages / most)), most };
+  return { least: Math.max(pieceBytesMin / pageBytes, Math.ceil(pages / most)), most };
 }
 
 function spread(grains: number, [first, ...further]: readonly Extent[]): MapPlacement {

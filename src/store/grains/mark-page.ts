@@ -19,7 +19,7 @@ import {
 } from '../../format/layout.ts';
 import { assert, present } from '../../util/assert.ts';
 import { setRun } from './bit-runs.ts';
-import { longestRunTold } from './length-buckets.ts';
+import { runLengthMax } from './length-buckets.ts';
 
 const wordCount = Math.ceil(grainsPerMarkPage / 32);
 
@@ -28,7 +28,7 @@ export const unwrittenPage: MarkPageName = {
   generation: 0,
   crc: 0,
   free: grainsPerMarkPage,
-  longestFree: longestRunTold,
+  longestFree: runLengthMax,
 };
 
 export class MarkPage {
@@ -152,7 +152,7 @@ export class MarkPage {
       run = isFree ? run + 1 : 0;
       if (isFree) free += 1;
     }
-    return { free, longestFree: Math.min(Math.max(longest, run), longestRunTold) };
+    return { free, longestFree: Math.min(Math.max(longest, run), runLengthMax) };
   }
 
   /** Throws `VARVE_CORRUPT` if no sequence of batches can produce these marks. */

@@ -10,7 +10,7 @@ import {
   decodeFileHeader,
   type FileHeader,
   type HeaderCopy,
-  isYetToCome,
+  isNotWrittenYet,
 } from '../../format/file-header.ts';
 import { formatVersion, headerCopies, pageBytes, sectorBytes } from '../../format/layout.ts';
 import type { FileReader } from '../file/file-reader.ts';
@@ -111,7 +111,7 @@ function noHeader(path: string, copies: readonly HeaderCopy[]): VarveError {
 }
 
 function healedWords(copy: number, copies: readonly HeaderCopy[], header: FileHeader): string[] {
-  if (copies[copy]?.state === 'blank' && isYetToCome(copy, header)) return [];
+  if (copies[copy]?.state === 'blank' && isNotWrittenYet(copy, header)) return [];
   return [`copy ${copy} of the file header, at byte ${copy * pageBytes}, was damaged`];
 }
 

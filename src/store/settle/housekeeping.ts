@@ -24,18 +24,18 @@ const settleWritesMax = 64;
  */
 const logShare = 32;
 const leavingShare = 64;
-const settleBytesLeast = 64 * 1024;
-const settleBytesMost = 1024 * 1024;
+const settleBytesMin = 64 * 1024;
+const settleBytesMax = 1024 * 1024;
 /**
- * A settle is also due when opening after a kill would replay at least `replayMost` values, which
+ * A settle is also due when opening after a kill would replay at least `replayMax` values, which
  * takes some milliseconds. It must also be `replayForEachPage` values or more for each page that
  * the settle would write.
  */
-const replayMost = 8192;
+const replayMax = 8192;
 const replayForEachPage = 128;
 const fillBytesMax = 1024 * 1024;
 /** Documents of a settle that a full disk may refuse before a commit fails. */
-const madeAgainMost = 6;
+const madeAgainMax = 6;
 /** Unsettled segments after which a settle begins, whatever the bytes. */
 const segmentsBeforeSettle = headerSegmentsMax - 8;
 
@@ -108,18 +108,18 @@ export class Housekeeping {
     if (this.#settle !== undefined || !headers.agreed) return false;
     if (this.#unsettledSegments >= segmentsBeforeSettle) return true;
     const fileBytes = space.endPage * pageBytes;
-    const share = Math.min(settleBytesMost, Math.max(settleBytesLeast, fileBytes / logShare));
+    const share = Math.min(settleBytesMax, Math.max(settleBytesMin, fileBytes / logShare));
     if (log.bytesSinceSettle >= (this.#settleBytes ?? share)) return true;
     if (this.#settleBytes === undefined && this.#replayIsLong) return true;
     const leavingBytes = atlas.leavingPages * pageBytes;
-    return leavingBytes >= Math.max(settleBytesLeast, fileBytes / leavingShare);
+    return leavingBytes >= Math.max(settleBytesMin, fileBytes / leavingShare);
   }
 
   /** Replay at opening would take long, and longer than a settle of the dirty mark pages. */
   get #replayIsLong(): boolean {
     const { atlas, log } = this.#parts;
     const units = log.replaySinceSettle;
-    return units >= replayMost && units >= atlas.dirtyPages * replayForEachPage;
+    return units >= replayMax && units >= atlas.dirtyPages * replayForEachPage;
   }
 
   /** True if a settle can begin: the last one is complete. */
@@ -232,7 +232,7 @@ export class Housekeeping {
     }
     const isMadeAgain = write.purpose === 'settle' && this.#settle?.failed(write) === true;
     // On a full disk the document goes elsewhere: it fails only if it is refused everywhere.
-    if (isMadeAgain && this.#parts.space.tight && this.#madeAgain++ < madeAgainMost) return;
+    if (isMadeAgain && this.#parts.space.tight && this.#madeAgain++ < madeAgainMax) return;
     this.#hasFailed = true;
     if (write.purpose === 'header') this.#parts.headers.failed();
     else if (!isMadeAgain) this.#failed.push(write);

@@ -82,7 +82,7 @@ export class StoreCore {
   freeings = 0;
   committing = false;
   /** The statistics before the batch that is being published, if publishing takes several turns. */
-  statisticsMeanwhile: StoreStatistics | undefined;
+  statisticsBefore: StoreStatistics | undefined;
   closed = false;
   #poison: VarveError | undefined;
   /** Callbacks for the next published batch or the close, called once. */
@@ -140,7 +140,7 @@ export class StoreCore {
 
   /** A batch is published in part: publishing takes several turns. */
   get publishing(): boolean {
-    return this.statisticsMeanwhile !== undefined;
+    return this.statisticsBefore !== undefined;
   }
 
   get poisoned(): boolean {

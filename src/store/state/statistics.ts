@@ -10,7 +10,7 @@ import type { StoreCore } from './core.ts';
 import type { StoreStatistics, StratumStatistics } from './store-statistics.ts';
 
 export function statisticsOf(core: StoreCore): StoreStatistics {
-  const { statisticsMeanwhile: before } = core;
+  const { statisticsBefore: before } = core;
   if (before !== undefined) return { ...before, oldestGuard: core.guards.oldest };
   const { atlas, space, counters } = core;
   let valueBytes = 0;

@@ -7,7 +7,7 @@
 
 import { decodeBasin, type MapEntry } from '../../format/basin.ts';
 import { type DocumentName, openDocument, slotPage } from '../../format/document.ts';
-import { decodeFileHeader, type HeaderCopy, isYetToCome } from '../../format/file-header.ts';
+import { decodeFileHeader, type HeaderCopy, isNotWrittenYet } from '../../format/file-header.ts';
 import {
   decodeMapHead,
   hasHead,
@@ -51,7 +51,7 @@ function verifyHeader(core: StoreCore, copy: number, report: Report): void {
   const found = headerCopyIn(core, copy);
   if (found.state !== 'valid') {
     const first = found.state === 'blank' ? headerCopyIn(core, 0) : undefined;
-    if (first?.state === 'valid' && isYetToCome(copy, first.header)) return;
+    if (first?.state === 'valid' && isNotWrittenYet(copy, first.header)) return;
     report(`copy ${copy} of the file header is ${found.state}`, offset);
     return;
   }

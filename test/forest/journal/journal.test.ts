@@ -10,7 +10,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { isVarveError, VarveError } from '../../../src/errors.ts';
 import { codecs, Forest, type ForestOptions, reducers } from '../../../src/forest/index.ts';
-import { ChangeLog, doAgain } from '../../../src/forest/journal/change-log.ts';
+import { ChangeLog, replayChanges } from '../../../src/forest/journal/change-log.ts';
 import {
   encodeForestRoot,
   encodeSealedRoot,
@@ -542,7 +542,7 @@ describe('a log of changes', () => {
         const again: unknown[] = [];
         if (log.bytes === undefined) expect(bytes + changes.length).toBeGreaterThan(bytesMax);
         else {
-          doAgain(log.bytes, {
+          replayChanges(log.bytes, {
             put: (key, value, word) => again.push({ key, value, word }),
             delete: (key) => again.push({ key }),
           });
@@ -560,7 +560,7 @@ describe('a log of changes', () => {
           taken += key.length + (value?.length ?? 0);
         };
         try {
-          doAgain(bytes, { put: take, delete: take });
+          replayChanges(bytes, { put: take, delete: take });
         } catch (error) {
           if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
         }

@@ -16,7 +16,7 @@ import {
 import { Space } from '../../../src/store/file/space.ts';
 import { nextMapGrains, placeMap } from '../../../src/store/grains/map-growth.ts';
 
-const bytesLeast = 64 * 1024;
+const bytesMin = 64 * 1024;
 const grainsMax = markPagesMax * grainsPerMarkPage;
 const grainExp = fc.integer({ min: grainExpMin, max: grainExpMax });
 const count = fc.integer({ min: 1, max: 255 });
@@ -24,14 +24,14 @@ const count = fc.integer({ min: 1, max: 255 });
 describe('the grains of the next map', () => {
   it('are 64 KiB in a new stratum, or what was asked for', () => {
     const first = { grainExp: 5, totalGrains: 0, count: 1 };
-    expect(nextMapGrains({ ...first, bytesLeast })).toBe(2048);
-    expect(nextMapGrains({ ...first, bytesLeast: 2 * bytesLeast })).toBe(4096);
+    expect(nextMapGrains({ ...first, bytesMin })).toBe(2048);
+    expect(nextMapGrains({ ...first, bytesMin: 2 * bytesMin })).toBe(4096);
   });
 
   it('have room for the value, grow with the stratum, and fit one head', () => {
     fc.assert(
       fc.property(grainExp, count, fc.nat(2 ** 40), fc.nat(2 ** 20), (exp, wanted, total, more) => {
-        const request = { grainExp: exp, count: wanted, bytesLeast };
+        const request = { grainExp: exp, count: wanted, bytesMin };
         const grains = nextMapGrains({ ...request, totalGrains: total });
         expect(grains).toBeGreaterThanOrEqual(wanted);
         expect(grains).toBeLessThanOrEqual(grainsMax);
@@ -42,7 +42,7 @@ describe('the grains of the next map', () => {
   });
 
   it('are those of the value alone where few like it would share the map', () => {
-    const coarse = { grainExp: 11, bytesLeast };
+    const coarse = { grainExp: 11, bytesMin };
     expect(nextMapGrains({ ...coarse, totalGrains: 0, count: 32 })).toBe(32);
     expect(nextMapGrains({ ...coarse, totalGrains: 0, count: 31 })).toBe(32);
     const shared = nextMapGrains({ ...coarse, totalGrains: 16_000, count: 1 });

@@ -13,7 +13,7 @@ import {
   marksBytes,
   markValue,
 } from '../../../src/format/layout.ts';
-import { longestRunTold } from '../../../src/store/grains/length-buckets.ts';
+import { runLengthMax } from '../../../src/store/grains/length-buckets.ts';
 import { MarkPage, unwrittenPage } from '../../../src/store/grains/mark-page.ts';
 
 function pageOf(grains: number, marks?: Uint8Array): MarkPage {
@@ -81,7 +81,7 @@ describe('a mark page', () => {
             expect(page.countAt(grain)).toBe(end - grain);
           } else if (page.countAt(grain) !== 0) expect(grain).toBe('inside no value');
         }
-        expect(page.measure()).toEqual({ free, longestFree: Math.min(longest, longestRunTold) });
+        expect(page.measure()).toEqual({ free, longestFree: Math.min(longest, runLengthMax) });
       }),
       { numRuns: 60 },
     );

@@ -43,7 +43,7 @@ const names: NamesOf<TreeOptions<unknown, unknown, unknown>> = {
   versioned: true,
 };
 
-export class TreeUse<K, V, R> {
+export class TreeSchema<K, V, R> {
   readonly name: string;
   readonly keys: CodecUse<K>;
   readonly values: CodecUse<V>;

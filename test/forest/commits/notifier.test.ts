@@ -1,7 +1,7 @@
 /** Thousands who wait for one commit are told of it in the order of their writes, turn by turn. */
 
 import { describe, expect, it } from 'vitest';
-import { Telling } from '../../../src/forest/commits/telling.ts';
+import { Notifier } from '../../../src/forest/commits/notifier.ts';
 import { codecs, Forest } from '../../../src/forest/index.ts';
 import { SimulatedDisk } from '../../support/simulated-disk.ts';
 import { expectRejects } from '../../support/store-checks.ts';
@@ -103,32 +103,32 @@ describe('who waits for one commit', () => {
   });
 });
 
-describe('Telling', () => {
+describe('Notifier', () => {
   const many = Array.from({ length: 2500 }, (_, at) => at);
 
   it('tells few at once, and calls what follows when it is over', () => {
     const said: string[] = [];
-    const telling = new Telling<string>();
-    telling.add(
+    const notifier = new Notifier<string>();
+    notifier.add(
       ['a', 'b'],
       (one) => said.push(one),
-      () => said.push(`over, under way: ${telling.underWay}`),
+      () => said.push(`over, under way: ${notifier.underWay}`),
     );
     expect(said).toEqual(['a', 'b', 'over, under way: false']);
   });
 
-  it('tells everybody once where telling some brings more news, whatever rests', async () => {
-    const telling = new Telling<number>();
+  it('tells everybody once where notifier some brings more news, whatever rests', async () => {
+    const notifier = new Notifier<number>();
     const said: string[] = [];
     await new Promise<void>((resolve) => {
       const tell = (news: string) => (one: number) => said.push(`${news} ${one}`);
-      telling.add([0], tell('first'), () => telling.add(many, tell('second'), () => undefined));
-      telling.add(many, tell('third'), () => telling.add([0], tell('fourth'), resolve));
+      notifier.add([0], tell('first'), () => notifier.add(many, tell('second'), () => undefined));
+      notifier.add(many, tell('third'), () => notifier.add([0], tell('fourth'), resolve));
     });
     const expected = ['first', 'second', 'third', 'fourth'].flatMap((news) =>
       (news === 'second' || news === 'third' ? many : [0]).map((one) => `${news} ${one}`),
     );
     expect(said).toEqual(expected);
-    expect(telling.underWay).toBe(false);
+    expect(notifier.underWay).toBe(false);
   });
 });
