@@ -10,6 +10,7 @@ import { invalidArgument, isVarveError } from '../errors.ts';
 import { type BatchId, type GrainId, Store, type StoreOptions } from '../index.ts';
 import { Breather } from '../util/breather.ts';
 import { ForestWriter } from './commits/forest-writer.ts';
+import { Freeing } from './commits/freeing.ts';
 import { isRefusal } from './commits/group-commits.ts';
 import type { Snapshot, Transaction, Tree } from './contract.ts';
 import { ForestCore } from './forest-core.ts';
@@ -24,6 +25,7 @@ import { openValue } from './nodes/pushed-value.ts';
 import { ForestSnapshot } from './snapshot.ts';
 import { ForestTree } from './tree.ts';
 import { nameKey } from './trees/catalog.ts';
+import type { AnySchema } from './trees/tree-handles.ts';
 import { treeOf } from './trees/tree-record.ts';
 import { checkConfig, type TreeOptions, TreeSchema } from './trees/tree-schema.ts';
 import { checkedOptions, type VerifyOptions, verifyForest } from './verify-forest.ts';
@@ -40,6 +42,7 @@ export interface ForestStatistics {
 }
 
 interface StoreUse {
+  /** Gives up the claim on the store's embedded header. */
   readonly disclaim: () => void;
   /** The forest opened the store, and closes it. */
   readonly ownsStore: boolean;
@@ -54,17 +57,16 @@ export class Forest implements AsyncDisposable {
   readonly store: Store;
   readonly #core: ForestCore;
   readonly #writer: ForestWriter;
-  /** Gives up the claim on the store's embedded header. */
-  readonly #disclaim: () => void;
-  readonly #ownsStore: boolean;
+  readonly #freeing: Freeing;
+  readonly #storeUse: StoreUse;
   #closing: Promise<void> | undefined;
 
-  private constructor(core: ForestCore, { disclaim, ownsStore }: StoreUse) {
+  private constructor(core: ForestCore, freeing: Freeing, storeUse: StoreUse) {
     this.store = core.store;
     this.#core = core;
-    this.#writer = new ForestWriter(core);
-    this.#disclaim = disclaim;
-    this.#ownsStore = ownsStore;
+    this.#freeing = freeing;
+    this.#writer = new ForestWriter(core, core.state, freeing);
+    this.#storeUse = storeUse;
   }
 
   /**
@@ -123,7 +125,8 @@ export class Forest implements AsyncDisposable {
       const settings = coreOptions(options);
       await settings.retention.read(store);
       const core = await atNewest(store, () => new ForestCore(store, settings));
-      return new Forest(core, { disclaim, ownsStore });
+      const freeing = new Freeing(store, settings.automatic, settings.retention);
+      return new Forest(core, freeing, { disclaim, ownsStore });
     } catch (error) {
       disclaim();
       throw error;
@@ -165,13 +168,13 @@ export class Forest implements AsyncDisposable {
     const core = this.#core;
     core.checkOpen();
     nameKey(name);
-    const schema = new TreeSchema(name, options, core.limits);
-    const any = schema as unknown as TreeSchema<unknown, unknown, unknown>;
-    core.checkAsked(any);
+    const schema = new TreeSchema(name, options, core.state.context.limits);
+    const any = schema as unknown as AnySchema;
+    core.handles.checkAsked(any);
     const record = treeOf(core.durable.record(name));
     if (record !== undefined) checkConfig(name, record.config, schema.config);
     const tree = new ForestTree(core, this.#writer, schema);
-    core.register(tree, any);
+    core.handles.register(tree, any);
     return tree;
   }
 
@@ -203,12 +206,13 @@ export class Forest implements AsyncDisposable {
 
   /** Figures of the node cache, of the journal and of the trees in memory. */
   statistics(): ForestStatistics {
-    const { nodes, journal, durable } = this.#core;
+    const { journal, version } = this.#core.state;
+    const { nodes } = version;
     return {
       nodesRead: nodes.reads,
       cachedBytes: nodes.cache.bytes,
       journalBytes: journal.allBytes,
-      treesInMemory: durable.treesInMemory,
+      treesInMemory: version.treesInMemory,
     };
   }
 
@@ -229,7 +233,7 @@ export class Forest implements AsyncDisposable {
   async refresh(): Promise<BatchId> {
     this.#core.checkOpen();
     await this.store.refresh();
-    await atNewest(this.store, () => this.#core.moveOn());
+    await atNewest(this.store, () => this.#core.state.moveOn());
     return this.#core.durable.batch;
   }
 
@@ -273,30 +277,25 @@ export class Forest implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    this.#core.closing = true;
+    this.#core.beginClose();
     try {
       await this.#writer.settled();
       await this.#writer.clear();
     } finally {
-      this.#core.closed = true;
-      this.#core.listeners.clear();
+      this.#core.endClose();
       await this.#end();
     }
   }
 
   async #end(): Promise<void> {
     try {
-      const { store } = this;
-      const frees = this.#core.automatic && !store.readOnly;
-      if (frees && store.statistics().archivedValues > 0) {
-        await store.checkpointTo(this.#core.retention.limit(store.currentBatch));
-      }
+      await this.#freeing.freeAll();
     } catch (error) {
       // Archived values that are not freed now are freed after the next open.
       if (!isRefusal(error)) throw error;
     } finally {
-      this.#disclaim();
-      if (this.#ownsStore) await this.store.close();
+      this.#storeUse.disclaim();
+      if (this.#storeUse.ownsStore) await this.store.close();
     }
   }
 

@@ -34,7 +34,7 @@ export class ForestSnapshot implements Snapshot {
     const version = core.durable;
     this.#core = core;
     this.batch = version.batch;
-    const hold = version.hold(core.store, () => undefined);
+    const hold = version.hold(() => undefined);
     this.#held = { version, hold, released: false };
     forgotten.register(this, hold, this);
   }
@@ -46,7 +46,7 @@ export class ForestSnapshot implements Snapshot {
   tree<K, V, R>(tree: Tree<K, V, R>): ReadableTree<K, V, R> {
     const core = this.#core;
     const { version } = this.#held;
-    const schema = core.schemaOfTree(tree) as unknown as TreeSchema<K, V, R>;
+    const schema = core.handles.schemaOf('tree', tree) as unknown as TreeSchema<K, V, R>;
     // `check` refers to the snapshot, which is not collected while its trees are read.
     const check = (): void => this.#check();
     const root = (): TreeRoot => {
@@ -57,7 +57,7 @@ export class ForestSnapshot implements Snapshot {
       return record.main;
     };
     root();
-    const hold = (): Hold => version.hold(core.store, check);
+    const hold = (): Hold => version.hold(check);
     return new TreeReads(schema, { nodes: version.nodes, root, hold, holdBriefly: hold });
   }
 

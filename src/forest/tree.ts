@@ -64,8 +64,8 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
         return core.durable.nodes;
       },
       root: () => record.root,
-      hold: () => core.durable.hold(core.store, () => core.checkOpen()),
-      holdBriefly: () => core.durable.hold(core.store, () => core.checkOpen()),
+      hold: () => core.durable.hold(() => core.checkOpen()),
+      holdBriefly: () => core.durable.hold(() => core.checkOpen()),
     });
     this.name = schema.name;
     this.#core = core;
@@ -130,7 +130,7 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
     const { history = emptyRoot, sequence = 0 } = this.#versioned() ?? {};
     const { nodes } = core.durable;
     const asked = readChanges(nodes, this.#schema.historyShape, { history, sequence }, options);
-    const hold = core.durable.hold(core.store, () => core.checkOpen());
+    const hold = core.durable.hold(() => core.checkOpen());
     return new Changes(nodes, this.#schema, { ...asked, hold });
   }
 }

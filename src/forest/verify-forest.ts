@@ -72,9 +72,10 @@ export async function* verifyForest(
 ): AsyncGenerator<Finding> {
   const version = core.durable;
   // Values that stay until the nodes are written.
-  const { roots, gone, goneValues } = core.journal;
-  const waiting = Math.max(0, roots.length - 1) + gone.length + goneValues.length;
-  const hold = version.hold(core.store, () => core.checkOpen());
+  const { roots, garbage } = core.state.journal;
+  const { nodes, values } = garbage;
+  const waiting = Math.max(0, roots.length - 1) + nodes.length + values.length;
+  const hold = version.hold(() => core.checkOpen());
   try {
     const walk = new ForestWalk(core, version, options);
     yield* walk.all();
@@ -108,7 +109,7 @@ class ForestWalk {
   async *all(): AsyncGenerator<Finding> {
     const version = this.#version;
     const { catalog, shares, pending } = version.roots;
-    const { catalogShape, sharesShape } = this.#core;
+    const { catalogShape, sharesShape } = this.#core.state.context;
     const own = [
       ['the catalog', catalogShape, catalog],
       ['the shares', sharesShape, shares],
@@ -128,7 +129,7 @@ class ForestWalk {
         yield* this.#record(name, version);
       }
       if (!this.#isPartial) yield* this.#shares(shares);
-      for (const id of pending as readonly GrainId[]) {
+      for (const id of pending) {
         if (!this.#referents.has(id)) continue;
         const name = GrainId.format(id);
         yield { message: `the root lists ${name} as pending, and a tree refers to it` };
@@ -148,7 +149,7 @@ class ForestWalk {
   }
 
   async *#record(name: string, version: ForestVersion): AsyncGenerator<Finding> {
-    const { limits } = this.#core;
+    const { limits } = this.#core.state.context;
     const title = `the tree '${name}'`;
     let record: TreeRecord;
     try {
@@ -168,7 +169,8 @@ class ForestWalk {
   }
 
   #summaries(name: string, reducer: string): Summaries<unknown, unknown, unknown> | undefined {
-    const schema: TreeSchema<unknown, unknown, unknown> | undefined = this.#core.askedFor(name);
+    const schema: TreeSchema<unknown, unknown, unknown> | undefined =
+      this.#core.handles.askedFor(name);
     if (schema?.reducer === undefined || schema.config.reducer !== reducer) return undefined;
     return new Summaries(this.#version.nodes, schema, schema.reducer);
   }
@@ -280,7 +282,12 @@ class ForestWalk {
   async *#shares(shares: TreeRoot): AsyncGenerator<Finding> {
     const counted = new Map<GrainId, number>();
     if (shares.ref !== undefined) {
-      const cursor = new TreeCursor(this.#version.nodes, this.#core.sharesShape, shares.ref, 0);
+      const cursor = new TreeCursor(
+        this.#version.nodes,
+        this.#core.state.context.sharesShape,
+        shares.ref,
+        0,
+      );
       for (let left = shares.count; left > 0; left--) {
         await this.#breathe();
         const { entries } = cursor.leaf;

@@ -39,7 +39,7 @@ const vault = {
 function shapeFor(keyBytes: number, valueBytes: number, partBytes: number, sealed = false) {
   const small = { nodeBytes: 512, nodeCacheBytes: 0, journalBytes: 0 };
   const settings = coreOptions({ ...small, vault: sealed ? vault : undefined });
-  const { limits } = new ForestCore(store, settings);
+  const { limits } = new ForestCore(store, settings).state.context;
   const names = { keyCodec: 'key', valueCodec: 'value', reducer: '', versioned: false };
   return shapeOf({ ...names, keyBytes, valueBytes, partBytes }, limits);
 }
@@ -327,7 +327,12 @@ const forests = fc
     catalog: root,
     shares: root,
     nextSeal: fc.nat(2 ** 50),
-    pending: fc.array(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), { maxLength: 5 }),
+    pending: fc.array(
+      fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map((id) => id as GrainId),
+      {
+        maxLength: 5,
+      },
+    ),
     depth: fc.nat(600),
     id: fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }),
     seal: fc.nat(2 ** 50),

@@ -3,7 +3,7 @@
  * sharing, ranges, summaries, what vaults are told.
  */
 
-import { lines, type SeededFault } from './seeded-fault.ts';
+import type { SeededFault } from './seeded-fault.ts';
 
 const transactions = 'test/forest/transactions.test.ts';
 const trees = 'test/forest/trees.test.ts';
@@ -14,23 +14,23 @@ const journal = 'test/forest/journal/journal.test.ts';
 export const faultsOfForest: readonly SeededFault[] = [
   {
     name: 'nodes that are replaced are never archived',
-    file: 'forest/commits/group.ts',
+    file: 'forest/commits/commit-preparation.ts',
     find: '        if (ref.stored) this.#archiveNode(ref);',
     replace: '',
     caughtBy: { file: trees, test: 'gives its space back by itself' },
   },
   {
     name: 'roots whose changes were written are never archived',
-    file: 'forest/commits/group.ts',
-    find: '    for (const { id } of this.#replacedRoots()) this.#archive(id);',
-    replace: '',
+    file: 'forest/journal/journal.ts',
+    find: '    const ids = (isLogged ? merged : this.roots).map(({ id }) => id);',
+    replace: '    const ids = (isLogged ? merged : []).map(({ id }) => id);',
     caughtBy: { file: journal, test: 'wait beside a tree with a reducer' },
   },
   {
     name: 'roots that were made one are never archived',
-    file: 'forest/commits/group.ts',
-    find: '      for (const { id } of this.#place.replaced) this.#archive(id);',
-    replace: '',
+    file: 'forest/journal/journal.ts',
+    find: '    const ids = (isLogged ? merged : this.roots).map(({ id }) => id);',
+    replace: '    const ids = (isLogged ? [] : this.roots).map(({ id }) => id);',
     caughtBy: { file: journal, test: 'leaves few roots' },
   },
   {
@@ -42,15 +42,15 @@ export const faultsOfForest: readonly SeededFault[] = [
   },
   {
     name: 'what replaced nodes waits for is archived only for the last commit',
-    file: 'forest/commits/group.ts',
-    find: '    for (const one of [journal, this]) {',
-    replace: '    for (const one of [this]) {',
+    file: 'forest/commits/commit-preparation.ts',
+    find: '    for (const { nodes, values } of [journal.garbage, group.garbage]) {',
+    replace: '    for (const { nodes, values } of [group.garbage]) {',
     caughtBy: { file: journal, test: 'are written back before they are more' },
   },
   {
     name: 'a tree that only earlier commits changed is not written',
-    file: 'forest/commits/group.ts',
-    find: '    for (const name of journal.trees) records.set(name, record(name));',
+    file: 'forest/commits/commit-preparation.ts',
+    find: '    for (const name of journal.trees) records.set(name, version.record(name));',
     replace: '',
     caughtBy: { file: journal, test: 'wait beside a tree with a reducer' },
   },
@@ -63,8 +63,8 @@ export const faultsOfForest: readonly SeededFault[] = [
   },
   {
     name: 'a fork that comes to nothing leaves nodes of others in its group',
-    file: 'forest/commits/transaction-ground.ts',
-    find: '    const ids = [...pushed, ...this.group.withdraw(stored, own)];',
+    file: 'forest/commits/working-state.ts',
+    find: '    const ids = [...pushed, ...this.#group.withdraw(stored, own)];',
     replace: '    const ids = [...pushed];',
     caughtBy: { file: journal, test: 'where a fork of their tree that joins them fails' },
   },
@@ -78,15 +78,15 @@ export const faultsOfForest: readonly SeededFault[] = [
   {
     name: 'an opening forgets what the changes done again replace',
     file: 'forest/commits/replay.ts',
-    find: '    for (const ref of edit.gone) if (ref.stored) this.gone.push(ref);',
+    find: '    this.garbage.addStored(garbage);',
     replace: '',
     caughtBy: { file: journal, test: 'pushes one value, whatever nodes it changes' },
   },
   {
     name: 'changes that cannot be done again are lost',
-    file: 'forest/commits/group.ts',
-    find: 'changes = journal.kept } =',
-    replace: 'changes = [] } =',
+    file: 'forest/journal/journal.ts',
+    find: '    return { isLogged: false, ...alone, changes: this.kept };',
+    replace: '    return { isLogged: false, ...alone, changes: [] };',
     caughtBy: { file: journal, test: 'are kept until they can be' },
   },
   {
@@ -127,29 +127,29 @@ export const faultsOfForest: readonly SeededFault[] = [
   {
     name: 'memory of a node is used again while an older state is read',
     file: 'forest/nodes/node-store.ts',
-    find: '    if (this.holds > 0 || node === undefined) return;',
+    find: '    if (this.#holds > 0 || node === undefined) return;',
     replace: '    if (node === undefined) return;',
     caughtBy: { file: trees, test: 'goes on with the state of its making' },
   },
   {
     name: 'what a transaction under way has pushed is not noted in the root',
     file: 'forest/commits/group-commits.ts',
-    find: '    const pending = [...(this.#runner.running?.edit.pushed ?? [])];',
-    replace: '    const pending = [...(this.#runner.running?.edit.pushed ?? []).slice(0, 0)];',
+    find: '    const pending = [...(this.#owner.running?.edit.pushed ?? [])];',
+    replace: '    const pending = [...(this.#owner.running?.edit.pushed ?? []).slice(0, 0)];',
     caughtBy: { file: 'test/forest/crash-every-cut.test.ts' },
   },
   {
     name: 'values that a failed transaction pushed into a commit stay',
-    file: 'forest/commits/transaction-ground.ts',
-    find: 'this.state.leave(id);',
+    file: 'forest/commits/working-state.ts',
+    find: 'this.#leftOver.push(id);',
     replace: 'void id;',
     caughtBy: { file: transactions, test: 'gives back what it had pushed, where it fails' },
   },
   {
     name: 'after a failed commit transactions go on from its state',
     file: 'forest/commits/working-state.ts',
-    find: lines('  reset(): void {', '    this.#changed.clear();'),
-    replace: '  reset(): void {',
+    find: '    const next = this.takeGroup();',
+    replace: '    const next = this.#group;',
     caughtBy: { file: transactions, test: 'fail together where their commit does' },
   },
   {
@@ -189,15 +189,15 @@ export const faultsOfForest: readonly SeededFault[] = [
   },
   {
     name: 'an opening tells the vault numbers again',
-    file: 'forest/forest-core.ts',
-    find: '    this.nodes.nextSeal = opened.nextSeal + skipped(options.vault);',
+    file: 'forest/commits/durable-state.ts',
+    find: '    nodes.sealFrom(nextSeal + skipped(vault));',
     replace: '',
     caughtBy: { file: vault, test: 'never seals two values alike' },
   },
   {
     name: 'a snapshot holds no guard',
     file: 'forest/commits/forest-version.ts',
-    find: '    if (this.#holds === 0) this.#guard = guardOf(store, this.batch);',
+    find: '    if (this.#holds === 0) this.#guard = guardOf(this.#context.store, this.batch);',
     replace: '',
     caughtBy: { file: trees, test: 'stays as it was, and is refused once released' },
   },

@@ -12,8 +12,8 @@ export const faultsOfVaults: readonly SeededFault[] = [
   {
     name: 'a value that a transaction pushes is not sealed',
     file: 'forest/trees/edit.ts',
-    find: 'pushValue(this.nodes, this.#base.session(), data)',
-    replace: 'this.#base.session().push(data)',
+    find: 'pushValue(this.nodes, this.#start.session(), data)',
+    replace: 'this.#start.session().push(data)',
     caughtBy: { file: pushed, test: 'is nowhere in the file as plain text' },
   },
   {

@@ -6,11 +6,12 @@
  */
 
 import { isVarveError, type VarveError } from '../../errors.ts';
-import type { BatchId, CheckpointGuard, Store } from '../../index.ts';
-import type { TreeRoot, TreeShape } from '../nodes/node.ts';
+import type { BatchId, CheckpointGuard, GrainId, Store } from '../../index.ts';
+import type { TreeRoot } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 import type { Hold } from '../reads/range-iterators.ts';
 import { catalogEntries, findRecord } from '../trees/catalog.ts';
+import type { ForestContext } from '../trees/forest-context.ts';
 import { type TreeRecord, treeOf } from '../trees/tree-record.ts';
 import type { TreeRecords } from '../trees/tree-records.ts';
 
@@ -18,40 +19,38 @@ export interface VersionRoots {
   readonly catalog: TreeRoot;
   readonly shares: TreeRoot;
   /** Values that a running transaction had pushed into the batch. */
-  readonly pending: readonly bigint[];
+  readonly pending: readonly GrainId[];
+}
+
+interface VersionFacts {
+  readonly batch: BatchId;
+  readonly roots: VersionRoots;
+  /** Trees whose logged changes could not be replayed, with the error. */
+  readonly stuck: ReadonlyMap<string, VarveError>;
 }
 
 export class ForestVersion {
   readonly batch: BatchId;
   readonly roots: VersionRoots;
-  readonly nodes: NodeStore;
-  readonly #shape: TreeShape;
+  readonly #context: ForestContext;
   readonly #records: TreeRecords;
   /** Counts versions: later ones have higher numbers. */
   readonly #number: number;
-  /** Trees whose logged changes could not be replayed, with the error. */
   readonly #stuck: ReadonlyMap<string, VarveError>;
   #guard: CheckpointGuard | undefined;
   #holds = 0;
 
-  constructor(
-    of: {
-      readonly nodes: NodeStore;
-      readonly shape: TreeShape;
-      readonly batch: BatchId;
-      readonly stuck: ReadonlyMap<string, VarveError>;
-    },
-    roots: VersionRoots,
-    records: TreeRecords,
-    number = 0,
-  ) {
-    this.nodes = of.nodes;
-    this.#shape = of.shape;
-    this.batch = of.batch;
-    this.#stuck = of.stuck;
-    this.roots = roots;
+  constructor(context: ForestContext, facts: VersionFacts, records: TreeRecords, number = 0) {
+    this.batch = facts.batch;
+    this.roots = facts.roots;
+    this.#context = context;
+    this.#stuck = facts.stuck;
     this.#records = records;
     this.#number = number;
+  }
+
+  get nodes(): NodeStore {
+    return this.#context.nodes;
   }
 
   /** The version after this one, in which these records have changed. */
@@ -63,8 +62,8 @@ export class ForestVersion {
     const number = this.#number + 1;
     // A commit that logs its changes in the root does not change the stored catalog.
     this.#records.change(number, changed, roots.catalog !== this.roots.catalog);
-    const [nodes, shape, stuck] = [this.nodes, this.#shape, this.#stuck];
-    return new ForestVersion({ nodes, shape, batch, stuck }, roots, this.#records, number);
+    const facts = { batch, roots, stuck: this.#stuck };
+    return new ForestVersion(this.#context, facts, this.#records, number);
   }
 
   /**
@@ -76,7 +75,7 @@ export class ForestVersion {
     if (stuck !== undefined) throw stuck;
     const known = this.#records.find(name, this.#number);
     if (known !== undefined) return known.record;
-    const found = findRecord(this.nodes, this.#shape, this.roots.catalog, name);
+    const found = findRecord(this.nodes, this.#context.catalogShape, this.roots.catalog, name);
     if (found !== undefined) this.#records.read(name, this.#number, found);
     return found;
   }
@@ -87,15 +86,15 @@ export class ForestVersion {
   }
 
   names(): string[] {
-    const entries = catalogEntries(this.nodes, this.#shape, this.roots.catalog);
+    const entries = catalogEntries(this.nodes, this.#context.catalogShape, this.roots.catalog);
     return Array.from(entries).flatMap(({ name, record }) => (treeOf(record) ? name : []));
   }
 
   /** Nothing that this version reaches is freed until the hold is released. */
-  hold(store: Store, check: () => void): Hold {
-    if (this.#holds === 0) this.#guard = guardOf(store, this.batch);
+  hold(check: () => void): Hold {
+    if (this.#holds === 0) this.#guard = guardOf(this.#context.store, this.batch);
     this.#holds += 1;
-    this.nodes.holds += 1;
+    const letGo = this.nodes.hold();
     this.#records.hold(this.#number);
     let held = true;
     return {
@@ -104,7 +103,7 @@ export class ForestVersion {
         if (!held) return;
         held = false;
         this.#holds -= 1;
-        this.nodes.holds -= 1;
+        letGo();
         this.#records.release(this.#number);
         if (this.#holds > 0) return;
         this.#guard?.release();

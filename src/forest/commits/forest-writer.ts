@@ -6,32 +6,28 @@
  * `GroupCommits` makes ended transactions durable.
  */
 
-import { invalidArgument, isVarveError, VarveError } from '../../errors.ts';
+import { invalidArgument, VarveError } from '../../errors.ts';
 import type { BatchId } from '../../index.ts';
+import { present } from '../../util/assert.ts';
 import { Breather } from '../../util/breather.ts';
-import { isThenable } from '../../util/thenable.ts';
 import type { Transaction } from '../contract.ts';
-import { captureContext, isWithin, runBody, runOnStack } from '../transactions/body-context.ts';
-import { TransactionScope } from '../transactions/transaction.ts';
+import { captureContext, isWithin } from '../transactions/body-context.ts';
+import type { TransactionScope } from '../transactions/transaction.ts';
+import { WaitingBodies, type WaitingBody } from '../transactions/waiting-bodies.ts';
 import type { TreeSchema } from '../trees/tree-schema.ts';
-import type { Waiter } from './group.ts';
-import { type BodyRunner, type CommitsHome, GroupCommits } from './group-commits.ts';
-import { TransactionGround } from './transaction-ground.ts';
-import { WaitingBodies } from './waiting-bodies.ts';
+import { BodyRunner } from './body-runner.ts';
+import type { DurableState } from './durable-state.ts';
+import type { Freeing } from './freeing.ts';
+import { type CommitsOwner, GroupCommits } from './group-commits.ts';
+import { SharedPuts } from './shared-puts.ts';
+import { WorkingState } from './working-state.ts';
 
-/** The parts of the forest that the writer needs. */
-export interface WriterHome extends CommitsHome {
+/** The life of the forest around its writer. */
+export interface WriterOwner {
+  /** Throws if the forest takes no transactions. */
   checkWritable(): void;
-}
-
-interface Waiting {
-  readonly body: (tx: TransactionScope) => unknown;
-  /** The body may await. Until it ends, it must write only through its transaction. */
-  readonly mayAwait: boolean;
-  /** Runs the body in its caller's async context; undefined if that is the current one. */
-  readonly within: (<T>(run: () => T) => T) | undefined;
-  readonly resolve: (result: unknown, batch: BatchId) => void;
-  readonly reject: (error: unknown) => void;
+  /** Called after all promises that waited for a commit have resolved. */
+  announce(batch: BatchId, trees: readonly string[]): void;
 }
 
 /** The result of a body, and the batch that made its changes durable. */
@@ -40,26 +36,27 @@ interface Ended<T> {
   readonly batch: BatchId;
 }
 
-export class ForestWriter implements BodyRunner {
-  readonly #home: WriterHome;
-  readonly #queue = new WaitingBodies<Waiting>();
-  readonly #ground: TransactionGround;
+export class ForestWriter implements CommitsOwner {
+  readonly #owner: WriterOwner;
+  readonly #durable: DurableState;
+  readonly #queue = new WaitingBodies<WaitingBody>();
+  readonly #state: WorkingState;
+  readonly #bodies: BodyRunner;
+  readonly #puts: SharedPuts;
   readonly #commits: GroupCommits;
-  #running: TransactionScope | undefined;
   /** No body runs although some wait: the event loop has its turn. */
   #isResting = false;
   /** Measures the work since the event loop's last turn, while bodies wait. */
   #breather: Breather | undefined;
-  /** Transactions that were running when the commit that they depend on failed. */
-  readonly #failed = new WeakSet<TransactionScope>();
   #idle: (() => void) | undefined;
-  /** Puts that share one edit and have not joined the working state yet. */
-  #puts: TransactionScope | undefined;
 
-  constructor(home: WriterHome) {
-    this.#home = home;
-    this.#ground = new TransactionGround(home);
-    this.#commits = new GroupCommits(home, this.#ground, this);
+  constructor(owner: WriterOwner, durable: DurableState, freeing: Freeing) {
+    this.#owner = owner;
+    this.#durable = durable;
+    this.#state = new WorkingState(durable, () => this.#commits.finishPreparing());
+    this.#bodies = new BodyRunner(durable, this.#state);
+    this.#puts = new SharedPuts(durable, this.#state);
+    this.#commits = new GroupCommits(durable, this.#state, freeing, this);
   }
 
   // ── running ──
@@ -78,7 +75,8 @@ export class ForestWriter implements BodyRunner {
     return new Promise((resolve, reject) => {
       this.#checkMayWrite();
       if (typeof body !== 'function') throw invalidArgument('transaction', 'a function', body);
-      const done: Waiting['resolve'] = (result, batch) => resolve({ result: result as T, batch });
+      const done: WaitingBody['resolve'] = (result, batch) =>
+        resolve({ result: result as T, batch });
       const { waits } = this;
       const within = waits ? captureContext() : undefined;
       this.#queue.add({ body, mayAwait, within, resolve: done, reject });
@@ -87,7 +85,7 @@ export class ForestWriter implements BodyRunner {
   }
 
   #checkMayWrite(): void {
-    this.#home.checkWritable();
+    this.#owner.checkWritable();
     this.checkOutside();
   }
 
@@ -96,41 +94,28 @@ export class ForestWriter implements BodyRunner {
    * `VARVE_BUSY`.
    */
   checkOutside(): void {
-    if (this.#running === undefined || !isWithin(this.#running.body)) return;
+    if (this.running === undefined || !isWithin(this.running.body)) return;
     const message =
       "inside a transaction's body, write through its 'tx'; the body cannot close the forest";
     throw new VarveError('VARVE_BUSY', message);
   }
 
-  /**
-   * Puts one entry and resolves to its batch. A put that cannot fail half way shares an edit with
-   * the puts before it: a node that several change is copied once. Any other put is a transaction
-   * of its own.
-   */
+  /** Puts one entry and resolves to its batch; see `SharedPuts`. */
   put<K, V, R>(schema: TreeSchema<K, V, R>, key: Uint8Array, value: Uint8Array): Promise<BatchId> {
-    const isShared = this.#ground.shares.count > 0;
-    if (this.waits || isShared || !schema.isPlain(value)) {
-      return this.runAtOnce((tx) => tx.writing(schema).putEncoded(key, value)).then(
-        ({ batch }) => batch,
-      );
+    if (this.waits || !this.#puts.mayTake(schema, value)) {
+      const put = this.runAtOnce((tx) => tx.writing(schema).putEncoded(key, value));
+      return put.then(({ batch }) => batch);
     }
     return new Promise((resolve, reject) => {
       this.#checkMayWrite();
-      const puts = this.#puts ?? new TransactionScope(this.#ground);
-      // If a node cannot be read, nothing has changed yet: only this put fails.
-      puts.putPlain(schema, key, value);
-      this.#puts = puts;
-      this.#ground.group.waiters.push({ resolve, reject });
+      this.#puts.put(schema, key, value);
+      this.#state.group.waiters.push({ resolve, reject });
       this.#commits.flushSoon();
     });
   }
 
-  /** Joins the shared puts to the working state, so that the next body sees them. */
   joinAll(): void {
-    if (this.#puts === undefined) return;
-    this.#ground.state.join(this.#puts, this.#ground.group);
-    this.#puts.end();
-    this.#puts = undefined;
+    this.#puts.join();
   }
 
   /**
@@ -147,25 +132,10 @@ export class ForestWriter implements BodyRunner {
       const waiting = this.#queue.take();
       if (waiting === undefined) break;
       if (this.#queue.length > 0) this.#breather ??= new Breather();
-      const tx = new TransactionScope(this.#ground);
-      this.#running = tx;
-      let result: unknown;
-      let awaits: boolean;
-      try {
-        result = runIn(tx, waiting);
-        // Reading `then` of the result may throw: the body fails with that error.
-        awaits = isThenable(result);
-      } catch (error) {
-        this.#giveUp(tx, waiting, error);
-        continue;
-      }
-      if (awaits) {
-        this.#goOnAfter(result as PromiseLike<unknown>, tx, waiting);
-        // Ended transactions must not wait for this body.
-        this.#commits.flush();
-        return;
-      }
-      this.#finish(tx, waiting, result);
+      if (!this.#bodies.run(waiting, () => this.#runAll())) continue;
+      // Ended transactions must not wait for this body.
+      this.#commits.flush();
+      return;
     }
     this.#breather = undefined;
     this.#commits.flushSoon();
@@ -180,79 +150,19 @@ export class ForestWriter implements BodyRunner {
     });
   }
 
-  #goOnAfter(result: PromiseLike<unknown>, tx: TransactionScope, waiting: Waiting): void {
-    const ended = (settle: () => void): void => {
-      settle();
-      this.#runAll();
-    };
-    Promise.resolve(result).then(
-      (value) => ended(() => this.#finish(tx, waiting, value)),
-      (error: unknown) => ended(() => this.#giveUp(tx, waiting, error)),
-    );
-  }
-
-  #finish(tx: TransactionScope, waiting: Waiting, result: unknown): void {
-    try {
-      if (tx.broken !== undefined) throw tx.broken;
-      this.#join(tx, {
-        resolve: (batch) => waiting.resolve(result, batch),
-        reject: waiting.reject,
-      });
-    } catch (error) {
-      this.#giveUp(tx, waiting, error);
-    }
-  }
-
-  /** Adds the transaction's changes to the working state and to the next commit. */
-  #join(tx: TransactionScope, waiter: Waiter): void {
-    this.#ground.state.join(tx, this.#ground.group);
-    this.#ground.group.waiters.push(waiter);
-    this.#end(tx);
-  }
-
-  #end(tx: TransactionScope): void {
-    tx.end();
-    if (this.#running === tx) this.#running = undefined;
-  }
-
-  /** Fails the transaction: drops its changes and withdraws its pushes. */
-  #giveUp(tx: TransactionScope, waiting: Waiting, error: unknown): void {
-    tx.claim?.abandon();
-    this.#end(tx);
-    if (this.#failed.has(tx)) {
-      waiting.reject(tx.broken);
-      return;
-    }
-    this.#withdraw(tx);
-    // If the commit in flight fails, that failure may have caused this error: hold the rejection
-    // back until the commit ends.
-    const doubted = isVarveError(error) ? this.#ground.inFlight : undefined;
-    if (doubted === undefined) waiting.reject(error);
-    else doubted.doubtful.push({ reject: waiting.reject, error });
-  }
-
-  #withdraw(tx: TransactionScope): void {
-    try {
-      this.#ground.withdraw(tx.edit);
-    } catch (error) {
-      // A store that takes no more commits needs no withdrawal.
-      const isOver = isVarveError(error, 'VARVE_CLOSED') || isVarveError(error, 'VARVE_POISONED');
-      if (!isOver) throw error;
-    }
-  }
-
   // ── what commits ask ──
 
   get running(): TransactionScope | undefined {
-    return this.#running;
+    return this.#bodies.running;
   }
 
   failAll(error: unknown): void {
-    this.#puts = undefined;
-    const running = this.#running;
-    if (running === undefined) return;
-    this.#failed.add(running);
-    running.breakWith(error as Error);
+    this.#puts.drop();
+    this.#bodies.fail(error);
+  }
+
+  announce(batch: BatchId, trees: readonly string[]): void {
+    this.#owner.announce(batch, trees);
   }
 
   idle(): void {
@@ -267,40 +177,25 @@ export class ForestWriter implements BodyRunner {
    * transaction or commit is under way.
    */
   runSync<T>(body: (tx: Transaction) => T): T {
-    this.#home.checkWritable();
+    this.#owner.checkWritable();
     if (typeof body !== 'function') throw invalidArgument('transactionSync', 'a function', body);
-    if (this.busy || this.#home.store.committing) {
+    if (this.busy || this.#durable.context.store.committing) {
       throw new VarveError('VARVE_BUSY', 'another transaction or commit is under way');
     }
-    const tx = new TransactionScope(this.#ground);
-    this.#running = tx;
-    let result: T | undefined;
-    let failure: { readonly error: unknown } | undefined;
-    const waiting: Waiting = {
-      body,
-      mayAwait: false,
-      within: undefined,
-      resolve: () => undefined,
-      reject: (error) => {
-        failure = { error };
-      },
+    let ended: (() => unknown) | undefined;
+    const resolve = (result: unknown): void => {
+      ended = () => result;
     };
-    try {
-      result = runIn(tx, waiting) as T;
-      if (isThenable(result)) {
-        // Ignore its outcome: the transaction has ended, so later writes are refused.
-        Promise.resolve(result).catch(() => undefined);
-        throw invalidArgument('transactionSync', 'a body that returns no promise', result);
-      }
-      this.#finish(tx, waiting, result);
-    } catch (error) {
-      this.#giveUp(tx, waiting, error);
-    }
-    if (failure === undefined) this.#commits.flushSync();
+    const reject = (error: unknown): void => {
+      ended = () => {
+        throw error;
+      };
+    };
+    const waiting = { body, mayAwait: false, within: undefined, resolve, reject };
+    this.#bodies.run(waiting, () => undefined);
+    if (ended === undefined) this.#commits.flushSync();
     this.#runAll();
-    const failed = failure as { readonly error: unknown } | undefined;
-    if (failed !== undefined) throw failed.error;
-    return result as T;
+    return present(ended, 'the outcome of a transaction')() as T;
   }
 
   /** A transaction is queued, running or not durable yet. */
@@ -310,7 +205,7 @@ export class ForestWriter implements BodyRunner {
 
   /** A new transaction would have to wait. */
   get waits(): boolean {
-    return this.#running !== undefined || this.#isResting;
+    return this.running !== undefined || this.#isResting;
   }
 
   /** Resolves when no transaction is queued, running or in flight. */
@@ -326,10 +221,4 @@ export class ForestWriter implements BodyRunner {
   async clear(): Promise<void> {
     await this.#commits.clear(() => this.settled());
   }
-}
-
-function runIn(tx: TransactionScope, { body, mayAwait, within }: Waiting): unknown {
-  const run = mayAwait ? runBody : runOnStack;
-  const runHere = (): unknown => run(tx.body, () => body(tx));
-  return within === undefined ? runHere() : within(runHere);
 }

@@ -8,6 +8,7 @@
 
 import { isVarveError } from '../../errors.ts';
 import type { BatchId, Session, Store } from '../../index.ts';
+import type { RootPlan } from '../journal/journal.ts';
 import type { Retention } from './retention.ts';
 
 /**
@@ -20,7 +21,7 @@ const freedBatchesMax = 16;
  * commit that writes nodes. That one reuses the space; without this, the file would hold two
  * generations of nodes.
  */
-const goneForFreeing = 256;
+const archivedForFreeing = 256;
 
 export class Freeing {
   readonly #store: Store;
@@ -56,15 +57,16 @@ export class Freeing {
     if (this.#due !== undefined && this.#due <= to) this.#due = undefined;
   }
 
-  /** Notes that the commit `batch` archived this number of values. */
+  /** Notes that the commit `batch` is durable and archived this number of values. */
   note(batch: BatchId, archived: number): void {
+    this.#retention.note(batch, Date.now());
     if (archived > 0) this.#archivedIn = batch;
-    if (this.#automatic && archived >= goneForFreeing) this.#due = batch;
+    if (this.#automatic && archived >= archivedForFreeing) this.#due = batch;
   }
 
   /** A large commit's archived values must be freed before `next` is written. */
-  comesBefore(next: { readonly isTold: boolean }): boolean {
-    if (this.#due === undefined || next.isTold) return false;
+  comesBefore(next: RootPlan): boolean {
+    if (this.#due === undefined || next.isLogged) return false;
     return this.#retention.limit(this.#due) === this.#due;
   }
 
@@ -97,6 +99,13 @@ export class Freeing {
     } finally {
       session.abandon();
     }
+  }
+
+  /** Frees all archived values that nothing holds: the forest is closing. Rejects as a commit. */
+  async freeAll(): Promise<void> {
+    const store = this.#store;
+    if (!this.#automatic || store.readOnly || store.statistics().archivedValues === 0) return;
+    await store.checkpointTo(this.#retention.limit(store.currentBatch));
   }
 
   #takeDue(): BatchId {

@@ -6,39 +6,31 @@
  */
 
 import { corrupt, isVarveError, type VarveError } from '../../errors.ts';
-import type { GrainId } from '../../index.ts';
 import type { TreeChanges } from '../journal/forest-root.ts';
 import type { StoredRoots } from '../journal/journal.ts';
-import type { NodeRef, TreeRoot, TreeShape } from '../nodes/node.ts';
-import type { NodeStore } from '../nodes/node-store.ts';
+import type { NodeRef, TreeRoot } from '../nodes/node.ts';
 import { OpenTree } from '../transactions/open-tree.ts';
+import { findRecord } from '../trees/catalog.ts';
 import { Edit } from '../trees/edit.ts';
-import type { ForestLimits, TreeRecord } from '../trees/tree-record.ts';
-
-export interface ReplayHome {
-  readonly nodes: NodeStore;
-  readonly limits: ForestLimits;
-  readonly sharesShape: TreeShape;
-  /** The record in the stored catalog. */
-  record(name: string): TreeRecord | undefined;
-  nextOwner(): number;
-}
+import type { ForestContext } from '../trees/forest-context.ts';
+import { Garbage } from '../trees/garbage.ts';
+import type { TreeRecord } from '../trees/tree-record.ts';
 
 export class Replay {
   readonly records = new Map<string, TreeRecord | undefined>();
   /** Trees whose changes could not be replayed, with the error. */
   readonly stuck = new Map<string, VarveError>();
-  readonly gone: NodeRef[] = [];
-  /** Bytes of memory that these took. */
-  goneBytes = 0;
-  readonly goneValues: GrainId[] = [];
-  shares: TreeRoot;
-  readonly #home: ReplayHome;
+  /** Stored nodes and values that the replayed trees do not reach. */
+  readonly garbage = new Garbage();
+  readonly #context: ForestContext;
+  readonly #catalog: TreeRoot;
+  #shares: TreeRoot;
 
   /** Throws `VARVE_IO` if the store cannot be read. */
-  constructor(home: ReplayHome, { shares }: StoredRoots, changes: readonly TreeChanges[]) {
-    this.#home = home;
-    this.shares = shares;
+  constructor(context: ForestContext, stored: StoredRoots, changes: readonly TreeChanges[]) {
+    this.#context = context;
+    this.#catalog = stored.catalog;
+    this.#shares = stored.shares;
     const logs = new Map<string, Uint8Array[]>();
     for (const { tree, log } of changes) {
       const known = logs.get(tree);
@@ -49,31 +41,34 @@ export class Replay {
     for (const [name, all] of logs) this.#tree(name, all);
   }
 
+  /** The shares as the replay leaves them. */
+  get shares(): TreeRoot {
+    return this.#shares;
+  }
+
   #tree(name: string, logs: readonly Uint8Array[]): void {
-    const { nodes, limits, sharesShape } = this.#home;
+    const { nodes, limits, catalogShape } = this.#context;
     const refuse = (): never => {
       throw corrupt('a change that a forest root logs would push a value');
     };
-    const edit = new Edit({
-      nodes,
-      sharesShape,
-      shares: this.shares,
-      nextOwner: () => this.#home.nextOwner(),
-      session: refuse,
-      stored: refuse,
-    });
-    let goneBytes = 0;
+    const start = { shares: this.#shares, session: refuse, stored: refuse };
+    const edit = new Edit(this.#context, start);
+    const { garbage } = edit;
     try {
-      const open = new OpenTree(name, edit, limits, this.#home.record(name));
+      const open = new OpenTree(
+        name,
+        edit,
+        limits,
+        findRecord(nodes, catalogShape, this.#catalog, name),
+      );
       let forgotten = 0;
       for (const log of logs) {
         open.replayChanges(log);
         // No one reads the state before, so the memory of replaced nodes is reused. Nodes that are
         // in memory only come from another tree's replay (nodes of the shares), and stay current if
         // this one fails.
-        for (; forgotten < edit.gone.length; forgotten++) {
-          const ref = edit.gone[forgotten] as NodeRef;
-          goneBytes += ref.node?.memoryBytes ?? 0;
+        for (; forgotten < garbage.nodes.length; forgotten++) {
+          const ref = garbage.nodes[forgotten] as NodeRef;
           if (ref.stored) nodes.forget(ref);
         }
       }
@@ -83,9 +78,7 @@ export class Replay {
       this.stuck.set(name, error);
       return;
     }
-    this.shares = edit.sharesRoot;
-    this.goneBytes += goneBytes;
-    for (const ref of edit.gone) if (ref.stored) this.gone.push(ref);
-    for (const id of edit.goneValues) this.goneValues.push(id);
+    this.#shares = edit.sharesRoot;
+    this.garbage.addStored(garbage);
   }
 }

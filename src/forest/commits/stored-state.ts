@@ -16,13 +16,11 @@ import {
   type SealedRoot,
 } from '../journal/forest-root.ts';
 import type { FoundJournal } from '../journal/journal.ts';
-import { emptyRoot, type TreeShape } from '../nodes/node.ts';
+import { emptyRoot } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
-import { findRecord } from '../trees/catalog.ts';
-import type { ForestLimits } from '../trees/tree-record.ts';
+import type { ForestContext } from '../trees/forest-context.ts';
 import { TreeRecords } from '../trees/tree-records.ts';
 import { ForestVersion } from './forest-version.ts';
-import { bytesOf } from './group.ts';
 import { Replay } from './replay.ts';
 
 const noRoot: ForestRoot = {
@@ -40,14 +38,6 @@ interface RootFound {
   readonly root: ForestRoot;
 }
 
-/** The layout of the forest's own trees. */
-export interface StateShapes {
-  readonly limits: ForestLimits;
-  readonly catalogShape: TreeShape;
-  readonly sharesShape: TreeShape;
-  nextOwner(): number;
-}
-
 export class StoredState {
   /** Changes that are in the roots and in no stored node. */
   readonly journal: FoundJournal;
@@ -57,34 +47,27 @@ export class StoredState {
   readonly #nodes: NodeStore;
 
   /**
-   * Reads the source of `nodes` as of `batch`. Throws `VARVE_NOT_A_FOREST`, `VARVE_VAULT`,
-   * `VARVE_UNSUPPORTED_VERSION`, `VARVE_CORRUPT`; beside a writer `VARVE_SNAPSHOT_GONE`.
+   * Reads the source of the context's nodes as of `batch`. Throws `VARVE_NOT_A_FOREST`,
+   * `VARVE_VAULT`, `VARVE_UNSUPPORTED_VERSION`, `VARVE_CORRUPT`; beside a writer
+   * `VARVE_SNAPSHOT_GONE`.
    */
-  constructor(nodes: NodeStore, batch: BatchId, shapes: StateShapes) {
-    this.#nodes = nodes;
-    const { limits, catalogShape: shape, sharesShape } = shapes;
+  constructor(context: ForestContext, batch: BatchId) {
+    this.#nodes = context.nodes;
     const chain = this.#readRoots();
-    const newest = chain.at(-1)?.root ?? noRoot;
-    const { catalog, shares, nextSeal, pending } = newest;
+    const { catalog, shares, nextSeal, pending } = chain.at(-1)?.root ?? noRoot;
     this.nextSeal = nextSeal;
     const changes = chain.flatMap(({ root }) => root.changes);
-    const record = (name: string) => findRecord(nodes, shape, catalog, name);
-    const nextOwner = () => shapes.nextOwner();
-    const replay = new Replay({ nodes, limits, sharesShape, record, nextOwner }, newest, changes);
-    const { records, stuck, gone, goneBytes, goneValues } = replay;
+    const replay = new Replay(context, { catalog, shares }, changes);
+    const { records, stuck, garbage } = replay;
     this.journal = {
       stored: { catalog, shares },
       roots: chain.map(({ link }) => link),
       changes: changes.filter(({ tree }) => !stuck.has(tree)),
-      gone,
-      goneBytes,
-      goneValues,
-      goneValueBytes: bytesOf(nodes.source, goneValues),
+      garbage,
       kept: changes.filter(({ tree }) => stuck.has(tree)),
     };
     const roots = { catalog, shares: replay.shares, pending };
-    const of = { nodes, shape, batch, stuck };
-    this.version = new ForestVersion(of, roots, new TreeRecords(records));
+    this.version = new ForestVersion(context, { batch, stuck, roots }, new TreeRecords(records));
   }
 
   /** The newest root and the earlier ones that it links to, oldest first. None in a new forest. */

@@ -1,95 +1,173 @@
 /**
- * The state that the next transaction starts from: the durable state plus all changes since.
+ * The state that the next transaction starts from: the durable state, the group in flight and the
+ * group that ending transactions join.
  *
- * Invariant: it is the state that the last successful transaction left. If a commit fails, it is
- * the durable state again. It runs and commits nothing.
+ * Invariant: it is the state that the last successful transaction left, durable or not, and has
+ * nothing of a failed one. If a commit fails, it is the durable state again. It runs and commits
+ * nothing.
  */
 
-import type { GrainId, Store } from '../../index.ts';
-import type { TreeRoot } from '../nodes/node.ts';
-import type { TransactionScope } from '../transactions/transaction.ts';
+import { isVarveError } from '../../errors.ts';
+import type { GrainId, Session } from '../../index.ts';
+import type { NodeRef, TreeRoot } from '../nodes/node.ts';
+import type { StartingState, TransactionScope } from '../transactions/transaction.ts';
+import type { Edit } from '../trees/edit.ts';
 import type { TreeRecord } from '../trees/tree-record.ts';
-import type { ForestVersion, VersionRoots } from './forest-version.ts';
-import type { Group } from './group.ts';
+import type { DurableState } from './durable-state.ts';
+import { Group } from './group.ts';
 
-/** The owner of the durable state. */
-export interface DurableHome {
-  readonly store: Store;
-  readonly durable: ForestVersion;
-}
-
-export class WorkingState {
-  /** Values that a running transaction had pushed when the last commit was prepared. */
-  pending: VersionRoots['pending'];
-  shares: TreeRoot;
-  readonly #home: DurableHome;
-  /** Records that are not durable yet; see `OpenTree.left`. */
-  readonly #changed = new Map<string, TreeRecord | undefined>();
+export class WorkingState implements StartingState {
+  readonly beforeStoring: () => void;
+  readonly #durable: DurableState;
+  #group: Group;
+  #inFlight: Group | undefined;
+  #shares: TreeRoot;
+  /** Values that the running transaction had pushed when the last commit was prepared. */
+  #pending: readonly GrainId[];
   /** Values of failed transactions that may be in the file: the next commit archives them. */
   #leftOver: GrainId[];
 
-  constructor(home: DurableHome) {
-    this.#home = home;
-    this.pending = home.durable.roots.pending;
-    this.shares = home.durable.roots.shares;
-    this.#leftOver = this.#leftBehind();
+  /** `beforeStoring` is called before a transaction stores nodes that earlier ones made. */
+  constructor(durable: DurableState, beforeStoring: () => void) {
+    this.beforeStoring = beforeStoring;
+    this.#durable = durable;
+    this.#group = this.#newGroup();
+    const { shares, pending } = durable.version.roots;
+    this.#shares = shares;
+    this.#pending = pending;
+    this.#leftOver = [...pending];
+    durable.context.nodes.findPushedBy((id) => this.#group.get(id) ?? this.#inFlight?.get(id));
   }
 
-  /**
-   * Values that a running transaction had pushed when the durable state was committed. Some may be
-   * archived by now: `Group` asks the store before it archives one.
-   */
-  #leftBehind(): GrainId[] {
-    return [...(this.#home.durable.roots.pending as readonly GrainId[])];
+  #newGroup(): Group {
+    return new Group(this.#durable.context.store);
   }
 
+  /** The group that ending transactions join. */
+  get group(): Group {
+    return this.#group;
+  }
+
+  /** The group that is being committed. */
+  get inFlight(): Group | undefined {
+    return this.#inFlight;
+  }
+
+  get shares(): TreeRoot {
+    return this.#shares;
+  }
+
+  /** The record that the last successful transaction left; see `OpenTree.left`. */
   record(name: string): TreeRecord | undefined {
-    return this.#changed.has(name) ? this.#changed.get(name) : this.#home.durable.record(name);
+    for (const group of [this.#group, this.#inFlight]) {
+      if (group?.changed.has(name)) return group.changed.get(name);
+    }
+    return this.#durable.version.record(name);
+  }
+
+  session(): Session {
+    return this.#group.session;
+  }
+
+  stored(ref: NodeRef): void {
+    this.#group.stored.add(ref);
+  }
+
+  isPushed(id: GrainId): boolean {
+    return this.#group.pushed.has(id) || this.#inFlight?.pushed.has(id) === true;
+  }
+
+  isArchived(id: GrainId): boolean {
+    return this.#group.archives.has(id) || this.#inFlight?.archives.has(id) === true;
   }
 
   /** Adds the changes of a successful transaction to the state and to its group. */
-  join(tx: TransactionScope, group: Group): void {
-    // A reducer may throw: run it before anything changes.
-    const changes = [...tx.changes()];
-    for (const { name, left, log } of changes) {
-      this.#changed.set(name, left);
-      group.change(name, left, log);
-    }
-    this.shares = tx.edit.sharesRoot;
-    for (const ref of tx.edit.gone) group.lose(ref);
-    for (const id of tx.edit.goneValues) group.goneValues.push(id);
-    for (const id of tx.archives) group.archives.add(id);
-    for (const id of tx.pushed) group.pushed.add(id);
-    if (tx.claim !== undefined) group.claims.push(tx.claim);
+  join(tx: TransactionScope): void {
+    this.#group.join(tx);
+    this.#shares = tx.edit.sharesRoot;
   }
 
-  /** Drops records that the durable state has now. */
-  committed(group: Group): void {
-    for (const [name, record] of group.changed) {
-      if (this.#changed.get(name) === record) this.#changed.delete(name);
+  /**
+   * Withdraws what a failed transaction has pushed. A store that takes no more commits needs no
+   * withdrawal.
+   */
+  withdraw(edit: Edit): void {
+    try {
+      this.#withdraw(edit);
+    } catch (error) {
+      const isOver = isVarveError(error, 'VARVE_CLOSED') || isVarveError(error, 'VARVE_POISONED');
+      if (!isOver) throw error;
     }
   }
 
-  /** Goes back to the durable state. */
-  reset(): void {
-    this.#changed.clear();
-    this.pending = this.#home.durable.roots.pending;
-    this.shares = this.#home.durable.roots.shares;
-    this.#leftOver = this.#leftBehind();
+  #withdraw({ pushed, stored }: Edit): void {
+    const own = new Set(pushed);
+    const ids = [...pushed, ...this.#group.withdraw(stored, own)];
+    for (const id of ids) {
+      if (own.has(id) && this.#mayBeStored(id)) this.#leftOver.push(id);
+      else this.#group.session.archive(id);
+    }
+    if (this.#group.waiters.length === 0) this.#startAnew();
   }
+
+  /** A commit has stored the value, or the one in flight will. */
+  #mayBeStored(id: GrainId): boolean {
+    return this.#inFlight?.taken.has(id) === true || this.#durable.context.store.has(id);
+  }
+
+  /**
+   * Replaces a group without waiters: frees the memory of its session, and drops the error of a
+   * write-ahead, which must not reach another transaction.
+   */
+  #startAnew(): void {
+    this.#group.abandon();
+    this.#group = this.#newGroup();
+  }
+
+  // ── commits ──
 
   /** No value that only a running or failed transaction knows is in the file. */
   get isClear(): boolean {
-    return this.#leftOver.length === 0 && this.pending.length === 0;
+    return this.#leftOver.length === 0 && this.#pending.length === 0;
   }
 
-  leave(id: GrainId): void {
-    this.#leftOver.push(id);
+  /** Takes the group out; transactions that end from now on join a new one. */
+  takeGroup(): Group {
+    const group = this.#group;
+    this.#group = this.#newGroup();
+    return group;
+  }
+
+  /** Takes the group to commit it, with the values that the running transaction has pushed. */
+  beginCommit(pending: readonly GrainId[]): Group {
+    const group = this.takeGroup();
+    for (const id of pending) group.taken.add(id);
+    this.#inFlight = group;
+    this.#pending = pending;
+    return group;
   }
 
   takeLeftOver(): GrainId[] {
     const ids = this.#leftOver;
     this.#leftOver = [];
     return ids;
+  }
+
+  /** The group in flight is durable. */
+  endCommit(): void {
+    this.#inFlight = undefined;
+  }
+
+  /** The commit failed: goes back to the durable state. Returns the group that stood on it. */
+  reset(): Group {
+    const next = this.takeGroup();
+    this.#inFlight?.abandon();
+    next.abandon();
+    this.#inFlight = undefined;
+    const { shares, pending } = this.#durable.version.roots;
+    this.#shares = shares;
+    this.#pending = pending;
+    this.#leftOver = [...pending];
+    return next;
   }
 }

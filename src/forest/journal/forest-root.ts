@@ -36,7 +36,7 @@ export interface ForestRoot {
   /**
    * Values pushed by a transaction that was running: garbage, unless a later commit includes it.
    */
-  readonly pending: readonly bigint[];
+  readonly pending: readonly GrainId[];
   /** Number of earlier roots that are needed too. */
   readonly depth: number;
   /** The newest of these; none if `depth` is 0. */
@@ -119,7 +119,7 @@ export function decodeForestRoot(bytes: Uint8Array): ForestRoot {
   const nextSeal = reader.varint();
   const count = reader.varint();
   if (count > bytes.length) reader.fail('more pending values than it has bytes');
-  const pending = Array.from({ length: count }, () => reader.u64());
+  const pending = Array.from({ length: count }, () => reader.u64() as GrainId);
   const depth = reader.varint();
   const earlier = depth === 0 ? undefined : readLink(reader);
   const changes: TreeChanges[] = [];
@@ -137,20 +137,14 @@ function readLink(reader: ByteReader): RootLink {
 
 /** Encodes roots in memory that it reuses. */
 export class RootWriter {
-  readonly #nodes: NodeStore;
   readonly #body = new ByteWriter();
   readonly #whole = new ByteWriter();
 
-  constructor(nodes: NodeStore) {
-    this.#nodes = nodes;
-  }
-
   /** The bytes to store, valid until the next call. Throws `VARVE_VAULT`. */
-  encode(root: ForestRoot, seal: number): Uint8Array {
+  encode(nodes: NodeStore, root: ForestRoot, seal: number): Uint8Array {
     this.#body.restart();
     this.#whole.restart();
-    const body = this.#nodes.seal('forest', seal, encodeForestRoot(root, this.#body));
-    const vault = this.#nodes.vault?.name ?? '';
-    return encodeSealedRoot({ vault, seal, body }, this.#whole);
+    const body = nodes.seal('forest', seal, encodeForestRoot(root, this.#body));
+    return encodeSealedRoot({ vault: nodes.vault?.name ?? '', seal, body }, this.#whole);
   }
 }

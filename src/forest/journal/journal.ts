@@ -5,12 +5,14 @@
  *
  * Invariant: it has changes of durable commits only. The stored trees stay complete until nodes are
  * written: replaced nodes and values are listed here, and the commit that writes nodes archives
- * them. It decides and counts; it reads and writes nothing.
+ * them. It decides and counts; it writes nothing.
  */
 
 import { isVarveError } from '../../errors.ts';
 import type { GrainId, StoreStatistics } from '../../index.ts';
-import type { NodeRef, TreeRoot } from '../nodes/node.ts';
+import type { TreeRoot } from '../nodes/node.ts';
+import type { NodeSource } from '../nodes/node-store.ts';
+import type { Garbage } from '../trees/garbage.ts';
 import type { RootLink, TreeChanges } from './forest-root.ts';
 
 /** Roots that an open has to read, at most. */
@@ -44,20 +46,15 @@ const togetherBytesMax = 16 * 1024;
 
 /** The changes of a commit. */
 export interface JournalEntry {
-  /** Its logs are incomplete: it must write nodes. */
+  /** The logs lack some changes, or nodes were pushed already. */
   readonly needsNodes: boolean;
   /** Bytes of the logs of its changes. */
   readonly logBytes: number;
   /** Puts and deletes in these logs. */
   readonly changes: number;
-  /** Nodes that it replaces or drops; some were never stored. */
-  readonly gone: readonly NodeRef[];
-  /** Bytes of memory that these take. */
-  readonly goneBytes: number;
-  readonly goneValues: readonly GrainId[];
-  /** Bytes that these take in the file. */
-  readonly goneValueBytes: number;
   readonly logs: readonly TreeChanges[];
+  /** Nodes and values that it replaces or drops. */
+  readonly garbage: Garbage;
 }
 
 export interface JournalLimits {
@@ -67,13 +64,18 @@ export interface JournalLimits {
   readonly memoryBytes: number;
 }
 
-/** How a root logs the changes of its commit. */
-export interface Place {
+/** How a commit keeps its changes, and the root that it writes. */
+export interface RootPlan {
+  /** The root logs the changes. Otherwise the commit pushes all nodes that are not stored. */
+  readonly isLogged: boolean;
+  /** Number of earlier roots that are needed too, and the newest of them. */
   readonly depth: number;
   readonly earlier: RootLink | undefined;
   readonly changes: readonly TreeChanges[];
   /** Roots that are merged into this one. */
-  readonly replaced: readonly RootLink[];
+  readonly merged: readonly RootLink[];
+  /** Bytes in the file of the values that the commit replaces. */
+  readonly valueBytes: number;
 }
 
 /** A root that may be merged with later ones. */
@@ -88,8 +90,13 @@ export interface StoredRoots {
   readonly shares: TreeRoot;
 }
 
-/** Sizes of the store; archived values count until they are freed. */
-type StoreSizes = Pick<StoreStatistics, 'values' | 'archivedValues' | 'valueBytes'>;
+type Lengths = Pick<NodeSource, 'lengthOf'>;
+
+/** The figures of the store that decide. Archived values count until they are freed. */
+interface JournalStore {
+  readonly embeddedHeader: GrainId | undefined;
+  statistics(): Pick<StoreStatistics, 'values' | 'archivedValues' | 'valueBytes'>;
+}
 
 /** The journal as an open finds it. */
 export interface FoundJournal {
@@ -97,10 +104,7 @@ export interface FoundJournal {
   /** Oldest first. */
   readonly roots: readonly RootLink[];
   readonly changes: readonly TreeChanges[];
-  readonly gone: readonly NodeRef[];
-  readonly goneBytes: number;
-  readonly goneValues: readonly GrainId[];
-  readonly goneValueBytes: number;
+  readonly garbage: Garbage;
   /** Changes that could not be replayed. */
   readonly kept: readonly TreeChanges[];
 }
@@ -113,34 +117,31 @@ export class Journal {
   /** Trees whose current record is not in the stored catalog. */
   readonly trees = new Set<string>();
   /** Stored nodes and values that the current state does not reach. */
-  readonly gone: NodeRef[];
-  readonly goneValues: GrainId[];
-  #goneValueBytes = 0;
-  /** Approximate bytes of memory of the nodes that replace these. */
-  #goneBytes = 0;
+  readonly garbage: Garbage;
+  /** Bytes in the file of these values. */
+  #garbageValueBytes: number;
   /** Changes of trees that cannot be read: every new root repeats them. */
   readonly kept: readonly TreeChanges[];
   /** Bytes of the logs, without `kept`. */
   bytes = 0;
-  readonly #most: JournalLimits;
+  readonly #limits: JournalLimits;
+  readonly #store: JournalStore;
+  readonly #source: Lengths;
   /** The newest roots, if they are short. */
   #short: ShortRoot[] = [];
-  readonly #sizes: () => StoreSizes;
   #isMeasured = false;
-  #nodes = 0;
-  #valueBytes = 0;
+  #liveNodes = 0;
+  #liveBytes = 0;
 
-  /** `sizes` returns the sizes of the store. */
-  constructor(found: FoundJournal, most: JournalLimits, sizes: () => StoreSizes) {
+  constructor(found: FoundJournal, limits: JournalLimits, store: JournalStore, source: Lengths) {
     this.stored = found.stored;
     this.roots = [...found.roots];
-    this.gone = [...found.gone];
-    this.#goneBytes = found.goneBytes;
-    this.goneValues = [...found.goneValues];
-    this.#goneValueBytes = found.goneValueBytes;
+    this.garbage = found.garbage;
     this.kept = found.kept;
-    this.#most = most;
-    this.#sizes = sizes;
+    this.#limits = limits;
+    this.#store = store;
+    this.#source = source;
+    this.#garbageValueBytes = this.#bytesOf(found.garbage.values);
     this.#enter(found.changes);
   }
 
@@ -155,9 +156,9 @@ export class Journal {
   #measure(): boolean {
     if (this.#isMeasured) return true;
     try {
-      const { values, archivedValues, valueBytes } = this.#sizes();
-      this.#nodes = values - archivedValues;
-      this.#valueBytes = (valueBytes * this.#nodes) / Math.max(1, values);
+      const { values, archivedValues, valueBytes } = this.#store.statistics();
+      this.#liveNodes = values - archivedValues;
+      this.#liveBytes = (valueBytes * this.#liveNodes) / Math.max(1, values);
     } catch (error) {
       if (isVarveError(error)) return false;
       throw error;
@@ -166,38 +167,69 @@ export class Journal {
     return true;
   }
 
+  /** Bytes of these values in the file. A value that is missing or unreadable counts 0. */
+  #bytesOf(ids: readonly GrainId[]): number {
+    let bytes = 0;
+    for (const id of ids) {
+      try {
+        bytes += this.#source.lengthOf(id) ?? 0;
+      } catch (error) {
+        // An estimate only: archiving the value reports the error.
+        if (!isVarveError(error)) throw error;
+      }
+    }
+    return bytes;
+  }
+
   /** Stored nodes have all changes, except `kept`. */
   get isEmpty(): boolean {
     return this.trees.size === 0;
   }
 
-  /** The commit should log its changes in its root and leave its nodes unwritten. */
-  takes(entry: JournalEntry): boolean {
-    const { needsNodes, logBytes } = entry;
-    if (needsNodes || this.roots.length === 0 || this.roots.length >= rootsMax) return false;
-    if (this.#most.logBytes === 0 || !this.#measure()) return false;
-    const most = Math.max(bytesMin, this.#valueBytes * bytesShare);
-    if (this.bytes + logBytes > Math.min(this.#most.logBytes, most)) return false;
-    if (this.#goneValueBytes + entry.goneValueBytes > most) return false;
+  /** Decides whether the commit logs its changes or writes nodes. Requires: none is in flight. */
+  plan(entry: JournalEntry): RootPlan {
+    if (this.#isOpenTo(entry)) {
+      const valueBytes = this.#bytesOf(entry.garbage.values);
+      if (this.#garbageValueBytes + valueBytes <= this.#bytesMax && this.#mayWait(entry)) {
+        return { isLogged: true, ...this.#linkOf(entry), valueBytes };
+      }
+    }
+    const alone = { depth: 0, earlier: undefined, merged: [], valueBytes: 0 };
+    return { isLogged: false, ...alone, changes: this.kept };
+  }
+
+  /** There is room for its logs, and they are much smaller than its nodes. */
+  #isOpenTo({ needsNodes, logBytes, garbage }: JournalEntry): boolean {
+    const { length } = this.roots;
+    if (needsNodes || length === 0 || length >= rootsMax || !this.#isHeader) return false;
+    if (this.#limits.logBytes === 0 || !this.#measure()) return false;
+    if (this.bytes + logBytes > Math.min(this.#limits.logBytes, this.#bytesMax)) return false;
     // With ascending keys few nodes are replaced: writing them costs hardly more than the log.
-    if (logBytes > entry.goneBytes) return false;
-    return this.#mayWait(entry);
+    return logBytes <= garbage.bytes;
+  }
+
+  /** The store's embedded header still names the newest root: no other user has replaced it. */
+  get #isHeader(): boolean {
+    return this.roots.at(-1)?.id === this.#store.embeddedHeader;
+  }
+
+  get #bytesMax(): number {
+    return Math.max(bytesMin, this.#liveBytes * bytesShare);
   }
 
   /**
    * Replaced nodes keep their space until nodes are written, and the new ones come on top: only a
    * share of the forest may wait. If each commit replaces most of the forest anyway, all may.
    */
-  #mayWait(entry: JournalEntry): boolean {
-    const { gone, logBytes, changes } = entry;
-    const nodeBytes = nodeBytesOf(entry);
-    const changesOfNode = (nodeBytes * changes) / Math.max(1, logBytes);
+  #mayWait({ garbage, logBytes, changes }: JournalEntry): boolean {
+    const { nodes, meanBytes } = garbage;
+    const changesOfNode = (meanBytes * changes) / Math.max(1, logBytes);
     const share = Math.max(goneShareMin, (changesOfNode / goneShareAllAt) ** 2);
-    const most = Math.max(goneMin, this.#nodes * Math.min(1, share));
-    let waiting = this.gone.length;
-    for (const ref of gone) if (ref.stored) waiting += 1;
-    if (waiting * nodeBytes > this.#most.memoryBytes) return false;
-    return waiting <= most || this.#nodes - gone.length <= most;
+    const nodesMax = Math.max(goneMin, this.#liveNodes * Math.min(1, share));
+    let waiting = this.garbage.nodes.length;
+    for (const ref of nodes) if (ref.stored) waiting += 1;
+    if (waiting * meanBytes > this.#limits.memoryBytes) return false;
+    return waiting <= nodesMax || this.#liveNodes - nodes.length <= nodesMax;
   }
 
   /** Bytes of all logs. */
@@ -209,19 +241,17 @@ export class Journal {
 
   /** Approximate bytes of memory of nodes that are not stored, and of logs. */
   get memoryBytes(): number {
-    return this.#goneBytes + this.bytes * 2;
+    return this.garbage.bytes + this.bytes * 2;
   }
 
-  /**
-   * Decides whether the root logs only these changes or also those of the short roots before it.
-   */
-  place({ logs, logBytes }: JournalEntry): Place {
+  /** The chain of the root that logs this commit: it may be merged with short roots before it. */
+  #linkOf({ logs, logBytes }: JournalEntry): Omit<RootPlan, 'isLogged' | 'valueBytes'> {
     const short = this.#short;
     const isOne = short.length >= shortRootsMax && this.#shortBytes + logBytes <= togetherBytesMax;
-    const replaced = isOne ? short.map(({ root }) => root) : [];
+    const merged = isOne ? short.map(({ root }) => root) : [];
     const changes = isOne ? [...short.flatMap((one) => one.changes), ...logs] : logs;
-    const depth = this.roots.length - replaced.length;
-    return { depth, earlier: this.roots[depth - 1], changes, replaced };
+    const depth = this.roots.length - merged.length;
+    return { depth, earlier: this.roots[depth - 1], changes, merged };
   }
 
   get #shortBytes(): number {
@@ -230,43 +260,45 @@ export class Journal {
     return bytes;
   }
 
-  /** A commit that logged its changes at this place is durable. */
-  told(entry: JournalEntry, { depth, changes, replaced }: Place, root: RootLink): void {
+  /** The roots that a commit with this plan archives. */
+  rootsReplacedBy({ isLogged, merged }: RootPlan): readonly GrainId[] {
+    const ids = (isLogged ? merged : this.roots).map(({ id }) => id);
+    const { embeddedHeader } = this.#store;
+    if (isLogged || this.#isHeader) return ids;
+    // Another user replaced the newest root in the embedded header and archived it: archive that
+    // user's value instead.
+    const own = ids.slice(0, -1);
+    return embeddedHeader === undefined ? own : [...own, embeddedHeader];
+  }
+
+  /** A commit that logged its changes in this root is durable. */
+  logged(
+    entry: JournalEntry,
+    { depth, changes, merged, valueBytes }: RootPlan,
+    root: RootLink,
+  ): void {
     const before = this.#shortBytes;
-    const isOne = replaced.length > 0;
+    const isOne = merged.length > 0;
     const bytes = entry.logBytes + (isOne ? before : 0);
     const isShort = bytes <= togetherBytesMax / 2;
     // The short roots are consecutive and the newest ones.
     if (isOne || !isShort || before + bytes > togetherBytesMax) this.#short = [];
     if (isShort) this.#short.push({ root, changes, bytes });
-    this.roots.splice(depth, replaced.length, root);
+    this.roots.splice(depth, merged.length, root);
     this.#enter(entry.logs);
-    const nodeBytes = nodeBytesOf(entry);
-    for (const ref of entry.gone) {
-      if (!ref.stored) continue;
-      this.gone.push(ref);
-      this.#goneBytes += nodeBytes;
-    }
-    for (const id of entry.goneValues) this.goneValues.push(id);
-    this.#goneValueBytes += entry.goneValueBytes;
+    this.garbage.addStored(entry.garbage);
+    this.#garbageValueBytes += valueBytes;
   }
 
   /** A commit that wrote all nodes is durable. */
-  written(stored: StoredRoots, root: RootLink): void {
-    this.stored = stored;
+  flushed({ catalog, shares }: StoredRoots, root: RootLink): void {
+    this.stored = { catalog, shares };
     this.roots.splice(0, this.roots.length, root);
     this.#short = [];
-    this.gone.length = 0;
-    this.#goneBytes = 0;
-    this.goneValues.length = 0;
-    this.#goneValueBytes = 0;
+    this.garbage.clear();
+    this.#garbageValueBytes = 0;
     this.trees.clear();
     this.bytes = 0;
     this.#isMeasured = false;
   }
-}
-
-/** Mean bytes of memory of a node that the commit replaces. */
-function nodeBytesOf({ gone, goneBytes }: JournalEntry): number {
-  return goneBytes / Math.max(1, gone.length);
 }

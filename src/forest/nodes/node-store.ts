@@ -17,29 +17,50 @@ import { decodeNode, NodeWriter } from './node-encoding.ts';
 /** The source of stored values: the store, or a view of it at one batch. */
 export type NodeSource = Pick<Store, 'get' | 'getAsync' | 'has' | 'lengthOf' | 'embeddedHeader'>;
 
+type FindPushed = (id: GrainId) => Uint8Array<ArrayBuffer> | undefined;
+
 export class NodeStore {
   readonly source: NodeSource;
   readonly cache: NodeCache;
   readonly vault: Vault | undefined;
   /** The number that the next value is sealed under. */
-  nextSeal = 1;
-  /**
-   * Finds a value that a transaction has pushed and that is not durable yet; undefined for others.
-   */
-  pushed: (id: GrainId) => Uint8Array<ArrayBuffer> | undefined = () => undefined;
+  #nextSeal = 1;
+  #findPushed: FindPushed = () => undefined;
   /**
    * Number of reads in progress and of held states. While it is above 0, `forget` recycles no
    * memory.
    */
-  holds = 0;
-  /** Nodes read from the store since it was opened. */
-  reads = 0;
+  #holds = 0;
+  #reads = 0;
   readonly #writer = new NodeWriter();
 
   constructor(source: NodeSource, vault: Vault | undefined, cacheBytes: number) {
     this.source = source;
     this.vault = vault;
     this.cache = new NodeCache(cacheBytes);
+  }
+
+  /** Nodes read from the store since it was opened. */
+  get reads(): number {
+    return this.#reads;
+  }
+
+  /** Lets reads find values that transactions have pushed and that are not durable yet. */
+  findPushedBy(find: FindPushed): void {
+    this.#findPushed = find;
+  }
+
+  /** A value that a transaction has pushed and that is not durable yet; undefined for others. */
+  pushed(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
+    return this.#findPushed(id);
+  }
+
+  /** Memory of nodes that readers may see is not recycled until the result is called, once. */
+  hold(): () => void {
+    this.#holds += 1;
+    return () => {
+      this.#holds -= 1;
+    };
   }
 
   /**
@@ -63,7 +84,7 @@ export class NodeStore {
   }
 
   #take(ref: NodeRef, shape: TreeShape, stored: Uint8Array | undefined): TreeNode {
-    this.reads += 1;
+    this.#reads += 1;
     const opened = this.open('node', ref.seal, this.#found(ref.id, stored));
     // Copy a small view of a large buffer, which the node would keep in memory.
     const bytes = opened.buffer.byteLength > opened.length * 2 ? opened.slice() : opened;
@@ -84,16 +105,25 @@ export class NodeStore {
     const { node } = ref;
     this.cache.drop(ref);
     // A reader of an older state may have the node itself: keep its memory.
-    if (this.holds > 0 || node === undefined) return;
+    if (this.#holds > 0 || node === undefined) return;
     ref.node = undefined;
     (node.leaf ? node.entries : node.separators).forget();
+  }
+
+  get nextSeal(): number {
+    return this.#nextSeal;
+  }
+
+  /** Seals values under this number and later ones. */
+  sealFrom(number: number): void {
+    this.#nextSeal = number;
   }
 
   /** A new number to seal a value under; 0 without a vault. */
   takeSeal(): number {
     if (this.vault === undefined) return 0;
-    this.nextSeal += 1;
-    return this.nextSeal - 1;
+    this.#nextSeal += 1;
+    return this.#nextSeal - 1;
   }
 
   /** Pushes a node that is not stored yet. Requires: its children are stored. */

@@ -6,35 +6,27 @@
  * with that error. It commits nothing (`GroupCommits` does).
  */
 
-import { invalidArgument, VarveError } from '../../errors.ts';
+import { VarveError } from '../../errors.ts';
 import type { GrainId, Session } from '../../index.ts';
 import type { Transaction, Tree, WritableTree } from '../contract.ts';
 import { openValue } from '../nodes/pushed-value.ts';
 import type { Hold } from '../reads/range-iterators.ts';
 import { nameKey } from '../trees/catalog.ts';
-import { Edit, type EditBase } from '../trees/edit.ts';
-import {
-  type ForestLimits,
-  historyShapeOf,
-  shapeOf,
-  type TreeRecord,
-} from '../trees/tree-record.ts';
+import { Edit, type EditStart } from '../trees/edit.ts';
+import type { ForestContext } from '../trees/forest-context.ts';
+import { historyShapeOf, shapeOf, type TreeRecord } from '../trees/tree-record.ts';
 import type { TreeSchema } from '../trees/tree-schema.ts';
 import { endBody, type RunningBody } from './body-context.ts';
 import { OpenTree } from './open-tree.ts';
 import { type WritingScope, WritingTree } from './writing-tree.ts';
 
 /** The state that a transaction starts from. */
-export interface TransactionBase extends EditBase {
-  readonly limits: ForestLimits;
+export interface StartingState extends EditStart {
   record(name: string): TreeRecord | undefined;
-  /** The `TreeSchema` of a tree of this forest; undefined for any other object. */
-  schemaOf(tree: object): TreeSchema<unknown, unknown, unknown> | undefined;
   /** A transaction pushed the value, and it is not durable yet. */
   isPushed(id: GrainId): boolean;
   /** An earlier transaction archives it, in a commit that is not durable yet. */
   isArchived(id: GrainId): boolean;
-  newClaim(): Session;
   /** Must be called before nodes are stored that earlier transactions may have left in memory. */
   beforeStoring(): void;
 }
@@ -48,13 +40,15 @@ export class TransactionScope implements Transaction, WritingScope {
   claim: Session | undefined;
   /** Identifies the running body. */
   readonly body: RunningBody = { hasEnded: false, mayAwait: false };
-  readonly #base: TransactionBase;
+  readonly #context: ForestContext;
+  readonly #start: StartingState;
   readonly #trees = new Map<string, OpenTree>();
   #broken: Error | undefined;
 
-  constructor(base: TransactionBase) {
-    this.#base = base;
-    this.edit = new Edit(base);
+  constructor(context: ForestContext, start: StartingState) {
+    this.#context = context;
+    this.#start = start;
+    this.edit = new Edit(context, start);
   }
 
   /** From now on the transaction can only fail, with this error. */
@@ -106,10 +100,8 @@ export class TransactionScope implements Transaction, WritingScope {
 
   tree<K, V, R>(tree: Tree<K, V, R>): WritableTree<K, V, R> {
     this.check();
-    const schema = this.#base.schemaOf(tree) as TreeSchema<K, V, R> | undefined;
-    if (schema === undefined)
-      throw invalidArgument('Transaction.tree', 'a tree of the forest', tree);
-    return this.writing(schema);
+    const schema = this.#context.handles.schemaOf('Transaction.tree', tree);
+    return this.writing(schema as unknown as TreeSchema<K, V, R>);
   }
 
   writing<K, V, R>(schema: TreeSchema<K, V, R>): WritingTree<K, V, R> {
@@ -128,7 +120,7 @@ export class TransactionScope implements Transaction, WritingScope {
   #open(name: string): OpenTree {
     const known = this.#trees.get(name);
     if (known !== undefined) return known;
-    const open = new OpenTree(name, this.edit, this.#base.limits, this.#base.record(name));
+    const open = new OpenTree(name, this.edit, this.#context.limits, this.#start.record(name));
     this.#trees.set(name, open);
     return open;
   }
@@ -143,11 +135,11 @@ export class TransactionScope implements Transaction, WritingScope {
     }
     const source = this.#open(from);
     if (source.record === undefined) return;
-    this.#base.beforeStoring();
+    this.#start.beforeStoring();
     this.change(() => {
       source.summarize();
       const { config, main, history } = source.record as TreeRecord;
-      const { limits } = this.#base;
+      const { limits } = this.#context;
       const roots = [
         [main.ref, shapeOf(config, limits)],
         [history.ref, historyShapeOf(config, limits)],
@@ -189,13 +181,13 @@ export class TransactionScope implements Transaction, WritingScope {
 
   archive(id: GrainId): void {
     this.check();
-    if (this.archives.has(id) || this.#base.isArchived(id)) {
+    if (this.archives.has(id) || this.#start.isArchived(id)) {
       const message = 'the value is archived already';
       throw new VarveError('VARVE_ALREADY_ARCHIVED', message, { grainId: id });
     }
     // A value that is not durable yet cannot be claimed, by this session or by another.
-    if (!this.pushed.has(id) && !this.#base.isPushed(id)) {
-      this.claim ??= this.#base.newClaim();
+    if (!this.pushed.has(id) && !this.#start.isPushed(id)) {
+      this.claim ??= this.#context.store.session();
       this.claim.archive(id);
     }
     this.archives.add(id);

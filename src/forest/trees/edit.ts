@@ -2,9 +2,9 @@
  * The changes of one transaction to nodes and values, in all trees. It knows which nodes it may
  * change or has replaced, what it pushed, and the shares.
  *
- * Invariant: `gone` and `goneValues` have only what earlier states reached and no tree refers to
- * any more. Nodes that this edit made and replaced itself are simply dropped. It archives and
- * commits nothing: the group that the transaction joins does.
+ * Invariant: its garbage has only what earlier states reached and no tree refers to any more. Nodes
+ * that this edit made and replaced itself are simply dropped. It archives and commits nothing: the
+ * group that the transaction joins does.
  */
 
 import type { GrainId, Session } from '../../index.ts';
@@ -12,16 +12,16 @@ import type { NodeRef, TreeNode, TreeRoot, TreeShape } from '../nodes/node.ts';
 import { longBit } from '../nodes/node.ts';
 import { longId, type NodeStore } from '../nodes/node-store.ts';
 import { pushValue } from '../nodes/pushed-value.ts';
+import type { ForestContext } from './forest-context.ts';
+import { Garbage } from './garbage.ts';
 import { Shares } from './shares.ts';
-import type { EditOwner } from './tree-editor.ts';
+import { type EditOwner, unsharedEdit } from './tree-editor.ts';
 
-/** The state that an edit starts from, and the session that it pushes to. */
-export interface EditBase {
-  readonly nodes: NodeStore;
-  readonly sharesShape: TreeShape;
+type EditContext = Pick<ForestContext, 'nodes' | 'sharesShape' | 'nextOwner'>;
+
+/** The state that an edit starts from, and the destination of its pushes. */
+export interface EditStart {
   readonly shares: TreeRoot;
-  /** A number that no earlier edit had. */
-  nextOwner(): number;
   /** The session of the next commit. */
   session(): Session;
   /** Called when the node was pushed to that session. */
@@ -30,39 +30,34 @@ export interface EditBase {
 
 export class Edit {
   owner: number;
-  /** Nodes that were replaced or released; some may never have been stored. */
-  readonly gone: NodeRef[] = [];
-  /** Values that were replaced or released. */
-  readonly goneValues: GrainId[] = [];
+  readonly garbage = new Garbage();
   /** Everything that this edit has pushed and that only this edit uses. */
   readonly pushed: GrainId[] = [];
   /** Nodes that it has pushed, also nodes that earlier transactions made. */
   readonly stored: NodeRef[] = [];
   #shares: Shares | undefined;
   readonly #sharesBefore: TreeRoot;
-  readonly #base: EditBase;
+  readonly #context: EditContext;
+  readonly #start: EditStart;
   readonly #firstOwner: number;
   /** Reads in progress that began since the last freeze: they see the nodes as they are now. */
   #readers = 0;
   /** Number of freezes. A read that began before the last one needs no more protection. */
   #freezes = 0;
 
-  constructor(base: EditBase) {
-    this.#base = base;
-    this.owner = base.nextOwner();
+  constructor(context: EditContext, start: EditStart) {
+    this.#context = context;
+    this.#start = start;
+    this.owner = context.nextOwner();
     this.#firstOwner = this.owner;
-    this.#sharesBefore = base.shares;
+    this.#sharesBefore = start.shares;
   }
 
   /** The tree of shares, opened on first use: mostly nothing is shared. */
   get shares(): Shares {
-    const edit = this;
-    this.#shares ??= new Shares(this.nodes, this.#base.sharesShape, this.#sharesBefore, {
-      get owner() {
-        return edit.owner;
-      },
-      gone: (ref) => edit.#lose(ref),
-    });
+    const { nodes, sharesShape } = this.#context;
+    const edit = unsharedEdit(this, (ref) => this.#lose(ref));
+    this.#shares ??= new Shares(nodes, sharesShape, this.#sharesBefore, edit);
     return this.#shares;
   }
 
@@ -77,14 +72,14 @@ export class Edit {
   }
 
   get nodes(): NodeStore {
-    return this.#base.nodes;
+    return this.#context.nodes;
   }
 
   /**
    * Takes a new owner number: nodes changed so far are not changed again, and readers keep them.
    */
   #freeze(): void {
-    this.owner = this.#base.nextOwner();
+    this.owner = this.#context.nextOwner();
     this.#readers = 0;
     this.#freezes += 1;
   }
@@ -97,9 +92,9 @@ export class Edit {
     const { nodes } = this;
     const freezes = this.#freezes;
     this.#readers += 1;
-    nodes.holds += 1;
+    const letGo = nodes.hold();
     return () => {
-      nodes.holds -= 1;
+      letGo();
       if (freezes === this.#freezes) this.#readers -= 1;
     };
   }
@@ -111,7 +106,7 @@ export class Edit {
 
   /** Pushes a user value, through the vault. */
   push(data: Uint8Array): GrainId {
-    const id = pushValue(this.nodes, this.#base.session(), data);
+    const id = pushValue(this.nodes, this.#start.session(), data);
     this.pushed.push(id);
     return id;
   }
@@ -120,15 +115,15 @@ export class Edit {
    * Pushes a value that is too long for a leaf; returns the reference that the leaf has instead.
    */
   pushLong(value: Uint8Array): Uint8Array {
-    const named = this.nodes.pushLong(this.#base.session(), value);
+    const named = this.nodes.pushLong(this.#start.session(), value);
     this.pushed.push(longId(named, 0));
     return named;
   }
 
   /** Pushes the nodes from `ref` down that are not stored yet, so that they can be shared. */
   store(ref: NodeRef, shape: TreeShape): void {
-    for (const one of storeNodes(this.nodes, this.#base.session(), ref, shape)) {
-      this.#base.stored(one);
+    for (const one of storeNodes(this.nodes, this.#start.session(), ref, shape)) {
+      this.#start.stored(one);
       this.stored.push(one);
       if (this.#made(one)) this.pushed.push(one.id);
     }
@@ -142,7 +137,7 @@ export class Edit {
 
   /** No tree refers to the node any more. */
   #lose(ref: NodeRef): void {
-    if (ref.stored || !this.#made(ref)) this.gone.push(ref);
+    if (ref.stored || !this.#made(ref)) this.garbage.addNode(ref);
   }
 
   /** Adds a referent to the value that these bytes name. */
@@ -152,7 +147,7 @@ export class Edit {
 
   releaseLong(bytes: Uint8Array): void {
     const id = longId(bytes, 0);
-    if (!this.#unshare(id)) this.goneValues.push(id);
+    if (!this.#unshare(id)) this.garbage.addValue(id);
   }
 
   /** The edit as the editor of one tree needs it. */

@@ -9,20 +9,13 @@
 import type { GrainId } from '../../index.ts';
 import { setU32BigEndian } from '../../util/big-endian.ts';
 import { getU32, setU32 } from '../../util/little-endian.ts';
-import type { TreeNode, TreeShape } from '../nodes/node.ts';
-import { NodeRef, type TreeRoot } from '../nodes/node.ts';
+import { NodeRef, type TreeRoot, type TreeShape } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 import { type EditOwner, TreeEditor } from './tree-editor.ts';
 import { findEntry } from './tree-search.ts';
 
 const countBytes = 8;
 const wordOfCount = countBytes * 2;
-
-/** Receives the replaced nodes of the shares' own tree. */
-export interface SharesOwner {
-  readonly owner: number;
-  gone(ref: NodeRef): void;
-}
 
 export class Shares {
   readonly #nodes: NodeStore;
@@ -31,17 +24,10 @@ export class Shares {
   readonly #key = new Uint8Array(countBytes);
   readonly #count = new Uint8Array(countBytes);
 
-  constructor(nodes: NodeStore, shape: TreeShape, root: TreeRoot, owner: SharesOwner) {
+  /** `edit` receives the replaced nodes of the shares' own tree. */
+  constructor(nodes: NodeStore, shape: TreeShape, root: TreeRoot, edit: EditOwner) {
     this.#nodes = nodes;
     this.#shape = shape;
-    const edit: EditOwner = {
-      get owner() {
-        return owner.owner;
-      },
-      replaced: (ref: NodeRef, _copy: TreeNode) => owner.gone(ref),
-      released: (ref) => owner.gone(ref),
-      releasedLong: () => undefined,
-    };
     this.#editor = new TreeEditor(nodes, shape, root, edit);
   }
 

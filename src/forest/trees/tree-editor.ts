@@ -39,6 +39,21 @@ export interface EditOwner {
   releasedLong(bytes: Uint8Array): void;
 }
 
+/** The edit of a tree whose nodes no other tree has; `lose` receives the nodes it drops. */
+export function unsharedEdit(
+  edit: { readonly owner: number },
+  lose: (ref: NodeRef) => void,
+): EditOwner {
+  return {
+    get owner() {
+      return edit.owner;
+    },
+    replaced: lose,
+    released: lose,
+    releasedLong: () => undefined,
+  };
+}
+
 const noKey = new Uint8Array(0);
 
 export class TreeEditor {

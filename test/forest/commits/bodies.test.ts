@@ -7,8 +7,8 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { WaitingBodies } from '../../../src/forest/commits/waiting-bodies.ts';
 import { codecs, Forest } from '../../../src/forest/index.ts';
+import { WaitingBodies } from '../../../src/forest/transactions/waiting-bodies.ts';
 import { code, endSound } from '../forest-checks.ts';
 
 const numbers = { key: codecs.u32, value: codecs.u32 };

@@ -11,13 +11,10 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { isVarveError, VarveError } from '../../../src/errors.ts';
 import { codecs, Forest, type ForestOptions, reducers } from '../../../src/forest/index.ts';
 import { ChangeLog, replayChanges } from '../../../src/forest/journal/change-log.ts';
-import {
-  encodeForestRoot,
-  encodeSealedRoot,
-  type TreeChanges,
-} from '../../../src/forest/journal/forest-root.ts';
-import { Journal, type Place } from '../../../src/forest/journal/journal.ts';
+import { encodeForestRoot, encodeSealedRoot } from '../../../src/forest/journal/forest-root.ts';
+import { Journal, type RootPlan } from '../../../src/forest/journal/journal.ts';
 import { emptyRoot } from '../../../src/forest/nodes/node.ts';
+import { Garbage } from '../../../src/forest/trees/garbage.ts';
 import { type GrainId, memoryFileSystem, Session, Store } from '../../../src/index.ts';
 import { aesGcm } from '../../../src/vault/index.ts';
 import { code, endSound, findingsOf } from '../forest-checks.ts';
@@ -420,40 +417,36 @@ describe('roots that are made one', () => {
           stored,
           roots: [values(1n)],
           changes: [],
-          gone: [],
-          goneBytes: 0,
-          goneValues: [],
-          goneValueBytes: 0,
+          garbage: new Garbage(),
           kept: [],
         };
-        const most = { logBytes: 2 ** 30, memoryBytes: 2 ** 30 };
-        const sizes = () => ({ values: 9, archivedValues: 0, valueBytes: 9e9 });
-        const journal = new Journal(first, most, sizes);
+        const limits = { logBytes: 2 ** 30, memoryBytes: 2 ** 30 };
+        const store = {
+          embeddedHeader: 1n as GrainId,
+          statistics: () => ({ values: 9, archivedValues: 0, valueBytes: 9e9 }),
+        };
+        const journal = new Journal(first, limits, store, { lengthOf: () => undefined });
         // What the store has: the root that wrote nodes, and what each later one tells.
-        const roots = new Map<bigint, { place: Place; told: readonly TreeChanges[] }>();
+        const roots = new Map<bigint, RootPlan>();
         for (const [at, length] of all.entries()) {
           const logs = [{ tree: `${at}`, log: new Uint8Array(length) }];
-          const entry = { needsNodes: false, logBytes: length, changes: 1, logs };
-          const whole = {
-            ...entry,
-            gone: [],
-            goneBytes: 2 ** 30,
-            goneValues: [],
-            goneValueBytes: 0,
-          };
-          if (!journal.takes(whole)) break;
-          const place = journal.place(whole);
+          const garbage = new Garbage();
+          garbage.bytes = 2 ** 30;
+          const entry = { needsNodes: false, logBytes: length, changes: 1, logs, garbage };
+          const plan = journal.plan(entry);
+          if (!plan.isLogged) break;
           const root = values(BigInt(at + 2));
-          roots.set(root.id, { place, told: place.changes });
-          for (const { id } of place.replaced) expect(roots.delete(id)).toBe(true);
-          journal.told(whole, place, root);
+          roots.set(root.id, plan);
+          for (const { id } of plan.merged) expect(roots.delete(id)).toBe(true);
+          journal.logged(entry, plan, root);
+          store.embeddedHeader = root.id;
           const found: string[] = [];
           let depth = journal.roots.length - 1;
           for (let id: bigint = root.id; id !== 1n; depth -= 1) {
             const one = roots.get(id);
-            expect(one?.place.depth).toBe(depth);
-            found.unshift(...(one?.told ?? []).map(({ tree }) => tree));
-            id = one?.place.earlier?.id as bigint;
+            expect(one?.depth).toBe(depth);
+            found.unshift(...(one?.changes ?? []).map(({ tree }) => tree));
+            id = one?.earlier?.id as bigint;
           }
           expect(found).toEqual(Array.from({ length: at + 1 }, (_, number) => `${number}`));
           expect(roots.size).toBe(journal.roots.length - 1);

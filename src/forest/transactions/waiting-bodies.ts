@@ -5,6 +5,20 @@
  * in memory. It runs nothing.
  */
 
+import type { BatchId } from '../../index.ts';
+import type { TransactionScope } from './transaction.ts';
+
+/** A body that waits for its turn, or has it. */
+export interface WaitingBody {
+  readonly body: (tx: TransactionScope) => unknown;
+  /** The body may await. Until it ends, it must write only through its transaction. */
+  readonly mayAwait: boolean;
+  /** Runs the body in its caller's async context; undefined if that is the current one. */
+  readonly within: (<T>(run: () => T) => T) | undefined;
+  readonly resolve: (result: unknown, batch: BatchId) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 /** Taken slots at the front of the array that are kept before it is shortened. */
 const takenMax = 1024;
 

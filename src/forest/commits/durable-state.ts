@@ -1,0 +1,119 @@
+/**
+ * The last durable state of the forest: the version that reads see, and the journal of changes that
+ * no stored node has.
+ *
+ * Invariant: both change in one go, when a commit is durable or when a reader beside a writer moves
+ * on to another batch. It commits nothing.
+ */
+
+import type { Vault } from '../../codecs/vault.ts';
+import type { BatchId, Store } from '../../index.ts';
+import { type RootLink, RootWriter } from '../journal/forest-root.ts';
+import { Journal, type RootPlan } from '../journal/journal.ts';
+import { reservedShareMax } from '../nodes/node-cache.ts';
+import { NodeStore } from '../nodes/node-store.ts';
+import { ForestContext } from '../trees/forest-context.ts';
+import type { TreeHandles } from '../trees/tree-handles.ts';
+import { type ForestLimits, treeOf } from '../trees/tree-record.ts';
+import type { ForestVersion, VersionRoots } from './forest-version.ts';
+import type { Group } from './group.ts';
+import { StoredState } from './stored-state.ts';
+
+/**
+ * Seal numbers that an open skips; with a vault, up to as many more at random. A batch that was
+ * taken back may have used some of them with the vault.
+ */
+const sealsSkipped = 2 ** 24;
+
+/** Bytes of memory that nodes not stored yet may take beside a small cache. */
+const memoryMin = 2 ** 21;
+
+export interface StateOptions {
+  readonly nodeCacheBytes: number;
+  readonly vault: Vault | undefined;
+}
+
+export class DurableState {
+  readonly rootWriter = new RootWriter();
+  #context: ForestContext;
+  #version: ForestVersion;
+  #journal: Journal;
+  readonly #options: StateOptions;
+
+  /**
+   * Reads the root of the forest. Throws `VARVE_NOT_A_FOREST`, `VARVE_UNSUPPORTED_VERSION`,
+   * `VARVE_VAULT`, `VARVE_CORRUPT`.
+   */
+  constructor(store: Store, limits: ForestLimits, handles: TreeHandles, options: StateOptions) {
+    this.#options = options;
+    const read = this.#read(store, limits, handles);
+    this.#context = read.context;
+    this.#version = read.version;
+    this.#journal = read.journal;
+    this.#reserveMemory();
+  }
+
+  /** The forest as the store has it now. */
+  #read(store: Store, limits: ForestLimits, handles: TreeHandles) {
+    const { vault, nodeCacheBytes } = this.#options;
+    // A reader's source must stay at its batch when the store refreshes.
+    const nodes = new NodeStore(store.readOnly ? store.view() : store, vault, nodeCacheBytes);
+    const context = new ForestContext(store, nodes, limits, handles);
+    const { version, journal: found, nextSeal } = new StoredState(context, store.currentBatch);
+    nodes.sealFrom(nextSeal + skipped(vault));
+    const memoryBytes = Math.max(memoryMin, nodeCacheBytes * reservedShareMax);
+    const bounds = { logBytes: limits.journalBytes, memoryBytes };
+    return { context, version, journal: new Journal(found, bounds, store, nodes.source) };
+  }
+
+  get context(): ForestContext {
+    return this.#context;
+  }
+
+  get version(): ForestVersion {
+    return this.#version;
+  }
+
+  /** Changes of the durable state that no stored node has. */
+  get journal(): Journal {
+    return this.#journal;
+  }
+
+  /** Moves a reader to the batch that its store has refreshed to. Throws as the constructor. */
+  moveOn(): void {
+    const { store, limits, handles } = this.#context;
+    if (this.#version.batch === store.currentBatch) return;
+    const read = this.#read(store, limits, handles);
+    this.#context = read.context;
+    this.#version = read.version;
+    this.#journal = read.journal;
+    this.#reserveMemory();
+  }
+
+  /** The group is durable as `batch`: what it leaves is the durable state from now on. */
+  advance(batch: BatchId, group: Group, plan: RootPlan, roots: VersionRoots): void {
+    const { nodes, handles } = this.#context;
+    const root = group.root as RootLink;
+    this.#version = this.#version.next(batch, roots, group.changed);
+    if (plan.isLogged) this.#journal.logged(group, plan, root);
+    else this.#journal.flushed(roots, root);
+    this.#reserveMemory();
+    for (const ref of group.stored) nodes.cache.add(ref);
+    for (const ref of group.garbage.nodes) nodes.forget(ref);
+    for (const [name, record] of group.changed) {
+      if (treeOf(record) === undefined) handles.forget(name);
+    }
+  }
+
+  /** Reserves cache memory for the journal's nodes and logs and for `NodeMemory`. */
+  #reserveMemory(): void {
+    const { nodes, limits } = this.#context;
+    nodes.cache.reserve(this.#journal.memoryBytes + limits.memory.keptBytes);
+  }
+}
+
+function skipped(vault: Vault | undefined): number {
+  // Without a vault no number is used: files of the same content stay the same.
+  if (vault === undefined) return sealsSkipped;
+  return sealsSkipped + Math.floor(Math.random() * sealsSkipped);
+}

@@ -1,0 +1,56 @@
+/**
+ * Nodes and values that no tree refers to any more. They travel from the edit that dropped them to
+ * the group of its transaction and, if that group logs its changes, to the journal.
+ *
+ * Invariant: earlier states reach all of it, so a commit must archive what is stored of it. It
+ * archives nothing itself.
+ */
+
+import type { GrainId } from '../../index.ts';
+import type { NodeRef } from '../nodes/node.ts';
+
+export class Garbage {
+  /** Some may never have been stored. */
+  readonly nodes: NodeRef[] = [];
+  /** Values that were stored by themselves. */
+  readonly values: GrainId[] = [];
+  /** Bytes of memory of the nodes when they were dropped; nodes that were not in memory count 0. */
+  bytes = 0;
+
+  addNode(ref: NodeRef): void {
+    this.nodes.push(ref);
+    this.bytes += ref.node?.memoryBytes ?? 0;
+  }
+
+  addValue(id: GrainId): void {
+    this.values.push(id);
+  }
+
+  add({ nodes, values, bytes }: Garbage): void {
+    for (const ref of nodes) this.nodes.push(ref);
+    for (const id of values) this.values.push(id);
+    this.bytes += bytes;
+  }
+
+  /** As `add`, without the nodes that are in memory only. */
+  addStored(other: Garbage): void {
+    const { meanBytes } = other;
+    for (const ref of other.nodes) {
+      if (!ref.stored) continue;
+      this.nodes.push(ref);
+      this.bytes += meanBytes;
+    }
+    for (const id of other.values) this.values.push(id);
+  }
+
+  /** Mean bytes of a node. */
+  get meanBytes(): number {
+    return this.bytes / Math.max(1, this.nodes.length);
+  }
+
+  clear(): void {
+    this.nodes.length = 0;
+    this.values.length = 0;
+    this.bytes = 0;
+  }
+}
