@@ -21,24 +21,10 @@ export const faultsOfForest: readonly SeededFault[] = [
   },
   {
     name: 'roots whose changes were written are never archived',
-    file: 'forest/journal/journal.ts',
-    find: '    const ids = (isLogged ? merged : this.roots).map(({ id }) => id);',
-    replace: '    const ids = (isLogged ? merged : []).map(({ id }) => id);',
+    file: 'forest/commits/commit-preparation.ts',
+    find: '    for (const id of journal.replacedRoots) group.archive(id);',
+    replace: '',
     caughtBy: { file: journal, test: 'wait beside a tree with a reducer' },
-  },
-  {
-    name: 'roots that were made one are never archived',
-    file: 'forest/journal/journal.ts',
-    find: '    const ids = (isLogged ? merged : this.roots).map(({ id }) => id);',
-    replace: '    const ids = (isLogged ? [] : this.roots).map(({ id }) => id);',
-    caughtBy: { file: journal, test: 'leaves few roots' },
-  },
-  {
-    name: 'a root that is not short is taken for one of those that are made one',
-    file: 'forest/journal/journal.ts',
-    find: '    if (isOne || !isShort || before + bytes',
-    replace: '    if (isOne || before + bytes',
-    caughtBy: { file: journal, test: 'tell all changes in their order' },
   },
   {
     name: 'what replaced nodes waits for is archived only for the last commit',
@@ -85,8 +71,8 @@ export const faultsOfForest: readonly SeededFault[] = [
   {
     name: 'changes that cannot be done again are lost',
     file: 'forest/journal/journal.ts',
-    find: '    return { isLogged: false, ...alone, changes: this.kept };',
-    replace: '    return { isLogged: false, ...alone, changes: [] };',
+    find: 'changes: this.kept, valueBytes: 0 }',
+    replace: 'changes: [], valueBytes: 0 }',
     caughtBy: { file: journal, test: 'are kept until they can be' },
   },
   {

@@ -115,8 +115,8 @@ export class CommitPreparation {
     for (const id of [...group.archives]) this.#archiveUsers(id);
     const { context, journal } = this.#durable;
     for (const id of this.#left.leftOver) if (context.store.has(id)) group.archive(id);
-    for (const id of journal.rootsReplacedBy(this.#plan)) group.archive(id);
     if (this.#plan.isLogged) return;
+    for (const id of journal.replacedRoots) group.archive(id);
     for (const { nodes, values } of [journal.garbage, group.garbage]) {
       for (const ref of nodes) {
         if (ref.stored) this.#archiveNode(ref);

@@ -2,8 +2,8 @@
  * The forest's root: the value that the store's embedded header names. It has the roots of the
  * catalog and of the shares, and the changes since these were stored.
  *
- * Invariant: roots form a chain. Each logs the changes of one or more consecutive commits and links
- * to the previous root, unless stored nodes have that one's changes. `depth` is the number of
+ * Invariant: roots form a chain. Each logs the changes of its commit and links to the previous
+ * root, unless stored nodes have that one's changes. `depth` is the number of
  * earlier roots and falls by one along the chain. Bytes that are not a root are `VARVE_CORRUPT`.
  * The layout is in `spec/forest.md`.
  */

@@ -36,14 +36,6 @@ const goneShareAllAt = 256;
 const bytesMin = 256 * 1024;
 /** In a larger forest each of the two may reach this share of the bytes of live values. */
 const bytesShare = 1 / 4;
-/**
- * The commit after this many short roots merges them into its own root: there are few values, and
- * an open reads few. Merging in each commit would cost a tenth of its time.
- */
-const shortRootsMax = 16;
-/** Bytes of logs in a merged root, at most. */
-const togetherBytesMax = 16 * 1024;
-
 /** The changes of a commit. */
 export interface JournalEntry {
   /** The logs lack some changes, or nodes were pushed already. */
@@ -72,17 +64,8 @@ export interface RootPlan {
   readonly depth: number;
   readonly earlier: RootLink | undefined;
   readonly changes: readonly TreeChanges[];
-  /** Roots that are merged into this one. */
-  readonly merged: readonly RootLink[];
   /** Bytes in the file of the values that the commit replaces. */
   readonly valueBytes: number;
-}
-
-/** A root that may be merged with later ones. */
-interface ShortRoot {
-  readonly root: RootLink;
-  readonly changes: readonly TreeChanges[];
-  readonly bytes: number;
 }
 
 export interface StoredRoots {
@@ -127,8 +110,6 @@ export class Journal {
   readonly #limits: JournalLimits;
   readonly #store: JournalStore;
   readonly #source: Lengths;
-  /** The newest roots, if they are short. */
-  #short: ShortRoot[] = [];
   #isMeasured = false;
   #liveNodes = 0;
   #liveBytes = 0;
@@ -191,11 +172,12 @@ export class Journal {
     if (this.#isOpenTo(entry)) {
       const valueBytes = this.#bytesOf(entry.garbage.values);
       if (this.#garbageValueBytes + valueBytes <= this.#bytesMax && this.#mayWait(entry)) {
-        return { isLogged: true, ...this.#linkOf(entry), valueBytes };
+        const link = { depth: this.roots.length, earlier: this.roots.at(-1) };
+        return { isLogged: true, ...link, changes: entry.logs, valueBytes };
       }
     }
-    const alone = { depth: 0, earlier: undefined, merged: [], valueBytes: 0 };
-    return { isLogged: false, ...alone, changes: this.kept };
+    const link = { depth: 0, earlier: undefined };
+    return { isLogged: false, ...link, changes: this.kept, valueBytes: 0 };
   }
 
   /** There is room for its logs, and they are much smaller than its nodes. */
@@ -244,49 +226,22 @@ export class Journal {
     return this.garbage.bytes + this.bytes * 2;
   }
 
-  /** The chain of the root that logs this commit: it may be merged with short roots before it. */
-  #linkOf({ logs, logBytes }: JournalEntry): Omit<RootPlan, 'isLogged' | 'valueBytes'> {
-    const short = this.#short;
-    const isOne = short.length >= shortRootsMax && this.#shortBytes + logBytes <= togetherBytesMax;
-    const merged = isOne ? short.map(({ root }) => root) : [];
-    const changes = isOne ? [...short.flatMap((one) => one.changes), ...logs] : logs;
-    const depth = this.roots.length - merged.length;
-    return { depth, earlier: this.roots[depth - 1], changes, merged };
-  }
-
-  get #shortBytes(): number {
-    let bytes = 0;
-    for (const one of this.#short) bytes += one.bytes;
-    return bytes;
-  }
-
-  /** The roots that a commit with this plan archives. */
-  rootsReplacedBy({ isLogged, merged }: RootPlan): readonly GrainId[] {
-    const ids = (isLogged ? merged : this.roots).map(({ id }) => id);
-    const { embeddedHeader } = this.#store;
-    if (isLogged || this.#isHeader) return ids;
+  /** The roots that a commit that writes nodes archives. */
+  get replacedRoots(): readonly GrainId[] {
+    const ids = this.roots.map(({ id }) => id);
+    if (this.#isHeader) return ids;
     // Another user replaced the newest root in the embedded header and archived it: archive that
     // user's value instead.
+    const { embeddedHeader } = this.#store;
     const own = ids.slice(0, -1);
     return embeddedHeader === undefined ? own : [...own, embeddedHeader];
   }
 
   /** A commit that logged its changes in this root is durable. */
-  logged(
-    entry: JournalEntry,
-    { depth, changes, merged, valueBytes }: RootPlan,
-    root: RootLink,
-  ): void {
-    const before = this.#shortBytes;
-    const isOne = merged.length > 0;
-    const bytes = entry.logBytes + (isOne ? before : 0);
-    const isShort = bytes <= togetherBytesMax / 2;
-    // The short roots are consecutive and the newest ones.
-    if (isOne || !isShort || before + bytes > togetherBytesMax) this.#short = [];
-    if (isShort) this.#short.push({ root, changes, bytes });
-    this.roots.splice(depth, merged.length, root);
-    this.#enter(entry.logs);
-    this.garbage.addStored(entry.garbage);
+  logged({ logs, garbage }: JournalEntry, { valueBytes }: RootPlan, root: RootLink): void {
+    this.roots.push(root);
+    this.#enter(logs);
+    this.garbage.addStored(garbage);
     this.#garbageValueBytes += valueBytes;
   }
 
@@ -294,7 +249,6 @@ export class Journal {
   flushed({ catalog, shares }: StoredRoots, root: RootLink): void {
     this.stored = { catalog, shares };
     this.roots.splice(0, this.roots.length, root);
-    this.#short = [];
     this.garbage.clear();
     this.#garbageValueBytes = 0;
     this.trees.clear();
