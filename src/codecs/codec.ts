@@ -12,6 +12,7 @@
  */
 
 import { invalidArgument, VarveError } from '../errors.ts';
+import { assert } from '../util/assert.ts';
 import { isBytes, ResultMemory } from '../util/bytes.ts';
 
 /** Turns values into bytes and back. */
@@ -124,7 +125,12 @@ export class CodecUse<T> {
    * `encode`, is given back once, and is not used any more.
    */
   recycle(bytes: Uint8Array): void {
-    if (this.#quick[encodeInto] !== undefined) this.#free = bytes;
+    if (this.#quick[encodeInto] === undefined) return;
+    assert(
+      bytes.length === this.#length,
+      'memory that is given back has the length of an encoding',
+    );
+    this.#free = bytes;
   }
 
   /** Throws `VARVE_CODEC`. */

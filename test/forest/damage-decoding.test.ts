@@ -281,6 +281,18 @@ describe.each(shapes)('a node with keys and values of %s', (_, shape) => {
   });
 });
 
+describe('a leaf', () => {
+  it('is refused where a key between two with a common prefix lacks it', () => {
+    const shape = shapeFor(-1, 0, -1);
+    const keys = ['prefix 1', 'another2', 'prefix 3'].map((key) => new TextEncoder().encode(key));
+    const writer = begun(0, false, keys.length);
+    for (const { length } of keys) writer.varint(length);
+    for (const key of keys) writer.bytes(key);
+    const read = () => decodeNode(writer.view().slice(), NodeRef.at(1, 0, 0), shape);
+    expect(read).toThrow(expect.objectContaining({ code: 'VARVE_CORRUPT' }));
+  });
+});
+
 describe('a branch with a child that cannot be', () => {
   const shape = shapeFor(-1, -1, -1, true);
 

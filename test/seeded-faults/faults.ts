@@ -4,6 +4,7 @@
  */
 
 import { faultsOfCommits } from './faults-of-commits.ts';
+import { faultsOfCounts } from './faults-of-counts.ts';
 import { faultsOfForest } from './faults-of-forest.ts';
 import { faultsOfHeldStates } from './faults-of-held-states.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
@@ -24,4 +25,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfHeldStates,
   ...faultsOfVaults,
   ...faultsOfReaders,
+  ...faultsOfCounts,
 ];

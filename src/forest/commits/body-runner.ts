@@ -7,6 +7,7 @@
 
 import { invalidArgument, isVarveError, type VarveError } from '../../errors.ts';
 import type { BatchId } from '../../index.ts';
+import { assert } from '../../util/assert.ts';
 import { abandon, isThenable } from '../../util/thenable.ts';
 import { runBody, runOnStack } from '../transactions/body-context.ts';
 import { TransactionScope } from '../transactions/transaction.ts';
@@ -35,6 +36,7 @@ export class BodyRunner {
    * has ended. Requires: none is running.
    */
   run(waiting: WaitingBody, goOn: () => void): boolean {
+    assert(this.#running === undefined, 'bodies run one at a time');
     const tx = new TransactionScope(this.#durable.context, this.#state);
     this.#running = tx;
     let result: unknown;

@@ -11,6 +11,7 @@
  */
 
 import type { GrainId } from '../../index.ts';
+import { assert } from '../../util/assert.ts';
 import type { ForestRoot } from '../journal/forest-root.ts';
 import type { RootPlan } from '../journal/journal.ts';
 import type { NodeRef, TreeRoot, TreeShape } from '../nodes/node.ts';
@@ -115,6 +116,7 @@ export class CommitPreparation {
     for (const id of [...group.archives]) this.#archiveUsers(id);
     const { context, journal } = this.#durable;
     for (const id of this.#left.leftOver) if (context.store.has(id)) group.archive(id);
+    assert(!this.#plan.isLogged || group.stored.size === 0, 'a commit logs or pushes nodes');
     if (this.#plan.isLogged) return;
     for (const id of journal.replacedRoots) group.archive(id);
     for (const { nodes, values } of [journal.garbage, group.garbage]) {

@@ -8,7 +8,8 @@
 
 import type { Vault } from '../../codecs/vault.ts';
 import type { BatchId, Store } from '../../index.ts';
-import { type RootLink, RootWriter } from '../journal/forest-root.ts';
+import { assert, present } from '../../util/assert.ts';
+import { RootWriter } from '../journal/forest-root.ts';
 import { Journal, type RootPlan } from '../journal/journal.ts';
 import { reservedShareMax } from '../nodes/node-cache.ts';
 import { NodeStore } from '../nodes/node-store.ts';
@@ -93,7 +94,8 @@ export class DurableState {
   /** The group is durable as `batch`: what it leaves is the durable state from now on. */
   advance(batch: BatchId, group: Group, plan: RootPlan, roots: VersionRoots): void {
     const { nodes, handles } = this.#context;
-    const root = group.root as RootLink;
+    const root = present(group.root, 'the root of a commit');
+    assert(batch > this.#version.batch, 'a commit is later than the state that it stands on');
     this.#version = this.#version.next(batch, roots, group.changed);
     if (plan.isLogged) this.#journal.logged(group, plan, root);
     else this.#journal.flushed(roots, root);

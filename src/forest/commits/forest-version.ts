@@ -7,6 +7,7 @@
 
 import { isVarveError, type VarveError } from '../../errors.ts';
 import type { BatchId, CheckpointGuard, GrainId, Store } from '../../index.ts';
+import { assert } from '../../util/assert.ts';
 import type { TreeRoot } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 import type { Hold } from '../reads/range-iterators.ts';
@@ -105,6 +106,7 @@ export class ForestVersion {
         this.#holds -= 1;
         letGo();
         this.#records.release(this.#number);
+        assert(this.#holds >= 0, 'a hold of a version is released once');
         if (this.#holds > 0) return;
         this.#guard?.release();
         this.#guard = undefined;

@@ -8,6 +8,7 @@
 
 import { isVarveError } from '../../errors.ts';
 import type { BatchId, Session, Store } from '../../index.ts';
+import { assert, present } from '../../util/assert.ts';
 import type { RootPlan } from '../journal/journal.ts';
 import type { Retention } from './retention.ts';
 
@@ -76,6 +77,7 @@ export class Freeing {
    * Requires: `comesBefore` is true.
    */
   begin(done: () => void): void {
+    assert(!this.#underWay, 'one commit frees at a time');
     const batch = this.#takeDue();
     this.#underWay = true;
     const ended = (): void => {
@@ -109,7 +111,7 @@ export class Freeing {
   }
 
   #takeDue(): BatchId {
-    const batch = this.#due as BatchId;
+    const batch = present(this.#due, 'the batch to free');
     this.#due = undefined;
     return batch;
   }

@@ -12,6 +12,7 @@
 
 import { isVarveError, VarveError } from '../../errors.ts';
 import type { BatchId, GrainId, Session, Store } from '../../index.ts';
+import { assert } from '../../util/assert.ts';
 import type { ChangeLog } from '../journal/change-log.ts';
 import type { RootLink, TreeChanges } from '../journal/forest-root.ts';
 import type { JournalEntry } from '../journal/journal.ts';
@@ -127,6 +128,7 @@ export class Group implements JournalEntry {
 
   /** Pushes the forest's new root, sealed under `seal`. */
   pushRoot(bytes: Uint8Array, seal: number): void {
+    assert(this.#root === undefined, 'a group pushes one root');
     const id = this.session.push(bytes);
     this.session.setEmbeddedHeader(id);
     this.#root = { id, seal };

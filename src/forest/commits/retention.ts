@@ -8,6 +8,7 @@
  */
 
 import type { BatchId, Store } from '../../index.ts';
+import { assert } from '../../util/assert.ts';
 
 /** Commit times that are kept for the retained period, about. */
 const timesPerRetention = 64;
@@ -40,6 +41,7 @@ export class Retention {
   note(batch: BatchId, at: number): void {
     if (this.retainMs === 0) return;
     const [last, before] = [this.#committed.at(-1), this.#committed.at(-2)];
+    assert(last === undefined || batch > last.batch, 'commits are noted in their order');
     // If the clock was set back, no batch may look older than it is.
     const time = Math.max(at, last?.at ?? at);
     const isNear = before !== undefined && time - before.at < this.retainMs / timesPerRetention;

@@ -9,6 +9,7 @@
 
 import { isVarveError } from '../../errors.ts';
 import type { GrainId, Session } from '../../index.ts';
+import { assert } from '../../util/assert.ts';
 import type { NodeRef, TreeRoot } from '../nodes/node.ts';
 import type { StartingState, TransactionScope } from '../transactions/transaction.ts';
 import type { Edit } from '../trees/edit.ts';
@@ -140,6 +141,7 @@ export class WorkingState implements StartingState {
 
   /** Takes the group to commit it, with the values that the running transaction has pushed. */
   beginCommit(pending: readonly GrainId[]): Group {
+    assert(this.#inFlight === undefined, 'one group is in flight at a time');
     const group = this.takeGroup();
     for (const id of pending) group.taken.add(id);
     this.#inFlight = group;
@@ -155,6 +157,7 @@ export class WorkingState implements StartingState {
 
   /** The group in flight is durable. */
   endCommit(): void {
+    assert(this.#inFlight !== undefined, 'a group was in flight');
     this.#inFlight = undefined;
   }
 

@@ -7,6 +7,7 @@
  * `VARVE_CORRUPT`. The layout is in `spec/forest.md`.
  */
 
+import { assert } from '../../util/assert.ts';
 import { ByteReader, ByteWriter } from '../../util/cursor.ts';
 
 /** The target of a replay. */
@@ -31,6 +32,7 @@ export class ChangeLog {
   }
 
   put(key: Uint8Array, value: Uint8Array, word: number): void {
+    assert(word >>> 1 === value.length, 'a value word has the length of the value');
     this.#append(word + 1, key, value);
   }
 

@@ -10,6 +10,7 @@
 
 import { VarveError } from '../../errors.ts';
 import type { GrainId } from '../../index.ts';
+import { assert } from '../../util/assert.ts';
 import { ByteReader, ByteWriter } from '../../util/cursor.ts';
 import type { TreeRoot } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
@@ -89,6 +90,7 @@ export function decodeSealedRoot(bytes: Uint8Array): SealedRoot | undefined {
 }
 
 export function encodeForestRoot(root: ForestRoot, writer = new ByteWriter()): Uint8Array {
+  assert((root.depth === 0) === (root.earlier === undefined), 'a chain ends at depth 0');
   writeTreeRoot(writer, root.catalog);
   writeTreeRoot(writer, root.shares);
   writer.varint(root.nextSeal);

@@ -10,6 +10,7 @@
 
 import { isVarveError } from '../../errors.ts';
 import type { GrainId, StoreStatistics } from '../../index.ts';
+import { assert } from '../../util/assert.ts';
 import type { TreeRoot } from '../nodes/node.ts';
 import type { NodeSource } from '../nodes/node-store.ts';
 import type { Garbage } from '../trees/garbage.ts';
@@ -238,7 +239,8 @@ export class Journal {
   }
 
   /** A commit that logged its changes in this root is durable. */
-  logged({ logs, garbage }: JournalEntry, { valueBytes }: RootPlan, root: RootLink): void {
+  logged({ logs, garbage }: JournalEntry, { depth, valueBytes }: RootPlan, root: RootLink): void {
+    assert(depth === this.roots.length, 'a root links to the newest one before it');
     this.roots.push(root);
     this.#enter(logs);
     this.garbage.addStored(garbage);
@@ -247,6 +249,10 @@ export class Journal {
 
   /** A commit that wrote all nodes is durable. */
   flushed({ catalog, shares }: StoredRoots, root: RootLink): void {
+    assert(
+      catalog.ref?.stored !== false && shares.ref?.stored !== false,
+      'stored roots are stored',
+    );
     this.stored = { catalog, shares };
     this.roots.splice(0, this.roots.length, root);
     this.garbage.clear();

@@ -6,6 +6,7 @@
  * lie in key order: to copy or encode all of them is one copy of bytes.
  */
 
+import { assert } from '../../util/assert.ts';
 import { getU32BigEndian } from '../../util/big-endian.ts';
 import { copyBytes } from '../../util/bytes.ts';
 import type { NodeMemory } from './node-memory.ts';
@@ -44,7 +45,7 @@ export class FixedEntries {
   /** False if the keys do not rise strictly. */
   get isSorted(): boolean {
     for (let index = 1; index < this.count; index++) {
-      if (this.#compare(index - 1, this.#bytes, this.offset(index)) >= 0) return false;
+      if (this.#compare(index - 1, this.key(index)) >= 0) return false;
     }
     return true;
   }
@@ -118,7 +119,7 @@ export class FixedEntries {
       if (found < wanted) low = middle + 1;
       else if (found > wanted) high = middle - 1;
       else {
-        const order = key.length === 8 ? 0 : this.#compare(middle, key, 0);
+        const order = key.length === 8 ? 0 : this.#compare(middle, key);
         if (order === 0) return middle;
         if (order < 0) low = middle + 1;
         else high = middle - 1;
@@ -132,7 +133,7 @@ export class FixedEntries {
     let high = this.count - 1;
     while (low <= high) {
       const middle = (low + high) >>> 1;
-      const order = this.#compareKey(middle, key);
+      const order = this.#compare(middle, key);
       if (order === 0) return middle;
       if (order < 0) low = middle + 1;
       else high = middle - 1;
@@ -140,18 +141,8 @@ export class FixedEntries {
     return ~low;
   }
 
-  /** Below 0 if the entry's key comes before the key of the same length at `at`. */
-  #compare(index: number, key: Uint8Array, at: number): number {
-    const from = this.offset(index);
-    for (let byte = 0; byte < this.#keyBytes; byte++) {
-      const difference = (this.#bytes[from + byte] as number) - (key[at + byte] as number);
-      if (difference !== 0) return difference;
-    }
-    return 0;
-  }
-
-  /** As `#compare`, for a key of any length. */
-  #compareKey(index: number, key: Uint8Array): number {
+  /** Below 0 if the entry's key comes before `key`. */
+  #compare(index: number, key: Uint8Array): number {
     const from = this.offset(index);
     const shared = Math.min(this.#keyBytes, key.length);
     for (let byte = 0; byte < shared; byte++) {
@@ -162,6 +153,8 @@ export class FixedEntries {
   }
 
   insert(index: number, key: Uint8Array, value: Uint8Array, _word: number): void {
+    assert(index >= 0 && index <= this.count, 'an entry is inserted among the others');
+    assert(key.length + value.length === this.#entryBytes, 'all entries have one length');
     const end = this.offset(this.count);
     if (end + this.#entryBytes > this.#bytes.length) this.#makeRoom();
     const at = this.offset(index);
@@ -191,6 +184,7 @@ export class FixedEntries {
   }
 
   remove(from: number, to = from + 1): void {
+    assert(from <= to && to <= this.count, 'removed entries are there');
     this.#bytes.copyWithin(this.offset(from), this.offset(to), this.offset(this.count));
     this.count -= to - from;
   }

@@ -6,6 +6,7 @@
  * with their holders.
  */
 
+import { assert } from '../../util/assert.ts';
 import type { NodeRef } from './node.ts';
 
 /** Share of the cache's memory that can be reserved, at most. */
@@ -37,11 +38,13 @@ export class NodeCache {
   /** Adds a node that is in memory. */
   add(ref: NodeRef): void {
     if (ref.cachedBytes > 0 || ref.node === undefined) return;
+    assert(ref.stored, 'a cached node is stored');
     ref.cachedBytes = ref.node.memoryBytes;
     this.#bytes += ref.cachedBytes;
     if (ref.isListed) this.#dropped -= 1;
     else this.#refs.push(ref);
     ref.isListed = true;
+    assert(this.#dropped >= 0, 'the cache counts the nodes that it has dropped');
     while (this.#bytes + this.#reserved > this.#bytesMax && this.#refs.length > 1) this.#turn(ref);
     if (this.#dropped > 1024 && this.#dropped * 2 > this.#refs.length) this.#sweep();
   }
@@ -70,6 +73,7 @@ export class NodeCache {
   drop(ref: NodeRef): void {
     if (ref.cachedBytes === 0) return;
     this.#bytes -= ref.cachedBytes;
+    assert(this.#bytes >= 0, 'the cache counts the bytes of its nodes');
     ref.cachedBytes = 0;
     ref.node = undefined;
     this.#dropped += 1;

@@ -7,7 +7,7 @@
  */
 
 import { corrupt } from '../../errors.ts';
-import { assert } from '../../util/assert.ts';
+import { assert, checks } from '../../util/assert.ts';
 import { getU16, getU32, getU64, setU32, setU64 } from '../../util/little-endian.ts';
 import { type NodeEntries, newEntries } from './entries.ts';
 import { FixedEntries } from './fixed-entries.ts';
@@ -21,6 +21,7 @@ import {
   nodeHeadBytes,
   type TreeNode,
 } from './node.ts';
+import { checkNode } from './node-check.ts';
 import { SortedEntries } from './sorted-entries.ts';
 
 const flagParts = 1;
@@ -39,11 +40,14 @@ export class NodeWriter {
     const bytes = this.#bytes;
     bytes.fill(0, 0, nodeHeadBytes);
     assert(node.level <= levelMax, 'the level of a node fits in a byte');
+    assert(node.total > 0, 'a stored node has entries');
+    if (checks.strict) checkNode(node);
     bytes[0] = node.level;
     setU32(bytes, 4, node.leaf ? node.entries.count : node.refs.length);
     this.#at = nodeHeadBytes;
     if (node.leaf) this.#leaf(node, shape);
     else this.#branch(node, shape);
+    assert(this.#at <= bytes.length, 'the bytes of a node fit in the memory for them');
     return bytes.subarray(0, this.#at);
   }
 
@@ -70,6 +74,8 @@ export class NodeWriter {
   #branch(branch: Branch, { keyBytes, partBytes, sealed }: TreeShape): void {
     const bytes = this.#bytes;
     const { separators, refs, counts, storedParts } = branch;
+    assert(separators.count === refs.length - 1, 'separators lie between children');
+    assert(counts.length === refs.length, 'each child has a count');
     if (keyBytes < 0) {
       for (let index = 0; index < separators.count; index++) {
         this.#varint(separators.keyBytes(index));
@@ -79,6 +85,7 @@ export class NodeWriter {
     if (partBytes >= 0) bytes[1] = flagParts;
     for (let index = 0; index < refs.length; index++) {
       const ref = refs[index] as NodeRef;
+      assert(ref.stored, 'a child is stored before its branch');
       setU32(bytes, this.#at, ref.low);
       setU32(bytes, this.#at + 4, ref.high);
       this.#at += 8;
@@ -154,6 +161,7 @@ export function decodeNode(bytes: Uint8Array, ref: NodeRef, shape: TreeShape): T
     reader.fail('its head is wrong');
   const node = level === 0 ? decodeLeaf(reader, count, shape) : decodeBranch(reader, count, shape);
   if (reader.at !== bytes.length) reader.fail('bytes are left over');
+  if (checks.strict) checkNode(node);
   return node;
 }
 

@@ -7,6 +7,8 @@
  * them.
  */
 
+import { assert } from '../../util/assert.ts';
+
 const unitBytes = 1024;
 const keptBytesMax = 32 * 1024 * 1024;
 /** Beside a small node cache the pool keeps at most this share of its size. */
@@ -48,6 +50,7 @@ export class NodeMemory {
     if (length === 0) return;
     if (this.#keptBytes + length > this.#keptBytesMax) return;
     const units = length / unitBytes;
+    assert(Number.isInteger(units), 'memory of nodes has whole units');
     const alike = this.#pieces[units];
     const piece = new Uint8Array(buffer as ArrayBuffer);
     if (alike === undefined) this.#pieces[units] = [piece];

@@ -5,6 +5,8 @@
  * after the first key of the right one. It makes nodes; `tree-editor.ts` links them into branches.
  */
 
+import { assert } from '../../util/assert.ts';
+import { compareBytes } from '../../util/bytes.ts';
 import { concatEntries, type NodeEntries } from './entries.ts';
 import { type Branch, Leaf, type TreeNode, type TreeShape } from './node.ts';
 
@@ -43,6 +45,7 @@ export function childrenOf(node: TreeNode): number {
  * order.
  */
 export function splitNode(node: TreeNode, shape: TreeShape, run: number): Split {
+  assert(childrenOf(node) > 1, 'a node that is split has two parts');
   if (node.leaf) return splitLeaf(node, shape, run);
   const at = splitPoint(node, run);
   const separator = node.separators.key(at - 1).slice();
@@ -61,6 +64,8 @@ function splitLeaf(leaf: Leaf, shape: TreeShape, run: number): Split {
   if (run >= runsMin) right.run = run;
   if (run <= -runsMin) left.run = run;
   const separator = shape.keyBytes < 0 ? shortest(entries, at) : entries.key(at).slice();
+  assert(compareBytes(entries.key(at - 1), separator) < 0, 'a separator is above the left node');
+  assert(compareBytes(separator, entries.key(at)) <= 0, 'a separator is not above the right node');
   return { left, right, separator };
 }
 
@@ -93,6 +98,8 @@ function shortest(entries: NodeEntries, at: number): Uint8Array {
 
 /** Joins two neighbours. Requires: they have the same owner. */
 export function joinNodes(left: TreeNode, right: TreeNode, separator: Uint8Array): TreeNode {
+  assert(left.owner === right.owner, 'the edit that joins two nodes owns both');
+  assert(left.level === right.level, 'joined nodes have one level');
   if (left.leaf && right.leaf) {
     const both = new Leaf(left.owner, concatEntries(left.entries, right.entries));
     both.longs = left.longs + right.longs;

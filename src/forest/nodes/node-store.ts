@@ -8,6 +8,7 @@
 import { contextOf, type SealedKind, type Vault } from '../../codecs/vault.ts';
 import { corrupt, isVarveError, VarveError } from '../../errors.ts';
 import type { GrainId, Session, Store } from '../../index.ts';
+import { assert, present } from '../../util/assert.ts';
 import { isBytes } from '../../util/bytes.ts';
 import { getU32, getU64, setU32, setU64 } from '../../util/little-endian.ts';
 import { longRefBytes, NodeRef, type TreeNode, type TreeShape } from './node.ts';
@@ -60,6 +61,7 @@ export class NodeStore {
     this.#holds += 1;
     return () => {
       this.#holds -= 1;
+      assert(this.#holds >= 0, 'a hold of nodes is released once');
     };
   }
 
@@ -116,6 +118,7 @@ export class NodeStore {
 
   /** Seals values under this number and later ones. */
   sealFrom(number: number): void {
+    assert(number >= this.#nextSeal, 'no seal number is used twice');
     this.#nextSeal = number;
   }
 
@@ -128,7 +131,8 @@ export class NodeStore {
 
   /** Pushes a node that is not stored yet. Requires: its children are stored. */
   push(session: Session, ref: NodeRef, shape: TreeShape): void {
-    const bytes = this.#writer.write(ref.node as TreeNode, shape);
+    assert(!ref.stored, 'a node is pushed once');
+    const bytes = this.#writer.write(present(ref.node, 'a node to be pushed'), shape);
     ref.seal = this.takeSeal();
     ref.id = session.push(this.seal('node', ref.seal, bytes));
   }

@@ -11,6 +11,7 @@
  */
 
 import type { GrainId } from '../../index.ts';
+import { assert, present } from '../../util/assert.ts';
 import { halves, highHalf, lowHalf, wide } from '../../util/bigint-halves.ts';
 import { concatEntries, type NodeEntries } from './entries.ts';
 import type { NodeMemory } from './node-memory.ts';
@@ -195,9 +196,10 @@ export class Branch {
 
   /** Updates the facts about the child at `index`. Requires: the child is in memory. */
   refresh(index: number): void {
-    const { node } = this.refs[index] as NodeRef;
-    this.counts[index] = (node as TreeNode).total;
-    this.setLong(index, (node as TreeNode).long);
+    const node = present(this.refs[index]?.node, 'the child of a branch');
+    assert(node.level === this.level - 1, 'a child is one level below its branch');
+    this.counts[index] = node.total;
+    this.setLong(index, node.long);
     this.forgetPart(index);
   }
 
@@ -212,6 +214,7 @@ export class Branch {
    * Requires: the child is in memory.
    */
   insertChild(index: number, ref: NodeRef, separator: Uint8Array): void {
+    assert(index >= 0 && index <= this.refs.length, 'a child is inserted within its branch');
     if (this.refs.length > 0) this.separators.insert(Math.max(0, index - 1), separator, none, 0);
     this.refs.splice(index, 0, ref);
     this.counts.splice(index, 0, 0);
@@ -224,6 +227,7 @@ export class Branch {
   /** Takes out the children from `from` on and before `to`, and the separators before them. */
   removeChildren(from: number, to: number): void {
     const { length } = this.refs;
+    assert(from >= 0 && from < to && to <= length, 'removed children are in the branch');
     // If the first child goes, the separator behind the removed children goes too.
     const first = from === 0 ? 0 : from - 1;
     const last = Math.min(first + to - from, length - 1);
@@ -236,6 +240,7 @@ export class Branch {
 
   /** The children from `from` on and before `to`, as a branch of its own. */
   slice(from: number, to: number): Branch {
+    assert(from < to, 'a branch has a child');
     const part = new Branch(this.owner, this.level, this.separators.slice(from, to - 1));
     part.refs = this.refs.slice(from, to);
     part.counts = this.counts.slice(from, to);
@@ -247,6 +252,7 @@ export class Branch {
 
   /** These children, then those of `next`, with `separator` between them. */
   concat(next: Branch, separator: Uint8Array): Branch {
+    assert(this.level === next.level, 'joined branches have one level');
     const middle = this.separators.slice(0, 0);
     middle.insert(0, separator, none, 0);
     const separators = concatEntries(concatEntries(this.separators, middle), next.separators);
@@ -328,6 +334,7 @@ export class NodeRef {
   }
 
   set id(id: GrainId) {
+    assert(id !== 0n, 'a stored node has an id');
     wide[0] = id;
     this.low = (halves[lowHalf] as number) | 0;
     this.high = (halves[highHalf] as number) | 0;

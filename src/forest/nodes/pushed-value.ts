@@ -12,6 +12,7 @@
 import { ownBytes } from '../../codecs/codec.ts';
 import { VarveError } from '../../errors.ts';
 import { GrainId, type Session } from '../../index.ts';
+import { assert } from '../../util/assert.ts';
 import { halves, highHalf, lowHalf, wide } from '../../util/bigint-halves.ts';
 import { isBytes } from '../../util/bytes.ts';
 import { getU16, getU32, getU64, setU16, setU32, setU64 } from '../../util/little-endian.ts';
@@ -67,6 +68,7 @@ class PushedValue {
   readonly #room: number;
 
   constructor(room: number, body: Uint8Array) {
+    assert(room >= 0 && room <= roomMax, 'the room of a tag fits in its field');
     this.#room = room;
     this.bytes = new Uint8Array(headBytes + room + body.length);
     this.body = this.bytes.subarray(headBytes + room);

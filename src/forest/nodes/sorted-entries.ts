@@ -10,6 +10,7 @@
  * It knows nothing of nodes, of their stored form, nor of a value word beyond its length.
  */
 
+import { assert } from '../../util/assert.ts';
 import { copyBytes, copyRun } from '../../util/bytes.ts';
 import type { NodeMemory } from './node-memory.ts';
 
@@ -98,8 +99,11 @@ export class SortedEntries {
   sealHeads(): boolean {
     const { count } = this;
     if (count === 0) return true;
-    this.#setSkip(this.#common(0, count - 1));
+    const skip = this.#common(0, count - 1);
+    this.#setSkip(skip);
     for (let index = 1; index < count; index++) {
+      // Heads say nothing of the bytes before them: a wrong node may lack the common prefix.
+      if (this.#common(index - 1, index) < skip) return false;
       if (this.#compareEntries(index - 1, index) >= 0) return false;
     }
     return true;
@@ -220,6 +224,8 @@ export class SortedEntries {
 
   /** Puts a new entry at `index`, where `search` says that it belongs. */
   insert(index: number, key: Uint8Array, value: Uint8Array, word: number): void {
+    assert(index >= 0 && index <= this.count, 'an entry is inserted among the others');
+    assert(word >>> 1 === value.length, 'a value word has the length of the value');
     const offset = this.#place(key, value);
     const slots = this.#roomForSlot();
     const slot = index * stride;
@@ -295,6 +301,7 @@ export class SortedEntries {
 
   /** Gives the entry at `index` another value. */
   replace(index: number, value: Uint8Array, word: number): void {
+    assert(word >>> 1 === value.length, 'a value word has the length of the value');
     const slot = index * stride;
     const before = (this.#slots[slot + 3] as number) >>> 1;
     if (before === value.length) {
@@ -310,6 +317,7 @@ export class SortedEntries {
 
   /** Removes the entries from `from` on and before `to`. */
   remove(from: number, to = from + 1): void {
+    assert(from <= to && to <= this.count, 'removed entries are there');
     for (let index = from; index < to; index++) this.live -= this.entryBytes(index);
     this.#slots.copyWithin(from * stride, to * stride, this.count * stride);
     this.count -= to - from;

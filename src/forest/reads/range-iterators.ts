@@ -9,6 +9,7 @@
  * - An asynchronous one gives the event loop a turn at least every 10 ms, wherever its nodes are.
  */
 
+import { assert } from '../../util/assert.ts';
 import { Breather } from '../../util/breather.ts';
 import type { Leaf, TreeRoot, TreeShape } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
@@ -50,6 +51,7 @@ abstract class EntryIterator {
   protected begin(positions: Positions): void {
     this.#positions = positions;
     this.#left = positions.to - positions.from;
+    assert(this.#left >= 0, 'positions of a range rise');
   }
 
   /** Goes to the next entry; undefined at the end. */

@@ -11,6 +11,7 @@
  * It refuses nothing itself.
  */
 
+import { assert } from '../../util/assert.ts';
 import { builtinModule } from '../../util/builtin-module.ts';
 
 /** Identifies a running body. */
@@ -88,6 +89,7 @@ export function endBody(body: RunningBody): void {
   body.hasEnded = true;
   if (!body.mayAwait) return;
   using -= 1;
+  assert(using >= 0, 'a body ends once');
   if (using === 0) storage?.disable();
 }
 

@@ -6,6 +6,7 @@
  */
 
 import { corrupt } from '../../errors.ts';
+import { assert } from '../../util/assert.ts';
 import { ChangeLog, replayChanges } from '../journal/change-log.ts';
 import { emptyRoot, longBit, longRefBytes, type TreeRoot } from '../nodes/node.ts';
 import { Summaries } from '../reads/summaries.ts';
@@ -98,6 +99,7 @@ export class OpenTree {
    * again.
    */
   become(record: TreeRecord): void {
+    assert(record.main.ref?.stored !== false, 'only stored nodes are shared');
     const { versioned } = record.config;
     const sequence = versioned ? Math.max(record.sequence, this.#sequence) : this.#sequence;
     this.#take({ ...record, sequence });

@@ -8,6 +8,7 @@
  */
 
 import type { GrainId, Session } from '../../index.ts';
+import { assert, present } from '../../util/assert.ts';
 import type { NodeRef, TreeNode, TreeRoot, TreeShape } from '../nodes/node.ts';
 import { longBit } from '../nodes/node.ts';
 import { longId, type NodeStore } from '../nodes/node-store.ts';
@@ -96,6 +97,7 @@ export class Edit {
     return () => {
       letGo();
       if (freezes === this.#freezes) this.#readers -= 1;
+      assert(this.#readers >= 0, 'a read ends once');
     };
   }
 
@@ -204,8 +206,9 @@ export function* storeNodes(
   shape: TreeShape,
 ): Generator<NodeRef> {
   if (ref.stored) return;
-  const node = ref.node as TreeNode;
+  const node = present(ref.node, 'a node that is not stored');
   if (!node.leaf) for (const child of node.refs) yield* storeNodes(nodes, session, child, shape);
   nodes.push(session, ref, shape);
+  assert(ref.stored, 'a pushed node has an id');
   yield ref;
 }

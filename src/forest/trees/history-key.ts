@@ -5,6 +5,7 @@
  * Layout: `spec/forest.md`. `changes.ts` and `open-tree.ts` define the values.
  */
 
+import { assert } from '../../util/assert.ts';
 import { setU64BigEndian } from '../../util/big-endian.ts';
 import { historyHeadBytes } from './tree-record.ts';
 import type { KeyBound } from './tree-search.ts';
@@ -15,6 +16,7 @@ const noKey = new Uint8Array(0);
 
 /** Sequence number, operation and key. */
 export function historyKey(sequence: number, operation: number, key: Uint8Array): Uint8Array {
+  assert(Number.isSafeInteger(sequence), 'sequence numbers are safe integers');
   const bytes = new Uint8Array(historyHeadBytes + key.length);
   setU64BigEndian(bytes, 0, sequence);
   bytes[historyHeadBytes - 1] = operation;

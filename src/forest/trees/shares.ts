@@ -7,6 +7,7 @@
  */
 
 import type { GrainId } from '../../index.ts';
+import { assert } from '../../util/assert.ts';
 import { setU32BigEndian } from '../../util/big-endian.ts';
 import { getU32, setU32 } from '../../util/little-endian.ts';
 import { NodeRef, type TreeRoot, type TreeShape } from '../nodes/node.ts';
@@ -73,6 +74,7 @@ export class Shares {
   }
 
   #set(id: GrainId, extra: number): void {
+    assert(id !== 0n && extra >= 0, 'what is shared is stored');
     const key = this.#keyOf(id);
     if (extra === 0) this.#editor.delete(key);
     else {

@@ -11,6 +11,7 @@
  * It pushes and frees nothing (`Edit` does).
  */
 
+import { assert, assertCount, checks, present } from '../../util/assert.ts';
 import { newEntries } from '../nodes/entries.ts';
 import {
   Branch,
@@ -21,6 +22,7 @@ import {
   type TreeRoot,
   type TreeShape,
 } from '../nodes/node.ts';
+import { checkNode } from '../nodes/node-check.ts';
 import { childrenOf, isTooLarge, isTooSmall, joinNodes, splitNode } from '../nodes/node-split.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 import { findEntry } from './tree-search.ts';
@@ -82,6 +84,10 @@ export class TreeEditor {
   }
 
   get root(): TreeRoot {
+    assert(
+      (this.#ref === undefined) === (this.#count === 0),
+      'only a tree without entries has no root',
+    );
     const long = this.#long && this.#ref !== undefined;
     return { ref: this.#ref, count: this.#count, long };
   }
@@ -102,13 +108,26 @@ export class TreeEditor {
     leaf.part = undefined;
     if ((word & longBit) !== 0) leaf.longs += 1;
     this.#upward(index >= 0 ? 0 : 1, leaf.longs > 0);
+    if (checks.strict) this.#checkPath(leaf);
     if (isTooLarge(leaf, this.#shape)) this.#split(leaf);
   }
 
   #releaseValue(leaf: Leaf, index: number): void {
     if ((leaf.entries.word(index) & longBit) === 0) return;
     leaf.longs -= 1;
+    assert(leaf.longs >= 0, 'a leaf counts its long values');
     this.#edit.releasedLong(leaf.entries.value(index));
+  }
+
+  /** Each branch of the path counts the entries that are below it. */
+  #checkPath(leaf: Leaf): void {
+    let below: TreeNode = leaf;
+    for (let depth = this.#depth - 1; depth >= 0; depth--) {
+      const branch = this.#path[depth] as Branch;
+      assertCount('entries below', branch.counts[this.#at[depth] as number] as number, below.total);
+      below = branch;
+    }
+    assertCount('entries of a tree', this.#count, below.total);
   }
 
   /** Updates the branches above a changed leaf. */
@@ -191,7 +210,7 @@ export class TreeEditor {
   #ownChild(branch: Branch, at: number): TreeNode {
     const child = this.#own(branch.refs[at] as NodeRef);
     branch.refs[at] = child;
-    return child.node as TreeNode;
+    return present(child.node, 'the node of an edit');
   }
 
   /** Splits a leaf that is too large, and each branch above that becomes too large by it. */
@@ -205,6 +224,7 @@ export class TreeEditor {
         this.#ref = this.#newRoot(left, right, separator);
         return;
       }
+      if (checks.strict) for (const part of [left, right]) checkNode(part);
       const parent = this.#path[depth] as Branch;
       const at = this.#at[depth] as number;
       (parent.refs[at] as NodeRef).node = left;
@@ -232,6 +252,7 @@ export class TreeEditor {
     if (findEntry(this.#nodes, this.#shape, this.#ref, key) === undefined) return false;
     const leaf = this.#leafFor(key);
     const index = leaf.entries.search(key);
+    assert(index >= 0, 'the copy of a leaf has the entries of the leaf');
     this.#releaseValue(leaf, index);
     leaf.entries.remove(index);
     leaf.part = undefined;
@@ -248,6 +269,7 @@ export class TreeEditor {
   /** Deletes the entries from the position `from` on and before `to`, whole subtrees at once. */
   deleteAt(from: number, to: number): void {
     if (from >= to || this.#ref === undefined) return;
+    assert(from >= 0 && to <= this.#count, 'deleted positions are in the tree');
     if (to - from >= this.#count) {
       this.drop();
       return;
@@ -255,6 +277,7 @@ export class TreeEditor {
     this.#ref = this.#own(this.#ref);
     this.#deleteIn(this.#ref.node as TreeNode, from, to);
     this.#count -= to - from;
+    if (checks.strict) checkNode(this.#ref.node as TreeNode);
     this.#lowerRoot();
   }
 
@@ -319,6 +342,7 @@ export class TreeEditor {
     if (isTooLarge(both, this.#shape)) this.#shareAlike(parent, first, both);
     else parent.removeChildren(first + 1, first + 2);
     parent.refresh(first);
+    if (checks.strict) for (const node of [both, parent]) checkNode(node);
     return true;
   }
 

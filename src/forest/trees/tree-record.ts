@@ -7,6 +7,7 @@
  */
 
 import { corrupt, VarveError } from '../../errors.ts';
+import { assert } from '../../util/assert.ts';
 import { ByteReader, ByteWriter } from '../../util/cursor.ts';
 import type { TreeShape } from '../nodes/node.ts';
 import { emptyRoot, NodeRef, type TreeRoot } from '../nodes/node.ts';
@@ -123,8 +124,10 @@ export function readText(reader: ByteReader): string {
 }
 
 export function writeTreeRoot(writer: ByteWriter, { ref, count, long }: TreeRoot): void {
+  assert((ref === undefined) === (count === 0), 'only a tree without entries has no root');
   writer.varint(count);
   if (ref === undefined) return;
+  assert(ref.stored, 'a root is stored before a reference to it');
   writer.u8(long ? 1 : 0);
   writer.u32(ref.low >>> 0);
   writer.u32(ref.high >>> 0);

@@ -11,6 +11,7 @@
  * It reads nothing.
  */
 
+import { assert } from '../../util/assert.ts';
 import type { TreeRecord } from './tree-record.ts';
 
 /** Records that the catalog has too, at most. They are kept because they hold nodes in memory. */
@@ -92,6 +93,7 @@ export class TreeRecords {
     changed: ReadonlyMap<string, TreeRecord | undefined>,
     isStored: boolean,
   ): void {
+    assert(version > this.#newest, 'a version comes after those before it');
     this.#newest = version;
     for (const [name, record] of changed) {
       const older = this.#held.size > 0 ? this.#entries.get(name) : undefined;
@@ -114,6 +116,7 @@ export class TreeRecords {
 
   release(version: number): void {
     const rest = (this.#held.get(version) ?? 0) - 1;
+    assert(rest >= 0, 'a hold of a version is released once');
     if (rest > 0) this.#held.set(version, rest);
     else this.#held.delete(version);
     this.#forgetReplaced();

@@ -5,6 +5,7 @@
  * of entries before one.
  */
 
+import { assert } from '../../util/assert.ts';
 import type { Branch, Leaf, NodeRef, TreeNode, TreeRoot, TreeShape } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 
@@ -104,6 +105,7 @@ export class TreeCursor {
       this.#at.push(at);
       node = nodes.load(node.refs[at] as NodeRef, shape);
     }
+    assert(position >= 0 && position < node.entries.count, 'a cursor begins at an entry');
     this.leaf = node;
     this.index = position;
   }
@@ -126,6 +128,7 @@ export class TreeCursor {
   #neighbour(step: 1 | -1): Leaf {
     let depth = this.#path.length - 1;
     for (; ; depth--) {
+      assert(depth >= 0, 'a cursor goes on to an entry that is there');
       const at = (this.#at[depth] as number) + step;
       const branch = this.#path[depth] as Branch;
       if (at < 0 || at >= branch.refs.length) continue;

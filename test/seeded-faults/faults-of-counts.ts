@@ -1,0 +1,47 @@
+/**
+ * Faults that an assertion of the engine finds, before any test compares a result: counts of nodes,
+ * separators, the order in which nodes are stored, holds.
+ */
+
+import { lines, type SeededFault } from './seeded-fault.ts';
+
+const trees = 'test/forest/trees.test.ts';
+const model = 'test/forest/model.test.ts';
+const journal = 'test/forest/journal/journal.test.ts';
+
+export const faultsOfCounts: readonly SeededFault[] = [
+  {
+    name: 'a branch does not count what is put below it',
+    file: 'forest/trees/tree-editor.ts',
+    find: '      branch.counts[at] = (branch.counts[at] as number) + added;',
+    replace: '      branch.counts[at] = branch.counts[at] as number;',
+    caughtBy: { file: journal, test: 'pushes one value, whatever nodes it changes' },
+  },
+  {
+    name: 'the separator of two leaves is a prefix of the left one',
+    file: 'forest/nodes/node-split.ts',
+    find: '  return after.slice(0, shared + 1);',
+    replace: '  return after.slice(0, shared);',
+    caughtBy: { file: model, test: 'answers as plain maps do' },
+  },
+  {
+    name: 'a branch is stored before its children',
+    file: 'forest/trees/edit.ts',
+    find: lines(
+      '  if (!node.leaf) for (const child of node.refs) yield* storeNodes(nodes, session, child, shape);',
+      '  nodes.push(session, ref, shape);',
+    ),
+    replace: lines(
+      '  nodes.push(session, ref, shape);',
+      '  if (!node.leaf) for (const child of node.refs) yield* storeNodes(nodes, session, child, shape);',
+    ),
+    caughtBy: { file: trees, test: 'gives its space back by itself' },
+  },
+  {
+    name: 'a snapshot that is released twice lets go of the states of others',
+    file: 'forest/commits/forest-version.ts',
+    find: '        if (!held) return;',
+    replace: '',
+    caughtBy: { file: trees, test: 'stays as it was, and is refused once released' },
+  },
+];
