@@ -72,7 +72,7 @@ const wordRules: readonly WordRule[] = [
   {
     rule: 'identifiers',
     pattern:
-      /(?<![\w$])#?(?:\w*Meanwhile|haveGone|isYetToCome|doAgain|Telling|Way|Walk|Member)(?![\w$])/g,
+      /(?<![\w$])#?(?:\w*Meanwhile|\w*[tT]old|takes|haveGone|isYetToCome|doAgain|Telling|Way|Walk|Place|Member|ReadHold)(?![\w$])/g,
     message: 'a name is the word of the field for the thing',
   },
 ];
