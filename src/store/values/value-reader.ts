@@ -66,11 +66,17 @@ export class ValueReader {
     this.#cache = new BlockCache(sourceOf(file), cacheBytes);
   }
 
-  /** Takes the cache of another reader of the same file, and leaves that one without a cache. */
-  takeCacheOf(other: ValueReader): void {
-    this.#cache = other.#cache;
-    this.#cache.readFrom(sourceOf(this.#file));
-    other.#cache = new BlockCache(sourceOf(other.#file), 0);
+  /** Gives its cache away, and continues without one. */
+  giveCache(): BlockCache {
+    const given = this.#cache;
+    this.#cache = new BlockCache(sourceOf(this.#file), 0);
+    return given;
+  }
+
+  /** Continues with the cache of another reader of the same file. */
+  takeCache(cache: BlockCache): void {
+    this.#cache = cache;
+    cache.readFrom(sourceOf(this.#file));
   }
 
   /**
