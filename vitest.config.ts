@@ -13,9 +13,10 @@ const reportFile = process.env['TEST_REPORT_FILE'];
 
 const slow = [
   'test/{crash,damage,forest-simulation,model,processes,scale,seeded-faults}/**',
-  'test/forest/{crash-,damage-,faults,model}*',
+  'test/forest/{crash,damage}/**',
+  'test/forest/model*',
   'test/store/{churn,store-model}*',
-  'test/format/fuzz*',
+  'test/format/fuzz/**',
 ];
 
 export default defineConfig({

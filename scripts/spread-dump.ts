@@ -8,7 +8,7 @@
  */
 
 import { type FileSystem, memoryFileSystem } from '../src/index.ts';
-import { addMapTo, labPath, openLab } from '../test/store/core-lab.ts';
+import { addMapTo, labPath, openLab } from '../test/support/fixtures/core-lab.ts';
 import { type AnnotatedBytes, hexOffset } from './annotated-bytes.ts';
 import { fixSaltAndClock } from './example-store.ts';
 import { dumpOperations } from './operation-dump.ts';

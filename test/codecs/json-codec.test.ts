@@ -10,7 +10,7 @@ import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { codecs, Forest } from '../../src/forest/index.ts';
-import { code, endSound } from '../forest/forest-checks.ts';
+import { code, endSound } from '../support/fixtures/forest-checks.ts';
 
 const json = codecs.json<unknown>();
 

@@ -3,7 +3,7 @@
 import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 import { Store } from '../../src/index.ts';
-import { expectRejects, expectSound, expectThrows } from '../support/store-checks.ts';
+import { expectRejects, expectSound, expectThrows } from '../support/fixtures/store-checks.ts';
 
 function detached(length = 10): Uint8Array {
   const bytes = new Uint8Array(length);

@@ -21,7 +21,7 @@ import {
   storesOfTest,
   textOf,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
 
 const stores = storesOfTest();

@@ -19,7 +19,7 @@ import {
   storesOfTest,
   turns,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 

@@ -22,7 +22,7 @@ import {
   turns,
   type Watched,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 

@@ -19,7 +19,7 @@ import {
   textOf,
   turns,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 

@@ -14,6 +14,7 @@ import {
   VarveError,
   type VarveErrorCode,
 } from '../../src/index.ts';
+import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
   bytesOf,
   commit,
@@ -25,8 +26,7 @@ import {
   placeOf,
   storePath,
   storesOfTest,
-} from '../support/store-checks.ts';
-import { WrappedFileSystem } from '../support/wrapped-file-system.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 

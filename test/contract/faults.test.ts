@@ -8,6 +8,7 @@
 import { describe, expect, it } from 'vitest';
 import type { GrainId, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
+import type { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
   bytesOf,
   commit,
@@ -25,8 +26,7 @@ import {
   textOf,
   turns,
   watch,
-} from '../support/store-checks.ts';
-import type { WrappedFileSystem } from '../support/wrapped-file-system.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 const kibibyte = 1024;

@@ -8,7 +8,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { GrainId } from '../../src/index.ts';
-import { bytesOf, committed, expectThrows, storesOfTest } from '../support/store-checks.ts';
+import {
+  bytesOf,
+  committed,
+  expectThrows,
+  storesOfTest,
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 const lastU64 = 2n ** 64n - 1n;

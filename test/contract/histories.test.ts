@@ -15,6 +15,7 @@ import {
   type VarveErrorCode,
 } from '../../src/index.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
+import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
   contentOf,
   expectSound,
@@ -23,8 +24,7 @@ import {
   overwrite,
   present,
   storePath,
-} from '../support/store-checks.ts';
-import { WrappedFileSystem } from '../support/wrapped-file-system.ts';
+} from '../support/fixtures/store-checks.ts';
 import { type Outcome, PlainSession, PlainStore } from './plain-store.ts';
 
 const sessionsMax = 3;

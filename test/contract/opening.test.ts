@@ -16,6 +16,7 @@ import {
   type VarveErrorCode,
 } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
+import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
   bytesOf,
   committed,
@@ -26,9 +27,8 @@ import {
   placeOf,
   storePath,
   storesOfTest,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
-import { WrappedFileSystem } from '../support/wrapped-file-system.ts';
 
 const stores = storesOfTest();
 const kibibyte = 1024;

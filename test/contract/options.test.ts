@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { memoryFileSystem, Store, type StoreOptions } from '../../src/index.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
+import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
   bytesOf,
   committed,
@@ -23,9 +24,8 @@ import {
   storesOfTest,
   turns,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
-import { WrappedFileSystem } from '../support/wrapped-file-system.ts';
 
 const stores = storesOfTest();
 const kibibyte = 1024;

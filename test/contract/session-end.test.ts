@@ -21,7 +21,7 @@ import {
   textOf,
   turns,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 const mebibyte = 1024 * 1024;

@@ -24,7 +24,7 @@ import {
   storesOfTest,
   textOf,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 const kibibyte = 1024;

@@ -6,7 +6,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import type { GrainId, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
-import { expectSound } from '../support/store-checks.ts';
+import { expectSound } from '../support/fixtures/store-checks.ts';
 import { CountedDisk, type Counts } from './counted-disk.ts';
 
 const kibibyte = 1024;

@@ -10,9 +10,9 @@
 import { describe, expect, it } from 'vitest';
 import { logPayloadBytes, recordHeadBytes, sectorBytes } from '../../src/format/layout.ts';
 import type { GrainId, Store } from '../../src/index.ts';
-import { openLab } from '../store/core-lab.ts';
 import { patternOf } from '../support/bytes.ts';
-import { expectSound } from '../support/store-checks.ts';
+import { openLab } from '../support/fixtures/core-lab.ts';
+import { expectSound } from '../support/fixtures/store-checks.ts';
 import { CountedDisk, grainBytes, only } from './counted-disk.ts';
 
 const valueBytes = 100;

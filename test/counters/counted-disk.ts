@@ -8,8 +8,8 @@
 
 import { grainExpMin, valuePrefixBytes } from '../../src/format/layout.ts';
 import { memoryFileSystem, Store, type StoreOptions } from '../../src/index.ts';
-import { contentOf, overwrite, storePath } from '../support/store-checks.ts';
-import { type FileCall, WrappedFileSystem } from '../support/wrapped-file-system.ts';
+import { type FileCall, WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
+import { contentOf, overwrite, storePath } from '../support/fixtures/store-checks.ts';
 
 export interface Counts {
   readonly syncs: number;

@@ -8,8 +8,8 @@ import { grainsPerMarkPage, kindMap, kindMarks, pageBytes } from '../../src/form
 import { GrainId, type Store } from '../../src/index.ts';
 import type { StoreCore } from '../../src/store/state/core.ts';
 import { getU32 } from '../../src/util/little-endian.ts';
-import { addMapTo, headedGrains, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
+import { addMapTo, headedGrains, openLab } from '../support/fixtures/core-lab.ts';
 import { CountedDisk } from './counted-disk.ts';
 
 const kibibyte = 1024;

@@ -8,7 +8,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Session, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
-import { expectSound } from '../support/store-checks.ts';
+import { expectSound } from '../support/fixtures/store-checks.ts';
 import { CountedDisk, type Counts } from './counted-disk.ts';
 
 const value = patternOf(100);

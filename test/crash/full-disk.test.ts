@@ -4,8 +4,8 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { Random } from '../model/random.ts';
-import type { Capacity } from '../support/small-disk.ts';
+import type { Capacity } from '../support/disks/small-disk.ts';
+import { Random } from '../support/random.ts';
 import {
   FullDiskLife,
   type FullDiskSettings,

@@ -11,11 +11,11 @@ import { pageBytes } from '../../src/format/layout.ts';
 import type { GrainId, Session, Store } from '../../src/index.ts';
 import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { Random } from '../model/random.ts';
 import { patternOf } from '../support/bytes.ts';
-import { powerCut, restarted } from '../support/disk-state.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
-import { type Capacity, SmallDisk } from '../support/small-disk.ts';
+import { powerCut, restarted } from '../support/disks/disk-state.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { type Capacity, SmallDisk } from '../support/disks/small-disk.ts';
+import { Random } from '../support/random.ts';
 
 interface Live {
   readonly length: number;

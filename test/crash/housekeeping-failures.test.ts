@@ -16,13 +16,13 @@ import {
   pageBytes,
 } from '../../src/format/layout.ts';
 import { getU32 } from '../../src/util/little-endian.ts';
-import { headedLimits } from '../store/core-lab.ts';
-import { powerCut, restarted } from '../support/disk-state.ts';
-import { type DiskOperation, type Fault, SimulatedDisk } from '../support/simulated-disk.ts';
-import { compareStore } from './compare-store.ts';
-import { Life, type LifeSettings } from './life.ts';
-import { crashScale, ticking } from './scale.ts';
-import { reopened } from './trial.ts';
+import { crashScale, ticking } from '../support/crash-scale.ts';
+import { powerCut, restarted } from '../support/disks/disk-state.ts';
+import { type DiskOperation, type Fault, SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { headedLimits } from '../support/fixtures/core-lab.ts';
+import { Life, type LifeSettings } from '../support/lives/life.ts';
+import { reopened } from '../support/lives/trial.ts';
+import { compareStore } from '../support/oracles/compare-store.ts';
 
 /** Strata too small for a map with a head, but where that is what cannot be written. */
 function settingsFor(purpose: string): LifeSettings {

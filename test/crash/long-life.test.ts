@@ -9,14 +9,14 @@
 
 import { afterAll, describe, it, vi } from 'vitest';
 import { isVarveError } from '../../src/errors.ts';
-import { Random } from '../model/random.ts';
-import { type DiskState, powerCut, restarted } from '../support/disk-state.ts';
-import { type Fault, SimulatedDisk } from '../support/simulated-disk.ts';
-import { compareStore } from './compare-store.ts';
-import { ExpectedContent, type Work } from './expected-content.ts';
-import { randomRound } from './histories.ts';
-import { type Draft, hasEnded, Life, LifeOver, type LifeSettings } from './life.ts';
-import { crashScale, ticking } from './scale.ts';
+import { crashScale, ticking } from '../support/crash-scale.ts';
+import { type DiskState, powerCut, restarted } from '../support/disks/disk-state.ts';
+import { type Fault, SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { randomRound } from '../support/lives/histories.ts';
+import { type Draft, hasEnded, Life, LifeOver, type LifeSettings } from '../support/lives/life.ts';
+import { compareStore } from '../support/oracles/compare-store.ts';
+import { ExpectedContent, type Work } from '../support/oracles/expected-content.ts';
+import { Random } from '../support/random.ts';
 
 const counts = { lives: 0, faults: 0, batches: 0 };
 

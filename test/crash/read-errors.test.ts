@@ -13,13 +13,23 @@ import type { GrainId, Store } from '../../src/index.ts';
 import { defaultLimits } from '../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { addMapTo, headedLimits, labPath, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { type Calls, callsOf, type FailingCall, failOnce } from '../support/disk-aftermath.ts';
-import { workloads } from '../support/disk-workload.ts';
-import { type ReadFault, SimulatedDisk } from '../support/simulated-disk.ts';
-import { expectRejects, expectSound, expectThrows, storesOfTest } from '../support/store-checks.ts';
-import { crashScale, ticking } from './scale.ts';
+import { crashScale, ticking } from '../support/crash-scale.ts';
+import { type ReadFault, SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { addMapTo, headedLimits, labPath, openLab } from '../support/fixtures/core-lab.ts';
+import {
+  expectRejects,
+  expectSound,
+  expectThrows,
+  storesOfTest,
+} from '../support/fixtures/store-checks.ts';
+import {
+  type Calls,
+  callsOf,
+  type FailingCall,
+  failOnce,
+} from '../support/lives/disk-aftermath.ts';
+import { workloads } from '../support/lives/disk-workload.ts';
 
 const counts = { failed: 0, short: 0, lengths: 0 };
 const stores = storesOfTest();

@@ -9,12 +9,12 @@ import { describe, expect, it } from 'vitest';
 import { pageBytes } from '../../src/format/layout.ts';
 import type { GrainId } from '../../src/index.ts';
 import type { StoreCore } from '../../src/store/state/core.ts';
-import type { Random } from '../model/random.ts';
-import { addMapTo, type CoreLab, headedGrains, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
-import { SmallDisk } from '../support/small-disk.ts';
-import { present } from '../support/store-checks.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { SmallDisk } from '../support/disks/small-disk.ts';
+import { addMapTo, type CoreLab, headedGrains, openLab } from '../support/fixtures/core-lab.ts';
+import { present } from '../support/fixtures/store-checks.ts';
+import type { Random } from '../support/random.ts';
 import { FullDiskLife } from './full-disk.ts';
 
 const mapCount = 3;

@@ -5,8 +5,8 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import type { Random } from '../model/random.ts';
-import type { Capacity } from '../support/small-disk.ts';
+import type { Capacity } from '../support/disks/small-disk.ts';
+import type { Random } from '../support/random.ts';
 import { type FullDiskLife, type FullDiskSettings, filledLife, refill } from './full-disk.ts';
 
 const rounds = 3;

@@ -8,7 +8,7 @@
 
 import { afterAll, describe, expect, it } from 'vitest';
 import { pageBytes } from '../../src/format/layout.ts';
-import { Random } from '../model/random.ts';
+import { Random } from '../support/random.ts';
 import type { Piece, PieceKind, Range } from './anatomy.ts';
 import { type Outcome, type Patient, tryDamage, wasNoticed } from './damage-trial.ts';
 import { damageScale, patience, strideOf } from './scale.ts';

@@ -10,9 +10,9 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { headerCopies, pageBytes, sectorBytes } from '../../src/format/layout.ts';
 import { type FileSystem, type GrainId, memoryFileSystem, Store } from '../../src/index.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { apply } from '../support/disk-state.ts';
-import type { SimulatedDisk } from '../support/simulated-disk.ts';
-import { contentOf, findingsOf, overwrite } from '../support/store-checks.ts';
+import { apply } from '../support/disks/disk-state.ts';
+import type { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { contentOf, findingsOf, overwrite } from '../support/fixtures/store-checks.ts';
 import { patience, strideOf } from './scale.ts';
 import { Campaign, changedBy, patientOf } from './wounds.ts';
 

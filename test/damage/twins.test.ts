@@ -8,7 +8,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { sectorBytes } from '../../src/format/layout.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { expectSound } from '../support/store-checks.ts';
+import { expectSound } from '../support/fixtures/store-checks.ts';
 import type { Piece, Range } from './anatomy.ts';
 import { type Damage, type Outcome, openOn, Trial } from './damage-trial.ts';
 import { DamagedDisk } from './damaged-disk.ts';

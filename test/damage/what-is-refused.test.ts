@@ -17,7 +17,7 @@ import {
   overwrite,
   placeOf,
   storePath,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 import type { Anatomy, Piece } from './anatomy.ts';
 import type { Outcome } from './damage-trial.ts';
 import { patience } from './scale.ts';

@@ -8,8 +8,8 @@ import { isVarveError } from '../../src/errors.ts';
 import { Retention } from '../../src/forest/commits/retention.ts';
 import { codecs, Forest, type ForestOptions, type Tree } from '../../src/forest/index.ts';
 import { type FileSystem, memoryFileSystem, type StorageFile } from '../../src/index.ts';
-import { Random } from '../model/random.ts';
-import { code, endSound, findingsOf } from './forest-checks.ts';
+import { code, endSound, findingsOf } from '../support/fixtures/forest-checks.ts';
+import { Random } from '../support/random.ts';
 
 const numbers = { key: codecs.u32, value: codecs.u32 };
 const path = 'f.varve';

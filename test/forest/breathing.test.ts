@@ -7,7 +7,7 @@
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Codec, codecs, Forest } from '../../src/forest/index.ts';
-import { code, endSound } from './forest-checks.ts';
+import { code, endSound } from '../support/fixtures/forest-checks.ts';
 
 /** Milliseconds of the test's clock. */
 let time = 0;

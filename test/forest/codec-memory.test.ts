@@ -8,7 +8,7 @@
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { type Codec, codecs, Forest, type KeyCodec, type Tree } from '../../src/forest/index.ts';
-import { code, endSound } from './forest-checks.ts';
+import { code, endSound } from '../support/fixtures/forest-checks.ts';
 
 const shared = new Uint8Array(64);
 

@@ -8,7 +8,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Codec, codecs, Forest, reducers } from '../../src/forest/index.ts';
 import { type GrainId, memoryFileSystem, Store } from '../../src/index.ts';
-import { code, endSound, findingsOf } from './forest-checks.ts';
+import { code, endSound, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
 

@@ -8,8 +8,8 @@
 import { describe, expect, it } from 'vitest';
 import { codecs, Forest } from '../../src/forest/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
-import { WrappedFileSystem } from '../support/wrapped-file-system.ts';
-import { code, endSound, findingsOf } from './forest-checks.ts';
+import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
+import { code, endSound, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.u32, value: codecs.u32 };
 

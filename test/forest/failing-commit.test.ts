@@ -5,7 +5,7 @@
 
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { codecs, Forest } from '../../src/forest/index.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
 
 let time = 0;
 

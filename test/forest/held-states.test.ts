@@ -8,7 +8,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { codecs, Forest } from '../../src/forest/index.ts';
-import { endSound } from './forest-checks.ts';
+import { endSound } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.u32, value: codecs.u32 };
 

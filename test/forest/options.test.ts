@@ -9,7 +9,7 @@ import { describe, expect, it } from 'vitest';
 import { codecs, Forest, type Range, type Tree } from '../../src/forest/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { aesGcm, compressed } from '../../src/vault/index.ts';
-import { code, endSound } from './forest-checks.ts';
+import { code, endSound } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
 const invalid = code('INVALID_ARGUMENT');

@@ -10,7 +10,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { codecs, Forest, type Transaction, type Vault } from '../../src/forest/index.ts';
 import { type GrainId, memoryFileSystem, Store } from '../../src/index.ts';
 import { aesGcm, compressed } from '../../src/vault/index.ts';
-import { code, endSound, expectNoLeak, findingsOf } from './forest-checks.ts';
+import { code, endSound, expectNoLeak, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const key = new Uint8Array(32).fill(9);
 const words = { key: codecs.utf8, value: codecs.utf8 };

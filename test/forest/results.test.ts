@@ -8,7 +8,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { codecs, Forest } from '../../src/forest/index.ts';
-import { code, endSound } from './forest-checks.ts';
+import { code, endSound } from '../support/fixtures/forest-checks.ts';
 
 const people = { key: codecs.utf8, value: codecs.json<unknown>() };
 

@@ -8,7 +8,7 @@
 import { describe, expect, it } from 'vitest';
 import { codecs, Forest, type Tree } from '../../src/forest/index.ts';
 import { memoryFileSystem, type Store } from '../../src/index.ts';
-import { code, endSound, expectNoLeak, findingsOf } from './forest-checks.ts';
+import { code, endSound, expectNoLeak, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
 

@@ -9,7 +9,7 @@ import { describe, expect, it } from 'vitest';
 import { codecs, Forest, type ForestOptions, reducers } from '../../src/forest/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { expectSameBytes } from '../support/bytes.ts';
-import { endSound, findingsOf } from './forest-checks.ts';
+import { endSound, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
 const summed = {

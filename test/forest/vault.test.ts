@@ -10,7 +10,7 @@ import { describe, expect, it } from 'vitest';
 import { codecs, Forest, type Vault } from '../../src/forest/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { aesGcm, compressed } from '../../src/vault/index.ts';
-import { expectNoLeak, findingsOf } from './forest-checks.ts';
+import { expectNoLeak, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const key = new Uint8Array(32).fill(9);
 const words = { key: codecs.utf8, value: codecs.utf8 };

@@ -15,7 +15,12 @@ import { codecs, Forest, reducers } from '../../src/forest/index.ts';
 import { formatVersion } from '../../src/format/layout.ts';
 import { type FileSystem, GrainId, memoryFileSystem, Store } from '../../src/index.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { contentOf, expectRejects, expectSound, overwrite } from '../support/store-checks.ts';
+import {
+  contentOf,
+  expectRejects,
+  expectSound,
+  overwrite,
+} from '../support/fixtures/store-checks.ts';
 
 const path = 'golden.varve';
 /** Of the roots that a forest writes now; older ones that it still reads have their files too. */

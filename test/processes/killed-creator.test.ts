@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { isVarveError, VarveError } from '../../src/errors.ts';
 import { Store, type StoreOptions } from '../../src/index.ts';
-import { expectSound } from '../support/store-checks.ts';
+import { expectSound } from '../support/fixtures/store-checks.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
 import { Child } from './child.ts';
 import { randomFrom } from './seeded.mjs';

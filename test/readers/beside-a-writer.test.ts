@@ -13,9 +13,9 @@ import {
   Store,
   type StoreOptions,
 } from '../../src/index.ts';
-import { labPath, openLab } from '../store/core-lab.ts';
 import { patternOf } from '../support/bytes.ts';
-import { contentOf, listOf, overwrite, turns, watch } from '../support/store-checks.ts';
+import { labPath, openLab } from '../support/fixtures/core-lab.ts';
+import { contentOf, listOf, overwrite, turns, watch } from '../support/fixtures/store-checks.ts';
 import { ReadsBetween } from './written-history.ts';
 
 const path = 'store';

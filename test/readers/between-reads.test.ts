@@ -4,7 +4,7 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { Random } from '../model/random.ts';
+import { Random } from '../support/random.ts';
 import { operations, ReaderTrial } from './reader-trial.ts';
 
 /** Reads of one operation before which the writer is made to commit, one after the other. */

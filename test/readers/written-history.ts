@@ -11,8 +11,8 @@ import { memoryFileSystem } from '../../src/index.ts';
 import { defaultLimits } from '../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { Random } from '../model/random.ts';
 import { patternOf } from '../support/bytes.ts';
+import { Random } from '../support/random.ts';
 
 export const historyPath = 'history';
 

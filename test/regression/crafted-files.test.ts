@@ -16,12 +16,12 @@ import {
   composeStore,
   composition,
   firstLanes,
-} from '../format/composed-store.ts';
-import { AllocationMeter, MeasuredImage } from '../format/measured-image.ts';
-import { structuresOf } from '../format/store-image.ts';
-import { tryImage } from '../format/store-trial.ts';
+} from '../format/fuzz/composed-store.ts';
+import { AllocationMeter, MeasuredImage } from '../format/fuzz/measured-image.ts';
+import { structuresOf } from '../format/fuzz/store-image.ts';
+import { tryImage } from '../format/fuzz/store-trial.ts';
 import { patternOf } from '../support/bytes.ts';
-import { findingsOf } from '../support/store-checks.ts';
+import { findingsOf } from '../support/fixtures/store-checks.ts';
 
 const noLog = { segments: [], bodies: [] };
 const corrupt = expect.objectContaining({ name: 'VarveError', code: 'VARVE_CORRUPT' });

@@ -7,7 +7,7 @@ import { expect, it } from 'vitest';
 import { sectorBytes } from '../../src/format/layout.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
-import { expectSound } from '../support/store-checks.ts';
+import { expectSound } from '../support/fixtures/store-checks.ts';
 
 const path = 'store';
 

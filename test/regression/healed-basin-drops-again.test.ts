@@ -7,8 +7,8 @@ import { expect, it } from 'vitest';
 import { kindBasin, pageBytes } from '../../src/format/layout.ts';
 import { memoryFileSystem } from '../../src/index.ts';
 import { getU32 } from '../../src/util/little-endian.ts';
-import { type CoreLab, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
+import { type CoreLab, openLab } from '../support/fixtures/core-lab.ts';
 
 async function commitNothing(lab: CoreLab): Promise<void> {
   const session = lab.session();

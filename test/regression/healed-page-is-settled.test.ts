@@ -8,7 +8,7 @@ import { kindMap, kindMarks, pageBytes } from '../../src/format/layout.ts';
 import type { FileSystem, GrainId } from '../../src/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { getU32 } from '../../src/util/little-endian.ts';
-import { addMapTo, headedGrains, labPath, openLab } from '../store/core-lab.ts';
+import { addMapTo, headedGrains, labPath, openLab } from '../support/fixtures/core-lab.ts';
 
 /** A store whose first map is so large that it has a head; it holds one value of no interest. */
 async function makeHeaded(fileSystem: FileSystem): Promise<void> {

@@ -8,7 +8,7 @@ import { firstSegmentPage, sectorBytes, segmentPagesMin } from '../../src/format
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { laneRange } from '../../src/store/log/commit-log.ts';
 import { patternOf } from '../support/bytes.ts';
-import { contentOf, expectRejects, overwrite } from '../support/store-checks.ts';
+import { contentOf, expectRejects, overwrite } from '../support/fixtures/store-checks.ts';
 
 const path = 'store';
 const segment = { page: firstSegmentPage, pages: segmentPagesMin };

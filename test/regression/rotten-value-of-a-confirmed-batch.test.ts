@@ -9,7 +9,7 @@
 import { expect, it } from 'vitest';
 import { type FileSystem, memoryFileSystem, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
-import { contentOf, overwrite } from '../support/store-checks.ts';
+import { contentOf, overwrite } from '../support/fixtures/store-checks.ts';
 
 const path = 'store';
 

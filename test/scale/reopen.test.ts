@@ -8,6 +8,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { type GrainId, memoryFileSystem, Store, type StoreOptions } from '../../src/index.ts';
+import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
   contentOf,
   expectSound,
@@ -15,8 +16,7 @@ import {
   present,
   storePath,
   storesOfTest,
-} from '../support/store-checks.ts';
-import { WrappedFileSystem } from '../support/wrapped-file-system.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 const valuesPerCommit = 100;

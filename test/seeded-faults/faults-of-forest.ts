@@ -59,7 +59,7 @@ export const faultsOfForest: readonly SeededFault[] = [
     file: 'forest/commits/group.ts',
     find: '    for (const ref of this.stored) ref.unstore();',
     replace: '',
-    caughtBy: { file: 'test/forest/faults.test.ts' },
+    caughtBy: { file: 'test/forest/crash/faults.test.ts' },
   },
   {
     name: 'a fork that comes to nothing leaves nodes of others in its group',
@@ -136,7 +136,7 @@ export const faultsOfForest: readonly SeededFault[] = [
     file: 'forest/commits/group-commits.ts',
     find: '    const pending = [...(this.#runner.running?.edit.pushed ?? [])];',
     replace: '    const pending = [...(this.#runner.running?.edit.pushed ?? []).slice(0, 0)];',
-    caughtBy: { file: 'test/forest/crash-every-cut.test.ts' },
+    caughtBy: { file: 'test/forest/crash/every-cut.test.ts' },
   },
   {
     name: 'values that a failed transaction pushed into a commit stay',

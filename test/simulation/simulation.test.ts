@@ -5,8 +5,8 @@
 
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Random } from '../model/random.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { Random } from '../support/random.ts';
 import { cutsBeside, type FailedLife, runLife, runPlan, tick } from './lives.ts';
 import { shrink } from './shrink.ts';
 import { noCounts, type SimulationCounts } from './simulation.ts';

@@ -10,13 +10,13 @@
 
 import { isVarveError } from '../../src/errors.ts';
 import type { CheckpointGuard } from '../../src/index.ts';
-import { compareStore } from '../crash/compare-store.ts';
-import { ExpectedContent, type Work } from '../crash/expected-content.ts';
-import { type Draft, hasEnded, Life, LifeOver } from '../crash/life.ts';
-import { acknowledgedBefore, commitMore, reopened } from '../crash/trial.ts';
-import { Random } from '../model/random.ts';
-import { type DiskState, powerCut, restarted } from '../support/disk-state.ts';
-import { type DiskOperation, type Fault, SimulatedDisk } from '../support/simulated-disk.ts';
+import { type DiskState, powerCut, restarted } from '../support/disks/disk-state.ts';
+import { type DiskOperation, type Fault, SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { type Draft, hasEnded, Life, LifeOver } from '../support/lives/life.ts';
+import { acknowledgedBefore, commitMore, reopened } from '../support/lives/trial.ts';
+import { compareStore } from '../support/oracles/compare-store.ts';
+import { ExpectedContent, type Work } from '../support/oracles/expected-content.ts';
+import { Random } from '../support/random.ts';
 import { type Fate, fateOf, keeping, type SimulationPlan, type Step } from './steps.ts';
 
 /** What has been tried. */

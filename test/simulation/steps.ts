@@ -7,8 +7,8 @@
  * stores.
  */
 
-import { Random } from '../model/random.ts';
-import { headedLimits } from '../store/core-lab.ts';
+import { headedLimits } from '../support/fixtures/core-lab.ts';
+import { Random } from '../support/random.ts';
 
 /** One session. Shares are from 0 up to, not including, 1. */
 export interface SessionPlan {

@@ -11,7 +11,7 @@ import { specWithDump } from '../../scripts/hex-dump.ts';
 import { spreadStore } from '../../scripts/spread-dump.ts';
 import { GrainId, memoryFileSystem, Store } from '../../src/index.ts';
 import { expectSameBytes } from '../support/bytes.ts';
-import { expectSound, overwrite, storePath, textOf } from '../support/store-checks.ts';
+import { expectSound, overwrite, storePath, textOf } from '../support/fixtures/store-checks.ts';
 
 const spec = readFileSync(new URL('../../spec/format.md', import.meta.url), 'utf8');
 

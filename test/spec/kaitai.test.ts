@@ -11,9 +11,9 @@ import { type FileSystem, GrainId, memoryFileSystem, Store } from '../../src/ind
 import { defaultLimits } from '../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { addMapTo, headedGrains, labPath, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { contentOf, expectSound, logOf, storePath } from '../support/store-checks.ts';
+import { addMapTo, headedGrains, labPath, openLab } from '../support/fixtures/core-lab.ts';
+import { contentOf, expectSound, logOf, storePath } from '../support/fixtures/store-checks.ts';
 import { compileKsy, type FoundValue, KaitaiReader } from './kaitai-reader.ts';
 
 let compiled: Awaited<ReturnType<typeof compileKsy>>;

@@ -6,7 +6,7 @@
 import { describe, expect, it } from 'vitest';
 import { type GrainId, memoryFileSystem, type Store } from '../../src/index.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { storePath, storesOfTest } from '../support/store-checks.ts';
+import { storePath, storesOfTest } from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 const count = 200;

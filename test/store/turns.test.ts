@@ -21,7 +21,7 @@ import { verifyStore } from '../../src/store/verify/verify.ts';
 import { present } from '../../src/util/assert.ts';
 import { Breather } from '../../src/util/breather.ts';
 import { patternOf } from '../support/bytes.ts';
-import { type CoreLab, labPath, openLab } from './core-lab.ts';
+import { type CoreLab, labPath, openLab } from '../support/fixtures/core-lab.ts';
 
 /** A breather to which each step of a loop takes a millisecond; counts turns and steps. */
 class Counting extends Breather {

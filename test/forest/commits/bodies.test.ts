@@ -9,7 +9,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WaitingBodies } from '../../../src/forest/commits/waiting-bodies.ts';
 import { codecs, Forest } from '../../../src/forest/index.ts';
-import { code, endSound } from '../forest-checks.ts';
+import { code, endSound } from '../../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.u32, value: codecs.u32 };
 

@@ -12,9 +12,9 @@ import { isVarveError } from '../../../src/errors.ts';
 import { codecs, Forest, type Transaction } from '../../../src/forest/index.ts';
 import type { GrainId } from '../../../src/index.ts';
 import { patternOf } from '../../support/bytes.ts';
-import { SimulatedDisk } from '../../support/simulated-disk.ts';
-import { expectRejects, expectThrows } from '../../support/store-checks.ts';
-import { expectNoLeak, findingsOf } from '../forest-checks.ts';
+import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import { expectNoLeak, findingsOf } from '../../support/fixtures/forest-checks.ts';
+import { expectRejects, expectThrows } from '../../support/fixtures/store-checks.ts';
 
 const options = { nodeBytes: 512, nodeCacheBytes: 0, cacheBytes: 0 };
 

@@ -3,8 +3,8 @@
 import { describe, expect, it } from 'vitest';
 import { Telling } from '../../../src/forest/commits/telling.ts';
 import { codecs, Forest } from '../../../src/forest/index.ts';
-import { SimulatedDisk } from '../../support/simulated-disk.ts';
-import { expectRejects } from '../../support/store-checks.ts';
+import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import { expectRejects } from '../../support/fixtures/store-checks.ts';
 
 const options = { key: codecs.uint, value: codecs.uint };
 

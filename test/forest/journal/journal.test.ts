@@ -20,7 +20,7 @@ import { Journal, type Place } from '../../../src/forest/journal/journal.ts';
 import { emptyRoot } from '../../../src/forest/nodes/node.ts';
 import { type GrainId, memoryFileSystem, Session, Store } from '../../../src/index.ts';
 import { aesGcm } from '../../../src/vault/index.ts';
-import { code, endSound, findingsOf } from '../forest-checks.ts';
+import { code, endSound, findingsOf } from '../../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
 const words = { key: codecs.utf8, value: codecs.utf8 };

@@ -15,7 +15,7 @@ import { SessionWork, type StagedValue } from '../../../src/store/commit/session
 import { Space } from '../../../src/store/file/space.ts';
 import { Atlas, defaultLimits } from '../../../src/store/grains/atlas.ts';
 import { applyRecord, type ReplayParts } from '../../../src/store/open/replay.ts';
-import { PagedMemory } from '../grains/paged-memory.ts';
+import { PagedMemory } from '../../support/disks/paged-memory.ts';
 
 const limits = { ...defaultLimits, grainsPerStratum: 256, strataPerBasin: 2 };
 

@@ -7,7 +7,7 @@
 import { describe, expect, it } from 'vitest';
 import { type GrainId, memoryFileSystem, type Session, Store } from '../../../src/index.ts';
 import { expectSameBytes } from '../../support/bytes.ts';
-import { expectSound } from '../../support/store-checks.ts';
+import { expectSound } from '../../support/fixtures/store-checks.ts';
 
 function code(name: string): Error {
   return expect.objectContaining({ code: `VARVE_${name}` }) as Error;

@@ -13,7 +13,7 @@ import { inOneGo, writeBytes } from '../../../src/store/file/effects.ts';
 import { Space } from '../../../src/store/file/space.ts';
 import { Atlas, defaultLimits } from '../../../src/store/grains/atlas.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
-import { PagedMemory } from '../grains/paged-memory.ts';
+import { PagedMemory } from '../../support/disks/paged-memory.ts';
 
 function atlasOf(): Atlas {
   return new Atlas(new PagedMemory(), new Space(), defaultLimits);

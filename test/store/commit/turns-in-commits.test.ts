@@ -9,7 +9,7 @@ import { Store } from '../../../src/index.ts';
 import type { FileSystem } from '../../../src/io/file-system.ts';
 import { memoryFileSystem } from '../../../src/io/memory-file-system.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
-import { openLab } from '../core-lab.ts';
+import { openLab } from '../../support/fixtures/core-lab.ts';
 
 let time = 0;
 

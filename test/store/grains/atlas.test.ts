@@ -14,7 +14,7 @@ import {
   type Reservation,
 } from '../../../src/store/grains/atlas.ts';
 import type { Stratum } from '../../../src/store/grains/stratum.ts';
-import { PagedMemory } from './paged-memory.ts';
+import { PagedMemory } from '../../support/disks/paged-memory.ts';
 
 function atlasOf(limits: Partial<AtlasLimits> = {}): { atlas: Atlas; space: Space } {
   const space = new Space();

@@ -10,7 +10,7 @@ import { defaultLimits } from '../../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../../src/store/open/store-options.ts';
 import { openStore, type Store } from '../../../src/store/store.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
-import { openLab } from '../core-lab.ts';
+import { openLab } from '../../support/fixtures/core-lab.ts';
 
 const limits = { ...defaultLimits, grainsPerStratum: 256, strataPerBasin: 3 };
 

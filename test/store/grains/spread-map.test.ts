@@ -14,8 +14,14 @@ import { Atlas, defaultLimits } from '../../../src/store/grains/atlas.ts';
 import type { GrainMap } from '../../../src/store/grains/grain-map.ts';
 import { applyRecord, type ReplayParts } from '../../../src/store/open/replay.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
-import { addMapTo, type CoreLab, headedGrains, labPath, openLab } from '../core-lab.ts';
-import { PagedMemory } from './paged-memory.ts';
+import { PagedMemory } from '../../support/disks/paged-memory.ts';
+import {
+  addMapTo,
+  type CoreLab,
+  headedGrains,
+  labPath,
+  openLab,
+} from '../../support/fixtures/core-lab.ts';
 
 type Values = Map<GrainId, number>;
 

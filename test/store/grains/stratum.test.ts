@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { grainsPerMarkPage } from '../../../src/format/layout.ts';
 import type { GrainRun } from '../../../src/format/log-record.ts';
 import { Stratum } from '../../../src/store/grains/stratum.ts';
-import { PagedMemory } from './paged-memory.ts';
+import { PagedMemory } from '../../support/disks/paged-memory.ts';
 
 const place = { basin: 0, number: 3, durable: true };
 const empty = {

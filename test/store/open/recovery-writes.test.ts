@@ -9,11 +9,11 @@ import { encodeFileHeader, type FileHeader } from '../../../src/format/file-head
 import { headerCopies, pageBytes } from '../../../src/format/layout.ts';
 import { type GrainId, Store } from '../../../src/index.ts';
 import { patternOf } from '../../support/bytes.ts';
-import type { DiskImage } from '../../support/disk-image.ts';
-import { restarted } from '../../support/disk-state.ts';
-import { SimulatedDisk } from '../../support/simulated-disk.ts';
-import { expectSound } from '../../support/store-checks.ts';
-import { headersOf, namedBy } from '../settle/named-ranges.ts';
+import type { DiskImage } from '../../support/disks/disk-image.ts';
+import { restarted } from '../../support/disks/disk-state.ts';
+import { headersOf, namedBy } from '../../support/disks/named-ranges.ts';
+import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import { expectSound } from '../../support/fixtures/store-checks.ts';
 
 async function open(disk: SimulatedDisk): Promise<Store> {
   return await Store.open('store', { fileSystem: disk });

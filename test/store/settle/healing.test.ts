@@ -8,7 +8,12 @@ import { kindBasin, kindMap, kindMarks, pageBytes } from '../../../src/format/la
 import type { FileSystem, GrainId } from '../../../src/index.ts';
 import { memoryFileSystem, Store } from '../../../src/index.ts';
 import { getU32 } from '../../../src/util/little-endian.ts';
-import { addMapTo, headedGrains, openLab, labPath as path } from '../core-lab.ts';
+import {
+  addMapTo,
+  headedGrains,
+  openLab,
+  labPath as path,
+} from '../../support/fixtures/core-lab.ts';
 
 /** How a store comes to be. */
 interface Life {

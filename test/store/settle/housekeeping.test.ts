@@ -7,8 +7,8 @@ import { describe, expect, it, vi } from 'vitest';
 import { headerSegmentsMax, pageBytes } from '../../../src/format/layout.ts';
 import type { GrainId } from '../../../src/index.ts';
 import { patternOf } from '../../support/bytes.ts';
-import { SimulatedDisk } from '../../support/simulated-disk.ts';
-import { type CoreLab, openLab } from '../core-lab.ts';
+import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import { type CoreLab, openLab } from '../../support/fixtures/core-lab.ts';
 
 function base({ core }: CoreLab): number {
   return core.headers.content.settled.base;

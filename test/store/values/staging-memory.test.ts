@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { StagingMemory, type StagingSlab } from '../../../src/store/values/staging-memory.ts';
 import { patternOf } from '../../support/bytes.ts';
-import { openLab } from '../core-lab.ts';
+import { openLab } from '../../support/fixtures/core-lab.ts';
 
 const mebibyte = 1024 * 1024;
 

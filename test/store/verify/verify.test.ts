@@ -16,7 +16,7 @@ import { GrainMap, newMapEntry } from '../../../src/store/grains/grain-map.ts';
 import type { MarkPage } from '../../../src/store/grains/mark-page.ts';
 import type { Stratum } from '../../../src/store/grains/stratum.ts';
 import { patternOf } from '../../support/bytes.ts';
-import { addMapTo, type CoreLab, headedGrains, openLab } from '../core-lab.ts';
+import { addMapTo, type CoreLab, headedGrains, openLab } from '../../support/fixtures/core-lab.ts';
 
 const lengths = [0, 10, 500, 3000, 40, 40, 40];
 
