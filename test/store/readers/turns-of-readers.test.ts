@@ -13,7 +13,7 @@ import { checkOptions } from '../../../src/store/open/store-options.ts';
 import { StoreReader } from '../../../src/store/readers/store-reader.ts';
 import { Breather } from '../../../src/util/breather.ts';
 import { patternOf } from '../../support/bytes.ts';
-import { labPath } from '../core-lab.ts';
+import { labPath } from '../../support/fixtures/core-lab.ts';
 
 let time = 0;
 
