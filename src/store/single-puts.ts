@@ -8,8 +8,8 @@
 
 import type { GrainId } from '../format/grain-id.ts';
 import type { Committer } from './commit/committer.ts';
-import { writeLargeValue } from './commit/large-value.ts';
 import { SessionWork } from './commit/session-work.ts';
+import { writeLargeValue } from './commit/value-writer.ts';
 import type { Reservation } from './grains/atlas.ts';
 import type { BatchId } from './state/batch-id.ts';
 import type { StoreCore } from './state/core.ts';

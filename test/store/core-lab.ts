@@ -51,7 +51,7 @@ export async function openLab(options: LabOptions = {}): Promise<CoreLab> {
   const header = new HeaderClaim(core);
   return {
     core,
-    file: core.file,
+    file: core.reader.file,
     session: () => newSession({ core, committer, open, header }, new SessionWork(core.staging)),
     async findings(deep = true) {
       const found: Finding[] = [];
@@ -63,9 +63,9 @@ export async function openLab(options: LabOptions = {}): Promise<CoreLab> {
     async close() {
       await committer.drained();
       await committer.settleAll();
-      await core.file.close();
+      await core.reader.file.close();
     },
-    kill: () => core.file.close(),
+    kill: () => core.reader.file.close(),
   };
 }
 

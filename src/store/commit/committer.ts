@@ -10,7 +10,7 @@
  */
 
 import { isVarveError } from '../../errors.ts';
-import { perform, performSync, type Steps } from '../file/effects.ts';
+import type { Steps } from '../file/effects.ts';
 import type { RecordTarget } from '../log/commit-log.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
@@ -22,7 +22,7 @@ import { DurableWriter, Poisoned } from './durable-writer.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
 import { forgetBatch, publishBatch } from './publish.ts';
 import { SessionWork } from './session-work.ts';
-import { smallBatchBytes, ValueWriter, valueBytes } from './value-writer.ts';
+import { smallBatchBytes, valueBytes, writeValues } from './value-writer.ts';
 
 const nothingFreed = new Map<SessionWork, Freed>();
 
@@ -32,7 +32,6 @@ const freedMost = 2000;
 export class Committer {
   readonly #core: StoreCore;
   readonly #writer: DurableWriter;
-  readonly #values: ValueWriter;
   readonly #givenBack: GivenBackMaps;
   readonly #queue = new CommitQueue();
   #running: Promise<void> | undefined;
@@ -46,7 +45,6 @@ export class Committer {
   constructor(core: StoreCore) {
     this.#core = core;
     this.#writer = new DurableWriter(core);
-    this.#values = new ValueWriter(core, this.#writer);
     this.#givenBack = new GivenBackMaps(core);
   }
 
@@ -76,7 +74,7 @@ export class Committer {
         failure = error;
       },
     );
-    performSync(this.#core.file, this.#batch([waiting]));
+    this.#core.writer.performSync(this.#batch([waiting]));
     if (batch === undefined) throw failure;
     return batch;
   }
@@ -89,7 +87,7 @@ export class Committer {
    */
   async settleAll(): Promise<void> {
     try {
-      await perform(this.#core.file, this.#writer.settleAll());
+      await this.#core.writer.perform(this.#writer.settleAll());
     } catch (error) {
       throw error instanceof Poisoned ? error.error : error;
     }
@@ -105,7 +103,7 @@ export class Committer {
     for (let hop = 0; hop < 3; hop++) await undefined;
     while (!this.#queue.isEmpty) {
       const waiting = this.#queue.take();
-      await perform(this.#core.file, this.#batch(waiting));
+      await this.#core.writer.perform(this.#batch(waiting));
       for (let hop = 0; hop < 3; hop++) await undefined;
     }
     this.#running = undefined;
@@ -186,7 +184,7 @@ export class Committer {
 
   /** Writes all values; rejects only the sessions whose values the disk refuses. */
   *#writeValues(left: Set<Waiting>): Steps<void> {
-    const refused = yield* this.#values.write(worksOf(left));
+    const refused = yield* writeValues(this.#core, worksOf(left));
     if (refused.size === 0) return;
     for (const one of [...left]) {
       const error = refused.get(one.work);
@@ -323,13 +321,13 @@ export class Committer {
       const empty = this.#givenBack.worthReclaiming(refused);
       if (empty === undefined) return;
       try {
-        const { counters } = this.#core;
-        const before = counters.bytesWritten;
+        const { writer } = this.#core;
+        const before = writer.bytesWritten;
         yield* this.#writer.settleNow();
         // An extra batch only if a session was refused: otherwise the next one drops the maps. And
         // only if the disk takes writes: if it refused the record and its blank, the store would be
         // poisoned.
-        if (refused && counters.bytesWritten > before) {
+        if (refused && writer.bytesWritten > before) {
           yield* this.#giveBack(empty);
           yield* this.#writer.settleNow();
         }

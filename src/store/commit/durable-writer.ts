@@ -12,7 +12,7 @@
 import { internal, ioError, type VarveError } from '../../errors.ts';
 import { pageBytes, sectorBytes } from '../../format/layout.ts';
 import { encodeRecordSectors } from '../../format/log-sector.ts';
-import { datasync, type FileWrite, pause, type Steps, writeBytes } from '../file/effects.ts';
+import { pause, type Steps } from '../file/effects.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { RecordTarget } from '../log/commit-log.ts';
 import type { HousekeepingRound, HousekeepingWish } from '../settle/housekeeping.ts';
@@ -41,16 +41,10 @@ export class DurableWriter {
     this.#core = core;
   }
 
-  *write(write: FileWrite): Steps<void> {
-    yield { kind: 'write', ...write };
-    this.#core.counters.bytesWritten += writeBytes(write);
-  }
-
   /** Syncs. If the sync fails, the content of the disk is unknown: this poisons the store. */
   *sync(): Steps<void> {
     try {
-      this.#core.counters.syncs += 1;
-      yield datasync;
+      yield* this.#core.writer.sync();
     } catch (error) {
       throw this.poisoned(error);
     }
@@ -132,7 +126,7 @@ export class DurableWriter {
     let refused: unknown;
     for (const write of round.writes) {
       try {
-        yield* this.write(write);
+        yield* this.#core.writer.write(write);
         // Pause here only. The fill's zeros were chosen before; in a pause after that, values could
         // be written there, and the zeros would overwrite them. They are the first writes.
         if (write.purpose === 'settle') yield pause;
@@ -158,7 +152,7 @@ export class DurableWriter {
       if (map.marksBacked) continue;
       const chunks = [new Uint8Array(map.overheadPages * pageBytes)];
       try {
-        yield* this.write({ offset: map.page * pageBytes, chunks });
+        yield* this.#core.writer.write({ offset: map.page * pageBytes, chunks });
       } catch (error) {
         throw ioError('writing a grain map', this.#core.path, error);
       }
@@ -183,13 +177,13 @@ export class DurableWriter {
     const sectors = encodeRecordSectors(body, place, extent, reader.salt);
     try {
       if (extent !== undefined) {
-        yield* this.write({ offset: extent.page * pageBytes, chunks: [body] });
+        yield* this.#core.writer.write({ offset: extent.page * pageBytes, chunks: [body] });
       }
     } catch (error) {
       throw ioError('writing the commit log', this.#core.path, error);
     }
     try {
-      yield* this.write({ offset: sector * sectorBytes, chunks: [sectors] });
+      yield* this.#core.writer.write({ offset: sector * sectorBytes, chunks: [sectors] });
     } catch (error) {
       yield* this.#blank(sector, error);
       throw ioError('writing the commit log', this.#core.path, error);
@@ -199,7 +193,7 @@ export class DurableWriter {
   *#blank(sector: number, cause: unknown): Steps<void> {
     try {
       const chunks = [new Uint8Array(sectorBytes)];
-      yield* this.write({ offset: sector * sectorBytes, chunks });
+      yield* this.#core.writer.write({ offset: sector * sectorBytes, chunks });
     } catch (error) {
       const message = 'a record could be neither written nor blanked';
       throw this.poisoned(new AggregateError([cause, error], message));
@@ -249,14 +243,14 @@ export class DurableWriter {
    * cases.
    */
   *#shrink(): Steps<void> {
-    const { reader, space, path } = this.#core;
+    const { reader, space, writer, path } = this.#core;
     // Keep the reserve on a full disk: another program would take the pages, and a later open lack
     // them.
     if (!space.tight) space.releaseReserve();
     const length = space.endPage * pageBytes;
     if (reader.length() <= length) return;
     try {
-      yield { kind: 'truncate', length };
+      yield* writer.truncate(length);
     } catch (error) {
       throw ioError('shrinking', path, error);
     }

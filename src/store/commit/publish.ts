@@ -53,9 +53,7 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
       core.freeings += 1;
       const stratum = atlas.stratum(run.basin, run.stratum);
       if (stratum === undefined) continue;
-      const offset = stratum.offsetOf(run.index);
-      core.values.cache.uncheck(offset);
-      core.values.trust(offset);
+      core.values.freed(stratum.offsetOf(run.index));
       const vacated = stratum.freeValue(run);
       if (vacated !== undefined) atlas.vacated.set(vacated, stratum);
       touched.add(stratum);

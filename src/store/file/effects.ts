@@ -50,6 +50,13 @@ export function writeBytes(write: FileWrite): number {
   return bytes;
 }
 
+/** End of the last write in the file; 0 without writes. */
+export function endOfWrites(writes: Iterable<FileWrite>): number {
+  let end = 0;
+  for (const write of writes) end = Math.max(end, write.offset + writeBytes(write));
+  return end;
+}
+
 /** Performs every effect on the calling thread. */
 export function performSync<T>(file: StorageFile, steps: Steps<T>): T {
   let step = steps.next();

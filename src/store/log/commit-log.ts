@@ -156,7 +156,6 @@ export class CommitLog {
     if (sectors <= inlineMax) return { ...target, sectors, extent: undefined };
     const pages = Math.ceil(bodyBytes / pageBytes);
     const page = space.allocate(pages, spares > 0 ? this.#longestArchive(pages) : 0);
-    space.reach(page + pages);
     return { ...target, sectors: 1, extent: { page, pages } };
   }
 
@@ -228,7 +227,6 @@ export class CommitLog {
     let pages = segmentPagesFor(space.endPage * pageBytes);
     while (space.tight && pages > segmentPagesMin && !space.hasBacked(pages, keep)) pages /= 2;
     const page = space.allocate(pages, keep);
-    space.reach(page + pages);
     this.#next = { page, pages, firstBatch: 0 };
     return this.#next;
   }

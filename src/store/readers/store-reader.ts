@@ -39,8 +39,8 @@ export class StoreReader {
 
   constructor(request: OpenRequest, { core, loaded }: OpenedCore) {
     this.#request = request;
-    this.#file = core.file;
-    const follower = new FileReader(core.file, core.path);
+    this.#file = core.reader.file;
+    const follower = new FileReader(this.#file, core.path);
     follower.salt = core.reader.salt;
     this.tail = new LogTail(follower, tailStart(loaded));
     const { generation } = loaded.choice.header;
@@ -137,7 +137,6 @@ export class StoreReader {
 }
 
 function keepCache(before: StoreCore, after: StoreCore, tail: LogTail): void {
-  const { cache } = before.values;
   const changed = tail.differences.between(
     before.published.currentBatch,
     after.published.currentBatch,
@@ -147,7 +146,7 @@ function keepCache(before: StoreCore, after: StoreCore, tail: LogTail): void {
       const map = atlas.stratum(basin, stratum)?.mapWith(index);
       if (map === undefined) continue;
       const bytes = Math.min(grainsMax << map.grainExp, cachedBytesMax);
-      cache.forget(map.grainOffset(index), bytes);
+      before.values.forget(map.grainOffset(index), bytes);
     }
   }
   after.values.takeCacheOf(before.values);

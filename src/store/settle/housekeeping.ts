@@ -212,7 +212,6 @@ export class Housekeeping {
   #fill(from: number, to: number): FileWrite | undefined {
     const pages = Math.min(to - from, Math.ceil(fillBytesMax / pageBytes));
     if (pages <= 0) return undefined;
-    this.#parts.space.reach(from + pages);
     const chunks = zeroPages(pages);
     // Blocking: no session can get pages meanwhile that the zeros would overwrite.
     return { offset: from * pageBytes, chunks, blocking: true };

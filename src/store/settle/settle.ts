@@ -258,7 +258,6 @@ export class Settle {
       if (capacityPages > 0) this.#left.push({ page, pages: 2 * capacityPages });
       capacityPages = needed === 1 ? 1 : Math.ceil(needed * 1.5);
       page = space.allocate(2 * capacityPages);
-      space.reach(page + 2 * capacityPages);
       this.#given.push({ page, pages: 2 * capacityPages });
     }
     const name = sealDocument(bytes, { page, capacityPages, generation, ...as }, salt);

@@ -16,6 +16,7 @@ import { crc32 } from '../../util/crc.ts';
 import { getU32 } from '../../util/little-endian.ts';
 import { endOf, type FilePart, partsWithin } from '../file/file-parts.ts';
 import type { FileReader, ReadAhead } from '../file/file-reader.ts';
+import type { WrittenThrough } from '../file/file-writer.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import { BlockCache, blockBytes } from './block-cache.ts';
 
@@ -53,7 +54,7 @@ export function valuePlace(
   return { id, offset: map.grainOffset(index), capacity, parts: map.parts(index, capacity) };
 }
 
-export class ValueReader {
+export class ValueReader implements WrittenThrough {
   readonly #file: FileReader;
   #cache: BlockCache;
   /** Offsets of values that their batch did not write, even if they have a valid checksum. */
@@ -82,18 +83,28 @@ export class ValueReader {
   }
 
   /** The value at `offset` was freed. */
-  trust(offset: number): void {
+  freed(offset: number): void {
+    this.#cache.uncheck(offset);
     this.#distrusted.delete(offset);
+  }
+
+  /** The value at `offset` is to be read and checked again. */
+  uncheck(offset: number): void {
+    this.#cache.uncheck(offset);
+  }
+
+  written(chunks: readonly Uint8Array[], offset: number): void {
+    this.#cache.written(chunks, offset);
+  }
+
+  forget(offset: number, length: number): void {
+    this.#cache.forget(offset, length);
   }
 
   #checkTrusted({ id, offset }: ValuePlace): void {
     if (!this.#distrusted.has(offset)) return;
     const grainId = joinGrainId(id.basin, id.stratum, id.index);
     throw corrupt('a value is not the one that its batch wrote', { offset, grainId });
-  }
-
-  get cache(): BlockCache {
-    return this.#cache;
   }
 
   /**
