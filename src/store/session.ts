@@ -63,7 +63,7 @@ export class Session implements Disposable {
   }
 
   #checkOpen(): void {
-    if (this.#work.state !== 'open') throw this.#ended();
+    if (!this.#work.isOpen) throw this.#ended();
     this.#home.core.checkWritable();
   }
 
@@ -195,7 +195,7 @@ export class Session implements Disposable {
   /** Reads the session's own values, then the store's. Throws as `Store.get`. */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
     const { core } = this.#home;
-    if (this.#work.state === 'ended') throw this.#work.failure ?? this.#ended();
+    if (this.#work.hasEnded) throw this.#work.failure ?? this.#ended();
     core.checkOpen();
     checkId('Session.get', id);
     const own = this.#work.own(id);
@@ -222,19 +222,9 @@ export class Session implements Disposable {
    * now, and may or may not be after reopening.
    */
   async commit(): Promise<BatchId> {
-    if (this.#work.state !== 'open') throw this.#ended();
+    if (!this.#work.isOpen) throw this.#ended();
     const { core, committer } = this.#home;
-    this.#end('committing');
-    try {
-      core.checkWritable();
-    } catch (error) {
-      this.#work.giveUp();
-      throw error;
-    }
-    if (this.#work.isEmpty) {
-      this.#work.done();
-      return core.published.currentBatch;
-    }
+    if (!this.#beginCommit()) return core.published.currentBatch;
     return await committer.commit(this.#work);
   }
 
@@ -244,32 +234,35 @@ export class Session implements Disposable {
    * commit is queued or in flight.
    */
   commitSync(): BatchId {
-    if (this.#work.state !== 'open') throw this.#ended();
+    if (!this.#work.isOpen) throw this.#ended();
     const { core, committer } = this.#home;
     if (committer.busy) {
       throw new VarveError('VARVE_BUSY', 'another commit is queued or under way');
     }
-    this.#end('committing');
-    try {
-      core.checkWritable();
-      if (!this.#work.isEmpty) return committer.commitSync(this.#work);
-      this.#work.done();
-      return core.published.currentBatch;
-    } catch (error) {
-      if (!this.#work.hasEnded) this.#work.giveUp();
-      throw error;
-    }
+    if (!this.#beginCommit()) return core.published.currentBatch;
+    return committer.commitSync(this.#work);
   }
 
-  #end(state: 'committing' | 'ended'): void {
-    this.#work.state = state;
-    this.#home.open.delete(this.#work, this);
+  /** Ends the session for its user; false if it has no changes. Throws as `checkWritable`. */
+  #beginCommit(): boolean {
+    const { core, open } = this.#home;
+    const work = this.#work;
+    open.delete(work, this);
+    work.beginCommit();
+    try {
+      core.checkWritable();
+    } catch (error) {
+      work.giveUp();
+      throw error;
+    }
+    if (work.isEmpty) work.done();
+    return !work.hasEnded;
   }
 
   /** Gives the reserved grains back, and drops the session's changes. */
   abandon(): void {
-    if (this.#work.state !== 'open') return;
-    this.#end('ended');
+    if (!this.#work.isOpen) return;
+    this.#home.open.delete(this.#work, this);
     this.#work.giveUp();
   }
 

@@ -57,8 +57,8 @@ export class SinglePuts {
 
   async #putSmall(place: Reservation, data: Uint8Array): Promise<PutValue> {
     const work = new SessionWork(this.#core.staging);
-    work.state = 'committing';
     const { id } = work.stage(place, data);
+    work.beginCommit();
     return { id, batch: await this.#committer.commit(work) };
   }
 
@@ -72,8 +72,8 @@ export class SinglePuts {
       place.stratum.release(place.index, place.count);
       throw error;
     }
-    work.state = 'committing';
     const { id } = work.addWritten(place, data.length, crc);
+    work.beginCommit();
     return { id, batch: await this.#committer.commit(work) };
   }
 }

@@ -23,7 +23,7 @@ export const faultsOfReaders: readonly SeededFault[] = [
   {
     name: 'a refreshed reader keeps blocks of what was freed or allocated in between',
     file: 'store/readers/store-reader.ts',
-    find: '      cache.forget(map.grainOffset(index), bytes);',
+    find: '      before.values.forget(map.grainOffset(index), bytes);',
     replace: '      cache.forget(map.grainOffset(index) + bytes, 1);',
     caughtBy: {
       file: rules,

@@ -11,34 +11,26 @@
 
 import { isVarveError } from '../../errors.ts';
 import type { Steps } from '../file/effects.ts';
-import type { RecordTarget } from '../log/commit-log.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
-import { type FreedUpTo, freedBetween } from './checkpoint.ts';
+import { freedBetween } from './checkpoint.ts';
 import { checkRoot, checkWork } from './commit-checks.ts';
-import { type BatchPlan, type BatchRequest, type DroppedMap, planBatch } from './commit-plan.ts';
 import { CommitQueue, Waiting } from './commit-queue.ts';
-import { DurableWriter, Poisoned } from './durable-writer.ts';
+import { type Batch, DurableWriter, Poisoned } from './durable-writer.ts';
+import { FullDisk } from './full-disk.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
-import { forgetBatch, publishBatch } from './publish.ts';
-import { SessionWork } from './session-work.ts';
-import { smallBatchBytes, valueBytes, writeValues } from './value-writer.ts';
+import type { SessionWork } from './session-work.ts';
+import { writeValues } from './value-writer.ts';
 
 const nothingFreed = new Map<SessionWork, Freed>();
-
-/** On a full disk a batch frees at most this many values, unless one batch archived more. */
-const freedMost = 2000;
 
 export class Committer {
   readonly #core: StoreCore;
   readonly #writer: DurableWriter;
   readonly #givenBack: GivenBackMaps;
+  readonly #fullDisk: FullDisk;
   readonly #queue = new CommitQueue();
   #running: Promise<void> | undefined;
-  /** If a step fails now, the record has found no place, or was not written. */
-  #recordRefused = false;
-  /** The time of the first plan of the batch in flight, milliseconds since the epoch. */
-  #plannedAt: number | undefined;
   /** Rejections of sessions taken out of the batch in flight, to be called when it is over. */
   #rejected: (() => void)[] = [];
 
@@ -46,6 +38,7 @@ export class Committer {
     this.#core = core;
     this.#writer = new DurableWriter(core);
     this.#givenBack = new GivenBackMaps(core);
+    this.#fullDisk = new FullDisk(core, this.#writer, this.#givenBack);
   }
 
   /** A commit is queued or in flight. */
@@ -115,17 +108,17 @@ export class Committer {
   *#batch(waiting: readonly Waiting[]): Steps<void> {
     const core = this.#core;
     core.committing = true;
-    this.#plannedAt = undefined;
+    this.#writer.batchBegins();
     const left = new Set(waiting);
     try {
       core.checkSound();
       yield* this.#makeDurable(left);
-      if (core.space.tight) yield* this.#reclaim(this.#rejected.length > 0);
+      if (core.space.tight) yield* this.#fullDisk.reclaim(this.#rejected.length > 0);
       this.#over();
       for (const one of left) one.durable();
     } catch (error) {
       for (const { work } of left) {
-        if (error instanceof Poisoned) work.state = 'ended';
+        if (error instanceof Poisoned) work.poisoned();
         else yield* this.#giveUp(work, error);
       }
       // Their marks may lie where the disk refuses writes: later maps lie elsewhere.
@@ -141,7 +134,6 @@ export class Committer {
     try {
       yield* work.giveUpInSteps(error);
     } catch (failure) {
-      work.state = 'ended';
       this.#writer.poisoned(failure);
     }
   }
@@ -177,7 +169,7 @@ export class Committer {
       }
     }
     if (left.size > 1) return this.#takeApart(left);
-    yield* this.#reclaim(true);
+    yield* this.#fullDisk.reclaim(true);
     this.#core.checkSound();
     yield* this.#logTogether(left);
   }
@@ -193,7 +185,7 @@ export class Committer {
   }
 
   #isRefusedRecord(error: unknown): boolean {
-    return this.#recordRefused && this.#core.space.tight && isVarveError(error, 'VARVE_IO');
+    return this.#writer.recordRefused && this.#core.space.tight && isVarveError(error, 'VARVE_IO');
   }
 
   /** Queues each session for its own batch: one that only archives may find room in the log. */
@@ -204,47 +196,13 @@ export class Committer {
 
   /** Logs the sessions of `left` in one batch. Requires: their values are written. */
   *#logTogether(left: Set<Waiting>): Steps<void> {
-    if (this.#core.space.tight) yield* this.#checkpointInSteps(left);
-    const plan = yield* this.#plan(left);
-    if (left.size === 0) return;
-    const fill = valueBytes(plan.works) + plan.body.length <= smallBatchBytes;
-    yield* this.#carryOut(plan, fill);
-    this.#core.counters.sessionsCommitted += left.size;
-    for (const one of left) one.batch = plan.after.currentBatch;
-  }
-
-  *#carryOut(plan: BatchPlan, fill: boolean): Steps<void> {
     const core = this.#core;
-    let target: RecordTarget | undefined;
-    this.#recordRefused = true;
-    try {
-      target = yield* this.#writer.place(plan);
-      this.#recordRefused = false;
-      const round = this.#writer.planHousekeeping({ urgent: false, room: false, fill });
-      yield* this.#writer.houseKeep(round);
-      yield* this.#writer.backMarks(plan.added.maps.map(({ map }) => map));
-      this.#recordRefused = true;
-      yield* this.#writer.writeRecord(plan, target);
-      this.#recordRefused = false;
-    } catch (error) {
-      if (!(error instanceof Poisoned)) forgetBatch(core, plan, target);
-      throw error;
-    }
-    yield* this.#writer.sync();
-    yield* this.#publish(plan, target);
-  }
-
-  /**
-   * The record is durable. If it cannot be applied in memory, this poisons the store, and the next
-   * open replays the record.
-   */
-  *#publish(plan: BatchPlan, target: RecordTarget): Steps<void> {
-    try {
-      yield* publishBatch(this.#core, plan, target);
-    } catch (error) {
-      this.#core.statisticsMeanwhile = undefined;
-      throw this.#writer.poisoned(error);
-    }
+    if (core.space.tight) yield* this.#fullDisk.checkpointInSteps(worksOf(left));
+    const batch = yield* this.#decide(left);
+    if (left.size === 0) return;
+    yield* this.#writer.commit(batch);
+    core.counters.sessionsCommitted += left.size;
+    for (const one of left) one.batch = core.published.currentBatch;
   }
 
   *#reject(left: Set<Waiting>, one: Waiting, error: unknown): Steps<void> {
@@ -261,9 +219,8 @@ export class Committer {
     for (const tell of rejected) tell();
   }
 
-  // ── the plan ──
-
-  *#plan(left: Set<Waiting>): Steps<BatchPlan> {
+  /** Rejects the sessions that cannot be committed, and finds what the others free. */
+  *#decide(left: Set<Waiting>): Steps<Batch> {
     const core = this.#core;
     const { published } = core;
     let freed = nothingFreed;
@@ -292,95 +249,7 @@ export class Committer {
     core.checkpointUnderWay = checkpoint;
     const works = worksOf(left);
     const dropped = works.length > 0 ? this.#givenBack.beginSettle() : [];
-    return yield* this.#planWith({ works, freed, checkpoint, dropped });
-  }
-
-  *#planWith(batch: Omit<BatchRequest, 'before' | 'retainedLogBytes' | 'now'>): Steps<BatchPlan> {
-    const { atlas, log, published: before } = this.#core;
-    const { works, freed, checkpoint, dropped } = batch;
-    let { retainedBytes: retainedLogBytes } = log;
-    for (const { logBytes } of freed.values()) retainedLogBytes -= logBytes;
-    this.#plannedAt ??= Date.now();
-    const now = this.#plannedAt;
-    const isShort = this.#core.space.tight;
-    // Field by field: this runs for each commit.
-    const parts = { before, works, freed, checkpoint, retainedLogBytes, dropped, now, isShort };
-    return yield* planBatch(atlas, parts);
-  }
-
-  // ── a full disk ──
-
-  /**
-   * On a full disk: drops empty maps in an own batch, then settles at once, which frees their pages
-   * and the log before the checkpoint. On other disks they wait for a due settle. `refused`: a
-   * value or record has just found no room. Never throws, since the batch before it is durable in
-   * any case. Refused writes are tried again later; any other error poisons the store.
-   */
-  *#reclaim(refused: boolean): Steps<void> {
-    try {
-      const empty = this.#givenBack.worthReclaiming(refused);
-      if (empty === undefined) return;
-      try {
-        const { writer } = this.#core;
-        const before = writer.bytesWritten;
-        yield* this.#writer.settleNow();
-        // An extra batch only if a session was refused: otherwise the next one drops the maps. And
-        // only if the disk takes writes: if it refused the record and its blank, the store would be
-        // poisoned.
-        if (refused && writer.bytesWritten > before) {
-          yield* this.#giveBack(empty);
-          yield* this.#writer.settleNow();
-        }
-      } catch (error) {
-        if (!isVarveError(error, 'VARVE_IO')) throw error;
-      }
-      this.#core.space.keepReserve();
-    } catch (error) {
-      if (!(error instanceof Poisoned)) this.#writer.poisoned(error);
-    }
-  }
-
-  /**
-   * Divides a checkpoint that frees more than `freedMost` values into batches whose records find
-   * room. Not if the session may be refused for its embedded header or a failed write: nothing is
-   * freed then.
-   */
-  *#checkpointInSteps(left: Iterable<Waiting>): Steps<void> {
-    const core = this.#core;
-    for (const { work } of left) {
-      const { checkpointTo, embeddedHeader, writeError } = work;
-      if (checkpointTo === undefined || embeddedHeader || writeError !== undefined) continue;
-      for (;;) {
-        const target = core.guards.limit(checkpointTo);
-        core.checkpointUnderWay = Math.max(core.published.checkpoint, target);
-        const freed = yield* this.#freedInStep(target);
-        if (freed === undefined || freed.reached >= target) break;
-        const { reached: checkpoint } = freed;
-        const step = new SessionWork(core.staging);
-        const batch = { works: [step], freed: new Map([[step, freed]]), checkpoint, dropped: [] };
-        yield* this.#carryOut(yield* this.#planWith(batch), false);
-        yield* this.#reclaim(true);
-        core.checkSound();
-      }
-    }
-  }
-
-  /** Undefined if the log cannot be read: `#plan` rejects that session alone. */
-  *#freedInStep(target: number): Steps<FreedUpTo | undefined> {
-    try {
-      return yield* freedBetween(this.#core, this.#core.published.checkpoint, target, freedMost);
-    } catch {
-      return undefined;
-    }
-  }
-
-  *#giveBack(empty: readonly DroppedMap[]): Steps<void> {
-    const { checkpoint } = this.#core.published;
-    const dropped = this.#givenBack.retire(empty);
-    if (dropped.length === 0) return;
-    const plan = yield* this.#planWith({ works: [], freed: new Map(), checkpoint, dropped });
-    yield* this.#carryOut(plan, false);
-    this.#givenBack.haveGone();
+    return { works, freed, checkpoint, dropped };
   }
 }
 

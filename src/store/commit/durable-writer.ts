@@ -1,6 +1,6 @@
 /**
- * The writes and syncs that a commit's durability rests on: housekeeping, the record, the sync, and
- * the reaction to a failure of each. The Committer decides what is in a batch.
+ * Makes a batch durable: its plan, housekeeping, the record, the sync, and the reaction to a
+ * failure of each. The Committer decides what is in a batch, and has its values written before.
  *
  * Invariants:
  * - All syncs are made here. A failed sync poisons the store, and nothing more is written.
@@ -17,13 +17,18 @@ import type { GrainMap } from '../grains/grain-map.ts';
 import type { RecordTarget } from '../log/commit-log.ts';
 import type { HousekeepingRound, HousekeepingWish } from '../settle/housekeeping.ts';
 import type { StoreCore } from '../state/core.ts';
-import type { BatchPlan } from './commit-plan.ts';
+import { type BatchPlan, type BatchRequest, planBatch } from './commit-plan.ts';
+import { forgetBatch, publishBatch } from './publish.ts';
+import { smallBatchBytes, valueBytes } from './value-writer.ts';
 
 /** Rounds of housekeeping at most, to make room for one record or to settle. */
 const roundsMax = 24;
 
 /** Pages of the reserve kept for records that archive or free some thousand values. */
 const bodyPagesKept = 4;
+
+/** The content of a batch. */
+export type Batch = Pick<BatchRequest, 'works' | 'freed' | 'checkpoint' | 'dropped'>;
 
 /** Thrown when the store has been poisoned; `error` is the error for the user. */
 export class Poisoned {
@@ -36,9 +41,80 @@ export class Poisoned {
 
 export class DurableWriter {
   readonly #core: StoreCore;
+  #recordRefused = false;
+  /** The time of the first plan of the batch in flight, milliseconds since the epoch. */
+  #plannedAt: number | undefined;
 
   constructor(core: StoreCore) {
     this.#core = core;
+  }
+
+  /** The batch that failed last has found no place for its record, or could not write it. */
+  get recordRefused(): boolean {
+    return this.#recordRefused;
+  }
+
+  /** Batches from now on have a new time. */
+  batchBegins(): void {
+    this.#plannedAt = undefined;
+  }
+
+  /**
+   * Plans the batch, makes it durable and publishes it.
+   *
+   * Requires: its values are written.
+   * Throws: `VARVE_IO`, with nothing published, or `Poisoned`.
+   */
+  *commit(batch: Batch): Steps<void> {
+    const plan = yield* this.#plan(batch);
+    const target = yield* this.#log(plan);
+    yield* this.sync();
+    yield* this.#publish(plan, target);
+  }
+
+  *#plan({ works, freed, checkpoint, dropped }: Batch): Steps<BatchPlan> {
+    const { atlas, log, space, published: before } = this.#core;
+    let { retainedBytes: retainedLogBytes } = log;
+    for (const { logBytes } of freed.values()) retainedLogBytes -= logBytes;
+    this.#plannedAt ??= Date.now();
+    const now = this.#plannedAt;
+    const isShort = space.tight;
+    // Field by field: this runs for each commit.
+    const parts = { before, works, freed, checkpoint, retainedLogBytes, dropped, now, isShort };
+    return yield* planBatch(atlas, parts);
+  }
+
+  /** Writes everything of the batch but its values. */
+  *#log(plan: BatchPlan): Steps<RecordTarget> {
+    let target: RecordTarget | undefined;
+    this.#recordRefused = true;
+    try {
+      target = yield* this.#place(plan);
+      this.#recordRefused = false;
+      const fill = valueBytes(plan.works) + plan.body.length <= smallBatchBytes;
+      yield* this.#houseKeep(this.#planHousekeeping({ urgent: false, room: false, fill }));
+      yield* this.#backMarks(plan.added.maps.map(({ map }) => map));
+      this.#recordRefused = true;
+      yield* this.#writeRecord(plan, target);
+      this.#recordRefused = false;
+      return target;
+    } catch (error) {
+      if (!(error instanceof Poisoned)) forgetBatch(this.#core, plan, target);
+      throw error;
+    }
+  }
+
+  /**
+   * The record is durable. If it cannot be applied in memory, this poisons the store, and the next
+   * open replays the record.
+   */
+  *#publish(plan: BatchPlan, target: RecordTarget): Steps<void> {
+    try {
+      yield* publishBatch(this.#core, plan, target);
+    } catch (error) {
+      this.#core.statisticsMeanwhile = undefined;
+      throw this.poisoned(error);
+    }
   }
 
   /** Syncs. If the sync fails, the content of the disk is unknown: this poisons the store. */
@@ -59,7 +135,7 @@ export class DurableWriter {
    * Plans the writes of the next round. The plan changes what the settle knows as it goes: an error
    * in the middle leaves writes that are lost and count as made, so it poisons the store.
    */
-  planHousekeeping(how: HousekeepingWish): HousekeepingRound {
+  #planHousekeeping(how: HousekeepingWish): HousekeepingRound {
     try {
       return this.#core.housekeeping.plan(how);
     } catch (error) {
@@ -77,7 +153,7 @@ export class DurableWriter {
    * - A batch that only archives leaves a quarter of the lane to checkpoints and to giving maps
    *   back: a settle after these frees more than they took.
    */
-  *place(plan: BatchPlan): Steps<RecordTarget> {
+  *#place(plan: BatchPlan): Steps<RecordTarget> {
     const { log, space, housekeeping, published } = this.#core;
     const givesBack = plan.after.checkpoint > published.checkpoint || plan.works.length === 0;
     const bringsValues = plan.works.some(({ pushedBytes }) => pushedBytes > 0);
@@ -93,8 +169,8 @@ export class DurableWriter {
         housekeeping.beginSettle();
         settles = !space.tight;
       }
-      const planned = this.planHousekeeping({ urgent: true, room: true, fill: false, keep });
-      const refused = yield* this.houseKeep(planned);
+      const planned = this.#planHousekeeping({ urgent: true, room: true, fill: false, keep });
+      const refused = yield* this.#houseKeep(planned);
       if (refused !== undefined && housekeeping.canSettle) {
         throw ioError('making room in the commit log', this.#core.path, refused);
       }
@@ -121,7 +197,7 @@ export class DurableWriter {
    * batch fails. Returns the error of writing the next log segment, which fails no batch: the
    * segment is made elsewhere.
    */
-  *houseKeep(round: HousekeepingRound): Steps<unknown> {
+  *#houseKeep(round: HousekeepingRound): Steps<unknown> {
     let failure: unknown;
     let refused: unknown;
     for (const write of round.writes) {
@@ -147,7 +223,7 @@ export class DurableWriter {
    * sparse file, once the disk is full, a settle could not write these marks, and nothing is given
    * back without settles.
    */
-  *backMarks(maps: readonly GrainMap[]): Steps<void> {
+  *#backMarks(maps: readonly GrainMap[]): Steps<void> {
     for (const map of maps) {
       if (map.marksBacked) continue;
       const chunks = [new Uint8Array(map.overheadPages * pageBytes)];
@@ -169,7 +245,7 @@ export class DurableWriter {
    * The body in an extent is written first: it is no part of the log until a sector names it. If
    * the disk refuses that write, there is nothing to take back.
    */
-  *writeRecord(plan: BatchPlan, target: RecordTarget): Steps<void> {
+  *#writeRecord(plan: BatchPlan, target: RecordTarget): Steps<void> {
     const { reader, headers } = this.#core;
     const { body, after } = plan;
     const { sector, extent } = target;
@@ -214,7 +290,7 @@ export class DurableWriter {
         housekeeping.beginSettle();
         begun = true;
       }
-      yield* this.houseKeep(this.planHousekeeping({ urgent: true, room: false, fill: false }));
+      yield* this.#houseKeep(this.#planHousekeeping({ urgent: true, room: false, fill: false }));
       yield* this.sync();
     }
   }
@@ -231,8 +307,8 @@ export class DurableWriter {
         if (isSettled) headers.change({ clean: true });
         else housekeeping.beginSettle(true);
       }
-      const planned = this.planHousekeeping({ urgent: true, room: false, fill: false });
-      yield* this.houseKeep(planned);
+      const planned = this.#planHousekeeping({ urgent: true, room: false, fill: false });
+      yield* this.#houseKeep(planned);
       yield* this.sync();
     }
     throw internal('the store could not be settled', { path: this.#core.path });

@@ -67,9 +67,8 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
     const basin = atlas.basins[stratum.basin];
     if (basin !== undefined) basin.dirty = true;
   }
-  log.retainedBytes -= logBytes;
   log.accept(target, plan.after.currentBatch, plan.entries, archived.length);
-  log.passed(plan.after.checkpoint);
+  log.passed(plan.after.checkpoint, logBytes);
   core.archives.add(plan.after.currentBatch, { values: archived, logBytes: recordBytes(target) });
   core.archives.forgetUpTo(plan.after.checkpoint);
   Object.assign(published, plan.after);

@@ -31,8 +31,8 @@ const lengthStepMax = 16 * 1024 * 1024;
 /** Error codes of a full disk or a used-up quota. */
 const fullCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
 
-/** Keeps bytes of the file in memory. */
-export interface WrittenThrough {
+/** Keeps bytes of the file in memory, and follows its writes. */
+export interface WriteObserver {
   /** These chunks were written at `offset`. */
   written(chunks: readonly Uint8Array[], offset: number): void;
   /** The content of this range is unknown. */
@@ -42,14 +42,14 @@ export interface WrittenThrough {
 export class FileWriter {
   readonly #reader: FileReader;
   readonly #space: Space;
-  readonly #cache: WrittenThrough;
+  readonly #observer: WriteObserver;
   #bytesWritten = 0;
   #syncs = 0;
 
-  constructor(reader: FileReader, space: Space, cache: WrittenThrough) {
+  constructor(reader: FileReader, space: Space, observer: WriteObserver) {
     this.#reader = reader;
     this.#space = space;
-    this.#cache = cache;
+    this.#observer = observer;
   }
 
   /** Bytes that the disk took since the store was opened. */
@@ -82,11 +82,11 @@ export class FileWriter {
       yield { kind: 'write', ...write };
     } catch (error) {
       this.#space.refused(page, endPage, isFull(error));
-      this.#cache.forget(offset, bytes);
+      this.#observer.forget(offset, bytes);
       throw error;
     }
     this.#space.written(page, endPage);
-    this.#cache.written(chunks, offset);
+    this.#observer.written(chunks, offset);
     this.#bytesWritten += bytes;
   }
 
@@ -106,9 +106,9 @@ export class FileWriter {
   }
 
   /**
-   * Makes the file longer before large writes up to byte `end`: once, with room for later ones. Each
-   * new length is more metadata to sync, so the file grows by a share of its size. The new bytes do
-   * not count as written.
+   * Makes the file longer before large writes up to byte `end`: once, with room for later ones.
+   * Each new length is more metadata to sync, so the file grows by a share of its size. The new
+   * bytes do not count as written.
    */
   *lengthen(end: number): Steps<void> {
     this.#space.reach(Math.ceil(end / pageBytes));

@@ -155,14 +155,11 @@ export class Settle {
     };
   }
 
-  /**
-   * A sync has completed that covers every write taken so far. `next`: the next log segment is
-   * filled.
-   */
-  synced(next: boolean): 'structures' | 'headers' | 'done' {
+  /** A sync has completed that covers every write taken so far. */
+  synced(): 'structures' | 'headers' | 'done' {
     const { headers, log, space } = this.#parts;
     if (this.#step === 'structures' && this.#settled !== undefined) {
-      const segments = log.listFrom(this.#snapshot.current, next);
+      const segments = log.listFrom(this.#snapshot.current);
       headers.change({ settled: this.#settled, segments, clean: this.#clean });
       this.#step = 'headers';
     } else if (this.#step === 'headers' && headers.agreed) {

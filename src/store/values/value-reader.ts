@@ -16,7 +16,7 @@ import { crc32 } from '../../util/crc.ts';
 import { getU32 } from '../../util/little-endian.ts';
 import { endOf, type FilePart, partsWithin } from '../file/file-parts.ts';
 import type { FileReader, ReadAhead } from '../file/file-reader.ts';
-import type { WrittenThrough } from '../file/file-writer.ts';
+import type { WriteObserver } from '../file/file-writer.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import { BlockCache, blockBytes } from './block-cache.ts';
 
@@ -54,7 +54,7 @@ export function valuePlace(
   return { id, offset: map.grainOffset(index), capacity, parts: map.parts(index, capacity) };
 }
 
-export class ValueReader implements WrittenThrough {
+export class ValueReader implements WriteObserver {
   readonly #file: FileReader;
   #cache: BlockCache;
   /** Offsets of values that their batch did not write, even if they have a valid checksum. */
