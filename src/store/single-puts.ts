@@ -72,7 +72,7 @@ export class SinglePuts {
       place.stratum.release(place.index, place.count);
       throw error;
     }
-    const { id } = work.addWritten(place, data.length, crc);
+    const { id } = work.add(place, data.length, crc);
     work.beginCommit();
     return { id, batch: await this.#committer.commit(work) };
   }

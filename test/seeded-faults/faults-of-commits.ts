@@ -10,7 +10,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'the sync of a commit is left out',
     file: 'store/commit/durable-writer.ts',
-    find: lines('    yield* this.sync();', '    yield* this.#publish(plan, target);'),
+    find: lines('    yield* this.#sync();', '    yield* this.#publish(plan, target);'),
     replace: lines(
       '    this.#core.housekeeping.synced();',
       '    yield* this.#publish(plan, target);',
@@ -23,8 +23,8 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a batch is published before its sync',
     file: 'store/commit/durable-writer.ts',
-    find: lines('    yield* this.sync();', '    yield* this.#publish(plan, target);'),
-    replace: lines('    yield* this.#publish(plan, target);', '    yield* this.sync();'),
+    find: lines('    yield* this.#sync();', '    yield* this.#publish(plan, target);'),
+    replace: lines('    yield* this.#publish(plan, target);', '    yield* this.#sync();'),
     caughtBy: {
       file: 'test/contract/faults.test.ts',
       test: 'a failed sync leaves reads as they were',
@@ -87,7 +87,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     find: lines(
       '      yield* this.#core.writer.sync();',
       '    } catch (error) {',
-      '      throw this.poisoned(error);',
+      '      throw this.#core.poison(error);',
     ),
     replace: lines(
       '      yield* this.#core.writer.sync();',
@@ -143,12 +143,12 @@ export const faultsOfCommits: readonly SeededFault[] = [
     name: 'the blank over a record whose write failed is not synced',
     file: 'store/commit/durable-writer.ts',
     find: lines(
-      '      throw this.poisoned(new AggregateError([cause, error], message));',
+      '      throw this.#core.poison(new AggregateError([cause, error], message));',
       '    }',
-      '    yield* this.sync();',
+      '    yield* this.#sync();',
     ),
     replace: lines(
-      '      throw this.poisoned(new AggregateError([cause, error], message));',
+      '      throw this.#core.poison(new AggregateError([cause, error], message));',
       '    }',
     ),
     caughtBy: {
@@ -159,7 +159,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'the store goes on where a record can be neither written nor blanked',
     file: 'store/commit/durable-writer.ts',
-    find: '      throw this.poisoned(new AggregateError([cause, error], message));',
+    find: '      throw this.#core.poison(new AggregateError([cause, error], message));',
     replace: '      throw new AggregateError([cause, error], message);',
     caughtBy: {
       file: 'test/contract/faults.test.ts',
@@ -271,14 +271,14 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'freed grains are given out before the sync of the batch that frees them',
     file: 'store/commit/durable-writer.ts',
-    find: lines('    yield* this.sync();', '    yield* this.#publish(plan, target);'),
+    find: lines('    yield* this.#sync();', '    yield* this.#publish(plan, target);'),
     replace: lines(
       '    const freed = new Map<SessionWork, Freed>();',
       '    for (const [work, { values, logBytes }] of plan.freed) {',
       '      for (const run of values) this.#core.atlas.stratum(run.basin, run.stratum)?.freeValue(run);',
       '      freed.set(work, { values: [], logBytes });',
       '    }',
-      '    yield* this.sync();',
+      '    yield* this.#sync();',
       '    yield* this.#publish({ ...plan, freed }, target);',
     ),
     caughtBy: {

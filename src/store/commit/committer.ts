@@ -9,14 +9,14 @@
  * disk: those that are durable stay. A failed sync poisons the store.
  */
 
-import { isVarveError } from '../../errors.ts';
+import { isVarveError, VarveError } from '../../errors.ts';
+import { joinGrainId } from '../../format/grain-id.ts';
 import type { Steps } from '../file/effects.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
 import { freedBetween } from './checkpoint.ts';
-import { checkRoot, checkWork } from './commit-checks.ts';
 import { CommitQueue, Waiting } from './commit-queue.ts';
-import { type Batch, DurableWriter, Poisoned } from './durable-writer.ts';
+import { type Batch, DurableWriter, isPoisoned } from './durable-writer.ts';
 import { FullDisk } from './full-disk.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
 import type { SessionWork } from './session-work.ts';
@@ -56,20 +56,11 @@ export class Committer {
 
   /** As `commit`, on the calling thread. Requires: not `busy`. */
   commitSync(work: SessionWork): number {
-    let batch: number | undefined;
-    let failure: unknown;
-    const waiting = new Waiting(
-      work,
-      (durable) => {
-        batch = durable;
-      },
-      (error) => {
-        failure = error;
-      },
-    );
+    const failures: unknown[] = [];
+    const waiting = new Waiting(work, ignore, (error) => failures.push(error));
     this.#core.writer.performSync(this.#batch([waiting]));
-    if (batch === undefined) throw failure;
-    return batch;
+    if (failures.length > 0) throw failures[0];
+    return waiting.batch;
   }
 
   /**
@@ -79,11 +70,7 @@ export class Committer {
    * Throws: `VARVE_IO`, `VARVE_POISONED`.
    */
   async settleAll(): Promise<void> {
-    try {
-      await this.#core.writer.perform(this.#writer.settleAll());
-    } catch (error) {
-      throw error instanceof Poisoned ? error.error : error;
-    }
+    await this.#core.writer.perform(this.#writer.settleAll());
   }
 
   /** Resolves when nothing is queued or in flight. */
@@ -118,13 +105,13 @@ export class Committer {
       for (const one of left) one.durable();
     } catch (error) {
       for (const { work } of left) {
-        if (error instanceof Poisoned) work.poisoned();
+        if (isPoisoned(error)) work.poisoned();
         else yield* this.#giveUp(work, error);
       }
       // Their marks may lie where the disk refuses writes: later maps lie elsewhere.
       if (core.space.tight) core.atlas.dropUnused();
       this.#over();
-      for (const one of left) one.failed(error instanceof Poisoned ? error.error : error);
+      for (const one of left) one.failed(error);
     }
     core.checkpointUnderWay = core.published.checkpoint;
   }
@@ -134,7 +121,7 @@ export class Committer {
     try {
       yield* work.giveUpInSteps(error);
     } catch (failure) {
-      this.#writer.poisoned(failure);
+      this.#core.poison(failure);
     }
   }
 
@@ -219,7 +206,10 @@ export class Committer {
     for (const tell of rejected) tell();
   }
 
-  /** Rejects the sessions that cannot be committed, and finds what the others free. */
+  /**
+   * Rejects the sessions that cannot be committed, and finds what the others free. A value that
+   * becomes the embedded header exists when its session's part of the batch begins.
+   */
   *#decide(left: Set<Waiting>): Steps<Batch> {
     const core = this.#core;
     const { published } = core;
@@ -253,6 +243,36 @@ export class Committer {
   }
 }
 
+function ignore(): void {}
+
 function worksOf(waiting: Iterable<Waiting>): SessionWork[] {
   return Array.from(waiting, ({ work }) => work);
+}
+
+/**
+ * Returns the session's checkpoint, 0 if it has none. Throws if the session cannot be committed.
+ */
+function checkWork(core: StoreCore, work: SessionWork): number {
+  if (work.writeError !== undefined) throw work.writeError;
+  const root = work.embeddedHeader;
+  if (typeof root === 'bigint' && work.own(root) === undefined && !core.place(root)) {
+    throw rootIsGone(core);
+  }
+  return work.checkpointTo === undefined ? 0 : core.guards.limit(work.checkpointTo);
+}
+
+/** Throws if a checkpoint in `freed` frees the value that the session makes the embedded header. */
+function checkRoot(core: StoreCore, work: SessionWork, freed: readonly Freed[]): void {
+  const root = work.embeddedHeader;
+  if (typeof root !== 'bigint') return;
+  for (const { values } of freed) {
+    for (const { basin, stratum, index } of values) {
+      if (joinGrainId(basin, stratum, index) === root) throw rootIsGone(core);
+    }
+  }
+}
+
+function rootIsGone({ path }: StoreCore): VarveError {
+  const message = 'the value that was to become the embedded header has been freed';
+  return new VarveError('VARVE_NOT_FOUND', message, { path });
 }

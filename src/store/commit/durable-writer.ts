@@ -9,7 +9,7 @@
  * - If housekeeping fails twice in a row, the commit that it rode on fails.
  */
 
-import { internal, ioError, type VarveError } from '../../errors.ts';
+import { internal, ioError, isVarveError } from '../../errors.ts';
 import { pageBytes, sectorBytes } from '../../format/layout.ts';
 import { encodeRecordSectors } from '../../format/log-sector.ts';
 import { pause, type Steps } from '../file/effects.ts';
@@ -30,13 +30,9 @@ const bodyPagesKept = 4;
 /** The content of a batch. */
 export type Batch = Pick<BatchRequest, 'works' | 'freed' | 'checkpoint' | 'dropped'>;
 
-/** Thrown when the store has been poisoned; `error` is the error for the user. */
-export class Poisoned {
-  readonly error: VarveError;
-
-  constructor(error: VarveError) {
-    this.error = error;
-  }
+/** The store has been poisoned: what the batch wrote may be durable, and nothing is taken back. */
+export function isPoisoned(error: unknown): boolean {
+  return isVarveError(error, 'VARVE_POISONED');
 }
 
 export class DurableWriter {
@@ -63,12 +59,12 @@ export class DurableWriter {
    * Plans the batch, makes it durable and publishes it.
    *
    * Requires: its values are written.
-   * Throws: `VARVE_IO`, with nothing published, or `Poisoned`.
+   * Throws: `VARVE_IO`, with nothing published, or `VARVE_POISONED`.
    */
   *commit(batch: Batch): Steps<void> {
     const plan = yield* this.#plan(batch);
     const target = yield* this.#log(plan);
-    yield* this.sync();
+    yield* this.#sync();
     yield* this.#publish(plan, target);
   }
 
@@ -92,14 +88,14 @@ export class DurableWriter {
       target = yield* this.#place(plan);
       this.#recordRefused = false;
       const fill = valueBytes(plan.works) + plan.body.length <= smallBatchBytes;
-      yield* this.#houseKeep(this.#planHousekeeping({ urgent: false, room: false, fill }));
+      yield* this.#houseKeep({ urgent: false, room: false, fill });
       yield* this.#backMarks(plan.added.maps.map(({ map }) => map));
       this.#recordRefused = true;
       yield* this.#writeRecord(plan, target);
       this.#recordRefused = false;
       return target;
     } catch (error) {
-      if (!(error instanceof Poisoned)) forgetBatch(this.#core, plan, target);
+      if (!isPoisoned(error)) forgetBatch(this.#core, plan, target);
       throw error;
     }
   }
@@ -113,22 +109,18 @@ export class DurableWriter {
       yield* publishBatch(this.#core, plan, target);
     } catch (error) {
       this.#core.statisticsMeanwhile = undefined;
-      throw this.poisoned(error);
+      throw this.#core.poison(error);
     }
   }
 
   /** Syncs. If the sync fails, the content of the disk is unknown: this poisons the store. */
-  *sync(): Steps<void> {
+  *#sync(): Steps<void> {
     try {
       yield* this.#core.writer.sync();
     } catch (error) {
-      throw this.poisoned(error);
+      throw this.#core.poison(error);
     }
     this.#core.housekeeping.synced();
-  }
-
-  poisoned(cause: unknown): Poisoned {
-    return new Poisoned(this.#core.poison(cause));
   }
 
   /**
@@ -139,7 +131,7 @@ export class DurableWriter {
     try {
       return this.#core.housekeeping.plan(how);
     } catch (error) {
-      throw this.poisoned(error);
+      throw this.#core.poison(error);
     }
   }
 
@@ -169,12 +161,11 @@ export class DurableWriter {
         housekeeping.beginSettle();
         settles = !space.tight;
       }
-      const planned = this.#planHousekeeping({ urgent: true, room: true, fill: false, keep });
-      const refused = yield* this.#houseKeep(planned);
+      const refused = yield* this.#houseKeep({ urgent: true, room: true, fill: false, keep });
       if (refused !== undefined && housekeeping.canSettle) {
         throw ioError('making room in the commit log', this.#core.path, refused);
       }
-      yield* this.sync();
+      yield* this.#sync();
     }
     throw internal('no room could be made in the commit log', { path: this.#core.path });
   }
@@ -193,11 +184,12 @@ export class DurableWriter {
   }
 
   /**
-   * Writes a round. A write that fails is repeated with the next batch; if it fails again, that
-   * batch fails. Returns the error of writing the next log segment, which fails no batch: the
-   * segment is made elsewhere.
+   * Plans and writes a round. A write that fails is repeated with the next batch; if it fails
+   * again, that batch fails. Returns the error of writing the next log segment, which fails no
+   * batch: the segment is made elsewhere.
    */
-  *#houseKeep(round: HousekeepingRound): Steps<unknown> {
+  *#houseKeep(wish: HousekeepingWish): Steps<unknown> {
+    const round = this.#planHousekeeping(wish);
     let failure: unknown;
     let refused: unknown;
     for (const write of round.writes) {
@@ -226,12 +218,8 @@ export class DurableWriter {
   *#backMarks(maps: readonly GrainMap[]): Steps<void> {
     for (const map of maps) {
       if (map.marksBacked) continue;
-      const chunks = [new Uint8Array(map.overheadPages * pageBytes)];
-      try {
-        yield* this.#core.writer.write({ offset: map.page * pageBytes, chunks });
-      } catch (error) {
-        throw ioError('writing a grain map', this.#core.path, error);
-      }
+      const zeros = new Uint8Array(map.overheadPages * pageBytes);
+      yield* this.#write('writing a grain map', map.page * pageBytes, zeros);
       map.marksBacked = true;
     }
   }
@@ -251,30 +239,33 @@ export class DurableWriter {
     const { sector, extent } = target;
     const place = { epoch: headers.content.epoch, batch: after.currentBatch, sector };
     const sectors = encodeRecordSectors(body, place, extent, reader.salt);
+    const what = 'writing the commit log';
+    if (extent !== undefined) yield* this.#write(what, extent.page * pageBytes, body);
     try {
-      if (extent !== undefined) {
-        yield* this.#core.writer.write({ offset: extent.page * pageBytes, chunks: [body] });
-      }
-    } catch (error) {
-      throw ioError('writing the commit log', this.#core.path, error);
-    }
-    try {
-      yield* this.#core.writer.write({ offset: sector * sectorBytes, chunks: [sectors] });
+      yield* this.#write(what, sector * sectorBytes, sectors);
     } catch (error) {
       yield* this.#blank(sector, error);
-      throw ioError('writing the commit log', this.#core.path, error);
+      throw error;
     }
   }
 
   *#blank(sector: number, cause: unknown): Steps<void> {
     try {
-      const chunks = [new Uint8Array(sectorBytes)];
-      yield* this.#core.writer.write({ offset: sector * sectorBytes, chunks });
+      yield* this.#write('blanking a record', sector * sectorBytes, new Uint8Array(sectorBytes));
     } catch (error) {
       const message = 'a record could be neither written nor blanked';
-      throw this.poisoned(new AggregateError([cause, error], message));
+      throw this.#core.poison(new AggregateError([cause, error], message));
     }
-    yield* this.sync();
+    yield* this.#sync();
+  }
+
+  /** Throws `VARVE_IO`. */
+  *#write(what: string, offset: number, bytes: Uint8Array): Steps<void> {
+    try {
+      yield* this.#core.writer.write({ offset, chunks: [bytes] });
+    } catch (error) {
+      throw ioError(what, this.#core.path, error);
+    }
   }
 
   /**
@@ -290,8 +281,7 @@ export class DurableWriter {
         housekeeping.beginSettle();
         begun = true;
       }
-      yield* this.#houseKeep(this.#planHousekeeping({ urgent: true, room: false, fill: false }));
-      yield* this.sync();
+      yield* this.#settleRound();
     }
   }
 
@@ -307,11 +297,14 @@ export class DurableWriter {
         if (isSettled) headers.change({ clean: true });
         else housekeeping.beginSettle(true);
       }
-      const planned = this.#planHousekeeping({ urgent: true, room: false, fill: false });
-      yield* this.#houseKeep(planned);
-      yield* this.sync();
+      yield* this.#settleRound();
     }
     throw internal('the store could not be settled', { path: this.#core.path });
+  }
+
+  *#settleRound(): Steps<void> {
+    yield* this.#houseKeep({ urgent: true, room: false, fill: false });
+    yield* this.#sync();
   }
 
   /**
@@ -330,6 +323,6 @@ export class DurableWriter {
     } catch (error) {
       throw ioError('shrinking', path, error);
     }
-    yield* this.sync();
+    yield* this.#sync();
   }
 }

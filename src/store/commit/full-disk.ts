@@ -14,7 +14,7 @@ import type { Steps } from '../file/effects.ts';
 import type { StoreCore } from '../state/core.ts';
 import { type FreedUpTo, freedBetween } from './checkpoint.ts';
 import type { DroppedMap } from './commit-plan.ts';
-import { type DurableWriter, Poisoned } from './durable-writer.ts';
+import { type DurableWriter, isPoisoned } from './durable-writer.ts';
 import type { GivenBackMaps } from './given-back-maps.ts';
 import { SessionWork } from './session-work.ts';
 
@@ -49,7 +49,7 @@ export class FullDisk {
       }
       this.#core.space.keepReserve();
     } catch (error) {
-      if (!(error instanceof Poisoned)) this.#writer.poisoned(error);
+      if (!isPoisoned(error)) this.#core.poison(error);
     }
   }
 

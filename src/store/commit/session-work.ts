@@ -135,22 +135,18 @@ export class SessionWork {
     encodeValuePrefix(bytes, length, crc);
     bytes.set(data, valuePrefixBytes);
     bytes.fill(0, valuePrefixBytes + length);
-    const value = this.#add(place, length, crc, bytes);
+    const value = this.add(place, length, crc, bytes);
     this.#staged.push(value);
     this.#stagedBytes += bytes.length;
     return value;
   }
 
-  /** Adds a value whose bytes are already in its grains. */
-  addWritten(place: Reservation, length: number, crc: number): StagedValue {
-    return this.#add(place, length, crc, undefined);
-  }
-
-  #add(
+  /** Adds a value. Without `bytes` they are already in its grains. */
+  add(
     { stratum: home, index, count }: Reservation,
     length: number,
     crc: number,
-    bytes: Uint8Array | undefined,
+    bytes?: Uint8Array,
   ): StagedValue {
     const { basin, number: stratum } = home;
     const id = joinGrainId(basin, stratum, index);

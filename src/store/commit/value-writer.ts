@@ -58,7 +58,7 @@ export function* writeValues(
       if (value.operation === 'allocate') merged.add(value);
     }
   }
-  const writes = merged.areFew ? merged.writes() : yield* merged.writesInSteps();
+  const writes = yield* merged.writesInSteps();
   if (valueBytes(works) > smallBatchBytes) yield* core.writer.lengthen(endOfWrites(writes));
   for (const write of writes) {
     if (++steps % stepsPerPause === 0) yield pause;
@@ -133,7 +133,7 @@ export function writeThrough(
 ): StagedValue {
   const crc = valueCrc(idOf(place), data);
   writeNow(core, work, writesTo(partsOf(place, data.length), [prefixOf(data.length, crc), data]));
-  return work.addWritten(place, data.length, crc);
+  return work.add(place, data.length, crc);
 }
 
 /** Writes on the calling thread. The session keeps the first error, and writes nothing after it. */

@@ -40,7 +40,7 @@ export interface Published {
 
 /** The parts of the store that a settle reads and changes. */
 export interface SettleParts {
-  readonly salt: Uint8Array;
+  readonly reader: { readonly salt: Uint8Array };
   readonly atlas: Atlas;
   readonly space: Space;
   readonly log: CommitLog;
@@ -208,7 +208,7 @@ export class Settle {
     const at = markPagePage(map, page.ordinal, generation);
     const stamp = this.#parts.published.currentBatch;
     const place = { page: at, generation, stamp };
-    const { bytes, crc } = encodeMarkPage(page.marks, place, this.#parts.salt);
+    const { bytes, crc } = encodeMarkPage(page.marks, place, this.#parts.reader.salt);
     page.name = { generation, crc, ...page.measure() };
     page.stamp = stamp;
     page.damaged = false;
@@ -223,7 +223,7 @@ export class Settle {
     const place = { page, generation, stamp: this.#parts.published.currentBatch };
     const pages = map.pages.map((markPage) => markPage.name);
     const head = { firstIndex: map.firstIndex, grains: map.grains, pages };
-    const { bytes, crc } = encodeMapHead(head, place, this.#parts.salt);
+    const { bytes, crc } = encodeMapHead(head, place, this.#parts.reader.salt);
     map.generation = generation;
     map.crc = crc;
     map.damaged = false;
@@ -246,7 +246,7 @@ export class Settle {
     old: DocumentName,
     as: { kind: number; stamp: number },
   ): { write: FileWrite; name: DocumentName } {
-    const { space, salt } = this.#parts;
+    const { space, reader } = this.#parts;
     let { page, capacityPages } = old;
     const needed = Math.ceil(bytes.length / pageBytes);
     const generation = old.generation + 1;
@@ -257,7 +257,7 @@ export class Settle {
       page = space.allocate(2 * capacityPages);
       this.#given.push({ page, pages: 2 * capacityPages });
     }
-    const name = sealDocument(bytes, { page, capacityPages, generation, ...as }, salt);
+    const name = sealDocument(bytes, { page, capacityPages, generation, ...as }, reader.salt);
     const offset = slotPage(page, capacityPages, generation) * pageBytes;
     this.#documentBytes.add(bytes);
     return { write: { offset, chunks: [bytes] }, name };

@@ -99,17 +99,7 @@ export class StoreCore {
     this.published = { ...opened.published };
     const checkpoint = (): number => this.headers.content.settled.checkpoint;
     opened.history.retained = { log: this.log, checkpoint };
-    this.housekeeping = new Housekeeping(
-      {
-        salt: opened.reader.salt,
-        atlas: this.atlas,
-        space: this.space,
-        log: this.log,
-        headers: this.headers,
-        published: this.published,
-      },
-      opened.settleBytes,
-    );
+    this.housekeeping = new Housekeeping(this, opened.settleBytes);
   }
 
   /** A batch is published in part: publishing takes several turns. */

@@ -6,7 +6,7 @@
  * result, which saves a second copy. The Atlas decides whether a value exists.
  */
 
-import { corrupt } from '../../errors.ts';
+import { corrupt, type VarveError, type VarveErrorFacts } from '../../errors.ts';
 import { type GrainIdParts, joinGrainId } from '../../format/grain-id.ts';
 import { valuePrefixBytes } from '../../format/layout.ts';
 import { valueCrcStart } from '../../format/value.ts';
@@ -101,10 +101,9 @@ export class ValueReader implements WriteObserver {
     this.#cache.forget(offset, length);
   }
 
-  #checkTrusted({ id, offset }: ValuePlace): void {
-    if (!this.#distrusted.has(offset)) return;
-    const grainId = joinGrainId(id.basin, id.stratum, id.index);
-    throw corrupt('a value is not the one that its batch wrote', { offset, grainId });
+  #checkTrusted(place: ValuePlace): void {
+    if (!this.#distrusted.has(place.offset)) return;
+    throw damaged(place, 'a value is not the one that its batch wrote');
   }
 
   /**
@@ -133,12 +132,8 @@ export class ValueReader implements WriteObserver {
 
   #checkLength(place: ValuePlace, length: number): number {
     if (length + valuePrefixBytes <= place.capacity) return length;
-    throw corrupt('a value is longer than its grains', {
-      offset: place.offset,
-      grainId: joinGrainId(place.id.basin, place.id.stratum, place.id.index),
-      expected: place.capacity - valuePrefixBytes,
-      actual: length,
-    });
+    const expected = place.capacity - valuePrefixBytes;
+    throw damaged(place, 'a value is longer than its grains', { expected, actual: length });
   }
 
   /** Checks the file's length before memory for a long value is allocated. */
@@ -147,12 +142,7 @@ export class ValueReader implements WriteObserver {
     const end = endOf(partsWithin(partsOf(place), 0, valuePrefixBytes + length));
     const fileBytes = this.#file.length();
     if (end <= fileBytes) return;
-    throw corrupt('the file ends within a value', {
-      offset: place.offset,
-      grainId: joinGrainId(place.id.basin, place.id.stratum, place.id.index),
-      expected: end,
-      actual: fileBytes,
-    });
+    throw damaged(place, 'the file ends within a value', { expected: end, actual: fileBytes });
   }
 
   /** The bytes of the value at `offset`, if the cache has them checked by `readInBlock`. */
@@ -268,13 +258,13 @@ export class ValueReader implements WriteObserver {
 
   #checkCrc(place: ValuePlace, expected: number, actual: number): void {
     if (expected === actual) return;
-    throw corrupt('a value fails its checksum', {
-      offset: place.offset,
-      grainId: joinGrainId(place.id.basin, place.id.stratum, place.id.index),
-      expected,
-      actual,
-    });
+    throw damaged(place, 'a value fails its checksum', { expected, actual });
   }
+}
+
+function damaged({ id, offset }: ValuePlace, message: string, facts?: VarveErrorFacts): VarveError {
+  const grainId = joinGrainId(id.basin, id.stratum, id.index);
+  return corrupt(message, { offset, grainId, ...facts });
 }
 
 function sourceOf(file: FileReader): Pick<StorageFile, 'readSync'> {
