@@ -24,8 +24,8 @@ export const faultsOfReaders: readonly SeededFault[] = [
   {
     name: 'a refreshed reader keeps blocks of what was freed or allocated in between',
     file: 'store/readers/store-reader.ts',
-    find: '      cache.forget(map.grainOffset(index), bytes);',
-    replace: '      cache.forget(map.grainOffset(index) + bytes, 1);',
+    find: '      values.forget(map.grainOffset(index), bytes);',
+    replace: '      values.forget(map.grainOffset(index) + bytes, 1);',
     caughtBy: {
       file: rules,
       test: 'a refresh keeps the cache, but for what was allocated or freed in between',

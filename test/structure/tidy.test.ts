@@ -302,6 +302,48 @@ const brokenSources: readonly (readonly [string, string, number, SourceFile])[] 
     first,
     source('src/store/x.ts', `f(\`\${${"{ a: '}' }"} && 512}\`);`),
   ],
+  [
+    'a session writes the file itself',
+    'one-owner',
+    first,
+    source('src/store/session.ts', 'core.file.writeSync(chunks, 0);'),
+  ],
+  [
+    'a large value is written beside the performers',
+    'one-owner',
+    first + 1,
+    source('src/store/commit/x.ts', 'const { file } = core;', 'await file.write(chunks, 0);'),
+  ],
+  [
+    'the file is made longer by a part of the store',
+    'one-owner',
+    first,
+    source('src/store/state/core.ts', 'this.file.truncateSync(length);'),
+  ],
+  [
+    'a write goes past the file writer',
+    'one-owner',
+    first,
+    source('src/store/commit/x.ts', "yield { kind: 'write', ...write };"),
+  ],
+  [
+    'the log tells the space how far it writes',
+    'one-owner',
+    first,
+    source('src/store/log/x.ts', 'this.#space.reach(page);'),
+  ],
+  [
+    'a writer of values counts its bytes',
+    'one-owner',
+    first,
+    source('src/store/commit/x.ts', 'counters.bytesWritten += bytes;'),
+  ],
+  [
+    'a session tells the cache of its write',
+    'one-owner',
+    first,
+    source('src/store/session.ts', 'core.values.cache.written(chunks, 0);'),
+  ],
 ];
 
 /** Sources that come close to breaking a rule, and do not. */
@@ -337,6 +379,10 @@ const soundSources: readonly (readonly [string, SourceFile])[] = [
     },
   ],
   ['a column of wide characters', source('src/store/x.ts', `// ${'😀'.repeat(97)}`)],
+  [
+    'a number of bytes that is read, and a writer of another kind',
+    source('src/store/x.ts', 'const before = writer.bytesWritten;', 'writer.write(steps);'),
+  ],
 ];
 
 describe('the sources of varve', () => {

@@ -61,7 +61,7 @@ export class Differences {
   *add({ batch, operations }: LogRecord): Steps<void> {
     let changes = 0;
     for (const [at, one] of operations.entries()) {
-      if (at % stepsPerPause === 0) yield pause;
+      if (at % stepsPerPause === stepsPerPause - 1) yield pause;
       if (one.operation === 'allocate' || one.operation === 'free') {
         const { values } = this.#stratum(one.basin, one.stratum);
         const change: Change = { batch, kind: one.operation };

@@ -15,7 +15,7 @@ import { decodeFileHeader, type FileHeader } from '../../format/file-header.ts';
 import { headerCopies, pageBytes, sectorBytes } from '../../format/layout.ts';
 import type { LogRecord } from '../../format/log-record.ts';
 import { Breather } from '../../util/breather.ts';
-import { pause, type Steps } from '../file/effects.ts';
+import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { FileReader } from '../file/file-reader.ts';
 import { Differences, differencesMax } from './differences.ts';
 import { type CursorStart, isSameRecord, LogCursor } from './log-cursor.ts';
@@ -150,8 +150,8 @@ export class LogTail {
   *#follow(): Steps<boolean> {
     let tries = 0;
     let doubted = -1;
-    while (tries < triesMax) {
-      yield pause;
+    for (let looks = 1; tries < triesMax; looks++) {
+      if (looks % stepsPerPause === 0) yield pause;
       if (this.#bridge !== undefined) {
         if (!(yield* this.#crossOne(this.#bridge))) tries += 1;
         continue;

@@ -81,7 +81,6 @@ export function* loadStore(
   const opened: OpenedStore = {
     path,
     readOnly,
-    file: reader.file,
     reader,
     values,
     atlas,

@@ -41,8 +41,8 @@ export class StoreReader {
 
   constructor(request: OpenRequest, { core, loaded }: OpenedCore) {
     this.#request = request;
-    this.#file = core.file;
-    const follower = new FileReader(core.file, core.path);
+    this.#file = core.reader.file;
+    const follower = new FileReader(this.#file, core.path);
     follower.salt = core.reader.salt;
     this.tail = new LogTail(follower, tailStart(loaded));
     const { generation } = loaded.choice.header;
@@ -140,12 +140,13 @@ export class StoreReader {
 
 /**
  * Moves the cache, without the blocks of values allocated or freed in between, if these are known.
- * The state before has no cache in the pauses: it would read blocks into it that were looked at.
+ * It moves first: in the pauses, reads of the state before must not put blocks back.
  */
 function* keepCache(before: ProvenReads, after: ProvenReads, tail: LogTail): Steps<void> {
   const areKnown = (): boolean => before.isComplete && !after.isLost && tail.newest >= after.batch;
   if (!areKnown()) return;
-  const cache = before.core.values.giveCache();
+  const { values } = after.core;
+  values.takeCacheOf(before.core.values);
   let looked = 0;
   for (const { basin, stratum, index } of tail.differences.between(before.batch, after.batch)) {
     if (looked++ % stepsPerPause === 0) yield pause;
@@ -153,10 +154,10 @@ function* keepCache(before: ProvenReads, after: ProvenReads, tail: LogTail): Ste
       const map = atlas.stratum(basin, stratum)?.mapWith(index);
       if (map === undefined) continue;
       const bytes = Math.min(grainsMax << map.grainExp, cachedBytesMax);
-      cache.forget(map.grainOffset(index), bytes);
+      values.forget(map.grainOffset(index), bytes);
     }
   }
-  if (areKnown()) after.core.values.takeCache(cache);
+  if (!areKnown()) values.dropCache();
 }
 
 /** The position in the log after the loaded state. */
