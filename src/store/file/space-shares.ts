@@ -22,6 +22,23 @@ export function growthBytes(bytes: number): number {
   );
 }
 
+const lengthStepShare = 32;
+const lengthStepLeast = (64 * kibibyte) / pageBytes;
+const lengthStepMost = (16 * mebibyte) / pageBytes;
+
+/** Pages by which a file of `endPage` pages grows for large writes: a 32nd, 64 KiB to 16 MiB. */
+export function lengthStepFor(endPage: number): number {
+  return Math.ceil(Math.min(Math.max(lengthStepLeast, endPage / lengthStepShare), lengthStepMost));
+}
+
+const growthProofShare = 64;
+const growthProofLeast = 64;
+
+/** Pages that a file of `endPage` pages must grow by, on a full disk, to count as able to grow. */
+export function growthProofFor(endPage: number): number {
+  return Math.max(growthProofLeast, endPage / growthProofShare);
+}
+
 const reserveShare = 192;
 const reservePagesMost = (8 * mebibyte) / pageBytes;
 /**

@@ -257,7 +257,7 @@ export class Settle {
     if (needed > capacityPages || isRefused) {
       if (capacityPages > 0) this.#left.push({ page, pages: 2 * capacityPages });
       capacityPages = needed === 1 ? 1 : Math.ceil(needed * 1.5);
-      page = space.allocate(2 * capacityPages);
+      page = space.allocate(2 * capacityPages, 0, 'end');
       space.reach(page + 2 * capacityPages);
       this.#given.push({ page, pages: 2 * capacityPages });
     }
