@@ -28,6 +28,8 @@ const nothingFreed = new Map<SessionWork, Freed>();
 
 /** On a full disk a batch frees at most this many values, unless one batch archived more. */
 const freedMost = 2000;
+/** As `freedMost`, if the record found no room: one of these needs no extent for its body. */
+const freedFew = 250;
 
 export class Committer {
   readonly #core: StoreCore;
@@ -181,7 +183,7 @@ export class Committer {
     if (left.size > 1) return this.#takeApart(left);
     yield* this.#reclaim(true);
     this.#core.checkSound();
-    yield* this.#logTogether(left);
+    yield* this.#logTogether(left, freedFew);
   }
 
   /** Writes all values; rejects only the sessions whose values the disk refuses. */
@@ -204,9 +206,12 @@ export class Committer {
     left.clear();
   }
 
-  /** Logs the sessions of `left` in one batch. Requires: their values are written. */
-  *#logTogether(left: Set<Waiting>): Steps<void> {
-    if (this.#core.space.tight) yield* this.#checkpointInSteps(left);
+  /**
+   * Logs the sessions of `left` in one batch; on a full disk, steps of a checkpoint before it free
+   * `most` values each. Requires: their values are written.
+   */
+  *#logTogether(left: Set<Waiting>, most = freedMost): Steps<void> {
+    if (this.#core.space.tight) yield* this.#checkpointInSteps(left, most);
     const plan = yield* this.#plan(left);
     if (left.size === 0) return;
     const fill = valueBytes(plan.works) + plan.body.length <= smallBatchBytes;
@@ -343,11 +348,11 @@ export class Committer {
   }
 
   /**
-   * Divides a checkpoint that frees more than `freedMost` values into batches whose records find
+   * Divides a checkpoint that frees more than `most` values into batches whose records find
    * room. Not if the session may be refused for its embedded header or a failed write: nothing is
    * freed then.
    */
-  *#checkpointInSteps(left: Iterable<Waiting>): Steps<void> {
+  *#checkpointInSteps(left: Iterable<Waiting>, most: number): Steps<void> {
     const core = this.#core;
     for (const { work } of left) {
       const { checkpointTo, embeddedHeader, writeError } = work;
@@ -355,7 +360,7 @@ export class Committer {
       for (;;) {
         const target = core.guards.limit(checkpointTo);
         core.checkpointUnderWay = Math.max(core.published.checkpoint, target);
-        const freed = yield* this.#freedInStep(target);
+        const freed = yield* this.#freedInStep(target, most);
         if (freed === undefined || freed.reached >= target) break;
         const { reached: checkpoint } = freed;
         const step = new SessionWork(core.staging);
@@ -368,9 +373,9 @@ export class Committer {
   }
 
   /** Undefined if the log cannot be read: `#plan` rejects that session alone. */
-  *#freedInStep(target: number): Steps<FreedUpTo | undefined> {
+  *#freedInStep(target: number, most: number): Steps<FreedUpTo | undefined> {
     try {
-      return yield* freedBetween(this.#core, this.#core.published.checkpoint, target, freedMost);
+      return yield* freedBetween(this.#core, this.#core.published.checkpoint, target, most);
     } catch {
       return undefined;
     }
