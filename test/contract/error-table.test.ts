@@ -274,7 +274,7 @@ describe('the table of errors in the README', () => {
     await forest.close();
   });
 
-  it.each(Object.entries(ways))('says what goes on after %s', async (code, way) => {
+  it.each(Object.entries(ways))('says what still works after %s', async (code, way) => {
     const { store, disk } = await stores.wrapped();
     const id = await committed(store, bytesOf('the value'));
     const session = store.session();
