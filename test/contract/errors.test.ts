@@ -140,7 +140,7 @@ describe('every code of the core', () => {
 });
 
 describe('a VarveError', () => {
-  it('carries its code, its facts as they apply, and its cause where there is one', () => {
+  it('has its code, the data fields that apply, and its cause if there is one', () => {
     const cause = new Error('the disk');
     const id = GrainId.of(1, 2, 3);
     const facts = { path: 'p', offset: 4, grainId: id, batch: 5, expected: 6, actual: 7, cause };

@@ -323,7 +323,7 @@ function outcomeOf(result: PromiseSettledResult<number>): Outcome {
 }
 
 describe('any history', () => {
-  it('leaves what the contract says', async () => {
+  it('leaves the state that the contract promises', async () => {
     await fc.assert(
       fc.asyncProperty(history, async (taken) => {
         const run = new History();

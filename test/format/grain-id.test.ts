@@ -61,7 +61,7 @@ describe('a GrainId', () => {
     );
   });
 
-  it('goes through text for every u64 but 0, its own text alone', () => {
+  it('survives conversion to text and back for every u64 except 0', () => {
     fc.assert(
       fc.property(
         u64.filter((id) => id > 0n),
@@ -145,7 +145,7 @@ describe('bad parts and ids are VARVE_INVALID_ARGUMENT', () => {
     expect(() => GrainId.parse(text)).toThrow(invalid);
   });
 
-  it('in parse of what is no text', () => {
+  it('in parse of anything that is not a text', () => {
     expect(() => GrainId.parse(7 as unknown as string)).toThrow(invalid);
   });
 });

@@ -153,7 +153,7 @@ for (const first of kinds) {
         expect(await ask(path).line()).toBe('held');
       });
 
-      it('dies with its holder even where a child process of it lives on', async () => {
+      it('ends with its holder even if a child process of it lives on', async () => {
         const path = newFile();
         const holder = hold(path);
         expect(await holder.line()).toBe('held');
@@ -257,7 +257,7 @@ describe('the locks of a writer, all or none', () => {
     return isFree;
   }
 
-  it('are the byte and the sockets, where the addon loads on Linux', async () => {
+  it('are the byte and the sockets, if the addon loads on Linux', async () => {
     const path = newFile();
     const lock = await here.file(openTarget(path));
     expect(await isByteFree(path)).toBe(false);
@@ -266,7 +266,7 @@ describe('the locks of a writer, all or none', () => {
     expect(await isByteFree(path)).toBe(true);
   });
 
-  it('are none where the last is taken', async () => {
+  it('are none if the last is taken', async () => {
     const path = newFile();
     const holder = new Holder(lockHolder, 'fallback', path);
     expect(await holder.line()).toBe('held');
@@ -274,7 +274,7 @@ describe('the locks of a writer, all or none', () => {
     expect(await isByteFree(path)).toBe(true);
   });
 
-  it('are none where the last cannot be had, and the reason is the error', async () => {
+  it('are none if the last cannot be acquired, and the reason is the error', async () => {
     for (const failing of [1, 2]) {
       const path = newFile();
       const listening = failListening(failing, 'EACCES');
@@ -285,14 +285,14 @@ describe('the locks of a writer, all or none', () => {
     }
   });
 
-  it('are none where the first cannot be had', async () => {
+  it('are none if the first cannot be acquired', async () => {
     const path = newFile();
     const addon = addonThat({ tryLock: codeError('ENOLCK') });
     await expect(acquireLock(openTarget(path), addon)).rejects.toMatchObject({ code: 'ENOLCK' });
     expect(await new Holder(lockHolder, 'fallback', path).line()).toBe('held');
   });
 
-  it('are let go of to the last, even where one fails to', async () => {
+  it('are all released, even if releasing one of them fails', async () => {
     const path = newFile();
     const addon = addonThat({ unlock: codeError('EIO') });
     const lock = await acquireLock(openTarget(path), addon);
@@ -350,7 +350,7 @@ describe('the lock without native code', () => {
     expect(await cluster.exit()).toBe(0);
   });
 
-  it('goes by the real path where the file system numbers no files', async () => {
+  it('uses the real path if the file system numbers no files', async () => {
     const numberless = fs.fstatSync(openTarget(newFile()).fd, { bigint: true });
     numberless.ino = 0n;
     vi.spyOn(fs, 'fstatSync').mockReturnValue(numberless as never);
@@ -396,7 +396,7 @@ describe('the lock on another platform', () => {
     await expect(here.fallback(target)).rejects.toMatchObject({ code: 'EACCES' });
   });
 
-  it('is refused within this process where the kernel’s lock belongs to the process', async () => {
+  it('is refused within this process if the kernel’s lock belongs to the process', async () => {
     setPlatform('freebsd');
     const path = newFile();
     const lock = await acquireLock(openTarget(path), addonThat({}));
@@ -407,13 +407,13 @@ describe('the lock on another platform', () => {
     await next.release();
   });
 
-  it('is refused with ENOTSUP where there is nothing to make it of', async () => {
+  it('is refused with ENOTSUP if no kind of lock is available', async () => {
     setPlatform('sunos');
     const target = openTarget(newFile());
     await expect(here.fallback(target)).rejects.toMatchObject({ code: 'ENOTSUP' });
   });
 
-  it('is refused with ENOTSUP where the system opens the file for two at once', async () => {
+  it('is refused with ENOTSUP if the system opens the file for two at once', async () => {
     setPlatform('darwin');
     const target = openTarget(newFile());
     const before = openDescriptors();
@@ -435,14 +435,14 @@ describe('the lock on another platform', () => {
     expect(openDescriptors()).toBe(before);
   });
 
-  it('is refused with VARVE_LOCKED where O_EXLOCK finds it taken', async () => {
+  it('is refused with VARVE_LOCKED if O_EXLOCK finds it taken', async () => {
     setPlatform('darwin');
     const target = openTarget(newFile());
     mockOpenLocks(() => true);
     await expect(here.fallback(target)).rejects.toMatchObject({ code: 'VARVE_LOCKED' });
   });
 
-  it('is refused with ESTALE where the path leads to another file by now', async () => {
+  it('is refused with ESTALE if the path leads to another file by now', async () => {
     setPlatform('darwin');
     const target = openTarget(newFile());
     fs.renameSync(newFile(), target.path);
