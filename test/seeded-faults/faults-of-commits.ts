@@ -65,15 +65,15 @@ export const faultsOfCommits: readonly SeededFault[] = [
     file: 'store/commit/committer.ts',
     find: lines(
       '    yield* this.#writeValues(left);',
-      '    const knewFull = space.tight;',
-      '    try {',
-      '      return yield* this.#logTogether(left);',
+      '    for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {',
+      '      try {',
+      '        return yield* this.#logTogether(left);',
     ),
     replace: lines(
-      '    const knewFull = space.tight;',
-      '    try {',
-      '      yield* this.#logTogether(left);',
-      '      return yield* this.#writeValues(left);',
+      '    for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {',
+      '      try {',
+      '        yield* this.#logTogether(left);',
+      '        return yield* this.#writeValues(left);',
     ),
     caughtBy: {
       file: 'test/contract/errors.test.ts',

@@ -140,15 +140,8 @@ export class Committer {
    * way: from the reserve, with the checkpoint in steps and a sorted record.
    */
   *#makeDurable(left: Set<Waiting>): Steps<void> {
-    const { space } = this.#core;
     yield* this.#writeValues(left);
-    const knewFull = space.tight;
-    try {
-      return yield* this.#logTogether(left);
-    } catch (error) {
-      if (!this.#isRefusedRecord(error)) throw error;
-    }
-    if (!knewFull) {
+    for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {
       try {
         return yield* this.#logTogether(left);
       } catch (error) {
