@@ -15,7 +15,7 @@ const slow = [
   'test/{crash,damage,forest-simulation,model,processes,scale,seeded-faults}/**',
   'test/forest/{crash,damage}/**',
   'test/forest/model*',
-  'test/store/{churn,store-model}*',
+  'test/store/churn*',
   'test/format/fuzz/**',
 ];
 
