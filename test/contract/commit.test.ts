@@ -8,6 +8,7 @@
 import { describe, expect, it } from 'vitest';
 import type { GrainId, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
+import type { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
   bytesOf,
   commit,
@@ -233,19 +234,16 @@ describe('a small commit in steady state', () => {
   async function costs(
     store: Store,
     change: (n: number) => Promise<unknown>,
-    disk: { calls: readonly unknown[]; count(operation: 'datasync'): number } & {
-      regionsWritten(from: number): number;
-    },
+    disk: WrappedFileSystem,
   ): Promise<{ regions: number; syncs: number; grown: number }[]> {
     const seen = [];
     for (let n = 0; n < 60; n += 1) {
       const from = disk.calls.length;
-      const syncs = disk.count('datasync');
       const { fileBytes } = store.statistics();
       await change(n);
       const grown = store.statistics().fileBytes - fileBytes;
-      const regions = disk.regionsWritten(from);
-      seen.push({ regions, syncs: disk.count('datasync') - syncs, grown });
+      const { regions, syncs } = disk.countsSince(from);
+      seen.push({ regions, syncs, grown });
     }
     return seen;
   }

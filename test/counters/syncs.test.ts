@@ -8,8 +8,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Session, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
+import type { Counts } from '../support/disks/wrapped-file-system.ts';
 import { expectSound } from '../support/fixtures/store-checks.ts';
-import { CountedDisk, type Counts } from './counted-disk.ts';
+import { CountedDisk } from './counted-disk.ts';
 
 const value = patternOf(100);
 
