@@ -11,10 +11,9 @@ import { patternOf } from '../support/bytes.ts';
 import type { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
-  expectNoValue,
-  expectValue,
   logOf,
   present,
   storePath,
@@ -78,14 +77,14 @@ describe('a commit', () => {
     const committing = watch(session.commit());
     await gate.reached();
     await turns();
-    for (const id of ids) await expectNoValue(store, id);
+    for (const id of ids) await check.noValue(store, id);
     expect(store).toMatchObject({ currentBatch: 1, embeddedHeader: undefined, committing: true });
     expect(store.statistics()).toMatchObject({ values: 1, archivedValues: 0 });
     expect(committing.state).toBe('pending');
     gate.open();
     expect(await committing.promise).toBe(2);
     for (const [n, length] of [0, 100, 10_000].entries()) {
-      await expectValue(store, present(ids[n]), patternOf(length));
+      await check.value(store, present(ids[n]), patternOf(length));
     }
     expect(store).toMatchObject({ currentBatch: 2, embeddedHeader: ids[1], committing: false });
     expect(store.statistics()).toMatchObject({ values: 4, archivedValues: 1 });
@@ -96,7 +95,7 @@ describe('a commit', () => {
     const ids = [];
     for (let n = 0; n < 30; n += 1) ids.push(await committed(store, patternOf(n * 40, n)));
     const reader = await stores.open(storePath, { fileSystem: disk, readOnly: true });
-    for (const [n, id] of ids.entries()) await expectValue(reader, id, patternOf(n * 40, n));
+    for (const [n, id] of ids.entries()) await check.value(reader, id, patternOf(n * 40, n));
   });
 });
 
@@ -168,7 +167,7 @@ describe('a promise', () => {
     await file.close();
     const again = await stores.open('left', { fileSystem: files });
     expect(again.currentBatch).toBe(1);
-    await expectValue(again, id, bytesOf('whole'));
+    await check.value(again, id, bytesOf('whole'));
   });
 });
 

@@ -17,10 +17,10 @@ import {
 import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
   contentOf,
-  expectRejects,
   listOf,
   overwrite,
   placeOf,
@@ -130,7 +130,7 @@ describe('every code of the core', () => {
       const { store, disk } = await stores.wrapped();
       const id = await committed(store, bytesOf('the value'));
       const call = async (): Promise<unknown> => way({ store, disk, id });
-      const error = await expectRejects(code as VarveErrorCode, call);
+      const error = await check.rejects(code as VarveErrorCode, call);
       expect(error).toBeInstanceOf(Error);
       expect(error.message.length).toBeGreaterThan(10);
       expect(error.message).not.toMatch(/undefined|\[object|NaN/);
@@ -157,7 +157,7 @@ describe('a VarveError', () => {
     const disk = new WrappedFileSystem(memoryFileSystem());
     const fault = disk.fail('open', 'EACCES');
     const open = () => stores.open(storePath, { fileSystem: disk });
-    const error = await expectRejects('VARVE_IO', open);
+    const error = await check.rejects('VARVE_IO', open);
     expect(error.cause).toBe(fault.error);
     expect(error.message).toContain('EACCES');
     expect(error.message).toContain(storePath);

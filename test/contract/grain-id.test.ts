@@ -8,12 +8,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { GrainId } from '../../src/index.ts';
-import {
-  bytesOf,
-  committed,
-  expectThrows,
-  storesOfTest,
-} from '../support/fixtures/store-checks.ts';
+import { bytesOf, check, committed, storesOfTest } from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 const lastU64 = 2n ** 64n - 1n;
@@ -37,14 +32,14 @@ describe('GrainId.from', () => {
 
   it('refuses 0n and what is no u64', () => {
     for (const value of [0n, -1n, -(2n ** 63n), lastU64 + 1n, 2n ** 80n]) {
-      const error = expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.from(value));
+      const error = check.throws('VARVE_INVALID_ARGUMENT', () => GrainId.from(value));
       expect(error.actual).toBe(value);
     }
   });
 
   it('refuses what is no bigint', () => {
     for (const value of wrongTypes) {
-      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.from(value as bigint));
+      check.throws('VARVE_INVALID_ARGUMENT', () => GrainId.from(value as bigint));
     }
   });
 
@@ -92,19 +87,19 @@ describe('GrainId.of and GrainId.parts', () => {
 
   it('refuse a part out of range, of each of the three', () => {
     for (const wrong of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 256]) {
-      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.of(wrong, 0, 0));
-      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.of(0, wrong, 0));
+      check.throws('VARVE_INVALID_ARGUMENT', () => GrainId.of(wrong, 0, 0));
+      check.throws('VARVE_INVALID_ARGUMENT', () => GrainId.of(0, wrong, 0));
     }
     for (const wrong of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 48, 2 ** 53]) {
-      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.of(0, 0, wrong));
+      check.throws('VARVE_INVALID_ARGUMENT', () => GrainId.of(0, 0, wrong));
     }
   });
 
   it('refuse parts of the wrong type', () => {
     for (const wrong of ['0', 0n, null, undefined, {}]) {
-      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.of(wrong as number, 0, 0));
-      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.of(0, wrong as number, 0));
-      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.of(0, 0, wrong as number));
+      check.throws('VARVE_INVALID_ARGUMENT', () => GrainId.of(wrong as number, 0, 0));
+      check.throws('VARVE_INVALID_ARGUMENT', () => GrainId.of(0, wrong as number, 0));
+      check.throws('VARVE_INVALID_ARGUMENT', () => GrainId.of(0, 0, wrong as number));
     }
   });
 
@@ -165,7 +160,7 @@ describe('GrainId.format and GrainId.parse', () => {
     ];
     const outOfRange = ['255-0-0', '0-255-0', `0-0-${2 ** 48}`, '0-0-99999999999999999999'];
     for (const wrong of [...near, ...far, ...outOfRange, '01-2-3', '1-02-3', '1-2-03']) {
-      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.parse(wrong));
+      check.throws('VARVE_INVALID_ARGUMENT', () => GrainId.parse(wrong));
     }
   });
 
@@ -186,11 +181,11 @@ describe('GrainId.format and GrainId.parse', () => {
 
   it('refuse what is no text, and what is no id', () => {
     for (const wrong of [undefined, null, 1, 1n, {}, ['1-2-3']]) {
-      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.parse(wrong as string));
+      check.throws('VARVE_INVALID_ARGUMENT', () => GrainId.parse(wrong as string));
     }
     for (const wrong of [...wrongTypes, 0n, -1n, lastU64 + 1n]) {
-      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.format(wrong as GrainId));
-      expectThrows('VARVE_INVALID_ARGUMENT', () => GrainId.parts(wrong as GrainId));
+      check.throws('VARVE_INVALID_ARGUMENT', () => GrainId.format(wrong as GrainId));
+      check.throws('VARVE_INVALID_ARGUMENT', () => GrainId.parts(wrong as GrainId));
     }
   });
 });

@@ -18,8 +18,8 @@ import {
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
 import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
+  check,
   contentOf,
-  expectThrows,
   overwrite,
   present,
   storePath,
@@ -167,7 +167,7 @@ class History {
     const { real, plain } = this.#pair(slot);
     const code = this.#plain.archiveError(id, plain, this.#works);
     if (code !== undefined) {
-      expectThrows(code, () => real.archive(id));
+      check.throws(code, () => real.archive(id));
       return;
     }
     real.archive(id);
@@ -181,7 +181,7 @@ class History {
     real.archive(id);
     plain.operations = plain.operations.filter((one) => one.id !== id);
     expect(real.get(id)).toBe(undefined);
-    expectThrows('VARVE_NOT_FOUND', () => real.archive(id));
+    check.throws('VARVE_NOT_FOUND', () => real.archive(id));
   }
 
   #header(slot: number, choice: number): void {
@@ -198,7 +198,7 @@ class History {
     const { batch: current } = this.#plain.current;
     const batch = Math.max(0, current + 1 - (choice % (choice % 9 === 0 ? 1000 : 5)));
     if (batch > current) {
-      expectThrows('VARVE_INVALID_ARGUMENT', () => real.checkpointTo(batch));
+      check.throws('VARVE_INVALID_ARGUMENT', () => real.checkpointTo(batch));
       return;
     }
     real.checkpointTo(batch);
@@ -223,7 +223,7 @@ class History {
     const { batch: current, checkpoint } = this.#plain.current;
     const batch = Math.max(0, current - (choice % (choice % 9 === 0 ? 1000 : 6)));
     if (batch < checkpoint) {
-      expectThrows('VARVE_LOG_TRUNCATED', () => this.store.guard(batch));
+      check.throws('VARVE_LOG_TRUNCATED', () => this.store.guard(batch));
       return;
     }
     this.#guards.push(this.store.guard(batch));
@@ -362,7 +362,7 @@ function outcomeOf(result: PromiseSettledResult<number>): Outcome {
   return (result.reason as { code: VarveErrorCode }).code;
 }
 
-async function check(options: StoreOptions, taken: readonly Step[]): Promise<void> {
+async function runHistory(options: StoreOptions, taken: readonly Step[]): Promise<void> {
   const run = new History(options);
   await run.open();
   for (const [at, next] of taken.entries()) {
@@ -380,14 +380,14 @@ describe('any history leaves what the contract says', () => {
     ['hardly ever settling, without a cache', { cacheBytes: 0 }],
     ['with a cache of a few blocks', { settleBytes: 20_000, cacheBytes: 32 * 4096 }],
   ] as const)('%s', async (_, options) => {
-    const history = fc.asyncProperty(historyOf(50, 200), (taken) => check(options, taken));
+    const history = fc.asyncProperty(historyOf(50, 200), (taken) => runHistory(options, taken));
     // Shrinking takes minutes: run the printed seed again without `endOnFailure` for it.
     await fc.assert(history, { numRuns: 12, endOnFailure: true });
   });
 
   it('over a long history', async () => {
     const history = fc.asyncProperty(historyOf(1000, 1000), (taken) =>
-      check({ settleBytes: 2048 }, taken),
+      runHistory({ settleBytes: 2048 }, taken),
     );
     await fc.assert(history, { numRuns: 2, endOnFailure: true });
   });

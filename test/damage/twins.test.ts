@@ -9,7 +9,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { sectorBytes } from '../../src/format/layout.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
 import { GivenFile } from '../support/disks/given-file.ts';
-import { expectSound } from '../support/fixtures/store-checks.ts';
+import { check } from '../support/fixtures/store-checks.ts';
 import type { Piece, Range } from './anatomy.ts';
 import { type Damage, type Outcome, openOn, Trial } from './damage-trial.ts';
 import { patience, strideOf } from './scale.ts';
@@ -142,7 +142,7 @@ describe.each([true, false])('a larger store, closed: %s', patience, (closed) =>
       expect(store.recovery.healed.join()).toContain(`at byte ${from}, was damaged`);
       await store.close();
       const sound = await openOn(disk);
-      await expectSound(sound);
+      await check.sound(sound);
       for (const [id, { bytes }] of specimen.expected.current.values) {
         expectSameBytes(sound.get(id) as Uint8Array, bytes);
       }
