@@ -13,8 +13,8 @@ export const faultsOfOpening: readonly SeededFault[] = [
     find: "copies.every(({ state }) => state === 'blank') && isCutCreation(reader)",
     replace: "copies.every(({ state }) => state !== 'damaged')",
     caughtBy: {
-      file: 'test/contract/errors.test.ts',
-      test: 'every code of the core is reached: VARVE_NOT_A_STORE',
+      file: 'test/contract/documents/error-table.test.ts',
+      test: 'the table of errors in the README says what goes on after VARVE_NOT_A_STORE',
     },
   },
   {
