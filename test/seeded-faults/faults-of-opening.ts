@@ -63,7 +63,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     find: "  if (heldHere.has(identity)) throw locked(target.path, 'this process');",
     replace: '',
     caughtBy: {
-      file: 'test/io/node-lock.test.ts',
+      file: 'test/io/other-platforms.test.ts',
       test: 'is refused within this process where the kernel’s lock belongs to the process',
     },
   },

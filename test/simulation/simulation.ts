@@ -11,8 +11,13 @@
 import { isVarveError } from '../../src/errors.ts';
 import type { CheckpointGuard } from '../../src/index.ts';
 import { type DiskState, powerCut, restarted } from '../support/disks/disk-state.ts';
-import { type DiskOperation, type Fault, SimulatedDisk } from '../support/disks/simulated-disk.ts';
-import { type Draft, hasEnded, Life, LifeOver } from '../support/lives/life.ts';
+import {
+  type DiskOperation,
+  type Fault,
+  hasEnded,
+  SimulatedDisk,
+} from '../support/disks/simulated-disk.ts';
+import { type Draft, Life, LifeOver } from '../support/lives/life.ts';
 import { acknowledgedBefore, commitMore, reopened } from '../support/lives/trial.ts';
 import { compareStore } from '../support/oracles/compare-store.ts';
 import { ExpectedContent, type Work } from '../support/oracles/expected-content.ts';
