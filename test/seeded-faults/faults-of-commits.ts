@@ -9,9 +9,12 @@ export const faultsOfCommits: readonly SeededFault[] = [
   // ── the order of a commit ──
   {
     name: 'the sync of a commit is left out',
-    file: 'store/commit/committer.ts',
-    find: 'yield* this.#writer.sync();',
-    replace: 'core.housekeeping.synced();',
+    file: 'store/commit/durable-writer.ts',
+    find: lines('    yield* this.#sync();', '    yield* this.#publish(plan, target);'),
+    replace: lines(
+      '    this.#core.housekeeping.synced();',
+      '    yield* this.#publish(plan, target);',
+    ),
     caughtBy: {
       file: 'test/crash/every-cut.test.ts',
       test: 'archive, checkpoint, reuse',
@@ -19,9 +22,9 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a batch is published before its sync',
-    file: 'store/commit/committer.ts',
-    find: lines('    yield* this.#writer.sync();', '    yield* this.#publish(plan, target);'),
-    replace: lines('    yield* this.#publish(plan, target);', '    yield* this.#writer.sync();'),
+    file: 'store/commit/durable-writer.ts',
+    find: lines('    yield* this.#sync();', '    yield* this.#publish(plan, target);'),
+    replace: lines('    yield* this.#publish(plan, target);', '    yield* this.#sync();'),
     caughtBy: {
       file: 'test/contract/faults.test.ts',
       test: 'a failed sync leaves reads as they were',
@@ -30,10 +33,14 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'sessions that share a batch are told of it before its sync',
     file: 'store/commit/committer.ts',
-    find: '    yield* this.#carryOut(plan, fill);',
+    find: '    yield* this.#writer.commit(batch);',
     replace: lines(
-      '    for (const { resolve } of left) resolve(plan.after.currentBatch);',
-      '    yield* this.#carryOut(plan, fill);',
+      '    for (const one of left) {',
+      '      one.batch = core.published.currentBatch + 1;',
+      '      one.durable();',
+      '    }',
+      '    left.clear();',
+      '    yield* this.#writer.commit(batch);',
     ),
     caughtBy: {
       file: 'test/contract/faults.test.ts',
@@ -78,11 +85,15 @@ export const faultsOfCommits: readonly SeededFault[] = [
     name: 'a failed sync does not poison the store',
     file: 'store/commit/durable-writer.ts',
     find: lines(
-      '      yield datasync;',
+      '      yield* this.#core.writer.sync();',
       '    } catch (error) {',
-      '      throw this.poisoned(error);',
+      '      throw this.#core.poison(error);',
     ),
-    replace: lines('      yield datasync;', '    } catch (error) {', '      throw error;'),
+    replace: lines(
+      '      yield* this.#core.writer.sync();',
+      '    } catch (error) {',
+      '      throw error;',
+    ),
     caughtBy: {
       file: 'test/regression/simulated.test.ts',
       test: 'seeded-failed-sync-goes-on.json',
@@ -110,7 +121,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a large value goes on being written after a failed sync',
-    file: 'store/commit/large-value.ts',
+    file: 'store/commit/value-writer.ts',
     find: '    core.checkSound();',
     replace: '',
     caughtBy: {
@@ -132,12 +143,12 @@ export const faultsOfCommits: readonly SeededFault[] = [
     name: 'the blank over a record whose write failed is not synced',
     file: 'store/commit/durable-writer.ts',
     find: lines(
-      '      throw this.poisoned(new AggregateError([cause, error], message));',
+      '      throw this.#core.poison(new AggregateError([cause, error], message));',
       '    }',
-      '    yield* this.sync();',
+      '    yield* this.#sync();',
     ),
     replace: lines(
-      '      throw this.poisoned(new AggregateError([cause, error], message));',
+      '      throw this.#core.poison(new AggregateError([cause, error], message));',
       '    }',
     ),
     caughtBy: {
@@ -148,7 +159,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'the store goes on where a record can be neither written nor blanked',
     file: 'store/commit/durable-writer.ts',
-    find: '      throw this.poisoned(new AggregateError([cause, error], message));',
+    find: '      throw this.#core.poison(new AggregateError([cause, error], message));',
     replace: '      throw new AggregateError([cause, error], message);',
     caughtBy: {
       file: 'test/contract/faults.test.ts',
@@ -239,8 +250,8 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a record that the disk refused is not tried again in another way',
     file: 'store/commit/committer.ts',
-    find: '    return this.#recordRefused && this.#core.space.tight',
-    replace: '    return this.#core.closed && this.#recordRefused',
+    find: '    return this.#writer.recordRefused && this.#core.space.tight',
+    replace: '    return this.#core.closed && this.#writer.recordRefused',
     caughtBy: {
       file: 'test/crash/reopened-full-disk.test.ts',
       test: 'thousands of values a commit are deleted, and all are freed by one checkpoint',
@@ -259,15 +270,15 @@ export const faultsOfCommits: readonly SeededFault[] = [
   // ── checkpoints ──
   {
     name: 'freed grains are given out before the sync of the batch that frees them',
-    file: 'store/commit/committer.ts',
-    find: lines('    yield* this.#writer.sync();', '    yield* this.#publish(plan, target);'),
+    file: 'store/commit/durable-writer.ts',
+    find: lines('    yield* this.#sync();', '    yield* this.#publish(plan, target);'),
     replace: lines(
       '    const freed = new Map<SessionWork, Freed>();',
       '    for (const [work, { values, logBytes }] of plan.freed) {',
-      '      for (const run of values) core.atlas.stratum(run.basin, run.stratum)?.freeValue(run);',
+      '      for (const run of values) this.#core.atlas.stratum(run.basin, run.stratum)?.freeValue(run);',
       '      freed.set(work, { values: [], logBytes });',
       '    }',
-      '    yield* this.#writer.sync();',
+      '    yield* this.#sync();',
       '    yield* this.#publish({ ...plan, freed }, target);',
     ),
     caughtBy: {
@@ -327,8 +338,8 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'the bytes of the log that a checkpoint forgets go on being counted',
-    file: 'store/commit/publish.ts',
-    find: '  log.retainedBytes -= logBytes;',
+    file: 'store/log/commit-log.ts',
+    find: '    this.#retainedBytes -= bytes;',
     replace: '',
     caughtBy: {
       file: 'test/store/shrink.test.ts',

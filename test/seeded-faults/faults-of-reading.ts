@@ -3,7 +3,7 @@
  * the wrong place, a cache that is behind the file, reads that overlap a change.
  */
 
-import type { SeededFault } from './seeded-fault.ts';
+import { lines, type SeededFault } from './seeded-fault.ts';
 
 export const faultsOfReading: readonly SeededFault[] = [
   {
@@ -137,9 +137,9 @@ export const faultsOfReading: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a commit does not bring the cache up to date',
-    file: 'store/commit/value-writer.ts',
-    find: '    this.#core.values.cache.written(write.chunks, write.offset);',
+    name: 'a write does not bring the cache up to date',
+    file: 'store/file/file-writer.ts',
+    find: '    this.#observer.written(chunks, offset);',
     replace: '',
     caughtBy: {
       file: 'test/store/commit/own-maps.test.ts',
@@ -147,17 +147,17 @@ export const faultsOfReading: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a write ahead does not bring the cache up to date',
-    file: 'store/session.ts',
-    find: '      core.values.cache.written(write.chunks, write.offset);',
+    name: 'the cache keeps what was there where a write failed',
+    file: 'store/file/file-writer.ts',
+    find: '      this.#observer.forget(offset, bytes);',
     replace: '',
-    caughtBy: { file: 'test/store/commit/write-ahead.test.ts' },
+    caughtBy: { file: 'test/store/commit/retry-alone.test.ts' },
   },
   {
     name: 'the cache goes on giving a value that was freed',
-    file: 'store/commit/publish.ts',
-    find: '      core.values.cache.uncheck(offset);',
-    replace: '',
+    file: 'store/values/value-reader.ts',
+    find: lines('    this.#cache.uncheck(offset);', '    this.#distrusted.delete(offset);'),
+    replace: '    this.#distrusted.delete(offset);',
     caughtBy: { file: 'test/store/freed-reads.test.ts' },
   },
   {

@@ -175,8 +175,8 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'a segment of the log is used before both header copies list it',
     file: 'store/log/commit-log.ts',
-    find: 'this.#next !== undefined && this.#nextReady',
-    replace: 'this.#next !== undefined',
+    find: "const next = this.#next?.state === 'ready' ? this.#next.segment : undefined;",
+    replace: 'const next = this.#next?.segment;',
     caughtBy: {
       file: 'test/store/log/commit-log.test.ts',
       test: 'the commit log drops no segment that its own records go on in',

@@ -2,6 +2,7 @@
 
 import { expect, it } from 'vitest';
 import { type GrainId, joinGrainId } from '../../src/format/grain-id.ts';
+import { decodeLogRecord } from '../../src/format/log-record.ts';
 import { Store } from '../../src/index.ts';
 import type { FileSystem } from '../../src/io/file-system.ts';
 import { memoryFileSystem } from '../../src/io/memory-file-system.ts';
@@ -147,6 +148,44 @@ it('the planning of a long commit, and of a long checkpoint, pauses every few va
   );
   expect(planning.result.entries).toBe(6000);
   expect(planning.pauses).toBeGreaterThan(6000 / 64);
+  work.giveUp();
+  await lab.close();
+});
+
+it('the planning of a short record sorts what is archived and freed, a few values at a time', async () => {
+  const lab = await labWith(1, 3000);
+  const { core } = lab;
+  const home = present(core.atlas.stratum(0, 0), 'the first stratum');
+  const indexes: number[] = [];
+  for (let index = 0; index < 100_000; index++) {
+    if (core.atlas.find({ basin: 0, stratum: 0, index }) !== undefined) indexes.push(index);
+  }
+  expect(indexes.length).toBeGreaterThan(500);
+  const shuffled = indexes.map((_, at) => indexes[(at * 7919) % indexes.length] as number);
+  const work = new SessionWork(core.staging);
+  for (const index of shuffled) work.claim(home, index, 1, 20);
+  work.stage(core.atlas.reserve(20, work.preferred), patternOf(20));
+  const freed = shuffled.map((index) => ({ basin: 1, stratum: 2, index, count: 1, length: 20 }));
+  const planning = pausesOf(
+    planBatch(core.atlas, {
+      before: core.published,
+      retainedLogBytes: core.log.retainedBytes,
+      works: [work],
+      freed: new Map([[work, { values: freed, logBytes: 0 }]]),
+      checkpoint: 0,
+      dropped: [],
+      now: 0,
+      isShort: true,
+    }),
+  );
+  const { operations } = decodeLogRecord(planning.result.body, undefined);
+  const of = (operation: string): number[] =>
+    operations.flatMap((one) => (one.operation === operation && 'index' in one ? [one.index] : []));
+  expect(of('allocate').length).toBe(1);
+  expect(of('archive')).toEqual(indexes);
+  expect(of('free')).toEqual(indexes);
+  // Divided, sorted in short runs, merged, and then encoded.
+  expect(planning.pauses).toBeGreaterThan((2 * indexes.length * 5) / 32);
   work.giveUp();
   await lab.close();
 });

@@ -66,4 +66,11 @@ export const brokenLines: Readonly<Record<string, string>> = {
     src/format/grainId.ts:1 export const a = 1;
     src/format/helpers.ts:1 export const a = 1;
     src/store/lock-manager.ts:1 export class L {}`,
+  'one-owner': `
+    src/store/session.ts core.file.writeSync(chunks, 0);
+    src/store/state/core.ts this.file.truncateSync(length);
+    src/store/commit/x.ts yield { kind: 'write', ...write };
+    src/store/log/x.ts this.#space.reach(page);
+    src/store/commit/x.ts counters.bytesWritten += bytes;
+    src/store/session.ts core.values.cache.written(chunks, 0);`,
 };

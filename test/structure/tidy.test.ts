@@ -152,6 +152,12 @@ const brokenSources: readonly (readonly [string, string, number, SourceFile])[] 
     first + 1,
     source('src/store/x.ts', 'const a = 1;', 'process.stdout.write(text);'),
   ],
+  [
+    'a large value is written beside the performers',
+    'one-owner',
+    first + 1,
+    source('src/store/commit/x.ts', 'const { file } = core;', 'await file.write(chunks, 0);'),
+  ],
 ];
 
 /** Sources that come close to breaking a rule, and do not. */
@@ -187,6 +193,10 @@ const soundSources: readonly (readonly [string, SourceFile])[] = [
     },
   ],
   ['a column of wide characters', source('src/store/x.ts', `// ${'😀'.repeat(97)}`)],
+  [
+    'a number of bytes that is read, and a writer of another kind',
+    source('src/store/x.ts', 'const before = writer.bytesWritten;', 'writer.write(steps);'),
+  ],
 ];
 
 describe('the sources of varve', () => {

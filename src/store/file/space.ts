@@ -23,11 +23,6 @@ import { growthBytes, reserveExcess } from './space-shares.ts';
 
 export type { Extent } from './free-stretches.ts';
 
-/** Pages by which the file grows for large writes: a 32nd of it, from 64 KiB to 16 MiB. */
-const lengthStepShare = 32;
-const lengthStepLeast = (64 * 1024) / pageBytes;
-const lengthStepMost = (16 * 1024 * 1024) / pageBytes;
-
 /** Pages that the file must grow by, on a full disk, before it counts as able to grow. */
 const growthProvenBy = 64;
 const growthProvenByShare = 64;
@@ -41,8 +36,6 @@ export class Space {
   #reserve: Extent | undefined;
   #end = 0;
   #frontier = 0;
-  /** Length of the file in pages, whether written or not. */
-  #length = 0;
   #backed = 0;
   #wall = anywhere;
   #tight = false;
@@ -83,7 +76,6 @@ export class Space {
     }
     this.#end = end;
     this.#frontier = Math.ceil(fileBytes / pageBytes);
-    this.#length = this.#frontier;
     // The last page may be there in part only.
     this.#backed = Math.floor(fileBytes / pageBytes);
   }
@@ -122,19 +114,6 @@ export class Space {
   /** Requires: called before a write or zero-fill up to `endPage` is issued. */
   reach(endPage: number): void {
     if (endPage > this.#frontier) this.#frontier = endPage;
-    if (endPage > this.#length) this.#length = endPage;
-  }
-
-  /**
-   * Length in bytes to give the file before large writes up to `endPage`; undefined if it is long
-   * enough. Each new length is more metadata to sync, so the file grows by a share of its size. The
-   * new pages do not count as written.
-   */
-  lengthFor(endPage: number): number | undefined {
-    if (endPage <= this.#length) return undefined;
-    const step = Math.min(Math.max(lengthStepLeast, endPage / lengthStepShare), lengthStepMost);
-    this.#length = endPage + Math.ceil(step);
-    return this.#length * pageBytes;
   }
 
   // ── a full disk ──
@@ -192,7 +171,6 @@ export class Space {
     // One more page does not prove room. Growth up to the refused end does, or by a few steps.
     const steps = this.#backed + Math.max(growthProvenBy, this.#end / growthProvenByShare);
     this.#looseAt = isInside ? steps : Math.min(endPage, steps);
-    this.#length = Math.min(this.#length, Math.max(this.#backed, this.#end));
   }
 
   /** True if the disk may refuse these bytes: they are behind the wall or in a hole. */
@@ -205,8 +183,8 @@ export class Space {
   // ── the store's own structures ──
 
   /**
-   * Takes a stretch of `pages` pages for a structure of the store's own; returns its first page. It
-   * takes, in this order:
+   * Takes a stretch of `pages` pages for a structure of the store's own, which is written soon;
+   * returns its first page. It takes, in this order:
    * 1. free pages;
    * 2. backed pages at the end;
    * 3. while tight, the reserve, if `keep` pages of it stay;
@@ -217,6 +195,12 @@ export class Space {
    */
   allocate(pages: number, keep = 0): number {
     assert(Number.isInteger(pages) && pages > 0, 'a stretch of the file has pages');
+    const page = this.#forStructure(pages, keep);
+    this.reach(page + pages);
+    return page;
+  }
+
+  #forStructure(pages: number, keep: number): number {
     if (this.#wall < anywhere) this.keepReserve();
     if (this.#tight && Number.isFinite(keep) && (this.#reserve?.pages ?? 0) < keep) {
       return this.#grow(pages);

@@ -53,6 +53,7 @@ class LogPair {
     if (target === undefined) {
       if (this.log.next === undefined) this.log.reserveNext(this.space);
       expect(this.log.place(bodyBytes, batch, { space: this.space, spares: 0 })).toBe(undefined);
+      if (this.log.nextState === 'filling') this.log.nextIsFilled();
       this.log.nextIsListed();
       target = this.log.place(bodyBytes, batch, { space: this.space, spares: 0 });
     }
@@ -164,6 +165,7 @@ describe('the commit log', () => {
     while (target !== undefined) {
       expect(target.segment).not.toBe(next);
       pair.append(100);
+      if (pair.log.nextState === 'filling') pair.log.nextIsFilled();
       target = pair.log.place(100, pair.batch + 1, { space: pair.space, spares: 0 });
     }
     expect(pair.log.current).not.toBe(next);
@@ -178,14 +180,39 @@ describe('the commit log', () => {
     );
   });
 
+  it('takes the next segment through its states in their order', () => {
+    const { log, space } = new LogPair();
+    const internal = expect.objectContaining({ code: 'VARVE_INTERNAL' });
+    expect(log.nextState).toBe('none');
+    expect(() => log.nextIsFilled()).toThrow(internal);
+    log.reserveNext(space);
+    expect(() => log.reserveNext(space)).toThrow(internal);
+    expect(() => log.nextIsListed()).toThrow(internal);
+    log.nextIsFilled();
+    expect(() => log.forgetNext(space)).toThrow(internal);
+    log.nextIsListed();
+    expect(log.nextState).toBe('ready');
+  });
+
+  it('makes the next segment elsewhere than where the disk refused it, until one is filled', () => {
+    const { log, space } = new LogPair();
+    const first = log.reserveNext(space).page;
+    log.forgetNext(space);
+    expect(space.endPage).toBe(first);
+    expect(log.reserveNext(space).page).toBe(first + 16);
+    expect(space.freePages).toBe(16);
+    log.nextIsFilled();
+  });
+
   it('lists every segment that a later record may be in', () => {
     const pair = new LogPair();
     const first = pair.log.current;
     while (pair.log.segments.length < 3) pair.append(2000);
     const next = pair.log.reserveNext(pair.space);
-    expect(pair.log.listFrom(first, true)).toEqual([...pair.log.segments, next]);
-    expect(pair.log.listFrom(first, false)).toEqual(pair.log.segments);
-    expect(pair.log.listFrom(pair.log.current, false)).toEqual([pair.log.current]);
+    expect(pair.log.listFrom(first)).toEqual(pair.log.segments);
+    expect(pair.log.listFrom(pair.log.current)).toEqual([pair.log.current]);
+    pair.log.nextIsFilled();
+    expect(pair.log.listFrom(first)).toEqual([...pair.log.segments, next]);
   });
 
   it('takes a body that is large for its lane to an extent of its own', () => {

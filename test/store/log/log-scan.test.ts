@@ -10,6 +10,7 @@ import { LogRecordWriter } from '../../../src/format/log-record.ts';
 import { encodeRecordSectors } from '../../../src/format/log-sector.ts';
 import type { StorageFile } from '../../../src/io/file-system.ts';
 import { memoryFileSystem } from '../../../src/io/memory-file-system.ts';
+import { inOneGo } from '../../../src/store/file/effects.ts';
 import { FileReader } from '../../../src/store/file/file-reader.ts';
 import { laneRange } from '../../../src/store/log/commit-log.ts';
 import { LogReader } from '../../../src/store/log/log-reader.ts';
@@ -58,7 +59,7 @@ class LogFile {
   }
 
   scan(part: Partial<FileHeader> = {}): LogScan {
-    return scanLog(this.reader, { ...header, ...part });
+    return inOneGo(scanLog(this.reader, { ...header, ...part }));
   }
 }
 

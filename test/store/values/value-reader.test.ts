@@ -228,6 +228,6 @@ it('a value that was written and told of is read from the cache as it is now', a
   const prefix = new Uint8Array(8);
   encodeValuePrefix(prefix, 100, valueCrc(id, bytes));
   file.writeSync([prefix, bytes], place.offset);
-  values.cache.written([prefix, bytes], place.offset);
+  values.written([prefix, bytes], place.offset);
   expectSameBytes(values.read(place), bytes);
 });
