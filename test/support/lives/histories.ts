@@ -288,7 +288,7 @@ export function randomHistory(seed: number, batches = 30): History {
   };
 }
 
-export async function randomRound(life: Life, random: Random): Promise<void> {
+async function randomRound(life: Life, random: Random): Promise<void> {
   if (random.chance(0.06)) await life.reopen();
   const commits: (Promise<unknown> | undefined)[] = [];
   const sessions = random.chance(0.3) ? 1 + random.below(4) : 1;
