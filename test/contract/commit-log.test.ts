@@ -8,10 +8,9 @@ import type { CommitLogEntry, GrainId, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
-  expectRejects,
-  expectThrows,
   listOf,
   logOf,
   present,
@@ -134,11 +133,11 @@ describe('a range', () => {
     await fill(store, 1);
     for (const wrong of [2, -1, 0.5, Number.NaN, '1', 1n, null]) {
       const read = async (): Promise<unknown> => logOf(store, { after: wrong as number });
-      await expectRejects('VARVE_INVALID_ARGUMENT', read);
+      await check.rejects('VARVE_INVALID_ARGUMENT', read);
     }
     for (const wrong of [{ follow: 1 }, { signal: 'now' }]) {
       const read = async (): Promise<unknown> => listOf(store.commitLog(wrong as never));
-      await expectRejects('VARVE_INVALID_ARGUMENT', read);
+      await check.rejects('VARVE_INVALID_ARGUMENT', read);
     }
   });
 
@@ -147,9 +146,9 @@ describe('a range', () => {
     await fill(store, 5);
     const early = iteratorOf(store);
     await store.checkpointTo(3);
-    await expectRejects('VARVE_LOG_TRUNCATED', next(early));
+    await check.rejects('VARVE_LOG_TRUNCATED', next(early));
     for (const after of [0, 2]) {
-      const error = await expectRejects('VARVE_LOG_TRUNCATED', next(iteratorOf(store, { after })));
+      const error = await check.rejects('VARVE_LOG_TRUNCATED', next(iteratorOf(store, { after })));
       expect(error.batch).toBe(after);
     }
     expect(await logOf(store, { after: 3 })).toHaveLength(3);
@@ -197,7 +196,7 @@ describe('iterating', () => {
     const iterator = iteratorOf(store);
     await iterator.next();
     const fault = disk.fail('read', 'EIO');
-    const error = await expectRejects('VARVE_IO', next(iterator));
+    const error = await check.rejects('VARVE_IO', next(iterator));
     expect(error.cause).toBe(fault.error);
     fault.stop();
     expect(store.statistics().oldestGuard).toBe(undefined);
@@ -335,7 +334,7 @@ describe('following', () => {
       await Promise.allSettled([store.checkpointTo(1), close()]);
       await turns();
       expect(waiting.state).toBe('rejected');
-      await expectRejects('VARVE_CLOSED', () => waiting.promise);
+      await check.rejects('VARVE_CLOSED', () => waiting.promise);
     }
   });
 
@@ -349,8 +348,8 @@ describe('following', () => {
     await idle.next();
     await turns();
     await store.close();
-    await expectRejects('VARVE_CLOSED', () => pending.promise);
-    await expectRejects('VARVE_CLOSED', next(idle));
-    expectThrows('VARVE_CLOSED', () => store.statistics());
+    await check.rejects('VARVE_CLOSED', () => pending.promise);
+    await check.rejects('VARVE_CLOSED', next(idle));
+    check.throws('VARVE_CLOSED', () => store.statistics());
   });
 });

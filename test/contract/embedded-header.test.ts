@@ -7,11 +7,9 @@ import { describe, expect, it } from 'vitest';
 import type { GrainId, Session, Store } from '../../src/index.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
-  expectNoValue,
-  expectRejects,
-  expectThrows,
   logOf,
   present,
   storePath,
@@ -82,12 +80,12 @@ describe('setEmbeddedHeader', () => {
     const withdrawn = session.push(bytesOf('withdrawn'));
     session.archive(withdrawn);
     for (const id of [staged, withdrawn, (old + 1n) as GrainId, 0n as GrainId]) {
-      const error = expectThrows('VARVE_NOT_FOUND', () => session.setEmbeddedHeader(id));
+      const error = check.throws('VARVE_NOT_FOUND', () => session.setEmbeddedHeader(id));
       expect(error.grainId).toBe(id);
     }
     for (const wrong of [undefined, 1, '1-2-3', {}]) {
       const id = wrong as unknown as GrainId;
-      expectThrows('VARVE_INVALID_ARGUMENT', () => session.setEmbeddedHeader(id));
+      check.throws('VARVE_INVALID_ARGUMENT', () => session.setEmbeddedHeader(id));
     }
     await session.commit();
     expect(store.embeddedHeader).toBe(old);
@@ -123,8 +121,8 @@ describe('setEmbeddedHeader', () => {
     session.setEmbeddedHeader(id);
     const pushed = session.push(bytesOf('with it'));
     await store.checkpointTo(await commit(store, (other) => other.archive(id)));
-    await expectRejects('VARVE_NOT_FOUND', () => session.commit());
-    await expectNoValue(store, pushed);
+    await check.rejects('VARVE_NOT_FOUND', () => session.commit());
+    await check.noValue(store, pushed);
     expect(store.embeddedHeader).toBe(undefined);
   });
 });
@@ -212,7 +210,7 @@ describe('updateEmbeddedHeader', () => {
     ];
     for (const update of failing) {
       await expect(store.updateEmbeddedHeader(update)).rejects.toBe(reason);
-      await expectNoValue(store, present(pushed));
+      await check.noValue(store, present(pushed));
       expect(store).toMatchObject({ currentBatch: 1, embeddedHeader: id });
     }
     expect(await store.updateEmbeddedHeader(() => id)).toBe(2);
@@ -225,10 +223,10 @@ describe('updateEmbeddedHeader', () => {
         session.push(bytesOf('pushed in vain'));
         return result as GrainId;
       });
-    await expectRejects('VARVE_INVALID_ARGUMENT', update(undefined));
-    await expectRejects('VARVE_INVALID_ARGUMENT', update('root'));
-    await expectRejects('VARVE_NOT_FOUND', update(0n));
-    await expectRejects('VARVE_NOT_FOUND', update(12345n));
+    await check.rejects('VARVE_INVALID_ARGUMENT', update(undefined));
+    await check.rejects('VARVE_INVALID_ARGUMENT', update('root'));
+    await check.rejects('VARVE_NOT_FOUND', update(0n));
+    await check.rejects('VARVE_NOT_FOUND', update(12345n));
     expect(store).toMatchObject({ currentBatch: 0, embeddedHeader: undefined });
     expect(store.statistics().values).toBe(0);
   });
@@ -237,7 +235,7 @@ describe('updateEmbeddedHeader', () => {
     const { store } = await stores.wrapped();
     for (const wrong of [undefined, null, 1n, {}]) {
       const update = () => store.updateEmbeddedHeader(wrong as never);
-      await expectRejects('VARVE_INVALID_ARGUMENT', update);
+      await check.rejects('VARVE_INVALID_ARGUMENT', update);
     }
   });
 
@@ -245,7 +243,7 @@ describe('updateEmbeddedHeader', () => {
     const { store, disk } = await stores.wrapped();
     const fault = disk.fail('write', 'ENOSPC');
     const update = () => store.updateEmbeddedHeader((session) => session.push(bytesOf('root')));
-    expect((await expectRejects('VARVE_IO', update)).cause).toBe(fault.error);
+    expect((await check.rejects('VARVE_IO', update)).cause).toBe(fault.error);
     fault.stop();
     expect(store.embeddedHeader).toBe(undefined);
     expect(await update()).toBe(1);
@@ -258,7 +256,7 @@ describe('updateEmbeddedHeader', () => {
         session.abandon();
         return null;
       });
-    await expectRejects('VARVE_SESSION_ENDED', update);
+    await check.rejects('VARVE_SESSION_ENDED', update);
     expect(await store.updateEmbeddedHeader(() => null)).toBe(1);
   });
 

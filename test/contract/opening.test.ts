@@ -19,10 +19,9 @@ import { patternOf } from '../support/bytes.ts';
 import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
   bytesOf,
+  check,
   committed,
   contentOf,
-  expectRejects,
-  expectValue,
   overwrite,
   placeOf,
   storePath,
@@ -51,7 +50,7 @@ async function expectRefused(bytes: Uint8Array, code: VarveErrorCode): Promise<v
   fs.writeFileSync(path, bytes);
   fs.utimesSync(path, 1, 2);
   for (const options of everyWay) {
-    const error = await expectRejects(code, () => stores.open(path, options));
+    const error = await check.rejects(code, () => stores.open(path, options));
     expect(error.message).not.toMatch(/undefined|NaN/);
   }
   expect(Buffer.compare(fs.readFileSync(path), bytes)).toBe(0);
@@ -96,7 +95,7 @@ describe('a file that is no store', () => {
     fs.mkdirSync(path);
     fs.writeFileSync(join(path, 'inside'), 'bytes');
     for (const options of everyWay) {
-      const error = await expectRejects('VARVE_NOT_A_STORE', () => stores.open(path, options));
+      const error = await check.rejects('VARVE_NOT_A_STORE', () => stores.open(path, options));
       expect(error.path).toBe(path);
     }
     expect(fs.readFileSync(join(path, 'inside'), 'utf8')).toBe('bytes');
@@ -127,7 +126,7 @@ describe('a store that this version cannot read', () => {
     for (const copyOffset of [0, secondHeader]) changeHeader(bytes, copyOffset, versionOffset, 9);
     fs.writeFileSync(path, bytes);
     const open = () => stores.open(path);
-    const error = await expectRejects('VARVE_UNSUPPORTED_VERSION', open);
+    const error = await check.rejects('VARVE_UNSUPPORTED_VERSION', open);
     expect(error).toMatchObject({ path, actual: 9 });
     expect(error.message).toContain('9');
   });
@@ -176,10 +175,10 @@ describe('a store that is damaged', () => {
     for (const read of [() => store.get(damaged), () => store.session().get(damaged)]) {
       expect(read).toThrow(expect.objectContaining({ code: 'VARVE_CORRUPT', grainId: damaged }));
     }
-    const error = await expectRejects('VARVE_CORRUPT', () => store.getAsync(damaged));
+    const error = await check.rejects('VARVE_CORRUPT', () => store.getAsync(damaged));
     expect(error.offset).toBeGreaterThan(offset - 64);
     expect(error.offset).toBeLessThanOrEqual(offset);
-    await expectValue(store, sound, bytesOf('this one will not'));
+    await check.value(store, sound, bytesOf('this one will not'));
     await store.close();
   });
 });
@@ -189,7 +188,7 @@ describe('a file that is missing, or must not exist', () => {
     const deep = join(folder, 'a', 'b', 'store');
     for (const options of [{ create: false }, { readOnly: true }]) {
       for (const missing of [path, deep]) {
-        const error = await expectRejects('VARVE_NOT_FOUND', () => stores.open(missing, options));
+        const error = await check.rejects('VARVE_NOT_FOUND', () => stores.open(missing, options));
         expect(error).toMatchObject({ path: missing, cause: { code: 'ENOENT' } });
       }
     }
@@ -200,7 +199,7 @@ describe('a file that is missing, or must not exist', () => {
     for (const bytes of [await storeBytes(), bytesOf('something else'), new Uint8Array(0)]) {
       fs.writeFileSync(path, bytes);
       const open = () => stores.open(path, { exclusive: true });
-      const error = await expectRejects('VARVE_EXISTS', open);
+      const error = await check.rejects('VARVE_EXISTS', open);
       expect(error.path).toBe(path);
       expect(Buffer.compare(fs.readFileSync(path), bytes)).toBe(0);
     }
@@ -209,11 +208,11 @@ describe('a file that is missing, or must not exist', () => {
   it('is VARVE_LOCKED while a writer of this process has it, and is free after close', async () => {
     const store = await stores.open(path);
     const id = await committed(store, bytesOf('mine'));
-    const error = await expectRejects('VARVE_LOCKED', () => stores.open(path));
+    const error = await check.rejects('VARVE_LOCKED', () => stores.open(path));
     expect(error.path).toBe(path);
-    await expectValue(store, id, bytesOf('mine'));
+    await check.value(store, id, bytesOf('mine'));
     await store.close();
-    await expectValue(await stores.open(path), id, bytesOf('mine'));
+    await check.value(await stores.open(path), id, bytesOf('mine'));
   });
 });
 
@@ -222,7 +221,7 @@ describe('a disk that refuses', () => {
     fs.writeFileSync(path, 'a file');
     const below = join(path, 'store');
     for (const options of everyWay) {
-      const error = await expectRejects('VARVE_IO', () => stores.open(below, options));
+      const error = await check.rejects('VARVE_IO', () => stores.open(below, options));
       expect(error).toMatchObject({ path: below, cause: { code: 'ENOTDIR' } });
     }
     expect(fs.readFileSync(path, 'utf8')).toBe('a file');
@@ -232,7 +231,7 @@ describe('a disk that refuses', () => {
     for (const code of ['EACCES', 'EPERM', 'EROFS', 'EMFILE', 'EIO']) {
       const disk = new WrappedFileSystem(nodeFileSystem);
       const fault = disk.fail('open', code);
-      const error = await expectRejects('VARVE_IO', () => stores.open(path, { fileSystem: disk }));
+      const error = await check.rejects('VARVE_IO', () => stores.open(path, { fileSystem: disk }));
       expect(error).toMatchObject({ path, cause: fault.error });
       expect(fs.readdirSync(folder)).toEqual([]);
     }
@@ -244,7 +243,7 @@ describe('a disk that refuses', () => {
       const disk = new WrappedFileSystem(memoryFileSystem());
       const fault = disk.fail('open', code);
       const open = () => stores.open(path, { fileSystem: disk });
-      const error = await expectRejects(`VARVE_${expected}` as VarveErrorCode, open);
+      const error = await check.rejects(`VARVE_${expected}` as VarveErrorCode, open);
       expect(error.cause).toBe(fault.error);
     }
   });
@@ -254,11 +253,11 @@ describe('a disk that refuses', () => {
       const disk = new WrappedFileSystem(memoryFileSystem());
       const fault = disk.fail(operation, 'EIO');
       const open = () => stores.open(path, { fileSystem: disk });
-      const error = await expectRejects('VARVE_IO', open);
+      const error = await check.rejects('VARVE_IO', open);
       expect(error).toMatchObject({ path, cause: fault.error });
       fault.stop();
       const store = await open();
-      await expectValue(store, await committed(store, bytesOf('works')), bytesOf('works'));
+      await check.value(store, await committed(store, bytesOf('works')), bytesOf('works'));
     }
   });
 });

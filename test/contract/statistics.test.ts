@@ -8,10 +8,10 @@ import { type GrainId, memoryFileSystem, type Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
   contentOf,
-  expectRejects,
   findingsOf,
   listOf,
   overwrite,
@@ -267,7 +267,7 @@ describe('verify of a sound store', () => {
     const { store } = await stores.wrapped();
     for (const wrong of [{ deep: 1 }, { deep: 'yes' }, { signal: {} }]) {
       const verify = async (): Promise<unknown> => listOf(store.verify(wrong as never));
-      await expectRejects('VARVE_INVALID_ARGUMENT', verify);
+      await check.rejects('VARVE_INVALID_ARGUMENT', verify);
     }
   });
 });

@@ -12,7 +12,7 @@ import { logPayloadBytes, recordHeadBytes, sectorBytes } from '../../src/format/
 import type { GrainId, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
 import { openLab } from '../support/fixtures/core-lab.ts';
-import { expectSound } from '../support/fixtures/store-checks.ts';
+import { check } from '../support/fixtures/store-checks.ts';
 import { CountedDisk, grainBytes, only } from './counted-disk.ts';
 
 const valueBytes = 100;
@@ -61,7 +61,7 @@ describe('a commit into new space', () => {
     expect(counts).toMatchObject({ syncs: 1, reads: 0, writes: 2, regions: 2, truncates: 0 });
     expect(counts.bytesWritten).toBeGreaterThanOrEqual(values + sectorBytes);
     expect(counts.bytesWritten).toBeLessThanOrEqual(values + recordBytesMost(count));
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
   });
 
@@ -135,7 +135,7 @@ describe('a commit into space that was freed', () => {
       expect(store.statistics().fileBytes).toBe(fileBytes);
       const bytesWritten = count * grainBytes(valueBytes) + sectorBytes;
       expect(counts).toEqual(only({ syncs: 1, writes: 2, regions: 2, bytesWritten }));
-      await expectSound(store);
+      await check.sound(store);
       await store.close();
     },
   );
@@ -149,7 +149,7 @@ describe('a commit into space that was freed', () => {
     expect(counts.regions).toBeLessThanOrEqual(count + 1);
     expect(counts.bytesWritten).toBe(count * grainBytes(valueBytes) + sectorBytes);
     console.log(`${count} values into holes that lie apart: ${counts.regions} regions`);
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
   });
 });

@@ -8,8 +8,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Session, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
-import { expectSound } from '../support/fixtures/store-checks.ts';
-import { CountedDisk, type Counts } from './counted-disk.ts';
+import type { Counts } from '../support/disks/wrapped-file-system.ts';
+import { check } from '../support/fixtures/store-checks.ts';
+import { CountedDisk } from './counted-disk.ts';
 
 const value = patternOf(100);
 
@@ -31,7 +32,7 @@ async function opened(): Promise<{ disk: CountedDisk; store: Store }> {
 async function withStore(test: (disk: CountedDisk, store: Store) => Promise<void>): Promise<void> {
   const { disk, store } = await opened();
   await test(disk, store);
-  await expectSound(store);
+  await check.sound(store);
   await store.close();
 }
 

@@ -20,7 +20,8 @@ import { crashScale, ticking } from '../support/crash-scale.ts';
 import { powerCut, restarted } from '../support/disks/disk-state.ts';
 import { type DiskOperation, type Fault, SimulatedDisk } from '../support/disks/simulated-disk.ts';
 import { headedLimits } from '../support/fixtures/core-lab.ts';
-import { Life, type LifeSettings } from '../support/lives/life.ts';
+import { Life } from '../support/lives/life.ts';
+import type { LifeSettings } from '../support/lives/life-settings.ts';
 import { reopened } from '../support/lives/trial.ts';
 import { compareStore } from '../support/oracles/compare-store.ts';
 

@@ -14,7 +14,7 @@ import { Store } from '../../src/index.ts';
 import { crashScale, ticking } from '../support/crash-scale.ts';
 import { type DiskState, powerCut, restarted } from '../support/disks/disk-state.ts';
 import { type DiskOperation, type Fault, SimulatedDisk } from '../support/disks/simulated-disk.ts';
-import { expectRejects, expectSound } from '../support/fixtures/store-checks.ts';
+import { check } from '../support/fixtures/store-checks.ts';
 import {
   type Calls,
   callsOf,
@@ -256,8 +256,8 @@ it('a poisoned store is sound: no space that the batch had taken is lost', async
   for (let at = 0; at < 1000; at++) session.push(new Uint8Array(12));
   disk.faultOf = ({ kind }) =>
     kind === 'datasync' ? { kind: 'sync', cache: 'dropped' } : undefined;
-  await expectRejects('VARVE_POISONED', () => session.commit());
-  await expectSound(store);
+  await check.rejects('VARVE_POISONED', () => session.commit());
+  await check.sound(store);
   await store.close();
 });
 

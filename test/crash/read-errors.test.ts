@@ -17,12 +17,7 @@ import { expectSameBytes, patternOf } from '../support/bytes.ts';
 import { crashScale, ticking } from '../support/crash-scale.ts';
 import { type ReadFault, SimulatedDisk } from '../support/disks/simulated-disk.ts';
 import { addMapTo, headedLimits, labPath, openLab } from '../support/fixtures/core-lab.ts';
-import {
-  expectRejects,
-  expectSound,
-  expectThrows,
-  storesOfTest,
-} from '../support/fixtures/store-checks.ts';
+import { check, storesOfTest } from '../support/fixtures/store-checks.ts';
 import {
   type Calls,
   callsOf,
@@ -113,7 +108,7 @@ describe('a short read', () => {
       session.archive(id);
       await store.checkpointTo(await session.commit());
       expect(store.statistics()).toMatchObject({ values: 0, valueBytes: 0 });
-      await expectSound(store);
+      await check.sound(store);
     });
   }
 
@@ -125,9 +120,9 @@ describe('a short read', () => {
     const store = await stores.open('store', { fileSystem: disk });
     expect(store.has(id)).toBe(true);
     disk.readFaultOf = ({ kind }) => (kind === 'read' ? { kind: 'short', bytes: 0 } : undefined);
-    expectThrows('VARVE_IO', () => store.get(id));
-    expectThrows('VARVE_IO', () => store.lengthOf(id));
-    await expectRejects('VARVE_IO', () => store.getAsync(id));
+    check.throws('VARVE_IO', () => store.get(id));
+    check.throws('VARVE_IO', () => store.lengthOf(id));
+    await check.rejects('VARVE_IO', () => store.getAsync(id));
     disk.readFaultOf = undefined;
     expectSameBytes(store.get(id) as Uint8Array, bytes);
   });
@@ -166,7 +161,7 @@ describe('a read that fails costs no space', () => {
     const store = await opened(disk, limits);
     let left = fails ? 1 : 0;
     disk.readFaultOf = ({ kind }) => (kind === 'read' && left-- > 0 ? error : undefined);
-    if (fails) await expectRejects('VARVE_IO', () => store.put(patternOf(21)));
+    if (fails) await check.rejects('VARVE_IO', () => store.put(patternOf(21)));
     await store.put(patternOf(21));
     const { fileBytes, strata } = store.statistics();
     expect(strata).toMatchObject([{ allocated: 2, free: headedLimits.grainsPerStratum - 2 }]);
@@ -211,7 +206,7 @@ describe('a read that fails costs no space', () => {
     disk.readFaultOf = undefined;
     await pushMany(store);
     await pushMany(store);
-    await expectSound(store);
+    await check.sound(store);
     return { fileBytes: store.statistics().fileBytes, refusals, reads };
   }
 

@@ -8,8 +8,8 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { pageBytes, sectorBytes } from '../../src/format/layout.ts';
 import { patternOf } from '../support/bytes.ts';
+import { GivenFile } from '../support/disks/given-file.ts';
 import { openOn } from './damage-trial.ts';
-import { DamagedDisk } from './damaged-disk.ts';
 import { patience, strideOf } from './scale.ts';
 import { Campaign, patientOf } from './wounds.ts';
 
@@ -71,7 +71,7 @@ describe.each(kinds)('a store, %o', patience, (kind) => {
 });
 
 it('a store is not found if nothing of the file is left', async () => {
-  const disk = new DamagedDisk(new Uint8Array(0));
+  const disk = new GivenFile(new Uint8Array(0));
   for (const readOnly of [false, true]) {
     await expect(openOn(disk, { readOnly })).rejects.toMatchObject({ code: 'VARVE_NOT_FOUND' });
   }

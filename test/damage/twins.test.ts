@@ -8,10 +8,10 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { sectorBytes } from '../../src/format/layout.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { expectSound } from '../support/fixtures/store-checks.ts';
+import { GivenFile } from '../support/disks/given-file.ts';
+import { check } from '../support/fixtures/store-checks.ts';
 import type { Piece, Range } from './anatomy.ts';
 import { type Damage, type Outcome, openOn, Trial } from './damage-trial.ts';
-import { DamagedDisk } from './damaged-disk.ts';
 import { patience, strideOf } from './scale.ts';
 import type { SpecimenKind } from './specimens.ts';
 import { Campaign, patientOf } from './wounds.ts';
@@ -130,9 +130,9 @@ describe.each([true, false])('a larger store, closed: %s', patience, (closed) =>
     const marks = anatomy.pieces.filter((piece) => piece.kind === 'mark page');
     let late = 0;
     for (const piece of marks.filter((one) => canHeal(one, anatomy.checkpoint))) {
-      const disk = new DamagedDisk(campaign.bytes.slice());
+      const disk = new GivenFile(campaign.bytes.slice());
       const { from, to } = piece.ranges[0] as Range;
-      disk.write([new Uint8Array(to - from).fill(0xa5)], from);
+      disk.writeSync([new Uint8Array(to - from).fill(0xa5)], from);
       const store = await openOn(disk, { settleBytes: sectorBytes });
       late += Number(store.recovery.healed.length === 0);
       for (let at = 0; at < 12; at++) await store.put(patternOf(20, at));
@@ -142,7 +142,7 @@ describe.each([true, false])('a larger store, closed: %s', patience, (closed) =>
       expect(store.recovery.healed.join()).toContain(`at byte ${from}, was damaged`);
       await store.close();
       const sound = await openOn(disk);
-      await expectSound(sound);
+      await check.sound(sound);
       for (const [id, { bytes }] of specimen.expected.current.values) {
         expectSameBytes(sound.get(id) as Uint8Array, bytes);
       }

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Store } from '../../src/index.ts';
 import { crashScale } from '../support/crash-scale.ts';
-import { expectSound } from '../support/fixtures/store-checks.ts';
+import { check } from '../support/fixtures/store-checks.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
 import { Child } from './child.ts';
 import { randomFrom } from './seeded.mjs';
@@ -87,7 +87,7 @@ it(
     const store = await Store.open(path);
     expect(store.currentBatch).toBe(batch);
     expect(store.statistics().values).toBe(batch);
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
     console.log(`lock: ${rounds} fights, ${kills} holders killed, ${batch} batches`);
   },

@@ -16,7 +16,7 @@ import {
 import { patternOf } from '../support/bytes.ts';
 import { labPath, openLab } from '../support/fixtures/core-lab.ts';
 import { contentOf, listOf, overwrite, turns, watch } from '../support/fixtures/store-checks.ts';
-import { ReadsBetween } from './written-history.ts';
+import { readsBetween } from './written-history.ts';
 
 const path = 'store';
 const gone = expect.objectContaining({ code: 'VARVE_SNAPSHOT_GONE' });
@@ -116,7 +116,7 @@ it('a reader that slept while the log was used again gives nothing that is not o
 it('a refresh keeps the cache, except values allocated or freed in between', async () => {
   const inner = memoryFileSystem();
   let reads = 0;
-  const fileSystem = new ReadsBetween(inner, () => {
+  const fileSystem = readsBetween(inner, () => {
     reads += 1;
   });
   const writer = await Store.open(path, { fileSystem: inner });
@@ -192,7 +192,7 @@ it('an opening is never refused because the writer commits', async () => {
       const writer = await Store.open(path, { fileSystem: inner, settleBytes: 4096 });
       const commit = (): GrainId[] => pushAll(writer, { byte: 1, count: 1 });
       for (let done = 0; done < 3; done++) commit();
-      const fileSystem = new ReadsBetween(inner, (at) => {
+      const fileSystem = readsBetween(inner, (at) => {
         if (at === read) for (let done = 0; done < batches; done++) commit();
       });
       const reader = await readerOf(fileSystem);
@@ -208,7 +208,7 @@ it('an opening succeeds beside a writer that commits all the time', async () => 
     const inner = memoryFileSystem();
     const writer = await Store.open(path, { fileSystem: inner });
     for (let done = 0; done < 3; done++) pushAll(writer, { byte: 1, count: 1 });
-    const fileSystem = new ReadsBetween(inner, (at) => {
+    const fileSystem = readsBetween(inner, (at) => {
       for (let more = 0; at < last && more < 2; more++) pushAll(writer, { byte: 1, count: 1 });
     });
     const reader = await readerOf(fileSystem);
@@ -314,7 +314,7 @@ it('verify finds damage beside a quiet writer, but not in values that were freed
 it('in a quiet file an uncached read costs a few small reads, a cached one none', async () => {
   const inner = memoryFileSystem();
   let reads = 0;
-  const fileSystem = new ReadsBetween(inner, () => {
+  const fileSystem = readsBetween(inner, () => {
     reads += 1;
   });
   const writer = await Store.open(path, { fileSystem: inner });

@@ -17,10 +17,11 @@ import {
   composition,
   firstLanes,
 } from '../format/fuzz/composed-store.ts';
-import { AllocationMeter, MeasuredImage } from '../format/fuzz/measured-image.ts';
 import { structuresOf } from '../format/fuzz/store-image.ts';
 import { tryImage } from '../format/fuzz/store-trial.ts';
+import { AllocationMeter } from '../support/allocation-meter.ts';
 import { patternOf } from '../support/bytes.ts';
+import { GivenFile } from '../support/disks/given-file.ts';
 import { findingsOf } from '../support/fixtures/store-checks.ts';
 
 const noLog = { segments: [], bodies: [] };
@@ -38,13 +39,13 @@ function imageOf(
   return composeStore({ ...sound, ...rest }).image;
 }
 
-function openImage(disk: MeasuredImage) {
+function openImage(disk: GivenFile) {
   const options = { fileSystem: disk, cacheBytes: 128 * 1024 };
   return openStore(checkOptions('crafted', options, defaultLimits));
 }
 
 async function expectRefused(image: Uint8Array): Promise<void> {
-  const disk = new MeasuredImage(image);
+  const disk = new GivenFile(image);
   await expect(openImage(disk)).rejects.toEqual(corrupt);
   expect(disk.changes).toBe(0);
 }
@@ -58,11 +59,11 @@ it('a segment of the log beyond any possible file is damage, not an error of the
 it('a checkpoint after every batch is refused, in the file header and in a record', async () => {
   await expectRefused(imageOf({ batches: [4, 3] }));
 
-  const disk = new MeasuredImage(new Uint8Array(0));
+  const disk = new GivenFile(new Uint8Array(0));
   const store = await openImage(disk);
   await store.put(patternOf(100));
   await store.put(patternOf(100));
-  const image = disk.bytes.slice();
+  const image = disk.bytes;
   await store.close();
   const records = structuresOf(image).filter(({ kind }) => kind === 'record body');
   const record = records.find((body) => body.bytes(image)[0] === 1);
@@ -89,7 +90,7 @@ it('a file header that is ahead of its root by many batches is refused', async (
 });
 
 it('deep verification of a log that lacks very many records ends', async () => {
-  const store = await openImage(new MeasuredImage(imageOf({ batches: [3, 2 ** 40] })));
+  const store = await openImage(new GivenFile(imageOf({ batches: [3, 2 ** 40] })));
   expect((await findingsOf(store)).length).toBeLessThan(10);
   await store.close();
 });
@@ -122,28 +123,28 @@ it('a map beyond any possible file, or beyond the last possible grain, is refuse
 });
 
 it('marks that cannot be are refused the second time too', async () => {
-  const disk = new MeasuredImage(new Uint8Array(0));
+  const disk = new GivenFile(new Uint8Array(0));
   const store = await openImage(disk);
   const { id } = await store.put(patternOf(100));
   await store.close();
 
-  const image = disk.bytes.slice();
+  const image = disk.bytes;
   const page = structuresOf(image).find(({ kind }) => kind === 'mark page');
   const bytes = page?.bytes(image) as Uint8Array;
   // The first grain goes on with a value that begins nowhere.
   bytes[24] = 1;
   page?.replace(image, bytes);
-  const again = await openImage(new MeasuredImage(image));
+  const again = await openImage(new GivenFile(image));
   for (let time = 0; time < 2; time++) expect(() => again.get(id)).toThrow(corrupt);
   expect(await findingsOf(again)).not.toEqual([]);
   await again.close();
 });
 
 it('a value longer than the file takes no memory before that is noticed', async () => {
-  const disk = new MeasuredImage(new Uint8Array(0));
+  const disk = new GivenFile(new Uint8Array(0));
   const store = await openImage(disk);
   const { id } = await store.put(patternOf(3_000_000));
-  disk.bytes = disk.bytes.subarray(0, 500_000);
+  disk.truncateSync(500_000);
   const meter = new AllocationMeter();
   meter.start();
   expect(() => store.get(id)).toThrow(corrupt);
@@ -154,14 +155,14 @@ it('a value longer than the file takes no memory before that is noticed', async 
 });
 
 it('a file that ends before values of two batches is refused as it is', async () => {
-  const disk = new MeasuredImage(new Uint8Array(0));
+  const disk = new GivenFile(new Uint8Array(0));
   const store = await openImage(disk);
   await store.put(patternOf(10));
-  const before = disk.bytes.length;
+  const before = disk.length();
   await store.put(patternOf(400_000));
   await store.put(patternOf(500_000));
   // Not closed. The later of the two would be taken back, but not the one before.
-  const cut = new MeasuredImage(disk.bytes.subarray(0, before));
+  const cut = new GivenFile(disk.bytes.subarray(0, before));
   await expect(openImage(cut)).rejects.toEqual(corrupt);
   expect(cut.changes).toBe(0);
   await store.close();

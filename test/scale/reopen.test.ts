@@ -10,8 +10,8 @@ import { describe, expect, it } from 'vitest';
 import { type GrainId, memoryFileSystem, Store, type StoreOptions } from '../../src/index.ts';
 import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
+  check,
   contentOf,
-  expectSound,
   overwrite,
   present,
   storePath,
@@ -75,7 +75,7 @@ async function readsAtOpen(
     (id, number) => Buffer.compare(present(store.get(id)), contentOfValue(number)) !== 0,
   );
   expect(wrong, 'first value that differs').toBe(-1);
-  await expectSound(store);
+  await check.sound(store);
   await store.close();
   return { count: reads.length, bytes: reads.reduce((sum, { bytes }) => sum + bytes, 0) };
 }

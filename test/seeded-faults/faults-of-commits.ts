@@ -76,8 +76,8 @@ export const faultsOfCommits: readonly SeededFault[] = [
       '        return yield* this.#writeValues(left);',
     ),
     caughtBy: {
-      file: 'test/contract/errors.test.ts',
-      test: 'every code of the core is reached: VARVE_IO',
+      file: 'test/contract/documents/error-table.test.ts',
+      test: 'the table of errors in the README says what goes on after VARVE_IO',
     },
   },
   // ── the disk refuses ──
@@ -172,8 +172,8 @@ export const faultsOfCommits: readonly SeededFault[] = [
     find: '      if (error !== undefined) yield* this.#reject(left, one, error);',
     replace: '      void error;',
     caughtBy: {
-      file: 'test/contract/errors.test.ts',
-      test: 'every code of the core is reached: VARVE_IO',
+      file: 'test/contract/documents/error-table.test.ts',
+      test: 'the table of errors in the README says what goes on after VARVE_IO',
     },
   },
   {

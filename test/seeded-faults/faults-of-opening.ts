@@ -13,8 +13,8 @@ export const faultsOfOpening: readonly SeededFault[] = [
     find: "copies.every(({ state }) => state === 'blank') && isCutCreation(reader)",
     replace: "copies.every(({ state }) => state !== 'damaged')",
     caughtBy: {
-      file: 'test/contract/errors.test.ts',
-      test: 'every code of the core is reached: VARVE_NOT_A_STORE',
+      file: 'test/contract/documents/error-table.test.ts',
+      test: 'the table of errors in the README says what goes on after VARVE_NOT_A_STORE',
     },
   },
   {
@@ -63,7 +63,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     find: "  if (heldHere.has(identity)) throw locked(target.path, 'this process');",
     replace: '',
     caughtBy: {
-      file: 'test/io/node-lock.test.ts',
+      file: 'test/io/other-platforms.test.ts',
       test: 'is refused within this process if the kernel’s lock belongs to the process',
     },
   },

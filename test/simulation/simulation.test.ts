@@ -43,6 +43,10 @@ describe('a simulated life', () => {
     }
   });
 
+  it.each(Array.from({ length: 60 }, (_, at) => 1001 + at))('holds: seed %i', async (seed) => {
+    expect(await runPlan(planOf(seed), { seed, cutsBeside: 0.1 }, noCounts())).toBe(undefined);
+  });
+
   it('can be run whatever steps are left out of it', async () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(100_000), fc.nat(), async (seed, out) => {

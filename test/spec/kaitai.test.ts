@@ -13,7 +13,7 @@ import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
 import { addMapTo, headedGrains, labPath, openLab } from '../support/fixtures/core-lab.ts';
-import { contentOf, expectSound, logOf, storePath } from '../support/fixtures/store-checks.ts';
+import { check, contentOf, logOf, storePath } from '../support/fixtures/store-checks.ts';
 import { compileKsy, type FoundValue, KaitaiReader } from './kaitai-reader.ts';
 
 let compiled: Awaited<ReturnType<typeof compileKsy>>;
@@ -136,7 +136,7 @@ describe('a store that was closed', () => {
     expectSameValues(store, reader.settledValues(), expected);
     expect(reader.strata.map(({ grainExp }) => grainExp)).toEqual([5, 7, 9, 11]);
     expect(reader.store.rootDocument?.basins.length).toBe(2);
-    await expectSound(store);
+    await check.sound(store);
   });
 
   it('has in its basin the counts of the store', () => {
@@ -195,7 +195,7 @@ describe('a store with a map that is not of one mark page in one extent', () => 
     const settled = new KaitaiReader(compiled, await contentOf(fileSystem, labPath));
     const again = await Store.open(labPath, { fileSystem, readOnly: true });
     expectSameValues(again, settled.settledValues(), expected);
-    await expectSound(again);
+    await check.sound(again);
     await again.close();
     const [found] = settled.strata[0]?.maps ?? [];
     expect(found?.hasHead).toBe(headed);
@@ -220,7 +220,7 @@ describe('a store that was not closed', () => {
     expect(records.length).toBeGreaterThan(1);
     expect(reader.settledValues().size).not.toBe(expected.size);
     expectSameValues(store, reader.values(), expected);
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
   });
 
@@ -241,7 +241,7 @@ describe('a store that was not closed', () => {
     expect(Math.max(...inlineSectors)).toBeGreaterThan(1);
     expectSameValues(store, reader.values(), expected);
     await expectSameLog(store, reader, records);
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
   });
 
@@ -259,7 +259,7 @@ describe('a store that was not closed', () => {
     const logged = [...reader.retainedRecords(), ...reader.unsettledRecords()];
     expect(logged.flatMap((record) => reader.droppedMaps(record)).length).toBeGreaterThan(0);
     expectSameValues(store, reader.values(), expected);
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
   });
 

@@ -66,6 +66,12 @@ describe('the rules for the folders of the tests', () => {
     ]);
   });
 
+  it('see that a file has more than 400 lines', () => {
+    const long = (count: number): SourceFile => ({ path: 'test/a.ts', text: ';\n'.repeat(count) });
+    expect(shown([long(400)])).toEqual([]);
+    expect(shown([long(401)])).toEqual(['test/a.ts:401 [lines] 401 lines, at most 400']);
+  });
+
   it.each([
     ['test/crash', 20],
     ['test/support/disks', 14],

@@ -1,6 +1,6 @@
 /**
  * How the folders of the tests lie to one another, as functions over their sources: support stands
- * alone, no circle of folders, no crowded folder.
+ * alone, no circle of folders, no crowded folder, no long file.
  *
  * Invariant: it looks only at the sources that it is given, never at the disk. What a test imports
  * from src/, bench/ or scripts/ is free; the imports of src/ itself are in import-rules.ts.
@@ -15,6 +15,10 @@ const filesMost: readonly (readonly [RegExp, number])[] = [
   [/^test\/support(?:\/|$)/, 14],
   [/^test\/regression$/, Number.POSITIVE_INFINITY],
 ];
+
+const linesMost = 400;
+/** Longer still: they are to be split by subject. */
+const longStill = ['test/forest/journal/journal.test.ts', 'test/store/grains/stratum.test.ts'];
 
 interface TestImport {
   readonly from: string;
@@ -34,7 +38,15 @@ export function checkTestFolders(files: readonly SourceFile[]): Breach[] {
     })),
     ...findFolderCircles(imports),
     ...findCrowdedFolders(files),
+    ...files.flatMap(checkLength),
   ];
+}
+
+function checkLength({ path, text }: SourceFile): Breach[] {
+  const lines = text.replace(/\n$/, '').split('\n').length;
+  if (lines <= linesMost || longStill.includes(path)) return [];
+  const message = `${lines} lines, at most ${linesMost}`;
+  return [{ rule: 'lines', path, line: linesMost + 1, message }];
 }
 
 function importsWithinTests({ path, text }: SourceFile): TestImport[] {

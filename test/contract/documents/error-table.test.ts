@@ -21,10 +21,10 @@ import { compressed } from '../../../src/vault/index.ts';
 import type { WrappedFileSystem } from '../../support/disks/wrapped-file-system.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
   contentOf,
-  expectRejects,
   listOf,
   overwrite,
   placeOf,
@@ -79,7 +79,7 @@ async function ofStore(store: Store, id: GrainId): Promise<GoesOn> {
 /** A call on a store or on its session. */
 function calling(call: (held: Held) => unknown): Way {
   return async (held, code) => {
-    await expectRejects(code, async () => call(held));
+    await check.rejects(code, async () => call(held));
     const goesOn = await works(() => {
       held.session.push(bytesOf('more'));
       return held.session.commit();
@@ -91,7 +91,7 @@ function calling(call: (held: Held) => unknown): Way {
 /** Nothing was opened, and the file is as free as it was. */
 function opening(call: (held: Held) => Promise<unknown>): Way {
   return async (held, code) => {
-    await expectRejects(code, () => call(held));
+    await check.rejects(code, () => call(held));
     return 'none';
   };
 }
@@ -104,7 +104,7 @@ function within(call: (tx: Transaction, forest: Forest) => unknown): Way {
     await tree.put('before', 1);
     const ended = await works(() =>
       forest.transaction(async (tx) => {
-        await expectRejects(code, async () => call(tx, forest));
+        await check.rejects(code, async () => call(tx, forest));
         tx.tree(tree).put('after', 1);
       }),
     );
@@ -119,7 +119,7 @@ function within(call: (tx: Transaction, forest: Forest) => unknown): Way {
 function onForest(call: (forest: Forest) => unknown): Way {
   return async (_, code) => {
     const forest = await Forest.inMemory();
-    await expectRejects(code, async () => call(forest));
+    await check.rejects(code, async () => call(forest));
     const goesOn = (await works(() => forest.tree('t', strings).put('k', 1))) ? 'store' : 'none';
     await forest.close();
     return goesOn;
@@ -155,7 +155,7 @@ const ways: Readonly<Record<Exclude<VarveErrorCode, 'VARVE_INTERNAL'>, Way>> = {
   }),
   VARVE_READ_ONLY: async ({ disk, id }, code) => {
     const reader = await stores.open(storePath, { fileSystem: disk, readOnly: true });
-    await expectRejects(code, async () => reader.session());
+    await check.rejects(code, async () => reader.session());
     return await ofStore(reader, id);
   },
   VARVE_LOCKED: opening(({ disk }) => stores.open(storePath, { fileSystem: disk })),
@@ -175,7 +175,7 @@ const ways: Readonly<Record<Exclude<VarveErrorCode, 'VARVE_INTERNAL'>, Way>> = {
     await store.close();
     await overwrite(disk, bytesOf('V'), placeOf(await contentOf(disk), bytesOf('the value')));
     const again = await stores.open(storePath, { fileSystem: disk });
-    await expectRejects(code, async () => again.get(id));
+    await check.rejects(code, async () => again.get(id));
     const goesOn = await ofStore(again, whole);
     await again.close();
     return goesOn;
@@ -184,7 +184,7 @@ const ways: Readonly<Record<Exclude<VarveErrorCode, 'VARVE_INTERNAL'>, Way>> = {
   VARVE_LOG_TRUNCATED: async ({ store, session, id }, code) => {
     session.abandon();
     await store.checkpointTo(store.currentBatch);
-    await expectRejects(code, () => listOf(store.commitLog({ after: 0 })));
+    await check.rejects(code, () => listOf(store.commitLog({ after: 0 })));
     return await ofStore(store, id);
   },
   VARVE_SNAPSHOT_GONE: async ({ disk, store, session, id }, code) => {
@@ -192,7 +192,7 @@ const ways: Readonly<Record<Exclude<VarveErrorCode, 'VARVE_INTERNAL'>, Way>> = {
     const kept = await committed(store, bytesOf('kept'));
     const reader = await stores.open(storePath, { fileSystem: disk, readOnly: true });
     await store.checkpointTo(await commit(store, (other) => other.archive(id)));
-    await expectRejects(code, async () => reader.get(id));
+    await check.rejects(code, async () => reader.get(id));
     await reader.refresh();
     expect(reader.get(id)).toBe(undefined);
     return await ofStore(reader, kept);
@@ -208,7 +208,7 @@ const ways: Readonly<Record<Exclude<VarveErrorCode, 'VARVE_INTERNAL'>, Way>> = {
   VARVE_NOT_A_FOREST: async ({ store, session, id }, code) => {
     session.abandon();
     await store.updateEmbeddedHeader(() => id);
-    await expectRejects(code, () => Forest.on(store));
+    await check.rejects(code, () => Forest.on(store));
     return await ofStore(store, id);
   },
   VARVE_TREE_MISMATCH: within((tx, forest) =>
@@ -230,7 +230,7 @@ const ways: Readonly<Record<Exclude<VarveErrorCode, 'VARVE_INTERNAL'>, Way>> = {
     const forest = await Forest.on(store);
     await forest.tree('tree', strings).put('key', 1);
     await forest.close();
-    await expectRejects(code, () => Forest.on(store, { vault: compressed() }));
+    await check.rejects(code, () => Forest.on(store, { vault: compressed() }));
     return await ofStore(store, id);
   },
 };
@@ -262,7 +262,7 @@ describe('the table of errors in the README', () => {
       throw new Error('the reducer');
     };
     const summed = forest.tree('summed', { ...strings, reducer: reducers.sum(fails) });
-    await expectRejects('VARVE_CODEC', () =>
+    await check.rejects('VARVE_CODEC', () =>
       forest.transaction(async (tx) => {
         tx.tree(other).put('before', 1);
         // More than one leaf, so that there is a branch to be written.

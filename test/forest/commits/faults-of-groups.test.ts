@@ -14,7 +14,7 @@ import type { GrainId } from '../../../src/index.ts';
 import { patternOf } from '../../support/bytes.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
 import { expectNoLeak, findingsOf } from '../../support/fixtures/forest-checks.ts';
-import { expectRejects, expectThrows } from '../../support/fixtures/store-checks.ts';
+import { check } from '../../support/fixtures/store-checks.ts';
 
 const options = { nodeBytes: 512, nodeCacheBytes: 0, cacheBytes: 0 };
 
@@ -178,7 +178,7 @@ describe('a commit whose write fails', () => {
     lab.fill();
     const { forest } = lab;
     let pushed: GrainId | undefined;
-    expectThrows('VARVE_IO', () =>
+    check.throws('VARVE_IO', () =>
       forest.transactionSync((tx) => {
         pushed = tx.push(patternOf(70));
         lab.put(tx, 100);
@@ -211,8 +211,8 @@ describe('a commit whose sync fails', () => {
     expect(isVarveError(error, 'VARVE_POISONED')).toBe(true);
     expect([await second, await underWay]).toEqual([error, error]);
     const operations = lab.disk.operations.length;
-    await expectRejects('VARVE_POISONED', () => forest.transaction((tx) => lab.put(tx, 103)));
-    expectThrows('VARVE_POISONED', () => forest.transactionSync((tx) => lab.put(tx, 104)));
+    await check.rejects('VARVE_POISONED', () => forest.transaction((tx) => lab.put(tx, 103)));
+    check.throws('VARVE_POISONED', () => forest.transactionSync((tx) => lab.put(tx, 104)));
     expect(lab.keys()).toEqual(planted);
     expect([...snapshot.tree(lab.tree()).keys()]).toEqual(planted);
     snapshot.release();
@@ -296,8 +296,8 @@ describe('a read that fails', () => {
     const entries = lab.tree().range();
     const later = lab.tree().rangeAsync();
     disk.readFaultOf = () => ({ kind: 'error', code: 'EIO' });
-    expectThrows('VARVE_IO', () => entries.next());
-    await expectRejects('VARVE_IO', () => later.next());
+    check.throws('VARVE_IO', () => entries.next());
+    await check.rejects('VARVE_IO', () => later.next());
     disk.readFaultOf = undefined;
     await lab.forest.transaction((tx) => tx.tree(lab.tree()).deleteRange({ gte: 1 }));
     await lab.expectSoundAndWorking([0]);
@@ -313,7 +313,7 @@ describe('a read that fails', () => {
     const again = lab.forest.tree('log', { key: codecs.uint, versioned: true });
     expect(again.lastSequence).toBe(2);
     disk.readFaultOf = () => ({ kind: 'error', code: 'EIO' });
-    expectThrows('VARVE_IO', () => again.changes());
+    check.throws('VARVE_IO', () => again.changes());
     disk.readFaultOf = undefined;
     await lab.forest.transaction((tx) => tx.drop('log'));
     await lab.expectSoundAndWorking(planted);
@@ -330,9 +330,9 @@ describe('a read that fails', () => {
       lab.forest.transaction((tx) => {
         lab.put(tx, 0);
         disk.readFaultOf = () => ({ kind: 'error', code: 'EIO' });
-        failing = expectThrows('VARVE_IO', () => tx.tree(tree).put(50, patternOf(9)));
+        failing = check.throws('VARVE_IO', () => tx.tree(tree).put(50, patternOf(9)));
         disk.readFaultOf = undefined;
-        expectThrows('VARVE_IO', () => lab.put(tx, 100));
+        check.throws('VARVE_IO', () => lab.put(tx, 100));
       }),
     );
     expect(error).toBe(failing);

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { Telling } from '../../../src/forest/commits/telling.ts';
 import { codecs, Forest } from '../../../src/forest/index.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
-import { expectRejects } from '../../support/fixtures/store-checks.ts';
+import { check } from '../../support/fixtures/store-checks.ts';
 
 const options = { key: codecs.uint, value: codecs.uint };
 
@@ -89,7 +89,7 @@ describe('a caller that waits for a commit', () => {
     };
     const turns = new Turns();
     const puts = Array.from({ length: 2500 }, (_, key) =>
-      expectRejects('VARVE_IO', async () => {
+      check.rejects('VARVE_IO', async () => {
         await tree.put(key, key).finally(() => turns.note());
       }),
     );

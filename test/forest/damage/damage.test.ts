@@ -14,7 +14,7 @@ import { type Damage, damaged } from '../../support/disks/disk-damage.ts';
 import type { DiskState } from '../../support/disks/disk-state.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
 import { expectNoLeak, findingsOf } from '../../support/fixtures/forest-checks.ts';
-import { expectRejects } from '../../support/fixtures/store-checks.ts';
+import { check } from '../../support/fixtures/store-checks.ts';
 import { type ForestStep, forestHistories, furtherWork } from '../crash/crash-histories.ts';
 import { ForestLife } from '../crash/crash-life.ts';
 
@@ -138,8 +138,8 @@ async function rot(one: Stored): Promise<void> {
   const heir = new ForestLife(new SimulatedDisk({ state: from, records: false }), life);
   counts.values += 1;
   if (one.id === root) {
-    await expectRejects('VARVE_CORRUPT', () => heir.open());
-    await expectRejects('VARVE_CORRUPT', () => heir.open());
+    await check.rejects('VARVE_CORRUPT', () => heir.open());
+    await check.rejects('VARVE_CORRUPT', () => heir.open());
     return;
   }
   await heir.open();

@@ -15,8 +15,8 @@ import { checkOptions } from '../../../src/store/open/store-options.ts';
 import { openStore } from '../../../src/store/store.ts';
 import { patternOf } from '../../support/bytes.ts';
 import { crashScale } from '../../support/crash-scale.ts';
+import { GivenFile } from '../../support/disks/given-file.ts';
 import { headedLimits } from '../../support/fixtures/core-lab.ts';
-import { MeasuredImage } from './measured-image.ts';
 import { anyMutation } from './mutations.ts';
 import { type Structure, structuresOf } from './store-image.ts';
 import { TrialCount, tryImage } from './store-trial.ts';
@@ -50,13 +50,13 @@ afterAll(() => {
 
 /** A store with one of everything; `headed`: with a map that has a head. */
 async function makeStore(closed: boolean, headed: boolean): Promise<Specimen> {
-  const fileSystem = new MeasuredImage(new Uint8Array(0));
+  const fileSystem = new GivenFile(new Uint8Array(0));
   const limits = { ...defaultLimits, ...(headed ? headedLimits : {}) };
   const options = { fileSystem, settleBytes: 3000, cacheBytes: 128 * 1024 };
   const store = await openStore(checkOptions('store', options, limits));
   const ids = await fillStore(store, headed ? [90, 60] : [5000, 70_000]);
   if (closed) await store.close();
-  const image = fileSystem.bytes.slice();
+  const image = fileSystem.bytes;
   const all = structuresOf(image);
   const kinds = [...new Set(all.map(({ kind }) => kind))];
   expect(kinds.includes('map head')).toBe(headed);

@@ -14,9 +14,10 @@ import { grainsPerValueMax, pageBytes, valuePrefixBytes } from '../../../src/for
 import { encodeValuePrefix, valueCrc } from '../../../src/format/value.ts';
 import { FileReader } from '../../../src/store/file/file-reader.ts';
 import { type ValuePlace, ValueReader } from '../../../src/store/values/value-reader.ts';
+import { AllocationMeter } from '../../support/allocation-meter.ts';
 import { patternOf } from '../../support/bytes.ts';
 import { crashScale } from '../../support/crash-scale.ts';
-import { AllocationMeter, MeasuredImage } from './measured-image.ts';
+import { GivenFile } from '../../support/disks/given-file.ts';
 import { anyMutation } from './mutations.ts';
 
 const runs = 1000 * crashScale;
@@ -67,7 +68,7 @@ describe('a stored value', () => {
       fc.constantFrom(0, 32 * pageBytes),
       async (sound, mutate, where, cacheBytes) => {
         const bytes = mutate(sound);
-        const reader = new FileReader(new MeasuredImage(bytes).file(), 'image');
+        const reader = new FileReader(new GivenFile(bytes), 'image');
         for (const method of ['read', 'readAsync', 'length', 'storedCrc', 'measure'] as const) {
           const values = new ValueReader(reader, cacheBytes);
           meter.start();

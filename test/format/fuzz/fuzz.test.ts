@@ -42,10 +42,11 @@ import { MarkPage, unwrittenPage } from '../../../src/store/grains/mark-page.ts'
 import { readBody, SectorReader } from '../../../src/store/log/record-reader.ts';
 import { crc32 } from '../../../src/util/crc.ts';
 import { getU32, setU32 } from '../../../src/util/little-endian.ts';
+import { AllocationMeter } from '../../support/allocation-meter.ts';
 import { crashScale } from '../../support/crash-scale.ts';
+import { GivenFile } from '../../support/disks/given-file.ts';
 import { basin, fileHeader, mapHead, operations, preamble, root } from '../arbitraries.ts';
 import { recordBody } from '../record-bodies.ts';
-import { AllocationMeter, MeasuredImage } from './measured-image.ts';
 import { anyMutation } from './mutations.ts';
 
 const runs = 1500 * crashScale;
@@ -189,7 +190,7 @@ function resealSectors(bytes: Uint8Array): void {
 
 /** As opening does: looks at every sector, in a lane that ends far behind the file. */
 function readRecords(bytes: Uint8Array): unknown[] {
-  const reader = new FileReader(new MeasuredImage(bytes).file(), 'image');
+  const reader = new FileReader(new GivenFile(bytes), 'image');
   reader.salt = salt;
   const sectors = new SectorReader(reader);
   const read: unknown[] = [];

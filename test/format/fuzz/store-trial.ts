@@ -8,7 +8,8 @@
  */
 
 import { type Finding, type GrainId, Store, VarveError } from '../../../src/index.ts';
-import { AllocationMeter, MeasuredImage } from './measured-image.ts';
+import { AllocationMeter } from '../../support/allocation-meter.ts';
+import { GivenFile } from '../../support/disks/given-file.ts';
 
 /** What an opening that succeeds, and reading afterwards, may throw of a file that is damaged. */
 const damageCodes = ['VARVE_CORRUPT', 'VARVE_NOT_A_STORE', 'VARVE_UNSUPPORTED_VERSION'];
@@ -43,8 +44,8 @@ export class TrialCount {
 const meter = new AllocationMeter();
 
 export async function tryImage(image: Uint8Array, request: TrialRequest): Promise<TrialOutcome> {
-  const disk = new MeasuredImage(image);
-  const store = await openMetered(disk);
+  const disk = new GivenFile(image);
+  const store = await openMetered(disk, image);
   if (store === undefined) return 'refused';
   const { healed } = store.recovery;
   await metered(image, 64, async () => {
@@ -58,8 +59,7 @@ export async function tryImage(image: Uint8Array, request: TrialRequest): Promis
   return healed.length > 0 ? 'healed' : 'opened';
 }
 
-async function openMetered(disk: MeasuredImage): Promise<Store | undefined> {
-  const image = disk.bytes;
+async function openMetered(disk: GivenFile, image: Uint8Array): Promise<Store | undefined> {
   let store: Store | undefined;
   await metered(image, 3, async () => {
     await tolerate('opening', damageCodes, async () => {

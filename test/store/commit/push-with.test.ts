@@ -7,7 +7,7 @@
 import { describe, expect, it } from 'vitest';
 import { type GrainId, memoryFileSystem, type Session, Store } from '../../../src/index.ts';
 import { expectSameBytes } from '../../support/bytes.ts';
-import { expectSound } from '../../support/fixtures/store-checks.ts';
+import { check } from '../../support/fixtures/store-checks.ts';
 
 function code(name: string): Error {
   return expect.objectContaining({ code: `VARVE_${name}` }) as Error;
@@ -90,7 +90,7 @@ describe('a value that is made for its id', () => {
       expect(() => session.pushWith(10, () => make(session) as Uint8Array)).toThrow(error as Error);
       session.abandon();
       // It finds grains that are neither free nor in use, once no session is open.
-      await expectSound(store);
+      await check.sound(store);
     }
     await store.close();
   });

@@ -9,7 +9,7 @@ import { FileReader } from '../../../src/store/file/file-reader.ts';
 import { FileWriter } from '../../../src/store/file/file-writer.ts';
 import { Space } from '../../../src/store/file/space.ts';
 import { patternOf } from '../../support/bytes.ts';
-import { WrappedFileSystem } from '../../support/wrapped-file-system.ts';
+import { WrappedFileSystem } from '../../support/disks/wrapped-file-system.ts';
 
 const page = 4096;
 const kibibyte = 1024;

@@ -325,3 +325,10 @@ export class SimulatedDisk implements FileSystem, DiskOfFile {
 function lengthOf(chunks: readonly Uint8Array[]): number {
   return chunks.reduce((sum, chunk) => sum + chunk.length, 0);
 }
+
+/** The process has ended at the bottom of this error. */
+export function hasEnded(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.some(hasEnded);
+  if (error instanceof ProcessEnded) return true;
+  return error instanceof Error && error.cause !== undefined && hasEnded(error.cause);
+}

@@ -22,6 +22,17 @@ export interface FileCall {
   readonly sync: boolean;
 }
 
+/** Calls and bytes; a region is what has to be written in one place between two syncs. */
+export interface Counts {
+  readonly syncs: number;
+  readonly reads: number;
+  readonly bytesRead: number;
+  readonly writes: number;
+  readonly regions: number;
+  readonly bytesWritten: number;
+  readonly truncates: number;
+}
+
 export interface FaultOptions {
   /** Which calls fail; all of the operation unless told. */
   readonly when?: (call: FileCall) => boolean;
@@ -108,6 +119,8 @@ export class WrappedFileSystem implements FileSystem {
   readonly calls: FileCall[] = [];
   /** What each file held when its last completed datasync began; kept after `keepDurable()`. */
   readonly durable = new Map<string, Uint8Array>();
+  /** Called before each call is held, failed or made; what it throws the call throws. */
+  before: ((call: FileCall) => void) | undefined;
   readonly #faults: Fault[] = [];
   readonly #gates: { readonly operation: FileOperation; readonly gate: Gate }[] = [];
   #keepsDurable = false;
@@ -147,28 +160,20 @@ export class WrappedFileSystem implements FileSystem {
     return this.calls.filter((call) => call.operation === operation).length;
   }
 
-  /** Regions of the file that the calls from `from` on wrote: adjoining writes are one. */
-  regionsWritten(from = 0): number {
-    const writes = this.calls.slice(from).filter(({ operation }) => operation === 'write');
-    writes.sort((one, other) => one.position - other.position);
-    let regions = 0;
-    let end = -1;
-    for (const { position, bytes } of writes) {
-      if (position > end) regions += 1;
-      end = Math.max(end, position + bytes);
-    }
-    return regions;
+  /** What the calls from `from` on have cost. */
+  countsSince(from: number): Counts {
+    return countsOf(this.calls.slice(from));
   }
 
   /** The fault that takes the call, which is noted first. */
   note(call: FileCall): Fault | undefined {
-    this.calls.push(call);
+    this.#record(call);
     return this.#faultOf(call);
   }
 
   /** As `note`, once no gate holds the call any more. */
   async noteAsync(call: FileCall): Promise<Fault | undefined> {
-    this.calls.push(call);
+    this.#record(call);
     for (const { operation, gate } of this.#gates) {
       if (operation === call.operation) await gate.enter();
     }
@@ -178,6 +183,11 @@ export class WrappedFileSystem implements FileSystem {
   async pass(call: FileCall): Promise<void> {
     const fault = await this.noteAsync(call);
     if (fault !== undefined) throw fault.error;
+  }
+
+  #record(call: FileCall): void {
+    this.calls.push(call);
+    this.before?.(call);
   }
 
   #faultOf(call: FileCall): Fault | undefined {
@@ -294,4 +304,43 @@ function front(chunks: readonly Uint8Array[], { partialBytes }: Fault): Uint8Arr
     room -= chunk.length;
   }
   return left;
+}
+
+function countsOf(calls: readonly FileCall[]): Counts {
+  const of = (wanted: string): FileCall[] => calls.filter(({ operation }) => operation === wanted);
+  const reads = of('read');
+  const writes = of('write');
+  return {
+    syncs: of('datasync').length,
+    reads: reads.length,
+    bytesRead: sumOf(reads),
+    writes: writes.length,
+    regions: regionsOf(calls),
+    bytesWritten: sumOf(writes),
+    truncates: of('truncate').length,
+  };
+}
+
+function sumOf(calls: readonly FileCall[]): number {
+  return calls.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+function regionsOf(calls: readonly FileCall[]): number {
+  let regions = 0;
+  let unsynced: FileCall[] = [];
+  const end = (): void => {
+    unsynced.sort((one, other) => one.position - other.position);
+    let reached = -1;
+    for (const { position, bytes } of unsynced) {
+      if (position > reached) regions += 1;
+      reached = Math.max(reached, position + bytes);
+    }
+    unsynced = [];
+  };
+  for (const call of calls) {
+    if (call.operation === 'write') unsynced.push(call);
+    else if (call.operation === 'datasync') end();
+  }
+  end();
+  return regions;
 }

@@ -14,7 +14,8 @@ import type { DiskState } from '../disks/disk-state.ts';
 import { SimulatedDisk } from '../disks/simulated-disk.ts';
 import { headedLimits } from '../fixtures/core-lab.ts';
 import type { Work } from '../oracles/expected-content.ts';
-import { type Draft, Life, type LifeSettings } from './life.ts';
+import { type Draft, Life } from './life.ts';
+import type { LifeSettings } from './life-settings.ts';
 
 const kibibyte = 1024;
 const mebibyte = kibibyte * kibibyte;

@@ -8,7 +8,8 @@
 
 import { headedLimits } from '../fixtures/core-lab.ts';
 import { Random } from '../random.ts';
-import type { Draft, Life, LifeSettings } from './life.ts';
+import type { Draft, Life } from './life.ts';
+import type { LifeSettings } from './life-settings.ts';
 
 export interface History {
   readonly name: string;
@@ -287,7 +288,7 @@ export function randomHistory(seed: number, batches = 30): History {
   };
 }
 
-export async function randomRound(life: Life, random: Random): Promise<void> {
+async function randomRound(life: Life, random: Random): Promise<void> {
   if (random.chance(0.06)) await life.reopen();
   const commits: (Promise<unknown> | undefined)[] = [];
   const sessions = random.chance(0.3) ? 1 + random.below(4) : 1;

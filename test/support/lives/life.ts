@@ -9,28 +9,10 @@
 
 import { isVarveError } from '../../../src/errors.ts';
 import type { GrainId, Session, Store } from '../../../src/index.ts';
-import { type AtlasLimits, defaultLimits } from '../../../src/store/grains/atlas.ts';
-import { checkOptions } from '../../../src/store/open/store-options.ts';
-import { openStore } from '../../../src/store/store.ts';
 import { patternOf } from '../bytes.ts';
-import { ProcessEnded, type SimulatedDisk } from '../disks/simulated-disk.ts';
+import { hasEnded, type SimulatedDisk } from '../disks/simulated-disk.ts';
 import { ExpectedContent, type Work } from '../oracles/expected-content.ts';
-
-const storePath = 'store';
-const cacheBytes = 128 * 1024;
-
-export interface LifeSettings {
-  readonly settleBytes?: number;
-  readonly limits?: Partial<AtlasLimits>;
-  /** Values of one length have the same bytes: what is done twice leaves the same behind. */
-  readonly sameBytes?: boolean;
-}
-
-async function openOn(disk: SimulatedDisk, settings: LifeSettings): Promise<Store> {
-  const { settleBytes = 4096, limits } = settings;
-  const options = { fileSystem: disk, settleBytes, cacheBytes };
-  return await openStore(checkOptions(storePath, options, { ...defaultLimits, ...limits }));
-}
+import { type LifeSettings, openOn } from './life-settings.ts';
 
 /** The store is poisoned: this process's life with it is over. */
 export class LifeOver extends Error {}
@@ -409,13 +391,6 @@ export class Draft {
       return undefined;
     }
   }
-}
-
-/** The process has ended at the bottom of this error. */
-export function hasEnded(error: unknown): boolean {
-  if (error instanceof AggregateError) return error.errors.some(hasEnded);
-  if (error instanceof ProcessEnded) return true;
-  return error instanceof Error && error.cause !== undefined && hasEnded(error.cause);
 }
 
 function isNothing({ operations, unknown, ...rest }: Work): boolean {

@@ -11,7 +11,8 @@ import { SimulatedDisk } from '../disks/simulated-disk.ts';
 import { compareStore } from '../oracles/compare-store.ts';
 import type { ExpectedContent } from '../oracles/expected-content.ts';
 import type { History } from './histories.ts';
-import { Life, LifeOver, type LifeSettings } from './life.ts';
+import { Life, LifeOver } from './life.ts';
+import type { LifeSettings } from './life-settings.ts';
 
 /** What a history left behind: what each batch of it did, and when each was acknowledged. */
 export interface Witness {

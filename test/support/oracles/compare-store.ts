@@ -33,10 +33,25 @@ function compareValues(store: Store, { values }: Content): void {
     const what = found === undefined ? 'is not there' : 'has other bytes';
     throw new Error(`the value ${GrainId.format(id)} of ${bytes.length} bytes ${what}`);
   }
+  compareCounts(store, values);
+}
+
+/** What `statistics` counts: the values, and grains enough for them in a file that has them all. */
+export function compareCounts(store: Store, values: Content['values']): void {
   const counted = store.statistics();
-  const archived = [...values.values()].filter(({ archivedIn }) => archivedIn !== undefined);
+  let [archived, bytes, allocated] = [0, 0, 0];
+  for (const value of values.values()) {
+    archived += value.archivedIn === undefined ? 0 : 1;
+    bytes += value.bytes.length;
+  }
+  for (const one of counted.strata) allocated += one.allocated * one.grainBytes;
   same('the number of values', counted.values, values.size);
-  same('the number of archived values', counted.archivedValues, archived.length);
+  same('the number of archived values', counted.archivedValues, archived);
+  same('the bytes of all values', counted.valueBytes, bytes);
+  const { fileBytes, freeBytes } = counted;
+  if (allocated < bytes || allocated + freeBytes > fileBytes) {
+    throw new Error(`${allocated} of ${fileBytes} bytes are allocated, ${freeBytes} are free`);
+  }
 }
 
 /**

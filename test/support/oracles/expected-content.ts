@@ -1,15 +1,16 @@
 /**
- * What a store should hold after each batch, kept as plainly as can be: maps of bytes, one for each
- * batch, and a list of log entries. It knows nothing of how varve works.
+ * The contract of a store as the plainest thing that it can be: maps of bytes, one for each batch, a
+ * list of log entries, and how each commit ends. It knows nothing of how varve works.
  *
  * Invariant: the content of a batch does not change any more once a later batch has been added.
+ * `commit` judges sessions by the contract; `add` takes over what a store has said of one.
  */
 
-import type { GrainId } from '../../../src/index.ts';
+import type { GrainId, VarveErrorCode } from '../../../src/index.ts';
 
 /** What one session asked for, in the order in which it did. */
 export interface Work {
-  readonly operations: (
+  operations: (
     | { readonly operation: 'allocate'; readonly id: GrainId; readonly bytes: Uint8Array }
     | { readonly operation: 'archive'; readonly id: GrainId }
   )[];
@@ -18,6 +19,9 @@ export interface Work {
   /** A value whose id nobody has been told. */
   unknown?: Uint8Array;
 }
+
+/** How a commit ends: the batch, or the code that it rejects with. */
+export type Outcome = number | VarveErrorCode;
 
 export interface ExpectedValue {
   readonly bytes: Uint8Array;
@@ -50,6 +54,8 @@ export class ExpectedContent {
   readonly #contents: Content[];
   /** The sessions of each batch. */
   readonly #works: Work[][] = [];
+  /** The batches that guards hold. */
+  readonly guards: number[] = [];
 
   constructor(contents: readonly Content[] = [nothing]) {
     this.#contents = [...contents];
@@ -76,6 +82,51 @@ export class ExpectedContent {
   /** The store has made a batch of its own, which changes nothing that anyone sees. */
   addOwn(): void {
     this.#contents.push(next(this.current));
+  }
+
+  /** Why a session cannot archive the value, undefined if it can; `all`: every open session. */
+  archiveError(id: GrainId, own: Work, all: Iterable<Work>): VarveErrorCode | undefined {
+    if (asksFor(own, 'allocate', id)) return undefined;
+    const value = this.current.values.get(id);
+    if (value === undefined) return 'VARVE_NOT_FOUND';
+    const isArchived =
+      value.archivedIn !== undefined || [...all].some((work) => asksFor(work, 'archive', id));
+    return isArchived ? 'VARVE_ALREADY_ARCHIVED' : undefined;
+  }
+
+  /** Commits sessions at once, in this order. */
+  commit(works: readonly Work[]): Outcome[] {
+    const batch = this.current.batch + 1;
+    let reached = this.current.checkpoint;
+    const outcomes = works.map((work) => {
+      const target = Math.max(reached, this.#heldTo(work));
+      const outcome = this.#outcome(work, target);
+      if (outcome === batch) reached = target;
+      return outcome;
+    });
+    for (const [at, work] of works.entries()) {
+      if (outcomes[at] === batch) this.add(batch, { ...work, checkpointTo: this.#heldTo(work) });
+    }
+    return outcomes;
+  }
+
+  /** How far the session moves the checkpoint: no guard lets it pass. */
+  #heldTo({ checkpointTo = 0 }: Work): number {
+    return Math.min(checkpointTo, ...this.guards);
+  }
+
+  /** `reached`: the checkpoint after this session and those before it. */
+  #outcome(work: Work, reached: number): Outcome {
+    const { batch, checkpoint, values } = this.current;
+    const { header } = work;
+    if (header && !asksFor(work, 'allocate', header)) {
+      const value = values.get(header);
+      if (value === undefined || (value.archivedIn ?? reached + 1) <= reached) {
+        return 'VARVE_NOT_FOUND';
+      }
+    }
+    const isNothing = work.operations.length === 0 && header === undefined;
+    return isNothing && this.#heldTo(work) <= checkpoint ? batch : batch + 1;
   }
 
   /** A session's work is part of `batch`: the current one, or the next. */
@@ -117,6 +168,10 @@ export class ExpectedContent {
     const entry = this.current.log[batch - 1];
     if (entry !== undefined) entry.committedAt = committedAt;
   }
+}
+
+function asksFor({ operations }: Work, asked: 'allocate' | 'archive', id: GrainId): boolean {
+  return operations.some(({ operation, id: one }) => operation === asked && one === id);
 }
 
 /** The content of the next batch before any session has added to it. */

@@ -144,82 +144,47 @@ function rangeArbitrary(): fc.Arbitrary<Range<number>> {
   return fc.tuple(low, high, rest).map((parts) => Object.assign({}, ...parts));
 }
 
+/** One kind of a union, and how often it comes. */
+function weighted<T>(
+  weight: number,
+  parts: { [K in keyof T]: fc.Arbitrary<T[K]> },
+): fc.WeightedArbitrary<T> {
+  return { weight, arbitrary: fc.record(parts) as fc.Arbitrary<T> };
+}
+
+const is = <const T>(value: T): fc.Arbitrary<T> => fc.constant(value);
+
 function changeArbitrary(): fc.Arbitrary<Change> {
   const tree = fc.constantFrom(...names);
   const key = fc.nat(keysMax);
+  const step = fc.constantFrom(1, -1, 7, 613);
   return fc.oneof(
-    {
-      arbitrary: fc.record({ do: fc.constant('put' as const), tree, key, value: fc.nat(5000) }),
-      weight: 4,
-    },
-    {
-      arbitrary: fc.record({
-        do: fc.constant('puts' as const),
-        tree,
-        key,
-        step: fc.constantFrom(1, -1, 7, 613),
-        count: fc.nat(250),
-      }),
-      weight: 3,
-    },
-    { arbitrary: fc.record({ do: fc.constant('delete' as const), tree, key }), weight: 3 },
-    {
-      arbitrary: fc.record({
-        do: fc.constant('deleteRange' as const),
-        tree,
-        range: rangeArbitrary(),
-      }),
-      weight: 2,
-    },
-    {
-      arbitrary: fc.record({ do: fc.constant('trim' as const), tree, share: fc.nat(10) }),
-      weight: 1,
-    },
-    { arbitrary: fc.record({ do: fc.constant('fork' as const), tree, to: tree }), weight: 2 },
-    { arbitrary: fc.record({ do: fc.constant('drop' as const), tree }), weight: 1 },
+    weighted(4, { do: is('put'), tree, key, value: fc.nat(5000) }),
+    weighted(3, { do: is('puts'), tree, key, step, count: fc.nat(250) }),
+    weighted(3, { do: is('delete'), tree, key }),
+    weighted(2, { do: is('deleteRange'), tree, range: rangeArbitrary() }),
+    weighted(1, { do: is('trim'), tree, share: fc.nat(10) }),
+    weighted(2, { do: is('fork'), tree, to: tree }),
+    weighted(1, { do: is('drop'), tree }),
   );
 }
 
 export function stepArbitrary(): fc.Arbitrary<Step> {
   const changes = fc.array(changeArbitrary(), { maxLength: 6 });
+  const ends = fc.constantFrom(
+    'well' as const,
+    'well' as const,
+    'throws' as const,
+    'later' as const,
+  );
+  const parts = fc.array(changes, { minLength: 2, maxLength: 4 });
   return fc.oneof(
-    {
-      arbitrary: fc.record({
-        step: fc.constant('transaction' as const),
-        changes,
-        ends: fc.constantFrom(
-          'well' as const,
-          'well' as const,
-          'throws' as const,
-          'later' as const,
-        ),
-      }),
-      weight: 6,
-    },
-    {
-      arbitrary: fc.record({
-        step: fc.constant('together' as const),
-        parts: fc.array(changes, { minLength: 2, maxLength: 4 }),
-      }),
-      weight: 2,
-    },
-    { arbitrary: fc.record({ step: fc.constant('snapshot' as const) }), weight: 1 },
-    {
-      arbitrary: fc.record({ step: fc.constant('release' as const), which: fc.nat(3) }),
-      weight: 1,
-    },
-    {
-      arbitrary: fc.record({
-        step: fc.constant('iterate' as const),
-        tree: fc.constantFrom(...names),
-        range: rangeArbitrary(),
-      }),
-      weight: 1,
-    },
-    {
-      arbitrary: fc.record({ step: fc.constant('reopen' as const), closes: fc.boolean() }),
-      weight: 2,
-    },
+    weighted(6, { step: is('transaction'), changes, ends }),
+    weighted(2, { step: is('together'), parts }),
+    weighted(1, { step: is('snapshot') }),
+    weighted(1, { step: is('release'), which: fc.nat(3) }),
+    weighted(1, { step: is('iterate'), tree: fc.constantFrom(...names), range: rangeArbitrary() }),
+    weighted(2, { step: is('reopen'), closes: fc.boolean() }),
   );
 }
 

@@ -3,18 +3,24 @@
  * few bytes apart, without a copy of it for those that write nothing.
  *
  * Invariant: the bytes given are never changed: what is written is kept beside them. `changes`
- * counts writes and changes of length. Nothing is ever lost, and no lock is kept: each disk has one
- * opening at a time.
+ * counts writes and changes of length. Nothing is ever lost, and no lock is kept: each file has one
+ * opening at a time. A store that reads without end, or asks for a file without end, meets an error.
  */
 
-import type { FileSystem, StorageFile } from '../../src/index.ts';
+import type { FileSystem, StorageFile } from '../../../src/index.ts';
+import { checkBytes } from '../../../src/io/system-error.ts';
 
 /** What is written is kept in pieces of so many bytes. */
 const pieceBytes = 4096;
+/** More than anything here has reason for. */
+const readsMax = 1_000_000;
+const lengthMax = 64 * 1024 * 1024;
+const path = 'given';
 
-export class DamagedDisk implements FileSystem {
-  /** Writes and changes of length since the disk was made. */
+export class GivenFile implements FileSystem, StorageFile {
+  /** Writes and changes of length since the file was given. */
   changes = 0;
+  #reads = 0;
   readonly #bytes: Uint8Array;
   readonly #pieces = new Map<number, Uint8Array>();
   #length: number;
@@ -24,22 +30,33 @@ export class DamagedDisk implements FileSystem {
     this.#length = bytes.length;
   }
 
-  get length(): number {
-    return this.#length;
+  async open(): Promise<StorageFile> {
+    return this;
   }
 
   /** What the file holds now. */
   get bytes(): Uint8Array {
     const bytes = new Uint8Array(this.#length);
-    this.read(bytes, 0);
+    this.#copyTo(bytes, 0);
     return bytes;
   }
 
-  async open(): Promise<StorageFile> {
-    return new DamagedFile(this);
+  length(): number {
+    return this.#length;
   }
 
-  read(target: Uint8Array, position: number): number {
+  readSync(target: Uint8Array, position: number): number {
+    checkBytes(position, 'read', path);
+    this.#reads += 1;
+    if (this.#reads > readsMax) throw new Error('reads without end');
+    return this.#copyTo(target, position);
+  }
+
+  async read(target: Uint8Array, position: number): Promise<number> {
+    return this.readSync(target, position);
+  }
+
+  #copyTo(target: Uint8Array, position: number): number {
     const end = Math.min(position + target.length, this.#length);
     if (end <= position) return 0;
     const given = this.#bytes.subarray(position, Math.min(end, this.#bytes.length));
@@ -58,8 +75,9 @@ export class DamagedDisk implements FileSystem {
     return end - position;
   }
 
-  write(chunks: readonly Uint8Array[], position: number): void {
-    this.changes += 1;
+  writeSync(chunks: readonly Uint8Array[], position: number): void {
+    checkBytes(position, 'write', path);
+    this.#change(chunks.reduce((end, chunk) => end + chunk.length, position));
     let at = position;
     for (const chunk of chunks) {
       this.#put(chunk, at);
@@ -84,53 +102,34 @@ export class DamagedDisk implements FileSystem {
     let piece = this.#pieces.get(number);
     if (piece === undefined) {
       piece = new Uint8Array(pieceBytes);
-      this.read(piece, number * pieceBytes);
+      this.#copyTo(piece, number * pieceBytes);
       this.#pieces.set(number, piece);
     }
     return piece;
   }
 
-  resize(length: number): void {
-    this.changes += 1;
+  async write(chunks: readonly Uint8Array[], position: number): Promise<void> {
+    this.writeSync(chunks, position);
+  }
+
+  truncateSync(length: number): void {
+    checkBytes(length, 'ftruncate', path);
+    this.#change(length);
     const zeros = new Uint8Array(Math.max(0, this.#length - length));
     if (zeros.length > 0) this.#put(zeros, length);
     this.#length = length;
   }
-}
-
-class DamagedFile implements StorageFile {
-  readonly #disk: DamagedDisk;
-
-  constructor(disk: DamagedDisk) {
-    this.#disk = disk;
-  }
-
-  length(): number {
-    return this.#disk.length;
-  }
-
-  readSync(target: Uint8Array, position: number): number {
-    return this.#disk.read(target, position);
-  }
-
-  async read(target: Uint8Array, position: number): Promise<number> {
-    return this.readSync(target, position);
-  }
-
-  writeSync(chunks: readonly Uint8Array[], position: number): void {
-    this.#disk.write(chunks, position);
-  }
-
-  async write(chunks: readonly Uint8Array[], position: number): Promise<void> {
-    this.#disk.write(chunks, position);
-  }
-
-  truncateSync(length: number): void {
-    this.#disk.resize(length);
-  }
 
   async truncate(length: number): Promise<void> {
-    this.#disk.resize(length);
+    this.truncateSync(length);
+  }
+
+  /** As a disk that has no room for what a damaged file asks for. */
+  #change(end: number): void {
+    this.changes += 1;
+    if (end > lengthMax) {
+      throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+    }
   }
 
   datasyncSync(): void {}
