@@ -35,6 +35,11 @@ interface WordRule {
   readonly message: string;
 }
 
+/** Everything outside the store, and these files of it. */
+function outsideStoreOr(...paths: readonly string[]): RegExp {
+  return new RegExp(`^src/(?!store/)|^src/store/(?:${paths.join('|')})$`);
+}
+
 const wordRules: readonly WordRule[] = [
   {
     rule: 'default-exports',
@@ -57,6 +62,31 @@ const wordRules: readonly WordRule[] = [
     pattern: /(?<![.\w$])DataView\b/g,
     home: /^src\/util\//,
     message: 'DataView belongs behind the cursor of src/util',
+  },
+  {
+    rule: 'one-owner',
+    pattern: /\.(?:write|truncate|datasync)Sync\(|\bfile\s*\.\s*(?:write|truncate|datasync)\(/g,
+    home: outsideStoreOr('file/effects.ts'),
+    message: 'only the performers of Steps write the file',
+  },
+  {
+    rule: 'one-owner',
+    pattern: /\byield\s*\{\s*kind:/g,
+    // Creation and recovery write before the store is open.
+    home: outsideStoreOr('file/file-writer.ts', 'open/creation.ts', 'open/recovery.ts'),
+    message: 'FileWriter has a method for it, which tells space and read cache',
+  },
+  {
+    rule: 'one-owner',
+    pattern: /\bspace\.(?:reach|written|refused)\(|\bbytesWritten\s*[-+]?=(?!=)/g,
+    home: outsideStoreOr('file/file-writer.ts'),
+    message: 'FileWriter tells it for every write',
+  },
+  {
+    rule: 'one-owner',
+    pattern: /\bcache\.(?:written|forget)\(/g,
+    home: outsideStoreOr('values/value-reader.ts'),
+    message: 'FileWriter tells the cache, through ValueReader',
   },
   {
     rule: 'built-in-modules',

@@ -53,9 +53,7 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
       core.freeings += 1;
       const stratum = atlas.stratum(run.basin, run.stratum);
       if (stratum === undefined) continue;
-      const offset = stratum.offsetOf(run.index);
-      core.values.cache.uncheck(offset);
-      core.values.trust(offset);
+      core.values.freed(stratum.offsetOf(run.index));
       const vacated = stratum.freeValue(run);
       if (vacated !== undefined) atlas.vacated.set(vacated, stratum);
       touched.add(stratum);
@@ -69,9 +67,8 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
     const basin = atlas.basins[stratum.basin];
     if (basin !== undefined) basin.dirty = true;
   }
-  log.retainedBytes -= logBytes;
   log.accept(target, plan.after.currentBatch, plan.entries, archived.length);
-  log.passed(plan.after.checkpoint);
+  log.passed(plan.after.checkpoint, logBytes);
   core.archives.add(plan.after.currentBatch, { values: archived, logBytes: recordBytes(target) });
   core.archives.forgetUpTo(plan.after.checkpoint);
   Object.assign(published, plan.after);

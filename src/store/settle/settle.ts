@@ -40,7 +40,7 @@ export interface Published {
 
 /** The parts of the store that a settle reads and changes. */
 export interface SettleParts {
-  readonly salt: Uint8Array;
+  readonly reader: { readonly salt: Uint8Array };
   readonly atlas: Atlas;
   readonly space: Space;
   readonly log: CommitLog;
@@ -155,14 +155,11 @@ export class Settle {
     };
   }
 
-  /**
-   * A sync has completed that covers every write taken so far. `next`: the next log segment is
-   * filled.
-   */
-  synced(next: boolean): 'structures' | 'headers' | 'done' {
+  /** A sync has completed that covers every write taken so far. */
+  synced(): 'structures' | 'headers' | 'done' {
     const { headers, log, space } = this.#parts;
     if (this.#step === 'structures' && this.#settled !== undefined) {
-      const segments = log.listFrom(this.#snapshot.current, next);
+      const segments = log.listFrom(this.#snapshot.current);
       headers.change({ settled: this.#settled, segments, clean: this.#clean });
       this.#step = 'headers';
     } else if (this.#step === 'headers' && headers.agreed) {
@@ -211,7 +208,7 @@ export class Settle {
     const at = markPagePage(map, page.ordinal, generation);
     const stamp = this.#parts.published.currentBatch;
     const place = { page: at, generation, stamp };
-    const { bytes, crc } = encodeMarkPage(page.marks, place, this.#parts.salt);
+    const { bytes, crc } = encodeMarkPage(page.marks, place, this.#parts.reader.salt);
     page.name = { generation, crc, ...page.measure() };
     page.stamp = stamp;
     page.damaged = false;
@@ -226,7 +223,7 @@ export class Settle {
     const place = { page, generation, stamp: this.#parts.published.currentBatch };
     const pages = map.pages.map((markPage) => markPage.name);
     const head = { firstIndex: map.firstIndex, grains: map.grains, pages };
-    const { bytes, crc } = encodeMapHead(head, place, this.#parts.salt);
+    const { bytes, crc } = encodeMapHead(head, place, this.#parts.reader.salt);
     map.generation = generation;
     map.crc = crc;
     map.damaged = false;
@@ -249,7 +246,7 @@ export class Settle {
     old: DocumentName,
     as: { kind: number; stamp: number },
   ): { write: FileWrite; name: DocumentName } {
-    const { space, salt } = this.#parts;
+    const { space, reader } = this.#parts;
     let { page, capacityPages } = old;
     const needed = Math.ceil(bytes.length / pageBytes);
     const generation = old.generation + 1;
@@ -257,11 +254,10 @@ export class Settle {
     if (needed > capacityPages || isRefused) {
       if (capacityPages > 0) this.#left.push({ page, pages: 2 * capacityPages });
       capacityPages = needed === 1 ? 1 : Math.ceil(needed * 1.5);
-      page = space.allocate(2 * capacityPages);
-      space.reach(page + 2 * capacityPages);
+      page = space.allocate(2 * capacityPages, 0, 'end');
       this.#given.push({ page, pages: 2 * capacityPages });
     }
-    const name = sealDocument(bytes, { page, capacityPages, generation, ...as }, salt);
+    const name = sealDocument(bytes, { page, capacityPages, generation, ...as }, reader.salt);
     const offset = slotPage(page, capacityPages, generation) * pageBytes;
     this.#documentBytes.add(bytes);
     return { write: { offset, chunks: [bytes] }, name };

@@ -12,7 +12,7 @@ import type { StoreStatistics, StratumStatistics } from './store-statistics.ts';
 export function statisticsOf(core: StoreCore): StoreStatistics {
   const { statisticsBefore: before } = core;
   if (before !== undefined) return { ...before, oldestGuard: core.guards.oldest };
-  const { atlas, space, counters } = core;
+  const { atlas, space, counters, writer } = core;
   let valueBytes = 0;
   let values = 0;
   let archivedValues = 0;
@@ -42,6 +42,8 @@ export function statisticsOf(core: StoreCore): StoreStatistics {
     commitLogBytes: core.log.retainedBytes,
     oldestGuard: core.guards.oldest,
     ...counters,
+    syncs: writer.syncs,
+    bytesWritten: writer.bytesWritten,
     strata,
   };
 }
