@@ -3,7 +3,7 @@
  * sharing, ranges, summaries, what vaults are told.
  */
 
-import type { SeededFault } from './seeded-fault.ts';
+import { lines, type SeededFault } from './seeded-fault.ts';
 
 const transactions = 'test/forest/transactions.test.ts';
 const trees = 'test/forest/trees.test.ts';
@@ -135,7 +135,11 @@ export const faultsOfForest: readonly SeededFault[] = [
     name: 'after a failed commit transactions go on from its state',
     file: 'forest/commits/working-state.ts',
     find: '    const next = this.takeGroup();',
-    replace: '    const next = this.#group;',
+    replace: lines(
+      '    const next = this.takeGroup();',
+      '    const changed = this.#inFlight?.changed ?? [];',
+      '    for (const [name, record] of changed) this.#group.changed.set(name, record);',
+    ),
     caughtBy: { file: transactions, test: 'fail together if their commit does' },
   },
   {
