@@ -73,7 +73,7 @@ describe('the example of the Sediment article', () => {
     expect(textOf(store.get(grainId))).toBe('Again');
   }
 
-  it('uses the space again, however often, so that the file does not grow', async () => {
+  it('reuses the space any number of times, so the file does not grow', async () => {
     const { store } = await stores.wrapped({ settleBytes: 16_384 });
     let last = (await store.put(patternOf(10_000))).id;
     const replace = async (n: number): Promise<void> => {
@@ -153,7 +153,7 @@ describe('checkpointTo', () => {
     expect(await store.checkpointTo(0)).toBe(0);
   });
 
-  it('refuses a batch after the current one, and what is no batch', async () => {
+  it('refuses a batch after the current one, and anything that is not a batch', async () => {
     const { store } = await stores.wrapped();
     await archivedOneByOne(store, 1);
     for (const wrong of [3, 2 ** 53 - 1, -1, 0.5, Number.NaN, '1', 1n, undefined, null]) {
@@ -166,7 +166,7 @@ describe('checkpointTo', () => {
     expect(store).toMatchObject({ checkpoint: 0, currentBatch: 2 });
   });
 
-  it('by several at once goes as far as the furthest, and frees each value once', async () => {
+  it('by several callers at once goes to the highest batch, and frees each value once', async () => {
     const { store } = await stores.wrapped();
     const archived = await archivedOneByOne(store, 4);
     await Promise.all([3, 5, 2, 0, 4].map((batch) => store.checkpointTo(batch)));
@@ -271,7 +271,7 @@ describe('a guard', () => {
     expect(readable(store, archived)).toEqual([false, false, false, false]);
   });
 
-  it('keeps what was readable and not archived as of its batch', async () => {
+  it('keeps values that were readable and not archived as of its batch', async () => {
     const { store } = await stores.wrapped();
     const id = await committed(store, bytesOf('value'));
     using guard = store.guard();
@@ -285,7 +285,7 @@ describe('a guard', () => {
     expect(store.checkpoint).toBe(1);
   });
 
-  it('limits each session that asks by what holds when its batch is made', async () => {
+  it('limits each session by the guards that exist when its batch is made', async () => {
     const { store, disk } = await stores.wrapped();
     const archived = await archivedOneByOne(store, 4);
     const gate = disk.hold('datasync');

@@ -231,7 +231,7 @@ describe('close', () => {
     expect(textOf(again.get(id))).toBe('used');
   });
 
-  it('rejects with VARVE_IO where the file cannot be closed, and nothing is lost', async () => {
+  it('rejects with VARVE_IO if the file cannot be closed, and loses nothing', async () => {
     const { store, disk } = await stores.wrapped();
     const id = await committed(store, bytesOf('value'));
     const fault = disk.fail('close', 'EIO', { times: 1 });

@@ -38,7 +38,7 @@ async function fill(store: Store, count: number): Promise<void> {
 }
 
 describe('an entry', () => {
-  it('says what its batch allocated, archived and freed, and the embedded header', async () => {
+  it('lists the ids that its batch allocated, archived and freed, and the embedded header', async () => {
     const { store } = await stores.wrapped();
     const before = Date.now();
     const small = await committed(store, bytesOf('small'));
@@ -128,7 +128,7 @@ describe('a range', () => {
     expect(await logOf(store)).toEqual([]);
   });
 
-  it('is refused for a batch after the current one, and for what is no batch', async () => {
+  it('is refused for a batch after the current one, and for anything that is not a batch', async () => {
     const { store } = await stores.wrapped();
     await fill(store, 1);
     for (const wrong of [2, -1, 0.5, Number.NaN, '1', 1n, null]) {
@@ -141,7 +141,7 @@ describe('a range', () => {
     }
   });
 
-  it('rejects the first next with VARVE_LOG_TRUNCATED where entries are gone', async () => {
+  it('rejects the first next with VARVE_LOG_TRUNCATED if entries are gone', async () => {
     const { store } = await stores.wrapped();
     await fill(store, 5);
     const early = iteratorOf(store);
@@ -190,7 +190,7 @@ describe('iterating', () => {
     expect(store.statistics().oldestGuard).toBe(undefined);
   });
 
-  it('releases it also where reading fails', async () => {
+  it('releases it also if reading fails', async () => {
     const { store, disk } = await stores.wrapped();
     await fill(store, 3);
     const iterator = iteratorOf(store);
@@ -216,7 +216,7 @@ describe('iterating', () => {
 });
 
 describe('following', () => {
-  it('goes on and on: each entry once, in order, as it becomes durable', async () => {
+  it('yields each entry once, in order, as it becomes durable', async () => {
     const { store, disk } = await stores.wrapped();
     await fill(store, 2);
     const iterator = iteratorOf(store, { follow: true });
@@ -239,7 +239,7 @@ describe('following', () => {
     await iterator.return?.();
   });
 
-  it('holds back a checkpoint at what its reader has not yet seen', async () => {
+  it('holds checkpoints back to the batch that its reader has reached', async () => {
     const { store } = await stores.wrapped();
     await fill(store, 2);
     const iterator = iteratorOf(store, { follow: true });
@@ -270,7 +270,7 @@ describe('following', () => {
     }
   });
 
-  it('ends with the reason also where the signal was aborted before, or without follow', async () => {
+  it('ends with the reason also if the signal was aborted before, or without follow', async () => {
     const { store } = await stores.wrapped();
     await fill(store, 2);
     const reason = new Error('too late');
@@ -338,7 +338,7 @@ describe('following', () => {
     }
   });
 
-  it('ends with VARVE_CLOSED where the store is closed', async () => {
+  it('ends with VARVE_CLOSED if the store is closed', async () => {
     const { store } = await stores.wrapped();
     await fill(store, 1);
     const waiting = iteratorOf(store, { follow: true });

@@ -53,7 +53,7 @@ describe('batches', () => {
     expect(store.statistics()).toMatchObject({ commits: 1, sessionsCommitted: 4, syncs: 1 });
   });
 
-  it('go by the id of the next batch where one failed', async () => {
+  it('give the id of a failed batch to the next one', async () => {
     const { store, disk } = await stores.wrapped();
     await store.put(bytesOf('one'));
     const fault = disk.fail('write', 'ENOSPC');
@@ -138,7 +138,7 @@ describe('a promise', () => {
     expect(order).toEqual(Array.from({ length: 30 }, (_, n) => n));
   });
 
-  it('resolves when all that it needs is in what the last complete sync covered', async () => {
+  it('resolves when the last complete sync has covered everything that it needs', async () => {
     const { store, disk } = await stores.wrapped({ settleBytes: 8192 });
     disk.keepDurable();
     const checked: Promise<void>[] = [];
@@ -211,7 +211,7 @@ describe('group commit', () => {
     expect(made).toBeGreaterThanOrEqual(commits);
   });
 
-  it('takes those who come during a sync into the next one', async () => {
+  it('takes sessions that arrive during a sync into the next one', async () => {
     const { store, disk } = await stores.wrapped();
     const gate = disk.hold('datasync');
     const first = watch(store.put(bytesOf('first')));
@@ -256,7 +256,7 @@ describe('a small commit in steady state', () => {
     }
   });
 
-  it('does so by commitSync too, with several values, an archive and a header', async () => {
+  it('does so also by commitSync, with several values, an archive and a header', async () => {
     const { store, disk } = await stores.wrapped();
     const warm: GrainId[] = [];
     for (let n = 0; n < 60; n += 1) warm.push(store.session().push(patternOf(10, n)));

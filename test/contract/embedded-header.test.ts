@@ -71,7 +71,7 @@ describe('setEmbeddedHeader', () => {
     expect(textOf(store.get(present(store.embeddedHeader)))).toBe('own');
   });
 
-  it('throws VARVE_NOT_FOUND for any other id, and keeps what was set', async () => {
+  it('throws VARVE_NOT_FOUND for any other id, and keeps the header that was set', async () => {
     const { store } = await stores.wrapped();
     const old = await committed(store, bytesOf('old'));
     const staged = store.session().push(bytesOf('staged by another'));
@@ -114,7 +114,7 @@ describe('setEmbeddedHeader', () => {
     expect(store.currentBatch).toBe(1);
   });
 
-  it('rejects the commit with VARVE_NOT_FOUND where the value is gone by then', async () => {
+  it('rejects the commit with VARVE_NOT_FOUND if the value is gone by then', async () => {
     const { store } = await stores.wrapped();
     const id = await committed(store, bytesOf('going'));
     const session = store.session();
@@ -149,7 +149,7 @@ describe('updateEmbeddedHeader', () => {
     expect(store.embeddedHeader).toBe(undefined);
   });
 
-  it('runs one update after the other, each on what the one before made durable', async () => {
+  it('runs updates one after the other, each on the durable result of the one before', async () => {
     const { store, disk } = await stores.wrapped();
     let running = 0;
     const rounds = 40;
@@ -191,7 +191,7 @@ describe('updateEmbeddedHeader', () => {
     expect(started).toBe(2);
   });
 
-  it('commits nothing where update throws or rejects, and the next one runs', async () => {
+  it('commits nothing if update throws or rejects, and the next one runs', async () => {
     const { store } = await stores.wrapped();
     const id = await setTo(store, 'root');
     const reason = new Error('no');
@@ -216,7 +216,7 @@ describe('updateEmbeddedHeader', () => {
     expect(await store.updateEmbeddedHeader(() => id)).toBe(2);
   });
 
-  it('commits nothing where update gives back what is no id, or no value', async () => {
+  it('commits nothing if update returns something that is not an id, or an id without a value', async () => {
     const { store } = await stores.wrapped();
     const update = (result: unknown) => () =>
       store.updateEmbeddedHeader((session) => {
@@ -231,7 +231,7 @@ describe('updateEmbeddedHeader', () => {
     expect(store.statistics().values).toBe(0);
   });
 
-  it('rejects what is no function', async () => {
+  it('rejects anything that is not a function', async () => {
     const { store } = await stores.wrapped();
     for (const wrong of [undefined, null, 1n, {}]) {
       const update = () => store.updateEmbeddedHeader(wrong as never);
@@ -249,7 +249,7 @@ describe('updateEmbeddedHeader', () => {
     expect(await update()).toBe(1);
   });
 
-  it('rejects where update ended the session itself', async () => {
+  it('rejects if update ended the session itself', async () => {
     const { store } = await stores.wrapped();
     const update = () =>
       store.updateEmbeddedHeader((session) => {

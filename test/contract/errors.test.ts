@@ -11,7 +11,7 @@ import { check, storePath, storesOfTest } from '../support/fixtures/store-checks
 const stores = storesOfTest();
 
 describe('a VarveError', () => {
-  it('carries its code, its facts as they apply, and its cause where there is one', () => {
+  it('has its code, the data fields that apply, and its cause if there is one', () => {
     const cause = new Error('the disk');
     const id = GrainId.of(1, 2, 3);
     const facts = { path: 'p', offset: 4, grainId: id, batch: 5, expected: 6, actual: 7, cause };

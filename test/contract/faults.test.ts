@@ -75,7 +75,7 @@ describe('a full disk', () => {
     }
   });
 
-  it('lets what the refused session had archived be archived by another', async () => {
+  it('lets another session archive the values that the refused session had archived', async () => {
     const { store, disk, id: old } = await withValue();
     const session = store.session();
     session.push(bytesOf('refused'));
@@ -104,7 +104,7 @@ describe('a full disk', () => {
     expect((await logOf(store, { after: 1 }))[0]?.changes.map(({ id }) => id)).toEqual(ids);
   });
 
-  it('rejects them all where it refuses the record, and takes the record back', async () => {
+  it('rejects all of them if it refuses the record, and takes the record back', async () => {
     for (const partialBytes of [0, 512, 700]) {
       const { store, disk, id: old } = await withValue();
       // The values go first, then the record, in one write each.
@@ -123,7 +123,7 @@ describe('a full disk', () => {
     }
   });
 
-  it('does not lose commits where it refuses for a while, again and again', async () => {
+  it('does not lose commits if it refuses for a while, several times', async () => {
     const { store, disk } = await stores.wrapped({ settleBytes: 3000 });
     const kept = new Map<GrainId, number>();
     for (let n = 0; n < 250; n += 1) {
@@ -259,7 +259,7 @@ describe('a failed sync', () => {
     expect(offset).toBeGreaterThan(0);
   });
 
-  it('does not give the grains of what it failed out again', async () => {
+  it('does not reuse the grains of the failed commit', async () => {
     const { store, disk, id: old } = await withValue();
     disk.fail('datasync', 'EIO');
     const waiting = store.session();
@@ -282,7 +282,7 @@ describe('a failed sync', () => {
     expect(again.recovery.clean).toBe(false);
   });
 
-  it('poisons also where a record can be neither written nor taken back', async () => {
+  it('poisons also if a record can be neither written nor taken back', async () => {
     const { store, disk, id } = await withValue();
     let writes = 0;
     const fault = disk.fail('write', 'EIO', { when: () => ++writes > 1, partialBytes: 512 });

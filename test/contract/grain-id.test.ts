@@ -24,20 +24,20 @@ const anyParts = fc.record({
 });
 
 describe('GrainId.from', () => {
-  it('gives back the same number for every u64 but 0n', () => {
+  it('returns the same number for every u64 except 0n', () => {
     for (const value of [1n, 255n, 2n ** 48n, 2n ** 63n, lastU64]) {
       expect(GrainId.from(value)).toBe(value);
     }
   });
 
-  it('refuses 0n and what is no u64', () => {
+  it('refuses 0n and anything that is not a u64', () => {
     for (const value of [0n, -1n, -(2n ** 63n), lastU64 + 1n, 2n ** 80n]) {
       const error = check.throws('VARVE_INVALID_ARGUMENT', () => GrainId.from(value));
       expect(error.actual).toBe(value);
     }
   });
 
-  it('refuses what is no bigint', () => {
+  it('refuses anything that is not a bigint', () => {
     for (const value of wrongTypes) {
       check.throws('VARVE_INVALID_ARGUMENT', () => GrainId.from(value as bigint));
     }
@@ -180,7 +180,7 @@ describe('GrainId.format and GrainId.parse', () => {
     );
   });
 
-  it('refuse what is no text, and what is no id', () => {
+  it('refuse anything that is not a text, or not an id', () => {
     for (const wrong of [undefined, null, 1, 1n, {}, ['1-2-3']]) {
       check.throws('VARVE_INVALID_ARGUMENT', () => GrainId.parse(wrong as string));
     }

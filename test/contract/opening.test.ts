@@ -91,7 +91,7 @@ describe('a file that is no store', () => {
     });
   }
 
-  it('is VARVE_NOT_A_STORE where it is a directory', async () => {
+  it('is VARVE_NOT_A_STORE if it is a directory', async () => {
     fs.mkdirSync(path);
     fs.writeFileSync(join(path, 'inside'), 'bytes');
     for (const options of everyWay) {
@@ -133,7 +133,7 @@ describe('a store that this version cannot read', () => {
 });
 
 describe('a store that is damaged', () => {
-  it('is VARVE_CORRUPT and stays as it is where both headers are', async () => {
+  it('is VARVE_CORRUPT and unchanged if both headers are damaged', async () => {
     const bytes = await storeBytes();
     for (const copyOffset of [0, secondHeader]) {
       bytes[copyOffset + 40] = (bytes[copyOffset + 40] ?? 0) ^ 0xff;
@@ -141,17 +141,17 @@ describe('a store that is damaged', () => {
     await expectRefused(bytes, 'VARVE_CORRUPT');
   });
 
-  it('is VARVE_CORRUPT and stays as it is where it was cut short', async () => {
+  it('is VARVE_CORRUPT and unchanged if it was truncated', async () => {
     const bytes = await storeBytes();
     await expectRefused(bytes.subarray(0, secondHeader + headerBytes), 'VARVE_CORRUPT');
   });
 
-  it('is VARVE_CORRUPT where only the start of a header is left', async () => {
+  it('is VARVE_CORRUPT if only the start of a header is left', async () => {
     const bytes = await storeBytes();
     await expectRefused(bytes.subarray(0, 100), 'VARVE_CORRUPT');
   });
 
-  it('opens where one header is damaged, and says what was healed', async () => {
+  it('opens if one header is damaged, and lists it as healed', async () => {
     for (const copyOffset of [0, secondHeader]) {
       const bytes = await storeBytes();
       bytes[copyOffset + 40] = (bytes[copyOffset + 40] ?? 0) ^ 0xff;
@@ -163,7 +163,7 @@ describe('a store that is damaged', () => {
     }
   });
 
-  it('throws VARVE_CORRUPT from get where a value is, with the place, and reads the rest', async () => {
+  it('throws VARVE_CORRUPT from get if a value is damaged, with the place, and reads the rest', async () => {
     const fileSystem = memoryFileSystem();
     const first = await stores.open(storePath, { fileSystem });
     const damaged = await committed(first, bytesOf('this one will rot'));
@@ -183,7 +183,7 @@ describe('a store that is damaged', () => {
   });
 });
 
-describe('what is not there, or must not be', () => {
+describe('a file that is missing, or must not exist', () => {
   it('is VARVE_NOT_FOUND without create, and nothing is made', async () => {
     const deep = join(folder, 'a', 'b', 'store');
     for (const options of [{ create: false }, { readOnly: true }]) {
@@ -217,7 +217,7 @@ describe('what is not there, or must not be', () => {
 });
 
 describe('a disk that refuses', () => {
-  it('is VARVE_IO with the cause where a file is in the way of the path', async () => {
+  it('is VARVE_IO with the cause if a file is in the way of the path', async () => {
     fs.writeFileSync(path, 'a file');
     const below = join(path, 'store');
     for (const options of everyWay) {
@@ -227,7 +227,7 @@ describe('a disk that refuses', () => {
     expect(fs.readFileSync(path, 'utf8')).toBe('a file');
   });
 
-  it('is VARVE_IO with the cause where opening is not permitted, or fails otherwise', async () => {
+  it('is VARVE_IO with the cause if opening is not permitted, or fails otherwise', async () => {
     for (const code of ['EACCES', 'EPERM', 'EROFS', 'EMFILE', 'EIO']) {
       const disk = new WrappedFileSystem(nodeFileSystem);
       const fault = disk.fail('open', code);
@@ -237,7 +237,7 @@ describe('a disk that refuses', () => {
     }
   });
 
-  it('is what a file system of another make says, in the codes of the contract', async () => {
+  it('gives the errors of a custom file system the codes of the contract', async () => {
     const table = { ENOENT: 'NOT_FOUND', EEXIST: 'EXISTS', EISDIR: 'NOT_A_STORE', EBUSY: 'IO' };
     for (const [code, expected] of Object.entries(table)) {
       const disk = new WrappedFileSystem(memoryFileSystem());
@@ -248,7 +248,7 @@ describe('a disk that refuses', () => {
     }
   });
 
-  it('is VARVE_IO, unlocked, where a read, a write or a sync of opening fails', async () => {
+  it('is VARVE_IO, unlocked, if a read, a write or a sync of opening fails', async () => {
     for (const operation of ['read', 'write', 'datasync'] as const) {
       const disk = new WrappedFileSystem(memoryFileSystem());
       const fault = disk.fail(operation, 'EIO');

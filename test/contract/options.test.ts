@@ -43,7 +43,7 @@ describe('create and exclusive', () => {
     await check.value(await stores.open(path, { create: false }), id, bytesOf('deep'));
   });
 
-  it('make a new store with exclusive where there is none', async () => {
+  it('create a new store with exclusive if there is none', async () => {
     const path = join(folder, 'store');
     const store = await stores.open(path, { exclusive: true });
     await store.close();
@@ -68,7 +68,7 @@ describe('a creation that was cut short', () => {
     ['zeros as long as a new store', (newStoreBytes) => newStoreBytes],
   ];
   for (const [what, lengthOf] of cut) {
-    it(`is made anew with create, else VARVE_NOT_FOUND: ${what}`, async () => {
+    it(`is created again with create, else VARVE_NOT_FOUND: ${what}`, async () => {
       const path = join(folder, 'store');
       const length = lengthOf(await newStoreBytes());
       fs.writeFileSync(path, new Uint8Array(length));
@@ -82,7 +82,7 @@ describe('a creation that was cut short', () => {
     });
   }
 
-  it('is none where the zeros are longer than a new store', async () => {
+  it('is not assumed if the zeros are longer than a new store', async () => {
     const path = join(folder, 'store');
     fs.writeFileSync(path, new Uint8Array((await newStoreBytes()) + 1));
     await check.rejects('VARVE_NOT_A_STORE', () => stores.open(path));
@@ -181,7 +181,7 @@ describe('recovery', () => {
     expect((await stores.open(storePath, { fileSystem: disk })).recovery).toEqual(clean);
   });
 
-  it('says how many batches were read back where the store was not closed', async () => {
+  it('has the number of batches that were read back if the store was not closed', async () => {
     const { store, disk } = await stores.wrapped();
     const ids = [];
     for (let n = 0; n < 5; n += 1) ids.push(await committed(store, patternOf(100, n)));
@@ -216,7 +216,7 @@ describe('recovery', () => {
 });
 
 describe('cacheBytes and settleBytes', () => {
-  it('change what is read from the disk, and nothing that is read', async () => {
+  it('change the number of reads from the disk, but no result', async () => {
     for (const cacheBytes of [0, 1, 64 * kibibyte, undefined]) {
       const { store, disk } = await stores.wrapped({ cacheBytes });
       const id = await committed(store, patternOf(1000));
@@ -240,7 +240,7 @@ describe('cacheBytes and settleBytes', () => {
 describe('signal', () => {
   const reason = new Error('the user left');
 
-  it('rejects with its own reason where it was aborted before, and touches nothing', async () => {
+  it('rejects with its own reason if it was aborted before, and touches nothing', async () => {
     const disk = new WrappedFileSystem(memoryFileSystem());
     const signal = AbortSignal.abort(reason);
     const open = Store.open(storePath, { fileSystem: disk, signal });
@@ -248,7 +248,7 @@ describe('signal', () => {
     expect(disk.calls).toEqual([]);
   });
 
-  it('rejects with its own reason where it is aborted meanwhile, and unlocks', async () => {
+  it('rejects with its own reason if it is aborted during opening, and unlocks', async () => {
     const disk = new WrappedFileSystem(memoryFileSystem());
     const gate = disk.hold('datasync');
     const controller = new AbortController();
@@ -308,7 +308,7 @@ describe('arguments that are refused', () => {
     expect(fs.readdirSync(folder)).toEqual([]);
   });
 
-  it('are VARVE_INVALID_ARGUMENT where a method does not know a name', async () => {
+  it('are VARVE_INVALID_ARGUMENT if a method does not know a name', async () => {
     await check.rejects('VARVE_INVALID_ARGUMENT', () =>
       Store.inMemory({ readOnly: true } as object),
     );

@@ -35,7 +35,7 @@ async function expectEnded(session: Session, id: GrainId): Promise<void> {
 }
 
 describe('the end by commit', () => {
-  it('comes with the call; get goes on answering until the commit has settled', async () => {
+  it('comes with the call; get works until the commit has settled', async () => {
     const { store, disk } = await stores.wrapped();
     const old = await committed(store, bytesOf('old'));
     const session = store.session();
@@ -82,7 +82,7 @@ describe('the end by commit', () => {
     expect(textOf(store.get(id as GrainId))).toBe('used');
   });
 
-  it('comes also where the commit rejects, and get answers no more', async () => {
+  it('also comes if the commit rejects, and get no longer works', async () => {
     const { store, disk } = await stores.wrapped();
     const old = await committed(store, bytesOf('old'));
     const session = store.session();
@@ -94,7 +94,7 @@ describe('the end by commit', () => {
     await check.noValue(store, id);
   });
 
-  it('resolves to currentBatch where there was nothing to do, and syncs nothing', async () => {
+  it('resolves to currentBatch if there was nothing to commit, and syncs nothing', async () => {
     const { store, disk } = await stores.wrapped();
     await committed(store, bytesOf('one'));
     const from = disk.calls.length;
@@ -107,7 +107,7 @@ describe('the end by commit', () => {
 });
 
 describe('the end by abandon', () => {
-  it('gives the grains back, so that the next session gets them', async () => {
+  it('frees the grains, so the next session gets them', async () => {
     const { store } = await stores.wrapped();
     const old = await committed(store, bytesOf('old'));
     for (const end of ['abandon', Symbol.dispose] as const) {
@@ -127,7 +127,7 @@ describe('the end by abandon', () => {
     expect(store.currentBatch).toBe(1);
   });
 
-  it('gives back what was written ahead of the commit, and a reopened store lacks it', async () => {
+  it('frees the space of values that were written ahead of the commit', async () => {
     const { store } = await stores.wrapped();
     const size = (): number => store.statistics().fileBytes;
     const push = (): number => {

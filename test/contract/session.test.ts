@@ -52,7 +52,7 @@ describe('push', () => {
     session.abandon();
   });
 
-  it('writes before it returns what is larger, or past 1 MiB staged, and syncs nothing', async () => {
+  it('writes larger data, or data past 1 MiB staged, before it returns, and syncs nothing', async () => {
     const { store, disk } = await stores.wrapped();
     const large = store.session();
     const marker = bytesOf('the end of a large value');
@@ -76,7 +76,7 @@ describe('push', () => {
     await check.value(store, first, bytesOf('the first of many'));
   });
 
-  it('refuses with VARVE_TOO_LARGE what is beyond 4 GiB - 1 KiB, and goes on', async () => {
+  it('refuses data beyond 4 GiB - 1 KiB with VARVE_TOO_LARGE, and stays usable', async () => {
     const { store, disk } = await stores.wrapped();
     const from = disk.calls.length;
     // Memory that is never touched is never there.
@@ -91,7 +91,7 @@ describe('push', () => {
     await check.value(store, id, bytesOf('small enough'));
   });
 
-  it('refuses what is no Uint8Array, and goes on', async () => {
+  it('refuses anything that is not a Uint8Array, and stays usable', async () => {
     const { store } = await stores.wrapped();
     const session = store.session();
     const others = ['text', [1, 2], new ArrayBuffer(4), new Uint16Array(2), new DataView(buffer())];
@@ -155,7 +155,7 @@ describe('put', () => {
     await check.value(store, id, data);
   });
 
-  it('rejects with VARVE_IO where large data cannot be written; its grains are free', async () => {
+  it('rejects with VARVE_IO if large data cannot be written; its grains are free', async () => {
     const { store, disk } = await stores.wrapped();
     const fault = disk.fail('write', 'ENOSPC', { when: ({ sync }) => !sync });
     const error = await check.rejects('VARVE_IO', () => store.put(new Uint8Array(3 * mebibyte)));
@@ -185,7 +185,7 @@ describe('get', () => {
     expect(textOf(session.get(old))).toBe('of the store');
   });
 
-  it('does not answer with what another session has staged', async () => {
+  it('does not return values that another session has staged', async () => {
     const { store } = await stores.wrapped();
     const id = store.session().push(bytesOf('private'));
     expect(store.session().get(id)).toBe(undefined);
@@ -208,7 +208,7 @@ describe('archive', () => {
     ]);
   });
 
-  it('throws VARVE_NOT_FOUND for what is no committed value, and changes nothing', async () => {
+  it('throws VARVE_NOT_FOUND for an id without a committed value, and changes nothing', async () => {
     const { store } = await withValue();
     const large = await committed(store, patternOf(3000));
     const { basin, stratum, index } = GrainId.parts(large);
@@ -229,7 +229,7 @@ describe('archive', () => {
     check.throws('VARVE_NOT_FOUND', () => store.session().archive(id));
   });
 
-  it('throws VARVE_ALREADY_ARCHIVED where this session has archived it', async () => {
+  it('throws VARVE_ALREADY_ARCHIVED if this session has archived it', async () => {
     const { store, id } = await withValue();
     const session = store.session();
     session.archive(id);
@@ -239,7 +239,7 @@ describe('archive', () => {
     expect(store.statistics().archivedValues).toBe(1);
   });
 
-  it('throws VARVE_ALREADY_ARCHIVED where a committed session has, after reopening too', async () => {
+  it('throws VARVE_ALREADY_ARCHIVED if a committed session has, after reopening too', async () => {
     const { store, disk } = await stores.wrapped();
     const id = await committed(store, bytesOf('value'));
     await commit(store, (session) => session.archive(id));
@@ -249,7 +249,7 @@ describe('archive', () => {
     check.throws('VARVE_ALREADY_ARCHIVED', () => again.session().archive(id));
   });
 
-  it('throws VARVE_ALREADY_ARCHIVED where another has it, open or committing', async () => {
+  it('throws VARVE_ALREADY_ARCHIVED if another session has, open or committing', async () => {
     const { store, disk } = await stores.wrapped();
     const id = await committed(store, bytesOf('value'));
     const other = store.session();
@@ -274,7 +274,7 @@ describe('archive', () => {
     expect(store.statistics().archivedValues).toBe(1);
   });
 
-  it('refuses what is no bigint', async () => {
+  it('refuses anything that is not a bigint', async () => {
     const { store } = await withValue();
     for (const wrong of [undefined, null, 1, '0-0-0']) {
       const id = wrong as unknown as GrainId;
@@ -303,7 +303,7 @@ describe('withdrawing', () => {
     expect(textOf(store.get(withdrawn))).toBe('instead');
   });
 
-  it('leaves a session with nothing to do where it pushed nothing else', async () => {
+  it('leaves a session with nothing to commit if it pushed nothing else', async () => {
     const { store, disk } = await stores.wrapped();
     const session = store.session();
     for (const length of [0, 100, 70_000, 2 * mebibyte]) {

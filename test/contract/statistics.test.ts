@@ -76,7 +76,7 @@ describe('statistics', () => {
     }
   });
 
-  it('say what is free: less when a value takes it, more again when it is freed', async () => {
+  it('give the free bytes: fewer when a value takes some, more again when it is freed', async () => {
     const { store } = await stores.wrapped();
     await store.put(patternOf(mebibyte));
     const before = store.statistics();
@@ -301,7 +301,7 @@ describe('verify of a damaged store', () => {
     await store.close();
   });
 
-  it('finds every one of several, and goes on to the end', async () => {
+  it('finds each of several faults, and continues to the end', async () => {
     const fileSystem = memoryFileSystem();
     const first = await stores.open(storePath, { fileSystem });
     const ids: GrainId[] = [];

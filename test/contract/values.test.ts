@@ -109,7 +109,7 @@ describe('values of every size', () => {
   });
 });
 
-describe('what goes in and out', () => {
+describe('the bytes given and returned', () => {
   it('is any Uint8Array: a Buffer, a view, one of shared memory, one of another realm', async () => {
     const { store } = await stores.wrapped();
     const shared = new Uint8Array(new SharedArrayBuffer(4));
@@ -209,7 +209,7 @@ describe('an id that is not that of a committed value', () => {
     await check.value(store, id, bytesOf('staged'));
   });
 
-  it('is VARVE_INVALID_ARGUMENT where it is no bigint', async () => {
+  it('is VARVE_INVALID_ARGUMENT if it is not a bigint', async () => {
     const { store } = await somewhere();
     for (const wrong of [undefined, null, 1, '1-2-3', {}]) {
       const id = wrong as unknown as GrainId;
@@ -299,7 +299,7 @@ describe('getAsync', () => {
     }
   });
 
-  it('rejects with VARVE_IO and the cause where the disk refuses, as get throws', async () => {
+  it('rejects with VARVE_IO and the cause if the disk refuses, as get throws', async () => {
     const { store, disk } = await stores.wrapped({ cacheBytes: 0 });
     const id = await committed(store, bytesOf('unreadable'));
     const fault = disk.fail('read', 'EIO');

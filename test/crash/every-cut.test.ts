@@ -38,7 +38,7 @@ const strides = new Map([
 ]);
 const randomStride = 6;
 
-describe('a power cut at any operation, with any fate of what was not synced', () => {
+describe('a power cut at any operation, with any fate of the unsynced writes', () => {
   ticking(vi);
 
   it.each(histories.map((history) => [history.name, history] as const))(

@@ -57,7 +57,7 @@ describe('sessions that commit in one turn on a full disk', () => {
     await life.close();
   });
 
-  it('a deletion is committed where the record of values beside it finds no room', async () => {
+  it('a deletion is committed if the record of values beside it finds no room', async () => {
     const settings = {
       seed: 32,
       kind: 'length',

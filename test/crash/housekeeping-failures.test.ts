@@ -110,7 +110,7 @@ function spread<T>(all: readonly T[], count: number): T[] {
 describe.each(names)('%s cannot be written', (purpose) => {
   ticking(vi);
 
-  it('once: nobody hears of it', async () => {
+  it('once: no caller gets an error', async () => {
     const writes = await writesFor(purpose);
     expect(writes.length).toBeGreaterThan(0);
     for (const { number } of spread(writes, 6 * crashScale)) {
@@ -127,7 +127,7 @@ describe.each(names)('%s cannot be written', (purpose) => {
     }
   });
 
-  it('for a while: the next commit says so, and later ones are accepted', async () => {
+  it('for a while: the next commit rejects, and later ones are accepted', async () => {
     const writes = await writesFor(purpose);
     for (const { number, position, bytes } of spread(writes, 4 * crashScale)) {
       for (const times of [2, 3, 5]) {

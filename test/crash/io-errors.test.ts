@@ -248,7 +248,7 @@ describe('each operation of a workload fails once', () => {
   });
 });
 
-it('a poisoned store is sound: what the batch had taken of the file is not missed', async () => {
+it('a poisoned store is sound: no space that the batch had taken is lost', async () => {
   const disk = new SimulatedDisk({ records: false });
   const store = await Store.open('store', { fileSystem: disk });
   const session = store.session();

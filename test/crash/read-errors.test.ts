@@ -101,7 +101,7 @@ describe('a short read', () => {
       expectSameBytes((await store.getAsync(id)) as Uint8Array, bytes);
     });
 
-    it(`of ${count} bytes is gone on with: what is archived has its length`, async () => {
+    it(`of ${count} bytes is continued: an archived value has its length`, async () => {
       // One grain: its length is not held against their number.
       const { store, id } = await reopened(count, patternOf(20));
       const session = store.session();
@@ -168,7 +168,7 @@ describe('a read that fails costs no space', () => {
     return fileBytes;
   }
 
-  it('where a value was to go into a map that could not be opened', async () => {
+  it('if a value was to go into a map that could not be opened', async () => {
     expect(await put(true)).toBe(await put(false));
   });
 
@@ -210,7 +210,7 @@ describe('a read that fails costs no space', () => {
     return { fileBytes: store.statistics().fileBytes, refusals, reads };
   }
 
-  it('where maps that are empty were to be given back, and one could not be opened', async () => {
+  it('if empty maps were to be dropped, and one could not be opened', async () => {
     const { fileBytes, reads } = await emptied(-1);
     expect(reads).toBeGreaterThan(3);
     for (let failing = 0; failing < reads; failing++) {

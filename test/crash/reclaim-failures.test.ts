@@ -103,7 +103,7 @@ describe('while a full disk is reclaimed', () => {
     }
   });
 
-  it('a fault of its own is not told to the batch before, which stays, but to the next', async () => {
+  it('a fault of its own is reported to the next commit, not to the durable batch before', async () => {
     const { disk, lab, kept } = await withEmptyMaps();
     await refuse(lab);
     lab.core.atlas.emptyMaps = () => {
@@ -135,7 +135,7 @@ describe('while a full disk is reclaimed', () => {
     return life;
   }
 
-  it('a sync that fails poisons the store; the batch before was durable, and says so', async () => {
+  it('a sync that fails poisons the store; the batch before was durable, and resolves', async () => {
     const { disk, lab, kept } = await withEmptyMaps();
     const { faultOf } = disk;
     let syncs = 0;

@@ -89,7 +89,7 @@ function isHealable({ kind, twin }: Piece, checkpoint: number): boolean {
 }
 
 describe.each([true, false])('a store, closed: %s,', patience, (closed) => {
-  it('keeps everything where the power is cut while it is made good', async () => {
+  it('keeps everything if the power is cut during healing', async () => {
     const campaign = new Campaign(await patientOf({ closed }));
     const { pieces, checkpoint } = campaign.patient.anatomy;
     const structures = pieces.filter(({ kind }) => kind !== 'record' && kind !== 'value');

@@ -47,7 +47,7 @@ const kinds = [
 ];
 
 describe.each(kinds)('a store, %o,', patience, (kind) => {
-  it('has lost a write, and gives right bytes or says so', async () => {
+  it('has lost a write, and returns right bytes or an error', async () => {
     const campaign = new Campaign(await patientOf(kind));
     const { patient, bytes } = campaign;
     let stale = 0;
@@ -126,7 +126,7 @@ describe('a reused grain in which the disk kept the old value', () => {
     await store.close();
   });
 
-  it('costs that value only where an opening has confirmed the last batch', async () => {
+  it('costs only that value if an opening has confirmed the last batch', async () => {
     const { bytes, id, batch, offset } = await reused(async (_, fileSystem) => {
       const copy = await copyOf(await contentOf(fileSystem, path));
       await Store.open(path, { fileSystem: copy });

@@ -85,7 +85,7 @@ async function dieAndReturn(campaign: Campaign, damage: Damage): Promise<void> {
 }
 
 describe.each(kinds)('a store, %o', patience, (kind) => {
-  it('makes good what has a twin and a log, and what has none is corrupt', async () => {
+  it('heals structures that have a twin and a log; all others are corrupt', async () => {
     const campaign = new Campaign(await patientOf(kind));
     const { pieces, checkpoint } = campaign.patient.anatomy;
     const structures = pieces.filter(({ kind: one }) => one !== 'record' && one !== 'value');
@@ -109,7 +109,7 @@ describe.each(kinds)('a store, %o', patience, (kind) => {
     reports.push(`${healable.length} of ${structures.length} structures; ${campaign.report()}`);
   });
 
-  it('keeps good what it has made good, though the process ends', async () => {
+  it('keeps structures healed, though the process ends', async () => {
     const campaign = new Campaign(await patientOf(kind));
     const { pieces, checkpoint } = campaign.patient.anatomy;
     for (const piece of pieces) {
@@ -124,7 +124,7 @@ describe.each(kinds)('a store, %o', patience, (kind) => {
 });
 
 describe.each([true, false])('a larger store, closed: %s', patience, (closed) => {
-  it('makes good what is first looked at after it has been settled again', async () => {
+  it('heals a structure that is first read after another settle', async () => {
     const campaign = new Campaign(await patientOf({ closed, large: true }));
     const { specimen, anatomy } = campaign.patient;
     const marks = anatomy.pieces.filter((piece) => piece.kind === 'mark page');

@@ -17,7 +17,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-it('a body that reads what the failing commit has pushed is given the error of the commit', async () => {
+it('a body that reads a value pushed by the failing commit gets the error of the commit', async () => {
   const fileSystem = new SimulatedDisk({ records: false });
   const forest = await Forest.open('store', { fileSystem, journalBytes: 0 });
   const tree = forest.tree('long', { key: codecs.uint, value: codecs.utf8 });

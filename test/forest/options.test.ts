@@ -148,7 +148,7 @@ describe('sizes of a forest', () => {
 });
 
 describe('the types', () => {
-  it('refuse a bound that may be undefined, and what is no option', () => {
+  it('refuse a bound that may be undefined, and unknown options', () => {
     const compiled = (tree: Tree<number, number, undefined>, key: number | undefined): void => {
       // @ts-expect-error a bound that is present has a value
       tree.count({ gte: key });

@@ -67,7 +67,7 @@ describe('update', () => {
 });
 
 describe('a listener of commits that throws', () => {
-  it('is an uncaught exception, as that of an event, and hinders nobody', async () => {
+  it('is an uncaught exception, as in an event listener, and blocks no caller', async () => {
     const uncaught: unknown[] = [];
     process.setUncaughtExceptionCaptureCallback((error) => uncaught.push(error));
     try {

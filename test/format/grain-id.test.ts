@@ -49,7 +49,7 @@ describe('a GrainId', () => {
     );
   });
 
-  it('goes through text for every u64 but 0, its own text alone', () => {
+  it('survives conversion to text and back for every u64 except 0', () => {
     fc.assert(
       fc.property(
         u64.filter((id) => id > 0n),

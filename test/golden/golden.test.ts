@@ -185,7 +185,7 @@ describe.each(['', '-unclosed'])('a store of the current version%s', (ending) =>
     await store.close();
   });
 
-  it('goes on', async () => {
+  it('accepts further commits', async () => {
     const fileSystem = await golden(name + ending);
     let store = await Store.open(path, { fileSystem });
     const { id } = await store.put(patternOf(70));
@@ -209,7 +209,7 @@ describe.each(['', '-unclosed'])('a forest of the current version%s', (ending) =
     await forest.close();
   });
 
-  it('goes on', async () => {
+  it('accepts further commits', async () => {
     const fileSystem = await golden(name + ending);
     let forest = await Forest.open(path, { fileSystem });
     await treesOf(forest).sums.put(1000, 1);

@@ -78,7 +78,7 @@ for (const first of kinds) {
         expect(await ask(path).line()).toBe('held');
       });
 
-      it('dies with its holder even where a child process of it lives on', async () => {
+      it('ends with its holder even if a child process of it lives on', async () => {
         const path = newFile();
         const holder = hold(path);
         expect(await holder.line()).toBe('held');
@@ -182,7 +182,7 @@ describe('the locks of a writer, all or none', () => {
     return isFree;
   }
 
-  it('are the byte and the sockets, where the addon loads on Linux', async () => {
+  it('are the byte and the sockets, if the addon loads on Linux', async () => {
     const path = newFile();
     const lock = await here.file(openTarget(path));
     expect(await isByteFree(path)).toBe(false);
@@ -191,7 +191,7 @@ describe('the locks of a writer, all or none', () => {
     expect(await isByteFree(path)).toBe(true);
   });
 
-  it('are none where the last is taken', async () => {
+  it('are none if the last is taken', async () => {
     const path = newFile();
     const holder = new Holder(lockHolder, 'fallback', path);
     expect(await holder.line()).toBe('held');
@@ -199,7 +199,7 @@ describe('the locks of a writer, all or none', () => {
     expect(await isByteFree(path)).toBe(true);
   });
 
-  it('are none where the last cannot be had, and the reason is the error', async () => {
+  it('are none if the last cannot be acquired, and the reason is the error', async () => {
     for (const failing of [1, 2]) {
       const path = newFile();
       const listening = failListening(failing, 'EACCES');
@@ -210,14 +210,14 @@ describe('the locks of a writer, all or none', () => {
     }
   });
 
-  it('are none where the first cannot be had', async () => {
+  it('are none if the first cannot be acquired', async () => {
     const path = newFile();
     const addon = addonThat({ tryLock: codeError('ENOLCK') });
     await expect(acquireLock(openTarget(path), addon)).rejects.toMatchObject({ code: 'ENOLCK' });
     expect(await new Holder(lockHolder, 'fallback', path).line()).toBe('held');
   });
 
-  it('are let go of to the last, even where one fails to', async () => {
+  it('are all released, even if releasing one of them fails', async () => {
     const path = newFile();
     const addon = addonThat({ unlock: codeError('EIO') });
     const lock = await acquireLock(openTarget(path), addon);
@@ -263,7 +263,7 @@ describe('the lock without native code', () => {
     expect(await cluster.exit()).toBe(0);
   });
 
-  it('goes by the real path where the file system numbers no files', async () => {
+  it('uses the real path if the file system numbers no files', async () => {
     const numberless = fs.fstatSync(openTarget(newFile()).fd, { bigint: true });
     numberless.ino = 0n;
     vi.spyOn(fs, 'fstatSync').mockReturnValue(numberless as never);

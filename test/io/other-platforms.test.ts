@@ -43,7 +43,7 @@ describe('the lock on another platform', () => {
     await expect(here.fallback(target)).rejects.toMatchObject({ code: 'EACCES' });
   });
 
-  it('is refused within this process where the kernel’s lock belongs to the process', async () => {
+  it('is refused within this process if the kernel’s lock belongs to the process', async () => {
     setPlatform('freebsd');
     const path = newFile();
     const lock = await acquireLock(openTarget(path), addonThat({}));
@@ -54,13 +54,13 @@ describe('the lock on another platform', () => {
     await next.release();
   });
 
-  it('is refused with ENOTSUP where there is nothing to make it of', async () => {
+  it('is refused with ENOTSUP if no kind of lock is available', async () => {
     setPlatform('sunos');
     const target = openTarget(newFile());
     await expect(here.fallback(target)).rejects.toMatchObject({ code: 'ENOTSUP' });
   });
 
-  it('is refused with ENOTSUP where the system opens the file for two at once', async () => {
+  it('is refused with ENOTSUP if the system opens the file for two at once', async () => {
     setPlatform('darwin');
     const target = openTarget(newFile());
     const before = openDescriptors();
@@ -82,14 +82,14 @@ describe('the lock on another platform', () => {
     expect(openDescriptors()).toBe(before);
   });
 
-  it('is refused with VARVE_LOCKED where O_EXLOCK finds it taken', async () => {
+  it('is refused with VARVE_LOCKED if O_EXLOCK finds it taken', async () => {
     setPlatform('darwin');
     const target = openTarget(newFile());
     mockOpenLocks(() => true);
     await expect(here.fallback(target)).rejects.toMatchObject({ code: 'VARVE_LOCKED' });
   });
 
-  it('is refused with ESTALE where the path leads to another file by now', async () => {
+  it('is refused with ESTALE if the path leads to another file by now', async () => {
     setPlatform('darwin');
     const target = openTarget(newFile());
     fs.renameSync(newFile(), target.path);

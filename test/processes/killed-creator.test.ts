@@ -87,7 +87,7 @@ async function killAt(operation: number, moment: string): Promise<number> {
   return again && !committed ? 2 : 1;
 }
 
-it('a process killed while it makes a store leaves one to open, or none', async () => {
+it('a process killed during a creation leaves a store that opens, or none', async () => {
   let kills = 0;
   let operations = 0;
   for (; operations < operationsMax; operations++) {

@@ -94,7 +94,7 @@ it(
   300_000 * crashScale,
 );
 
-it('of two processes that create a store at once one does, and the other opens what it made', async () => {
+it('if two processes create a store at once, one does and the other opens that store', async () => {
   const both: [Child, Child] = [await contender(), await contender()];
   for (let round = 0; round < newStores; round++) {
     const path = join(folder, `new-${round}`, 'store');

@@ -113,7 +113,7 @@ it('a reader that slept while the log was used again gives nothing that is not o
   expect(told.gone).toBeGreaterThan(100);
 });
 
-it('a refresh keeps the cache, but for what was allocated or freed in between', async () => {
+it('a refresh keeps the cache, except values allocated or freed in between', async () => {
   const inner = memoryFileSystem();
   let reads = 0;
   const fileSystem = readsBetween(inner, () => {
@@ -203,7 +203,7 @@ it('an opening is never refused because the writer commits', async () => {
   }
 });
 
-it('an opening is not refused beside a writer that commits all the time', async () => {
+it('an opening succeeds beside a writer that commits all the time', async () => {
   for (const last of [20, 30, 40]) {
     const inner = memoryFileSystem();
     const writer = await Store.open(path, { fileSystem: inner });
@@ -268,7 +268,7 @@ it('the commit log of a reader follows its refreshes', async () => {
   expect(seen).toEqual([1, 2]);
 });
 
-it('a follower that waits goes on with a refresh, and is refused when the reader closes', async () => {
+it('a waiting follower continues with a refresh, and is refused when the reader closes', async () => {
   const fileSystem = memoryFileSystem();
   const writer = await Store.open(path, { fileSystem });
   pushAll(writer, { byte: 1 });
@@ -289,7 +289,7 @@ it('a follower that waits goes on with a refresh, and is refused when the reader
   await expect(third.promise).rejects.toMatchObject({ code: 'VARVE_CLOSED' });
 });
 
-it('damage is found by verify beside a quiet writer, and is no finding once values are freed', async () => {
+it('verify finds damage beside a quiet writer, but not in values that were freed', async () => {
   const fileSystem = memoryFileSystem();
   let writer = await Store.open(path, { fileSystem });
   const ids = pushAll(writer, { byte: 65, count: 3 });
@@ -311,7 +311,7 @@ it('damage is found by verify beside a quiet writer, and is no finding once valu
   expect(await listOf(reader.verify({ deep: true }))).toEqual([]);
 });
 
-it('a quiet file costs a read that is not cached a few small reads, a cached one none', async () => {
+it('in a quiet file an uncached read costs a few small reads, a cached one none', async () => {
   const inner = memoryFileSystem();
   let reads = 0;
   const fileSystem = readsBetween(inner, () => {

@@ -50,7 +50,7 @@ async function expectRefused(image: Uint8Array): Promise<void> {
   expect(disk.changes).toBe(0);
 }
 
-it('a segment of the log where no file reaches is damage, not an error of the disk', async () => {
+it('a segment of the log beyond any possible file is damage, not an error of the disk', async () => {
   await expectRefused(imageOf({ further: [{ page: 2 ** 48 - 16, pages: 2 }] }));
   const segments = [{ page: 2 ** 47, pages: 2, firstBatch: 1 }];
   await expectRefused(imageOf({ log: { segments, bodies: [] }, batches: [0, 3] }));
@@ -106,7 +106,7 @@ it('a record body without pages is refused, and does not end the next settle', a
   await expectRefused(imageOf({ log: { segments: [], bodies } }));
 });
 
-it('a map where no file reaches, or beyond the last grain there can be, is refused', async () => {
+it('a map beyond any possible file, or beyond the last possible grain, is refused', async () => {
   const run = { operation: 'allocate', basin: 0, stratum: 0, count: 1, length: 5, crc: 1 } as const;
   const map = { operation: 'add-map', basin: 0, stratum: 0, further: [], grains: 100 } as const;
   const added = (page: number, firstIndex: number): Composition['records'] => [

@@ -31,7 +31,7 @@ describe('the height of a tree', () => {
     await endSound(forest);
   });
 
-  it('is small where nodes are small and keys of one length are long', async () => {
+  it('is small if nodes are small and keys of one length are long', async () => {
     const forest = await Forest.inMemory({ nodeBytes: 500 });
     const wide: Codec<number> & { ordered: true } = {
       name: 'wide',
@@ -50,7 +50,7 @@ describe('the height of a tree', () => {
 });
 
 describe('a synchronous transaction', () => {
-  it('refuses what its body begins beside it, and goes on', async () => {
+  it('refuses puts that its body begins outside of it, and continues', async () => {
     const forest = await Forest.inMemory();
     const tree = forest.tree('t', numbers);
     const puts: Promise<unknown>[] = [];
@@ -145,7 +145,7 @@ describe('results', () => {
 });
 
 describe('reads that outlive their transaction', () => {
-  it('say so, and not that something is missing', async () => {
+  it('reject with VARVE_TRANSACTION_ENDED, and never report damage', async () => {
     const forest = await Forest.inMemory({ nodeCacheBytes: 0, nodeBytes: 500 });
     const tree = forest.tree('t', numbers);
     const late: Promise<PromiseSettledResult<unknown>[]>[] = [];
@@ -164,7 +164,7 @@ describe('reads that outlive their transaction', () => {
 });
 
 describe("a user's function that commits in the middle of a read", () => {
-  it('changes nothing of what is read', async () => {
+  it('changes no result of the read', async () => {
     const forest = await Forest.inMemory({ nodeBytes: 500 });
     let commits = false;
     const reducer = reducers.sum<number, number>((_key, value) => {
@@ -212,7 +212,7 @@ describe('arguments', () => {
     await endSound(forest);
   });
 
-  it("do not get mixed up where a value's codec reads the tree", async () => {
+  it("do not get mixed up if a value's codec reads the tree", async () => {
     const forest = await Forest.inMemory();
     const curious: Codec<number> = {
       name: 'curious',
@@ -237,7 +237,7 @@ describe('arguments', () => {
 });
 
 describe('listeners', () => {
-  it('are told of commits in their order, though one of them commits', async () => {
+  it('get the commits in order, though one of them commits', async () => {
     const forest = await Forest.inMemory();
     const tree = forest.tree('t', numbers);
     const told: number[] = [];
@@ -256,7 +256,7 @@ describe('listeners', () => {
 });
 
 describe('closing', () => {
-  it('archives what a failed transaction had left in the file', async () => {
+  it('archives the values that a failed transaction had left in the file', async () => {
     const fileSystem = memoryFileSystem();
     const forest = await Forest.open('a.varve', { fileSystem });
     const tree = forest.tree('t', numbers);
@@ -352,7 +352,7 @@ describe('a codec of the user that commits', () => {
 });
 
 describe('a put that cannot be', () => {
-  it('is not told to listeners as a change of its tree', async () => {
+  it('is not reported to listeners as a change of its tree', async () => {
     const forest = await Forest.inMemory({ nodeBytes: 500, nodeCacheBytes: 0, cacheBytes: 0 });
     const [one, other] = [forest.tree('one', numbers), forest.tree('other', numbers)];
     for (const tree of [one, other]) {

@@ -31,7 +31,7 @@ function damageNewestBasin(lab: CoreLab): void {
 it.each([
   ['are as they were', false],
   ['have been written over', true],
-])('what lies where a map was dropped, whose marks %s, is not lost', async (_, overwritten) => {
+])('content in the place of a dropped map, whose marks %s, is not lost', async (_, overwritten) => {
   const fileSystem = memoryFileSystem();
   const bytes = patternOf(2 * 1024 * 1024, 3);
   let lab = await openLab({ fileSystem });

@@ -24,7 +24,7 @@ it.each([
   ['mark page that a basin names', kindMarks, false],
   ['mark page that a head names', kindMarks, true],
   ['head of a map', kindMap, true],
-])('what a healed %s held is there after a checkpoint and an opening', async (_, kind, headed) => {
+])('values of a healed %s are there after a checkpoint and an opening', async (_, kind, headed) => {
   const fileSystem = memoryFileSystem();
   const ids: GrainId[] = [];
   if (headed) await makeHeaded(fileSystem);

@@ -48,7 +48,7 @@ async function copyOf(bytes: Uint8Array): Promise<FileSystem> {
   return fileSystem;
 }
 
-it('is forgotten when the value is freed: the next in its place is read like any other', async () => {
+it('is forgotten when the value is freed: the next one in its grains is read normally', async () => {
   const fileSystem = memoryFileSystem();
   const writer = await Store.open(path, { fileSystem });
   const { id } = await writer.put(patternOf(300, 1));

@@ -65,15 +65,15 @@ export const faultsOfCommits: readonly SeededFault[] = [
     file: 'store/commit/committer.ts',
     find: lines(
       '    yield* this.#writeValues(left);',
-      '    const knewFull = space.tight;',
-      '    try {',
-      '      return yield* this.#logTogether(left);',
+      '    for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {',
+      '      try {',
+      '        return yield* this.#logTogether(left);',
     ),
     replace: lines(
-      '    const knewFull = space.tight;',
-      '    try {',
-      '      yield* this.#logTogether(left);',
-      '      return yield* this.#writeValues(left);',
+      '    for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {',
+      '      try {',
+      '        yield* this.#logTogether(left);',
+      '        return yield* this.#writeValues(left);',
     ),
     caughtBy: {
       file: 'test/contract/documents/error-table.test.ts',
@@ -136,7 +136,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/contract/faults.test.ts',
-      test: 'a failed sync poisons also where a record can be neither written nor taken back',
+      test: 'a failed sync poisons also if a record can be neither written nor taken back',
     },
   },
   {
@@ -163,7 +163,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     replace: '      throw new AggregateError([cause, error], message);',
     caughtBy: {
       file: 'test/contract/faults.test.ts',
-      test: 'a failed sync poisons also where a record can be neither written nor taken back',
+      test: 'a failed sync poisons also if a record can be neither written nor taken back',
     },
   },
   {
@@ -193,7 +193,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     replace: ' void write;',
     caughtBy: {
       file: 'test/crash/housekeeping-failures.test.ts',
-      test: 'a mark page cannot be written for a while: the next commit says so, and later ones are accepted',
+      test: 'a mark page cannot be written for a while: the next commit rejects, and later ones are accepted',
     },
   },
   // ── what a record says ──
@@ -204,7 +204,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     replace: lines('    embeddedHeader: before.embeddedHeader,', '    checkpoint,'),
     caughtBy: {
       file: 'test/store/commit/commit-plan.test.ts',
-      test: 'a plan keeps the embedded header that nobody replaces, and takes the last that was asked for',
+      test: 'a plan keeps an embedded header that no session replaces, and takes the last one that was set',
     },
   },
   {
@@ -264,7 +264,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/crash/full-disk-sessions.test.ts',
-      test: 'a deletion is committed where the record of values beside it finds no room',
+      test: 'a deletion is committed if the record of values beside it finds no room',
     },
   },
   // ── checkpoints ──

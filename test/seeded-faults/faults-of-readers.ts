@@ -28,7 +28,7 @@ export const faultsOfReaders: readonly SeededFault[] = [
     replace: '      values.forget(map.grainOffset(index) + bytes, 1);',
     caughtBy: {
       file: rules,
-      test: 'a refresh keeps the cache, but for what was allocated or freed in between',
+      test: 'a refresh keeps the cache, except values allocated or freed in between',
     },
   },
   {
@@ -48,7 +48,7 @@ export const faultsOfReaders: readonly SeededFault[] = [
     replace: 'gap === undefined',
     caughtBy: {
       file: rules,
-      test: 'an opening is not refused beside a writer that commits all the time',
+      test: 'an opening succeeds beside a writer that commits all the time',
     },
   },
   {

@@ -43,7 +43,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     replace: '  if (crc === undefined) return "fails its checksum";',
     caughtBy: {
       file: 'test/format/seal.test.ts',
-      test: 'a seal says in words what is wrong, and where',
+      test: 'a seal describes in words what is wrong, and where',
     },
   },
   {
@@ -53,7 +53,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     replace: 'found.seal.kind !== name.kind',
     caughtBy: {
       file: 'test/format/seal.test.ts',
-      test: 'a seal says in words what is wrong, and where',
+      test: 'a seal describes in words what is wrong, and where',
     },
   },
   {
@@ -63,7 +63,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/format/seal.test.ts',
-      test: 'a seal says in words what is wrong, and where',
+      test: 'a seal describes in words what is wrong, and where',
     },
   },
   {
@@ -73,7 +73,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     replace: "  if (crc === undefined) return { state: 'damaged' };",
     caughtBy: {
       file: 'test/store/verify/verify.test.ts',
-      test: 'a fault in the structures on the disk is found where copy 0 of the file header is damaged, or gone',
+      test: 'a fault in the structures on the disk is found if copy 0 of the file header is damaged, or gone',
     },
   },
   {
@@ -113,7 +113,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/store/log/log-scan.test.ts',
-      test: 'the body of a record is read from its own place where it has one',
+      test: 'the body of a record is read from its own place if it has one',
     },
   },
   {
@@ -123,7 +123,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     replace: 'whole.ordinal === ordinal',
     caughtBy: {
       file: 'test/store/log/log-scan.test.ts',
-      test: 'the body of a record is read back from its sectors, and only where they are all its own',
+      test: 'the body of a record is read back from its sectors, and only if all of them are its own',
     },
   },
   {

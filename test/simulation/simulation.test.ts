@@ -59,7 +59,7 @@ describe('a simulated life', () => {
     );
   });
 
-  it('makes cuts beside it, which change nothing of what it does', async () => {
+  it('makes cuts beside it, which do not change its course', async () => {
     const seed = 11;
     const [alone, beside] = [noCounts(), noCounts()];
     await runPlan(planOf(seed), { seed, cutsBeside: 0 }, alone);
@@ -88,7 +88,7 @@ describe('a plan that fails', () => {
     }
   });
 
-  it('loses what its sessions need not do', async () => {
+  it('loses the steps of its sessions that the failure does not need', async () => {
     const archiving = (step: Step): boolean =>
       step.do === 'commit' && step.sessions.some(({ archive }) => archive.length > 0);
     const fails = async ({ steps }: SimulationPlan): Promise<boolean> => steps.some(archiving);

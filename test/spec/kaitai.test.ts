@@ -139,7 +139,7 @@ describe('a store that was closed', () => {
     await check.sound(store);
   });
 
-  it('says in its basin what the Store counts', () => {
+  it('has in its basin the counts of the store', () => {
     const { values, archivedValues, valueBytes } = store.statistics();
     const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
     expect(sum(reader.strata.map(({ numValues }) => numValues.value))).toBe(values);
@@ -149,7 +149,7 @@ describe('a store that was closed', () => {
     expect(sum(reader.strata.map((stratum) => stratum.valueBytes.value))).toBe(valueBytes);
   });
 
-  it('was settled more than once, so that both slots have been used', () => {
+  it('was settled more than once, so both slots have been used', () => {
     const [stratum] = reader.strata;
     expect(stratum?.maps.length).toBeGreaterThan(1);
     expect(stratum?.maps[0]?.generation).toBeGreaterThan(1);
@@ -224,7 +224,7 @@ describe('a store that was not closed', () => {
     await store.close();
   });
 
-  it('has, before the first settle, nothing but the log', async () => {
+  it('has only the log before the first settle', async () => {
     const fileSystem = memoryFileSystem();
     const store = await Store.open(storePath, { fileSystem });
     const expected: Expected = new Map();
@@ -245,7 +245,7 @@ describe('a store that was not closed', () => {
     await store.close();
   });
 
-  it('has lost the maps that hold nothing any more, and says so in its log', async () => {
+  it('has dropped its empty maps, and its log says so', async () => {
     const fileSystem = memoryFileSystem();
     const store = await Store.open(storePath, { fileSystem, settleBytes: 2048 });
     const expected: Expected = new Map();

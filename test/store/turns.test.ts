@@ -69,7 +69,7 @@ it.each([false, true])('a verification, deep: %s, lets others have their turns',
   await lab.close();
 });
 
-it('a verification beside commits finds nothing that is of two states', async () => {
+it('a verification beside commits never mixes two states', async () => {
   const lab = await labWith(40, 20);
   const breather = new Counting();
   let writes = 0;
@@ -152,7 +152,7 @@ it('the planning of a long commit, and of a long checkpoint, pauses every few va
   await lab.close();
 });
 
-it('the planning of a short record sorts what is archived and freed, a few values at a time', async () => {
+it('the planning of a short record sorts its archives and frees in small steps', async () => {
   const lab = await labWith(1, 3000);
   const { core } = lab;
   const home = present(core.atlas.stratum(0, 0), 'the first stratum');
@@ -190,7 +190,7 @@ it('the planning of a short record sorts what is archived and freed, a few value
   await lab.close();
 });
 
-it('steps that pause give others their turns, and none where nothing may wait', async () => {
+it('steps that pause give others their turns, but none in a synchronous call', async () => {
   const lab = await openLab();
   let turns = 0;
   let isOver = false;
@@ -209,7 +209,7 @@ it('steps that pause give others their turns, and none where nothing may wait', 
   await lab.close();
 });
 
-it('what others do in the pauses of a commit leaves it whole', async () => {
+it('other calls in the pauses of a commit leave it whole', async () => {
   const lab = await labWith(1, 10);
   const { core } = lab;
   const other = lab.session();
@@ -264,7 +264,7 @@ it('an opening that replays a long log, and writes its last batch again, pauses 
   await file.close();
 });
 
-it('a store that is closed while it refreshes says so', async () => {
+it('closing a store during a refresh makes the refresh reject', async () => {
   const fileSystem = await killed();
   const reader = await Store.open(labPath, { fileSystem, readOnly: true });
   const writer = await openLab({ fileSystem, settleBytes: 1e9 });
@@ -345,7 +345,7 @@ it('a verification says that the store is closed, at whatever microtask it is cl
   expect(refused).toBeGreaterThan(5);
 });
 
-it('a verification finds nothing, at whatever step a session pushes beside it', async () => {
+it('a verification finds nothing, at whichever step a session pushes', async () => {
   let isWhole = false;
   for (let step = 1; !isWhole; step++) {
     const lab = await labWith(1, 10);

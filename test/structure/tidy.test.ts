@@ -281,7 +281,7 @@ describe('the rules of the house', () => {
     ]);
   });
 
-  it('tell each place where a file breaks a rule', () => {
+  it('report each place where a file breaks a rule', () => {
     const lines = breachesWith(source('src/store/x.ts', 'f(512);', '', 'f(512, 4096);'));
     expect(lines.map(({ line }) => line)).toEqual([first, first + 2, first + 2]);
   });

@@ -17,7 +17,7 @@ import type { Freed } from '../state/recent-archives.ts';
 import { freedBetween } from './checkpoint.ts';
 import { CommitQueue, Waiting } from './commit-queue.ts';
 import { type Batch, DurableWriter, isPoisoned } from './durable-writer.ts';
-import { FullDisk } from './full-disk.ts';
+import { FullDisk, freedWithoutBody } from './full-disk.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
 import type { SessionWork } from './session-work.ts';
 import { writeValues } from './value-writer.ts';
@@ -140,15 +140,8 @@ export class Committer {
    * way: from the reserve, with the checkpoint in steps and a sorted record.
    */
   *#makeDurable(left: Set<Waiting>): Steps<void> {
-    const { space } = this.#core;
     yield* this.#writeValues(left);
-    const knewFull = space.tight;
-    try {
-      return yield* this.#logTogether(left);
-    } catch (error) {
-      if (!this.#isRefusedRecord(error)) throw error;
-    }
-    if (!knewFull) {
+    for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {
       try {
         return yield* this.#logTogether(left);
       } catch (error) {
@@ -158,7 +151,7 @@ export class Committer {
     if (left.size > 1) return this.#takeApart(left);
     yield* this.#fullDisk.reclaim(true);
     this.#core.checkSound();
-    yield* this.#logTogether(left);
+    yield* this.#logTogether(left, freedWithoutBody);
   }
 
   /** Writes all values; rejects only the sessions whose values the disk refuses. */
@@ -181,10 +174,13 @@ export class Committer {
     left.clear();
   }
 
-  /** Logs the sessions of `left` in one batch. Requires: their values are written. */
-  *#logTogether(left: Set<Waiting>): Steps<void> {
+  /**
+   * Logs the sessions of `left` in one batch; on a full disk, steps of a checkpoint before it free
+   * `freedMax` values each. Requires: their values are written.
+   */
+  *#logTogether(left: Set<Waiting>, freedMax?: number): Steps<void> {
     const core = this.#core;
-    if (core.space.tight) yield* this.#fullDisk.checkpointInSteps(worksOf(left));
+    if (core.space.tight) yield* this.#fullDisk.checkpointInSteps(worksOf(left), freedMax);
     const batch = yield* this.#decide(left);
     if (left.size === 0) return;
     yield* this.#writer.commit(batch);

@@ -19,7 +19,9 @@ import type { GivenBackMaps } from './given-back-maps.ts';
 import { SessionWork } from './session-work.ts';
 
 /** A batch frees at most this many values, unless one batch archived more. */
-const freedMax = 2000;
+const freedUsually = 2000;
+/** As `freedUsually`, if the record found no room: one of these needs no extent for its body. */
+export const freedWithoutBody = 250;
 
 export class FullDisk {
   readonly #core: StoreCore;
@@ -76,14 +78,14 @@ export class FullDisk {
    * room. Not if the session may be refused for its embedded header or a failed write: nothing is
    * freed then.
    */
-  *checkpointInSteps(works: Iterable<SessionWork>): Steps<void> {
+  *checkpointInSteps(works: Iterable<SessionWork>, freedMax = freedUsually): Steps<void> {
     const core = this.#core;
     for (const { checkpointTo, embeddedHeader, writeError } of works) {
       if (checkpointTo === undefined || embeddedHeader || writeError !== undefined) continue;
       for (;;) {
         const target = core.guards.limit(checkpointTo);
         core.checkpointUnderWay = Math.max(core.published.checkpoint, target);
-        const freed = yield* this.#freedInStep(target);
+        const freed = yield* this.#freedInStep(target, freedMax);
         if (freed === undefined || freed.reached >= target) break;
         const step = new SessionWork(core.staging);
         const { reached: checkpoint } = freed;
@@ -96,7 +98,7 @@ export class FullDisk {
   }
 
   /** Undefined if the log cannot be read: the Committer rejects that session alone. */
-  *#freedInStep(target: number): Steps<FreedUpTo | undefined> {
+  *#freedInStep(target: number, freedMax: number): Steps<FreedUpTo | undefined> {
     try {
       return yield* freedBetween(this.#core, this.#core.published.checkpoint, target, freedMax);
     } catch {

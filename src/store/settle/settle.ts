@@ -254,7 +254,7 @@ export class Settle {
     if (needed > capacityPages || isRefused) {
       if (capacityPages > 0) this.#left.push({ page, pages: 2 * capacityPages });
       capacityPages = needed === 1 ? 1 : Math.ceil(needed * 1.5);
-      page = space.allocate(2 * capacityPages);
+      page = space.allocate(2 * capacityPages, 0, 'end');
       this.#given.push({ page, pages: 2 * capacityPages });
     }
     const name = sealDocument(bytes, { page, capacityPages, generation, ...as }, reader.salt);

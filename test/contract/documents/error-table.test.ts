@@ -1,6 +1,6 @@
 /**
- * The table of errors in the README: every code of `src/errors.ts` in its order, and what it says
- * goes on after each is what goes on.
+ * The table of errors in the README: it has every code of `src/errors.ts` in its order, and its column
+ * "still works" is true for each.
  *
  * Each code is met once, through the public entries. `VARVE_INTERNAL` is not: nothing reaches it on
  * purpose, so the table must promise nothing after it.
@@ -274,7 +274,7 @@ describe('the table of errors in the README', () => {
     await forest.close();
   });
 
-  it.each(Object.entries(ways))('says what goes on after %s', async (code, way) => {
+  it.each(Object.entries(ways))('says what still works after %s', async (code, way) => {
     const { store, disk } = await stores.wrapped();
     const id = await committed(store, bytesOf('the value'));
     const session = store.session();

@@ -33,7 +33,7 @@ function run(...args: string[]): string {
   return execFileSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
 }
 
-it('each example prints what it says, the second time too', () => {
+it('each example prints the expected output, also the second time', () => {
   expect(examples.length).toBe(printed.length);
   for (const time of ['first', 'second']) {
     for (const [at, text] of printed.entries()) {

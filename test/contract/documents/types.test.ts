@@ -73,7 +73,7 @@ describe('the exports', () => {
     holds<varve.Session extends Disposable ? true : false>();
   });
 
-  it('refuse at compile time what the contract refuses', () => {
+  it('refuse wrong calls at compile time, as the contract does', () => {
     // @ts-expect-error: the constructor is private
     compiled(() => new varve.Store());
     // @ts-expect-error: the constructor is private

@@ -199,7 +199,7 @@ describe('many bodies of any kind', () => {
     await endSound(forest);
   });
 
-  it('run in the context of whoever asked for them', async () => {
+  it('run in the context of their caller', async () => {
     const forest = await Forest.inMemory();
     const other = await Forest.inMemory();
     const tree = other.tree('t', numbers);
@@ -261,7 +261,7 @@ describe('a commit of many nodes', () => {
     await endSound(forest);
   });
 
-  it('is prepared to its end when a body forks what it stores', async () => {
+  it('is prepared completely when a body forks a tree that it stores', async () => {
     let time = 0;
     vi.spyOn(performance, 'now').mockImplementation(() => ++time);
     const { forest, tree, load } = await large();

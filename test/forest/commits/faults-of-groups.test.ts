@@ -92,7 +92,7 @@ async function errorOf(promise: Promise<unknown>): Promise<unknown> {
 }
 
 describe('a commit whose write fails', () => {
-  it('rejects all of its transactions with one error, and later ones stand on what was', async () => {
+  it('rejects all of its transactions with one error; later ones use the state before it', async () => {
     const lab = await (await new Lab().open()).plant();
     lab.fill();
     const { forest } = lab;
@@ -156,7 +156,7 @@ describe('a commit whose write fails', () => {
     await lab.expectSoundAndWorking(planted);
   });
 
-  it('gives back what was archived in it: the next one may archive it', async () => {
+  it('releases the values archived in it: the next commit may archive them', async () => {
     const lab = await (await new Lab().open()).plant();
     const { forest } = lab;
     const id = await forest.transaction((tx) => tx.push(patternOf(700)));
@@ -192,7 +192,7 @@ describe('a commit whose write fails', () => {
 });
 
 describe('a commit whose sync fails', () => {
-  it('rejects all that stood on it; reads, also of snapshots, give what was durable', async () => {
+  it('rejects all transactions on its state; reads and snapshots give the durable state', async () => {
     const lab = await (await new Lab().open()).plant();
     const { forest } = lab;
     const snapshot = forest.snapshot();
@@ -227,7 +227,7 @@ describe('a commit whose sync fails', () => {
   });
 });
 
-describe('what a commit under way has stored', () => {
+describe('a node that a commit in flight has stored', () => {
   /** Calls `act` in each microtask until the promise has settled. */
   async function untilSettled(promise: Promise<unknown>, act: () => void): Promise<void> {
     let isSettled = false;
@@ -245,32 +245,35 @@ describe('what a commit under way has stored', () => {
   it.each([
     ['write', 'VARVE_IO'],
     ['datasync', 'VARVE_POISONED'],
-  ] as const)('is no damage to those who miss it after a failed %s', async (failing, code) => {
-    const lab = await (await new Lab().open()).plant();
-    const { forest } = lab;
-    lab.disk.faultOf = ({ kind }) => {
-      if (kind !== failing) return undefined;
-      return kind === 'write' ? { kind: 'error', code: 'EIO' } : { kind: 'sync', cache: 'kept' };
-    };
-    const first = errorOf(forest.transaction((tx) => lab.put(tx, 99)));
-    const seen = new Set<unknown>();
-    const ended: Promise<unknown>[] = [];
-    await untilSettled(first, () => {
-      const body = (tx: Transaction): void => {
-        try {
-          tx.tree(lab.tree()).get(99);
-        } catch (error) {
-          seen.add((error as { code: string }).code);
-        }
+  ] as const)(
+    'is not reported as damage to transactions that miss it after a failed %s',
+    async (failing, code) => {
+      const lab = await (await new Lab().open()).plant();
+      const { forest } = lab;
+      lab.disk.faultOf = ({ kind }) => {
+        if (kind !== failing) return undefined;
+        return kind === 'write' ? { kind: 'error', code: 'EIO' } : { kind: 'sync', cache: 'kept' };
       };
-      ended.push(errorOf(forest.transaction(body)));
-    });
-    await Promise.all(ended);
-    expect(isVarveError(await first, code)).toBe(true);
-    expect([...seen]).toEqual([code]);
-  });
+      const first = errorOf(forest.transaction((tx) => lab.put(tx, 99)));
+      const seen = new Set<unknown>();
+      const ended: Promise<unknown>[] = [];
+      await untilSettled(first, () => {
+        const body = (tx: Transaction): void => {
+          try {
+            tx.tree(lab.tree()).get(99);
+          } catch (error) {
+            seen.add((error as { code: string }).code);
+          }
+        };
+        ended.push(errorOf(forest.transaction(body)));
+      });
+      await Promise.all(ended);
+      expect(isVarveError(await first, code)).toBe(true);
+      expect([...seen]).toEqual([code]);
+    },
+  );
 
-  it('is read without blocking also if it becomes durable meanwhile', async () => {
+  it('is read without blocking, also if it becomes durable during the read', async () => {
     const lab = await (await new Lab().open()).plant();
     const { forest } = lab;
     const first = forest.transaction((tx) => lab.put(tx, 99));
@@ -285,7 +288,7 @@ describe('what a commit under way has stored', () => {
 });
 
 describe('a read that fails', () => {
-  it('lets an iterator go: what it held is freed', async () => {
+  it('releases an iterator: the state that it held is freed', async () => {
     const lab = await (await new Lab().open()).plant();
     const { disk } = lab;
     await lab.forest.close();
@@ -316,7 +319,7 @@ describe('a read that fails', () => {
     await lab.expectSoundAndWorking(planted);
   });
 
-  it('breaks a transaction, also where its body goes on as if nothing were', async () => {
+  it('breaks a transaction, also if its body catches the error and continues', async () => {
     const lab = await (await new Lab().open()).plant();
     const { forest, disk } = lab;
     await forest.close();

@@ -282,7 +282,7 @@ describe('a value of the forest that says something else, with a right checksum'
     }
   });
 
-  it('is refused where a branch names itself', async () => {
+  it('is refused if a branch names itself', async () => {
     for (const id of branchesWithSums())
       await askOn(
         new Map([
@@ -297,7 +297,7 @@ describe('a value of the forest that says something else, with a right checksum'
       );
   });
 
-  it('is refused where a branch and its child name each other', async () => {
+  it('is refused if a branch and its child name each other', async () => {
     const [one, other] = branchesWithSums() as [GrainId, GrainId];
     const lies = new Map([
       [
@@ -318,7 +318,7 @@ describe('a value of the forest that says something else, with a right checksum'
     await askOn(lies);
   });
 
-  it('is refused where its counts are not those of what is below', async () => {
+  it('is refused if its counts are not those of the entries below', async () => {
     for (const id of branchesWithSums()) {
       for (const place of [-1, 1]) {
         const bytes = (whole.get(id) as Uint8Array).slice();
@@ -329,14 +329,14 @@ describe('a value of the forest that says something else, with a right checksum'
     }
   });
 
-  it('is refused where another node of its tree stands in its place', async () => {
+  it('is refused if another node of its tree was put in its place', async () => {
     for (const [at, id] of ids.entries()) {
       const other = ids[(at * 7 + 3) % ids.length] as GrainId;
       await askOn(new Map([[id, whole.get(other) as Uint8Array]]));
     }
   });
 
-  it('is refused where the catalog has a name that is no text, or a record that is none', async () => {
+  it('is refused if the catalog has a name that is not a text, or an invalid record', async () => {
     const names = Buffer.from('texts2');
     const isCatalog = (id: GrainId): boolean => Buffer.from(whole.get(id) ?? []).includes(names);
     const [catalog] = ids.filter(isCatalog) as [GrainId];
@@ -346,7 +346,7 @@ describe('a value of the forest that says something else, with a right checksum'
     for (const byte of [0x7f, 0xff]) await askOn(new Map([[catalog, right.with(at, byte)]]));
   });
 
-  it('is refused where nothing is there', async () => {
+  it('is refused if it is missing', async () => {
     for (const id of ids) await askOn(new Map([[id, new Uint8Array(0)]]));
   });
 

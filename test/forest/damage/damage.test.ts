@@ -168,7 +168,7 @@ async function rot(one: Stored): Promise<void> {
 }
 
 describe('a value of the forest that has rotted', () => {
-  it('is missed by what needs it, and by nothing else', async () => {
+  it('breaks only the operations that need it', async () => {
     expect(stored.length).toBeGreaterThan(40);
     for (const [at, one] of stored.entries()) {
       try {

@@ -268,7 +268,7 @@ describe.each(shapes)('a node with keys and values of %s', (_, shape) => {
     );
   });
 
-  it('is VARVE_CORRUPT where the record says that they are huge', () => {
+  it('is VARVE_CORRUPT if the record says that they are huge', () => {
     fc.assert(
       fc.property(node, wounds, (right, all) => {
         const bytes = wounded(right, all);

@@ -63,7 +63,7 @@ describe('a value that is made for its id', () => {
     await store.close();
   });
 
-  it('leaves nothing reserved where it is not made, or ends the session', async () => {
+  it('leaves nothing reserved if it cannot be made, or ends the session', async () => {
     const store = await Store.inMemory();
     await store.put(new Uint8Array(10));
     const reason = new Error('no');

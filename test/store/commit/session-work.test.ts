@@ -90,7 +90,7 @@ describe('a session', () => {
     expect([work.operations, work.stagedBytes]).toEqual([[], 0]);
   });
 
-  it('gives everything back, grains and claims, and what they were is there for any of them', () => {
+  it('releases all its grains and claims, and other sessions can take them', () => {
     const lengths = fc.array(fc.oneof(fc.nat(200), fc.nat(20_000)), {
       minLength: 1,
       maxLength: 12,

@@ -306,7 +306,7 @@ it('a session whose grains are given back gives no bytes of another', async () =
   await lab.kill();
 });
 
-it('a refresh sees what was durable at its call, though another is under way', async () => {
+it('a refresh sees all batches durable at its call, though another refresh is in flight', async () => {
   const fileSystem = memoryFileSystem();
   const store = await openStore(fileSystem);
   const reader = await Store.open('store', { fileSystem, readOnly: true });

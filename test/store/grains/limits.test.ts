@@ -58,7 +58,7 @@ describe('a store with many basins and strata', () => {
     await store.close();
   });
 
-  it('reads every id again after a kill, from the log alone and from what was settled', async () => {
+  it('reads every id again after a kill, from the log alone and from settled structures', async () => {
     for (const settleBytes of [1, 3000, 1_000_000]) {
       const fileSystem = memoryFileSystem();
       const lengths = new Map<GrainId, number>();

@@ -127,7 +127,7 @@ const command = fc.oneof(
 );
 
 describe('the commit log', () => {
-  it('puts every record where nothing is that counts, and gives back what does not', () => {
+  it('writes no record over a live one, and frees the places of stale ones', () => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 40 }), (commands) => {
         const pair = new LogPair();
@@ -156,7 +156,7 @@ describe('the commit log', () => {
     expect(odd).toEqual({ from: 144, to: 208 });
   });
 
-  it('goes on into the next segment only when both headers list it', () => {
+  it('continues in the next segment only when both headers list it', () => {
     const pair = new LogPair();
     while (!pair.log.wantsNext) pair.append(100);
     const next = pair.log.reserveNext(pair.space);
@@ -233,7 +233,7 @@ describe('the commit log', () => {
     expect(pair.log.retainedBytes).toBe(sectorBytes + 4096);
   });
 
-  it('counts what it writes since the last settle', () => {
+  it('counts the bytes that it has written since the last settle', () => {
     const pair = new LogPair();
     for (let times = 0; times < 5; times++) pair.append(1000);
     expect(pair.log.bytesSinceSettle).toBe(5 * 3 * sectorBytes);
@@ -251,7 +251,7 @@ describe('the commit log', () => {
     expect(pair.log.snapshot(pair.batch).dropped).toEqual([first]);
   });
 
-  it('takes a record to no segment but its own', () => {
+  it('accepts a record only in one of its own segments', () => {
     const pair = new LogPair();
     const foreign = { page: 90, pages: 16, firstBatch: 0 };
     const target = { segment: foreign, sector: 720, sectors: 1, extent: undefined };

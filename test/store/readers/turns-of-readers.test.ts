@@ -105,7 +105,7 @@ describe('a reader that follows a record of 3,000 values', () => {
     }
   });
 
-  it('looks at the log after each call: what is durable before a call is followed by it', async () => {
+  it('reads the log again after each call: a batch durable before a call is included', async () => {
     const fileSystem = memoryFileSystem();
     const writer = await Store.open(labPath, { create: true, fileSystem });
     const { tail, current } = await readerOf(fileSystem);

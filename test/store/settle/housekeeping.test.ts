@@ -132,7 +132,7 @@ describe('the next segment of the log', () => {
   });
 });
 
-it('a round whose plan fails in the middle poisons the store: what it has taken is not written', async () => {
+it('a round whose plan fails in the middle poisons the store, and writes none of its parts', async () => {
   const lab = await openLab();
   const session = lab.session();
   session.push(new Uint8Array(10));

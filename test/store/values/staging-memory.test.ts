@@ -12,7 +12,7 @@ import { openLab } from '../../support/fixtures/core-lab.ts';
 const mebibyte = 1024 * 1024;
 
 describe('staging memory', () => {
-  it('keeps what every holder wrote until it releases it, whoever takes and releases meanwhile', () => {
+  it('keeps the bytes of every holder until its release, whatever the others do', () => {
     const step = fc.record({
       holder: fc.nat(5),
       take: fc.option(fc.oneof(fc.nat(300), fc.integer({ min: 200_000, max: mebibyte })), {

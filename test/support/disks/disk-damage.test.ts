@@ -58,7 +58,7 @@ describe('damage at rest', () => {
     expect(differences(before, bytesOf(image))).toEqual([]);
   });
 
-  it('is refused outside the file, and where something has not been synced', () => {
+  it('is refused outside the file, and if something has not been synced', () => {
     const image = threeSectors();
     const outside = /byte 1536 of a file of 1536 bytes/;
     expect(() => damagedImage(image, { kind: 'bit', byte: 3 * sector, bit: 0 })).toThrow(outside);

@@ -56,7 +56,7 @@ function fillsOf(file: DiskImage | StorageFile): number[] {
 }
 
 describe('a power cut', () => {
-  it('keeps what a completed sync covers, and any sectors of what none does', async () => {
+  it('keeps sectors that a completed sync covers, and any of the others', async () => {
     const { disk, file } = await opened();
     file.writeSync([sectors(1, 1, 1, 1)], 0);
     file.datasyncSync();
@@ -78,7 +78,7 @@ describe('a power cut', () => {
     expect(fillsOf(powerCut(disk.state, (unit) => unit === 1))).toEqual([3]);
   });
 
-  it('may lose the length of a file that grew and keep what is within', async () => {
+  it('may lose the new length of a file that grew, and keep the sectors within the old length', async () => {
     const { disk, file } = await opened();
     file.writeSync([sectors(1, 1)], 0);
     file.datasyncSync();
@@ -196,7 +196,7 @@ function faulty(number: number, fault: Fault, settings: DiskSettings = {}) {
 describe('an operation that fails', () => {
   const codes = ['EIO', 'ENOSPC', 'EDQUOT'] as const;
 
-  it.each(codes)('says %s, and has been done as far as it was told', async (code) => {
+  it.each(codes)('reports %s, and has taken effect or not, as the fault says', async (code) => {
     for (const done of ['all', 'nothing'] as const) {
       const wrote = await faulty(1, { kind: 'error', code, done });
       wrote.file.writeSync([sectors(1, 1)], 0);
@@ -235,7 +235,7 @@ describe('an operation that fails', () => {
     expect(made.size).toBe(2);
   });
 
-  it('can be closing, which closes and unlocks all the same', async () => {
+  it('can be closing, which still closes and unlocks', async () => {
     const { disk, file } = await opened({
       handleFaultOf: ({ number }) => (number === 1 ? { kind: 'error', code: 'EIO' } : undefined),
     });
@@ -285,7 +285,7 @@ describe('a read', () => {
     expect((await read(() => ({ kind: 'short' }), 2 * sector)).count).toBe(0);
   });
 
-  it('is numbered apart from what changes the disk', async () => {
+  it('is numbered separately from operations that change the disk', async () => {
     const told: DiskRead[] = [];
     const { disk, file } = await read((call) => {
       told.push(call);
@@ -324,13 +324,13 @@ describe('a write that reports success', () => {
     expect(cut()).toEqual([1, 9, 3, 4]);
   });
 
-  it('can be lost where nothing caches it', async () => {
+  it('can be lost if nothing caches it', async () => {
     const { file, cut } = await written({ kind: 'lost', cache: 'dropped' });
     expect(fillsOf(file)).toEqual([1, 2, 3, 4]);
     expect(cut()).toEqual([1, 2, 3, 4]);
   });
 
-  it('can be lost past the end, where the file is longer all the same', async () => {
+  it('can be lost past the end; the file is still longer', async () => {
     const { disk, file } = await faulty(0, { kind: 'lost' });
     file.writeSync([sectors(1, 1)], 0);
     file.datasyncSync();
@@ -355,7 +355,7 @@ describe('a write that reports success', () => {
     expect(cut()).toEqual([8, 2, 3, 4]);
   });
 
-  it('lands in any sectors but its own, and nowhere where there are none', async () => {
+  it('lands in any sectors but its own, and nowhere if there are no others', async () => {
     const places = new Set<number>();
     for (let seed = 1; seed <= 40; seed++) {
       places.add((await written({ kind: 'misdirected' }, { seed })).cut().indexOf(8));
