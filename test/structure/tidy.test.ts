@@ -292,6 +292,20 @@ const brokenSources: readonly (readonly [string, string, number, SourceFile])[] 
     first,
     source('src/store/x.ts', "process.getBuiltinModule?.('url');"),
   ],
+  [
+    'the store assigns an object',
+    'owners',
+    first,
+    source('src/store/x.ts', 'Object.assign(a, b);'),
+  ],
+  ['a field of another changes', 'owners', first, source('src/store/x.ts', 'basin.dirty = true;')],
+  [
+    'a field of a private part changes',
+    'owners',
+    first,
+    source('src/store/x.ts', "this.#work.state = 'ended';"),
+  ],
+  ['a field is added to', 'owners', first, source('src/store/x.ts', 'maps[0].stamp += 1;')],
   ['the store spells 4096', 'layout-numbers', first, source('src/store/x.ts', 'const a = 4096;')],
   ['format spells 4_096', 'layout-numbers', first, source('src/format/x.ts', 'const a = 4_096;')],
   ['util spells 0x1000', 'layout-numbers', first, source('src/util/x.ts', 'const a = 0x1000;')],
@@ -324,6 +338,14 @@ const soundSources: readonly (readonly [string, SourceFile])[] = [
   [
     'members that have the names of forbidden words',
     source('src/store/x.ts', 'a.console.log(b.enum, c.DataView);', 'd.module = { e };'),
+  ],
+  [
+    'an owner that changes its own fields, and others that read them',
+    source(
+      'src/store/x.ts',
+      "this.state = 'ended'; this.dirty ||= true;",
+      "f(work.state === 'ended', map.durable == null, (page.hint) => page.hint >= 2);",
+    ),
   ],
   [
     'a long line that holds an address',

@@ -10,7 +10,8 @@
 import type { GrainRun } from '../../format/log-record.ts';
 import { LogRecordWriter } from '../../format/log-record.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
-import type { Atlas, BasinState } from '../grains/atlas.ts';
+import type { Atlas } from '../grains/atlas.ts';
+import type { BasinState } from '../grains/basin-state.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { Stratum } from '../grains/stratum.ts';
 import type { Published } from '../settle/settle.ts';
@@ -75,7 +76,7 @@ export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan
   const after: Published = { currentBatch: before.currentBatch + 1, checkpoint, embeddedHeader };
   const added = yield* structuresNeeded(atlas, works);
   // An empty one must not be given back while the record is written.
-  for (const { map } of added.maps) map.beingAdded = true;
+  for (const { map } of added.maps) map.setBeingAdded(true);
   const writer = new LogRecordWriter({
     batch: after.currentBatch,
     committedAt: Math.max(0, Math.floor(request.now)),

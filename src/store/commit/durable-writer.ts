@@ -162,7 +162,7 @@ export class DurableWriter {
       } catch (error) {
         throw ioError('writing a grain map', this.#core.path, error);
       }
-      map.marksBacked = true;
+      map.backMarks(true);
     }
   }
 

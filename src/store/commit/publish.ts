@@ -23,14 +23,11 @@ import type { BatchPlan } from './commit-plan.ts';
  * Requires: no batch is planned in its pauses.
  */
 export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): Steps<void> {
-  const { atlas, log, published } = core;
+  const { atlas, log } = core;
   if (plan.entries >= stepsPerPause) core.statisticsMeanwhile = statisticsOf(core);
-  for (const { basin } of plan.added.basins) basin.durable = true;
-  for (const stratum of plan.added.strata) stratum.durable = true;
-  for (const { map } of plan.added.maps) {
-    map.durable = true;
-    map.beingAdded = false;
-  }
+  for (const { basin } of plan.added.basins) basin.becomeDurable();
+  for (const stratum of plan.added.strata) stratum.becomeDurable();
+  for (const { map } of plan.added.maps) map.becomeDurable();
   const touched = new Set<Stratum>();
   const archived: GrainRun[] = [];
   let logBytes = 0;
@@ -39,11 +36,8 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
     for (const value of work.operations) {
       if (++entries % stepsPerPause === 0) yield pause;
       touched.add(value.home);
-      if (value.operation === 'allocate') value.home.commitValue(value);
-      else {
-        value.home.archiveValue(value);
-        archived.push(value);
-      }
+      value.home.publish(value.operation, value);
+      if (value.operation === 'archive') archived.push(value);
     }
     const freed = plan.freed.get(work);
     if (freed === undefined) continue;
@@ -56,7 +50,7 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
       const offset = stratum.offsetOf(run.index);
       core.values.cache.uncheck(offset);
       core.values.trust(offset);
-      const vacated = stratum.freeValue(run);
+      const vacated = stratum.publish('free', run);
       if (vacated !== undefined) atlas.vacated.set(vacated, stratum);
       touched.add(stratum);
     }
@@ -65,16 +59,13 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
     atlas.dropMap(stratum, map.firstIndex);
     touched.add(stratum);
   }
-  for (const stratum of touched) {
-    const basin = atlas.basins[stratum.basin];
-    if (basin !== undefined) basin.dirty = true;
-  }
+  for (const stratum of touched) atlas.basinOf(stratum).touched();
   log.retainedBytes -= logBytes;
   log.accept(target, plan.after.currentBatch, plan.entries, archived.length);
   log.passed(plan.after.checkpoint);
   core.archives.add(plan.after.currentBatch, { values: archived, logBytes: recordBytes(target) });
   core.archives.forgetUpTo(plan.after.checkpoint);
-  Object.assign(published, plan.after);
+  core.publish(plan.after);
   core.counters.commits += 1;
   core.statisticsMeanwhile = undefined;
 }
@@ -82,7 +73,7 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
 /** Undoes the plan of a batch that failed. Requires: its record is not in the file. */
 export function forgetBatch(core: StoreCore, plan: BatchPlan, target?: RecordTarget): void {
   for (const { stratum, map } of plan.dropped) stratum.restore(map);
-  for (const { map } of plan.added.maps) map.beingAdded = false;
+  for (const { map } of plan.added.maps) map.setBeingAdded(false);
   const extent = target?.extent;
   if (extent !== undefined) core.space.free(extent.page, extent.pages);
 }

@@ -14,7 +14,6 @@
  */
 
 import { isVarveError } from '../../errors.ts';
-import { assert } from '../../util/assert.ts';
 import {
   clearRun,
   type FreeRun,
@@ -61,6 +60,8 @@ const someFree = 1 / 8;
 
 export class GrainAllocator {
   readonly #pages: (MarkPage | undefined)[] = [];
+  /** By page slot: the bound of the page's runs without entries; 0 if it is indexed. */
+  readonly #hints: number[] = [];
   readonly #freeSlots: number[] = [];
   readonly #load: (page: MarkPage) => void;
   /** Free runs of indexed pages: page slot * pageStride + first grain. */
@@ -81,19 +82,19 @@ export class GrainAllocator {
 
   /** Lists a page whose longest free run is at most `hint`. */
   add(page: MarkPage, hint: number): void {
-    assert(page.listed === none, 'a mark page is listed once');
-    page.listed = this.#freeSlots.pop() ?? this.#pages.length;
-    this.#pages[page.listed] = page;
-    page.hint = 0;
+    const slot = this.#freeSlots.pop() ?? this.#pages.length;
+    page.listAt(slot);
+    this.#pages[slot] = page;
+    this.#hints[slot] = 0;
     this.#notIndexed(page, hint);
   }
 
   /** Removes a page: its map is given back. */
   remove(page: MarkPage): void {
-    assert(page.listed !== none, 'only a listed mark page is removed');
-    this.#pages[page.listed] = undefined;
-    this.#freeSlots.push(page.listed);
-    page.listed = none;
+    const slot = page.listed;
+    page.unlist();
+    this.#pages[slot] = undefined;
+    this.#freeSlots.push(slot);
     if (this.#page === page) this.#page = undefined;
   }
 
@@ -183,9 +184,10 @@ export class GrainAllocator {
     for (;;) {
       const hint = this.#unindexed.shortestFrom(count);
       if (hint === 0) return false;
-      const page = this.#pages[this.#unindexed.pop(hint)];
-      if (page === undefined || page.hint !== hint) continue;
-      page.hint = 0;
+      const slot = this.#unindexed.pop(hint);
+      const page = this.#pages[slot];
+      if (page === undefined || this.#hints[slot] !== hint) continue;
+      this.#hints[slot] = 0;
       if (!this.#loadOrSkip(page)) continue;
       this.#index(page);
       return true;
@@ -229,8 +231,8 @@ export class GrainAllocator {
   /** Notes that the page has runs without entries, of at most `hint` grains. */
   #notIndexed(page: MarkPage, hint: number): void {
     const bound = Math.min(hint, longestRunTold);
-    if (bound <= page.hint) return;
-    page.hint = bound;
+    if (bound <= (this.#hints[page.listed] as number)) return;
+    this.#hints[page.listed] = bound;
     this.#unindexed.push(bound, page.listed);
   }
 
@@ -238,10 +240,10 @@ export class GrainAllocator {
   #renew(): void {
     this.#runs.clear();
     this.#unindexed.clear();
-    for (const page of this.#pages) {
+    for (const [slot, page] of this.#pages.entries()) {
       if (page === undefined) continue;
-      const hint = page.loaded ? this.#longestIn(page) : page.hint;
-      page.hint = 0;
+      const hint = page.loaded ? this.#longestIn(page) : (this.#hints[slot] as number);
+      this.#hints[slot] = 0;
       if (page.loaded && this.#runs.size < entriesMax / 2) this.#index(page);
       else this.#notIndexed(page, hint);
     }
@@ -263,7 +265,7 @@ export class GrainAllocator {
     const left = nextSet(page.taken, at + count, reach) - at - count;
     // The part in front keeps its entry, now under a longer length.
     if (left === 0) return true;
-    if (page.hint > 0) this.#notIndexed(page, left);
+    if ((this.#hints[page.listed] as number) > 0) this.#notIndexed(page, left);
     else this.#enter(page, at + count, left);
     return true;
   }

@@ -18,7 +18,7 @@ import {
   markValue,
 } from '../../format/layout.ts';
 import { assert, present } from '../../util/assert.ts';
-import { setRun } from './bit-runs.ts';
+import { setBits, setRun } from './bit-runs.ts';
 import { longestRunTold } from './length-buckets.ts';
 
 const wordCount = Math.ceil(grainsPerMarkPage / 32);
@@ -31,24 +31,19 @@ export const unwrittenPage: MarkPageName = {
   longestFree: longestRunTold,
 };
 
+/** A change of a value's marks, as the log names it. */
+export type MarkChange = 'allocate' | 'archive' | 'free';
+
 export class MarkPage {
-  /** The allocator's slot of the page (-1: not listed), and its bound of runs without entries. */
-  listed = -1;
-  hint = 0;
   /** Index in the stratum of the page's first grain. */
   readonly firstIndex: number;
   readonly grains: number;
   /** Position among the mark pages of its map. */
   readonly ordinal: number;
-  /** The page as last written by a settle, or as named when the store was opened. */
-  name: MarkPageName;
-  /**
-   * The page that `name` names was damaged and is healed: the next write goes to its slot, not to
-   * its twin.
-   */
-  damaged = false;
-  /** The page that `name` names holds the batches up to this one. Known once it is loaded. */
-  stamp = 0;
+  #listed = -1;
+  #name: MarkPageName;
+  #damaged = false;
+  #stamp = 0;
   #marks: Uint8Array | undefined;
   #taken: Uint32Array | undefined;
 
@@ -56,7 +51,34 @@ export class MarkPage {
     this.ordinal = place.ordinal;
     this.firstIndex = place.firstIndex;
     this.grains = place.grains;
-    this.name = name;
+    this.#name = name;
+  }
+
+  /** The page as last written by a settle, or as named when the store was opened. */
+  get name(): MarkPageName {
+    return this.#name;
+  }
+
+  /** The page that `name` names holds the batches up to this one. Known once it is loaded. */
+  get stamp(): number {
+    return this.#stamp;
+  }
+
+  /** The allocator's slot of the page; -1: not listed. */
+  get listed(): number {
+    return this.#listed;
+  }
+
+  /** The allocator lists the page in this slot. */
+  listAt(slot: number): void {
+    assert(this.#listed < 0, 'a mark page is listed once');
+    this.#listed = slot;
+  }
+
+  /** The allocator lists it no longer. */
+  unlist(): void {
+    assert(this.#listed >= 0, 'only a listed mark page is removed');
+    this.#listed = -1;
   }
 
   get loaded(): boolean {
@@ -80,7 +102,36 @@ export class MarkPage {
     if (marks !== undefined) owned.set(marks);
     this.#marks = owned;
     this.#taken = takenBits(owned, this.grains);
-    this.stamp = stamp;
+    this.#stamp = stamp;
+  }
+
+  /**
+   * Older marks have been loaded, and every change up to `batch` has been applied. Requires: no
+   * grain is reserved.
+   */
+  caughtUp(batch: number): void {
+    assert(batch >= this.#stamp, 'a page is not caught up with an earlier batch');
+    this.#taken = takenBits(this.marks, this.grains);
+    this.#stamp = batch;
+  }
+
+  /** The page that `name` names was damaged: its slot is written next, not that of its twin. */
+  healed(): void {
+    this.#damaged = true;
+  }
+
+  /** The generation that a settle writes next. */
+  get nextGeneration(): number {
+    return this.#name.generation + (this.#damaged ? 2 : 1);
+  }
+
+  /** A settle writes the page as of batch `stamp`. */
+  sealedAs({ generation, crc }: { generation: number; crc: number }, stamp: number): void {
+    assert(generation === this.nextGeneration, 'a mark page is written to the slot not named');
+    assert(stamp >= this.#stamp, 'a mark page is written as of no earlier batch than before');
+    this.#name = { generation, crc, ...this.measure() };
+    this.#stamp = stamp;
+    this.#damaged = false;
   }
 
   /** Drops marks that turned out to be impossible. */
@@ -114,20 +165,41 @@ export class MarkPage {
     marks[at >>> 2] = ((marks[at >>> 2] as number) & ~(3 << shift)) | (mark << shift);
   }
 
-  /** Marks `count` grains as a committed value. */
-  commitValue(at: number, count: number): void {
-    this.#set(at, markValue);
-    for (let next = at + 1; next < at + count; next++) this.#set(next, markContinues);
-    setRun(this.taken, at, count);
+  /**
+   * Applies a logged change to the marks: a batch that is published or replayed, or records that a
+   * healed page lacks. Changes nothing and returns false if the marks contradict the change. The
+   * caller keeps `taken`.
+   */
+  apply(change: MarkChange, at: number, count: number): boolean {
+    if (change === 'allocate') {
+      const { marks } = this;
+      for (let next = at; next < at + count; next++) {
+        if (markIn(marks, next) !== markFree) return false;
+      }
+      this.#set(at, markValue);
+      for (let next = at + 1; next < at + count; next++) this.#set(next, markContinues);
+      return true;
+    }
+    const before = change === 'archive' ? markValue : markArchived;
+    if (this.mark(at) !== before || this.countAt(at) !== count) return false;
+    if (change === 'archive') this.#set(at, markArchived);
+    else for (let next = at; next < at + count; next++) this.#set(next, markFree);
+    return true;
   }
 
-  archiveValue(at: number): void {
-    this.#set(at, markArchived);
-  }
-
-  /** Marks the grains of a value as free. The caller frees them in `taken`. */
-  clearValue(at: number, count: number): void {
-    for (let next = at; next < at + count; next++) this.#set(next, markFree);
+  /** Values, archived ones, committed and taken grains, counted in the marks. */
+  recount(): { values: number; archived: number; committed: number; taken: number } {
+    let values = 0;
+    let archived = 0;
+    let committed = 0;
+    for (const byte of this.marks) {
+      if (byte === 0) continue;
+      committed += 4 - (fourFree[byte] as number);
+      values += fourValues[byte] as number;
+      archived += fourArchived[byte] as number;
+    }
+    const taken = setBits(this.taken) - (wordCount * 32 - this.grains);
+    return { values, archived, committed, taken };
   }
 
   /** Free grains, and the longest run of them (up to 256), as committed. */
@@ -207,16 +279,22 @@ for (let byte = 0; byte < 256; byte++) {
 }
 
 /**
- * For each byte of four marks: a bit for each that is not free, the number of free grains, and the
- * lengths of the free runs at its start, longest in it, and at its end.
+ * For each byte of four marks: a bit for each that is not free, the numbers of free grains, of
+ * values and of archived ones, and the lengths of the free runs at its start, longest in it, and at
+ * its end.
  */
 const fourTaken = new Uint8Array(256);
 const fourFree = new Uint8Array(256);
+const fourValues = new Uint8Array(256);
+const fourArchived = new Uint8Array(256);
 const freeBefore = new Uint8Array(256);
 const freeWithin = new Uint8Array(256);
 const freeAfter = new Uint8Array(256);
 for (let byte = 0; byte < 256; byte++) {
-  const isFree = [0, 2, 4, 6].map((shift) => ((byte >>> shift) & 3) === markFree);
+  const marks = [0, 2, 4, 6].map((shift) => (byte >>> shift) & 3);
+  const isFree = marks.map((mark) => mark === markFree);
+  fourArchived[byte] = marks.filter((mark) => mark === markArchived).length;
+  fourValues[byte] = marks.filter((mark) => mark >= markValue).length;
   const runs = isFree
     .map((free) => (free ? 'f' : ' '))
     .join('')

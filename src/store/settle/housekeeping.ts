@@ -151,7 +151,7 @@ export class Housekeeping {
     };
     const count = how.urgent ? Number.POSITIVE_INFINITY : settleWritesMax;
     for (const write of this.#settle?.take(count) ?? []) add('settle', write);
-    add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));
+    add('header', this.#parts.headers.plan(this.#parts.published().currentBatch));
     add('segment', this.#planSegment(how.room, how.keep ?? 0));
     const fill = how.fill ? this.#planFill() : this.#planReserve();
     // Put the fill first: during other writes a session may get pages there and write them.

@@ -51,14 +51,14 @@ describe('a mark page', () => {
         for (const { gap, count, becomes } of steps) {
           at += gap;
           if (at + count > grains) break;
-          page.commitValue(at, count);
+          expect(page.apply('allocate', at, count)).toBe(true);
           marks.fill(markContinues, at, at + count).fill(markValue, at, at + 1);
           if (becomes !== 'value') {
-            page.archiveValue(at);
+            expect(page.apply('archive', at, count)).toBe(true);
             marks[at] = markArchived;
           }
           if (becomes === 'free') {
-            page.clearValue(at, count);
+            expect(page.apply('free', at, count)).toBe(true);
             marks.fill(markFree, at, at + count);
           }
           at += count;

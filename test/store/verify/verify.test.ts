@@ -3,7 +3,7 @@
  * each is found, with its place where it has one.
  */
 
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { decodeFileHeader, encodeFileHeader } from '../../../src/format/file-header.ts';
 import { GrainId, joinGrainId } from '../../../src/format/grain-id.ts';
 import { hasHead, mapHeadPage, markPagePage } from '../../../src/format/grain-map.ts';
@@ -70,7 +70,7 @@ function flipByte(offset: number): void {
 
 describe('a fault in the marks is found', () => {
   it('where a value is marked that nobody committed', async () => {
-    page.commitValue(freeIndex(), 2);
+    page.apply('allocate', freeIndex(), 2);
     await expectFound(/^grains in use in the map at grain 0: /);
     await expectFound(/^grains in use of stratum 0-0: /);
     await expectFound(/^values of stratum 0-0: 8 are counted, 9 are there$/);
@@ -78,7 +78,9 @@ describe('a fault in the marks is found', () => {
   });
 
   it('where a committed value has lost its marks', async () => {
-    page.clearValue(indexOf(2), 16);
+    const at = indexOf(2);
+    const count = page.countAt(at);
+    for (const change of ['archive', 'free'] as const) page.apply(change, at, count);
     await expectFound(/^grains in use of stratum 0-0: \d+ are counted, \d+ are there$/);
     await expectFound(/^values of stratum 0-0: 8 are counted, 7 are there$/);
     await expectFound(/neither free nor in use/, { grainId: ids[2] as bigint });
@@ -100,20 +102,21 @@ describe('a fault in the marks is found', () => {
   });
 
   it('where a value is archived that no batch archived', async () => {
-    page.archiveValue(indexOf(4));
+    page.apply('archive', indexOf(4), page.countAt(indexOf(4)));
     await expectFound(/^archived values of stratum 0-0: 1 are counted, 2 are there$/);
   });
 
   it('where a value that a batch archived is not archived', async () => {
-    page.clearValue(indexOf(1), 1);
-    page.commitValue(indexOf(1), 1);
+    const at = indexOf(1);
+    const count = page.countAt(at);
+    for (const change of ['free', 'allocate'] as const) page.apply(change, at, count);
     await expectFound(/batch 2 archived a value that is not archived/, {
       grainId: ids[1] as bigint,
     });
   });
 
   it('where a value has more grains than any can', async () => {
-    page.commitValue(freeIndex(), 256);
+    page.apply('allocate', freeIndex(), 256);
     const grainId = joinGrainId(0, 0, freeIndex());
     await expectFound(/more than 255 grains/, { grainId });
   });
@@ -133,12 +136,12 @@ describe('a counter that is wrong is found', () => {
     ['totalGrains', /^grains of/],
     ['valueBytes', /^bytes of/],
   ] as const)('of the %s of a stratum', async (counter, message) => {
-    stratum[counter] += 1;
+    vi.spyOn(stratum, counter, 'get').mockReturnValue(stratum[counter] + 1);
     await expectFound(message);
   });
 
   it('of the grains in use of a map', async () => {
-    map.committedGrains -= 1;
+    map.countCommitted(-1);
     await expectFound(/^grains in use in the map at grain 0/);
   });
 
@@ -282,7 +285,7 @@ describe('a fault in the structures on the disk is found', () => {
       .pagesOf(headed)
       .map(({ ordinal, name }) => markPagePage(headed, ordinal, name.generation));
     expect(marks.length).toBe(2);
-    await expectFoundAt([mapHeadPage(headed.page, headed.generation), ...marks]);
+    await expectFoundAt([mapHeadPage(headed.page, headed.name.generation), ...marks]);
   });
 
   it('where a record of the retained log is damaged', async () => {
