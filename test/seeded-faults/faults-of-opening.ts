@@ -216,7 +216,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     find: lines('    this.#count(change, run, map);', "    if (change === 'archive') return;"),
     replace: lines(
       '    this.#count(change, run, map);',
-      "    if (change === 'free') this.#archivedValues += 1;",
+      "    if (change === 'free') this.archivedValues += 1;",
       "    if (change === 'archive') return;",
     ),
     caughtBy: {

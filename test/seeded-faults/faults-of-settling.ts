@@ -60,8 +60,8 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'a mark page is written over the copy of it that is named',
     file: 'store/grains/mark-page.ts',
-    find: 'this.#name.generation + (this.#damaged ? 2 : 1)',
-    replace: 'this.#name.generation + 2',
+    find: 'this.name.generation + (this.#damaged ? 2 : 1)',
+    replace: 'this.name.generation + 2',
     caughtBy: {
       file: 'test/store/settle/healing.test.ts',
       test: 'a basin that is damaged, of a map with a head, is made good from its twin and the log since',

@@ -28,7 +28,11 @@ const numberLiteral =
   /(?<![\w$.])(?:0x[\da-f_]+|0b[01_]+|0o[0-7_]+|\d[\d_]*(?:\.\d+)?(?:e[+-]?\d+)?)(?=n?\b)/gi;
 
 /** Fields that decide what is written, freed or given out: only their owner changes them. */
-const ownedFields = 'dirty|durable|stamp|damaged|state|retainedBytes|listed|hint';
+const ownedFields = [
+  'dirty|durable|stamp|damaged|state|retainedBytes|listed|hint',
+  'committedGrains|takenGrains|allocatedGrains|totalGrains|archivedValues|valueBytes',
+  'beingAdded|vacated|marksBacked',
+].join('|');
 const foreignWrites = new RegExp(
   `([\\w$#)\\]!]+)\\.(?:${ownedFields})\\s*(?:[-+]|\\?\\?|\\|\\||&&)?=(?![=>])`,
   'g',

@@ -7,6 +7,7 @@
  */
 
 import type { GrainRun } from '../../format/log-record.ts';
+import { assert } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { recordBytes } from '../log/commit-log.ts';
 import { LogReader } from '../log/log-reader.ts';
@@ -31,6 +32,7 @@ export function* freedBetween(
   target: number,
   most = Number.POSITIVE_INFINITY,
 ): Steps<FreedUpTo> {
+  assert(target <= core.published.currentBatch, 'a checkpoint is to a batch that is durable');
   const reader = new LogReader(core.reader, core.log);
   const values: GrainRun[] = [];
   let logBytes = 0;

@@ -9,6 +9,7 @@
 
 import type { GrainRun } from '../../format/log-record.ts';
 import { LogRecordWriter } from '../../format/log-record.ts';
+import { assert } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { Atlas } from '../grains/atlas.ts';
 import type { BasinState } from '../grains/basin-state.ts';
@@ -69,6 +70,8 @@ const sortedFrom = 500;
  */
 export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan> {
   const { before, works, freed, checkpoint, dropped, isShort = false } = request;
+  assert(checkpoint >= before.checkpoint, 'a batch does not take a checkpoint back');
+  assert(request.retainedLogBytes >= 0, 'a checkpoint forgets no more log than there is');
   let embeddedHeader = before.embeddedHeader;
   for (const work of works) {
     if (work.embeddedHeader !== undefined) embeddedHeader = work.embeddedHeader ?? 0n;
@@ -137,6 +140,7 @@ function writeStructures(
   }
   for (const { stratum, map } of dropped) {
     const { basin, number } = stratum;
+    assert(map.durable && map.takenGrains === 0, 'only durable and empty maps are given back');
     writer.dropMap({ basin, stratum: number, firstIndex: map.firstIndex });
   }
 }

@@ -12,6 +12,7 @@
 import { internal, ioError, type VarveError } from '../../errors.ts';
 import { pageBytes, sectorBytes } from '../../format/layout.ts';
 import { encodeRecordSectors } from '../../format/log-sector.ts';
+import { assert } from '../../util/assert.ts';
 import { datasync, type FileWrite, pause, type Steps, writeBytes } from '../file/effects.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { RecordTarget } from '../log/commit-log.ts';
@@ -179,6 +180,8 @@ export class DurableWriter {
     const { reader, headers } = this.#core;
     const { body, after } = plan;
     const { sector, extent } = target;
+    const current = this.#core.published.currentBatch;
+    assert(after.currentBatch === current + 1, 'a record follows that of the published batch');
     const place = { epoch: headers.content.epoch, batch: after.currentBatch, sector };
     const sectors = encodeRecordSectors(body, place, extent, reader.salt);
     try {

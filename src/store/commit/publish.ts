@@ -10,6 +10,7 @@
  */
 
 import type { GrainRun } from '../../format/log-record.ts';
+import { assert, present } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { Stratum } from '../grains/stratum.ts';
 import { type RecordTarget, recordBytes } from '../log/commit-log.ts';
@@ -45,8 +46,10 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
     for (const run of freed.values) {
       if (++entries % stepsPerPause === 0) yield pause;
       core.freeings += 1;
-      const stratum = atlas.stratum(run.basin, run.stratum);
-      if (stratum === undefined) continue;
+      const stratum = present(
+        atlas.stratum(run.basin, run.stratum),
+        'the stratum of a freed value',
+      );
       const offset = stratum.offsetOf(run.index);
       core.values.cache.uncheck(offset);
       core.values.trust(offset);
@@ -56,10 +59,12 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
     }
   }
   for (const { stratum, map } of plan.dropped) {
+    assert(map.takenGrains === 0, 'a retired map stays empty');
     atlas.dropMap(stratum, map.firstIndex);
     touched.add(stratum);
   }
   for (const stratum of touched) atlas.basinOf(stratum).touched();
+  assert(logBytes <= log.retainedBytes, 'a checkpoint forgets no more log than there is');
   log.retainedBytes -= logBytes;
   log.accept(target, plan.after.currentBatch, plan.entries, archived.length);
   log.passed(plan.after.checkpoint);

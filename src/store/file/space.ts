@@ -16,7 +16,7 @@
 
 import { corrupt } from '../../errors.ts';
 import { pageBytes } from '../../format/layout.ts';
-import { assert } from '../../util/assert.ts';
+import { assert, checks } from '../../util/assert.ts';
 import { type Extent, FreeStretches } from './free-stretches.ts';
 import { PageRanges } from './page-ranges.ts';
 import { growthBytes, reserveExcess } from './space-shares.ts';
@@ -69,14 +69,10 @@ export class Space {
     const sorted = used.filter((extent) => extent.pages > 0).sort((a, b) => a.page - b.page);
     let end = 0;
     for (const { page, pages } of sorted) {
-      if (page < end) {
-        const offset = page * pageBytes;
-        throw corrupt('two structures share a page', { offset });
-      }
-      if (!Number.isSafeInteger((page + pages) * pageBytes)) {
-        throw corrupt('a structure lies beyond the longest possible file', {
-          offset: page * pageBytes,
-        });
+      const offset = page * pageBytes;
+      if (page < end) throw corrupt('two structures share a page', { offset });
+      if (!Number.isSafeInteger(offset + pages * pageBytes)) {
+        throw corrupt('a structure lies beyond the longest possible file', { offset });
       }
       if (page > end) this.#free.insert(end, page - end);
       end = page + pages;
@@ -275,6 +271,7 @@ export class Space {
     if (stretch.page === this.#end) this.#grow(kept);
     else this.#free.takeFirst(stretch.page, kept);
     this.#reserve = { page: stretch.page, pages: kept };
+    assert(stretch.page + kept <= this.#backed, 'the reserve has been written');
   }
 
   /**
@@ -379,6 +376,10 @@ export class Space {
   free(page: number, pages: number): void {
     assert(pages > 0 && page + pages <= this.#end, 'only a stretch in use is freed');
     assert(!this.#free.has(page), 'a stretch is freed once');
+    for (const free of checks.strict ? this.stretches() : []) {
+      const isApart = free.page >= page + pages || free.page + free.pages <= page;
+      assert(isApart, 'a stretch is freed once');
+    }
     for (const part of this.#holes.split(page, page + pages)) {
       if (part.isWithin) this.#freeHoles.add(part.page, part.endPage);
       else this.#join(part.page, part.endPage - part.page);

@@ -327,7 +327,8 @@ export class Atlas {
   /** Removes extents from `leaving`: a settle that began after the drops is done. */
   left(places: readonly Extent[]): void {
     for (const place of places) {
-      this.leaving.delete(place);
+      const wasLeaving = this.leaving.delete(place);
+      assert(wasLeaving, 'the place of a dropped map is freed once');
       this.leavingPages -= place.pages;
     }
   }

@@ -23,8 +23,9 @@ const unwritten: Sealed = { name: noDocument, stamp: 0 };
 
 export class BasinState {
   readonly strata: Stratum[];
-  #durable: boolean;
-  #dirty: boolean;
+  durable: boolean;
+  /** It has published changes that no settle has written. */
+  dirty: boolean;
   #sealed: Sealed;
   /** The document before the one that is being written. */
   #before: Sealed;
@@ -32,8 +33,8 @@ export class BasinState {
   /** `sealed`: its document, if it has one; `dirty`: a settle must write it. */
   constructor(strata: Stratum[], as: { durable: boolean; dirty: boolean; sealed?: Sealed }) {
     this.strata = strata;
-    this.#durable = as.durable;
-    this.#dirty = as.dirty;
+    this.durable = as.durable;
+    this.dirty = as.dirty;
     this.#sealed = as.sealed ?? unwritten;
     this.#before = this.#sealed;
   }
@@ -47,38 +48,29 @@ export class BasinState {
     return this.#sealed.stamp;
   }
 
-  get durable(): boolean {
-    return this.#durable;
-  }
-
-  /** It has published changes that no settle has written. */
-  get dirty(): boolean {
-    return this.#dirty;
-  }
-
   /** A published change is not in its document; or what its document names is written anew. */
   touched(): void {
-    this.#dirty = true;
+    this.dirty = true;
   }
 
   /** The record that adds it is durable. */
   becomeDurable(): void {
-    this.#durable = true;
+    this.durable = true;
   }
 
   /** A settle writes its document, which holds the batches up to `stamp`. */
   sealedAs(name: DocumentName, stamp: number): void {
-    assert(this.#durable, 'only a durable basin is written');
+    assert(this.durable, 'only a durable basin is written');
     assert(name.generation === this.name.generation + 1, 'a basin goes to the slot not named');
     assert(stamp >= this.stamp, 'a basin is written as of no earlier batch than before');
     this.#before = this.#sealed;
     this.#sealed = { name, stamp };
-    this.#dirty = false;
+    this.dirty = false;
   }
 
   /** The disk refused the document of the last `sealedAs`: the one before it counts. */
   writeRefused(): void {
     this.#sealed = this.#before;
-    this.#dirty = true;
+    this.dirty = true;
   }
 }

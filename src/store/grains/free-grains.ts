@@ -113,7 +113,9 @@ export class FreeGrains {
 
   /** Releases a reservation. */
   release(index: number, count: number): void {
-    this.countTaken(this.#giveBack(index, count), -count);
+    const map = this.#giveBack(index, count);
+    this.countTaken(map, -count);
+    assert(map.takenGrains >= map.committedGrains, 'committed grains are not released');
   }
 
   /** Makes grains that were set aside free again. */

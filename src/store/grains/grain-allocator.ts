@@ -14,6 +14,7 @@
  */
 
 import { isVarveError } from '../../errors.ts';
+import { assert } from '../../util/assert.ts';
 import {
   clearRun,
   type FreeRun,
@@ -110,6 +111,7 @@ export class GrainAllocator {
     if (left < count && !this.#enterRun(count, roomyMax)) return none;
     const page = this.#page as MarkPage;
     const at = this.#at;
+    assert(at + count <= this.#end, 'the current run has room');
     setRun(page.taken, at, count);
     this.#at = at + count;
     return page.firstIndex + at;
@@ -272,14 +274,16 @@ export class GrainAllocator {
 
   /** Frees grains: of a reservation, or of a freed value whose release is durable. */
   release(page: MarkPage, at: number, count: number): void {
+    const end = at + count;
+    assert(end <= page.grains && nextClear(page.taken, at, end) === end, 'grains are freed once');
     clearRun(page.taken, at, count);
     if (page.listed === none) return;
     const start = runStart(page.taken, at, longestRunTold);
-    const end = nextSet(page.taken, at + count, Math.min(page.grains, at + longestRunTold));
-    if (this.#page === page && start <= this.#end && end >= this.#at) {
+    const runEnd = nextSet(page.taken, end, Math.min(page.grains, at + longestRunTold));
+    if (this.#page === page && start <= this.#end && runEnd >= this.#at) {
       this.#at = Math.min(this.#at, start);
-      this.#end = Math.max(this.#end, end);
-    } else if (at - start < longestRunTold) this.#enter(page, start, end - start);
+      this.#end = Math.max(this.#end, runEnd);
+    } else if (at - start < longestRunTold) this.#enter(page, start, runEnd - start);
     // Otherwise the run in front has the longest listed length already, and keeps its entry.
   }
 }

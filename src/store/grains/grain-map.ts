@@ -35,12 +35,17 @@ export class GrainMap {
   #generation: number;
   #crc: number;
   #damaged = false;
-  #durable: boolean;
-  #beingAdded = false;
-  #committedGrains: number;
-  #takenGrains: number;
-  #vacated = false;
-  #marksBacked = true;
+  /** A durable record or basin names it; until then only this process knows it. */
+  durable: boolean;
+  /** A record in flight adds it: it stays even if it is empty. */
+  beingAdded = false;
+  committedGrains: number;
+  /** Committed or reserved. */
+  takenGrains: number;
+  /** The one value that it was made for has been freed: it must be given back. */
+  vacated = false;
+  /** Its head and mark pages lie where the file has been written before. */
+  marksBacked = true;
   /** Upper bound of the longest free run while the map is not opened. */
   readonly longestFree: number;
   /** It has several extents. */
@@ -56,10 +61,10 @@ export class GrainMap {
     this.#generation = entry.generation;
     this.#crc = entry.crc;
     this.longestFree = entry.longestFree;
-    this.#committedGrains = entry.grains - entry.free;
-    this.#takenGrains = this.#committedGrains;
+    this.committedGrains = entry.grains - entry.free;
+    this.takenGrains = this.committedGrains;
     this.grainExp = grainExp;
-    this.#durable = durable;
+    this.durable = durable;
     this.extents = mapExtents(entry, grainExp);
     this.spread = this.extents.length > 1;
     this.#grainsOffset = this.page * pageBytes + this.#grainsFrom;
@@ -70,64 +75,35 @@ export class GrainMap {
     return { generation: this.#generation, crc: this.#crc };
   }
 
-  /** A durable record or basin names it; until then only this process knows it. */
-  get durable(): boolean {
-    return this.#durable;
-  }
-
   /** The record that adds it is durable. */
   becomeDurable(): void {
-    this.#durable = true;
-    this.#beingAdded = false;
-  }
-
-  /** A record in flight adds it: it stays even if it is empty. */
-  get beingAdded(): boolean {
-    return this.#beingAdded;
+    this.durable = true;
+    this.beingAdded = false;
   }
 
   /** A batch that adds it is planned; or has failed. */
   setBeingAdded(planned: boolean): void {
-    assert(!this.#durable, 'a durable grain map is not added again');
-    this.#beingAdded = planned;
-  }
-
-  get committedGrains(): number {
-    return this.#committedGrains;
-  }
-
-  /** Committed or reserved. */
-  get takenGrains(): number {
-    return this.#takenGrains;
+    assert(!this.durable, 'a durable grain map is not added again');
+    this.beingAdded = planned;
   }
 
   /** Counts `count` more committed grains; a negative number for fewer. */
   countCommitted(count: number): void {
-    this.#committedGrains += count;
+    this.committedGrains += count;
   }
 
   /** Counts `count` more taken grains; a negative number for fewer. */
   countTaken(count: number): void {
-    this.#takenGrains += count;
-  }
-
-  /** The one value that it was made for has been freed: it must be given back. */
-  get vacated(): boolean {
-    return this.#vacated;
+    this.takenGrains += count;
   }
 
   vacate(): void {
-    assert(this.#takenGrains === 0, 'a map that is given back is empty');
-    this.#vacated = true;
-  }
-
-  /** Its head and mark pages lie where the file has been written before. */
-  get marksBacked(): boolean {
-    return this.#marksBacked;
+    assert(this.takenGrains === 0, 'a map that is given back is empty');
+    this.vacated = true;
   }
 
   backMarks(backed: boolean): void {
-    this.#marksBacked = backed;
+    this.marksBacked = backed;
   }
 
   /** The head was damaged: its slot is written next, not that of its twin. */
@@ -215,8 +191,10 @@ export class GrainMap {
 
   /** Creates the mark pages with the names of the map's head; without names all grains are free. */
   open(names: readonly MarkPageName[] | undefined): void {
+    const count = names?.length ?? markPageCount(this.grains);
+    assert(count === markPageCount(this.grains), 'a map has a name for each mark page');
     const pages: MarkPage[] = [];
-    for (let ordinal = 0; ordinal < markPageCount(this.grains); ordinal++) {
+    for (let ordinal = 0; ordinal < count; ordinal++) {
       const start = ordinal * grainsPerMarkPage;
       const grains = Math.min(grainsPerMarkPage, this.grains - start);
       const place = { ordinal, firstIndex: this.firstIndex + start, grains };
@@ -244,7 +222,7 @@ export class GrainMap {
       page: this.page,
       further: this.extents.slice(1),
       ...this.name,
-      free: this.grains - this.#committedGrains,
+      free: this.grains - this.committedGrains,
       longestFree: Math.min(longestFree, longestRunTold),
     };
   }

@@ -40,10 +40,13 @@ export class MarkPage {
   readonly grains: number;
   /** Position among the mark pages of its map. */
   readonly ordinal: number;
-  #listed = -1;
-  #name: MarkPageName;
+  /** The page as last written by a settle, or as named when the store was opened. */
+  name: MarkPageName;
+  /** The page that `name` names holds the batches up to this one. Known once it is loaded. */
+  stamp = 0;
+  /** The allocator's slot of the page; -1: not listed. */
+  listed = -1;
   #damaged = false;
-  #stamp = 0;
   #marks: Uint8Array | undefined;
   #taken: Uint32Array | undefined;
 
@@ -51,34 +54,19 @@ export class MarkPage {
     this.ordinal = place.ordinal;
     this.firstIndex = place.firstIndex;
     this.grains = place.grains;
-    this.#name = name;
-  }
-
-  /** The page as last written by a settle, or as named when the store was opened. */
-  get name(): MarkPageName {
-    return this.#name;
-  }
-
-  /** The page that `name` names holds the batches up to this one. Known once it is loaded. */
-  get stamp(): number {
-    return this.#stamp;
-  }
-
-  /** The allocator's slot of the page; -1: not listed. */
-  get listed(): number {
-    return this.#listed;
+    this.name = name;
   }
 
   /** The allocator lists the page in this slot. */
   listAt(slot: number): void {
-    assert(this.#listed < 0, 'a mark page is listed once');
-    this.#listed = slot;
+    assert(this.listed < 0, 'a mark page is listed once');
+    this.listed = slot;
   }
 
   /** The allocator lists it no longer. */
   unlist(): void {
-    assert(this.#listed >= 0, 'only a listed mark page is removed');
-    this.#listed = -1;
+    assert(this.listed >= 0, 'only a listed mark page is removed');
+    this.listed = -1;
   }
 
   get loaded(): boolean {
@@ -102,7 +90,7 @@ export class MarkPage {
     if (marks !== undefined) owned.set(marks);
     this.#marks = owned;
     this.#taken = takenBits(owned, this.grains);
-    this.#stamp = stamp;
+    this.stamp = stamp;
   }
 
   /**
@@ -110,9 +98,9 @@ export class MarkPage {
    * grain is reserved.
    */
   caughtUp(batch: number): void {
-    assert(batch >= this.#stamp, 'a page is not caught up with an earlier batch');
+    assert(batch >= this.stamp, 'a page is not caught up with an earlier batch');
     this.#taken = takenBits(this.marks, this.grains);
-    this.#stamp = batch;
+    this.stamp = batch;
   }
 
   /** The page that `name` names was damaged: its slot is written next, not that of its twin. */
@@ -122,15 +110,15 @@ export class MarkPage {
 
   /** The generation that a settle writes next. */
   get nextGeneration(): number {
-    return this.#name.generation + (this.#damaged ? 2 : 1);
+    return this.name.generation + (this.#damaged ? 2 : 1);
   }
 
   /** A settle writes the page as of batch `stamp`. */
   sealedAs({ generation, crc }: { generation: number; crc: number }, stamp: number): void {
     assert(generation === this.nextGeneration, 'a mark page is written to the slot not named');
-    assert(stamp >= this.#stamp, 'a mark page is written as of no earlier batch than before');
-    this.#name = { generation, crc, ...this.measure() };
-    this.#stamp = stamp;
+    assert(stamp >= this.stamp, 'a mark page is written as of no earlier batch than before');
+    this.name = { generation, crc, ...this.measure() };
+    this.stamp = stamp;
     this.#damaged = false;
   }
 
@@ -171,6 +159,7 @@ export class MarkPage {
    * caller keeps `taken`.
    */
   apply(change: MarkChange, at: number, count: number): boolean {
+    assert(at >= 0 && count > 0 && at + count <= this.grains, 'a value is within one mark page');
     if (change === 'allocate') {
       const { marks } = this;
       for (let next = at; next < at + count; next++) {

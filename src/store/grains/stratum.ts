@@ -48,6 +48,14 @@ export class Stratum {
   readonly basin: number;
   readonly number: number;
   readonly grainExp: number;
+  /** A durable record or basin names it. */
+  durable: boolean;
+  /** Committed values, archived ones included; how many are archived; the bytes of all. */
+  values: number;
+  archivedValues: number;
+  valueBytes: number;
+  allocatedGrains: number;
+  totalGrains = 0;
   /** Indexes of values that an open or committing session archives. */
   readonly claims = new Set<number>();
   readonly #loader: MapLoader;
@@ -57,12 +65,6 @@ export class Stratum {
   readonly #doomed = new Set<GrainMap>();
   readonly #dirty = new Map<MarkPage, GrainMap>();
   readonly #recount: Recount | undefined;
-  #durable: boolean;
-  #values: number;
-  #archivedValues: number;
-  #valueBytes: number;
-  #allocatedGrains: number;
-  #totalGrains = 0;
 
   constructor(
     place: { basin: number; number: number; durable: boolean },
@@ -71,16 +73,16 @@ export class Stratum {
   ) {
     this.basin = place.basin;
     this.number = place.number;
-    this.#durable = place.durable;
+    this.durable = place.durable;
     this.grainExp = entry.grainExp;
-    this.#values = entry.values;
-    this.#archivedValues = entry.archivedValues;
-    this.#valueBytes = entry.valueBytes;
-    this.#allocatedGrains = entry.allocatedGrains;
+    this.values = entry.values;
+    this.archivedValues = entry.archivedValues;
+    this.valueBytes = entry.valueBytes;
+    this.allocatedGrains = entry.allocatedGrains;
     this.#loader = new MapLoader(this, source);
     const maps = entry.maps.map((map) => new GrainMap(map, entry.grainExp, true));
     this.#maps = new MapList(maps, entry.endIndex);
-    for (const map of maps) this.#totalGrains += map.grains;
+    for (const map of maps) this.totalGrains += map.grains;
     const opener = {
       open: (map: GrainMap): void => this.#open(map),
       load: (page: MarkPage): void => this.#load(page),
@@ -90,37 +92,9 @@ export class Stratum {
     this.#recount = checks.strict ? new Recount(this) : undefined;
   }
 
-  /** A durable record or basin names it. */
-  get durable(): boolean {
-    return this.#durable;
-  }
-
   /** The record that adds it is durable. */
   becomeDurable(): void {
-    this.#durable = true;
-  }
-
-  /** Committed values, archived ones included. */
-  get values(): number {
-    return this.#values;
-  }
-
-  get archivedValues(): number {
-    return this.#archivedValues;
-  }
-
-  /** Bytes of all committed values. */
-  get valueBytes(): number {
-    return this.#valueBytes;
-  }
-
-  /** Committed grains. */
-  get allocatedGrains(): number {
-    return this.#allocatedGrains;
-  }
-
-  get totalGrains(): number {
-    return this.#totalGrains;
+    this.durable = true;
   }
 
   /** Grains that are neither committed nor reserved. */
@@ -266,13 +240,13 @@ export class Stratum {
   }
 
   #count(change: MarkChange, run: GrainRun, map: GrainMap): void {
-    if (change !== 'allocate') this.#archivedValues += change === 'archive' ? 1 : -1;
+    if (change !== 'allocate') this.archivedValues += change === 'archive' ? 1 : -1;
     if (change === 'archive') return;
     const sign = change === 'allocate' ? 1 : -1;
     map.countCommitted(sign * run.count);
-    this.#allocatedGrains += sign * run.count;
-    this.#values += sign;
-    this.#valueBytes += sign * run.length;
+    this.allocatedGrains += sign * run.count;
+    this.values += sign;
+    this.valueBytes += sign * run.length;
   }
 
   /**
@@ -323,7 +297,7 @@ export class Stratum {
     const entry = newMapEntry(at.firstIndex, at);
     const map = new GrainMap(entry, this.grainExp, durable);
     this.#maps.add(map);
-    this.#totalGrains += map.grains;
+    this.totalGrains += map.grains;
     this.#open(map);
     return map;
   }
@@ -355,7 +329,7 @@ export class Stratum {
     this.#doomed.delete(map);
     this.#freeGrains.drop(map);
     for (const page of map.opened ? map.pages : []) this.#dirty.delete(page);
-    this.#totalGrains -= map.grains;
+    this.totalGrains -= map.grains;
     return map;
   }
 

@@ -14,6 +14,7 @@ import { headerCopies, kindBasin, pageBytes } from '../../format/layout.ts';
 import type { LogRecord } from '../../format/log-record.ts';
 import type { Root } from '../../format/root.ts';
 import { openSealed } from '../../format/seal.ts';
+import { assert } from '../../util/assert.ts';
 import type { Steps } from '../file/effects.ts';
 import type { FileReader } from '../file/file-reader.ts';
 import { Space } from '../file/space.ts';
@@ -77,6 +78,7 @@ export function* loadStore(
   const log = restoreLog(header, root, kept, replayed);
   for (const { bytes, operations } of costs) log.addToReplay(bytes, operations);
   const published = publishedAs(header, replayed);
+  assert(published.currentBatch === header.base + kept.length, 'each batch is replayed once');
   history.retained = { log, checkpoint };
   space.rebuild(usedExtents(header.root, atlas, log), reader.length());
   space.doubtGrowth();

@@ -22,7 +22,7 @@ import {
 } from '../../format/grain-map.ts';
 import { kindBasin, kindRoot, pageBytes } from '../../format/layout.ts';
 import { encodeRoot } from '../../format/root.ts';
-import { assert } from '../../util/assert.ts';
+import { assert, checks } from '../../util/assert.ts';
 import type { FileWrite } from '../file/effects.ts';
 import type { Extent, Space } from '../file/space.ts';
 import type { Atlas } from '../grains/atlas.ts';
@@ -205,6 +205,10 @@ export class Settle {
     }
     const basins = atlas.basins.filter((basin) => basin.durable).map((basin) => basin.name);
     const { segments, bodies } = this.#snapshot;
+    assert(
+      basins.every((name) => name.generation > 0),
+      'the root is written after all basins',
+    );
     const bytes = encodeRoot({ basins, segments, bodies });
     const place = { kind: kindRoot, stamp: this.#stamp };
     const written = this.#document(bytes, this.#root, place);
@@ -217,6 +221,7 @@ export class Settle {
     const at = markPagePage(map, page.ordinal, generation);
     const stamp = this.#stamp;
     const place = { page: at, generation, stamp };
+    if (checks.strict) page.check(at * pageBytes);
     const { bytes, crc } = encodeMarkPage(page.marks, place, this.#parts.salt);
     page.sealedAs({ generation, crc }, stamp);
     if (!map.hasHead) map.sealedAs({ generation, crc });
@@ -229,6 +234,10 @@ export class Settle {
     const page = mapHeadPage(map.page, generation);
     const place = { page, generation, stamp: this.#stamp };
     const pages = map.pages.map((markPage) => markPage.name);
+    assert(
+      pages.some((name) => name.generation > 0),
+      'a head is written with or after a page of its map',
+    );
     const head = { firstIndex: map.firstIndex, grains: map.grains, pages };
     const { bytes, crc } = encodeMapHead(head, place, this.#parts.salt);
     map.sealedAs({ generation, crc });
@@ -256,6 +265,7 @@ export class Settle {
       space.reach(page + 2 * capacityPages);
       this.#given.push({ page, pages: 2 * capacityPages });
     }
+    assert(bytes.length <= capacityPages * pageBytes, 'a document fits into its slot');
     const name = sealDocument(bytes, { page, capacityPages, generation, ...as }, salt);
     const offset = slotPage(page, capacityPages, generation) * pageBytes;
     this.#documentBytes.add(bytes);
