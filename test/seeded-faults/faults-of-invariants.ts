@@ -14,8 +14,8 @@ export const faultsOfInvariants: readonly SeededFault[] = [
   {
     name: 'the second grain of a published value stays free',
     file: 'store/grains/mark-page.ts',
-    find: 'for (let next = at + 1; next < at + count; next++) this.#set(next, markContinues);',
-    replace: 'for (let next = at + 2; next < at + count; next++) this.#set(next, markContinues);',
+    find: 'fillRun(marks, at + 1, end, markContinues);',
+    replace: 'fillRun(marks, at + 2, end, markContinues);',
     caughtBy: { file: stratum, test: findsFreed, assertion: 'committed grains of a map' },
   },
   {

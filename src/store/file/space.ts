@@ -2,8 +2,7 @@
  * The pages of the file: free stretches, growth and the reserve. Opening rebuilds it; nothing of it
  * is on the disk. Invariant: no page is given out twice, and free neighbours are one stretch.
  * - `frontier`: end of the part that is written, filled with zeros, or soon will be. A small commit
- *   should not go beyond it: uninitialised blocks cost a second device flush. Only speed depends on
- *   it.
+ *   should not go beyond it: uninitialised blocks cost a second device flush. It is for speed only.
  * - `backed`: end of the part that was written successfully. If the disk refuses a write beyond it,
  *   the space is `tight`, and `backed` is the `wall`. Values get pages behind the wall only if
  *   there is no room before it, as an attempt. Enough successful growth removes the wall.

@@ -147,32 +147,26 @@ export class MarkPage {
     return end - at;
   }
 
-  #set(at: number, mark: number): void {
-    const marks = this.marks;
-    const shift = (at & 3) * 2;
-    marks[at >>> 2] = ((marks[at >>> 2] as number) & ~(3 << shift)) | (mark << shift);
-  }
-
   /**
    * Applies a logged change to the marks: a batch that is published or replayed, or records that a
    * healed page lacks. Changes nothing and returns false if the marks contradict the change. The
    * caller keeps `taken`.
    */
   apply(change: MarkChange, at: number, count: number): boolean {
-    assert(at >= 0 && count > 0 && at + count <= this.grains, 'a value is within one mark page');
+    const end = at + count;
+    assert(at >= 0 && count > 0 && end <= this.grains, 'a value is within one mark page');
+    const { marks } = this;
     if (change === 'allocate') {
-      const { marks } = this;
-      for (let next = at; next < at + count; next++) {
-        if (markIn(marks, next) !== markFree) return false;
-      }
-      this.#set(at, markValue);
-      for (let next = at + 1; next < at + count; next++) this.#set(next, markContinues);
+      if (!isRun(marks, at, end, markFree)) return false;
+      fillRun(marks, at + 1, end, markContinues);
+      setMark(marks, at, markValue);
       return true;
     }
-    const before = change === 'archive' ? markValue : markArchived;
-    if (this.mark(at) !== before || this.countAt(at) !== count) return false;
-    if (change === 'archive') this.#set(at, markArchived);
-    else for (let next = at; next < at + count; next++) this.#set(next, markFree);
+    const goesOn = end < this.grains && markIn(marks, end) === markContinues;
+    if (goesOn || !isRun(marks, at + 1, end, markContinues)) return false;
+    if (markIn(marks, at) !== (change === 'archive' ? markValue : markArchived)) return false;
+    if (change === 'archive') setMark(marks, at, markArchived);
+    else fillRun(marks, at, end, markFree);
     return true;
   }
 
@@ -248,6 +242,33 @@ export class MarkPage {
 
 function markIn(marks: Uint8Array, at: number): number {
   return ((marks[at >>> 2] as number) >>> ((at & 3) * 2)) & 3;
+}
+
+function setMark(marks: Uint8Array, at: number, mark: number): void {
+  const shift = (at & 3) * 2;
+  marks[at >>> 2] = ((marks[at >>> 2] as number) & ~(3 << shift)) | (mark << shift);
+}
+
+/** A byte of four marks that are alike, for each mark. */
+const fourAlike = 0x55;
+
+/** True if every mark from `from` up to `to` is this one. Whole bytes are looked at as such. */
+function isRun(marks: Uint8Array, from: number, to: number, mark: number): boolean {
+  for (let at = from; at < to; ) {
+    const isWhole = (at & 3) === 0 && at + 4 <= to;
+    const found = isWhole ? (marks[at >>> 2] as number) : markIn(marks, at);
+    if (found !== (isWhole ? mark * fourAlike : mark)) return false;
+    at += isWhole ? 4 : 1;
+  }
+  return true;
+}
+
+function fillRun(marks: Uint8Array, from: number, to: number, mark: number): void {
+  const wholeFrom = Math.min(to, (from + 3) & ~3);
+  const wholeTo = Math.max(wholeFrom, to & ~3);
+  for (let at = from; at < wholeFrom; at++) setMark(marks, at, mark);
+  marks.fill(mark * fourAlike, wholeFrom >>> 2, wholeTo >>> 2);
+  for (let at = wholeTo; at < to; at++) setMark(marks, at, mark);
 }
 
 /**

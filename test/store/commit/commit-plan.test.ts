@@ -215,7 +215,8 @@ describe('a plan', () => {
     push(atlas, other, 30);
     const run = { basin: 0, stratum: 0, index, count, length };
     const freed = new Map([[one, { values: [run], logBytes: 512 }]]);
-    const dropped = [{ stratum: home, map: home.mapOf(index) }];
+    const emptied = { firstIndex: home.endIndex, grains: 8, page: 500, further: [] };
+    const dropped = [{ stratum: home, map: home.addMap(emptied, true) }];
     const { operations } = recordOf(plan(atlas, [one, other], { freed, dropped, checkpoint: 3 }));
     expect(operations.map(({ operation }) => operation)).toEqual([
       'add-basin',
