@@ -70,8 +70,8 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'the head of a map is written over the copy of it that is named',
     file: 'store/grains/grain-map.ts',
-    find: 'this.#generation + (this.#damaged ? 2 : 1)',
-    replace: 'this.#generation + 2',
+    find: 'this.name.generation + (this.#damaged ? 2 : 1)',
+    replace: 'this.name.generation + 2',
     caughtBy: {
       file: 'test/store/settle/healing.test.ts',
       test: 'a map of one mark page has none of its heads in the file, a larger one has',

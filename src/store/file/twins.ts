@@ -28,6 +28,11 @@ export interface SlotName {
 export interface Stamped<Content> {
   readonly content: Content;
   readonly stamp: number;
+  /**
+   * The structure was healed: the records that it lacks, or that structures which it names may
+   * lack. Apply each to the structures with an earlier stamp.
+   */
+  readonly lacking?: Iterable<LogRecord>;
 }
 
 /** A structure in two slots, as its parent names it. */
@@ -50,33 +55,21 @@ export interface TwoSlots<Content> {
   catchUp?(twin: Stamped<Content>, lacking: Iterable<LogRecord>): void;
 }
 
-/** A structure that was read. */
-export interface Found<Content> extends Stamped<Content> {
-  /**
-   * Defined if it was healed. The records that it lacks, or that structures which it names may
-   * lack: apply each to the structures with an earlier stamp.
-   */
-  readonly lacking: Iterable<LogRecord> | undefined;
-}
-
 /** Throws `VARVE_CORRUPT`, `VARVE_IO`. */
 export function readOrHeal<Content>(
   structure: TwoSlots<Content>,
   source: PageSource,
-): Found<Content> {
+): Stamped<Content> {
   const { generation, crc } = structure.name;
-  if (generation === 0) return { content: structure.unwritten, stamp: 0, lacking: undefined };
+  if (generation === 0) return { content: structure.unwritten, stamp: 0 };
   const page = structure.pageOf(generation);
   try {
-    return {
-      ...structure.open(structure.read(page), { page, generation, crc }),
-      lacking: undefined,
-    };
+    return structure.open(structure.read(page), { page, generation, crc });
   } catch (error) {
     if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
     const newer = newest(structure, source);
     if (newer === undefined) return heal(structure, source, error);
-    return { ...structure.open(newer.bytes, newer), lacking: undefined };
+    return structure.open(newer.bytes, newer);
   }
 }
 
@@ -84,7 +77,7 @@ function heal<Content>(
   structure: TwoSlots<Content>,
   source: PageSource,
   damage: Error,
-): Found<Content> {
+): Stamped<Content> {
   const { history } = source;
   const twin = readTwin(structure, source);
   if (twin === undefined || twin.stamp < history.checkpoint) throw damage;

@@ -32,8 +32,8 @@ export class GrainMap {
   readonly page: number;
   /** Its extents in order: marks first, then grains. */
   readonly extents: readonly MapExtent[];
-  #generation: number;
-  #crc: number;
+  /** The page that the basin names: the head or the only mark page; generation 0: never written. */
+  name: { readonly generation: number; readonly crc: number };
   #damaged = false;
   /** A durable record or basin names it; until then only this process knows it. */
   durable: boolean;
@@ -58,8 +58,7 @@ export class GrainMap {
     this.firstIndex = entry.firstIndex;
     this.grains = entry.grains;
     this.page = entry.page;
-    this.#generation = entry.generation;
-    this.#crc = entry.crc;
+    this.name = { generation: entry.generation, crc: entry.crc };
     this.longestFree = entry.longestFree;
     this.committedGrains = entry.grains - entry.free;
     this.takenGrains = this.committedGrains;
@@ -68,11 +67,6 @@ export class GrainMap {
     this.extents = mapExtents(entry, grainExp);
     this.spread = this.extents.length > 1;
     this.#grainsOffset = this.page * pageBytes + this.#grainsFrom;
-  }
-
-  /** The page that the basin names: the head or the only mark page; generation 0: never written. */
-  get name(): { readonly generation: number; readonly crc: number } {
-    return { generation: this.#generation, crc: this.#crc };
   }
 
   /** The record that adds it is durable. */
@@ -113,14 +107,13 @@ export class GrainMap {
 
   /** The generation of the head that a settle writes next. */
   get nextGeneration(): number {
-    return this.#generation + (this.#damaged ? 2 : 1);
+    return this.name.generation + (this.#damaged ? 2 : 1);
   }
 
   /** A settle writes the page that the basin names. */
   sealedAs({ generation, crc }: { generation: number; crc: number }): void {
-    assert(generation > this.#generation, 'a grain map gets a later name');
-    this.#generation = generation;
-    this.#crc = crc;
+    assert(generation > this.name.generation, 'a grain map gets a later name');
+    this.name = { generation, crc };
     this.#damaged = false;
   }
 
