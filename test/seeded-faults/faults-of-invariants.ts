@@ -14,8 +14,8 @@ export const faultsOfInvariants: readonly SeededFault[] = [
   {
     name: 'the second grain of a published value stays free',
     file: 'store/grains/mark-page.ts',
-    find: 'fillRun(marks, at + 1, end, markContinues);',
-    replace: 'fillRun(marks, at + 2, end, markContinues);',
+    find: 'fillRun(marks, at + 1, at + count, markContinues);',
+    replace: 'fillRun(marks, at + 2, at + count, markContinues);',
     caughtBy: { file: stratum, test: findsFreed, assertion: 'committed grains of a map' },
   },
   {

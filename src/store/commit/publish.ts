@@ -9,6 +9,7 @@
  * - The cache returns a freed value only after a check of its marks.
  */
 
+import { pageBytes } from '../../format/layout.ts';
 import type { GrainRun } from '../../format/log-record.ts';
 import { assert, present } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
@@ -16,6 +17,7 @@ import type { Stratum } from '../grains/stratum.ts';
 import { type RecordTarget, recordBytes } from '../log/commit-log.ts';
 import type { StoreCore } from '../state/core.ts';
 import { statisticsOf } from '../state/statistics.ts';
+import type { StoreStatistics } from '../state/store-statistics.ts';
 import type { BatchPlan } from './commit-plan.ts';
 
 /**
@@ -25,7 +27,7 @@ import type { BatchPlan } from './commit-plan.ts';
  */
 export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): Steps<void> {
   const { atlas, log } = core;
-  if (plan.entries >= stepsPerPause) core.statisticsMeanwhile = statisticsOf(core);
+  if (plan.entries >= stepsPerPause) core.statisticsMeanwhile = statisticsBefore(core);
   for (const { basin } of plan.added.basins) basin.becomeDurable();
   for (const stratum of plan.added.strata) stratum.becomeDurable();
   for (const { map } of plan.added.maps) map.becomeDurable();
@@ -73,6 +75,15 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
   core.publish(plan.after);
   core.counters.commits += 1;
   core.statisticsMeanwhile = undefined;
+}
+
+/** The batch is durable: if the file's length cannot be read, its pages in use stand for it. */
+function statisticsBefore(core: StoreCore): StoreStatistics {
+  try {
+    return statisticsOf(core);
+  } catch {
+    return statisticsOf(core, core.space.endPage * pageBytes);
+  }
 }
 
 /** Undoes the plan of a batch that failed. Requires: its record is not in the file. */

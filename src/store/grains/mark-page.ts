@@ -17,7 +17,7 @@ import {
   marksBytes,
   markValue,
 } from '../../format/layout.ts';
-import { assert, present } from '../../util/assert.ts';
+import { assert, checks, present } from '../../util/assert.ts';
 import { setBits, setRun } from './bit-runs.ts';
 import { longestRunTold } from './length-buckets.ts';
 
@@ -116,7 +116,7 @@ export class MarkPage {
   /** A settle writes the page as of batch `stamp`. */
   sealedAs({ generation, crc }: { generation: number; crc: number }, stamp: number): void {
     assert(generation === this.nextGeneration, 'a mark page is written to the slot not named');
-    assert(stamp >= this.stamp, 'a mark page is written as of no earlier batch than before');
+    if (checks.strict) assert(stamp >= this.stamp, 'the stamp of a page does not go back');
     this.name = { generation, crc, ...this.measure() };
     this.stamp = stamp;
     this.#damaged = false;
@@ -153,21 +153,25 @@ export class MarkPage {
    * caller keeps `taken`.
    */
   apply(change: MarkChange, at: number, count: number): boolean {
+    if (!this.allows(change, at, count)) return false;
+    const { marks } = this;
+    if (change === 'allocate') {
+      fillRun(marks, at + 1, at + count, markContinues);
+      setMark(marks, at, markValue);
+    } else if (change === 'archive') setMark(marks, at, markArchived);
+    else fillRun(marks, at, at + count, markFree);
+    return true;
+  }
+
+  /** True if the marks do not contradict the change. */
+  allows(change: MarkChange, at: number, count: number): boolean {
     const end = at + count;
     assert(at >= 0 && count > 0 && end <= this.grains, 'a value is within one mark page');
     const { marks } = this;
-    if (change === 'allocate') {
-      if (!isRun(marks, at, end, markFree)) return false;
-      fillRun(marks, at + 1, end, markContinues);
-      setMark(marks, at, markValue);
-      return true;
-    }
+    if (change === 'allocate') return isRun(marks, at, end, markFree);
     const goesOn = end < this.grains && markIn(marks, end) === markContinues;
     if (goesOn || !isRun(marks, at + 1, end, markContinues)) return false;
-    if (markIn(marks, at) !== (change === 'archive' ? markValue : markArchived)) return false;
-    if (change === 'archive') setMark(marks, at, markArchived);
-    else fillRun(marks, at, end, markFree);
-    return true;
+    return markIn(marks, at) === (change === 'archive' ? markValue : markArchived);
   }
 
   /** Values, archived ones, committed and taken grains, counted in the marks. */

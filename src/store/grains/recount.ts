@@ -6,7 +6,7 @@
  * head says. It changes nothing.
  */
 
-import { assertCount } from '../../util/assert.ts';
+import { assert, assertCount } from '../../util/assert.ts';
 import type { GrainMap } from './grain-map.ts';
 import type { MarkPage } from './mark-page.ts';
 import type { SetAside } from './set-aside.ts';
@@ -54,6 +54,8 @@ export class Recount {
   /** Throws `VARVE_INTERNAL` if a counter is wrong. */
   now(): void {
     const stratum = this.#stratum;
+    const { archivedValues, values, allocatedGrains } = stratum;
+    assert(archivedValues <= values && values <= allocatedGrains, 'each value has a grain');
     const sum = { values: 0, archived: 0, committed: 0, taken: 0, grains: 0 };
     let isWhole = true;
     for (const map of stratum.maps) {

@@ -351,8 +351,6 @@ export class Stratum {
 
   /** The stratum as its basin has it. */
   entry(): StratumEntry {
-    const { values, archivedValues, allocatedGrains } = this;
-    assert(archivedValues <= values && values <= allocatedGrains, 'each value has a grain');
     this.#recount?.now();
     return {
       grainExp: this.grainExp,

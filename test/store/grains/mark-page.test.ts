@@ -130,9 +130,9 @@ describe('a mark page', () => {
             ? isFree
             : value !== undefined && value.archived === (change === 'free');
         expect(page.apply(change, at, count)).toBe(fits);
-        if (!fits) expect(page.marks).toEqual(before);
+        if (!fits) expect(Buffer.compare(page.marks, before)).toBe(0);
       }),
-      { numRuns: 2000 },
+      { numRuns: 500 },
     );
   });
 
