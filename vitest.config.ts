@@ -3,7 +3,7 @@
  * file handles and limits of one cannot reach another. The last lines printed count what passed and
  * what failed; TEST_REPORT_FILE names a file that gets the same as JSON (.ci/run reads it).
  * The time limits only end what hangs; no test may depend on how fast the machine is.
- * VARVE_QUICK leaves out what takes long: cuts, faults, damage, processes, models, fuzzers.
+ * VARVE_QUICK leaves out the campaigns: cuts, faults, damage, processes, models, fuzzers, histories.
  * VARVE_SEEDED_FAULT puts one fault into the engine (test/seeded-faults/README.md).
  */
 import { defineConfig } from 'vitest/config';
@@ -11,11 +11,19 @@ import { seededFaultPlugins } from './test/seeded-faults/fault-plugin.ts';
 
 const reportFile = process.env['TEST_REPORT_FILE'];
 
+/** Campaigns: what they show is shown in little by others, or only by very many trials. */
 const slow = [
-  'test/{crash,damage,forest-simulation,model,processes,scale,seeded-faults}/**',
-  'test/forest/{crash-,damage-,faults,model}*',
-  'test/store/{churn,store-model}*',
-  'test/format/fuzz*',
+  'test/{crash,damage,forest-simulation,model,processes,scale,seeded-faults,simulation}/**',
+  'test/contract/histories*',
+  'test/counters/many-commits*',
+  'test/forest/{crash,damage}/**',
+  'test/forest/{beside-a-writer,model}*',
+  'test/forest/reads/reads-while-committing*',
+  'test/format/fuzz/**',
+  'test/readers/between-reads*',
+  'test/regression/*simulated*',
+  'test/store/churn*',
+  'test/store/settle/{either-header,settle-cuts,write-order}*',
 ];
 
 export default defineConfig({

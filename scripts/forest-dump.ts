@@ -43,8 +43,8 @@ async function firstForest(): Promise<string> {
   dump.say(
     'The code of this repository made the forest, without a vault. One transaction put `ada`, 1815',
     'and `grace`, 1906 into the tree `years` (`codecs.utf8` to `codecs.u32`). The next one put `alan`,',
-    '1912: its root logs the change and writes no nodes. Each line is an offset in the value, the bytes',
-    'there, the field that they are, and what it says.',
+    '1912: its root logs the change and writes no nodes. Each line has an offset in the value, the bytes',
+    'there, the name of their field, and its value.',
   );
   const newest = dump.root('The newest root', dump.newestRoot);
   const first = dump.root('The earlier root', newest.earlier as GrainId);
@@ -78,10 +78,11 @@ async function secondForest(): Promise<string> {
   dump.say(
     '## Branches, long values, histories and forks in hex',
     '',
-    `In a forest with nodes of 500 bytes one transaction put ${sumsEntries} times 1 into the tree \`sums\``,
-    '(`codecs.u32` to `codecs.f64`, with the reducer `sum`). It put 300 times `x` under `long` and `y` under',
-    '`short` into the versioned tree `notes` (`codecs.utf8` to `codecs.utf8`). The next one forked `notes` to',
-    '`draft`. 300 bytes are more than a quarter of a node, and than 256: the value is stored by itself.',
+    `This forest has nodes of 500 bytes. One transaction put ${sumsEntries} entries of value 1 into the tree \`sums\``,
+    '(`codecs.u32` to `codecs.f64`, with the reducer `sum`). Into the versioned tree `notes` (`codecs.utf8`',
+    'to `codecs.utf8`) it put 300 times `x` under `long`, and `y` under `short`. The next transaction forked',
+    '`notes` to `draft`. 300 bytes are more than a quarter of a node and more than 256 bytes, so the value',
+    'of `long` is stored by itself.',
   );
   const root = dump.root('A root with shares', dump.newestRoot);
   const records = dump.leaf('A leaf of the catalog', root.catalog.id as GrainId);
@@ -89,21 +90,21 @@ async function secondForest(): Promise<string> {
     present(records.find(({ key }) => Buffer.from(key).toString() === name)).value;
   const noted = dump.record('The record of a versioned tree, `notes`', recordOf('notes'));
   dump.leaf('A leaf with a long value', noted.entries.id as GrainId);
-  dump.say('', 'The word 33 says that what follows the key names the value.');
+  dump.say('', 'The word 33 means that the 16 bytes after the key name the value.');
   dump.leaf('A leaf of the history', noted.history?.id as GrainId);
   dump.say('', 'Both changes are puts. The history shares the long value with the entries.');
   dump.leaf('The shares', root.shares.id as GrainId, { key: 8, value: 8 });
   dump.say(
     '',
-    'The keys are GrainIds, big-endian: the root nodes of the entries and of the history have one',
-    'referent beside the first, and so has the long value, which the history names besides the leaf.',
+    'The keys are GrainIds, big-endian. The root nodes of the entries and of the history each have one',
+    'referent besides the first. So has the long value: the leaf and the history name it.',
   );
   const summed = dump.record('The record of a tree with a reducer, `sums`', recordOf('sums'));
   dump.branch('A branch with reducer values', summed.entries.id as GrainId, 4);
   dump.say(
     '',
     'The reducer values are doubles, little-endian: the sums below each child. Keys and values have fixed',
-    'lengths, so the separators have no lengths, and the leaves have nothing but keys and values in turn.',
+    'lengths: the separators have no lengths, and after its head each leaf has only keys and values in turn.',
     '',
   );
   await forest.store.close();
@@ -118,13 +119,13 @@ async function sealedForest(): Promise<string> {
   dump.say(
     '## Sealed values in hex',
     '',
-    'The vault is `deflate`, which leaves short bytes as they are behind a byte 0, so that they can be read',
-    'here. One transaction pushed a value of 7 bytes.',
+    'The vault is `deflate`. It stores short bytes unchanged after a byte 0, so they can be read here. One',
+    'transaction pushed a value of 7 bytes.',
   );
   dump.sealedRoot('A sealed root', dump.newestRoot);
   dump.say(
     '',
-    'Behind its first byte the body says: no catalog, no shares, next seal 16777220, nothing pending, depth 0.',
+    'After its first byte the body says: no catalog, no shares, next seal 16777220, nothing pending, depth 0.',
   );
   dump.pushed('A pushed value', id);
   dump.say('');

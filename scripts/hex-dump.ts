@@ -53,8 +53,8 @@ class StoreDump {
       'header. Batch 3 archived the second and moved the checkpoint to batch 2, which freed the first.',
       `Then the store was closed. The file has ${bytes.length.toLocaleString('en')} bytes.`,
       '',
-      'Each line is an offset in the file, the bytes there, the field that they are, and what it says.',
-      'A field of a structure within another has the name of that before it.',
+      'Each line has an offset in the file, the bytes there, the name of their field, and its value.',
+      'The name of a field in a nested structure begins with the name of that structure.',
     );
     this.#map(this.#basin(this.#root(this.#headers())));
     if (!this.#bytes.restIsZero()) throw new Error('the dump leaves out bytes that are not zero');
@@ -91,7 +91,7 @@ class StoreDump {
   /** Gives the byte of the first basin. */
   #root(at: number): number {
     this.#bytes.structure('root', at);
-    this.#section('The root', 'The header names it. It is a document of one page to the slot.');
+    this.#section('The root', 'The header names it. Each of its two slots has one page.');
     const basins = at + this.#bytes.offsetOf('root', 'basins');
     const segments = basins + this.#bytes.number('root', 'basin count', at) * this.#nameBytes;
     this.#records(this.#bytes.number('retained segment', 'page', segments) * pageSize, segments);
@@ -127,7 +127,7 @@ class StoreDump {
     this.#bytes.field(bodyEnd, end - bodyEnd, 'unused');
     this.#section(
       `The record of batch ${batch}`,
-      `It is the next one in lane ${batch % 2} of the segment that the root names.`,
+      `It is the next record in lane ${batch % 2} of the segment that the root names.`,
     );
     return end;
   }
@@ -148,12 +148,12 @@ class StoreDump {
     const marks = (page + (field('generation') % 2)) * pageSize;
     this.#bytes.structure('mark page', marks);
     const markBytes = marks + this.#bytes.offsetOf('mark page', 'marks');
-    const told = this.#runs(markBytes).map(
+    const lines = this.#runs(markBytes).map(
       ({ from, count, mark }) =>
         `- grain ${from}${count > 1 ? ` to ${from + count - 1}` : ''}: ${mark}, ${markNames[mark]}`,
     );
     const named = 'The basin names it, since a map of one mark page has no head. Its marks say:';
-    this.#section('The mark page', named, '', ...told);
+    this.#section('The mark page', named, '', ...lines);
     const grains = (page + 2) * pageSize;
     const exponent = this.#bytes.number('stratum', 'grain exponent', entry.stratum);
     this.#values(this.#runs(markBytes), grains, 2 ** exponent);

@@ -8,7 +8,7 @@
  */
 
 import { type FileSystem, memoryFileSystem } from '../src/index.ts';
-import { addMapTo, labPath, openLab } from '../test/store/core-lab.ts';
+import { addMapTo, labPath, openLab } from '../test/support/fixtures/core-lab.ts';
 import { type AnnotatedBytes, hexOffset } from './annotated-bytes.ts';
 import { fixSaltAndClock } from './example-store.ts';
 import { dumpOperations } from './operation-dump.ts';
@@ -114,7 +114,7 @@ export class SpreadDump {
     this.#bytes.field(head, end - head, 'unused');
     this.#section(
       'A record whose body is outside',
-      'It has one sector, the first of lane 1, with the head and nothing of the body.',
+      'Its one sector is the first of lane 1. It has the head, and no byte of the body.',
     );
     const field = (of: string): number => this.#bytes.number('record head', of, payload);
     const body = field('page') * pageSize;
@@ -124,7 +124,7 @@ export class SpreadDump {
     this.#section(
       'The body outside',
       `It ends before ${hexOffset(bodyEnd)}, and has ${more} more operations like the last one shown, each with a`,
-      'crc of its own. The bytes behind it in its extent mean nothing.',
+      'crc of its own. The bytes after it in its extent have no meaning.',
     );
   }
 
@@ -134,7 +134,7 @@ export class SpreadDump {
     this.#section(
       'A basin with a map in two extents',
       'Generation and crc of the map entry are those of the head. The first extent begins on its page;',
-      'it has all pages of the map that the further one has not: 2 + 2 · 2 + 128 − 127 = 7.',
+      'it has the pages of the map that the further extent does not have: 2 + 2 · 2 + 128 − 127 = 7.',
     );
     return at + this.#bytes.offsetOf('basin', 'strata') + this.#bytes.offsetOf('stratum', 'maps');
   }

@@ -1,13 +1,15 @@
-# The bytes of a varve store, for Kaitai Struct (https://kaitai.io), compiler 0.11, and targets that
-# count to 2^48 without loss: JavaScript, Python, Ruby, Lua, PHP.
+# The bytes of a varve store, for Kaitai Struct (https://kaitai.io), compiler 0.11, and for targets with
+# exact integers up to 2^48: JavaScript, Python, Ruby, Lua, PHP.
 #
-# spec/format.md says what the structures mean and how they are written. Here is only how they are
-# read: from the newer copy of the file header to the root, its basins, their grain maps, the marks,
-# and from each mark that begins a value to the value, but for maps in several extents, of which it
-# shows the extents and the marks; and the commit log, retained and unsettled.
+# spec/format.md says what the structures mean and how they are written. This file only reads them:
 #
-# It checks no CRC (the language has none) and judges no record: it shows what stands in the file.
-# No field is read as an integer of more than 48 bits: a GrainId is read as its parts.
+# - from the newer copy of the file header to the root, its basins, their grain maps and the marks;
+# - from each mark that begins a value to the value. If a map has several extents, it shows the extents
+#   and the marks, but not the values;
+# - the commit log, retained and unsettled.
+#
+# It checks no CRC, since the language has none, and judges no record: it shows the content of the file.
+# It reads no integer of more than 48 bits: a GrainId is read in parts.
 meta:
   id: varve
   title: varve store, format version 1
@@ -26,7 +28,7 @@ instances:
     type: file_header
   header:
     value: 'copy_1.rank > copy_0.rank ? copy_1 : copy_0'
-    doc: The copy with the higher generation. Look at `is_header` of it first.
+    doc: The copy with the higher generation. Check its `is_header` first.
   root_document:
     pos: header.root.slot_offset
     type: root_document
@@ -36,7 +38,7 @@ instances:
     type: unsettled_segment(_index)
     repeat: expr
     repeat-expr: header.num_segments
-    doc: Where the records after `header.base` are, in order of use.
+    doc: The segments with the records after `header.base`, in order of use.
 types:
   # ── fields ──
   u48:
@@ -49,7 +51,7 @@ types:
       value:
         value: low + high * 4294967296
   grain_id:
-    doc: Names nothing where all of it is zero.
+    doc: It names nothing if all of it is zero.
     doc-ref: spec/format.md "GrainIds"
     seq:
       - id: index
@@ -246,7 +248,7 @@ types:
         repeat: expr
         repeat-expr: num_maps
   grain_map:
-    doc: What the basin says of a grain map, and from there the map.
+    doc: The entry of a grain map in its basin, and the map that it leads to.
     doc-ref: spec/format.md "Grain map"
     params:
       - id: basin
@@ -281,19 +283,19 @@ types:
         value: (num_grains + 16255) / 16256
       has_head:
         value: num_mark_pages > 1
-        doc: Without a head, generation and crc are those of the one mark page.
+        doc: Without a head, generation and crc are those of the only mark page.
       overhead_pages:
         value: '(has_head ? 2 : 0) + 2 * num_mark_pages'
       num_pages:
         value: overhead_pages + (num_grains * grain_bytes + 4095) / 4096
-        doc: Of all extents; the first one has those that the further ones do not have.
+        doc: The pages of all extents. The first extent has those that the further ones do not have.
       is_in_one_extent:
         value: num_further_extents == 0
       grain_bytes:
         value: 1 << grain_exp
       grains_offset:
         value: (page.value + overhead_pages) * 4096
-        doc: Of the first grain. All others follow it there, unless there are further extents.
+        doc: Offset of the first grain. All others follow it, unless there are further extents.
       head:
         pos: (page.value + generation % 2) * 4096
         type: map_head
@@ -320,7 +322,7 @@ types:
         repeat: expr
         repeat-expr: num_mark_pages
   mark_page_name:
-    doc: What the head says of a mark page. With generation 0 the rest of it means nothing.
+    doc: The name of a mark page in the head. If the generation is 0, its other fields have no meaning.
     seq:
       - id: generation
         type: u4
@@ -331,7 +333,7 @@ types:
       - id: longest_free
         type: u2
   mark_page:
-    doc: A mark page as the head, or without one the basin, names it, and from there the marks.
+    doc: A mark page that the head (or, without one, the basin) names, and its marks.
     params:
       - id: ordinal
         type: u4
@@ -349,7 +351,7 @@ types:
         pos: '(map.page.value + (map.has_head ? 2 : 0) + 2 * ordinal + generation % 2) * 4096'
         type: marks
         if: generation > 0
-        doc: Without marks every grain of the page is free. They are as of the stamp of their seal.
+        doc: Without marks every grain of the page is free. Marks are as of the stamp of their seal.
       grains:
         pos: 0
         type: grain(_index)
@@ -378,18 +380,19 @@ types:
         value: mark == mark::value or mark == mark::archived
       index:
         value: map.first_index.value + _parent.ordinal * 16256 + at
-        doc: In the stratum; with basin and stratum of `map` the GrainId of the value.
+        doc: Index in the stratum. With basin and stratum of `map` it is the GrainId of the value.
       value:
         pos: map.grains_offset + (_parent.ordinal * 16256 + at) * map.grain_bytes
         type: value
         if: is_value and map.is_in_one_extent
         doc: |
-          Only in a map of one extent: the bytes of a value may go on in another extent, and one
-          type cannot be read from two places. spec/format.md "Grain map" says where they are.
+          Only in a map of one extent. In other maps the bytes of a value may continue in another
+          extent, and one type cannot be read from two places. spec/format.md "Grain map" says where
+          they are.
 
-          The mark is as of the page's stamp. In a store that was not closed a later record may have
-          freed the grain, and another value may be in it: then this is garbage, or reading it
-          fails. Apply the records after the stamp first (spec/format.md "Opening").
+          The mark is as of the page's stamp. In a store that was not closed, a later record may have
+          freed the grain, and another value may use it. Then this is garbage, or reading it fails:
+          apply the records after the stamp first (spec/format.md "Opening").
   value:
     doc-ref: spec/format.md "Values"
     seq:
@@ -424,7 +427,7 @@ types:
         pos: odd_from * 512
         type: lane(first_sector + 2 * lane_sectors)
   retained_segment:
-    doc: A segment that holds records after the checkpoint; they begin with its lanes.
+    doc: A segment that holds records after the checkpoint. They begin at the start of each lane.
     seq:
       - id: page
         type: u48
@@ -448,7 +451,7 @@ types:
       - id: batch
         type: u48
   lane:
-    doc: Records one after another, to the first sector that none begins with.
+    doc: Consecutive records, up to the first sector in which no record begins.
     doc-ref: spec/format.md "Commit log"
     params:
       - id: end_sector
@@ -473,7 +476,7 @@ types:
         type: u2
       - id: sector
         type: u48
-        doc: Its own place. No sector of the log is sector 0 of the file.
+        doc: The number of this sector in the file. No sector of the log is sector 0.
       - id: num_used
         type: u2
   record:
@@ -529,7 +532,7 @@ types:
   # ── records ──
   record_body:
     doc: |
-      `framed` where the body goes on from sector to sector, past the head of each.
+      `framed` if the body continues from sector to sector, each with a head to skip.
     doc-ref: spec/format.md "Records"
     params:
       - id: framed
@@ -554,8 +557,8 @@ types:
         if: _io.pos < end
   operation:
     doc: |
-      `basin`, `stratum`, `index`, `count` and `length` are of the run of a value (allocate,
-      archive, free). They follow from the operations before: ask for them in order.
+      `basin`, `stratum`, `index`, `count` and `length` describe the run of a value (allocate,
+      archive, free). They depend on the operations before: ask for them in order.
     params:
       - id: framed
         type: bool
@@ -570,7 +573,7 @@ types:
       - id: distance
         type: body_varint(framed)
         if: is_run and not is_adjacent
-        doc: From the end of the last value, zigzag.
+        doc: Distance from the end of the last run, a zigzag.
       - id: new_count
         type: body_u1(framed)
         if: is_run and not is_alike
@@ -614,7 +617,7 @@ types:
           ? enter.stratum.value : (is_first ? -1 : previous.stratum.as<s4>)
       index_before:
         value: 'is_first ? 0 : previous.index_after.as<s8>'
-        doc: Where the last value ended.
+        doc: Index after the last run.
       index:
         value: 'is_adjacent ? index_before : index_before + distance.signed'
         if: is_run
@@ -751,7 +754,7 @@ types:
       is_none:
         value: index.value == 0 and stratum_from_1.value == 0 and basin_from_1.value == 0
   body_varint:
-    doc: Seven bits to a byte, low ones first; the top bit says that another byte follows.
+    doc: Seven bits in each byte, the low ones first. The top bit says that another byte follows.
     params:
       - id: framed
         type: bool
@@ -779,7 +782,7 @@ types:
         value: low + high * 268435456
       signed:
         value: 'value % 2 == 0 ? value / 2 : -((value + 1) / 2)'
-        doc: As zigzag.
+        doc: The number as a zigzag.
 enums:
   kind:
     0x746f6f72: root

@@ -20,11 +20,10 @@ export interface Run {
 
 const introduction = `# Results of the benches
 
-Written by \`npm run bench -- --results\`; not to be edited. Absolute times differ from machine to
-machine and from day to day: what counts are the ratios, each between figures that were measured in
-turn in one run. A floor is the least that the work can cost on this disk or this engine, without
-names, checksums or a log. What each question measures, and how, stands at the head of its file in
-this folder.`;
+Written by \`npm run bench -- --results\`; do not edit it. Absolute times differ from machine to machine
+and from day to day, so compare the ratios. Each ratio is between figures that were measured in turn in
+one run. A floor is the least cost of the same work on this disk or this engine, without names,
+checksums or a log. The head of each question's file in this folder says what it measures, and how.`;
 
 function goalsTable(answers: readonly Answer[]): string {
   const rows = answers.flatMap(({ name, goals }) => goals.map((goal) => rowOf(name, goal)));

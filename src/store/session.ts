@@ -9,14 +9,13 @@
 import { corrupt, invalidArgument, VarveError } from '../errors.ts';
 import { GrainId, joinGrainId, split, splitGrainId } from '../format/grain-id.ts';
 import { valueBytesMax, valuePrefixBytes } from '../format/layout.ts';
-import { encodeValuePrefix, grainCount, valueCrc } from '../format/value.ts';
+import { grainCount } from '../format/value.ts';
 import { isBytes, ownedByThread } from '../util/bytes.ts';
 import type { Committer } from './commit/committer.ts';
 import type { HeaderClaim } from './commit/header-claim.ts';
 import type { OpenSessions } from './commit/open-sessions.ts';
 import type { SessionWork, StagedValue } from './commit/session-work.ts';
-import { type FileWrite, writeBytes } from './file/effects.ts';
-import { writesTo } from './file/file-parts.ts';
+import { writeAhead, writeThrough } from './commit/value-writer.ts';
 import type { Reservation } from './grains/atlas.ts';
 import { type BatchId, checkBatch } from './state/batch-id.ts';
 import type { StoreCore } from './state/core.ts';
@@ -64,7 +63,7 @@ export class Session implements Disposable {
   }
 
   #checkOpen(): void {
-    if (this.#work.state !== 'open') throw this.#ended();
+    if (!this.#work.isOpen) throw this.#ended();
     this.#home.core.checkWritable();
   }
 
@@ -123,44 +122,13 @@ export class Session implements Disposable {
   /** Stages the bytes for their reserved grains, or writes them. */
   #take(place: Reservation, data: Uint8Array): GrainId {
     const work = this.#work;
+    const { core } = this.#home;
     if (place.count * place.stratum.grainBytes > stagedBytesMax) {
-      return this.#writeThrough(place, data).id;
+      return writeThrough(core, work, place, data).id;
     }
     const { id } = work.stage(place, data);
-    if (work.stagedBytes > stagedBytesMax) this.#writeAhead();
+    if (work.stagedBytes > stagedBytesMax) writeAhead(core, work);
     return id;
-  }
-
-  /** Writes a value from the caller's memory to its grains. */
-  #writeThrough(place: Reservation, data: Uint8Array): StagedValue {
-    const { stratum, index } = place;
-    const id = { basin: stratum.basin, stratum: stratum.number, index };
-    const crc = valueCrc(id, data);
-    const prefix = new Uint8Array(valuePrefixBytes);
-    encodeValuePrefix(prefix, data.length, crc);
-    const parts = stratum.partsOf(index, valuePrefixBytes + data.length);
-    for (const write of writesTo(parts, [prefix, data])) this.#write(write);
-    return this.#work.addWritten(place, data.length, crc);
-  }
-
-  #writeAhead(): void {
-    for (const write of this.#work.pendingWrites()) this.#write(write);
-    this.#work.forgetBytes();
-  }
-
-  #write(write: FileWrite): void {
-    const { core } = this.#home;
-    if (this.#work.writeError !== undefined) return;
-    const bytes = writeBytes(write);
-    try {
-      core.lengthen(write.offset + bytes);
-      core.file.writeSync(write.chunks, write.offset);
-      core.values.cache.written(write.chunks, write.offset);
-      core.counters.bytesWritten += bytes;
-    } catch (error) {
-      core.values.cache.forget(write.offset, bytes);
-      this.#work.failed(core.path, error);
-    }
   }
 
   /**
@@ -227,7 +195,7 @@ export class Session implements Disposable {
   /** Reads the session's own values, then the store's. Throws as `Store.get`. */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
     const { core } = this.#home;
-    if (this.#work.state === 'ended') throw this.#work.failure ?? this.#ended();
+    if (this.#work.hasEnded) throw this.#work.failure ?? this.#ended();
     core.checkOpen();
     checkId('Session.get', id);
     const own = this.#work.own(id);
@@ -254,19 +222,9 @@ export class Session implements Disposable {
    * now, and may or may not be after reopening.
    */
   async commit(): Promise<BatchId> {
-    if (this.#work.state !== 'open') throw this.#ended();
+    if (!this.#work.isOpen) throw this.#ended();
     const { core, committer } = this.#home;
-    this.#end('committing');
-    try {
-      core.checkWritable();
-    } catch (error) {
-      this.#work.giveUp();
-      throw error;
-    }
-    if (this.#work.isEmpty) {
-      this.#work.done();
-      return core.published.currentBatch;
-    }
+    if (!this.#beginCommit()) return core.published.currentBatch;
     return await committer.commit(this.#work);
   }
 
@@ -276,32 +234,35 @@ export class Session implements Disposable {
    * commit is queued or in flight.
    */
   commitSync(): BatchId {
-    if (this.#work.state !== 'open') throw this.#ended();
+    if (!this.#work.isOpen) throw this.#ended();
     const { core, committer } = this.#home;
     if (committer.busy) {
       throw new VarveError('VARVE_BUSY', 'another commit is queued or under way');
     }
-    this.#end('committing');
-    try {
-      core.checkWritable();
-      if (!this.#work.isEmpty) return committer.commitSync(this.#work);
-      this.#work.done();
-      return core.published.currentBatch;
-    } catch (error) {
-      if (!this.#work.hasEnded) this.#work.giveUp();
-      throw error;
-    }
+    if (!this.#beginCommit()) return core.published.currentBatch;
+    return committer.commitSync(this.#work);
   }
 
-  #end(state: 'committing' | 'ended'): void {
-    this.#work.state = state;
-    this.#home.open.delete(this.#work, this);
+  /** Ends the session for its user; false if it has no changes. Throws as `checkWritable`. */
+  #beginCommit(): boolean {
+    const { core, open } = this.#home;
+    const work = this.#work;
+    open.delete(work, this);
+    work.beginCommit();
+    try {
+      core.checkWritable();
+    } catch (error) {
+      work.giveUp();
+      throw error;
+    }
+    if (work.isEmpty) work.done();
+    return !work.hasEnded;
   }
 
   /** Gives the reserved grains back, and drops the session's changes. */
   abandon(): void {
-    if (this.#work.state !== 'open') return;
-    this.#end('ended');
+    if (!this.#work.isOpen) return;
+    this.#home.open.delete(this.#work, this);
     this.#work.giveUp();
   }
 

@@ -8,8 +8,8 @@
 
 import type { GrainId } from '../format/grain-id.ts';
 import type { Committer } from './commit/committer.ts';
-import { writeLargeValue } from './commit/large-value.ts';
 import { SessionWork } from './commit/session-work.ts';
+import { writeLargeValue } from './commit/value-writer.ts';
 import type { Reservation } from './grains/atlas.ts';
 import type { BatchId } from './state/batch-id.ts';
 import type { StoreCore } from './state/core.ts';
@@ -57,8 +57,8 @@ export class SinglePuts {
 
   async #putSmall(place: Reservation, data: Uint8Array): Promise<PutValue> {
     const work = new SessionWork(this.#core.staging);
-    work.state = 'committing';
     const { id } = work.stage(place, data);
+    work.beginCommit();
     return { id, batch: await this.#committer.commit(work) };
   }
 
@@ -72,8 +72,8 @@ export class SinglePuts {
       place.stratum.release(place.index, place.count);
       throw error;
     }
-    work.state = 'committing';
-    const { id } = work.addWritten(place, data.length, crc);
+    const { id } = work.add(place, data.length, crc);
+    work.beginCommit();
     return { id, batch: await this.#committer.commit(work) };
   }
 }

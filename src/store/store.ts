@@ -381,7 +381,7 @@ export class Store implements AsyncDisposable {
 
   async #closeFile(): Promise<void> {
     try {
-      await this.#core.file.close();
+      await this.#core.reader.file.close();
     } catch (error) {
       throw ioError('closing', this.path, error);
     }

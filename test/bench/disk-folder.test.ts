@@ -22,7 +22,7 @@ describe('the folder that a bench measures in', () => {
     expect([0xef53, 0x58465342, 0x9123683e].map(livesInMemory)).toEqual([false, false, false]);
   });
 
-  it('is refused in memory, with what to do about it', () => {
+  it('is refused in memory, with advice', () => {
     const refused = (): void => refuseMemory({ path: '/dev/shm/bench', onDisk: false });
     expect(refused).toThrow('/dev/shm/bench is in memory: set TMPDIR to a folder on a disk');
   });

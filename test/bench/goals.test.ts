@@ -26,7 +26,7 @@ function saidOf(goal: Goal, value: number): string {
 }
 
 describe('a goal', () => {
-  it('holds at its bound and below it, where it is one of at most', () => {
+  it('with "at most" holds at its bound and below it', () => {
     expect(saidOf(atMost, 150)).toBe('goal: get <= 200 ns: 150, holds');
     expect(saidOf(atMost, 200)).toBe('goal: get <= 200 ns: 200, holds');
     expect(resultOfGoal(atMost, allAre(200)).holds).toBe(true);
@@ -38,12 +38,12 @@ describe('a goal', () => {
     expect(resultOfGoal(atMost, allAre(200.001)).holds).toBe(false);
   });
 
-  it('holds at its bound and above it, where it is one of at least', () => {
+  it('with "at least" holds at its bound and above it', () => {
     expect(saidOf(atLeast, 0.5)).toBe('goal: share >= 0.5: 0.50, holds');
     expect(saidOf(atLeast, 7)).toBe('goal: share >= 0.5: 7.00, holds');
   });
 
-  it('does not hold where nothing was measured, before JSON and after it', () => {
+  it('does not hold if nothing was measured, before JSON and after it', () => {
     const result = resultOfGoal(atMost, allAre(Number.NaN));
     const kept = JSON.parse(JSON.stringify(result));
     expect(result.holds).toBe(false);
@@ -53,7 +53,7 @@ describe('a goal', () => {
     }
   });
 
-  it('keeps its bound in JSON, so that a later reader can say by how much it misses', () => {
+  it('keeps its bound in JSON, so a later reader can compute by how much it misses', () => {
     const kept = JSON.parse(JSON.stringify(resultOfGoal(atMost, allAre(300))));
     expect(goalText(kept)).toBe('goal: get <= 200 ns: 300, misses by 50.0 %');
   });

@@ -14,7 +14,7 @@ import {
 } from '../../bench/support/random-entries.ts';
 
 describe('random entries', () => {
-  it('are the same each time, others with another seed, and none of them twice', () => {
+  it('are the same each time, differ with another seed, and have no duplicates', () => {
     const numbers = randomNumbers(10_000);
     expect(randomNumbers(10_000)).toEqual(numbers);
     expect(new Set([...numbers, ...randomNumbers(10_000, 2)]).size).toBe(20_000);

@@ -85,13 +85,13 @@ describe('the page of results', () => {
     expect(text).toContain('](charts/one-client.svg)');
   });
 
-  it('says of every goal what was found, those that miss in bold', () => {
+  it('gives the result of every goal, with the missed ones in bold', () => {
     expect(text).toContain('| one-client | a &lt;= 1 \\| b | 0.50, holds |');
     expect(text).toContain('| one-client | c >= 2 | **1.00, misses by 50.0 %** |');
     expect(text).toContain('| one-client | d | **not measured** |');
   });
 
-  it('says where it was shortened, and names no chart that there is not', () => {
+  it('says that the run was shortened, and names no missing chart', () => {
     const quick = resultsText([{ ...answerWith(), quick: true }], run, new Set());
     expect(quick).toContain('Shortened');
     expect(quick).not.toContain('.svg');
@@ -118,7 +118,7 @@ describe('a chart', () => {
     expect(svg).not.toMatch(/NaN|Infinity/);
   });
 
-  it('is well-formed where nothing at all was measured', () => {
+  it('is well-formed if nothing was measured', () => {
     const empty: Chart = { ...curves, curves: [] };
     const unmeasured: Chart = { ...bars, bars: [{ name: 'varve', kind: 'varve', value: null }] };
     const svg = chartPicture(answerWith(empty, unmeasured)) ?? '';
@@ -126,11 +126,11 @@ describe('a chart', () => {
     expect(svg).not.toMatch(/NaN|Infinity/);
   });
 
-  it('is not there where an answer has none', () => {
+  it('is absent if an answer has none', () => {
     expect(chartPicture(answerWith())).toBe(undefined);
   });
 
-  it('is checked by something that finds what is wrong', () => {
+  it('is checked by a checker that finds errors', () => {
     for (const wrong of ['<g>', '<g></b>', '<g>a & b</g>', '<g/><g/>', '<g a="<"/>', 'x<g/>']) {
       expect(() => elementsOf(wrong), wrong).toThrow();
     }

@@ -97,13 +97,13 @@ describe('key codecs', () => {
     );
   });
 
-  it('say what they are', () => {
+  it('describe themselves', () => {
     expect(codecs.tuple(codecs.u32, codecs.utf8).name).toBe('tuple(u32,utf8)');
     expect(codecs.tuple(codecs.u32, codecs.u64).byteLength).toBe(12);
     expect(codecs.tuple(codecs.utf8).byteLength).toBe(undefined);
   });
 
-  it('refuse what they would not give back', () => {
+  it('refuse values that they would not decode equally', () => {
     const invalid = expect.objectContaining({ code: 'VARVE_INVALID_ARGUMENT' }) as Error;
     const wrong: [KeyCodec<never>, unknown[]][] = [
       [codecs.bytes as never, ['a', [1], undefined]],
@@ -174,7 +174,7 @@ describe('reducers', () => {
     );
   });
 
-  it('with bounds that do not rise are none', () => {
+  it('with bounds that do not ascend are refused', () => {
     const of = (): number => 1;
     const invalid = expect.objectContaining({ code: 'VARVE_INVALID_ARGUMENT' }) as Error;
     expect(() => reducers.histogram(of, [1, 1])).toThrow(invalid);

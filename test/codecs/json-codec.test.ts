@@ -10,7 +10,7 @@ import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { codecs, Forest } from '../../src/forest/index.ts';
-import { code, endSound } from '../forest/forest-checks.ts';
+import { code, endSound } from '../support/fixtures/forest-checks.ts';
 
 const json = codecs.json<unknown>();
 
@@ -64,7 +64,7 @@ describe('json refuses, with the place and the reason,', () => {
     expect(() => json.encode(value)).toThrow(`json would not give back ${place}: it is `);
   });
 
-  it('what cannot be read or is too deep, with the cause', () => {
+  it('text that cannot be parsed or is too deep, with the cause', () => {
     const thrown = new Error('no such field');
     const getter = {
       get a(): never {

@@ -3,7 +3,7 @@
 import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 import { Store } from '../../src/index.ts';
-import { expectRejects, expectSound, expectThrows } from '../support/store-checks.ts';
+import { check } from '../support/fixtures/store-checks.ts';
 
 function detached(length = 10): Uint8Array {
   const bytes = new Uint8Array(length);
@@ -14,10 +14,10 @@ function detached(length = 10): Uint8Array {
 it('transferred bytes are refused by push and put, and no grains stay reserved', async () => {
   const store = await Store.inMemory();
   const session = store.session();
-  expectThrows('VARVE_INVALID_ARGUMENT', () => session.push(detached()));
+  check.throws('VARVE_INVALID_ARGUMENT', () => session.push(detached()));
   session.abandon();
-  await expectRejects('VARVE_INVALID_ARGUMENT', () => store.put(detached()));
-  await expectSound(store);
+  await check.rejects('VARVE_INVALID_ARGUMENT', () => store.put(detached()));
+  await check.sound(store);
   expect(store.statistics().values).toBe(0);
   await store.close();
 });
@@ -27,12 +27,12 @@ it('a large value that is transferred while it is written is refused, and nothin
   const bytes = new Uint8Array(8 * 1024 * 1024);
   const put = store.put(bytes);
   structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
-  await expectRejects('VARVE_INVALID_ARGUMENT', () => put);
-  await expectSound(store);
+  await check.rejects('VARVE_INVALID_ARGUMENT', () => put);
+  await check.sound(store);
   await store.close();
 });
 
-it('bytes of another realm, of a shared buffer and none at all are values', async () => {
+it('bytes of another realm, of a shared buffer, and empty ones are values', async () => {
   const store = await Store.inMemory();
   const other: Uint8Array = runInNewContext('new Uint8Array([1, 2, 3])');
   const shared = new Uint8Array(new SharedArrayBuffer(3)).fill(4);
@@ -44,6 +44,6 @@ it('bytes of another realm, of a shared buffer and none at all are values', asyn
     const { id } = await store.put(bytes);
     expect([...(store.get(id) ?? [9])]).toEqual(expected);
   }
-  await expectSound(store);
+  await check.sound(store);
   await store.close();
 });

@@ -9,19 +9,16 @@ import { type GrainId, memoryFileSystem, type Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
-  expectNoValue,
-  expectRejects,
-  expectThrows,
-  expectValue,
   logOf,
   present,
   storePath,
   storesOfTest,
   textOf,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
 
 const stores = storesOfTest();
@@ -76,7 +73,7 @@ describe('the example of the Sediment article', () => {
     expect(textOf(store.get(grainId))).toBe('Again');
   }
 
-  it('uses the space again, however often, so that the file does not grow', async () => {
+  it('reuses the space any number of times, so the file does not grow', async () => {
     const { store } = await stores.wrapped({ settleBytes: 16_384 });
     let last = (await store.put(patternOf(10_000))).id;
     const replace = async (n: number): Promise<void> => {
@@ -89,7 +86,7 @@ describe('the example of the Sediment article', () => {
     for (let n = 0; n < 150; n += 1) await replace(n);
     const { fileBytes } = store.statistics();
     for (let n = 0; n < 400; n += 1) await replace(n);
-    await expectValue(store, last, patternOf(10_000, 399));
+    await check.value(store, last, patternOf(10_000, 399));
     expect(store.statistics()).toMatchObject({ values: 1, archivedValues: 0 });
     expect(store.statistics().fileBytes).toBeLessThanOrEqual(1.25 * fileBytes);
   });
@@ -110,7 +107,7 @@ describe('checkpointTo', () => {
     expect(readable(again, archived)).toEqual([false, false, false, true, true]);
     await again.checkpointTo(again.currentBatch);
     expect(readable(again, archived)).toEqual([false, false, false, false, false]);
-    await expectValue(again, kept, bytesOf('never archived'));
+    await check.value(again, kept, bytesOf('never archived'));
   });
 
   it('forgets the commit log up to the batch', async () => {
@@ -132,7 +129,7 @@ describe('checkpointTo', () => {
     const checkpointing = watch(store.checkpointTo(2));
     await gate.reached();
     expect(store.checkpoint).toBe(0);
-    await expectValue(store, present(value).id, bytesOf('value 0'));
+    await check.value(store, present(value).id, bytesOf('value 0'));
     gate.open();
     expect(await checkpointing.promise).toBe(3);
     expect(store).toMatchObject({ checkpoint: 2, currentBatch: 3 });
@@ -156,20 +153,20 @@ describe('checkpointTo', () => {
     expect(await store.checkpointTo(0)).toBe(0);
   });
 
-  it('refuses a batch after the current one, and what is no batch', async () => {
+  it('refuses a batch after the current one, and anything that is not a batch', async () => {
     const { store } = await stores.wrapped();
     await archivedOneByOne(store, 1);
     for (const wrong of [3, 2 ** 53 - 1, -1, 0.5, Number.NaN, '1', 1n, undefined, null]) {
       const batch = wrong as number;
-      await expectRejects('VARVE_INVALID_ARGUMENT', () => store.checkpointTo(batch));
+      await check.rejects('VARVE_INVALID_ARGUMENT', () => store.checkpointTo(batch));
       const session = store.session();
-      expectThrows('VARVE_INVALID_ARGUMENT', () => session.checkpointTo(batch));
+      check.throws('VARVE_INVALID_ARGUMENT', () => session.checkpointTo(batch));
       expect(await session.commit()).toBe(2);
     }
     expect(store).toMatchObject({ checkpoint: 0, currentBatch: 2 });
   });
 
-  it('by several at once goes as far as the furthest, and frees each value once', async () => {
+  it('by several callers at once goes to the highest batch, and frees each value once', async () => {
     const { store } = await stores.wrapped();
     const archived = await archivedOneByOne(store, 4);
     await Promise.all([3, 5, 2, 0, 4].map((batch) => store.checkpointTo(batch)));
@@ -198,7 +195,7 @@ describe('checkpointTo', () => {
         session.checkpointTo(3);
       });
     const fault = disk.fail('write', 'ENOSPC', { times: 2 });
-    await expectRejects('VARVE_IO', change);
+    await check.rejects('VARVE_IO', change);
     expect(fault.count).toBe(2);
     expect(store.checkpoint).toBe(0);
     expect(readable(store, archived)).toEqual([true, true]);
@@ -216,9 +213,9 @@ describe('checkpointTo', () => {
       session.archive(id);
       session.checkpointTo(1);
     });
-    await expectValue(store, id, bytesOf('value'));
+    await check.value(store, id, bytesOf('value'));
     await store.checkpointTo(2);
-    await expectNoValue(store, id);
+    await check.noValue(store, id);
   });
 
   it('frees large numbers of values, of many sizes, and their space is used again', async () => {
@@ -237,7 +234,7 @@ describe('checkpointTo', () => {
     for (let round = 0; round < 12; round += 1) await fill(round);
     expect(store.statistics().fileBytes).toBeLessThanOrEqual(1.25 * fileBytes);
     for (const [n, length] of lengths.entries()) {
-      if (n % 20 === 0) await expectValue(store, present(ids[n]), patternOf(length, 11));
+      if (n % 20 === 0) await check.value(store, present(ids[n]), patternOf(length, 11));
     }
   });
 });
@@ -274,7 +271,7 @@ describe('a guard', () => {
     expect(readable(store, archived)).toEqual([false, false, false, false]);
   });
 
-  it('keeps what was readable and not archived as of its batch', async () => {
+  it('keeps values that were readable and not archived as of its batch', async () => {
     const { store } = await stores.wrapped();
     const id = await committed(store, bytesOf('value'));
     using guard = store.guard();
@@ -284,11 +281,11 @@ describe('a guard', () => {
       await store.checkpointTo(store.currentBatch);
     }
     expect(guard.batch).toBe(1);
-    await expectValue(store, id, bytesOf('value'));
+    await check.value(store, id, bytesOf('value'));
     expect(store.checkpoint).toBe(1);
   });
 
-  it('limits each session that asks by what holds when its batch is made', async () => {
+  it('limits each session by the guards that exist when its batch is made', async () => {
     const { store, disk } = await stores.wrapped();
     const archived = await archivedOneByOne(store, 4);
     const gate = disk.hold('datasync');
@@ -321,7 +318,7 @@ describe('a guard', () => {
     await archivedOneByOne(store, 3);
     await store.checkpointTo(2);
     for (const batch of [0, 1]) {
-      const error = expectThrows('VARVE_LOG_TRUNCATED', () => store.guard(batch));
+      const error = check.throws('VARVE_LOG_TRUNCATED', () => store.guard(batch));
       expect(error.batch).toBe(batch);
     }
     expect(store.guard(2).batch).toBe(2);
@@ -333,7 +330,7 @@ describe('a guard', () => {
     const gate = disk.hold('datasync');
     const checkpointing = watch(store.checkpointTo(3));
     await gate.reached();
-    expectThrows('VARVE_LOG_TRUNCATED', () => store.guard(2));
+    check.throws('VARVE_LOG_TRUNCATED', () => store.guard(2));
     expect(store.guard(3).batch).toBe(3);
     expect(store.guard().batch).toBe(4);
     gate.open();
@@ -345,7 +342,7 @@ describe('a guard', () => {
     const { store, disk } = await stores.wrapped();
     await archivedOneByOne(store, 3);
     disk.fail('write', 'EIO', { times: 1 });
-    await expectRejects('VARVE_IO', () => store.checkpointTo(3));
+    await check.rejects('VARVE_IO', () => store.checkpointTo(3));
     using guard = store.guard(1);
     await store.checkpointTo(3);
     expect(store.checkpoint).toBe(guard.batch);
@@ -355,7 +352,7 @@ describe('a guard', () => {
     const { store } = await stores.wrapped();
     await store.put(bytesOf('one'));
     for (const wrong of [2, -1, 0.5, Number.NaN, '1', 1n, null, {}]) {
-      expectThrows('VARVE_INVALID_ARGUMENT', () => store.guard(wrong as number));
+      check.throws('VARVE_INVALID_ARGUMENT', () => store.guard(wrong as number));
     }
     expect(store.guard(undefined).batch).toBe(1);
   });

@@ -9,19 +9,16 @@ import { type GrainId, type Session, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
-  expectNoValue,
-  expectRejects,
-  expectThrows,
-  expectValue,
   listOf,
   storePath,
   storesOfTest,
   textOf,
   turns,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
 
 const stores = storesOfTest();
@@ -70,11 +67,11 @@ async function held(): Promise<Held & Awaited<ReturnType<typeof stores.wrapped>>
 
 async function expectClosed(all: Held): Promise<void> {
   for (const [name, call] of Object.entries(throwing)) {
-    const error = expectThrows('VARVE_CLOSED', () => call(all));
+    const error = check.throws('VARVE_CLOSED', () => call(all));
     expect(error.path, name).toBe(storePath);
   }
   for (const [name, call] of Object.entries(rejecting)) {
-    const error = await expectRejects('VARVE_CLOSED', () => call(all));
+    const error = await check.rejects('VARVE_CLOSED', () => call(all));
     expect(error.path, name).toBe(storePath);
   }
   expect(all.session.abandon()).toBe(undefined);
@@ -102,9 +99,9 @@ describe('every method', () => {
     const put = watch(all.store.put(bytesOf('under way')));
     await gate.reached();
     const closing = watch(all.store.close());
-    for (const call of Object.values(throwing)) expectThrows('VARVE_CLOSED', () => call(all));
+    for (const call of Object.values(throwing)) check.throws('VARVE_CLOSED', () => call(all));
     for (const call of Object.values(rejecting)) {
-      await expectRejects('VARVE_CLOSED', () => call(all));
+      await check.rejects('VARVE_CLOSED', () => call(all));
     }
     expect([put.state, closing.state]).toEqual(['pending', 'pending']);
     gate.open();
@@ -119,18 +116,18 @@ describe('every method', () => {
     await store.close();
     for (const [name, call] of Object.entries(throwing)) {
       if (name.startsWith('session.')) continue;
-      expectThrows('VARVE_CLOSED', () => call({ store, id, session: writer.session() }));
+      check.throws('VARVE_CLOSED', () => call({ store, id, session: writer.session() }));
     }
-    await expectRejects('VARVE_CLOSED', () => store.getAsync(id));
-    await expectRejects('VARVE_CLOSED', () => store.put(bytesOf('put')));
+    await check.rejects('VARVE_CLOSED', () => store.getAsync(id));
+    await check.rejects('VARVE_CLOSED', () => store.put(bytesOf('put')));
   });
 
   it('fails with VARVE_SESSION_ENDED on a session that had ended before the close', async () => {
     const { store, session } = await held();
     session.abandon();
     await store.close();
-    expectThrows('VARVE_SESSION_ENDED', () => session.push(bytesOf('late')));
-    await expectRejects('VARVE_SESSION_ENDED', () => session.commit());
+    check.throws('VARVE_SESSION_ENDED', () => session.push(bytesOf('late')));
+    await check.rejects('VARVE_SESSION_ENDED', () => session.commit());
   });
 });
 
@@ -166,7 +163,7 @@ describe('close', () => {
     await closing.promise;
     const again = await stores.open(storePath, { fileSystem: disk });
     expect(again.recovery.clean).toBe(true);
-    await expectValue(again, id, patternOf(6 * mebibyte));
+    await check.value(again, id, patternOf(6 * mebibyte));
   });
 
   it('abandons open sessions: nothing of them is there afterwards', async () => {
@@ -180,7 +177,7 @@ describe('close', () => {
     ids.push(large.push(patternOf(2 * mebibyte)));
     await store.close();
     const again = await stores.open(storePath, { fileSystem: disk });
-    for (const id of ids) await expectNoValue(again, id);
+    for (const id of ids) await check.noValue(again, id);
     expect(again).toMatchObject({ currentBatch: 1, embeddedHeader: undefined });
     expect(again.statistics()).toMatchObject({ values: 1, archivedValues: 0 });
     await commit(again, (session) => session.archive(old));
@@ -198,7 +195,7 @@ describe('close', () => {
     const again = await stores.open(storePath, { fileSystem: disk });
     expect(again.statistics().oldestGuard).toBe(undefined);
     await again.checkpointTo(2);
-    await expectNoValue(again, id);
+    await check.noValue(again, id);
   });
 
   it('settles, so that the next open replays nothing', async () => {
@@ -208,7 +205,7 @@ describe('close', () => {
     await store.close();
     const again = await stores.open(storePath, { fileSystem: disk });
     expect(again.recovery).toMatchObject({ clean: true, replayedBatches: 0 });
-    for (const [n, id] of ids.entries()) await expectValue(again, id, patternOf(n * 50, n));
+    for (const [n, id] of ids.entries()) await check.value(again, id, patternOf(n * 50, n));
   });
 
   it('is idempotent, by either name, at once or later', async () => {
@@ -234,17 +231,17 @@ describe('close', () => {
     expect(textOf(again.get(id))).toBe('used');
   });
 
-  it('rejects with VARVE_IO where the file cannot be closed, and nothing is lost', async () => {
+  it('rejects with VARVE_IO if the file cannot be closed, and loses nothing', async () => {
     const { store, disk } = await stores.wrapped();
     const id = await committed(store, bytesOf('value'));
     const fault = disk.fail('close', 'EIO', { times: 1 });
     for (let n = 0; n < 2; n += 1) {
-      const error = await expectRejects('VARVE_IO', () => store.close());
+      const error = await check.rejects('VARVE_IO', () => store.close());
       expect(error.cause).toBe(fault.error);
     }
     const again = await stores.open(storePath, { fileSystem: disk });
     expect(again.recovery.clean).toBe(true);
-    await expectValue(again, id, bytesOf('value'));
+    await check.value(again, id, bytesOf('value'));
   });
 
   it('rejects updates of the embedded header that have not committed', async () => {
@@ -262,8 +259,8 @@ describe('close', () => {
     await turns();
     await store.close();
     finish?.();
-    await expectRejects('VARVE_CLOSED', () => running.promise);
-    await expectRejects('VARVE_CLOSED', () => waiting.promise);
+    await check.rejects('VARVE_CLOSED', () => running.promise);
+    await check.rejects('VARVE_CLOSED', () => waiting.promise);
   });
 
   it('ends verify that is under way with VARVE_CLOSED', async () => {
@@ -276,7 +273,7 @@ describe('close', () => {
     const verifying = watch(listOf(store.verify({ deep: true })));
     await turns(1);
     await store.close();
-    await expectRejects('VARVE_CLOSED', () => verifying.promise);
+    await check.rejects('VARVE_CLOSED', () => verifying.promise);
   });
 });
 
@@ -307,7 +304,7 @@ describe('close on a real disk', () => {
       await using store = await Store.open(path);
       expect(store.recovery).toMatchObject({ clean: true, replayedBatches: 0, healed: [] });
       expect(store.currentBatch).toBe(round);
-      for (const [n, id] of ids.entries()) await expectValue(store, id, patternOf(1000, n));
+      for (const [n, id] of ids.entries()) await check.value(store, id, patternOf(1000, n));
       ids.push(await committed(store, patternOf(1000, round)));
     }
   });

@@ -8,10 +8,9 @@ import type { CommitLogEntry, GrainId, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
-  expectRejects,
-  expectThrows,
   listOf,
   logOf,
   present,
@@ -19,7 +18,7 @@ import {
   storesOfTest,
   turns,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 
@@ -39,7 +38,7 @@ async function fill(store: Store, count: number): Promise<void> {
 }
 
 describe('an entry', () => {
-  it('says what its batch allocated, archived and freed, and the embedded header', async () => {
+  it('lists the ids that its batch allocated, archived and freed, and the embedded header', async () => {
     const { store } = await stores.wrapped();
     const before = Date.now();
     const small = await committed(store, bytesOf('small'));
@@ -129,27 +128,27 @@ describe('a range', () => {
     expect(await logOf(store)).toEqual([]);
   });
 
-  it('is refused for a batch after the current one, and for what is no batch', async () => {
+  it('is refused for a batch after the current one, and for anything that is not a batch', async () => {
     const { store } = await stores.wrapped();
     await fill(store, 1);
     for (const wrong of [2, -1, 0.5, Number.NaN, '1', 1n, null]) {
       const read = async (): Promise<unknown> => logOf(store, { after: wrong as number });
-      await expectRejects('VARVE_INVALID_ARGUMENT', read);
+      await check.rejects('VARVE_INVALID_ARGUMENT', read);
     }
     for (const wrong of [{ follow: 1 }, { signal: 'now' }]) {
       const read = async (): Promise<unknown> => listOf(store.commitLog(wrong as never));
-      await expectRejects('VARVE_INVALID_ARGUMENT', read);
+      await check.rejects('VARVE_INVALID_ARGUMENT', read);
     }
   });
 
-  it('rejects the first next with VARVE_LOG_TRUNCATED where entries are gone', async () => {
+  it('rejects the first next with VARVE_LOG_TRUNCATED if entries are gone', async () => {
     const { store } = await stores.wrapped();
     await fill(store, 5);
     const early = iteratorOf(store);
     await store.checkpointTo(3);
-    await expectRejects('VARVE_LOG_TRUNCATED', next(early));
+    await check.rejects('VARVE_LOG_TRUNCATED', next(early));
     for (const after of [0, 2]) {
-      const error = await expectRejects('VARVE_LOG_TRUNCATED', next(iteratorOf(store, { after })));
+      const error = await check.rejects('VARVE_LOG_TRUNCATED', next(iteratorOf(store, { after })));
       expect(error.batch).toBe(after);
     }
     expect(await logOf(store, { after: 3 })).toHaveLength(3);
@@ -191,13 +190,13 @@ describe('iterating', () => {
     expect(store.statistics().oldestGuard).toBe(undefined);
   });
 
-  it('releases it also where reading fails', async () => {
+  it('releases it also if reading fails', async () => {
     const { store, disk } = await stores.wrapped();
     await fill(store, 3);
     const iterator = iteratorOf(store);
     await iterator.next();
     const fault = disk.fail('read', 'EIO');
-    const error = await expectRejects('VARVE_IO', next(iterator));
+    const error = await check.rejects('VARVE_IO', next(iterator));
     expect(error.cause).toBe(fault.error);
     fault.stop();
     expect(store.statistics().oldestGuard).toBe(undefined);
@@ -217,7 +216,7 @@ describe('iterating', () => {
 });
 
 describe('following', () => {
-  it('goes on and on: each entry once, in order, as it becomes durable', async () => {
+  it('yields each entry once, in order, as it becomes durable', async () => {
     const { store, disk } = await stores.wrapped();
     await fill(store, 2);
     const iterator = iteratorOf(store, { follow: true });
@@ -240,7 +239,7 @@ describe('following', () => {
     await iterator.return?.();
   });
 
-  it('holds back a checkpoint at what its reader has not yet seen', async () => {
+  it('holds checkpoints back to the batch that its reader has reached', async () => {
     const { store } = await stores.wrapped();
     await fill(store, 2);
     const iterator = iteratorOf(store, { follow: true });
@@ -271,7 +270,7 @@ describe('following', () => {
     }
   });
 
-  it('ends with the reason also where the signal was aborted before, or without follow', async () => {
+  it('ends with the reason also if the signal was aborted before, or without follow', async () => {
     const { store } = await stores.wrapped();
     await fill(store, 2);
     const reason = new Error('too late');
@@ -335,11 +334,11 @@ describe('following', () => {
       await Promise.allSettled([store.checkpointTo(1), close()]);
       await turns();
       expect(waiting.state).toBe('rejected');
-      await expectRejects('VARVE_CLOSED', () => waiting.promise);
+      await check.rejects('VARVE_CLOSED', () => waiting.promise);
     }
   });
 
-  it('ends with VARVE_CLOSED where the store is closed', async () => {
+  it('ends with VARVE_CLOSED if the store is closed', async () => {
     const { store } = await stores.wrapped();
     await fill(store, 1);
     const waiting = iteratorOf(store, { follow: true });
@@ -349,8 +348,8 @@ describe('following', () => {
     await idle.next();
     await turns();
     await store.close();
-    await expectRejects('VARVE_CLOSED', () => pending.promise);
-    await expectRejects('VARVE_CLOSED', next(idle));
-    expectThrows('VARVE_CLOSED', () => store.statistics());
+    await check.rejects('VARVE_CLOSED', () => pending.promise);
+    await check.rejects('VARVE_CLOSED', next(idle));
+    check.throws('VARVE_CLOSED', () => store.statistics());
   });
 });

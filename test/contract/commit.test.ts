@@ -8,12 +8,12 @@
 import { describe, expect, it } from 'vitest';
 import type { GrainId, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
+import type { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
-  expectNoValue,
-  expectValue,
   logOf,
   present,
   storePath,
@@ -22,7 +22,7 @@ import {
   turns,
   type Watched,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 
@@ -53,7 +53,7 @@ describe('batches', () => {
     expect(store.statistics()).toMatchObject({ commits: 1, sessionsCommitted: 4, syncs: 1 });
   });
 
-  it('go by the id of the next batch where one failed', async () => {
+  it('give the id of a failed batch to the next one', async () => {
     const { store, disk } = await stores.wrapped();
     await store.put(bytesOf('one'));
     const fault = disk.fail('write', 'ENOSPC');
@@ -77,14 +77,14 @@ describe('a commit', () => {
     const committing = watch(session.commit());
     await gate.reached();
     await turns();
-    for (const id of ids) await expectNoValue(store, id);
+    for (const id of ids) await check.noValue(store, id);
     expect(store).toMatchObject({ currentBatch: 1, embeddedHeader: undefined, committing: true });
     expect(store.statistics()).toMatchObject({ values: 1, archivedValues: 0 });
     expect(committing.state).toBe('pending');
     gate.open();
     expect(await committing.promise).toBe(2);
     for (const [n, length] of [0, 100, 10_000].entries()) {
-      await expectValue(store, present(ids[n]), patternOf(length));
+      await check.value(store, present(ids[n]), patternOf(length));
     }
     expect(store).toMatchObject({ currentBatch: 2, embeddedHeader: ids[1], committing: false });
     expect(store.statistics()).toMatchObject({ values: 4, archivedValues: 1 });
@@ -95,7 +95,7 @@ describe('a commit', () => {
     const ids = [];
     for (let n = 0; n < 30; n += 1) ids.push(await committed(store, patternOf(n * 40, n)));
     const reader = await stores.open(storePath, { fileSystem: disk, readOnly: true });
-    for (const [n, id] of ids.entries()) await expectValue(reader, id, patternOf(n * 40, n));
+    for (const [n, id] of ids.entries()) await check.value(reader, id, patternOf(n * 40, n));
   });
 });
 
@@ -138,7 +138,7 @@ describe('a promise', () => {
     expect(order).toEqual(Array.from({ length: 30 }, (_, n) => n));
   });
 
-  it('resolves when all that it needs is in what the last complete sync covered', async () => {
+  it('resolves when the last complete sync has covered everything that it needs', async () => {
     const { store, disk } = await stores.wrapped({ settleBytes: 8192 });
     disk.keepDurable();
     const checked: Promise<void>[] = [];
@@ -167,7 +167,7 @@ describe('a promise', () => {
     await file.close();
     const again = await stores.open('left', { fileSystem: files });
     expect(again.currentBatch).toBe(1);
-    await expectValue(again, id, bytesOf('whole'));
+    await check.value(again, id, bytesOf('whole'));
   });
 });
 
@@ -211,7 +211,7 @@ describe('group commit', () => {
     expect(made).toBeGreaterThanOrEqual(commits);
   });
 
-  it('takes those who come during a sync into the next one', async () => {
+  it('takes sessions that arrive during a sync into the next one', async () => {
     const { store, disk } = await stores.wrapped();
     const gate = disk.hold('datasync');
     const first = watch(store.put(bytesOf('first')));
@@ -233,19 +233,16 @@ describe('a small commit in steady state', () => {
   async function costs(
     store: Store,
     change: (n: number) => Promise<unknown>,
-    disk: { calls: readonly unknown[]; count(operation: 'datasync'): number } & {
-      regionsWritten(from: number): number;
-    },
+    disk: WrappedFileSystem,
   ): Promise<{ regions: number; syncs: number; grown: number }[]> {
     const seen = [];
     for (let n = 0; n < 60; n += 1) {
       const from = disk.calls.length;
-      const syncs = disk.count('datasync');
       const { fileBytes } = store.statistics();
       await change(n);
       const grown = store.statistics().fileBytes - fileBytes;
-      const regions = disk.regionsWritten(from);
-      seen.push({ regions, syncs: disk.count('datasync') - syncs, grown });
+      const { regions, syncs } = disk.countsSince(from);
+      seen.push({ regions, syncs, grown });
     }
     return seen;
   }
@@ -259,7 +256,7 @@ describe('a small commit in steady state', () => {
     }
   });
 
-  it('does so by commitSync too, with several values, an archive and a header', async () => {
+  it('does so also by commitSync, with several values, an archive and a header', async () => {
     const { store, disk } = await stores.wrapped();
     const warm: GrainId[] = [];
     for (let n = 0; n < 60; n += 1) warm.push(store.session().push(patternOf(10, n)));

@@ -7,11 +7,9 @@ import { describe, expect, it } from 'vitest';
 import type { GrainId, Session, Store } from '../../src/index.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
-  expectNoValue,
-  expectRejects,
-  expectThrows,
   logOf,
   present,
   storePath,
@@ -19,7 +17,7 @@ import {
   textOf,
   turns,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 
@@ -73,7 +71,7 @@ describe('setEmbeddedHeader', () => {
     expect(textOf(store.get(present(store.embeddedHeader)))).toBe('own');
   });
 
-  it('throws VARVE_NOT_FOUND for any other id, and keeps what was set', async () => {
+  it('throws VARVE_NOT_FOUND for any other id, and keeps the header that was set', async () => {
     const { store } = await stores.wrapped();
     const old = await committed(store, bytesOf('old'));
     const staged = store.session().push(bytesOf('staged by another'));
@@ -82,12 +80,12 @@ describe('setEmbeddedHeader', () => {
     const withdrawn = session.push(bytesOf('withdrawn'));
     session.archive(withdrawn);
     for (const id of [staged, withdrawn, (old + 1n) as GrainId, 0n as GrainId]) {
-      const error = expectThrows('VARVE_NOT_FOUND', () => session.setEmbeddedHeader(id));
+      const error = check.throws('VARVE_NOT_FOUND', () => session.setEmbeddedHeader(id));
       expect(error.grainId).toBe(id);
     }
     for (const wrong of [undefined, 1, '1-2-3', {}]) {
       const id = wrong as unknown as GrainId;
-      expectThrows('VARVE_INVALID_ARGUMENT', () => session.setEmbeddedHeader(id));
+      check.throws('VARVE_INVALID_ARGUMENT', () => session.setEmbeddedHeader(id));
     }
     await session.commit();
     expect(store.embeddedHeader).toBe(old);
@@ -116,15 +114,15 @@ describe('setEmbeddedHeader', () => {
     expect(store.currentBatch).toBe(1);
   });
 
-  it('rejects the commit with VARVE_NOT_FOUND where the value is gone by then', async () => {
+  it('rejects the commit with VARVE_NOT_FOUND if the value is gone by then', async () => {
     const { store } = await stores.wrapped();
     const id = await committed(store, bytesOf('going'));
     const session = store.session();
     session.setEmbeddedHeader(id);
     const pushed = session.push(bytesOf('with it'));
     await store.checkpointTo(await commit(store, (other) => other.archive(id)));
-    await expectRejects('VARVE_NOT_FOUND', () => session.commit());
-    await expectNoValue(store, pushed);
+    await check.rejects('VARVE_NOT_FOUND', () => session.commit());
+    await check.noValue(store, pushed);
     expect(store.embeddedHeader).toBe(undefined);
   });
 });
@@ -151,7 +149,7 @@ describe('updateEmbeddedHeader', () => {
     expect(store.embeddedHeader).toBe(undefined);
   });
 
-  it('runs one update after the other, each on what the one before made durable', async () => {
+  it('runs updates one after the other, each on the durable result of the one before', async () => {
     const { store, disk } = await stores.wrapped();
     let running = 0;
     const rounds = 40;
@@ -193,7 +191,7 @@ describe('updateEmbeddedHeader', () => {
     expect(started).toBe(2);
   });
 
-  it('commits nothing where update throws or rejects, and the next one runs', async () => {
+  it('commits nothing if update throws or rejects, and the next one runs', async () => {
     const { store } = await stores.wrapped();
     const id = await setTo(store, 'root');
     const reason = new Error('no');
@@ -212,32 +210,32 @@ describe('updateEmbeddedHeader', () => {
     ];
     for (const update of failing) {
       await expect(store.updateEmbeddedHeader(update)).rejects.toBe(reason);
-      await expectNoValue(store, present(pushed));
+      await check.noValue(store, present(pushed));
       expect(store).toMatchObject({ currentBatch: 1, embeddedHeader: id });
     }
     expect(await store.updateEmbeddedHeader(() => id)).toBe(2);
   });
 
-  it('commits nothing where update gives back what is no id, or no value', async () => {
+  it('commits nothing if update returns something that is not an id, or an id without a value', async () => {
     const { store } = await stores.wrapped();
     const update = (result: unknown) => () =>
       store.updateEmbeddedHeader((session) => {
         session.push(bytesOf('pushed in vain'));
         return result as GrainId;
       });
-    await expectRejects('VARVE_INVALID_ARGUMENT', update(undefined));
-    await expectRejects('VARVE_INVALID_ARGUMENT', update('root'));
-    await expectRejects('VARVE_NOT_FOUND', update(0n));
-    await expectRejects('VARVE_NOT_FOUND', update(12345n));
+    await check.rejects('VARVE_INVALID_ARGUMENT', update(undefined));
+    await check.rejects('VARVE_INVALID_ARGUMENT', update('root'));
+    await check.rejects('VARVE_NOT_FOUND', update(0n));
+    await check.rejects('VARVE_NOT_FOUND', update(12345n));
     expect(store).toMatchObject({ currentBatch: 0, embeddedHeader: undefined });
     expect(store.statistics().values).toBe(0);
   });
 
-  it('rejects what is no function', async () => {
+  it('rejects anything that is not a function', async () => {
     const { store } = await stores.wrapped();
     for (const wrong of [undefined, null, 1n, {}]) {
       const update = () => store.updateEmbeddedHeader(wrong as never);
-      await expectRejects('VARVE_INVALID_ARGUMENT', update);
+      await check.rejects('VARVE_INVALID_ARGUMENT', update);
     }
   });
 
@@ -245,20 +243,20 @@ describe('updateEmbeddedHeader', () => {
     const { store, disk } = await stores.wrapped();
     const fault = disk.fail('write', 'ENOSPC');
     const update = () => store.updateEmbeddedHeader((session) => session.push(bytesOf('root')));
-    expect((await expectRejects('VARVE_IO', update)).cause).toBe(fault.error);
+    expect((await check.rejects('VARVE_IO', update)).cause).toBe(fault.error);
     fault.stop();
     expect(store.embeddedHeader).toBe(undefined);
     expect(await update()).toBe(1);
   });
 
-  it('rejects where update ended the session itself', async () => {
+  it('rejects if update ended the session itself', async () => {
     const { store } = await stores.wrapped();
     const update = () =>
       store.updateEmbeddedHeader((session) => {
         session.abandon();
         return null;
       });
-    await expectRejects('VARVE_SESSION_ENDED', update);
+    await check.rejects('VARVE_SESSION_ENDED', update);
     expect(await store.updateEmbeddedHeader(() => null)).toBe(1);
   });
 

@@ -8,16 +8,13 @@
 import { describe, expect, it } from 'vitest';
 import type { GrainId, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
+import type { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
   contentOf,
-  expectNoValue,
-  expectRejects,
-  expectSound,
-  expectThrows,
-  expectValue,
   logOf,
   placeOf,
   storePath,
@@ -25,8 +22,7 @@ import {
   textOf,
   turns,
   watch,
-} from '../support/store-checks.ts';
-import type { WrappedFileSystem } from '../support/wrapped-file-system.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 const kibibyte = 1024;
@@ -45,19 +41,19 @@ describe('a full disk', () => {
       const session = store.session();
       const id = session.push(bytesOf('no room for this'));
       if (way === 'put') session.abandon();
-      const error = await expectRejects('VARVE_IO', async () =>
+      const error = await check.rejects('VARVE_IO', async () =>
         way === 'put' ? store.put(bytesOf('no room for this')) : session[way](),
       );
       expect(error).toMatchObject({ path: storePath, cause: fault.error });
       expect(error.message).toContain('ENOSPC');
-      await expectNoValue(store, id);
-      await expectValue(store, old, bytesOf('old'));
-      await expectSound(store);
+      await check.noValue(store, id);
+      await check.value(store, old, bytesOf('old'));
+      await check.sound(store);
       fault.stop();
       // Not where it was refused: that may be a place without blocks in a sparse file.
       const later = await store.put(bytesOf('now there is'));
       expect(later.batch).toBe(2);
-      await expectValue(store, later.id, bytesOf('now there is'));
+      await check.value(store, later.id, bytesOf('now there is'));
     });
   }
 
@@ -67,25 +63,25 @@ describe('a full disk', () => {
     const session = store.session();
     const id = session.push(patternOf(1000));
     session.archive(old);
-    await expectRejects('VARVE_IO', () => session.commit());
+    await check.rejects('VARVE_IO', () => session.commit());
     fault.stop();
     for (const closed of [false, true]) {
       if (closed) await store.close();
       const again = await stores.open(storePath, { fileSystem: disk, readOnly: true });
       expect(again).toMatchObject({ currentBatch: 1, embeddedHeader: undefined });
-      await expectNoValue(again, id);
-      await expectValue(again, old, bytesOf('old'));
+      await check.noValue(again, id);
+      await check.value(again, old, bytesOf('old'));
       expect(again.statistics()).toMatchObject({ values: 1, archivedValues: 0 });
     }
   });
 
-  it('lets what the refused session had archived be archived by another', async () => {
+  it('lets another session archive the values that the refused session had archived', async () => {
     const { store, disk, id: old } = await withValue();
     const session = store.session();
     session.push(bytesOf('refused'));
     session.archive(old);
     const fault = disk.fail('write', 'ENOSPC');
-    await expectRejects('VARVE_IO', () => session.commit());
+    await check.rejects('VARVE_IO', () => session.commit());
     fault.stop();
     expect(await commit(store, (next) => next.archive(old))).toBe(2);
   });
@@ -100,15 +96,15 @@ describe('a full disk', () => {
     const commits = [small[0], large, small[1]].map((session) => watch(session?.commit() as never));
     await turns();
     expect(commits.map(({ state }) => state)).toEqual(['resolved', 'rejected', 'resolved']);
-    const error = await expectRejects('VARVE_IO', () => commits[1]?.promise as Promise<unknown>);
+    const error = await check.rejects('VARVE_IO', () => commits[1]?.promise as Promise<unknown>);
     expect(error.cause).toBe(fault.error);
     for (const [n, id] of ids.entries()) expect(textOf(store.get(id))).toBe(`small ${n}`);
-    await expectNoValue(store, refused);
+    await check.noValue(store, refused);
     expect(store.currentBatch).toBe(2);
     expect((await logOf(store, { after: 1 }))[0]?.changes.map(({ id }) => id)).toEqual(ids);
   });
 
-  it('rejects them all where it refuses the record, and takes the record back', async () => {
+  it('rejects all of them if it refuses the record, and takes the record back', async () => {
     for (const partialBytes of [0, 512, 700]) {
       const { store, disk, id: old } = await withValue();
       // The values go first, then the record, in one write each.
@@ -116,18 +112,18 @@ describe('a full disk', () => {
       const when = (): boolean => ++writes === 2;
       disk.fail('write', 'EIO', { when, partialBytes });
       const commits = [1, 2].map((n) => watch(store.put(bytesOf(`refused ${n}`))));
-      for (const { promise } of commits) await expectRejects('VARVE_IO', () => promise);
+      for (const { promise } of commits) await check.rejects('VARVE_IO', () => promise);
       expect(store.currentBatch).toBe(1);
       const left = await stores.open(storePath, { fileSystem: disk, readOnly: true });
       expect(left.currentBatch).toBe(1);
       const { batch } = await store.put(bytesOf('after it'));
       expect(batch).toBe(2);
-      await expectValue(store, old, bytesOf('old'));
-      await expectSound(store);
+      await check.value(store, old, bytesOf('old'));
+      await check.sound(store);
     }
   });
 
-  it('does not lose commits where it refuses for a while, again and again', async () => {
+  it('does not lose commits if it refuses for a while, several times', async () => {
     const { store, disk } = await stores.wrapped({ settleBytes: 3000 });
     const kept = new Map<GrainId, number>();
     for (let n = 0; n < 250; n += 1) {
@@ -143,21 +139,21 @@ describe('a full disk', () => {
       fault.stop();
     }
     expect(kept.size).toBeGreaterThan(150);
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
     const again = await stores.open(storePath, { fileSystem: disk });
     expect(again.statistics().values).toBe(kept.size);
-    for (const [id, n] of kept) await expectValue(again, id, patternOf(100 + n, n));
+    for (const [id, n] of kept) await check.value(again, id, patternOf(100 + n, n));
   });
 
   it('does not keep close from unlocking', async () => {
     const { store, disk, id } = await withValue();
     const fault = disk.fail('write', 'ENOSPC');
-    const error = await expectRejects('VARVE_IO', () => store.close());
+    const error = await check.rejects('VARVE_IO', () => store.close());
     expect(error.cause).toBe(fault.error);
     fault.stop();
     const again = await stores.open(storePath, { fileSystem: disk });
-    await expectValue(again, id, bytesOf('old'));
+    await check.value(again, id, bytesOf('old'));
   });
 });
 
@@ -169,12 +165,12 @@ describe('a failed sync', () => {
       const session = store.session();
       const id = session.push(bytesOf('who knows'));
       if (way === 'put') session.abandon();
-      const error = await expectRejects('VARVE_POISONED', async () =>
+      const error = await check.rejects('VARVE_POISONED', async () =>
         way === 'put' ? store.put(bytesOf('who knows')) : session[way](),
       );
       expect(error).toMatchObject({ path: storePath, cause: fault.error });
-      await expectNoValue(store, id);
-      await expectValue(store, old, bytesOf('old'));
+      await check.noValue(store, id);
+      await check.value(store, old, bytesOf('old'));
       expect(store).toMatchObject({ currentBatch: 1, committing: false });
       await store.close();
     });
@@ -190,7 +186,7 @@ describe('a failed sync', () => {
     const fault = disk.fail('datasync', 'EIO', { times: 1 });
     const session = store.session();
     const lost = session.push(bytesOf('who knows'));
-    await expectRejects('VARVE_POISONED', () => session.commit());
+    await check.rejects('VARVE_POISONED', () => session.commit());
     fault.stop();
     return { store, disk, old, lost };
   }
@@ -199,11 +195,11 @@ describe('a failed sync', () => {
     const { store, disk, old } = await poisoned();
     const from = disk.calls.length;
     for (let n = 0; n < 2; n += 1) {
-      expectThrows('VARVE_POISONED', () => store.session());
-      await expectRejects('VARVE_POISONED', () => store.put(bytesOf('no')));
-      await expectRejects('VARVE_POISONED', () => store.put(new Uint8Array(2 * mebibyte)));
-      await expectRejects('VARVE_POISONED', () => store.checkpointTo(1));
-      await expectRejects('VARVE_POISONED', () => store.updateEmbeddedHeader(() => old));
+      check.throws('VARVE_POISONED', () => store.session());
+      await check.rejects('VARVE_POISONED', () => store.put(bytesOf('no')));
+      await check.rejects('VARVE_POISONED', () => store.put(new Uint8Array(2 * mebibyte)));
+      await check.rejects('VARVE_POISONED', () => store.checkpointTo(1));
+      await check.rejects('VARVE_POISONED', () => store.updateEmbeddedHeader(() => old));
     }
     const written = disk.calls.slice(from).filter(({ operation }) => operation !== 'read');
     expect(written).toEqual([]);
@@ -223,24 +219,24 @@ describe('a failed sync', () => {
     await gate.reached();
     const queued = watch(store.put(bytesOf('queued')));
     gate.open();
-    expect((await expectRejects('VARVE_POISONED', () => first.promise)).cause).not.toBe(undefined);
-    await expectRejects('VARVE_POISONED', () => queued.promise);
-    await expectRejects('VARVE_POISONED', () => open.commit());
-    expectThrows('VARVE_POISONED', () => openSync.commitSync());
-    expectThrows('VARVE_SESSION_ENDED', () => openSync.push(bytesOf('ended')));
+    expect((await check.rejects('VARVE_POISONED', () => first.promise)).cause).not.toBe(undefined);
+    await check.rejects('VARVE_POISONED', () => queued.promise);
+    await check.rejects('VARVE_POISONED', () => open.commit());
+    check.throws('VARVE_POISONED', () => openSync.commitSync());
+    check.throws('VARVE_SESSION_ENDED', () => openSync.push(bytesOf('ended')));
     expect(disk.count('datasync')).toBe(syncs + 1);
     await store.close();
   });
 
   it('leaves reads as they were', async () => {
     const { store, old, lost } = await poisoned();
-    await expectValue(store, old, bytesOf('old'));
-    await expectNoValue(store, lost);
+    await check.value(store, old, bytesOf('old'));
+    await check.noValue(store, lost);
     expect(await logOf(store)).toMatchObject([{ batch: 1 }]);
     expect(store.statistics()).toMatchObject({ values: 1, commits: 1 });
     using guard = store.guard();
     expect(guard.batch).toBe(1);
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
   });
 
@@ -257,20 +253,20 @@ describe('a failed sync', () => {
     const offset = placeOf(await contentOf(disk.inner), bytesOf('who knows'));
     await store.close();
     const survived = await stores.open(storePath, { fileSystem: disk });
-    await expectValue(survived, lost, bytesOf('who knows'));
-    await expectValue(survived, old, bytesOf('old'));
+    await check.value(survived, lost, bytesOf('who knows'));
+    await check.value(survived, old, bytesOf('old'));
     expect(survived.currentBatch).toBe(2);
     expect(offset).toBeGreaterThan(0);
   });
 
-  it('does not give the grains of what it failed out again', async () => {
+  it('does not reuse the grains of the failed commit', async () => {
     const { store, disk, id: old } = await withValue();
     disk.fail('datasync', 'EIO');
     const waiting = store.session();
     const lost = store.session();
     const id = lost.push(bytesOf('who knows'));
-    await expectRejects('VARVE_POISONED', () => lost.commit());
-    expectThrows('VARVE_POISONED', () => waiting.push(bytesOf('who knows')));
+    await check.rejects('VARVE_POISONED', () => lost.commit());
+    check.throws('VARVE_POISONED', () => waiting.push(bytesOf('who knows')));
     expect(waiting.get(id)).toBe(undefined);
     expect(textOf(waiting.get(old))).toBe('old');
     await store.close();
@@ -279,21 +275,21 @@ describe('a failed sync', () => {
   it('poisons on close too: VARVE_POISONED, unlocked, nothing lost', async () => {
     const { store, disk, id } = await withValue();
     const fault = disk.fail('datasync', 'EIO', { times: 1 });
-    const error = await expectRejects('VARVE_POISONED', () => store.close());
+    const error = await check.rejects('VARVE_POISONED', () => store.close());
     expect(error.cause).toBe(fault.error);
     const again = await stores.open(storePath, { fileSystem: disk });
-    await expectValue(again, id, bytesOf('old'));
+    await check.value(again, id, bytesOf('old'));
     expect(again.recovery.clean).toBe(false);
   });
 
-  it('poisons also where a record can be neither written nor taken back', async () => {
+  it('poisons also if a record can be neither written nor taken back', async () => {
     const { store, disk, id } = await withValue();
     let writes = 0;
     const fault = disk.fail('write', 'EIO', { when: () => ++writes > 1, partialBytes: 512 });
-    await expectRejects('VARVE_POISONED', () => store.put(bytesOf('half there')));
+    await check.rejects('VARVE_POISONED', () => store.put(bytesOf('half there')));
     fault.stop();
-    await expectRejects('VARVE_POISONED', () => store.put(bytesOf('no more')));
-    await expectValue(store, id, bytesOf('old'));
+    await check.rejects('VARVE_POISONED', () => store.put(bytesOf('no more')));
+    await check.value(store, id, bytesOf('old'));
     const from = disk.calls.length;
     await store.close();
     expect(disk.calls.slice(from).map(({ operation }) => operation)).toEqual(['close']);
@@ -305,10 +301,10 @@ describe('a failed sync', () => {
     const large = watch(store.put(new Uint8Array(20 * mebibyte)));
     await writing.reached();
     disk.fail('datasync', 'EIO');
-    await expectRejects('VARVE_POISONED', () => store.put(bytesOf('poison')));
+    await check.rejects('VARVE_POISONED', () => store.put(bytesOf('poison')));
     const from = disk.calls.length;
     writing.open();
-    await expectRejects('VARVE_POISONED', () => large.promise);
+    await check.rejects('VARVE_POISONED', () => large.promise);
     expect(disk.calls.slice(from)).toEqual([]);
     await store.close();
   });

@@ -8,7 +8,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { memoryFileSystem, Store } from '../../src/index.ts';
-import { bytesOf, turns, watch } from '../support/store-checks.ts';
+import { bytesOf, turns, watch } from '../support/fixtures/store-checks.ts';
 
 /** Each opens a store of so many batches. */
 const sides = {

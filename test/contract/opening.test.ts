@@ -16,19 +16,18 @@ import {
   type VarveErrorCode,
 } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
+import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
   bytesOf,
+  check,
   committed,
   contentOf,
-  expectRejects,
-  expectValue,
   overwrite,
   placeOf,
   storePath,
   storesOfTest,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
-import { WrappedFileSystem } from '../support/wrapped-file-system.ts';
 
 const stores = storesOfTest();
 const kibibyte = 1024;
@@ -51,7 +50,7 @@ async function expectRefused(bytes: Uint8Array, code: VarveErrorCode): Promise<v
   fs.writeFileSync(path, bytes);
   fs.utimesSync(path, 1, 2);
   for (const options of everyWay) {
-    const error = await expectRejects(code, () => stores.open(path, options));
+    const error = await check.rejects(code, () => stores.open(path, options));
     expect(error.message).not.toMatch(/undefined|NaN/);
   }
   expect(Buffer.compare(fs.readFileSync(path), bytes)).toBe(0);
@@ -92,11 +91,11 @@ describe('a file that is no store', () => {
     });
   }
 
-  it('is VARVE_NOT_A_STORE where it is a directory', async () => {
+  it('is VARVE_NOT_A_STORE if it is a directory', async () => {
     fs.mkdirSync(path);
     fs.writeFileSync(join(path, 'inside'), 'bytes');
     for (const options of everyWay) {
-      const error = await expectRejects('VARVE_NOT_A_STORE', () => stores.open(path, options));
+      const error = await check.rejects('VARVE_NOT_A_STORE', () => stores.open(path, options));
       expect(error.path).toBe(path);
     }
     expect(fs.readFileSync(join(path, 'inside'), 'utf8')).toBe('bytes');
@@ -127,14 +126,14 @@ describe('a store that this version cannot read', () => {
     for (const copyOffset of [0, secondHeader]) changeHeader(bytes, copyOffset, versionOffset, 9);
     fs.writeFileSync(path, bytes);
     const open = () => stores.open(path);
-    const error = await expectRejects('VARVE_UNSUPPORTED_VERSION', open);
+    const error = await check.rejects('VARVE_UNSUPPORTED_VERSION', open);
     expect(error).toMatchObject({ path, actual: 9 });
     expect(error.message).toContain('9');
   });
 });
 
 describe('a store that is damaged', () => {
-  it('is VARVE_CORRUPT and stays as it is where both headers are', async () => {
+  it('is VARVE_CORRUPT and unchanged if both headers are damaged', async () => {
     const bytes = await storeBytes();
     for (const copyOffset of [0, secondHeader]) {
       bytes[copyOffset + 40] = (bytes[copyOffset + 40] ?? 0) ^ 0xff;
@@ -142,17 +141,17 @@ describe('a store that is damaged', () => {
     await expectRefused(bytes, 'VARVE_CORRUPT');
   });
 
-  it('is VARVE_CORRUPT and stays as it is where it was cut short', async () => {
+  it('is VARVE_CORRUPT and unchanged if it was truncated', async () => {
     const bytes = await storeBytes();
     await expectRefused(bytes.subarray(0, secondHeader + headerBytes), 'VARVE_CORRUPT');
   });
 
-  it('is VARVE_CORRUPT where only the start of a header is left', async () => {
+  it('is VARVE_CORRUPT if only the start of a header is left', async () => {
     const bytes = await storeBytes();
     await expectRefused(bytes.subarray(0, 100), 'VARVE_CORRUPT');
   });
 
-  it('opens where one header is damaged, and says what was healed', async () => {
+  it('opens if one header is damaged, and lists it as healed', async () => {
     for (const copyOffset of [0, secondHeader]) {
       const bytes = await storeBytes();
       bytes[copyOffset + 40] = (bytes[copyOffset + 40] ?? 0) ^ 0xff;
@@ -164,7 +163,7 @@ describe('a store that is damaged', () => {
     }
   });
 
-  it('throws VARVE_CORRUPT from get where a value is, with the place, and reads the rest', async () => {
+  it('throws VARVE_CORRUPT from get if a value is damaged, with the place, and reads the rest', async () => {
     const fileSystem = memoryFileSystem();
     const first = await stores.open(storePath, { fileSystem });
     const damaged = await committed(first, bytesOf('this one will rot'));
@@ -176,20 +175,20 @@ describe('a store that is damaged', () => {
     for (const read of [() => store.get(damaged), () => store.session().get(damaged)]) {
       expect(read).toThrow(expect.objectContaining({ code: 'VARVE_CORRUPT', grainId: damaged }));
     }
-    const error = await expectRejects('VARVE_CORRUPT', () => store.getAsync(damaged));
+    const error = await check.rejects('VARVE_CORRUPT', () => store.getAsync(damaged));
     expect(error.offset).toBeGreaterThan(offset - 64);
     expect(error.offset).toBeLessThanOrEqual(offset);
-    await expectValue(store, sound, bytesOf('this one will not'));
+    await check.value(store, sound, bytesOf('this one will not'));
     await store.close();
   });
 });
 
-describe('what is not there, or must not be', () => {
+describe('a file that is missing, or must not exist', () => {
   it('is VARVE_NOT_FOUND without create, and nothing is made', async () => {
     const deep = join(folder, 'a', 'b', 'store');
     for (const options of [{ create: false }, { readOnly: true }]) {
       for (const missing of [path, deep]) {
-        const error = await expectRejects('VARVE_NOT_FOUND', () => stores.open(missing, options));
+        const error = await check.rejects('VARVE_NOT_FOUND', () => stores.open(missing, options));
         expect(error).toMatchObject({ path: missing, cause: { code: 'ENOENT' } });
       }
     }
@@ -200,7 +199,7 @@ describe('what is not there, or must not be', () => {
     for (const bytes of [await storeBytes(), bytesOf('something else'), new Uint8Array(0)]) {
       fs.writeFileSync(path, bytes);
       const open = () => stores.open(path, { exclusive: true });
-      const error = await expectRejects('VARVE_EXISTS', open);
+      const error = await check.rejects('VARVE_EXISTS', open);
       expect(error.path).toBe(path);
       expect(Buffer.compare(fs.readFileSync(path), bytes)).toBe(0);
     }
@@ -209,56 +208,56 @@ describe('what is not there, or must not be', () => {
   it('is VARVE_LOCKED while a writer of this process has it, and is free after close', async () => {
     const store = await stores.open(path);
     const id = await committed(store, bytesOf('mine'));
-    const error = await expectRejects('VARVE_LOCKED', () => stores.open(path));
+    const error = await check.rejects('VARVE_LOCKED', () => stores.open(path));
     expect(error.path).toBe(path);
-    await expectValue(store, id, bytesOf('mine'));
+    await check.value(store, id, bytesOf('mine'));
     await store.close();
-    await expectValue(await stores.open(path), id, bytesOf('mine'));
+    await check.value(await stores.open(path), id, bytesOf('mine'));
   });
 });
 
 describe('a disk that refuses', () => {
-  it('is VARVE_IO with the cause where a file is in the way of the path', async () => {
+  it('is VARVE_IO with the cause if a file is in the way of the path', async () => {
     fs.writeFileSync(path, 'a file');
     const below = join(path, 'store');
     for (const options of everyWay) {
-      const error = await expectRejects('VARVE_IO', () => stores.open(below, options));
+      const error = await check.rejects('VARVE_IO', () => stores.open(below, options));
       expect(error).toMatchObject({ path: below, cause: { code: 'ENOTDIR' } });
     }
     expect(fs.readFileSync(path, 'utf8')).toBe('a file');
   });
 
-  it('is VARVE_IO with the cause where opening is not permitted, or fails otherwise', async () => {
+  it('is VARVE_IO with the cause if opening is not permitted, or fails otherwise', async () => {
     for (const code of ['EACCES', 'EPERM', 'EROFS', 'EMFILE', 'EIO']) {
       const disk = new WrappedFileSystem(nodeFileSystem);
       const fault = disk.fail('open', code);
-      const error = await expectRejects('VARVE_IO', () => stores.open(path, { fileSystem: disk }));
+      const error = await check.rejects('VARVE_IO', () => stores.open(path, { fileSystem: disk }));
       expect(error).toMatchObject({ path, cause: fault.error });
       expect(fs.readdirSync(folder)).toEqual([]);
     }
   });
 
-  it('is what a file system of another make says, in the codes of the contract', async () => {
+  it('gives the errors of a custom file system the codes of the contract', async () => {
     const table = { ENOENT: 'NOT_FOUND', EEXIST: 'EXISTS', EISDIR: 'NOT_A_STORE', EBUSY: 'IO' };
     for (const [code, expected] of Object.entries(table)) {
       const disk = new WrappedFileSystem(memoryFileSystem());
       const fault = disk.fail('open', code);
       const open = () => stores.open(path, { fileSystem: disk });
-      const error = await expectRejects(`VARVE_${expected}` as VarveErrorCode, open);
+      const error = await check.rejects(`VARVE_${expected}` as VarveErrorCode, open);
       expect(error.cause).toBe(fault.error);
     }
   });
 
-  it('is VARVE_IO, unlocked, where a read, a write or a sync of opening fails', async () => {
+  it('is VARVE_IO, unlocked, if a read, a write or a sync of opening fails', async () => {
     for (const operation of ['read', 'write', 'datasync'] as const) {
       const disk = new WrappedFileSystem(memoryFileSystem());
       const fault = disk.fail(operation, 'EIO');
       const open = () => stores.open(path, { fileSystem: disk });
-      const error = await expectRejects('VARVE_IO', open);
+      const error = await check.rejects('VARVE_IO', open);
       expect(error).toMatchObject({ path, cause: fault.error });
       fault.stop();
       const store = await open();
-      await expectValue(store, await committed(store, bytesOf('works')), bytesOf('works'));
+      await check.value(store, await committed(store, bytesOf('works')), bytesOf('works'));
     }
   });
 });

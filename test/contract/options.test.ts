@@ -10,22 +10,20 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { memoryFileSystem, Store, type StoreOptions } from '../../src/index.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
+import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
   bytesOf,
+  check,
   committed,
   contentOf,
-  expectRejects,
-  expectThrows,
-  expectValue,
   overwrite,
   present,
   storePath,
   storesOfTest,
   turns,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
-import { WrappedFileSystem } from '../support/wrapped-file-system.ts';
 
 const stores = storesOfTest();
 const kibibyte = 1024;
@@ -42,14 +40,14 @@ describe('create and exclusive', () => {
     const store = await stores.open(path);
     const id = await committed(store, bytesOf('deep'));
     await store.close();
-    await expectValue(await stores.open(path, { create: false }), id, bytesOf('deep'));
+    await check.value(await stores.open(path, { create: false }), id, bytesOf('deep'));
   });
 
-  it('make a new store with exclusive where there is none', async () => {
+  it('create a new store with exclusive if there is none', async () => {
     const path = join(folder, 'store');
     const store = await stores.open(path, { exclusive: true });
     await store.close();
-    await expectRejects('VARVE_EXISTS', () => stores.open(path, { exclusive: true }));
+    await check.rejects('VARVE_EXISTS', () => stores.open(path, { exclusive: true }));
   });
 
   it('default when they are undefined', async () => {
@@ -70,24 +68,24 @@ describe('a creation that was cut short', () => {
     ['zeros as long as a new store', (newStoreBytes) => newStoreBytes],
   ];
   for (const [what, lengthOf] of cut) {
-    it(`is made anew with create, else VARVE_NOT_FOUND: ${what}`, async () => {
+    it(`is created again with create, else VARVE_NOT_FOUND: ${what}`, async () => {
       const path = join(folder, 'store');
       const length = lengthOf(await newStoreBytes());
       fs.writeFileSync(path, new Uint8Array(length));
       for (const options of [{ create: false }, { readOnly: true }]) {
-        await expectRejects('VARVE_NOT_FOUND', () => stores.open(path, options));
+        await check.rejects('VARVE_NOT_FOUND', () => stores.open(path, options));
         expectSameBytes(fs.readFileSync(path), new Uint8Array(length));
       }
       const store = await stores.open(path);
       expect(store.recovery).toMatchObject({ clean: true, revertedBatch: undefined });
-      await expectValue(store, await committed(store, bytesOf('new')), bytesOf('new'));
+      await check.value(store, await committed(store, bytesOf('new')), bytesOf('new'));
     });
   }
 
-  it('is none where the zeros are longer than a new store', async () => {
+  it('is not assumed if the zeros are longer than a new store', async () => {
     const path = join(folder, 'store');
     fs.writeFileSync(path, new Uint8Array((await newStoreBytes()) + 1));
-    await expectRejects('VARVE_NOT_A_STORE', () => stores.open(path));
+    await check.rejects('VARVE_NOT_A_STORE', () => stores.open(path));
   });
 
   async function newStoreBytes(): Promise<number> {
@@ -108,11 +106,11 @@ describe('readOnly', () => {
     await writer.close();
     const store = await stores.open(storePath, { fileSystem: disk, readOnly: true });
     expect(store.readOnly).toBe(true);
-    await expectValue(store, id, bytesOf('written'));
-    expectThrows('VARVE_READ_ONLY', () => store.session());
-    await expectRejects('VARVE_READ_ONLY', () => store.put(bytesOf('no')));
-    await expectRejects('VARVE_READ_ONLY', () => store.checkpointTo(1));
-    await expectRejects('VARVE_READ_ONLY', () => store.updateEmbeddedHeader(() => null));
+    await check.value(store, id, bytesOf('written'));
+    check.throws('VARVE_READ_ONLY', () => store.session());
+    await check.rejects('VARVE_READ_ONLY', () => store.put(bytesOf('no')));
+    await check.rejects('VARVE_READ_ONLY', () => store.checkpointTo(1));
+    await check.rejects('VARVE_READ_ONLY', () => store.updateEmbeddedHeader(() => null));
     using guard = store.guard();
     expect(guard.batch).toBe(1);
   });
@@ -123,7 +121,7 @@ describe('readOnly', () => {
     const before = await contentOf(disk.inner);
     const from = disk.calls.length;
     const store = await stores.open(storePath, { fileSystem: disk, readOnly: true });
-    await expectValue(store, id, bytesOf('written'));
+    await check.value(store, id, bytesOf('written'));
     await store.close();
     const operations = new Set(disk.calls.slice(from).map(({ operation }) => operation));
     expect([...operations].sort()).toEqual(['close', 'open', 'read']);
@@ -137,9 +135,9 @@ describe('readOnly', () => {
     const later = await writer.put(bytesOf('later'));
     expect(reader.currentBatch).toBe(1);
     expect(reader.get(later.id)).toBe(undefined);
-    await expectValue(reader, id, bytesOf('written'));
+    await check.value(reader, id, bytesOf('written'));
     const second = await stores.open(storePath, { fileSystem: disk, readOnly: true });
-    await expectValue(second, later.id, bytesOf('later'));
+    await check.value(second, later.id, bytesOf('later'));
   });
 
   it('throws VARVE_SNAPSHOT_GONE for a value freed since, whatever its grains hold', async () => {
@@ -154,7 +152,7 @@ describe('readOnly', () => {
     await writer.checkpointTo(await freeing.commit());
     for (let n = 0; n < 150; n += 1) await writer.put(patternOf(280 + ((n * 53) % 400), n));
     for (const id of ids) {
-      const error = expectThrows('VARVE_SNAPSHOT_GONE', () => reader.get(id));
+      const error = check.throws('VARVE_SNAPSHOT_GONE', () => reader.get(id));
       expect(error).toMatchObject({ grainId: id, batch: reader.currentBatch });
     }
     await reader.close();
@@ -167,7 +165,7 @@ describe('readOnly', () => {
     await overwrite(fileSystem, left);
     const store = await stores.open(storePath, { fileSystem, readOnly: true });
     expect(store.recovery).toMatchObject({ clean: false, replayedBatches: 1 });
-    await expectValue(store, id, bytesOf('written'));
+    await check.value(store, id, bytesOf('written'));
     await store.close();
     expectSameBytes(await contentOf(fileSystem), left);
   });
@@ -183,7 +181,7 @@ describe('recovery', () => {
     expect((await stores.open(storePath, { fileSystem: disk })).recovery).toEqual(clean);
   });
 
-  it('says how many batches were read back where the store was not closed', async () => {
+  it('has the number of batches that were read back if the store was not closed', async () => {
     const { store, disk } = await stores.wrapped();
     const ids = [];
     for (let n = 0; n < 5; n += 1) ids.push(await committed(store, patternOf(100, n)));
@@ -192,7 +190,7 @@ describe('recovery', () => {
     const again = await stores.open(storePath, { fileSystem });
     expect(again.recovery).toMatchObject({ clean: false, replayedBatches: 5, healed: [] });
     expect(again.currentBatch).toBe(5);
-    for (const [n, id] of ids.entries()) await expectValue(again, id, patternOf(100, n));
+    for (const [n, id] of ids.entries()) await check.value(again, id, patternOf(100, n));
   });
 
   it('says which batch was found incomplete and taken back', async () => {
@@ -211,14 +209,14 @@ describe('recovery', () => {
     const again = await stores.open(storePath, { fileSystem });
     expect(again.recovery).toMatchObject({ clean: false, revertedBatch: 2 });
     expect(again.currentBatch).toBe(1);
-    await expectValue(again, kept, bytesOf('acknowledged'));
+    await check.value(again, kept, bytesOf('acknowledged'));
     expect(again.get(id)).toBe(undefined);
     expect((await again.put(bytesOf('next'))).batch).toBe(2);
   });
 });
 
 describe('cacheBytes and settleBytes', () => {
-  it('change what is read from the disk, and nothing that is read', async () => {
+  it('change the number of reads from the disk, but no result', async () => {
     for (const cacheBytes of [0, 1, 64 * kibibyte, undefined]) {
       const { store, disk } = await stores.wrapped({ cacheBytes });
       const id = await committed(store, patternOf(1000));
@@ -235,14 +233,14 @@ describe('cacheBytes and settleBytes', () => {
     for (let n = 0; n < 40; n += 1) ids.push(await committed(store, patternOf(50 + n, n)));
     await store.close();
     const again = await stores.open(storePath, { fileSystem: disk, settleBytes: 600 });
-    for (const [n, id] of ids.entries()) await expectValue(again, id, patternOf(50 + n, n));
+    for (const [n, id] of ids.entries()) await check.value(again, id, patternOf(50 + n, n));
   });
 });
 
 describe('signal', () => {
   const reason = new Error('the user left');
 
-  it('rejects with its own reason where it was aborted before, and touches nothing', async () => {
+  it('rejects with its own reason if it was aborted before, and touches nothing', async () => {
     const disk = new WrappedFileSystem(memoryFileSystem());
     const signal = AbortSignal.abort(reason);
     const open = Store.open(storePath, { fileSystem: disk, signal });
@@ -250,7 +248,7 @@ describe('signal', () => {
     expect(disk.calls).toEqual([]);
   });
 
-  it('rejects with its own reason where it is aborted meanwhile, and unlocks', async () => {
+  it('rejects with its own reason if it is aborted during opening, and unlocks', async () => {
     const disk = new WrappedFileSystem(memoryFileSystem());
     const gate = disk.hold('datasync');
     const controller = new AbortController();
@@ -267,7 +265,7 @@ describe('signal', () => {
     const { store } = await stores.wrapped({ signal: controller.signal });
     controller.abort(reason);
     await turns();
-    await expectValue(store, await committed(store, bytesOf('on')), bytesOf('on'));
+    await check.value(store, await committed(store, bytesOf('on')), bytesOf('on'));
   });
 });
 
@@ -293,32 +291,32 @@ describe('arguments that are refused', () => {
     ];
     for (const options of wrong) {
       const all = { fileSystem: disk, ...options } as StoreOptions;
-      await expectRejects('VARVE_INVALID_ARGUMENT', () => Store.open(storePath, all));
+      await check.rejects('VARVE_INVALID_ARGUMENT', () => Store.open(storePath, all));
     }
     const urls = ['https://varve.test/x', 'file:///a%00b', 'file:///a%2Fb'].map(
       (url) => new URL(url),
     );
     for (const path of [undefined, null, 1, '', 'a\0b', {}, ...urls]) {
       const open = () => Store.open(path as string, { fileSystem: disk });
-      await expectRejects('VARVE_INVALID_ARGUMENT', open);
+      await check.rejects('VARVE_INVALID_ARGUMENT', open);
     }
     for (const options of [null, 1, 'create']) {
       const open = () => Store.open(join(folder, 'store'), options as unknown as StoreOptions);
-      await expectRejects('VARVE_INVALID_ARGUMENT', open);
+      await check.rejects('VARVE_INVALID_ARGUMENT', open);
     }
     expect(disk.calls).toEqual([]);
     expect(fs.readdirSync(folder)).toEqual([]);
   });
 
-  it('are VARVE_INVALID_ARGUMENT where a method does not know a name', async () => {
-    await expectRejects('VARVE_INVALID_ARGUMENT', () =>
+  it('are VARVE_INVALID_ARGUMENT if a method does not know a name', async () => {
+    await check.rejects('VARVE_INVALID_ARGUMENT', () =>
       Store.inMemory({ readOnly: true } as object),
     );
     const store = stores.keep(await Store.inMemory());
-    expectThrows('VARVE_INVALID_ARGUMENT', () => store.commitLog({ from: 1 } as object));
-    expectThrows('VARVE_INVALID_ARGUMENT', () => store.commitLog([] as object));
-    expectThrows('VARVE_INVALID_ARGUMENT', () => store.verify({ full: true } as object));
-    expectThrows('VARVE_INVALID_ARGUMENT', () => store.verify(null as never));
+    check.throws('VARVE_INVALID_ARGUMENT', () => store.commitLog({ from: 1 } as object));
+    check.throws('VARVE_INVALID_ARGUMENT', () => store.commitLog([] as object));
+    check.throws('VARVE_INVALID_ARGUMENT', () => store.verify({ full: true } as object));
+    check.throws('VARVE_INVALID_ARGUMENT', () => store.verify(null as never));
     expect(store.statistics().oldestGuard).toBe(undefined);
   });
 });
@@ -329,7 +327,7 @@ describe('Store.inMemory', () => {
     expect(store.path).toBe(':memory:');
     expect(store.readOnly).toBe(false);
     const id = await committed(store, bytesOf('in memory'));
-    await expectValue(store, id, bytesOf('in memory'));
+    await check.value(store, id, bytesOf('in memory'));
     expect(fs.existsSync(':memory:')).toBe(false);
   });
 
@@ -343,7 +341,7 @@ describe('Store.inMemory', () => {
 
   it('refuses a wrong cacheBytes', async () => {
     const make = () => Store.inMemory({ cacheBytes: -1 });
-    await expectRejects('VARVE_INVALID_ARGUMENT', make);
+    await check.rejects('VARVE_INVALID_ARGUMENT', make);
   });
 });
 

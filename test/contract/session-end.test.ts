@@ -10,36 +10,32 @@ import type { GrainId, Session, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
-  expectNoValue,
-  expectRejects,
-  expectSound,
-  expectThrows,
-  expectValue,
   storesOfTest,
   textOf,
   turns,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 const mebibyte = 1024 * 1024;
 
 /** Everything but `get` fails as it should after the end, and the end stays the end. */
 async function expectEnded(session: Session, id: GrainId): Promise<void> {
-  expectThrows('VARVE_SESSION_ENDED', () => session.push(bytesOf('too late')));
-  expectThrows('VARVE_SESSION_ENDED', () => session.archive(id));
-  expectThrows('VARVE_SESSION_ENDED', () => session.checkpointTo(0));
-  expectThrows('VARVE_SESSION_ENDED', () => session.setEmbeddedHeader(null));
-  expectThrows('VARVE_SESSION_ENDED', () => session.commitSync());
-  await expectRejects('VARVE_SESSION_ENDED', () => session.commit());
+  check.throws('VARVE_SESSION_ENDED', () => session.push(bytesOf('too late')));
+  check.throws('VARVE_SESSION_ENDED', () => session.archive(id));
+  check.throws('VARVE_SESSION_ENDED', () => session.checkpointTo(0));
+  check.throws('VARVE_SESSION_ENDED', () => session.setEmbeddedHeader(null));
+  check.throws('VARVE_SESSION_ENDED', () => session.commitSync());
+  await check.rejects('VARVE_SESSION_ENDED', () => session.commit());
   expect(session.abandon()).toBe(undefined);
   expect(session[Symbol.dispose]()).toBe(undefined);
 }
 
 describe('the end by commit', () => {
-  it('comes with the call; get goes on answering until the commit has settled', async () => {
+  it('comes with the call; get works until the commit has settled', async () => {
     const { store, disk } = await stores.wrapped();
     const old = await committed(store, bytesOf('old'));
     const session = store.session();
@@ -51,13 +47,13 @@ describe('the end by commit', () => {
     await gate.reached();
     expect(textOf(session.get(id))).toBe('staged');
     expect(textOf(session.get(old))).toBe('old');
-    await expectNoValue(store, id);
+    await check.noValue(store, id);
     await expectEnded(session, old);
     gate.open();
     expect(await committing.promise).toBe(2);
-    expectThrows('VARVE_SESSION_ENDED', () => session.get(id));
+    check.throws('VARVE_SESSION_ENDED', () => session.get(id));
     await expectEnded(session, old);
-    await expectValue(store, id, bytesOf('staged'));
+    await check.value(store, id, bytesOf('staged'));
   });
 
   it('is not undone by abandon or dispose while it is under way', async () => {
@@ -71,7 +67,7 @@ describe('the end by commit', () => {
     session[Symbol.dispose]();
     gate.open();
     await committing;
-    await expectValue(store, id, bytesOf('stays'));
+    await check.value(store, id, bytesOf('stays'));
   });
 
   it('makes `using` and `return session.commit()` right', async () => {
@@ -86,19 +82,19 @@ describe('the end by commit', () => {
     expect(textOf(store.get(id as GrainId))).toBe('used');
   });
 
-  it('comes also where the commit rejects, and get answers no more', async () => {
+  it('also comes if the commit rejects, and get no longer works', async () => {
     const { store, disk } = await stores.wrapped();
     const old = await committed(store, bytesOf('old'));
     const session = store.session();
     const id = session.push(bytesOf('refused'));
     disk.fail('write', 'ENOSPC', { times: 2 });
-    await expectRejects('VARVE_IO', () => session.commit());
-    expectThrows('VARVE_SESSION_ENDED', () => session.get(id));
+    await check.rejects('VARVE_IO', () => session.commit());
+    check.throws('VARVE_SESSION_ENDED', () => session.get(id));
     await expectEnded(session, old);
-    await expectNoValue(store, id);
+    await check.noValue(store, id);
   });
 
-  it('resolves to currentBatch where there was nothing to do, and syncs nothing', async () => {
+  it('resolves to currentBatch if there was nothing to commit, and syncs nothing', async () => {
     const { store, disk } = await stores.wrapped();
     await committed(store, bytesOf('one'));
     const from = disk.calls.length;
@@ -106,12 +102,12 @@ describe('the end by commit', () => {
     expect(await session.commit()).toBe(1);
     expect(store.session().commitSync()).toBe(1);
     expect(disk.calls.slice(from)).toEqual([]);
-    expectThrows('VARVE_SESSION_ENDED', () => session.get(1n as GrainId));
+    check.throws('VARVE_SESSION_ENDED', () => session.get(1n as GrainId));
   });
 });
 
 describe('the end by abandon', () => {
-  it('gives the grains back, so that the next session gets them', async () => {
+  it('frees the grains, so the next session gets them', async () => {
     const { store } = await stores.wrapped();
     const old = await committed(store, bytesOf('old'));
     for (const end of ['abandon', Symbol.dispose] as const) {
@@ -119,19 +115,19 @@ describe('the end by abandon', () => {
       const ids = [0, 100, 5000].map((length) => session.push(patternOf(length)));
       session.archive(old);
       session[end]();
-      for (const id of ids) await expectNoValue(store, id);
-      expectThrows('VARVE_SESSION_ENDED', () => session.get(ids[0] as GrainId));
+      for (const id of ids) await check.noValue(store, id);
+      check.throws('VARVE_SESSION_ENDED', () => session.get(ids[0] as GrainId));
       await expectEnded(session, old);
       const next = store.session();
       next.archive(old);
       expect([0, 100, 5000].map((length) => next.push(patternOf(length)))).toEqual(ids);
       next.abandon();
-      await expectSound(store);
+      await check.sound(store);
     }
     expect(store.currentBatch).toBe(1);
   });
 
-  it('gives back what was written ahead of the commit, and a reopened store lacks it', async () => {
+  it('frees the space of values that were written ahead of the commit', async () => {
     const { store } = await stores.wrapped();
     const size = (): number => store.statistics().fileBytes;
     const push = (): number => {
@@ -156,7 +152,7 @@ describe('commitSync', () => {
     expect(store.currentBatch).toBe(1);
     expect(disk.count('datasync')).toBe(syncs + 1);
     expect(disk.calls.every(({ operation, sync }) => operation !== 'write' || sync)).toBe(true);
-    expectThrows('VARVE_SESSION_ENDED', () => session.get(id));
+    check.throws('VARVE_SESSION_ENDED', () => session.get(id));
     await expectEnded(session, id);
   });
 
@@ -167,13 +163,13 @@ describe('commitSync', () => {
     const session = store.session();
     const id = session.push(bytesOf('waits'));
     const committing = other.commit();
-    expectThrows('VARVE_BUSY', () => session.commitSync());
+    check.throws('VARVE_BUSY', () => session.commitSync());
     expect(textOf(session.get(id))).toBe('waits');
     const second = session.push(bytesOf('more'));
     expect(await committing).toBe(1);
     expect(session.commitSync()).toBe(2);
-    await expectValue(store, id, bytesOf('waits'));
-    await expectValue(store, second, bytesOf('more'));
+    await check.value(store, id, bytesOf('waits'));
+    await check.value(store, second, bytesOf('more'));
   });
 
   it('throws VARVE_BUSY while another commit is being synced, and commit still works', async () => {
@@ -183,12 +179,12 @@ describe('commitSync', () => {
     await gate.reached();
     const session = store.session();
     const id = session.push(bytesOf('waits'));
-    for (let n = 0; n < 3; n += 1) expectThrows('VARVE_BUSY', () => session.commitSync());
+    for (let n = 0; n < 3; n += 1) check.throws('VARVE_BUSY', () => session.commitSync());
     const then = watch(session.commit());
     gate.open();
     expect(await committing.promise).toBe(1);
     expect(await then.promise).toBe(2);
-    await expectValue(store, id, bytesOf('waits'));
+    await check.value(store, id, bytesOf('waits'));
   });
 
   it('never throws VARVE_BUSY for background work, without a turn of the event loop', async () => {
@@ -203,7 +199,7 @@ describe('commitSync', () => {
       expect(session.commitSync()).toBe(n + 1);
     }
     expect(disk.calls.slice(from).filter(({ sync }) => !sync)).toEqual([]);
-    await expectSound(store);
+    await check.sound(store);
     expect(store.statistics().commits).toBe(700);
   });
 
@@ -214,7 +210,7 @@ describe('commitSync', () => {
     session.archive(id);
     session.push(bytesOf('refused'));
     const fault = disk.fail('write', 'ENOSPC', { times: 2 });
-    expect(expectThrows('VARVE_IO', () => session.commitSync()).cause).toBe(fault.error);
+    expect(check.throws('VARVE_IO', () => session.commitSync()).cause).toBe(fault.error);
     await expectEnded(session, id);
     await commit(store, (next) => next.archive(id));
     expect(store.currentBatch).toBe(2);
@@ -258,7 +254,7 @@ describe('a session that is garbage-collected unended', () => {
     expect(forgotten.deref()).toBe(undefined);
     expect(canArchive(store, id)).toBe(true);
     // A quiet store with a grain that is neither free nor in use would not be sound.
-    await expectSound(store);
+    await check.sound(store);
   });
 
   it('is not abandoned while its commit is under way', async () => {

@@ -10,21 +10,17 @@ import { GrainId, type Store } from '../../src/index.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
   contentOf,
-  expectNoValue,
-  expectRejects,
-  expectSound,
-  expectThrows,
-  expectValue,
   logOf,
   present,
   storePath,
   storesOfTest,
   textOf,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 const kibibyte = 1024;
@@ -56,7 +52,7 @@ describe('push', () => {
     session.abandon();
   });
 
-  it('writes before it returns what is larger, or past 1 MiB staged, and syncs nothing', async () => {
+  it('writes larger data, or data past 1 MiB staged, before it returns, and syncs nothing', async () => {
     const { store, disk } = await stores.wrapped();
     const large = store.session();
     const marker = bytesOf('the end of a large value');
@@ -72,38 +68,38 @@ describe('push', () => {
     for (let n = 0; n < 20; n += 1) many.push(patternOf(60_000, n));
     expect(Buffer.from(await contentOf(disk.inner)).includes('the first of many')).toBe(true);
     expect(disk.count('datasync')).toBe(syncs);
-    await expectNoValue(store, id);
-    await expectNoValue(store, first);
+    await check.noValue(store, id);
+    await check.noValue(store, first);
     expectSameBytes(present(large.get(id)), data);
     await Promise.all([large.commit(), many.commit()]);
-    await expectValue(store, id, data);
-    await expectValue(store, first, bytesOf('the first of many'));
+    await check.value(store, id, data);
+    await check.value(store, first, bytesOf('the first of many'));
   });
 
-  it('refuses with VARVE_TOO_LARGE what is beyond 4 GiB - 1 KiB, and goes on', async () => {
+  it('refuses data beyond 4 GiB - 1 KiB with VARVE_TOO_LARGE, and stays usable', async () => {
     const { store, disk } = await stores.wrapped();
     const from = disk.calls.length;
     // Memory that is never touched is never there.
     const tooLarge = new Uint8Array(valueBytesMax + 1);
     const session = store.session();
-    const error = expectThrows('VARVE_TOO_LARGE', () => session.push(tooLarge));
+    const error = check.throws('VARVE_TOO_LARGE', () => session.push(tooLarge));
     expect(error).toMatchObject({ expected: valueBytesMax, actual: valueBytesMax + 1 });
-    await expectRejects('VARVE_TOO_LARGE', () => store.put(tooLarge));
+    await check.rejects('VARVE_TOO_LARGE', () => store.put(tooLarge));
     expect(disk.calls.slice(from)).toEqual([]);
     const id = session.push(bytesOf('small enough'));
     await session.commit();
-    await expectValue(store, id, bytesOf('small enough'));
+    await check.value(store, id, bytesOf('small enough'));
   });
 
-  it('refuses what is no Uint8Array, and goes on', async () => {
+  it('refuses anything that is not a Uint8Array, and stays usable', async () => {
     const { store } = await stores.wrapped();
     const session = store.session();
     const others = ['text', [1, 2], new ArrayBuffer(4), new Uint16Array(2), new DataView(buffer())];
     const fakes = [{ length: 3 }, { length: 4, [Symbol.toStringTag]: 'Uint8Array' }];
     for (const wrong of [undefined, null, 1, 1n, ...others, ...fakes, new Uint8ClampedArray(2)]) {
       const data = wrong as unknown as Uint8Array;
-      expectThrows('VARVE_INVALID_ARGUMENT', () => session.push(data));
-      await expectRejects('VARVE_INVALID_ARGUMENT', () => store.put(data));
+      check.throws('VARVE_INVALID_ARGUMENT', () => session.push(data));
+      await check.rejects('VARVE_INVALID_ARGUMENT', () => store.put(data));
     }
     expect(await session.commit()).toBe(0);
   });
@@ -116,10 +112,10 @@ describe('push', () => {
     const id = session.push(new Uint8Array(2 * mebibyte));
     expect(fault.count).toBe(1);
     const after = session.push(bytesOf('after it'));
-    const error = await expectRejects('VARVE_IO', () => session.commit());
+    const error = await check.rejects('VARVE_IO', () => session.commit());
     expect(error.cause).toBe(fault.error);
-    await expectNoValue(store, id);
-    await expectNoValue(store, after);
+    await check.noValue(store, id);
+    await check.noValue(store, after);
     expect(store.currentBatch).toBe(0);
     expect(store.statistics().freeBytes).toBeGreaterThanOrEqual(free);
   });
@@ -135,7 +131,7 @@ describe('put', () => {
     const { id, batch } = await store.put(bytesOf('one'));
     expect(batch).toBe(1);
     expect(store.currentBatch).toBe(1);
-    await expectValue(store, id, bytesOf('one'));
+    await check.value(store, id, bytesOf('one'));
     expect(await logOf(store)).toMatchObject([{ batch, changes: [{ operation: 'allocate', id }] }]);
   });
 
@@ -147,7 +143,7 @@ describe('put', () => {
     const put = watch(store.put(data));
     await gate.reached();
     const other = await committed(store, bytesOf('meanwhile'));
-    await expectValue(store, other, bytesOf('meanwhile'));
+    await check.value(store, other, bytesOf('meanwhile'));
     expect(put.state).toBe('pending');
     const syncs = disk.count('datasync');
     gate.open();
@@ -156,21 +152,21 @@ describe('put', () => {
     expect(disk.count('datasync')).toBe(syncs + 1);
     const blocking = disk.calls.slice(from).filter(({ sync, bytes }) => sync && bytes > mebibyte);
     expect(blocking).toEqual([]);
-    await expectValue(store, id, data);
+    await check.value(store, id, data);
   });
 
-  it('rejects with VARVE_IO where large data cannot be written; its grains are free', async () => {
+  it('rejects with VARVE_IO if large data cannot be written; its grains are free', async () => {
     const { store, disk } = await stores.wrapped();
     const fault = disk.fail('write', 'ENOSPC', { when: ({ sync }) => !sync });
-    const error = await expectRejects('VARVE_IO', () => store.put(new Uint8Array(3 * mebibyte)));
+    const error = await check.rejects('VARVE_IO', () => store.put(new Uint8Array(3 * mebibyte)));
     expect(error.cause).toBe(fault.error);
     expect(store.currentBatch).toBe(0);
-    await expectSound(store);
+    await check.sound(store);
     fault.stop();
     const { id } = await store.put(patternOf(3 * mebibyte));
     const size = store.statistics().fileBytes;
     expect(size).toBeLessThan(4.5 * mebibyte);
-    await expectValue(store, id, patternOf(3 * mebibyte));
+    await check.value(store, id, patternOf(3 * mebibyte));
   });
 });
 
@@ -189,7 +185,7 @@ describe('get', () => {
     expect(textOf(session.get(old))).toBe('of the store');
   });
 
-  it('does not answer with what another session has staged', async () => {
+  it('does not return values that another session has staged', async () => {
     const { store } = await stores.wrapped();
     const id = store.session().push(bytesOf('private'));
     expect(store.session().get(id)).toBe(undefined);
@@ -205,14 +201,14 @@ describe('archive', () => {
   it('marks a value: it stays readable, and counts as archived', async () => {
     const { store, id } = await withValue();
     const batch = await commit(store, (session) => session.archive(id));
-    await expectValue(store, id, bytesOf('value'));
+    await check.value(store, id, bytesOf('value'));
     expect(store.statistics()).toMatchObject({ values: 1, archivedValues: 1, valueBytes: 5 });
     expect(await logOf(store, { after: batch - 1 })).toMatchObject([
       { batch, changes: [{ operation: 'archive', id, count: 1 }] },
     ]);
   });
 
-  it('throws VARVE_NOT_FOUND for what is no committed value, and changes nothing', async () => {
+  it('throws VARVE_NOT_FOUND for an id without a committed value, and changes nothing', async () => {
     const { store } = await withValue();
     const large = await committed(store, patternOf(3000));
     const { basin, stratum, index } = GrainId.parts(large);
@@ -220,7 +216,7 @@ describe('archive', () => {
     const inside = GrainId.of(basin, stratum, index + 1);
     const session = store.session();
     for (const id of [0n as GrainId, staged, inside, GrainId.of(200, 0, 0), GrainId.from(1n)]) {
-      const error = expectThrows('VARVE_NOT_FOUND', () => session.archive(id));
+      const error = check.throws('VARVE_NOT_FOUND', () => session.archive(id));
       expect(error.grainId).toBe(id);
     }
     expect(await session.commit()).toBe(2);
@@ -230,43 +226,43 @@ describe('archive', () => {
   it('throws VARVE_NOT_FOUND for a value that has been freed', async () => {
     const { store, id } = await withValue();
     await store.checkpointTo(await commit(store, (session) => session.archive(id)));
-    expectThrows('VARVE_NOT_FOUND', () => store.session().archive(id));
+    check.throws('VARVE_NOT_FOUND', () => store.session().archive(id));
   });
 
-  it('throws VARVE_ALREADY_ARCHIVED where this session has archived it', async () => {
+  it('throws VARVE_ALREADY_ARCHIVED if this session has archived it', async () => {
     const { store, id } = await withValue();
     const session = store.session();
     session.archive(id);
-    const error = expectThrows('VARVE_ALREADY_ARCHIVED', () => session.archive(id));
+    const error = check.throws('VARVE_ALREADY_ARCHIVED', () => session.archive(id));
     expect(error.grainId).toBe(id);
     await session.commit();
     expect(store.statistics().archivedValues).toBe(1);
   });
 
-  it('throws VARVE_ALREADY_ARCHIVED where a committed session has, after reopening too', async () => {
+  it('throws VARVE_ALREADY_ARCHIVED if a committed session has, after reopening too', async () => {
     const { store, disk } = await stores.wrapped();
     const id = await committed(store, bytesOf('value'));
     await commit(store, (session) => session.archive(id));
-    expectThrows('VARVE_ALREADY_ARCHIVED', () => store.session().archive(id));
+    check.throws('VARVE_ALREADY_ARCHIVED', () => store.session().archive(id));
     await store.close();
     const again = await stores.open(storePath, { fileSystem: disk });
-    expectThrows('VARVE_ALREADY_ARCHIVED', () => again.session().archive(id));
+    check.throws('VARVE_ALREADY_ARCHIVED', () => again.session().archive(id));
   });
 
-  it('throws VARVE_ALREADY_ARCHIVED where another has it, open or committing', async () => {
+  it('throws VARVE_ALREADY_ARCHIVED if another session has, open or committing', async () => {
     const { store, disk } = await stores.wrapped();
     const id = await committed(store, bytesOf('value'));
     const other = store.session();
     other.archive(id);
-    expectThrows('VARVE_ALREADY_ARCHIVED', () => store.session().archive(id));
+    check.throws('VARVE_ALREADY_ARCHIVED', () => store.session().archive(id));
     const gate = disk.hold('datasync');
     const committing = watch(other.commit());
-    expectThrows('VARVE_ALREADY_ARCHIVED', () => store.session().archive(id));
+    check.throws('VARVE_ALREADY_ARCHIVED', () => store.session().archive(id));
     await gate.reached();
-    expectThrows('VARVE_ALREADY_ARCHIVED', () => store.session().archive(id));
+    check.throws('VARVE_ALREADY_ARCHIVED', () => store.session().archive(id));
     gate.open();
     await committing.promise;
-    expectThrows('VARVE_ALREADY_ARCHIVED', () => store.session().archive(id));
+    check.throws('VARVE_ALREADY_ARCHIVED', () => store.session().archive(id));
   });
 
   it('can be done by another once the session that had done it is abandoned', async () => {
@@ -278,11 +274,11 @@ describe('archive', () => {
     expect(store.statistics().archivedValues).toBe(1);
   });
 
-  it('refuses what is no bigint', async () => {
+  it('refuses anything that is not a bigint', async () => {
     const { store } = await withValue();
     for (const wrong of [undefined, null, 1, '0-0-0']) {
       const id = wrong as unknown as GrainId;
-      expectThrows('VARVE_INVALID_ARGUMENT', () => store.session().archive(id));
+      check.throws('VARVE_INVALID_ARGUMENT', () => store.session().archive(id));
     }
   });
 });
@@ -295,7 +291,7 @@ describe('withdrawing', () => {
     const withdrawn = session.push(bytesOf('withdrawn'));
     session.archive(withdrawn);
     expect(session.get(withdrawn)).toBe(undefined);
-    expectThrows('VARVE_NOT_FOUND', () => session.archive(withdrawn));
+    check.throws('VARVE_NOT_FOUND', () => session.archive(withdrawn));
     expect(session.push(bytesOf('instead'))).toBe(withdrawn);
     const batch = await session.commit();
     expect(textOf(store.get(withdrawn))).toBe('instead');
@@ -307,7 +303,7 @@ describe('withdrawing', () => {
     expect(textOf(store.get(withdrawn))).toBe('instead');
   });
 
-  it('leaves a session with nothing to do where it pushed nothing else', async () => {
+  it('leaves a session with nothing to commit if it pushed nothing else', async () => {
     const { store, disk } = await stores.wrapped();
     const session = store.session();
     for (const length of [0, 100, 70_000, 2 * mebibyte]) {
@@ -317,6 +313,6 @@ describe('withdrawing', () => {
     expect(await session.commit()).toBe(0);
     expect(disk.count('datasync')).toBe(syncs);
     expect(store.statistics()).toMatchObject({ values: 0, commits: 0 });
-    await expectSound(store);
+    await check.sound(store);
   });
 });

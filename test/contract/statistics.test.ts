@@ -8,10 +8,10 @@ import { type GrainId, memoryFileSystem, type Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
   contentOf,
-  expectRejects,
   findingsOf,
   listOf,
   overwrite,
@@ -21,7 +21,7 @@ import {
   storesOfTest,
   turns,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 const mebibyte = 1024 * 1024;
@@ -76,7 +76,7 @@ describe('statistics', () => {
     }
   });
 
-  it('say what is free: less when a value takes it, more again when it is freed', async () => {
+  it('give the free bytes: fewer when a value takes some, more again when it is freed', async () => {
     const { store } = await stores.wrapped();
     await store.put(patternOf(mebibyte));
     const before = store.statistics();
@@ -267,7 +267,7 @@ describe('verify of a sound store', () => {
     const { store } = await stores.wrapped();
     for (const wrong of [{ deep: 1 }, { deep: 'yes' }, { signal: {} }]) {
       const verify = async (): Promise<unknown> => listOf(store.verify(wrong as never));
-      await expectRejects('VARVE_INVALID_ARGUMENT', verify);
+      await check.rejects('VARVE_INVALID_ARGUMENT', verify);
     }
   });
 });
@@ -301,7 +301,7 @@ describe('verify of a damaged store', () => {
     await store.close();
   });
 
-  it('finds every one of several, and goes on to the end', async () => {
+  it('finds each of several faults, and continues to the end', async () => {
     const fileSystem = memoryFileSystem();
     const first = await stores.open(storePath, { fileSystem });
     const ids: GrainId[] = [];

@@ -14,19 +14,16 @@ import { GrainId, type Store } from '../../src/index.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
 import {
   bytesOf,
+  check,
   commit,
   committed,
-  expectNoValue,
-  expectRejects,
-  expectThrows,
-  expectValue,
   present,
   storePath,
   storesOfTest,
   textOf,
   turns,
   watch,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 const kibibyte = 1024;
@@ -49,12 +46,12 @@ describe('values of every size', () => {
     const ids = [];
     for (const length of lengths) ids.push(await committed(store, patternOf(length, length)));
     for (const [n, length] of lengths.entries()) {
-      await expectValue(store, present(ids[n]), patternOf(length, length));
+      await check.value(store, present(ids[n]), patternOf(length, length));
     }
     await store.close();
     const again = await stores.open(storePath, { fileSystem: disk });
     for (const [n, length] of lengths.entries()) {
-      await expectValue(again, present(ids[n]), patternOf(length, length));
+      await check.value(again, present(ids[n]), patternOf(length, length));
     }
   });
 
@@ -70,7 +67,7 @@ describe('values of every size', () => {
     await store.close();
     const again = await stores.open(storePath, { fileSystem: disk });
     for (const [n, length] of lengths.entries()) {
-      await expectValue(again, present(ids[n]), patternOf(length, length));
+      await check.value(again, present(ids[n]), patternOf(length, length));
     }
   });
 
@@ -80,7 +77,7 @@ describe('values of every size', () => {
       const session = store.session();
       const id = session.push(patternOf(length, length));
       session.commitSync();
-      await expectValue(store, id, patternOf(length, length));
+      await check.value(store, id, patternOf(length, length));
     }
   });
 
@@ -112,7 +109,7 @@ describe('values of every size', () => {
   });
 });
 
-describe('what goes in and out', () => {
+describe('the bytes given and returned', () => {
   it('is any Uint8Array: a Buffer, a view, one of shared memory, one of another realm', async () => {
     const { store } = await stores.wrapped();
     const shared = new Uint8Array(new SharedArrayBuffer(4));
@@ -123,7 +120,7 @@ describe('what goes in and out', () => {
       const { id } = await store.put(data);
       const pushed = await commit(store, (session) => void session.push(data));
       expect(pushed).toBe(store.currentBatch);
-      await expectValue(store, id, Uint8Array.of(1, 2, 3, 4));
+      await check.value(store, id, Uint8Array.of(1, 2, 3, 4));
     }
   });
 
@@ -161,7 +158,7 @@ describe('what goes in and out', () => {
       present(await store.getAsync(id)).fill(0);
       present(store.session().get(id)).fill(0);
       expectSameBytes(other, patternOf(length, 2));
-      await expectValue(store, id, patternOf(length));
+      await check.value(store, id, patternOf(length));
     }
   });
 
@@ -171,7 +168,7 @@ describe('what goes in and out', () => {
     const id = session.push(patternOf(100));
     present(session.get(id)).fill(0);
     await session.commit();
-    await expectValue(store, id, patternOf(100));
+    await check.value(store, id, patternOf(100));
   });
 });
 
@@ -185,42 +182,42 @@ describe('an id that is not that of a committed value', () => {
   it('gives undefined: 0n, an id inside a value, one never given out', async () => {
     const { store, id } = await somewhere();
     const { basin, stratum, index } = GrainId.parts(id);
-    await expectNoValue(store, 0n as GrainId);
-    await expectNoValue(store, GrainId.of(basin, stratum, index + 1));
-    await expectNoValue(store, GrainId.of(basin, stratum, index + 50_000));
-    await expectNoValue(store, GrainId.of(basin, stratum + 1, 0));
-    await expectNoValue(store, GrainId.of(basin + 1, stratum, index));
-    await expectNoValue(store, GrainId.of(253, 253, 2 ** 48 - 1));
-    await expectNoValue(store, GrainId.from(1n));
-    await expectNoValue(store, GrainId.from(2n ** 64n - 1n));
+    await check.noValue(store, 0n as GrainId);
+    await check.noValue(store, GrainId.of(basin, stratum, index + 1));
+    await check.noValue(store, GrainId.of(basin, stratum, index + 50_000));
+    await check.noValue(store, GrainId.of(basin, stratum + 1, 0));
+    await check.noValue(store, GrainId.of(basin + 1, stratum, index));
+    await check.noValue(store, GrainId.of(253, 253, 2 ** 48 - 1));
+    await check.noValue(store, GrainId.from(1n));
+    await check.noValue(store, GrainId.from(2n ** 64n - 1n));
   });
 
   it('gives undefined for a bigint that is no u64, and not the value it is congruent to', async () => {
     const { store, id } = await somewhere();
-    await expectNoValue(store, (id + 2n ** 64n) as GrainId);
-    await expectNoValue(store, (id - 2n ** 64n) as GrainId);
-    await expectNoValue(store, -1n as GrainId);
+    await check.noValue(store, (id + 2n ** 64n) as GrainId);
+    await check.noValue(store, (id - 2n ** 64n) as GrainId);
+    await check.noValue(store, -1n as GrainId);
   });
 
   it('gives undefined before the commit, and by other sessions', async () => {
     const { store } = await somewhere();
     const session = store.session();
     const id = session.push(bytesOf('staged'));
-    await expectNoValue(store, id);
+    await check.noValue(store, id);
     expect(store.session().get(id)).toBe(undefined);
     await session.commit();
-    await expectValue(store, id, bytesOf('staged'));
+    await check.value(store, id, bytesOf('staged'));
   });
 
-  it('is VARVE_INVALID_ARGUMENT where it is no bigint', async () => {
+  it('is VARVE_INVALID_ARGUMENT if it is not a bigint', async () => {
     const { store } = await somewhere();
     for (const wrong of [undefined, null, 1, '1-2-3', {}]) {
       const id = wrong as unknown as GrainId;
-      expectThrows('VARVE_INVALID_ARGUMENT', () => store.get(id));
-      expectThrows('VARVE_INVALID_ARGUMENT', () => store.has(id));
-      expectThrows('VARVE_INVALID_ARGUMENT', () => store.lengthOf(id));
-      expectThrows('VARVE_INVALID_ARGUMENT', () => store.session().get(id));
-      await expectRejects('VARVE_INVALID_ARGUMENT', () => store.getAsync(id));
+      check.throws('VARVE_INVALID_ARGUMENT', () => store.get(id));
+      check.throws('VARVE_INVALID_ARGUMENT', () => store.has(id));
+      check.throws('VARVE_INVALID_ARGUMENT', () => store.lengthOf(id));
+      check.throws('VARVE_INVALID_ARGUMENT', () => store.session().get(id));
+      await check.rejects('VARVE_INVALID_ARGUMENT', () => store.getAsync(id));
     }
   });
 });
@@ -230,11 +227,11 @@ describe('a value that is archived, then freed', () => {
     const { store } = await stores.wrapped();
     const id = await committed(store, bytesOf('old'));
     const batch = await commit(store, (session) => session.archive(id));
-    await expectValue(store, id, bytesOf('old'));
+    await check.value(store, id, bytesOf('old'));
     await store.checkpointTo(batch - 1);
-    await expectValue(store, id, bytesOf('old'));
+    await check.value(store, id, bytesOf('old'));
     await store.checkpointTo(batch);
-    await expectNoValue(store, id);
+    await check.noValue(store, id);
   });
 
   it('gives undefined to a getAsync under way when its grains have another value', async () => {
@@ -302,15 +299,15 @@ describe('getAsync', () => {
     }
   });
 
-  it('rejects with VARVE_IO and the cause where the disk refuses, as get throws', async () => {
+  it('rejects with VARVE_IO and the cause if the disk refuses, as get throws', async () => {
     const { store, disk } = await stores.wrapped({ cacheBytes: 0 });
     const id = await committed(store, bytesOf('unreadable'));
     const fault = disk.fail('read', 'EIO');
-    const rejected = await expectRejects('VARVE_IO', () => store.getAsync(id));
+    const rejected = await check.rejects('VARVE_IO', () => store.getAsync(id));
     expect(rejected.cause).toBe(fault.error);
-    expect(expectThrows('VARVE_IO', () => store.get(id)).cause).toBe(fault.error);
-    expect(expectThrows('VARVE_IO', () => store.lengthOf(id)).cause).toBe(fault.error);
+    expect(check.throws('VARVE_IO', () => store.get(id)).cause).toBe(fault.error);
+    expect(check.throws('VARVE_IO', () => store.lengthOf(id)).cause).toBe(fault.error);
     fault.stop();
-    await expectValue(store, id, bytesOf('unreadable'));
+    await check.value(store, id, bytesOf('unreadable'));
   });
 });

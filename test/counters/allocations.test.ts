@@ -54,13 +54,13 @@ it('has and lengthOf allocate no buffers', () => {
   expect(told.has.buffers + told.lengthOf.buffers).toBe(0);
 });
 
-it('a push of 100 bytes allocates what the session keeps of it, and no memory of its own', () => {
+it('a push of 100 bytes allocates only what the session keeps, and no memory of its own', () => {
   // Counted: 450.
   expect(told.push.heap).toBeLessThan(600);
   expect(told.push.buffers).toBe(0);
 });
 
-it('a commit of one value allocates no more than so many objects', () => {
+it('a commit of one value allocates a small, fixed number of bytes', () => {
   // Counted: 16,900.
   expect(told.commit.heap).toBeLessThan(21_000);
 });

@@ -6,8 +6,9 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import type { GrainId, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
-import { expectSound } from '../support/store-checks.ts';
-import { CountedDisk, type Counts } from './counted-disk.ts';
+import type { Counts } from '../support/disks/wrapped-file-system.ts';
+import { check } from '../support/fixtures/store-checks.ts';
+import { CountedDisk } from './counted-disk.ts';
 
 const kibibyte = 1024;
 const mebibyte = kibibyte * kibibyte;
@@ -88,7 +89,7 @@ describe('batches of', () => {
       expectWithin(reusing, reused, regions[1]);
       // Empty maps are given back with a settle that comes due meanwhile: their places wait for it.
       expect(store.statistics().fileBytes).toBeLessThanOrEqual(fileBytes * 1.2);
-      await expectSound(store);
+      await check.sound(store);
       await store.close();
     },
   );

@@ -10,9 +10,9 @@
 import { describe, expect, it } from 'vitest';
 import { logPayloadBytes, recordHeadBytes, sectorBytes } from '../../src/format/layout.ts';
 import type { GrainId, Store } from '../../src/index.ts';
-import { openLab } from '../store/core-lab.ts';
 import { patternOf } from '../support/bytes.ts';
-import { expectSound } from '../support/store-checks.ts';
+import { openLab } from '../support/fixtures/core-lab.ts';
+import { check } from '../support/fixtures/store-checks.ts';
 import { CountedDisk, grainBytes, only } from './counted-disk.ts';
 
 const valueBytes = 100;
@@ -61,7 +61,7 @@ describe('a commit into new space', () => {
     expect(counts).toMatchObject({ syncs: 1, reads: 0, writes: 2, regions: 2, truncates: 0 });
     expect(counts.bytesWritten).toBeGreaterThanOrEqual(values + sectorBytes);
     expect(counts.bytesWritten).toBeLessThanOrEqual(values + recordBytesMost(count));
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
   });
 
@@ -87,7 +87,7 @@ describe('a commit into new space', () => {
     await lab.close();
   });
 
-  it('of 1,000 values is two where the log has the longer segments of a file of 32 MiB', async () => {
+  it('of 1,000 values is two if the log has the longer segments of a file of 32 MiB', async () => {
     const disk = new CountedDisk();
     const limits = { mapBytesLeast: mebibyte };
     const lab = await openLab({ fileSystem: disk.fileSystem, limits });
@@ -124,20 +124,23 @@ describe('a commit into space that was freed', () => {
     return { disk, store, pushed };
   }
 
-  it.each([1, 10, 50])('is two regions where %i values of one session left it', async (count) => {
-    const { disk, store, pushed } = await filled(8, count);
-    const freed = pushed[3] as GrainId[];
-    await free(store, freed);
-    const { fileBytes } = store.statistics();
-    const counts = await disk.during(() => push(store, alike(count)));
-    expect(store.statistics().fileBytes).toBe(fileBytes);
-    const bytesWritten = count * grainBytes(valueBytes) + sectorBytes;
-    expect(counts).toEqual(only({ syncs: 1, writes: 2, regions: 2, bytesWritten }));
-    await expectSound(store);
-    await store.close();
-  });
+  it.each([1, 10, 50])(
+    'is two regions if %i values of one session were freed there',
+    async (count) => {
+      const { disk, store, pushed } = await filled(8, count);
+      const freed = pushed[3] as GrainId[];
+      await free(store, freed);
+      const { fileBytes } = store.statistics();
+      const counts = await disk.during(() => push(store, alike(count)));
+      expect(store.statistics().fileBytes).toBe(fileBytes);
+      const bytesWritten = count * grainBytes(valueBytes) + sectorBytes;
+      expect(counts).toEqual(only({ syncs: 1, writes: 2, regions: 2, bytesWritten }));
+      await check.sound(store);
+      await store.close();
+    },
+  );
 
-  it('is a region for each value at most where every second one left it, and no byte more', async () => {
+  it('is at most one region for each value if every second one was freed, and no byte more', async () => {
     const count = 50;
     const { disk, store, pushed } = await filled(8, count);
     const freed = pushed.flat().filter((_, at) => at % 2 === 1);
@@ -146,7 +149,7 @@ describe('a commit into space that was freed', () => {
     expect(counts.regions).toBeLessThanOrEqual(count + 1);
     expect(counts.bytesWritten).toBe(count * grainBytes(valueBytes) + sectorBytes);
     console.log(`${count} values into holes that lie apart: ${counts.regions} regions`);
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
   });
 });

@@ -2,24 +2,13 @@
  * A file in memory, and what a store asks of it: syncs, reads, writes and changes of the length,
  * counted, so that tests can say what a commit, a read, an opening costs without looking at a clock.
  *
- * Invariant: counts are of calls as the store made them. A region is what has to be written in one
- * place between two syncs: writes that adjoin there are one. It judges nothing.
+ * Invariant: counts are of calls as the store made them. It judges nothing.
  */
 
 import { grainExpMin, valuePrefixBytes } from '../../src/format/layout.ts';
 import { memoryFileSystem, Store, type StoreOptions } from '../../src/index.ts';
-import { contentOf, overwrite, storePath } from '../support/store-checks.ts';
-import { type FileCall, WrappedFileSystem } from '../support/wrapped-file-system.ts';
-
-export interface Counts {
-  readonly syncs: number;
-  readonly reads: number;
-  readonly bytesRead: number;
-  readonly writes: number;
-  readonly regions: number;
-  readonly bytesWritten: number;
-  readonly truncates: number;
-}
+import { type Counts, WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
+import { contentOf, overwrite, storePath } from '../support/fixtures/store-checks.ts';
 
 const nothing: Counts = {
   syncs: 0,
@@ -52,7 +41,7 @@ export class CountedDisk {
   async during(action: () => unknown): Promise<Counts> {
     const from = this.fileSystem.calls.length;
     await action();
-    return countsOf(this.fileSystem.calls.slice(from));
+    return this.fileSystem.countsSince(from);
   }
 
   /** The reads of `action`: bytes of each, in order. */
@@ -69,43 +58,4 @@ export class CountedDisk {
     await overwrite(copy.fileSystem.inner, await contentOf(this.fileSystem.inner));
     return copy;
   }
-}
-
-function countsOf(calls: readonly FileCall[]): Counts {
-  const of = (wanted: string): FileCall[] => calls.filter(({ operation }) => operation === wanted);
-  const reads = of('read');
-  const writes = of('write');
-  return {
-    syncs: of('datasync').length,
-    reads: reads.length,
-    bytesRead: bytesOf(reads),
-    writes: writes.length,
-    regions: regionsOf(calls),
-    bytesWritten: bytesOf(writes),
-    truncates: of('truncate').length,
-  };
-}
-
-function bytesOf(calls: readonly FileCall[]): number {
-  return calls.reduce((sum, { bytes }) => sum + bytes, 0);
-}
-
-function regionsOf(calls: readonly FileCall[]): number {
-  let regions = 0;
-  let unsynced: FileCall[] = [];
-  const end = (): void => {
-    unsynced.sort((one, other) => one.position - other.position);
-    let reached = -1;
-    for (const { position, bytes } of unsynced) {
-      if (position > reached) regions += 1;
-      reached = Math.max(reached, position + bytes);
-    }
-    unsynced = [];
-  };
-  for (const call of calls) {
-    if (call.operation === 'write') unsynced.push(call);
-    else if (call.operation === 'datasync') end();
-  }
-  end();
-  return regions;
 }

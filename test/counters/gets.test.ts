@@ -8,8 +8,8 @@ import { grainsPerMarkPage, kindMap, kindMarks, pageBytes } from '../../src/form
 import { GrainId, type Store } from '../../src/index.ts';
 import type { StoreCore } from '../../src/store/state/core.ts';
 import { getU32 } from '../../src/util/little-endian.ts';
-import { addMapTo, headedGrains, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
+import { addMapTo, headedGrains, openLab } from '../support/fixtures/core-lab.ts';
 import { CountedDisk } from './counted-disk.ts';
 
 const kibibyte = 1024;
@@ -33,7 +33,7 @@ function get(from: Reader, id: GrainId | undefined, bytes: Uint8Array): void {
 }
 
 describe('a get', () => {
-  it('reads nothing where the value is in memory', async () => {
+  it('reads nothing if the value is in memory', async () => {
     const { disk, store, ids } = await reopened(200, 100);
     for (const [at, id] of ids.entries()) get(store, id, patternOf(100, at));
     const again = await disk.readsOf(() => {
@@ -47,7 +47,7 @@ describe('a get', () => {
     await store.close();
   });
 
-  it('reads one block where the value lies in one and the mark page is known', async () => {
+  it('reads one block if the value lies in one and the mark page is known', async () => {
     const { disk, store, ids } = await reopened(200, 100);
     get(store, ids[0], patternOf(100, 0));
     // Of 128 bytes with its prefix: no such value lies in two blocks.
@@ -56,7 +56,7 @@ describe('a get', () => {
     await store.close();
   });
 
-  it('reads two blocks where the value lies in two', async () => {
+  it('reads two blocks if the value lies in two', async () => {
     const { disk, store, ids } = await reopened(3, 4000);
     store.has(ids[1] as GrainId);
     expect(await disk.readsOf(() => get(store, ids[1], patternOf(4000, 1)))).toEqual([
@@ -76,7 +76,7 @@ describe('a get', () => {
     await store.close();
   });
 
-  it('reads the head too, once, where the map has one, and each mark page that it comes to', async () => {
+  it('also reads the head once, if the map has one, and each mark page once', async () => {
     const { fileSystem } = new CountedDisk();
     const lab = await openLab({ fileSystem });
     addMapTo(lab.core, { grains: headedGrains });

@@ -9,9 +9,9 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { sectorBytes } from '../../src/format/layout.ts';
 import type { GrainId, Store } from '../../src/index.ts';
-import { Random } from '../model/random.ts';
 import { patternOf } from '../support/bytes.ts';
-import { expectSound } from '../support/store-checks.ts';
+import { check } from '../support/fixtures/store-checks.ts';
+import { Random } from '../support/random.ts';
 import { CountedDisk, grainBytes } from './counted-disk.ts';
 
 const commitCount = 1000;
@@ -127,7 +127,7 @@ describe('a thousand commits, with settles, headers, log segments and space ahea
       expect(counts.syncs).toBe(commitCount);
       expect(regions).toBeLessThanOrEqual(workload.regions);
       expect(bytes).toBeLessThanOrEqual(workload.bytes);
-      await expectSound(store);
+      await check.sound(store);
       await store.close();
     },
   );

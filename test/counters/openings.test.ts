@@ -10,8 +10,9 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { pageBytes, sectorBytes } from '../../src/format/layout.ts';
 import type { GrainId, Store, StoreOptions } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
-import { expectSound } from '../support/store-checks.ts';
-import { CountedDisk, type Counts } from './counted-disk.ts';
+import type { Counts } from '../support/disks/wrapped-file-system.ts';
+import { check } from '../support/fixtures/store-checks.ts';
+import { CountedDisk } from './counted-disk.ts';
 
 const kibibyte = 1024;
 const value = patternOf(100);
@@ -62,7 +63,7 @@ async function opening(
   const [store] = stores as [Store];
   const { recovery } = store;
   expect(store.statistics().values).toBe(ids.length);
-  await expectSound(store);
+  await check.sound(store);
   await store.close();
   return { counts, recovery };
 }

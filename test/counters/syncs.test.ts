@@ -8,8 +8,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Session, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
-import { expectSound } from '../support/store-checks.ts';
-import { CountedDisk, type Counts } from './counted-disk.ts';
+import type { Counts } from '../support/disks/wrapped-file-system.ts';
+import { check } from '../support/fixtures/store-checks.ts';
+import { CountedDisk } from './counted-disk.ts';
 
 const value = patternOf(100);
 
@@ -31,7 +32,7 @@ async function opened(): Promise<{ disk: CountedDisk; store: Store }> {
 async function withStore(test: (disk: CountedDisk, store: Store) => Promise<void>): Promise<void> {
   const { disk, store } = await opened();
   await test(disk, store);
-  await expectSound(store);
+  await check.sound(store);
   await store.close();
 }
 
@@ -77,7 +78,7 @@ describe('a commit', () => {
       }),
   );
 
-  it('of 64 clients, each of which commits again when it is told, is one sync a round', () =>
+  it('of 64 clients, each of which commits again after its commit, is one sync a round', () =>
     withStore(async (disk, store) => {
       const rounds = 20;
       const client = async (): Promise<void> => {
@@ -91,7 +92,7 @@ describe('a commit', () => {
       expect(syncs).toBe(rounds);
     }));
 
-  it('is one sync a thousand times over, though the store is settled meanwhile and grows', () =>
+  it('is one sync, a thousand times, though the store settles and grows meanwhile', () =>
     withStore(async (disk, store) => {
       const counts = await disk.during(() => {
         for (let batch = 0; batch < 1000; batch++) sessionsOf(store, 10)[batch % 10]?.commitSync();
@@ -111,7 +112,7 @@ describe('a commit', () => {
       expect(await syncsOf(disk, () => store.put(value))).toBe(1);
     }));
 
-  it('of nothing is none', () =>
+  it('of nothing makes no sync', () =>
     withStore(async (disk, store) => {
       expect(await syncsOf(disk, () => store.session().commit())).toBe(0);
       expect(await syncsOf(disk, () => store.checkpointTo(0))).toBe(0);
@@ -161,7 +162,7 @@ describe('opening', () => {
     },
   );
 
-  it('takes none to read only, after a kill too, and writes nothing', async () => {
+  it('makes no sync if readOnly, also after a kill, and writes nothing', async () => {
     const { disk, store } = await opened();
     await store.put(value);
     const copy = await disk.copy();
@@ -184,7 +185,7 @@ describe('closing', () => {
     }
   });
 
-  it('takes two where nothing was committed: the header copies say that the store is closed', async () => {
+  it('makes two if nothing was committed: the header copies say that the store is closed', async () => {
     const { disk, store } = await opened();
     await store.put(value);
     await store.close();

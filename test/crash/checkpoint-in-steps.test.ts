@@ -5,7 +5,7 @@
  */
 
 import { expect, it } from 'vitest';
-import type { Random } from '../model/random.ts';
+import type { Random } from '../support/random.ts';
 import { type FullDiskLife, filledLife, refill } from './full-disk.ts';
 
 const deletions = 4;

@@ -6,14 +6,14 @@
  */
 
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import { type DiskState, powerCut, restarted } from '../support/disk-state.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
-import type { Work } from './expected-content.ts';
-import { type Fate, type FateBounds, fatesOf } from './fates.ts';
-import { type History, histories, randomHistory } from './histories.ts';
-import { Life } from './life.ts';
-import { crashScale, ticking } from './scale.ts';
-import { acknowledgedBefore, reopened, survives } from './trial.ts';
+import { crashScale, ticking } from '../support/crash-scale.ts';
+import { type DiskState, powerCut, restarted } from '../support/disks/disk-state.ts';
+import { type Fate, type FateBounds, fatesOf } from '../support/disks/fates.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { type History, histories, randomHistory } from '../support/lives/histories.ts';
+import { Life } from '../support/lives/life.ts';
+import { acknowledgedBefore, reopened, survives } from '../support/lives/trial.ts';
+import type { Work } from '../support/oracles/expected-content.ts';
 
 const outer: FateBounds = { singles: crashScale, randoms: crashScale };
 const inner: FateBounds = { singles: 0, randoms: crashScale };

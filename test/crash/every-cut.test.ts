@@ -7,13 +7,13 @@
  */
 
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import { powerCut, restarted } from '../support/disk-state.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
-import { type FateBounds, fatesOf } from './fates.ts';
-import { type History, histories, randomHistory } from './histories.ts';
-import { Life } from './life.ts';
-import { crashScale, ticking } from './scale.ts';
-import { acknowledgedBefore, survives } from './trial.ts';
+import { crashScale, ticking } from '../support/crash-scale.ts';
+import { powerCut, restarted } from '../support/disks/disk-state.ts';
+import { type FateBounds, fatesOf } from '../support/disks/fates.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { type History, histories, randomHistory } from '../support/lives/histories.ts';
+import { Life } from '../support/lives/life.ts';
+import { acknowledgedBefore, survives } from '../support/lives/trial.ts';
 
 const bounds: FateBounds = { singles: 2 * crashScale, randoms: 2 * crashScale };
 let cuts = 0;
@@ -57,7 +57,7 @@ const strides = new Map([
 ]);
 const randomStride = 6;
 
-describe('a power cut at any operation, with any fate of what was not synced', () => {
+describe('a power cut at any operation, with any fate of the unsynced writes', () => {
   ticking(vi);
 
   it.each(histories.map((history) => [history.name, history] as const))(

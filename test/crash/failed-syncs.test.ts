@@ -9,13 +9,12 @@
 
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { sectorBytes } from '../../src/format/layout.ts';
-import { Random } from '../model/random.ts';
-import { type DiskState, powerCut, restarted, type Unsynced } from '../support/disk-state.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
-import { type FateBounds, fatesOf } from './fates.ts';
-import { type History, histories, randomHistory } from './histories.ts';
-import { Life } from './life.ts';
-import { crashScale, ticking } from './scale.ts';
+import { crashScale, ticking } from '../support/crash-scale.ts';
+import { type DiskState, powerCut, restarted, type Unsynced } from '../support/disks/disk-state.ts';
+import { type FateBounds, fatesOf } from '../support/disks/fates.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { type History, histories, randomHistory } from '../support/lives/histories.ts';
+import { Life } from '../support/lives/life.ts';
 import {
   acknowledgedBefore,
   commitMore,
@@ -23,7 +22,8 @@ import {
   runWithFaults,
   succeed,
   survives,
-} from './trial.ts';
+} from '../support/lives/trial.ts';
+import { Random } from '../support/random.ts';
 
 const bounds: FateBounds = { singles: 1, randoms: 1 };
 const counts = { syncs: 0, kills: 0, cuts: 0 };

@@ -5,10 +5,10 @@
 
 import { describe, expect, it } from 'vitest';
 import { type GrainId, type Session, Store } from '../../src/index.ts';
-import type { Random } from '../model/random.ts';
 import { patternOf } from '../support/bytes.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
-import { SmallDisk } from '../support/small-disk.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { SmallDisk } from '../support/disks/small-disk.ts';
+import type { Random } from '../support/random.ts';
 import { type FullDiskLife, filledLife, finish } from './full-disk.ts';
 
 /** Deletes so many values, the oldest first, and frees them. */
@@ -57,7 +57,7 @@ describe('sessions that commit in one turn on a full disk', () => {
     await life.close();
   });
 
-  it('a deletion is committed where the record of values beside it finds no room', async () => {
+  it('a deletion is committed if the record of values beside it finds no room', async () => {
     const settings = {
       seed: 32,
       kind: 'length',

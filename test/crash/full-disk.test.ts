@@ -4,8 +4,8 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { Random } from '../model/random.ts';
-import type { Capacity } from '../support/small-disk.ts';
+import type { Capacity } from '../support/disks/small-disk.ts';
+import { Random } from '../support/random.ts';
 import {
   FullDiskLife,
   type FullDiskSettings,
@@ -95,7 +95,7 @@ const seeds = [1, 2, 3, 4, 5, 6, 7, 8];
 
 describe('a store on a full disk', () => {
   it.each(seeds)(
-    'is emptied and filled again where the length of the file counts (seed %d)',
+    'is emptied and filled again if the length of the file counts (seed %d)',
     async (seed) => {
       const life = new FullDiskLife(settingsOf(seed, 'length'));
       await life.open();
@@ -105,7 +105,7 @@ describe('a store on a full disk', () => {
     },
   );
 
-  it.each(seeds)('is emptied and filled again where files are sparse (seed %d)', async (seed) => {
+  it.each(seeds)('is emptied and filled again if files are sparse (seed %d)', async (seed) => {
     const life = new FullDiskLife(settingsOf(seed, 'sparse'));
     await life.open();
     for (let round = 0; round < 2; round++) await cycle(life);
@@ -173,7 +173,7 @@ describe('a store on a full disk', () => {
     await finish(life, bytes);
   });
 
-  it('takes in pieces a deletion whose record has no room, and is none the worse for it', async () => {
+  it('accepts in pieces a deletion whose record has no room, and stays sound', async () => {
     const settings = {
       seed: 10,
       kind: 'length',
@@ -216,7 +216,7 @@ describe('a store on a full disk', () => {
     await life.close();
   });
 
-  it('is checkpointed after long deletions that have filled what there is', async () => {
+  it('is checkpointed after long deletions that have filled the disk', async () => {
     const settings = {
       seed: 12,
       kind: 'length',

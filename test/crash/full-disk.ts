@@ -11,11 +11,11 @@ import { pageBytes } from '../../src/format/layout.ts';
 import type { GrainId, Session, Store } from '../../src/index.ts';
 import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { Random } from '../model/random.ts';
 import { patternOf } from '../support/bytes.ts';
-import { powerCut, restarted } from '../support/disk-state.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
-import { type Capacity, SmallDisk } from '../support/small-disk.ts';
+import { powerCut, restarted } from '../support/disks/disk-state.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { type Capacity, SmallDisk } from '../support/disks/small-disk.ts';
+import { Random } from '../support/random.ts';
 
 interface Live {
   readonly length: number;
@@ -122,6 +122,10 @@ export class FullDiskLife {
     ];
     if (new Set(isThere).size > 1) throw new Error('a commit is there in part');
     if (isThere[0] === true) this.#accept();
+    this.#forget();
+  }
+
+  #forget(): void {
     this.#pushing.clear();
     this.#archiving = [];
   }
@@ -149,13 +153,11 @@ export class FullDiskLife {
       await (this.random.chance(0.5) ? session.commit() : session.commitSync());
       this.#accept();
     } catch (error) {
-      if (this.hasEnded) throw error;
-      this.#pushing.clear();
-      this.#archiving = [];
+      // After the power went the next opening decides.
+      if (!this.hasEnded) this.#forget();
       throw error;
     }
-    this.#pushing.clear();
-    this.#archiving = [];
+    this.#forget();
   }
 
   #push(session: Session): void {
@@ -169,6 +171,10 @@ export class FullDiskLife {
     const session = this.store.session();
     const count = 1 + this.random.below(most);
     for (let at = 0; at < count; at++) this.#push(session);
+    return await this.#isCommitted(session);
+  }
+
+  async #isCommitted(session: Session): Promise<boolean> {
     try {
       await this.#commit(session);
       return true;
@@ -199,13 +205,7 @@ export class FullDiskLife {
     }
     for (let at = 0; at < count; at++) this.#push(session);
     session.checkpointTo(this.store.currentBatch);
-    try {
-      await this.#commit(session);
-      return true;
-    } catch (error) {
-      if (isVarveError(error, 'VARVE_IO') && !this.hasEnded) return false;
-      throw error;
-    }
+    return await this.#isCommitted(session);
   }
 
   /** So many live values, in any order. */

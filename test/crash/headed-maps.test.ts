@@ -9,13 +9,13 @@
 import { expect, it, vi } from 'vitest';
 import { kindMap } from '../../src/format/layout.ts';
 import { getU32 } from '../../src/util/little-endian.ts';
-import { headedLimits, openLab } from '../store/core-lab.ts';
-import { callsOf } from '../support/disk-aftermath.ts';
-import { workloads } from '../support/disk-workload.ts';
-import { type DiskOperation, SimulatedDisk } from '../support/simulated-disk.ts';
-import { histories } from './histories.ts';
-import { Life } from './life.ts';
-import { ticking } from './scale.ts';
+import { ticking } from '../support/crash-scale.ts';
+import { type DiskOperation, SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { headedLimits, openLab } from '../support/fixtures/core-lab.ts';
+import { callsOf } from '../support/lives/disk-aftermath.ts';
+import { workloads } from '../support/lives/disk-workload.ts';
+import { histories } from '../support/lives/histories.ts';
+import { Life } from '../support/lives/life.ts';
 
 ticking(vi);
 
@@ -43,7 +43,7 @@ it.each(named(workloads))('the workload of %s writes heads', async (_, workload)
   expect(headsWritten(operations)).toBeGreaterThanOrEqual(2);
 });
 
-it('there are such a history and such a workload', () => {
+it('such a history and such a workload exist', () => {
   expect([named(histories).length, named(workloads).length]).toEqual([1, 1]);
 });
 

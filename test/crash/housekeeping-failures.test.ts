@@ -16,13 +16,14 @@ import {
   pageBytes,
 } from '../../src/format/layout.ts';
 import { getU32 } from '../../src/util/little-endian.ts';
-import { headedLimits } from '../store/core-lab.ts';
-import { powerCut, restarted } from '../support/disk-state.ts';
-import { type DiskOperation, type Fault, SimulatedDisk } from '../support/simulated-disk.ts';
-import { compareStore } from './compare-store.ts';
-import { Life, type LifeSettings } from './life.ts';
-import { crashScale, ticking } from './scale.ts';
-import { reopened } from './trial.ts';
+import { crashScale, ticking } from '../support/crash-scale.ts';
+import { powerCut, restarted } from '../support/disks/disk-state.ts';
+import { type DiskOperation, type Fault, SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { headedLimits } from '../support/fixtures/core-lab.ts';
+import { Life } from '../support/lives/life.ts';
+import type { LifeSettings } from '../support/lives/life-settings.ts';
+import { reopened } from '../support/lives/trial.ts';
+import { compareStore } from '../support/oracles/compare-store.ts';
 
 /** Strata too small for a map with a head, but where that is what cannot be written. */
 function settingsFor(purpose: string): LifeSettings {
@@ -109,7 +110,7 @@ function spread<T>(all: readonly T[], count: number): T[] {
 describe.each(names)('%s cannot be written', (purpose) => {
   ticking(vi);
 
-  it('once: nobody hears of it', async () => {
+  it('once: no caller gets an error', async () => {
     const writes = await writesFor(purpose);
     expect(writes.length).toBeGreaterThan(0);
     for (const { number } of spread(writes, 6 * crashScale)) {
@@ -126,7 +127,7 @@ describe.each(names)('%s cannot be written', (purpose) => {
     }
   });
 
-  it('for a while: the next commit says so, and later ones are accepted', async () => {
+  it('for a while: the next commit rejects, and later ones are accepted', async () => {
     const writes = await writesFor(purpose);
     for (const { number, position, bytes } of spread(writes, 4 * crashScale)) {
       for (const times of [2, 3, 5]) {

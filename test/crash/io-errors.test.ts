@@ -11,18 +11,29 @@
 
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { Store } from '../../src/index.ts';
-import { Random } from '../model/random.ts';
-import { type Calls, callsOf, type FailingCall, failOnce } from '../support/disk-aftermath.ts';
-import { type DiskState, powerCut, restarted } from '../support/disk-state.ts';
-import { type Workload, workloads } from '../support/disk-workload.ts';
-import { type DiskOperation, type Fault, SimulatedDisk } from '../support/simulated-disk.ts';
-import { expectRejects, expectSound } from '../support/store-checks.ts';
-import { compareStore } from './compare-store.ts';
-import type { Work } from './expected-content.ts';
-import { type History, histories, randomHistory } from './histories.ts';
-import { Life } from './life.ts';
-import { crashScale, ticking } from './scale.ts';
-import { acknowledgedBefore, commitMore, reopened, runWithFaults, succeed } from './trial.ts';
+import { crashScale, ticking } from '../support/crash-scale.ts';
+import { type DiskState, powerCut, restarted } from '../support/disks/disk-state.ts';
+import { type DiskOperation, type Fault, SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { check } from '../support/fixtures/store-checks.ts';
+import {
+  type Calls,
+  callsOf,
+  type FailingCall,
+  failOnce,
+} from '../support/lives/disk-aftermath.ts';
+import { type Workload, workloads } from '../support/lives/disk-workload.ts';
+import { type History, histories, randomHistory } from '../support/lives/histories.ts';
+import { Life } from '../support/lives/life.ts';
+import {
+  acknowledgedBefore,
+  commitMore,
+  reopened,
+  runWithFaults,
+  succeed,
+} from '../support/lives/trial.ts';
+import { compareStore } from '../support/oracles/compare-store.ts';
+import type { Work } from '../support/oracles/expected-content.ts';
+import { Random } from '../support/random.ts';
 
 const counts = { faults: 0, rejections: 0, cuts: 0 };
 
@@ -237,7 +248,7 @@ describe('each operation of a workload fails once', () => {
   });
 });
 
-it('a poisoned store is sound: what the batch had taken of the file is not missed', async () => {
+it('a poisoned store is sound: no space that the batch had taken is lost', async () => {
   const disk = new SimulatedDisk({ records: false });
   const store = await Store.open('store', { fileSystem: disk });
   const session = store.session();
@@ -245,8 +256,8 @@ it('a poisoned store is sound: what the batch had taken of the file is not misse
   for (let at = 0; at < 1000; at++) session.push(new Uint8Array(12));
   disk.faultOf = ({ kind }) =>
     kind === 'datasync' ? { kind: 'sync', cache: 'dropped' } : undefined;
-  await expectRejects('VARVE_POISONED', () => session.commit());
-  await expectSound(store);
+  await check.rejects('VARVE_POISONED', () => session.commit());
+  await check.sound(store);
   await store.close();
 });
 

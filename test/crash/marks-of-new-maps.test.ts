@@ -7,12 +7,12 @@
 import { describe, expect, it } from 'vitest';
 import { pageBytes, sectorBytes } from '../../src/format/layout.ts';
 import type { GrainId } from '../../src/index.ts';
-import { Random } from '../model/random.ts';
-import { type CoreLab, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { type DiskState, powerCut, restarted } from '../support/disk-state.ts';
-import { type DiskOperation, SimulatedDisk } from '../support/simulated-disk.ts';
-import { present } from '../support/store-checks.ts';
+import { type DiskState, powerCut, restarted } from '../support/disks/disk-state.ts';
+import { type DiskOperation, SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { type CoreLab, openLab } from '../support/fixtures/core-lab.ts';
+import { present } from '../support/fixtures/store-checks.ts';
+import { Random } from '../support/random.ts';
 
 const lengths = [4000, 30_000, 200_000];
 const kept = patternOf(500);

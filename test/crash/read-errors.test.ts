@@ -13,13 +13,18 @@ import type { GrainId, Store } from '../../src/index.ts';
 import { defaultLimits } from '../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { addMapTo, headedLimits, labPath, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { type Calls, callsOf, type FailingCall, failOnce } from '../support/disk-aftermath.ts';
-import { workloads } from '../support/disk-workload.ts';
-import { type ReadFault, SimulatedDisk } from '../support/simulated-disk.ts';
-import { expectRejects, expectSound, expectThrows, storesOfTest } from '../support/store-checks.ts';
-import { crashScale, ticking } from './scale.ts';
+import { crashScale, ticking } from '../support/crash-scale.ts';
+import { type ReadFault, SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { addMapTo, headedLimits, labPath, openLab } from '../support/fixtures/core-lab.ts';
+import { check, storesOfTest } from '../support/fixtures/store-checks.ts';
+import {
+  type Calls,
+  callsOf,
+  type FailingCall,
+  failOnce,
+} from '../support/lives/disk-aftermath.ts';
+import { workloads } from '../support/lives/disk-workload.ts';
 
 const counts = { failed: 0, short: 0, lengths: 0 };
 const stores = storesOfTest();
@@ -96,14 +101,14 @@ describe('a short read', () => {
       expectSameBytes((await store.getAsync(id)) as Uint8Array, bytes);
     });
 
-    it(`of ${count} bytes is gone on with: what is archived has its length`, async () => {
+    it(`of ${count} bytes is continued: an archived value has its length`, async () => {
       // One grain: its length is not held against their number.
       const { store, id } = await reopened(count, patternOf(20));
       const session = store.session();
       session.archive(id);
       await store.checkpointTo(await session.commit());
       expect(store.statistics()).toMatchObject({ values: 0, valueBytes: 0 });
-      await expectSound(store);
+      await check.sound(store);
     });
   }
 
@@ -115,9 +120,9 @@ describe('a short read', () => {
     const store = await stores.open('store', { fileSystem: disk });
     expect(store.has(id)).toBe(true);
     disk.readFaultOf = ({ kind }) => (kind === 'read' ? { kind: 'short', bytes: 0 } : undefined);
-    expectThrows('VARVE_IO', () => store.get(id));
-    expectThrows('VARVE_IO', () => store.lengthOf(id));
-    await expectRejects('VARVE_IO', () => store.getAsync(id));
+    check.throws('VARVE_IO', () => store.get(id));
+    check.throws('VARVE_IO', () => store.lengthOf(id));
+    await check.rejects('VARVE_IO', () => store.getAsync(id));
     disk.readFaultOf = undefined;
     expectSameBytes(store.get(id) as Uint8Array, bytes);
   });
@@ -156,14 +161,14 @@ describe('a read that fails costs no space', () => {
     const store = await opened(disk, limits);
     let left = fails ? 1 : 0;
     disk.readFaultOf = ({ kind }) => (kind === 'read' && left-- > 0 ? error : undefined);
-    if (fails) await expectRejects('VARVE_IO', () => store.put(patternOf(21)));
+    if (fails) await check.rejects('VARVE_IO', () => store.put(patternOf(21)));
     await store.put(patternOf(21));
     const { fileBytes, strata } = store.statistics();
     expect(strata).toMatchObject([{ allocated: 2, free: headedLimits.grainsPerStratum - 2 }]);
     return fileBytes;
   }
 
-  it('where a value was to go into a map that could not be opened', async () => {
+  it('if a value was to go into a map that could not be opened', async () => {
     expect(await put(true)).toBe(await put(false));
   });
 
@@ -201,11 +206,11 @@ describe('a read that fails costs no space', () => {
     disk.readFaultOf = undefined;
     await pushMany(store);
     await pushMany(store);
-    await expectSound(store);
+    await check.sound(store);
     return { fileBytes: store.statistics().fileBytes, refusals, reads };
   }
 
-  it('where maps that are empty were to be given back, and one could not be opened', async () => {
+  it('if empty maps were to be dropped, and one could not be opened', async () => {
     const { fileBytes, reads } = await emptied(-1);
     expect(reads).toBeGreaterThan(3);
     for (let failing = 0; failing < reads; failing++) {

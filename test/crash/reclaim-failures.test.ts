@@ -9,12 +9,12 @@ import { describe, expect, it } from 'vitest';
 import { pageBytes } from '../../src/format/layout.ts';
 import type { GrainId } from '../../src/index.ts';
 import type { StoreCore } from '../../src/store/state/core.ts';
-import type { Random } from '../model/random.ts';
-import { addMapTo, type CoreLab, headedGrains, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
-import { SmallDisk } from '../support/small-disk.ts';
-import { present } from '../support/store-checks.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { SmallDisk } from '../support/disks/small-disk.ts';
+import { addMapTo, type CoreLab, headedGrains, openLab } from '../support/fixtures/core-lab.ts';
+import { present } from '../support/fixtures/store-checks.ts';
+import type { Random } from '../support/random.ts';
 import { FullDiskLife } from './full-disk.ts';
 
 const mapCount = 3;
@@ -103,7 +103,7 @@ describe('while a full disk is reclaimed', () => {
     }
   });
 
-  it('a fault of its own is not told to the batch before, which stays, but to the next', async () => {
+  it('a fault of its own is reported to the next commit, not to the durable batch before', async () => {
     const { disk, lab, kept } = await withEmptyMaps();
     await refuse(lab);
     lab.core.atlas.emptyMaps = () => {
@@ -135,7 +135,7 @@ describe('while a full disk is reclaimed', () => {
     return life;
   }
 
-  it('a sync that fails poisons the store; the batch before was durable, and says so', async () => {
+  it('a sync that fails poisons the store; the batch before was durable, and resolves', async () => {
     const { disk, lab, kept } = await withEmptyMaps();
     const { faultOf } = disk;
     let syncs = 0;

@@ -5,8 +5,8 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import type { Random } from '../model/random.ts';
-import type { Capacity } from '../support/small-disk.ts';
+import type { Capacity } from '../support/disks/small-disk.ts';
+import type { Random } from '../support/random.ts';
 import { type FullDiskLife, type FullDiskSettings, filledLife, refill } from './full-disk.ts';
 
 const rounds = 3;
@@ -42,7 +42,7 @@ async function emptyAndRefill(settings: FullDiskSettings, deleteAll: Deleting): 
 const kinds: readonly Capacity[] = ['length', 'sparse'];
 const whole = Number.POSITIVE_INFINITY;
 
-describe.each(kinds)('opened again on a full disk where %s counts', (kind) => {
+describe.each(kinds)('opened again on a full disk if %s counts', (kind) => {
   // Some 24,000 values of 30 bytes, 13,000 of 100, 1,700 of 1,000.
   it.each([
     [30, 50, 'any'],

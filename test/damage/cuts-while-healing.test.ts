@@ -10,11 +10,11 @@ import { pageBytes } from '../../src/format/layout.ts';
 import { defaultLimits } from '../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { Random } from '../model/random.ts';
 import { patternOf } from '../support/bytes.ts';
-import { DiskImage } from '../support/disk-image.ts';
-import { type DiskState, powerCut, restarted } from '../support/disk-state.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { DiskImage } from '../support/disks/disk-image.ts';
+import { type DiskState, powerCut, restarted } from '../support/disks/disk-state.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { Random } from '../support/random.ts';
 import type { Piece } from './anatomy.ts';
 import { type Damage, type Patient, Trial } from './damage-trial.ts';
 import { damageScale, patience } from './scale.ts';
@@ -89,7 +89,7 @@ function isHealable({ kind, twin }: Piece, checkpoint: number): boolean {
 }
 
 describe.each([true, false])('a store, closed: %s,', patience, (closed) => {
-  it('keeps everything where the power is cut while it is made good', async () => {
+  it('keeps everything if the power is cut during healing', async () => {
     const campaign = new Campaign(await patientOf({ closed }));
     const { pieces, checkpoint } = campaign.patient.anatomy;
     const structures = pieces.filter(({ kind }) => kind !== 'record' && kind !== 'value');

@@ -11,10 +11,10 @@ import type { Finding, GrainId, Session, Store } from '../../src/index.ts';
 import { defaultLimits } from '../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import type { Content, Work } from '../crash/expected-content.ts';
 import { patternOf } from '../support/bytes.ts';
+import { GivenFile } from '../support/disks/given-file.ts';
+import type { Content, Work } from '../support/oracles/expected-content.ts';
 import type { Anatomy, Piece, Range } from './anatomy.ts';
-import { DamagedDisk } from './damaged-disk.ts';
 import type { Specimen } from './specimens.ts';
 
 /** A specimen and what is in it. */
@@ -59,7 +59,7 @@ const refusals: readonly string[] = [
 ];
 
 export async function openOn(
-  disk: DamagedDisk,
+  disk: GivenFile,
   asked: { readonly readOnly?: boolean; readonly settleBytes?: number } = {},
 ): Promise<Store> {
   const options = { fileSystem: disk, cacheBytes, create: false, ...asked };
@@ -72,7 +72,7 @@ export class Trial {
   readonly #near: readonly Range[];
   /** Everything that has a damaged byte. */
   readonly touched: readonly Piece[];
-  readonly disk: DamagedDisk;
+  readonly disk: GivenFile;
   readonly outcome: Outcome = {
     refused: undefined,
     failed: new Map(),
@@ -87,7 +87,7 @@ export class Trial {
     const { ranges, bytes } = damage;
     this.#patient = patient;
     this.#damage = damage;
-    this.disk = new DamagedDisk(bytes ?? patient.specimen.bytes);
+    this.disk = new GivenFile(bytes ?? patient.specimen.bytes);
     const isTouched = (piece: Piece) => piece.ranges.some((one) => meets(one, ranges));
     this.touched = patient.anatomy.pieces.filter(isTouched);
     this.#near = [...this.touched.flatMap((piece) => piece.ranges), ...ranges].map(wholePages);

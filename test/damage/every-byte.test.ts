@@ -8,7 +8,7 @@
 
 import { afterAll, describe, expect, it } from 'vitest';
 import { pageBytes } from '../../src/format/layout.ts';
-import { Random } from '../model/random.ts';
+import { Random } from '../support/random.ts';
 import type { Piece, PieceKind, Range } from './anatomy.ts';
 import { type Outcome, type Patient, tryDamage, wasNoticed } from './damage-trial.ts';
 import { damageScale, patience, strideOf } from './scale.ts';
@@ -118,7 +118,7 @@ const kinds: readonly SpecimenKind[] = [
 ];
 
 describe.each(kinds)('a store, %o', patience, (kind) => {
-  it('never gives wrong bytes for a damaged byte that means something, and says so', async () => {
+  it('never returns wrong bytes for a damaged byte that has a meaning, and reports it', async () => {
     const patient = await patientOf(kind);
     const random = new Random(1);
     const unnoticed: string[] = [];
@@ -134,7 +134,7 @@ describe.each(kinds)('a store, %o', patience, (kind) => {
     expect(unnoticed).toEqual([]);
   });
 
-  it('is the same store where a byte is damaged that means nothing', async () => {
+  it('is the same store if a byte without meaning is damaged', async () => {
     const patient = await patientOf(kind);
     const { log } = patient.anatomy;
     let refused = 0;

@@ -8,8 +8,8 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { pageBytes, sectorBytes } from '../../src/format/layout.ts';
 import { patternOf } from '../support/bytes.ts';
+import { GivenFile } from '../support/disks/given-file.ts';
 import { openOn } from './damage-trial.ts';
-import { DamagedDisk } from './damaged-disk.ts';
 import { patience, strideOf } from './scale.ts';
 import { Campaign, patientOf } from './wounds.ts';
 
@@ -40,7 +40,7 @@ const kinds = [
 ];
 
 describe.each(kinds)('a store, %o', patience, (kind) => {
-  it('misses what has been cut off, at each sector', async () => {
+  it('reports every value that a truncation at any sector removed', async () => {
     const campaign = new Campaign(await patientOf(kind));
     const stride = strideOf(kind.large ? 8 : 3) * sectorBytes;
     const { pieces } = campaign.patient.anatomy;
@@ -54,7 +54,7 @@ describe.each(kinds)('a store, %o', patience, (kind) => {
     reports.push(campaign.report());
   });
 
-  it('is the same store where the file has grown', async () => {
+  it('is the same store if the file has grown', async () => {
     const campaign = new Campaign(await patientOf(kind));
     const { bytes } = campaign;
     for (const length of [1, sectorBytes, pageBytes, 200_000]) {
@@ -70,8 +70,8 @@ describe.each(kinds)('a store, %o', patience, (kind) => {
   });
 });
 
-it('a store is not found where nothing of the file is left', async () => {
-  const disk = new DamagedDisk(new Uint8Array(0));
+it('a store is not found if nothing of the file is left', async () => {
+  const disk = new GivenFile(new Uint8Array(0));
   for (const readOnly of [false, true]) {
     await expect(openOn(disk, { readOnly })).rejects.toMatchObject({ code: 'VARVE_NOT_FOUND' });
   }

@@ -10,9 +10,9 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { headerCopies, pageBytes, sectorBytes } from '../../src/format/layout.ts';
 import { type FileSystem, type GrainId, memoryFileSystem, Store } from '../../src/index.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { apply } from '../support/disk-state.ts';
-import type { SimulatedDisk } from '../support/simulated-disk.ts';
-import { contentOf, findingsOf, overwrite } from '../support/store-checks.ts';
+import { apply } from '../support/disks/disk-state.ts';
+import type { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { contentOf, findingsOf, overwrite } from '../support/fixtures/store-checks.ts';
 import { patience, strideOf } from './scale.ts';
 import { Campaign, changedBy, patientOf } from './wounds.ts';
 
@@ -47,7 +47,7 @@ const kinds = [
 ];
 
 describe.each(kinds)('a store, %o,', patience, (kind) => {
-  it('has lost a write, and gives right bytes or says so', async () => {
+  it('has lost a write, and returns right bytes or an error', async () => {
     const campaign = new Campaign(await patientOf(kind));
     const { patient, bytes } = campaign;
     let stale = 0;
@@ -126,7 +126,7 @@ describe('a reused grain in which the disk kept the old value', () => {
     await store.close();
   });
 
-  it('costs that value only where an opening has confirmed the last batch', async () => {
+  it('costs only that value if an opening has confirmed the last batch', async () => {
     const { bytes, id, batch, offset } = await reused(async (_, fileSystem) => {
       const copy = await copyOf(await contentOf(fileSystem, path));
       await Store.open(path, { fileSystem: copy });

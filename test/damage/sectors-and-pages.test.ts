@@ -94,7 +94,7 @@ describe.each([true, false])('a small store, closed: %s', patience, (closed) => 
     ['page zeroed', pageBytes, 0],
     ['sector zeroed', sectorBytes, 0],
     ['sector filled with 0xff', sectorBytes, 0xff],
-  ])('gives right bytes or says what is damaged with each %s', async (_, unit, value) => {
+  ])('returns right bytes or reports the damage, with each %s', async (_, unit, value) => {
     const campaign = new Campaign(await patientOf({ closed }));
     await fill(campaign, unit, value);
     expect(campaign.tried).toBeGreaterThan(20);
@@ -103,7 +103,7 @@ describe.each([true, false])('a small store, closed: %s', patience, (closed) => 
 });
 
 describe.each([true, false])('a small store, closed: %s', patience, (closed) => {
-  it('is refused, and not written to, where both copies of the header are damaged alike', async () => {
+  it('is refused, and not written to, if both header copies have the same damage', async () => {
     const campaign = new Campaign(await patientOf({ closed }));
     const { bytes } = campaign;
     for (let at = 0; at < sectorBytes; at += at < 110 ? 1 : strideOf(10)) {
@@ -121,7 +121,7 @@ describe.each([true, false])('a small store, closed: %s', patience, (closed) => 
     reports.push(campaign.report());
   });
 
-  it('gives right bytes or says what is damaged where two values have changed places', async () => {
+  it('returns right bytes or reports the damage if two values have changed places', async () => {
     const campaign = new Campaign(await patientOf({ closed }));
     const values = campaign.patient.anatomy.pieces.filter(({ kind }) => kind === 'value');
     for (const [at, pair] of pairs(values).entries()) await swap(campaign, pair, depthOf(at));
@@ -131,7 +131,7 @@ describe.each([true, false])('a small store, closed: %s', patience, (closed) => 
 });
 
 describe.each([true, false])('a larger store, closed: %s', patience, (closed) => {
-  it('gives right bytes or says what is damaged with each page filled with 0xff', async () => {
+  it('returns right bytes or reports the damage with each page filled with 0xff', async () => {
     const campaign = new Campaign(await patientOf({ closed, large: true }));
     const { pieces } = campaign.patient.anatomy;
     const bytes = new Uint8Array(pageBytes).fill(0xff);
@@ -144,7 +144,7 @@ describe.each([true, false])('a larger store, closed: %s', patience, (closed) =>
     reports.push(campaign.report());
   });
 
-  it('gives right bytes or says what is damaged where two values have changed places', async () => {
+  it('returns right bytes or reports the damage if two values have changed places', async () => {
     const campaign = new Campaign(await patientOf({ closed, large: true }));
     const values = campaign.patient.anatomy.pieces.filter(({ kind }) => kind === 'value');
     const found = pairs(values);
@@ -155,7 +155,7 @@ describe.each([true, false])('a larger store, closed: %s', patience, (closed) =>
     reports.push(campaign.report());
   });
 
-  it('gives right bytes or says what is damaged where a page went to another place', async () => {
+  it('returns right bytes or reports the damage if a page went to another place', async () => {
     const campaign = new Campaign(await patientOf({ closed, large: true }));
     const { slots } = campaign.patient.anatomy;
     const pages = slots.flatMap(({ from, to }) =>
@@ -165,7 +165,7 @@ describe.each([true, false])('a larger store, closed: %s', patience, (closed) =>
     reports.push(campaign.report());
   });
 
-  it('gives right bytes or says what is damaged where a log sector went to another', async () => {
+  it('returns right bytes or reports the damage if a log sector went to another place', async () => {
     const campaign = new Campaign(await patientOf({ closed, large: true }));
     const sectors = campaign.patient.anatomy.pieces
       .filter(({ kind }) => kind === 'record')

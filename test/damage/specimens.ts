@@ -9,11 +9,12 @@
 
 import { vi } from 'vitest';
 import type { GrainId } from '../../src/index.ts';
-import type { ExpectedContent } from '../crash/expected-content.ts';
-import { type Draft, Life, type LifeSettings } from '../crash/life.ts';
-import { headedLimits } from '../store/core-lab.ts';
-import { powerCut } from '../support/disk-state.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { powerCut } from '../support/disks/disk-state.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { headedLimits } from '../support/fixtures/core-lab.ts';
+import { type Draft, Life } from '../support/lives/life.ts';
+import type { LifeSettings } from '../support/lives/life-settings.ts';
+import type { ExpectedContent } from '../support/oracles/expected-content.ts';
 
 export interface Specimen {
   readonly name: string;

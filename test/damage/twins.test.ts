@@ -8,10 +8,10 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { sectorBytes } from '../../src/format/layout.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { expectSound } from '../support/store-checks.ts';
+import { GivenFile } from '../support/disks/given-file.ts';
+import { check } from '../support/fixtures/store-checks.ts';
 import type { Piece, Range } from './anatomy.ts';
 import { type Damage, type Outcome, openOn, Trial } from './damage-trial.ts';
-import { DamagedDisk } from './damaged-disk.ts';
 import { patience, strideOf } from './scale.ts';
 import type { SpecimenKind } from './specimens.ts';
 import { Campaign, patientOf } from './wounds.ts';
@@ -85,7 +85,7 @@ async function dieAndReturn(campaign: Campaign, damage: Damage): Promise<void> {
 }
 
 describe.each(kinds)('a store, %o', patience, (kind) => {
-  it('makes good what has a twin and a log, and what has none is corrupt', async () => {
+  it('heals structures that have a twin and a log; all others are corrupt', async () => {
     const campaign = new Campaign(await patientOf(kind));
     const { pieces, checkpoint } = campaign.patient.anatomy;
     const structures = pieces.filter(({ kind: one }) => one !== 'record' && one !== 'value');
@@ -109,7 +109,7 @@ describe.each(kinds)('a store, %o', patience, (kind) => {
     reports.push(`${healable.length} of ${structures.length} structures; ${campaign.report()}`);
   });
 
-  it('keeps good what it has made good, though the process ends', async () => {
+  it('keeps structures healed, though the process ends', async () => {
     const campaign = new Campaign(await patientOf(kind));
     const { pieces, checkpoint } = campaign.patient.anatomy;
     for (const piece of pieces) {
@@ -124,15 +124,15 @@ describe.each(kinds)('a store, %o', patience, (kind) => {
 });
 
 describe.each([true, false])('a larger store, closed: %s', patience, (closed) => {
-  it('makes good what is first looked at after it has been settled again', async () => {
+  it('heals a structure that is first read after another settle', async () => {
     const campaign = new Campaign(await patientOf({ closed, large: true }));
     const { specimen, anatomy } = campaign.patient;
     const marks = anatomy.pieces.filter((piece) => piece.kind === 'mark page');
     let late = 0;
     for (const piece of marks.filter((one) => canHeal(one, anatomy.checkpoint))) {
-      const disk = new DamagedDisk(campaign.bytes.slice());
+      const disk = new GivenFile(campaign.bytes.slice());
       const { from, to } = piece.ranges[0] as Range;
-      disk.write([new Uint8Array(to - from).fill(0xa5)], from);
+      disk.writeSync([new Uint8Array(to - from).fill(0xa5)], from);
       const store = await openOn(disk, { settleBytes: sectorBytes });
       late += Number(store.recovery.healed.length === 0);
       for (let at = 0; at < 12; at++) await store.put(patternOf(20, at));
@@ -142,7 +142,7 @@ describe.each([true, false])('a larger store, closed: %s', patience, (closed) =>
       expect(store.recovery.healed.join()).toContain(`at byte ${from}, was damaged`);
       await store.close();
       const sound = await openOn(disk);
-      await expectSound(sound);
+      await check.sound(sound);
       for (const [id, { bytes }] of specimen.expected.current.values) {
         expectSameBytes(sound.get(id) as Uint8Array, bytes);
       }

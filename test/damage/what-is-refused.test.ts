@@ -11,13 +11,12 @@ import { expect, it } from 'vitest';
 import { GrainId, memoryFileSystem, Store } from '../../src/index.ts';
 import {
   bytesOf,
+  check,
   contentOf,
-  expectRejects,
-  expectThrows,
   overwrite,
   placeOf,
   storePath,
-} from '../support/store-checks.ts';
+} from '../support/fixtures/store-checks.ts';
 import type { Anatomy, Piece } from './anatomy.ts';
 import type { Outcome } from './damage-trial.ts';
 import { patience } from './scale.ts';
@@ -126,10 +125,10 @@ async function openDamaged(bytes: Uint8Array, at: number): Promise<Store> {
 
 it('a damaged mark page refuses the store only if a record after the base has a run there', async () => {
   const into = await killed([10]);
-  await expectRejects('VARVE_CORRUPT', () => openDamaged(into, placeOf(into, bytesOf('mark'))));
+  await check.rejects('VARVE_CORRUPT', () => openDamaged(into, placeOf(into, bytesOf('mark'))));
   const beside = await killed([9000]);
   const store = await openDamaged(beside, placeOf(beside, bytesOf('mark')));
-  expectThrows('VARVE_CORRUPT', () => store.get(GrainId.of(0, 0, 0)));
+  check.throws('VARVE_CORRUPT', () => store.get(GrainId.of(0, 0, 0)));
   await store.close();
 });
 
@@ -140,7 +139,7 @@ it('a last record with a blank sector is taken back, one with a rotten sector is
   const header = Buffer.from(bytes.slice(4096, 4096 + 512));
   expect(header.readUIntLE(42, 6)).toBe(2);
   const at = lane + 512;
-  await expectRejects('VARVE_CORRUPT', () => openDamaged(bytes, at));
+  await check.rejects('VARVE_CORRUPT', () => openDamaged(bytes, at));
   bytes.fill(0, at, at + 512);
   const store = await openDamaged(bytes, at);
   expect(store.currentBatch).toBe(2);

@@ -6,7 +6,7 @@
  * piece of the anatomy has; anything else throws, with the damage named.
  */
 
-import { Random } from '../model/random.ts';
+import { Random } from '../support/random.ts';
 import { anatomyOf, type Range } from './anatomy.ts';
 import { type Damage, type Outcome, type Patient, Trial, wasNoticed } from './damage-trial.ts';
 import { type SpecimenKind, specimenOf } from './specimens.ts';

@@ -7,19 +7,19 @@
  */
 
 import type { Forest } from '../../src/forest/index.ts';
-import { Random } from '../model/random.ts';
-import { type DiskState, powerCut, restarted } from '../support/disk-state.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { type DiskState, powerCut, restarted } from '../support/disks/disk-state.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { Random } from '../support/random.ts';
+import { freeEverythingArchived } from './failed-sync.ts';
 import { ForestLife, type LifeCounts } from './forest-life.ts';
 import { fitting } from './held-views.ts';
 import { findingsOf, LifeSteps } from './life-steps.ts';
 import type { State } from './model/model-state.ts';
-import { difference, namesDiffer, pushedDiffer, readAll, readPushed } from './model/observation.ts';
-import type { Fate, Plan, Step } from './plan.ts';
+import type { Fate, Plan, Step } from './model/plan.ts';
+import { difference, namesDiffer, pushedDiffer, readAll, readPushed } from './observation.ts';
 import { fateOf } from './plan-generator.ts';
 import type { CallCounts } from './world/chaos.ts';
 import { withClock } from './world/clock.ts';
-import { freeEverythingArchived } from './world/failed-sync.ts';
 import { SimulationFailure, unexpected } from './world/failure.ts';
 import { UnhandledErrors } from './world/in-flight.ts';
 import type { Counts } from './world/reached.ts';

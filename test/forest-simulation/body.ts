@@ -10,8 +10,8 @@ import type { Transaction, WritableTree } from '../../src/forest/index.ts';
 import type { GrainId } from '../../src/index.ts';
 import type { Entry } from './model/ledger.ts';
 import { applied, bytesOf, type Effect, inRange, type State } from './model/model-state.ts';
-import { entriesDiffer, type Handle } from './model/observation.ts';
-import { keysMax, type Op, treeNames } from './plan.ts';
+import { keysMax, type Op, treeNames } from './model/plan.ts';
+import { entriesDiffer, type Handle } from './observation.ts';
 import { SimulationFailure, unexpected } from './world/failure.ts';
 import type { Reached } from './world/reached.ts';
 

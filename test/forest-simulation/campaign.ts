@@ -5,9 +5,9 @@
  * Invariant: deterministic from the seed.
  */
 
-import { Random } from '../model/random.ts';
+import { Random } from '../support/random.ts';
 import { type RunReport, runProgram, withStep } from './aftermath.ts';
-import { faultKinds, type LeftOut, type Plan, type Step } from './plan.ts';
+import { faultKinds, type LeftOut, type Plan, type Step } from './model/plan.ts';
 import { planOf } from './plan-generator.ts';
 import { shrinkPlan } from './shrink-plan.ts';
 import { SimulationFailure } from './world/failure.ts';

@@ -3,7 +3,7 @@
  * reducer, a vault, a listener. It forks and drops a tree below a held snapshot.
  */
 
-import type { Plan } from './plan.ts';
+import type { Plan } from './model/plan.ts';
 
 export const everyCall: Plan = {
   settings: {

@@ -10,18 +10,10 @@
 
 import { Forest, type ForestOptions, type Transaction } from '../../src/forest/index.ts';
 import type { GrainId, StoreOptions } from '../../src/index.ts';
-import { Random } from '../model/random.ts';
+import { Random } from '../support/random.ts';
 import { BodyError } from './body.ts';
 import { type Entry, Ledger } from './model/ledger.ts';
 import type { State } from './model/model-state.ts';
-import {
-  difference,
-  type Handle,
-  type Handles,
-  historiesDiffer,
-  pushedDiffer,
-  readAll,
-} from './model/observation.ts';
 import {
   type Fate,
   type FaultKind,
@@ -29,7 +21,15 @@ import {
   type LeftOut,
   type Plan,
   treeNames,
-} from './plan.ts';
+} from './model/plan.ts';
+import {
+  difference,
+  type Handle,
+  type Handles,
+  historiesDiffer,
+  pushedDiffer,
+  readAll,
+} from './observation.ts';
 import { Chaos, SlowDisk } from './world/chaos.ts';
 import { CommitWatch } from './world/commit-watch.ts';
 import { type Dialect, dialectOf, vaultOf } from './world/dialects.ts';

@@ -8,15 +8,15 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { Forest } from '../../src/forest/index.ts';
 import { type GrainId, Session, type Store } from '../../src/index.ts';
-import { Random } from '../model/random.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { Random } from '../support/random.ts';
 import { runProgram } from './aftermath.ts';
 import { noCounts, runPlan } from './campaign.ts';
 import { everyCall } from './every-call.ts';
 import { Ledger } from './model/ledger.ts';
 import { bytesOf, type Effect, emptyState, type State } from './model/model-state.ts';
-import { pushedDiffer, readPushed } from './model/observation.ts';
-import type { Plan, Step } from './plan.ts';
+import type { Plan, Step } from './model/plan.ts';
+import { pushedDiffer, readPushed } from './observation.ts';
 import { planOf } from './plan-generator.ts';
 import { shrinkPlan } from './shrink-plan.ts';
 import { Chaos } from './world/chaos.ts';
@@ -70,7 +70,7 @@ describe('a plan that fails', () => {
 });
 
 describe('the simulation finds', () => {
-  it('a disk that loses what was synced in a power cut', async () => {
+  it('a disk that loses synced data in a power cut', async () => {
     const { endSync } = SimulatedDisk.prototype;
     vi.spyOn(SimulatedDisk.prototype, 'endSync').mockImplementation(function lying(
       this: SimulatedDisk,
@@ -86,10 +86,10 @@ describe('the simulation finds', () => {
   });
 });
 
-describe('what a failed sync may have left', () => {
+describe('the state after a failed sync', () => {
   const put = (key: number): Effect => ({ put: [[key, key]], tree: 0 });
 
-  it('is the first so many of the uncertain transactions that ended before it', () => {
+  it('has any prefix of the uncertain transactions that ended before it', () => {
     const ledger = new Ledger();
     for (const key of [0, 1, 2, 3]) {
       const entry = ledger.add('a transaction');
@@ -134,7 +134,7 @@ describe('what a failed sync may have left', () => {
     return neighbour.values.size;
   }
 
-  it('is the first so many of the sessions of others, each whole', async () => {
+  it('has any prefix of the sessions of other users, each whole', async () => {
     expect(await rejected(3, () => false)).toBe(0);
     expect(await rejected(3, (value) => value < 2)).toBe(2);
     expect(await rejected(3, () => true)).toBe(6);

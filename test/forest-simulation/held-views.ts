@@ -7,8 +7,9 @@
 
 import type { ReadableTree, Snapshot } from '../../src/forest/index.ts';
 import type { CheckpointGuard } from '../../src/index.ts';
-import type { Random } from '../model/random.ts';
+import type { Random } from '../support/random.ts';
 import { inRange, type State } from './model/model-state.ts';
+import type { IteratorKind, PlanRange } from './model/plan.ts';
 import {
   difference,
   type Handle,
@@ -16,8 +17,7 @@ import {
   pushedDiffer,
   readAll,
   readPushed,
-} from './model/observation.ts';
-import type { IteratorKind, PlanRange } from './plan.ts';
+} from './observation.ts';
 import { nameOf, SimulationFailure } from './world/failure.ts';
 import type { ViewKind } from './world/reached.ts';
 

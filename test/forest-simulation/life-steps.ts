@@ -6,6 +6,7 @@
  */
 
 import type { Forest, ReadableTree } from '../../src/forest/index.ts';
+import { settleOnCopy } from './failed-sync.ts';
 import type { ForestLife } from './forest-life.ts';
 import {
   fitting,
@@ -17,6 +18,7 @@ import {
 } from './held-views.ts';
 import { LifeWrites } from './life-writes.ts';
 import { bytesOf, type State } from './model/model-state.ts';
+import type { Step } from './model/plan.ts';
 import {
   difference,
   type Handle,
@@ -24,10 +26,8 @@ import {
   pushedDiffer,
   readAll,
   readPushed,
-} from './model/observation.ts';
-import type { Step } from './plan.ts';
+} from './observation.ts';
 import { turns } from './world/chaos.ts';
-import { settleOnCopy } from './world/failed-sync.ts';
 import { SimulationFailure } from './world/failure.ts';
 
 export class LifeSteps {

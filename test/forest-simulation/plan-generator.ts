@@ -6,7 +6,7 @@
  * is dangerous.
  */
 
-import { Random } from '../model/random.ts';
+import { Random } from '../support/random.ts';
 import {
   type Fate,
   familySize,
@@ -19,7 +19,7 @@ import {
   type PlanSettings,
   type Step,
   treeNames,
-} from './plan.ts';
+} from './model/plan.ts';
 import { dialectCount, isVersioned, longFactor } from './world/dialects.ts';
 
 /**

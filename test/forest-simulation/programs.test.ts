@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { runProgram } from './aftermath.ts';
 import { type CampaignCounts, faultAt, noCounts, runPlan, runSeed, usual } from './campaign.ts';
 import { everyCall } from './every-call.ts';
-import { faultKinds } from './plan.ts';
+import { faultKinds } from './model/plan.ts';
 import { addCounts, notReached } from './world/reached.ts';
 
 /** Seeds of programs that are run in every way, chosen so that together they reach everything. */

@@ -6,7 +6,7 @@
  * fault is moved a little where it no longer strikes the call that it struck.
  */
 
-import type { Op, Plan, PlanSettings, Step } from './plan.ts';
+import type { Op, Plan, PlanSettings, Step } from './model/plan.ts';
 
 export type Fails = (plan: Plan) => Promise<boolean>;
 

@@ -22,7 +22,7 @@ import {
   sumOf,
   usual,
 } from './campaign.ts';
-import { type LeftOut, leftOuts } from './plan.ts';
+import { type LeftOut, leftOuts } from './model/plan.ts';
 import { coverageTable, notReached } from './world/reached.ts';
 
 const help = `npm run simulate:forest -- [options]

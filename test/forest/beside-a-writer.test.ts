@@ -8,8 +8,8 @@ import { isVarveError } from '../../src/errors.ts';
 import { Retention } from '../../src/forest/commits/retention.ts';
 import { codecs, Forest, type ForestOptions, type Tree } from '../../src/forest/index.ts';
 import { type FileSystem, memoryFileSystem, type StorageFile } from '../../src/index.ts';
-import { Random } from '../model/random.ts';
-import { code, endSound, findingsOf } from './forest-checks.ts';
+import { code, endSound, findingsOf } from '../support/fixtures/forest-checks.ts';
+import { Random } from '../support/random.ts';
 
 const numbers = { key: codecs.u32, value: codecs.u32 };
 const path = 'f.varve';
@@ -122,7 +122,7 @@ describe.each(journals)('a forest beside a writer (journalBytes %s)', (journalBy
     await forest.close();
   });
 
-  it('gives what it held or VARVE_SNAPSHOT_GONE, whenever the writer commits', async () => {
+  it('returns the state that it held or VARVE_SNAPSHOT_GONE, whenever the writer commits', async () => {
     const told = { right: 0, gone: 0, refreshed: 0, verified: 0 };
     for (let seed = 1; seed <= 8; seed++) {
       const random = new Random(seed);
@@ -178,7 +178,7 @@ describe.each(journals)('a forest beside a writer (journalBytes %s)', (journalBy
 });
 
 describe('retainMs', () => {
-  it('keeps what was committed within that time, in commits and at close', async () => {
+  it('keeps values committed within that time readable, in commits and at close', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_000_000 });
     try {
       const fileSystem = memoryFileSystem();
@@ -226,7 +226,7 @@ describe('retainMs', () => {
     await bank.forest.close();
   });
 
-  it('keeps few times, and never lets go what is younger', () => {
+  it('keeps few times, and frees no batch that is younger than its limit', () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 0 });
     try {
       const retention = new Retention(1000);

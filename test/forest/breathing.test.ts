@@ -7,7 +7,7 @@
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Codec, codecs, Forest } from '../../src/forest/index.ts';
-import { code, endSound } from './forest-checks.ts';
+import { code, endSound } from '../support/fixtures/forest-checks.ts';
 
 /** Milliseconds of the test's clock. */
 let time = 0;
@@ -104,7 +104,7 @@ describe('while all nodes are in memory', () => {
 });
 
 describe('a turn that comes in the midst of a read', () => {
-  it('may close the forest: rangeAsync and verify then say so', async () => {
+  it('may close the forest: rangeAsync and verify then throw', async () => {
     const reads: readonly ((filled: Awaited<ReturnType<typeof open>>) => Promise<void>)[] = [
       async ({ tree }) => {
         for await (const _ of tree.rangeAsync());

@@ -8,7 +8,7 @@
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { type Codec, codecs, Forest, type KeyCodec, type Tree } from '../../src/forest/index.ts';
-import { code, endSound } from './forest-checks.ts';
+import { code, endSound } from '../support/fixtures/forest-checks.ts';
 
 const shared = new Uint8Array(64);
 
@@ -54,7 +54,7 @@ describe.each([
     return { forest, tree };
   }
 
-  it('stores what was put, one by one and together', async () => {
+  it('stores the values that were put, one by one and together', async () => {
     const { forest, tree } = await filled();
     await Promise.all(some.map((key) => tree.put(key, key * 100)));
     expect([...tree.range()]).toEqual(entries);
@@ -131,7 +131,7 @@ describe('bytes that are given', () => {
     await endSound(forest);
   });
 
-  it('are those of the call where a codec begins a transaction that awaits', async () => {
+  it('are those of the call if a codec begins a transaction that awaits', async () => {
     const forest = await Forest.inMemory();
     let slow: Promise<void> | undefined;
     const value: Codec<number> = {
@@ -193,7 +193,7 @@ describe('bytes that are given', () => {
     await endSound(forest);
   });
 
-  it('from a codec, transferred or none at all, are VARVE_CODEC', async () => {
+  it('from a codec that are transferred or missing are VARVE_CODEC', async () => {
     const forest = await Forest.inMemory();
     const gone = new Uint8Array([1]);
     structuredClone(gone.buffer, { transfer: [gone.buffer] });

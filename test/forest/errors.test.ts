@@ -8,7 +8,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Codec, codecs, Forest, reducers } from '../../src/forest/index.ts';
 import { type GrainId, memoryFileSystem, Store } from '../../src/index.ts';
-import { code, endSound, findingsOf } from './forest-checks.ts';
+import { code, endSound, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
 
@@ -191,7 +191,7 @@ describe('arguments', () => {
 });
 
 describe('a forest', () => {
-  it('is not what someone else put into the embedded header', async () => {
+  it('is refused if the embedded header is not the root of a forest', async () => {
     const store = await Store.inMemory();
     await store.updateEmbeddedHeader((session) => session.push(new Uint8Array(100).fill(7)));
     await expect(Forest.on(store)).rejects.toEqual(code('NOT_A_FOREST'));
@@ -200,7 +200,7 @@ describe('a forest', () => {
     await store.close();
   });
 
-  it('keeps its root: nobody archives it, in a transaction or through the store', async () => {
+  it('keeps its root: neither a transaction nor a session of the store can archive it', async () => {
     const store = await Store.inMemory();
     const forest = await Forest.on(store);
     const tree = forest.tree('t', numbers);

@@ -8,8 +8,8 @@
 import { describe, expect, it } from 'vitest';
 import { codecs, Forest } from '../../src/forest/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
-import { WrappedFileSystem } from '../support/wrapped-file-system.ts';
-import { code, endSound, findingsOf } from './forest-checks.ts';
+import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
+import { code, endSound, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.u32, value: codecs.u32 };
 
@@ -89,7 +89,7 @@ describe('a put that cannot read a node, beside another put of the same commit',
 });
 
 describe('a read that fails while a commit is decided on', () => {
-  it('ends nothing and holds up nobody', async () => {
+  it('ends no transaction and blocks none', async () => {
     const disk = new WrappedFileSystem(memoryFileSystem());
     const small = { nodeBytes: 512, cacheBytes: 0 };
     const forest = await Forest.open('f', { fileSystem: disk, ...small });
@@ -144,7 +144,7 @@ describe('a transaction that has pushed and fails when the store takes no commit
     await store.close();
   });
 
-  it('settles where its body ends well', async () => {
+  it('settles if its body succeeds', async () => {
     const forest = await Forest.inMemory();
     const tree = forest.tree('t', numbers);
     const before = forest.transaction((tx) => tx.tree(tree).put(1, 1));
@@ -203,7 +203,7 @@ describe('a body', () => {
     await endSound(forest);
   });
 
-  it('that throws gives back the memory of what it has put', async () => {
+  it('that throws releases the memory of its puts', async () => {
     const forest = await Forest.inMemory();
     const tree = forest.tree('t', { key: codecs.u32 });
     await tree.put(0, new Uint8Array(1));

@@ -5,7 +5,7 @@
 
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { codecs, Forest } from '../../src/forest/index.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
 
 let time = 0;
 
@@ -17,7 +17,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-it('a body that reads what the failing commit has pushed is given the error of the commit', async () => {
+it('a body that reads a value pushed by the failing commit gets the error of the commit', async () => {
   const fileSystem = new SimulatedDisk({ records: false });
   const forest = await Forest.open('store', { fileSystem, journalBytes: 0 });
   const tree = forest.tree('long', { key: codecs.uint, value: codecs.utf8 });

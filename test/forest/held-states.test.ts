@@ -8,7 +8,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { codecs, Forest } from '../../src/forest/index.ts';
-import { endSound } from './forest-checks.ts';
+import { endSound } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.u32, value: codecs.u32 };
 
@@ -37,7 +37,7 @@ describe('a node that waits in memory, is pushed for a fork and withdrawn in the
   };
 
   it.each([150, 151, 152, 153, 154, 155])(
-    'stays what snapshots and iterators read (%i)',
+    'keeps the content that snapshots and iterators read (%i)',
     async (fill) => {
       const forest = await filled(fill);
       const a = forest.tree('a', numbers);
@@ -61,7 +61,7 @@ describe('a node that waits in memory, is pushed for a fork and withdrawn in the
     },
   );
 
-  it('stays what is read after the commit has failed', async () => {
+  it('keeps its content after the commit has failed', async () => {
     const forest = await filled(150);
     const a = forest.tree('a', numbers);
     const expected = [...a.range()];
@@ -103,7 +103,7 @@ describe('an id that a commit withdraws', () => {
 });
 
 describe('a read in a long transaction', () => {
-  it('makes later changes copy nodes only while it goes on', async () => {
+  it('makes later changes copy nodes only while it runs', async () => {
     const forest = await Forest.inMemory({ nodeBytes: 512 });
     const tree = forest.tree('t', numbers);
     await forest.transaction((tx) => {

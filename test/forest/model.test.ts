@@ -11,7 +11,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Forest, type Snapshot, type Transaction, type Tree } from '../../src/forest/index.ts';
 import { memoryFileSystem } from '../../src/index.ts';
-import { code, expectNoLeak, findingsOf } from './forest-checks.ts';
+import { code, expectNoLeak, findingsOf } from '../support/fixtures/forest-checks.ts';
 import {
   applyToModel,
   type Change,
@@ -26,7 +26,7 @@ import {
   type Step,
   stepArbitrary,
   trimPoint,
-} from './forest-model.ts';
+} from '../support/oracles/forest-model.ts';
 
 type NumberTree = Tree<number, number, number>;
 

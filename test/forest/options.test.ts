@@ -9,7 +9,7 @@ import { describe, expect, it } from 'vitest';
 import { codecs, Forest, type Range, type Tree } from '../../src/forest/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { aesGcm, compressed } from '../../src/vault/index.ts';
-import { code, endSound } from './forest-checks.ts';
+import { code, endSound } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
 const invalid = code('INVALID_ARGUMENT');
@@ -148,7 +148,7 @@ describe('sizes of a forest', () => {
 });
 
 describe('the types', () => {
-  it('refuse a bound that may be undefined, and what is no option', () => {
+  it('refuse a bound that may be undefined, and unknown options', () => {
     const compiled = (tree: Tree<number, number, undefined>, key: number | undefined): void => {
       // @ts-expect-error a bound that is present has a value
       tree.count({ gte: key });

@@ -10,7 +10,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { codecs, Forest, type Transaction, type Vault } from '../../src/forest/index.ts';
 import { type GrainId, memoryFileSystem, Store } from '../../src/index.ts';
 import { aesGcm, compressed } from '../../src/vault/index.ts';
-import { code, endSound, expectNoLeak, findingsOf } from './forest-checks.ts';
+import { code, endSound, expectNoLeak, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const key = new Uint8Array(32).fill(9);
 const words = { key: codecs.utf8, value: codecs.utf8 };
@@ -129,7 +129,7 @@ describe.each(vaults)('a pushed value %s', (_name, vaultOf) => {
     await endSound(forest);
   });
 
-  it('is what a plain map holds, whatever is pushed, archived and given up', async () => {
+  it('is the content of a plain map, whatever is pushed, archived and abandoned', async () => {
     const step = fc.record({
       kind: fc.constantFrom('push', 'push', 'push', 'archive', 'throw', 'wait'),
       data: fc.uint8Array({ maxLength: 200 }),
@@ -306,7 +306,7 @@ describe('a value pushed into an encrypted forest', () => {
     }
   });
 
-  it('is not mistaken for what someone put into the store itself', async () => {
+  it('is not confused with values that a user put into the store directly', async () => {
     const forest = await Forest.inMemory({ vault: vaultOf() });
     const { id } = await forest.store.put(bytesOf('plain'));
     expect(() => forest.get(id)).toThrow(code('VAULT'));

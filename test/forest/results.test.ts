@@ -8,7 +8,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { codecs, Forest } from '../../src/forest/index.ts';
-import { code, endSound } from './forest-checks.ts';
+import { code, endSound } from '../support/fixtures/forest-checks.ts';
 
 const people = { key: codecs.utf8, value: codecs.json<unknown>() };
 
@@ -67,7 +67,7 @@ describe('update', () => {
 });
 
 describe('a listener of commits that throws', () => {
-  it('is an uncaught exception, as that of an event, and hinders nobody', async () => {
+  it('is an uncaught exception, as in an event listener, and blocks no caller', async () => {
     const uncaught: unknown[] = [];
     process.setUncaughtExceptionCaptureCallback((error) => uncaught.push(error));
     try {

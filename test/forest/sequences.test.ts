@@ -8,7 +8,7 @@
 import { describe, expect, it } from 'vitest';
 import { codecs, Forest, type Tree } from '../../src/forest/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
-import { code, endSound, findingsOf } from './forest-checks.ts';
+import { code, endSound, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
 const versioned = { ...numbers, versioned: true };
@@ -23,7 +23,7 @@ function sequences(tree: Numbers, after?: number): number[] {
 }
 
 describe('changes', () => {
-  it('that were trimmed are not skipped: whoever stands before them is told', async () => {
+  it('that were trimmed are not skipped: a reader before them gets VARVE_LOG_TRUNCATED', async () => {
     const forest = await Forest.inMemory();
     const tree = forest.tree('t', versioned);
     await put(tree, 10);
@@ -40,7 +40,7 @@ describe('changes', () => {
     await endSound(forest);
   });
 
-  it('of which none are kept, and of a tree that is not there yet', async () => {
+  it('are empty if none are kept, or if the tree does not exist yet', async () => {
     const forest = await Forest.inMemory();
     const tree = forest.tree('t', versioned);
     expect(sequences(tree, 0)).toEqual([]);
@@ -81,7 +81,7 @@ describe.each([
     };
   }
 
-  it('goes on above its numbers, and who followed it is told what is gone', async () => {
+  it('continues above its numbers; a reader before the gap gets VARVE_LOG_TRUNCATED', async () => {
     const { tree, drop, forest } = await home();
     await put(tree('t'), 5);
     await drop('t');
@@ -101,7 +101,7 @@ describe.each([
     await endSound(forest());
   });
 
-  it('not versioned in between, still goes on above them', async () => {
+  it('not versioned in between, still continues above them', async () => {
     const { tree, drop, forest, reopen } = await home();
     await put(tree('t'), 5);
     await drop('t');
@@ -115,7 +115,7 @@ describe.each([
     await endSound(forest());
   });
 
-  it('by a fork into its place, goes on above the numbers of both', async () => {
+  it('by a fork to its name, continues above the numbers of both', async () => {
     const { tree, drop, forest, reopen } = await home();
     await put(tree('short'), 2);
     await put(tree('long'), 9);
@@ -138,7 +138,7 @@ describe.each([
 });
 
 describe('in one transaction', () => {
-  it('a tree that is dropped and made again goes on above its numbers', async () => {
+  it('a tree that is dropped and made again continues above its numbers', async () => {
     const forest = await Forest.inMemory();
     const tree: Numbers = forest.tree('t', versioned);
     await put(tree, 3);

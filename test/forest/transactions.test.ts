@@ -8,7 +8,7 @@
 import { describe, expect, it } from 'vitest';
 import { codecs, Forest, type Tree } from '../../src/forest/index.ts';
 import { memoryFileSystem, type Store } from '../../src/index.ts';
-import { code, endSound, expectNoLeak, findingsOf } from './forest-checks.ts';
+import { code, endSound, expectNoLeak, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
 
@@ -18,7 +18,7 @@ async function withTree(): Promise<{ forest: Forest; tree: Tree<number, number, 
 }
 
 describe('a transaction', () => {
-  it('changes several trees at once, and gives what its body returned', async () => {
+  it('changes several trees at once, and returns the result of its body', async () => {
     const { forest, tree } = await withTree();
     const words = forest.tree('words', { key: codecs.utf8, value: codecs.json<string[]>() });
     const told = await forest.transaction((tx) => {
@@ -33,7 +33,7 @@ describe('a transaction', () => {
     await endSound(forest);
   });
 
-  it('leaves nothing where its body throws, and rejects with the same error', async () => {
+  it('leaves nothing if its body throws, and rejects with the same error', async () => {
     const { forest, tree } = await withTree();
     await tree.put(1, 1);
     const error = new Error('no');
@@ -99,7 +99,7 @@ describe('a transaction', () => {
     await forest.close();
   });
 
-  it('under way when others are committed gives back what it had pushed, where it fails', async () => {
+  it('in flight during other commits frees its pushed values if it fails', async () => {
     const fileSystem = memoryFileSystem();
     const forest = await Forest.open('a.varve', { fileSystem });
     const tree = forest.tree('numbers', numbers);
@@ -138,7 +138,7 @@ describe('a transaction', () => {
     await endSound(forest);
   });
 
-  it('sees in an iterator the state of its making, whatever it changes meanwhile', async () => {
+  it('sees in an iterator the state at its creation, whatever it changes then', async () => {
     const { forest, tree } = await withTree();
     await forest.transaction((tx) => {
       const writing = tx.tree(tree);
@@ -179,7 +179,7 @@ describe('transactions together', () => {
     await endSound(forest);
   });
 
-  it('fail together where their commit does, and leave the durable state', async () => {
+  it('fail together if their commit does, and leave the durable state', async () => {
     const disk = memoryFileSystem();
     let failing = false;
     const fileSystem: typeof disk = {
@@ -228,7 +228,7 @@ describe('transactions together', () => {
 });
 
 describe('a synchronous transaction', () => {
-  it('is durable when it returns, and gives what its body returned', async () => {
+  it('is durable when it returns, and returns the result of its body', async () => {
     const fileSystem = memoryFileSystem();
     const forest = await Forest.open('a.varve', { fileSystem });
     const tree = forest.tree('numbers', numbers);

@@ -9,7 +9,7 @@ import { describe, expect, it } from 'vitest';
 import { codecs, Forest, type ForestOptions, reducers } from '../../src/forest/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { expectSameBytes } from '../support/bytes.ts';
-import { endSound, findingsOf } from './forest-checks.ts';
+import { endSound, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
 const summed = {
@@ -86,7 +86,7 @@ describe('a snapshot', () => {
 });
 
 describe('an iterator', () => {
-  it('goes on with the state of its making while every node of it is replaced', async () => {
+  it('keeps the state at its creation while every node of it is replaced', async () => {
     const { forest, tree } = await filled(5000);
     const snapshot = forest.snapshot();
     const running = [tree.range(), snapshot.tree(tree).range(), tree.range({ reverse: true })];
@@ -130,7 +130,7 @@ describe('a fork', () => {
     expect(pushed[0]).toBe(pushed[1]);
   });
 
-  it('shares nodes until they change, and drops exactly what nobody shares any more', async () => {
+  it('shares nodes until they change, and drops exactly the nodes that no tree shares', async () => {
     const { forest, tree } = await filled(20_000);
     const live = (): number => {
       const { values, archivedValues } = forest.store.statistics();
@@ -200,7 +200,7 @@ describe('counting and summing', () => {
     await endSound(forest);
   });
 
-  it('is refused where there is no reducer', async () => {
+  it('is refused if there is no reducer', async () => {
     const { forest, tree } = await filled(1);
     expect(() => tree.reduce()).toThrow(
       expect.objectContaining({ code: 'VARVE_TREE_MISMATCH' }) as Error,
@@ -231,7 +231,7 @@ describe('deleting a range', () => {
     await endSound(forest);
   });
 
-  it('goes as far as its limit, from the end that it says', async () => {
+  it('removes entries up to its limit, from the given end', async () => {
     const { forest, tree } = await filled(100);
     await forest.transaction((tx) => {
       expect(tx.tree(tree).deleteRange({ gte: 50, limit: 10 })).toBe(10);
@@ -263,7 +263,7 @@ describe('nodes', () => {
     }
   });
 
-  it('have no lengths where all keys and values have one length', async () => {
+  it('have no lengths if all keys and values have one length', async () => {
     const bytes: number[] = [];
     const perEntry = async (put: (forest: Forest) => Promise<void>): Promise<void> => {
       const forest = await Forest.inMemory();
@@ -313,7 +313,7 @@ describe('nodes', () => {
 });
 
 describe('a forest on a store', () => {
-  it('leaves it open when it is closed, and is the only one meanwhile', async () => {
+  it('leaves the store open when it is closed, and is the only one until then', async () => {
     const store = await Store.inMemory();
     const forest = await Forest.on(store);
     await forest.tree('t', numbers).put(1, 1);
@@ -341,7 +341,7 @@ describe('a forest on a store', () => {
     await forest.close();
   });
 
-  it('holds what was read only for as long as it is read', async () => {
+  it('holds nodes only while they are read', async () => {
     const { forest, tree } = await filled(3000);
     for (const _ of tree.range()) break;
     for (const _ of tree.range({ limit: 3 }));

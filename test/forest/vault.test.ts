@@ -10,7 +10,7 @@ import { describe, expect, it } from 'vitest';
 import { codecs, Forest, type Vault } from '../../src/forest/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { aesGcm, compressed } from '../../src/vault/index.ts';
-import { expectNoLeak, findingsOf } from './forest-checks.ts';
+import { expectNoLeak, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const key = new Uint8Array(32).fill(9);
 const words = { key: codecs.utf8, value: codecs.utf8 };
@@ -39,7 +39,7 @@ describe.each([
   ['compressed', () => compressed()],
   ['aesGcm of compressed', () => aesGcm({ key, inner: compressed({ level: 6 }) })],
 ])('a forest in the vault %s', (_name, vaultOf) => {
-  it('gives back what was put, now and after reopening, and shows none of it', async () => {
+  it('returns the values that were put, now and after reopening, and shows none of them', async () => {
     const fileSystem = memoryFileSystem();
     let forest = await Forest.open('a.varve', { fileSystem, nodeBytes: 1000, vault: vaultOf() });
     await fill(forest);
@@ -152,7 +152,7 @@ describe('an encrypted forest', () => {
     await forest.close();
   });
 
-  it('never seals two values alike, nor under one context', async () => {
+  it('never seals two values equally, nor under one context', async () => {
     const contexts = new Set<string>();
     const inner = aesGcm({ key });
     const nonces = new Set<string>();
@@ -189,7 +189,7 @@ describe('an encrypted forest', () => {
     expect(() => compressed({ level: 0 })).toThrow(invalid);
   });
 
-  it('adds as many bytes as it says, if it says so', () => {
+  it('adds the number of bytes that it declares', () => {
     const plain = new Uint8Array(100).fill(1);
     for (const vault of [aesGcm({ key }), aesGcm({ key, inner: aesGcm({ key }) })]) {
       const sealed = vault.seal(plain, new Uint8Array(9));
@@ -268,7 +268,7 @@ describe('opening a forest', () => {
     await expect(opening).rejects.toEqual(refused);
   });
 
-  it('that holds nothing yet takes any vault, and what is no forest takes none', async () => {
+  it('that holds nothing accepts any vault; a store that is not a forest accepts none', async () => {
     const fileSystem = memoryFileSystem();
     for (const vault of [undefined, aesGcm({ key }), compressed()]) {
       await (await Forest.open('a.varve', { fileSystem, vault })).close();
@@ -282,7 +282,7 @@ describe('opening a forest', () => {
 });
 
 describe('a vault of the user', () => {
-  it('that throws, or gives no bytes, fails what needs it and nothing else', async () => {
+  it('that throws, or returns no bytes, breaks only the operations that need it', async () => {
     let fails = false;
     const vault: Vault = {
       name: 'frail',
@@ -305,7 +305,7 @@ describe('a vault of the user', () => {
     await forest.close();
   });
 
-  it('compresses what compresses', async () => {
+  it('compresses compressible data', async () => {
     const sizes: number[] = [];
     for (const vault of [undefined, compressed()]) {
       const forest = await Forest.inMemory({ vault });

@@ -42,7 +42,7 @@ describe('the name of a document', () => {
     );
   });
 
-  it('is refused where the document is longer than its slot, or shorter than a seal', () => {
+  it('is refused if the document is longer than its slot, or shorter than a seal', () => {
     for (const wrong of [
       { ...noDocument, generation: 1, capacityPages: 1, length: 4097 },
       { ...noDocument, generation: 1, capacityPages: 1, length: sealBytes - 1 },
@@ -71,7 +71,7 @@ describe('a document', () => {
     stamp: u48,
   });
 
-  it('opens under the name that sealing gave, and only there and so', () => {
+  it('opens only unchanged, and under the name that sealing gave', () => {
     fc.assert(
       fc.property(
         place,

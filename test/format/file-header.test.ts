@@ -47,7 +47,7 @@ describe('a file header', () => {
     );
   });
 
-  it('is never valid with a bit flipped: damaged, or foreign where the magic is hit', () => {
+  it('is never valid with a bit flipped: damaged, or foreign if the magic is hit', () => {
     fc.assert(
       fc.property(fileHeader, fc.nat(), (header, bit) => {
         const state = stateOf(flipped(encodeFileHeader(header), bit));
@@ -58,13 +58,13 @@ describe('a file header', () => {
     );
   });
 
-  it('is blank where there are only zeros, of any length', () => {
+  it('is blank if there are only zeros, of any length', () => {
     for (const length of [0, 1, 100, sectorBytes]) {
       expect(stateOf(new Uint8Array(length))).toBe('blank');
     }
   });
 
-  it('is damaged where the file ends within it', () => {
+  it('is damaged if the file ends within it', () => {
     const sector = encodeFileHeader(oneHeader());
     for (const length of [magic.length, 100, sectorBytes - 1]) {
       expect(stateOf(sector.subarray(0, length))).toBe('damaged');
@@ -116,7 +116,7 @@ describe('a file header', () => {
     );
   });
 
-  it('leaves the rest of its sector zero, and is refused where it is not', () => {
+  it('leaves the rest of its sector zero, and is refused if it is not', () => {
     const sector = encodeFileHeader({ ...oneHeader(), segments: [{ page: 1, pages: 2 }] });
     sector[headerCrcOffset - 1] = 1;
     expectCorrupt(() => decodeFileHeader(resealed(sector), 0));

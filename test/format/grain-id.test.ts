@@ -1,5 +1,6 @@
 /**
- * GrainIds: parts and whole are the same thing said twice, in memory, in text and on disk.
+ * GrainIds: parts and whole are the same thing said twice, in memory, in text and on disk. What is no
+ * id, and no part of one, is in the contract's tests.
  */
 
 import fc from 'fast-check';
@@ -19,7 +20,6 @@ const parts = fc.record({
   stratum: upTo(strataMax - 1),
   index: upTo(grainIndexLimit - 1),
 });
-const invalid = expect.objectContaining({ code: 'VARVE_INVALID_ARGUMENT' });
 
 describe('a GrainId', () => {
   it('has 8 bits basin and 8 bits stratum, counted from 1, and 48 bits index', () => {
@@ -49,19 +49,7 @@ describe('a GrainId', () => {
     );
   });
 
-  it('is another for other parts', () => {
-    fc.assert(
-      fc.property(parts, parts, (one, other) => {
-        const same = JSON.stringify(one) === JSON.stringify(other);
-        const ids = [one, other].map(({ basin, stratum, index }) =>
-          joinGrainId(basin, stratum, index),
-        );
-        expect(ids[0] === ids[1]).toBe(same);
-      }),
-    );
-  });
-
-  it('goes through text for every u64 but 0, its own text alone', () => {
+  it('survives conversion to text and back for every u64 except 0', () => {
     fc.assert(
       fc.property(
         u64.filter((id) => id > 0n),
@@ -94,58 +82,5 @@ describe('splitGrainId', () => {
       expect(splitGrainId(id)).toBe(false);
     }
     expect(splitGrainId(top(254) + next(254))).toBe(true);
-  });
-});
-
-describe('bad parts and ids are VARVE_INVALID_ARGUMENT', () => {
-  it.each([
-    [-1, 0, 0],
-    [basinsMax, 0, 0],
-    [0, -1, 0],
-    [0, strataMax, 0],
-    [0, 0, -1],
-    [0, 0, grainIndexLimit],
-    [0.5, 0, 0],
-    [Number.NaN, 0, 0],
-    ['0' as unknown as number, 0, 0],
-    [0, 0, 3n as unknown as number],
-  ])('in of(%s, %s, %s)', (basin, stratum, index) => {
-    expect(() => GrainId.of(basin, stratum, index)).toThrow(invalid);
-  });
-
-  it('in from and parts', () => {
-    for (const value of [0n, -1n, 2n ** 64n, 5 as unknown as bigint]) {
-      expect(() => GrainId.from(value)).toThrow(invalid);
-    }
-    for (const value of [0n, 1n, 2n ** 64n - 1n, '1' as unknown as bigint]) {
-      expect(() => GrainId.parts(value as GrainId)).toThrow(invalid);
-    }
-  });
-
-  it.each([
-    '',
-    '1-2',
-    '1-2-3-4',
-    '01-2-3',
-    '1-2-03',
-    ' 1-2-3',
-    '1-2-3 ',
-    '1-2-3\n',
-    '+1-2-3',
-    '254-0-0',
-    '0-254-0',
-    '0-0-281474976710656',
-    '0-0-99999999999999999999',
-    'x0000000000000000',
-    'x0101000000000000',
-    'x00000000000000AB',
-    'x1',
-    '1e2-0-0',
-  ])('in parse(%j)', (text) => {
-    expect(() => GrainId.parse(text)).toThrow(invalid);
-  });
-
-  it('in parse of what is no text', () => {
-    expect(() => GrainId.parse(7 as unknown as string)).toThrow(invalid);
   });
 });

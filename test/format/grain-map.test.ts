@@ -119,7 +119,7 @@ const grainCounts = fc
 const grainExps = fc.integer({ min: grainExpMin, max: grainExpMax });
 
 describe('the pages of a map', () => {
-  it('are its head twice if it has one, each mark page twice, then grains, none shared', () => {
+  it('are two slots of its head if it has one, two of each mark page, then grains', () => {
     fc.assert(
       fc.property(grainCounts, grainExps, upTo(2 ** 40), (grains, grainExp, page) => {
         const pages = hasHead(grains) ? [mapHeadPage(page, 0), mapHeadPage(page, 1)] : [];
@@ -136,7 +136,7 @@ describe('the pages of a map', () => {
     );
   });
 
-  it('have a head only where there is more than one page of marks to name', () => {
+  it('have a head only if there is more than one mark page', () => {
     for (const grains of [1, 2048, grainsPerMarkPage]) {
       expect([hasHead(grains), mapOverheadPages(grains)]).toEqual([false, 2]);
     }
@@ -168,7 +168,7 @@ describe('the extents of a map', () => {
     maxLength: furtherExtentsMax,
   });
 
-  it('are as many pages as the map has, the first ones where the others leave some', () => {
+  it('have all pages of the map; the first extent has those that the others leave', () => {
     fc.assert(
       fc.property(grainCounts, grainExps, further, (grains, grainExp, others) => {
         const map = { grains, page: 7, further: others };
@@ -181,7 +181,7 @@ describe('the extents of a map', () => {
     );
   });
 
-  it('are sound where the first has a page of grains, and no other has none', () => {
+  it('are sound if the first has a page of grains and none is empty', () => {
     fc.assert(
       fc.property(grainCounts, fc.constantFrom(5, 7, 12), further, (grains, grainExp, others) => {
         let grainPages = Math.ceil((grains * 2 ** grainExp) / pageBytes);
@@ -193,7 +193,7 @@ describe('the extents of a map', () => {
     );
   });
 
-  it('come back as they were written, 10 bytes each, or VARVE_CORRUPT where too many', () => {
+  it('decode as they were encoded, 10 bytes each, or are VARVE_CORRUPT if too many', () => {
     fc.assert(
       fc.property(
         fc.array(fc.record({ page: u48, pages: u32 }), { maxLength: furtherExtentsMax + 3 }),

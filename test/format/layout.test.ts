@@ -55,7 +55,7 @@ it('the largest grain holds the largest value in no more than 255', () => {
   expect((layout.grainExpMax - layout.grainExpMin) % layout.grainExpStep).toBe(0);
 });
 
-it('a new store has room for what it begins with and stays a small file', () => {
+it('a new store has room for its first structures and is a small file', () => {
   const used = layout.firstSegmentPage + layout.segmentPagesMin + 2;
   expect(used).toBeLessThanOrEqual(layout.newStorePages);
   expect(layout.newStorePages * layout.pageBytes).toBeLessThanOrEqual(256 * 1024);

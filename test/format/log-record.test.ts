@@ -129,11 +129,11 @@ describe('an impossible record is VARVE_CORRUPT', () => {
     () =>
       decodeLogRecord(new Uint8Array(bytes), 0);
 
-  it('where it has a value before it says in which stratum', () => {
+  it('if it has a value before a stratum operation', () => {
     expectCorrupt(decode(...head(), 2, 0, 4, 100));
   });
 
-  it('where a value has no grains, or ends behind the last grain there can be', () => {
+  it('if a value has no grains, or ends after the last possible grain', () => {
     expectCorrupt(decode(...head(), 0, 0, 0, 2, 0, 0, 100));
     const beyond = write(first, [{ operation: 'free', ...run(grainIndexLimit - 3) }]);
     expectCorrupt(() => decodeLogRecord(beyond, 0));
@@ -141,11 +141,11 @@ describe('an impossible record is VARVE_CORRUPT', () => {
     expectCorrupt(() => decodeLogRecord(before, 0));
   });
 
-  it('where the first value says that it is like the one before', () => {
+  it('if the first value is marked as like the one before', () => {
     expectCorrupt(decode(...head(), 0, 0, 0, 2 + 0x08 + 0x10));
   });
 
-  it('where it adds a map in more extents than a map may have', () => {
+  it('if it adds a map in more extents than a map may have', () => {
     const map = { basin: 0, stratum: 0, firstIndex: 0, grains: 5000, page: 9 };
     const added = (count: number): LogOperation => {
       const further = Array.from({ length: count }, (_, at) => ({ page: 100 + at, pages: 1 }));
@@ -159,7 +159,7 @@ describe('an impossible record is VARVE_CORRUPT', () => {
     expectCorrupt(() => decodeLogRecord(body.subarray(0, body.length - 1), 0));
   });
 
-  it('where it names a basin or stratum that no GrainId can', () => {
+  it('if it names a basin or stratum that no GrainId can', () => {
     expectCorrupt(decode(...head(), 0, basinsMax, 0));
     expectCorrupt(decode(...head(), 0, 0, strataMax));
     expectCorrupt(decode(...head(), 4, basinsMax));

@@ -59,7 +59,7 @@ describe('the sectors of a record', () => {
     );
   });
 
-  it('are one, with the place of the body, where that is elsewhere', () => {
+  it('are one, with the place of the body, if the body is outside', () => {
     const extent = fc.record({ page: u48, pages: u32 });
     fc.assert(
       fc.property(body, place, extent, salt, (written, where, outside, ofFile) => {
@@ -116,7 +116,7 @@ describe('a sector', () => {
     );
   });
 
-  it('is never whole where nobody wrote one', () => {
+  it('is never whole for arbitrary bytes', () => {
     const bytes = fc.uint8Array({ minLength: sectorBytes, maxLength: sectorBytes });
     fc.assert(
       fc.property(bytes, (any) => {
@@ -150,7 +150,7 @@ describe('the head of a record', () => {
       noSalt,
     ).payload.slice();
 
-  it('is none where the payload is too short for one', () => {
+  it('is invalid if the payload is too short for one', () => {
     const payload = payloadOf(0);
     expect(payload.length).toBe(recordHeadBytes);
     for (let length = 0; length < recordHeadBytes; length++) {
@@ -158,7 +158,7 @@ describe('the head of a record', () => {
     }
   });
 
-  it('is none where its sectors are not those that its body needs', () => {
+  it('is invalid if its sectors are not those that its body needs', () => {
     const payload = payloadOf(2000);
     for (const sectors of [0, 1, 4, 6, 0xffff]) {
       setU16(payload, 8, sectors);
@@ -168,7 +168,7 @@ describe('the head of a record', () => {
     expect(decodeRecordHead(payload)?.sectors).toBe(5);
   });
 
-  it('is none where a body elsewhere would take more than the sector of the head', () => {
+  it('is invalid if a body outside would take more than the sector of the head', () => {
     const payload = payloadOf(2000);
     payload[10] = 1;
     expect(decodeRecordHead(payload)).toBe(undefined);
@@ -176,7 +176,7 @@ describe('the head of a record', () => {
     expect(decodeRecordHead(payload)?.extent).toEqual({ page: 0, pages: 0 });
   });
 
-  it('is a head or none for any bytes', () => {
+  it('is invalid, or has the right number of sectors, for any bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
         const head = decodeRecordHead(bytes);

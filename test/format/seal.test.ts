@@ -38,7 +38,7 @@ const sealed = fc
   });
 
 describe('a seal', () => {
-  it('opens under its name and says what was sealed', () => {
+  it('opens under its name and returns the sealed fields', () => {
     fc.assert(
       fc.property(sealed, ({ bytes, seal, name, salt: ofFile }) => {
         expect(openSealed(bytes, name, ofFile)).toEqual(seal);
@@ -47,7 +47,7 @@ describe('a seal', () => {
     );
   });
 
-  it('notices every flipped bit of what it covers, and none behind it', () => {
+  it('detects every flipped bit of the bytes that it covers, and ignores those after it', () => {
     fc.assert(
       fc.property(sealed, fc.nat(), ({ bytes, seal, name, salt: ofFile }, bit) => {
         const covered = flipped(bytes.subarray(0, seal.length), bit);
@@ -76,7 +76,7 @@ describe('a seal', () => {
     );
   });
 
-  it('is not found in any bytes that nobody sealed', () => {
+  it('is not found in bytes that were not sealed', () => {
     const at = { kind: kindMap, page: 7 };
     const ofFile = new Uint8Array(8);
     fc.assert(
@@ -86,7 +86,7 @@ describe('a seal', () => {
     );
   });
 
-  it('says in words what is wrong, and where', () => {
+  it('describes in words what is wrong, and where', () => {
     const bytes = new Uint8Array(64);
     const ofFile = new Uint8Array(8).fill(1);
     const seal = { kind: kindMap, generation: 4, length: 64, stamp: 9, page: 5 };

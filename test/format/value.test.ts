@@ -78,7 +78,7 @@ describe('grains', () => {
     }
   });
 
-  it('of another size suit a value only where they too waste little', () => {
+  it('of another size suit a value only if they too waste little', () => {
     const grainExp = fc.integer({ min: 0, max: (grainExpMax - grainExpMin) / grainExpStep });
     fc.assert(
       fc.property(anyLength, grainExp, (length, step) => {

@@ -15,7 +15,7 @@ import { codecs, Forest, reducers } from '../../src/forest/index.ts';
 import { formatVersion } from '../../src/format/layout.ts';
 import { type FileSystem, GrainId, memoryFileSystem, Store } from '../../src/index.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { contentOf, expectRejects, expectSound, overwrite } from '../support/store-checks.ts';
+import { check, contentOf, overwrite } from '../support/fixtures/store-checks.ts';
 
 const path = 'golden.varve';
 /** Of the roots that a forest writes now; older ones that it still reads have their files too. */
@@ -168,7 +168,7 @@ it('a file of an older version is refused', async () => {
   expect(versions).toContain(formatVersion);
   for (const version of versions.filter((one) => one < formatVersion)) {
     const fileSystem = await golden(`store-${version}`);
-    await expectRejects('VARVE_UNSUPPORTED_VERSION', () => Store.open(path, { fileSystem }));
+    await check.rejects('VARVE_UNSUPPORTED_VERSION', () => Store.open(path, { fileSystem }));
   }
 });
 
@@ -181,11 +181,11 @@ describe.each(['', '-unclosed'])('a store of the current version%s', (ending) =>
     const store = await Store.open(path, { fileSystem, readOnly });
     expect(store.recovery).toMatchObject({ clean: ending === '', healed: [] });
     expectStore(store, told);
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
   });
 
-  it('goes on', async () => {
+  it('accepts further commits', async () => {
     const fileSystem = await golden(name + ending);
     let store = await Store.open(path, { fileSystem });
     const { id } = await store.put(patternOf(70));
@@ -193,7 +193,7 @@ describe.each(['', '-unclosed'])('a store of the current version%s', (ending) =>
     await store.close();
     store = await Store.open(path, { fileSystem });
     expectSameBytes(store.get(id) as Uint8Array, patternOf(70));
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
   });
 });
@@ -209,7 +209,7 @@ describe.each(['', '-unclosed'])('a forest of the current version%s', (ending) =
     await forest.close();
   });
 
-  it('goes on', async () => {
+  it('accepts further commits', async () => {
     const fileSystem = await golden(name + ending);
     let forest = await Forest.open(path, { fileSystem });
     await treesOf(forest).sums.put(1000, 1);

@@ -14,7 +14,7 @@ import {
 import { patternOf } from '../support/bytes.ts';
 
 describe('chunksOfOneCall', () => {
-  it('passes the list itself on where one call takes it', () => {
+  it('returns the list itself if one call takes it', () => {
     const chunks = Array.from({ length: callChunksMax }, () => patternOf(3));
     expect(chunksOfOneCall(chunks)).toBe(chunks);
   });
@@ -40,12 +40,12 @@ describe('chunksOfOneCall', () => {
 });
 
 describe('withoutFront', () => {
-  it('passes the list itself on where nothing was taken', () => {
+  it('returns the list itself if nothing was taken', () => {
     const chunks = [patternOf(3)];
     expect(withoutFront(chunks, 0)).toBe(chunks);
   });
 
-  it('leaves out empty chunks at the front, so that what is left has something to write', () => {
+  it('leaves out empty chunks at the front, so the rest begins with bytes to write', () => {
     expect(withoutFront([patternOf(0), patternOf(2)], 0)).toEqual([patternOf(2)]);
     expect(withoutFront([patternOf(0), patternOf(0)], 0)).toEqual([]);
     expect(withoutFront([], 0)).toEqual([]);

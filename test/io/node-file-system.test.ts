@@ -56,8 +56,8 @@ afterEach(async () => {
   removeTemporaryFolder(folder);
 });
 
-describe('opening what is not a file', () => {
-  it('refuses a folder with EISDIR, and with EEXIST where it must not exist', async () => {
+describe('opening something that is not a file', () => {
+  it('refuses a folder with EISDIR, and with EEXIST if it must not exist', async () => {
     const names = fs.readdirSync(folder);
     await expect(open(folder)).rejects.toMatchObject({ code: 'EISDIR', path: folder });
     await expect(open(folder, { create: false })).rejects.toMatchObject({ code: 'EISDIR' });
@@ -89,7 +89,7 @@ describe('opening what is not a file', () => {
     expect(fs.readFileSync(join(folder, 'file'), 'utf8')).toBe('bytes');
   });
 
-  it('refuses with ENOTDIR where something else has the name of the folder', async () => {
+  it('refuses with ENOTDIR if a file has the name of the folder', async () => {
     const path = join(folder, 'taken', 'store');
     vi.spyOn(fs.promises, 'mkdir').mockRejectedValue(codeError('EEXIST'));
     await expect(open(path)).rejects.toMatchObject({ code: 'ENOTDIR' });
@@ -97,7 +97,7 @@ describe('opening what is not a file', () => {
 });
 
 describe('opening in a folder', () => {
-  it('makes missing folders with create, and none without', async () => {
+  it('creates missing folders with create, and none without it', async () => {
     const path = join(folder, 'a', 'b', 'c', 'store');
     await expect(open(path, { create: false })).rejects.toMatchObject({ code: 'ENOENT' });
     await expect(open(path, { readOnly: true })).rejects.toMatchObject({ code: 'ENOENT' });
@@ -117,7 +117,7 @@ describe('opening in a folder', () => {
     expect(file.length()).toBe(0);
   });
 
-  it('refuses with EROFS what would be made on a read-only file system', async () => {
+  it('refuses with EROFS to create a file on a read-only file system', async () => {
     mockReadOnly();
     const path = join(folder, 'a', 'b', 'c', 'store');
     await expect(open(path)).rejects.toMatchObject({ code: 'EROFS', path: join(folder, 'a') });
@@ -126,7 +126,7 @@ describe('opening in a folder', () => {
     await expect(open(path, { create: false })).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('says VARVE_IO where the system says ENOENT to one who wants the file made', async () => {
+  it('gives VARVE_IO if the system says ENOENT to a caller that wants to create the file', async () => {
     fs.symlinkSync(join(folder, 'gone', 'store'), join(folder, 'link'));
     const paths = [join(folder, 'link')];
     // Nothing can be made in /proc, and Node's own recursive mkdir never returns from there.
@@ -139,7 +139,7 @@ describe('opening in a folder', () => {
     }
   });
 
-  it('opens where the kind of the file system cannot be asked', async () => {
+  it('opens if the kind of the file system is unknown', async () => {
     vi.spyOn(fs.promises, 'statfs').mockRejectedValue(codeError('EACCES'));
     const file = await open(join(folder, 'store'));
     expect(file.length()).toBe(0);
@@ -170,7 +170,7 @@ describe('opening in a folder', () => {
     expect(synced()).toEqual(expect.arrayContaining([folder, join(folder, 'a')].map(inodeOf)));
   });
 
-  it('syncs none for a file that holds something, nor for a reader', async () => {
+  it('syncs no folder for a file with content, nor for a reader', async () => {
     fs.writeFileSync(join(folder, 'full'), 'bytes');
     fs.writeFileSync(join(folder, 'empty'), '');
     const synced = await watchSyncs();
@@ -179,7 +179,7 @@ describe('opening in a folder', () => {
     expect(synced()).toEqual([]);
   });
 
-  it('fails where its folder cannot be synced, and leaves nothing open or locked', async () => {
+  it('fails if its folder cannot be synced, and leaves nothing open or locked', async () => {
     const path = join(folder, 'store');
     await open(join(folder, 'loads what is loaded once'));
     const before = openDescriptors();
@@ -192,7 +192,7 @@ describe('opening in a folder', () => {
     await open(path);
   });
 
-  it('goes on where the file system has no sync of folders', async () => {
+  it('continues if the file system cannot sync folders', async () => {
     await watchSyncs(() => {
       throw codeError('EINVAL');
     });
@@ -259,7 +259,7 @@ describe('a file that is replaced while it is opened', () => {
     expect(openDescriptors()).toBe(before);
   });
 
-  it('is made anew where it was removed, or refused with ENOENT without create', async () => {
+  it('is created again if it was removed, or refused with ENOENT without create', async () => {
     const path = join(folder, 'store');
     fs.writeFileSync(path, 'old');
     beforeLock(() => fs.rmSync(path));
@@ -271,7 +271,7 @@ describe('a file that is replaced while it is opened', () => {
     expect(fs.existsSync(path)).toBe(true);
   });
 
-  it('is given up with ESTALE where that never ends', async () => {
+  it('is refused with ESTALE if the replacing never ends', async () => {
     const path = join(folder, 'store');
     const before = openDescriptors();
     interference.beforeLock = () => fs.rmSync(path);

@@ -6,103 +6,28 @@
  * stdout how far they are; nothing here waits for time to pass.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import { Server } from 'node:net';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+
 import { Worker } from 'node:worker_threads';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { acquireLock } from '../../src/io/node-lock.ts';
+import { loadNativeExtensions } from '../../src/io/node-native-extensions.ts';
+
 import {
-  loadNativeExtensions,
-  type NativeExtensions,
-} from '../../src/io/node-native-extensions.ts';
-import type { LockTarget } from '../../src/io/node-platform-lock.ts';
-import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
+  addonThat,
+  Holder,
+  here,
+  kinds,
+  lockHolder,
+  lockInCluster,
+  locksOfTest,
+  newFile,
+  openTarget,
+} from './lock-files.ts';
 
-let folder: string;
-let fileCount = 0;
-const holders: Holder[] = [];
-const descriptors: number[] = [];
-
-beforeAll(() => {
-  folder = makeTemporaryFolder();
-});
-afterEach(async () => {
-  vi.restoreAllMocks();
-  for (const holder of holders.splice(0)) await holder.end();
-  for (const fd of descriptors.splice(0)) fs.closeSync(fd);
-});
-afterAll(() => {
-  removeTemporaryFolder(folder);
-});
-
-function newFile(): string {
-  fileCount += 1;
-  const path = join(folder, `file-${fileCount}`);
-  fs.writeFileSync(path, 'bytes');
-  return path;
-}
-
-function openTarget(path: string): LockTarget {
-  const fd = fs.openSync(path, 'r+');
-  descriptors.push(fd);
-  return { fd, path };
-}
-
-const lockHolder = fileURLToPath(new URL('../support/lock-holder.mjs', import.meta.url));
-const lockInCluster = fileURLToPath(new URL('../support/lock-in-cluster.mjs', import.meta.url));
-
-/** A process that runs one of the two. */
-class Holder {
-  readonly #process: ChildProcess;
-  readonly #lines: AsyncIterator<string>;
-  readonly #exited: Promise<unknown[]>;
-
-  constructor(program: string, ...args: string[]) {
-    const child = spawn(process.execPath, [program, ...args], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    this.#process = child;
-    this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    this.#exited = once(child, 'exit');
-    holders.push(this);
-  }
-
-  async line(): Promise<string | undefined> {
-    const { value } = await this.#lines.next();
-    return value;
-  }
-
-  tell(line: string): void {
-    this.#process.stdin?.write(`${line}\n`);
-  }
-
-  async kill(): Promise<void> {
-    this.#process.kill('SIGKILL');
-    await this.#exited;
-  }
-
-  async exit(): Promise<unknown> {
-    const [code] = await this.#exited;
-    return code;
-  }
-
-  async end(): Promise<void> {
-    this.#process.stdin?.end();
-    await this.#exited;
-  }
-}
-
-/** As a store takes it here, and as one does where the addon does not load. */
-const here = {
-  file: async (target: LockTarget) => acquireLock(target, await loadNativeExtensions()),
-  fallback: (target: LockTarget) => acquireLock(target, undefined),
-};
-const kinds = ['file', 'fallback'] as const;
+locksOfTest();
 
 for (const first of kinds) {
   for (const second of kinds) {
@@ -153,7 +78,7 @@ for (const first of kinds) {
         expect(await ask(path).line()).toBe('held');
       });
 
-      it('dies with its holder even where a child process of it lives on', async () => {
+      it('ends with its holder even if a child process of it lives on', async () => {
         const path = newFile();
         const holder = hold(path);
         expect(await holder.line()).toBe('held');
@@ -257,7 +182,7 @@ describe('the locks of a writer, all or none', () => {
     return isFree;
   }
 
-  it('are the byte and the sockets, where the addon loads on Linux', async () => {
+  it('are the byte and the sockets, if the addon loads on Linux', async () => {
     const path = newFile();
     const lock = await here.file(openTarget(path));
     expect(await isByteFree(path)).toBe(false);
@@ -266,7 +191,7 @@ describe('the locks of a writer, all or none', () => {
     expect(await isByteFree(path)).toBe(true);
   });
 
-  it('are none where the last is taken', async () => {
+  it('are none if the last is taken', async () => {
     const path = newFile();
     const holder = new Holder(lockHolder, 'fallback', path);
     expect(await holder.line()).toBe('held');
@@ -274,7 +199,7 @@ describe('the locks of a writer, all or none', () => {
     expect(await isByteFree(path)).toBe(true);
   });
 
-  it('are none where the last cannot be had, and the reason is the error', async () => {
+  it('are none if the last cannot be acquired, and the reason is the error', async () => {
     for (const failing of [1, 2]) {
       const path = newFile();
       const listening = failListening(failing, 'EACCES');
@@ -285,14 +210,14 @@ describe('the locks of a writer, all or none', () => {
     }
   });
 
-  it('are none where the first cannot be had', async () => {
+  it('are none if the first cannot be acquired', async () => {
     const path = newFile();
     const addon = addonThat({ tryLock: codeError('ENOLCK') });
     await expect(acquireLock(openTarget(path), addon)).rejects.toMatchObject({ code: 'ENOLCK' });
     expect(await new Holder(lockHolder, 'fallback', path).line()).toBe('held');
   });
 
-  it('are let go of to the last, even where one fails to', async () => {
+  it('are all released, even if releasing one of them fails', async () => {
     const path = newFile();
     const addon = addonThat({ unlock: codeError('EIO') });
     const lock = await acquireLock(openTarget(path), addon);
@@ -311,18 +236,6 @@ describe('the locks of a writer, all or none', () => {
 });
 
 /** The addon's calls without a kernel behind them; those that are given throw. */
-function addonThat(failing: { tryLock?: Error; unlock?: Error }): NativeExtensions {
-  const attempt = (error: Error | undefined) => {
-    if (error !== undefined) throw error;
-  };
-  return {
-    tryLock: () => attempt(failing.tryLock) === undefined,
-    unlock: () => attempt(failing.unlock),
-    trim: async () => undefined,
-    sparse: async () => undefined,
-  };
-}
-
 function codeError(code: string): Error {
   return Object.assign(new Error(code), { code });
 }
@@ -350,7 +263,7 @@ describe('the lock without native code', () => {
     expect(await cluster.exit()).toBe(0);
   });
 
-  it('goes by the real path where the file system numbers no files', async () => {
+  it('uses the real path if the file system numbers no files', async () => {
     const numberless = fs.fstatSync(openTarget(newFile()).fd, { bigint: true });
     numberless.ino = 0n;
     vi.spyOn(fs, 'fstatSync').mockReturnValue(numberless as never);
@@ -365,109 +278,3 @@ describe('the lock without native code', () => {
     await other.release();
   });
 });
-
-describe('the lock on another platform', () => {
-  const { platform } = process;
-  afterEach(() => setPlatform(platform));
-
-  it('is a socket whose name fills the address on Linux, and a pipe on Windows', async () => {
-    const names: unknown[] = [];
-    const listen = vi.spyOn(Server.prototype, 'listen').mockImplementation(function (
-      this: Server,
-      options: unknown,
-    ) {
-      names.push((options as { path: string }).path);
-      this.emit('error', Object.assign(new Error('in use'), { code: 'EADDRINUSE' }));
-      return this;
-    } as never);
-    const target = openTarget(newFile());
-    for (const name of ['linux', 'win32']) {
-      setPlatform(name);
-      await expect(here.fallback(target)).rejects.toMatchObject({ code: 'VARVE_LOCKED' });
-    }
-    // Of the two lengths the one that every runtime can ask for comes first.
-    expect(names[0]).toMatch(/^\0varve-lock-[0-9a-f]{32}-{63}$/);
-    expect(names[0]).toHaveLength(107);
-    expect(names[1]).toMatch(/^\\\\\.\\pipe\\varve-lock-[0-9a-f]{32}$/);
-    listen.mockImplementation(function (this: Server) {
-      this.emit('error', Object.assign(new Error('no'), { code: 'EACCES' }));
-      return this;
-    });
-    await expect(here.fallback(target)).rejects.toMatchObject({ code: 'EACCES' });
-  });
-
-  it('is refused within this process where the kernel’s lock belongs to the process', async () => {
-    setPlatform('freebsd');
-    const path = newFile();
-    const lock = await acquireLock(openTarget(path), addonThat({}));
-    const refusal = { code: 'VARVE_LOCKED', message: expect.stringContaining('this process') };
-    await expect(acquireLock(openTarget(path), addonThat({}))).rejects.toMatchObject(refusal);
-    await lock.release();
-    const next = await acquireLock(openTarget(path), addonThat({}));
-    await next.release();
-  });
-
-  it('is refused with ENOTSUP where there is nothing to make it of', async () => {
-    setPlatform('sunos');
-    const target = openTarget(newFile());
-    await expect(here.fallback(target)).rejects.toMatchObject({ code: 'ENOTSUP' });
-  });
-
-  it('is refused with ENOTSUP where the system opens the file for two at once', async () => {
-    setPlatform('darwin');
-    const target = openTarget(newFile());
-    const before = openDescriptors();
-    // What a system does that knows no O_EXLOCK: it opens the file and takes no lock.
-    mockOpenLocks(() => false);
-    await expect(here.fallback(target)).rejects.toMatchObject({ code: 'ENOTSUP' });
-    expect(openDescriptors()).toBe(before);
-  });
-
-  it('is the one of O_EXLOCK on macOS and the BSDs, and ends with its descriptor', async () => {
-    setPlatform('freebsd');
-    const target = openTarget(newFile());
-    const before = openDescriptors();
-    const calls = mockOpenLocks((count) => count > 1);
-    const lock = await here.fallback(target);
-    expect(calls()).toBe(2);
-    expect(openDescriptors()).toBe(before + 1);
-    await lock.release();
-    expect(openDescriptors()).toBe(before);
-  });
-
-  it('is refused with VARVE_LOCKED where O_EXLOCK finds it taken', async () => {
-    setPlatform('darwin');
-    const target = openTarget(newFile());
-    mockOpenLocks(() => true);
-    await expect(here.fallback(target)).rejects.toMatchObject({ code: 'VARVE_LOCKED' });
-  });
-
-  it('is refused with ESTALE where the path leads to another file by now', async () => {
-    setPlatform('darwin');
-    const target = openTarget(newFile());
-    fs.renameSync(newFile(), target.path);
-    mockOpenLocks((count) => count > 1);
-    await expect(here.fallback(target)).rejects.toMatchObject({ code: 'ESTALE' });
-  });
-});
-
-function setPlatform(platform: string): void {
-  Object.defineProperty(process, 'platform', { value: platform });
-}
-
-function openDescriptors(): number {
-  return fs.readdirSync('/dev/fd').length;
-}
-
-/** Stands in for O_EXLOCK: the call of that number (from 1) finds the lock taken or gets it. */
-function mockOpenLocks(isTaken: (count: number) => boolean): () => number {
-  const open = fs.openSync;
-  let count = 0;
-  vi.spyOn(fs, 'openSync').mockImplementation((path, flags, mode) => {
-    if (typeof flags !== 'number' || (flags & 0x20) === 0) return open(path, flags, mode);
-    count += 1;
-    if (isTaken(count)) throw Object.assign(new Error('EAGAIN: locked'), { code: 'EAGAIN' });
-    return open(path, 'r');
-  });
-  return () => count;
-}

@@ -61,8 +61,8 @@ function addLines(lines: () => readonly string[]): () => number {
   return () => count;
 }
 
-describe.skipIf(process.platform !== 'linux')('whose the sockets of a name are', () => {
-  it('is nobody for a name that nobody has', async () => {
+describe.skipIf(process.platform !== 'linux')('the owner of the sockets of a name', () => {
+  it('is none for a name that no process has', async () => {
     expect(await socketOwners([fullName('none')])).toEqual({ here: false, elsewhere: false });
   });
 
@@ -80,14 +80,14 @@ describe.skipIf(process.platform !== 'linux')('whose the sockets of a name are',
     expect(await socketOwners([fullName('foreign')])).toEqual({ here: false, elsewhere: true });
   });
 
-  it('is nobody for a longer or shorter name, or for a connection to a socket', async () => {
+  it('is none for a longer or shorter name, or for a connection to a socket', async () => {
     const name = fullName('close');
     const others = [`${name}\0`, name.slice(0, -1), `${name}-`];
     addLines(() => [...others.map((other) => line('01', other)), line('03', name)]);
     expect(await socketOwners([name])).toEqual({ here: false, elsewhere: false });
   });
 
-  it('is not known where the list cannot be read', async () => {
+  it('is unknown if the list cannot be read', async () => {
     vi.spyOn(fs.promises, 'readFile').mockRejectedValue(new Error('no permission'));
     expect(await socketOwners([fullName('unknown')])).toBeUndefined();
   });
@@ -118,7 +118,7 @@ describe.skipIf(process.platform !== 'linux')('a writer that cannot give the lon
     await lock.release();
   });
 
-  it('is refused where another process has the longer one, at its first look', async () => {
+  it('is refused if another process has the longer one, at its first look', async () => {
     const server = await listening(fullName('own'));
     const inode = inodeOf(fullName('own'));
     const names = refuseNames(108);
@@ -135,7 +135,7 @@ describe.skipIf(process.platform !== 'linux')('a writer that cannot give the lon
     expect(looks()).toBe(2);
   });
 
-  it('is refused with the reason where it can give neither', async () => {
+  it('is refused with the reason if it can give neither', async () => {
     vi.spyOn(Server.prototype, 'listen').mockImplementation(function (this: Server) {
       this.emit('error', Object.assign(new Error('too long'), { code: 'EINVAL' }));
       return this;
@@ -159,7 +159,7 @@ describe.skipIf(process.platform !== 'linux')('a writer that gives both names', 
     await lock.release();
   });
 
-  it('gets the lock where that process is seen to withdraw', async () => {
+  it('gets the lock if that process is seen to withdraw', async () => {
     const names = refuseNames(0);
     let isThere = true;
     const looks = addLines(() => {
@@ -172,7 +172,7 @@ describe.skipIf(process.platform !== 'linux')('a writer that gives both names', 
     await lock.release();
   });
 
-  it('gets the lock where the list cannot be read, or does not show its own sockets', async () => {
+  it('gets the lock if the list cannot be read, or does not show its own sockets', async () => {
     for (const list of ['', foreign(['\0some other'])]) {
       const read = vi.spyOn(fs.promises, 'readFile').mockResolvedValue(list);
       const lock = await acquireLock({ fd, path }, undefined);

@@ -64,7 +64,7 @@ describe('a system that moves a few bytes a call', () => {
 });
 
 describe('a system that fails calls', () => {
-  it('has its reads repeated where a signal interrupted them', async () => {
+  it('repeats its reads if a signal interrupted them', async () => {
     file.writeSync([patternOf(10)], 0);
     const interrupted = codeError('EINTR');
     vi.spyOn(fs, 'readSync').mockImplementationOnce(() => {
@@ -108,7 +108,7 @@ describe('a system that fails calls', () => {
     await expect(file.read(new Uint8Array(1), 0)).rejects.toThrow(refusal);
   });
 
-  it('ends with EIO where it writes nothing and says that nothing is wrong', async () => {
+  it('ends with EIO if it writes nothing and reports no error', async () => {
     const refusal = expect.objectContaining({ code: 'EIO' });
     vi.spyOn(fs, 'writevSync').mockReturnValue(0);
     vi.spyOn(fs, 'writev').mockImplementation(((...args: unknown[]) => {
@@ -162,7 +162,7 @@ describe('closing', () => {
     expectSameBytes(contentOf(file), whole);
   });
 
-  it('closes the descriptor also where the lock cannot be given up, and says so', async () => {
+  it('closes the descriptor also if the lock cannot be released, and rejects', async () => {
     const fd = fs.openSync(join(folder, 'other'), 'w+');
     const lock = { release: () => Promise.reject(codeError('EIO')) };
     const other = new NodeStorageFile({ fd, path: 'other', lock, addon: undefined });
@@ -173,7 +173,7 @@ describe('closing', () => {
 });
 
 describe('trim', () => {
-  it('is absent where the addon is', () => {
+  it('is absent if the addon is', () => {
     const fd = fs.openSync(join(folder, 'other'), 'w+');
     const other = new NodeStorageFile({ fd, path: 'other', lock: undefined, addon: undefined });
     expect('trim' in other).toBe(false);

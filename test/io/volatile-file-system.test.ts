@@ -98,7 +98,7 @@ describe('opening a store on a file system in memory', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('warns exactly where the system says tmpfs', async () => {
+  it('warns exactly if the system says tmpfs', async () => {
     const parent = fs.existsSync('/dev/shm') ? '/dev/shm' : folder;
     const real = fs.mkdtempSync(join(parent, 'varve-test-'));
     const fileSystem = await freshFileSystem();

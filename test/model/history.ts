@@ -7,10 +7,10 @@
  * thrown is a bug of the model.
  */
 
+import { Random } from '../support/random.ts';
 import { Crash, Disk, DiskError, noFaults } from './disk.ts';
 import { Engine, opsOf, type SessionPlan } from './engine.ts';
 import { createStore, isBlank } from './opening.ts';
-import { Random } from './random.ts';
 import { RandomFaults } from './random-faults.ts';
 import type { Rules } from './rules.ts';
 import { grainCount, opsCrc } from './sectors.ts';

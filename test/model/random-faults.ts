@@ -4,8 +4,8 @@
  * At probability 0 nothing fails, but the page cache may still drop what it likes.
  */
 
+import type { Random } from '../support/random.ts';
 import type { Faults, SyncFault, WriteFault } from './disk.ts';
-import type { Random } from './random.ts';
 
 export class RandomFaults implements Faults {
   /** Of each write and each sync to be cut short. */

@@ -6,11 +6,11 @@
  * counted. The seed gives the whole history.
  */
 
+import { Random } from '../support/random.ts';
 import { Disk, DiskError, type Faults, noFaults } from './disk.ts';
 import { Engine, type SessionPlan } from './engine.ts';
 import { BrokenPromise } from './history.ts';
 import { createStore } from './opening.ts';
-import { Random } from './random.ts';
 import { Reader, type ReaderRule, type Reading } from './reader.ts';
 import { allRules } from './rules.ts';
 import { grainCount } from './sectors.ts';

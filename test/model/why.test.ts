@@ -50,10 +50,13 @@ describe('the chapter "Why"', () => {
     expect(inChapter).toEqual(inModel);
   });
 
-  it.each([...paragraphs])('says where %s stands, and what is lost without it', (_, text) => {
-    expect(text).toMatch(/\]\(#[\w-]+\)/);
-    expect(text).toMatch(/\*Without it(?:,\*|:\*)/);
-  });
+  it.each([...paragraphs])(
+    'says in which section %s is, and what is lost without it',
+    (_, text) => {
+      expect(text).toMatch(/\]\(#[\w-]+\)/);
+      expect(text).toMatch(/\*Without it(?:,\*|:\*)/);
+    },
+  );
 
   it.each<[RuleName, readonly RuleName[], number]>([
     ['namedByParent', [], 17],

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { isVarveError, VarveError } from '../../src/errors.ts';
 import { Store, type StoreOptions } from '../../src/index.ts';
-import { expectSound } from '../support/store-checks.ts';
+import { check } from '../support/fixtures/store-checks.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
 import { Child } from './child.ts';
 import { randomFrom } from './seeded.mjs';
@@ -66,7 +66,7 @@ async function expectStore(path: string, least: number, most: number): Promise<v
   expect(store.currentBatch).toBeLessThanOrEqual(most);
   expect(store.statistics().values).toBe(store.currentBatch);
   await store.put(new Uint8Array(20));
-  await expectSound(store);
+  await check.sound(store);
   await store.close();
   const again = await Store.open(path);
   expect(again.recovery.clean).toBe(true);
@@ -87,7 +87,7 @@ async function killAt(operation: number, moment: string): Promise<number> {
   return again && !committed ? 2 : 1;
 }
 
-it('a process killed while it makes a store leaves one to open, or none', async () => {
+it('a process killed during a creation leaves a store that opens, or none', async () => {
   let kills = 0;
   let operations = 0;
   for (; operations < operationsMax; operations++) {

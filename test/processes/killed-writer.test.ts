@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Store } from '../../src/index.ts';
-import { crashScale } from '../crash/scale.ts';
+import { crashScale } from '../support/crash-scale.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
 import { Child } from './child.ts';
 import { randomFrom } from './seeded.mjs';

@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Store } from '../../src/index.ts';
-import { crashScale } from '../crash/scale.ts';
-import { expectSound } from '../support/store-checks.ts';
+import { crashScale } from '../support/crash-scale.ts';
+import { check } from '../support/fixtures/store-checks.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
 import { Child } from './child.ts';
 import { randomFrom } from './seeded.mjs';
@@ -87,14 +87,14 @@ it(
     const store = await Store.open(path);
     expect(store.currentBatch).toBe(batch);
     expect(store.statistics().values).toBe(batch);
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
     console.log(`lock: ${rounds} fights, ${kills} holders killed, ${batch} batches`);
   },
   300_000 * crashScale,
 );
 
-it('of two processes that create a store at once one does, and the other opens what it made', async () => {
+it('if two processes create a store at once, one does and the other opens that store', async () => {
   const both: [Child, Child] = [await contender(), await contender()];
   for (let round = 0; round < newStores; round++) {
     const path = join(folder, `new-${round}`, 'store');

@@ -131,7 +131,7 @@ describe.each(pairs.filter(([first, second]) => first < second))('%s and %s', (o
   });
 });
 
-it('the kinds are what they are called: only the first has the addon', async () => {
+it('the kinds match their names: only the first has the addon', async () => {
   const addon = await loadNativeExtensions();
   const found: Kind[] = [];
   for (const kind of kinds) {

@@ -6,8 +6,8 @@
  */
 
 import type { GrainId, Store } from '../../src/index.ts';
-import { compareStore } from '../crash/compare-store.ts';
-import { ExpectedContent, type Work } from '../crash/expected-content.ts';
+import { compareStore } from '../support/oracles/compare-store.ts';
+import { ExpectedContent, type Work } from '../support/oracles/expected-content.ts';
 import { valueBytes } from './seeded.mjs';
 
 /** What a writer is to do, by numbers and decimal GrainIds. */

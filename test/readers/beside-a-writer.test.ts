@@ -13,10 +13,10 @@ import {
   Store,
   type StoreOptions,
 } from '../../src/index.ts';
-import { labPath, openLab } from '../store/core-lab.ts';
 import { patternOf } from '../support/bytes.ts';
-import { contentOf, listOf, overwrite, turns, watch } from '../support/store-checks.ts';
-import { ReadsBetween } from './written-history.ts';
+import { labPath, openLab } from '../support/fixtures/core-lab.ts';
+import { contentOf, listOf, overwrite, turns, watch } from '../support/fixtures/store-checks.ts';
+import { readsBetween } from './written-history.ts';
 
 const path = 'store';
 const gone = expect.objectContaining({ code: 'VARVE_SNAPSHOT_GONE' });
@@ -113,10 +113,10 @@ it('a reader that slept while the log was used again gives nothing that is not o
   expect(told.gone).toBeGreaterThan(100);
 });
 
-it('a refresh keeps the cache, but for what was allocated or freed in between', async () => {
+it('a refresh keeps the cache, except values allocated or freed in between', async () => {
   const inner = memoryFileSystem();
   let reads = 0;
-  const fileSystem = new ReadsBetween(inner, () => {
+  const fileSystem = readsBetween(inner, () => {
     reads += 1;
   });
   const writer = await Store.open(path, { fileSystem: inner });
@@ -192,7 +192,7 @@ it('an opening is never refused because the writer commits', async () => {
       const writer = await Store.open(path, { fileSystem: inner, settleBytes: 4096 });
       const commit = (): GrainId[] => pushAll(writer, { byte: 1, count: 1 });
       for (let done = 0; done < 3; done++) commit();
-      const fileSystem = new ReadsBetween(inner, (at) => {
+      const fileSystem = readsBetween(inner, (at) => {
         if (at === read) for (let done = 0; done < batches; done++) commit();
       });
       const reader = await readerOf(fileSystem);
@@ -203,12 +203,12 @@ it('an opening is never refused because the writer commits', async () => {
   }
 });
 
-it('an opening is not refused beside a writer that commits all the time', async () => {
+it('an opening succeeds beside a writer that commits all the time', async () => {
   for (const last of [20, 30, 40]) {
     const inner = memoryFileSystem();
     const writer = await Store.open(path, { fileSystem: inner });
     for (let done = 0; done < 3; done++) pushAll(writer, { byte: 1, count: 1 });
-    const fileSystem = new ReadsBetween(inner, (at) => {
+    const fileSystem = readsBetween(inner, (at) => {
       for (let more = 0; at < last && more < 2; more++) pushAll(writer, { byte: 1, count: 1 });
     });
     const reader = await readerOf(fileSystem);
@@ -268,7 +268,7 @@ it('the commit log of a reader follows its refreshes', async () => {
   expect(seen).toEqual([1, 2]);
 });
 
-it('a follower that waits goes on with a refresh, and is refused when the reader closes', async () => {
+it('a waiting follower continues with a refresh, and is refused when the reader closes', async () => {
   const fileSystem = memoryFileSystem();
   const writer = await Store.open(path, { fileSystem });
   pushAll(writer, { byte: 1 });
@@ -289,7 +289,7 @@ it('a follower that waits goes on with a refresh, and is refused when the reader
   await expect(third.promise).rejects.toMatchObject({ code: 'VARVE_CLOSED' });
 });
 
-it('damage is found by verify beside a quiet writer, and is no finding once values are freed', async () => {
+it('verify finds damage beside a quiet writer, but not in values that were freed', async () => {
   const fileSystem = memoryFileSystem();
   let writer = await Store.open(path, { fileSystem });
   const ids = pushAll(writer, { byte: 65, count: 3 });
@@ -311,10 +311,10 @@ it('damage is found by verify beside a quiet writer, and is no finding once valu
   expect(await listOf(reader.verify({ deep: true }))).toEqual([]);
 });
 
-it('a quiet file costs a read that is not cached a few small reads, a cached one none', async () => {
+it('in a quiet file an uncached read costs a few small reads, a cached one none', async () => {
   const inner = memoryFileSystem();
   let reads = 0;
-  const fileSystem = new ReadsBetween(inner, () => {
+  const fileSystem = readsBetween(inner, () => {
     reads += 1;
   });
   const writer = await Store.open(path, { fileSystem: inner });

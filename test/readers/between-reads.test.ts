@@ -4,38 +4,44 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { Random } from '../model/random.ts';
+import { Random } from '../support/random.ts';
 import { operations, ReaderTrial } from './reader-trial.ts';
 
 /** Reads of one operation before which the writer is made to commit, one after the other. */
 const readsTried = 14;
 
 describe('beside a writer that commits before the k-th read', () => {
-  it.each(operations)('%s gives what its batch has, or says that it is gone', async (operation) => {
-    let reads = readsTried;
-    for (let read = 0; read < Math.min(reads, readsTried); read++) {
-      for (const commits of [2, 30]) {
-        const trial = await ReaderTrial.begin({ seed: 100 * read + commits });
-        reads = Math.max(reads, await trial.run(operation, { read, commits }));
-        await trial.run('get');
-        await trial.run('a view');
-        await trial.end();
+  it.each(operations)(
+    '%s returns the content of its batch, or VARVE_SNAPSHOT_GONE',
+    async (operation) => {
+      let reads = readsTried;
+      for (let read = 0; read < Math.min(reads, readsTried); read++) {
+        for (const commits of [2, 30]) {
+          const trial = await ReaderTrial.begin({ seed: 100 * read + commits });
+          reads = Math.max(reads, await trial.run(operation, { read, commits }));
+          await trial.run('get');
+          await trial.run('a view');
+          await trial.end();
+        }
       }
-    }
-    expect(reads).toBeLessThan(2000);
-  });
+      expect(reads).toBeLessThan(2000);
+    },
+  );
 
-  it.each(operations)('%s never says so while the writer frees nothing', async (operation) => {
-    for (let read = 0; read < readsTried; read += 4) {
-      for (const commits of [1, 40]) {
-        const trial = await ReaderTrial.begin({ seed: 100 * read + commits, frees: false });
-        await trial.run(operation, { read, commits });
-        await trial.run('get');
-        if (!operation.startsWith('verify')) expect(trial.gone).toBe(0);
-        await trial.end();
+  it.each(operations)(
+    '%s never throws VARVE_SNAPSHOT_GONE while the writer frees nothing',
+    async (operation) => {
+      for (let read = 0; read < readsTried; read += 4) {
+        for (const commits of [1, 40]) {
+          const trial = await ReaderTrial.begin({ seed: 100 * read + commits, frees: false });
+          await trial.run(operation, { read, commits });
+          await trial.run('get');
+          if (!operation.startsWith('verify')) expect(trial.gone).toBe(0);
+          await trial.end();
+        }
       }
-    }
-  });
+    },
+  );
 });
 
 describe('a long life of a reader beside a writer', () => {

@@ -8,7 +8,7 @@
 
 import { expect } from 'vitest';
 import { type GrainId, Store, type StoreView, VarveError } from '../../src/index.ts';
-import { historyPath, ReadsBetween, WrittenHistory } from './written-history.ts';
+import { historyPath, readsBetween, WrittenHistory } from './written-history.ts';
 
 /** Values: the bytes of some, the whole of `has` and `lengthOf`. */
 export const operations = [
@@ -45,7 +45,7 @@ const idsPerOperation = 12;
 
 export class ReaderTrial {
   readonly history: WrittenHistory;
-  readonly #files: ReadsBetween;
+  readonly #files: ReturnType<typeof readsBetween>;
   readonly #cacheBytes: number;
   #beside: Beside | undefined;
   #firstRead = 0;
@@ -59,7 +59,7 @@ export class ReaderTrial {
   private constructor(history: WrittenHistory, cacheBytes: number) {
     this.history = history;
     this.#cacheBytes = cacheBytes;
-    this.#files = new ReadsBetween(history.files, (read) => {
+    this.#files = readsBetween(history.files, (read) => {
       const beside = this.#beside;
       if (beside === undefined || read - this.#firstRead !== beside.read) return;
       history.commits(beside.commits);

@@ -5,7 +5,7 @@
 
 import { expect, it } from 'vitest';
 import { type FileSystem, type GrainId, memoryFileSystem, Store } from '../../src/index.ts';
-import { contentOf, overwrite } from '../support/store-checks.ts';
+import { contentOf, overwrite } from '../support/fixtures/store-checks.ts';
 
 const path = 'store';
 const pageBytes = 4096;

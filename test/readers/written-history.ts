@@ -6,13 +6,14 @@
  * fits between two synchronous reads. It knows nothing of how a reader works.
  */
 
-import type { FileSystem, GrainId, StorageFile, Store } from '../../src/index.ts';
+import type { FileSystem, GrainId, Store } from '../../src/index.ts';
 import { memoryFileSystem } from '../../src/index.ts';
 import { defaultLimits } from '../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { Random } from '../model/random.ts';
 import { patternOf } from '../support/bytes.ts';
+import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
+import { Random } from '../support/random.ts';
 
 export const historyPath = 'history';
 
@@ -148,44 +149,17 @@ async function openWriter(fileSystem: FileSystem, { settleBytes }: WriterHabits)
   return await openStore(checkOptions(historyPath, { fileSystem, settleBytes }, limits));
 }
 
-/** A file system for readers: before each read it may do something else. */
-export class ReadsBetween implements FileSystem {
-  readonly #inner: FileSystem;
-  readonly #before: () => void;
-  /** Reads so far. */
-  reads = 0;
-
-  constructor(inner: FileSystem, before: (read: number) => void) {
-    this.#inner = inner;
-    this.#before = () => {
-      this.reads += 1;
-      before(this.reads - 1);
-    };
-  }
-
-  async open(path: string, options: { readonly create: boolean }): Promise<StorageFile> {
-    const file = await this.#inner.open(path, { ...options, exclusive: false, readOnly: true });
-    const before = this.#before;
-    const refuse = (): never => {
-      throw new Error('a reader wrote');
-    };
-    return {
-      length: () => file.length(),
-      readSync(target, position) {
-        before();
-        return file.readSync(target, position);
-      },
-      async read(target, position) {
-        before();
-        return await file.read(target, position);
-      },
-      writeSync: refuse,
-      write: refuse,
-      truncate: refuse,
-      truncateSync: refuse,
-      datasync: refuse,
-      datasyncSync: refuse,
-      close: () => file.close(),
-    };
-  }
+/** A file system for readers: before each read it may do something else; `read` counts from 0. */
+export function readsBetween(
+  inner: FileSystem,
+  before: (read: number) => void,
+): WrappedFileSystem & { readonly reads: number } {
+  const files = Object.assign(new WrappedFileSystem(inner), { reads: 0 });
+  files.before = ({ operation }) => {
+    if (operation === 'open' || operation === 'close') return;
+    if (operation !== 'read') throw new Error('a reader wrote');
+    files.reads += 1;
+    before(files.reads - 1);
+  };
+  return files;
 }

@@ -16,12 +16,13 @@ import {
   composeStore,
   composition,
   firstLanes,
-} from '../format/composed-store.ts';
-import { AllocationMeter, MeasuredImage } from '../format/measured-image.ts';
-import { structuresOf } from '../format/store-image.ts';
-import { tryImage } from '../format/store-trial.ts';
+} from '../format/fuzz/composed-store.ts';
+import { structuresOf } from '../format/fuzz/store-image.ts';
+import { tryImage } from '../format/fuzz/store-trial.ts';
+import { AllocationMeter } from '../support/allocation-meter.ts';
 import { patternOf } from '../support/bytes.ts';
-import { findingsOf } from '../support/store-checks.ts';
+import { GivenFile } from '../support/disks/given-file.ts';
+import { findingsOf } from '../support/fixtures/store-checks.ts';
 
 const noLog = { segments: [], bodies: [] };
 const corrupt = expect.objectContaining({ name: 'VarveError', code: 'VARVE_CORRUPT' });
@@ -38,18 +39,18 @@ function imageOf(
   return composeStore({ ...sound, ...rest }).image;
 }
 
-function openImage(disk: MeasuredImage) {
+function openImage(disk: GivenFile) {
   const options = { fileSystem: disk, cacheBytes: 128 * 1024 };
   return openStore(checkOptions('crafted', options, defaultLimits));
 }
 
 async function expectRefused(image: Uint8Array): Promise<void> {
-  const disk = new MeasuredImage(image);
+  const disk = new GivenFile(image);
   await expect(openImage(disk)).rejects.toEqual(corrupt);
   expect(disk.changes).toBe(0);
 }
 
-it('a segment of the log where no file reaches is damage, not an error of the disk', async () => {
+it('a segment of the log beyond any possible file is damage, not an error of the disk', async () => {
   await expectRefused(imageOf({ further: [{ page: 2 ** 48 - 16, pages: 2 }] }));
   const segments = [{ page: 2 ** 47, pages: 2, firstBatch: 1 }];
   await expectRefused(imageOf({ log: { segments, bodies: [] }, batches: [0, 3] }));
@@ -58,11 +59,11 @@ it('a segment of the log where no file reaches is damage, not an error of the di
 it('a checkpoint after every batch is refused, in the file header and in a record', async () => {
   await expectRefused(imageOf({ batches: [4, 3] }));
 
-  const disk = new MeasuredImage(new Uint8Array(0));
+  const disk = new GivenFile(new Uint8Array(0));
   const store = await openImage(disk);
   await store.put(patternOf(100));
   await store.put(patternOf(100));
-  const image = disk.bytes.slice();
+  const image = disk.bytes;
   await store.close();
   const records = structuresOf(image).filter(({ kind }) => kind === 'record body');
   const record = records.find((body) => body.bytes(image)[0] === 1);
@@ -89,7 +90,7 @@ it('a file header that is ahead of its root by many batches is refused', async (
 });
 
 it('deep verification of a log that lacks very many records ends', async () => {
-  const store = await openImage(new MeasuredImage(imageOf({ batches: [3, 2 ** 40] })));
+  const store = await openImage(new GivenFile(imageOf({ batches: [3, 2 ** 40] })));
   expect((await findingsOf(store)).length).toBeLessThan(10);
   await store.close();
 });
@@ -105,7 +106,7 @@ it('a record body without pages is refused, and does not end the next settle', a
   await expectRefused(imageOf({ log: { segments: [], bodies } }));
 });
 
-it('a map where no file reaches, or beyond the last grain there can be, is refused', async () => {
+it('a map beyond any possible file, or beyond the last possible grain, is refused', async () => {
   const run = { operation: 'allocate', basin: 0, stratum: 0, count: 1, length: 5, crc: 1 } as const;
   const map = { operation: 'add-map', basin: 0, stratum: 0, further: [], grains: 100 } as const;
   const added = (page: number, firstIndex: number): Composition['records'] => [
@@ -122,28 +123,28 @@ it('a map where no file reaches, or beyond the last grain there can be, is refus
 });
 
 it('marks that cannot be are refused the second time too', async () => {
-  const disk = new MeasuredImage(new Uint8Array(0));
+  const disk = new GivenFile(new Uint8Array(0));
   const store = await openImage(disk);
   const { id } = await store.put(patternOf(100));
   await store.close();
 
-  const image = disk.bytes.slice();
+  const image = disk.bytes;
   const page = structuresOf(image).find(({ kind }) => kind === 'mark page');
   const bytes = page?.bytes(image) as Uint8Array;
   // The first grain goes on with a value that begins nowhere.
   bytes[24] = 1;
   page?.replace(image, bytes);
-  const again = await openImage(new MeasuredImage(image));
+  const again = await openImage(new GivenFile(image));
   for (let time = 0; time < 2; time++) expect(() => again.get(id)).toThrow(corrupt);
   expect(await findingsOf(again)).not.toEqual([]);
   await again.close();
 });
 
 it('a value longer than the file takes no memory before that is noticed', async () => {
-  const disk = new MeasuredImage(new Uint8Array(0));
+  const disk = new GivenFile(new Uint8Array(0));
   const store = await openImage(disk);
   const { id } = await store.put(patternOf(3_000_000));
-  disk.bytes = disk.bytes.subarray(0, 500_000);
+  disk.truncateSync(500_000);
   const meter = new AllocationMeter();
   meter.start();
   expect(() => store.get(id)).toThrow(corrupt);
@@ -154,14 +155,14 @@ it('a value longer than the file takes no memory before that is noticed', async 
 });
 
 it('a file that ends before values of two batches is refused as it is', async () => {
-  const disk = new MeasuredImage(new Uint8Array(0));
+  const disk = new GivenFile(new Uint8Array(0));
   const store = await openImage(disk);
   await store.put(patternOf(10));
-  const before = disk.bytes.length;
+  const before = disk.length();
   await store.put(patternOf(400_000));
   await store.put(patternOf(500_000));
   // Not closed. The later of the two would be taken back, but not the one before.
-  const cut = new MeasuredImage(disk.bytes.subarray(0, before));
+  const cut = new GivenFile(disk.bytes.subarray(0, before));
   await expect(openImage(cut)).rejects.toEqual(corrupt);
   expect(cut.changes).toBe(0);
   await store.close();

@@ -9,8 +9,8 @@
 import { expect, it } from 'vitest';
 import { type GrainId, Store } from '../../src/index.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
-import { type FileCall, WrappedFileSystem } from '../support/wrapped-file-system.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { type FileCall, WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 
 const mebibyte = 1024 * 1024;
 /** Writes up to this long are made on the calling thread. */

@@ -7,7 +7,7 @@ import { expect, it } from 'vitest';
 import { sectorBytes } from '../../src/format/layout.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
-import { expectSound } from '../support/store-checks.ts';
+import { check } from '../support/fixtures/store-checks.ts';
 
 const path = 'store';
 
@@ -31,7 +31,7 @@ it.each([0, 0xa5])('the log is read past forgotten records filled with %i', asyn
   const batches: number[] = [];
   for await (const { batch } of store.commitLog()) batches.push(batch);
   expect(batches).toEqual([7, 8, 9, 10, 11]);
-  await expectSound(store);
+  await check.sound(store);
   await store.checkpointTo(9);
   await store.close();
 });

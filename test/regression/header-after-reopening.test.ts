@@ -10,8 +10,8 @@ import { expect, it } from 'vitest';
 import { decodeFileHeader } from '../../src/format/file-header.ts';
 import { pageBytes, sectorBytes } from '../../src/format/layout.ts';
 import { Store } from '../../src/index.ts';
-import { type DiskState, powerCut, restarted } from '../support/disk-state.ts';
-import { SimulatedDisk } from '../support/simulated-disk.ts';
+import { type DiskState, powerCut, restarted } from '../support/disks/disk-state.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
 
 function afterPowerCut(disk: SimulatedDisk): DiskState {
   return restarted(powerCut(disk.state, () => false));

@@ -7,8 +7,8 @@ import { expect, it } from 'vitest';
 import { kindBasin, pageBytes } from '../../src/format/layout.ts';
 import { memoryFileSystem } from '../../src/index.ts';
 import { getU32 } from '../../src/util/little-endian.ts';
-import { type CoreLab, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
+import { type CoreLab, openLab } from '../support/fixtures/core-lab.ts';
 
 async function commitNothing(lab: CoreLab): Promise<void> {
   const session = lab.session();
@@ -31,7 +31,7 @@ function damageNewestBasin(lab: CoreLab): void {
 it.each([
   ['are as they were', false],
   ['have been written over', true],
-])('what lies where a map was dropped, whose marks %s, is not lost', async (_, overwritten) => {
+])('content in the place of a dropped map, whose marks %s, is not lost', async (_, overwritten) => {
   const fileSystem = memoryFileSystem();
   const bytes = patternOf(2 * 1024 * 1024, 3);
   let lab = await openLab({ fileSystem });

@@ -18,7 +18,7 @@ import {
   type LabOptions,
   labPath,
   openLab,
-} from '../store/core-lab.ts';
+} from '../support/fixtures/core-lab.ts';
 
 /** Two values fill a stratum. */
 const manyStrata = { settleBytes: 512, limits: { grainsPerStratum: 32 } };

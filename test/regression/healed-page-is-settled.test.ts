@@ -8,7 +8,7 @@ import { kindMap, kindMarks, pageBytes } from '../../src/format/layout.ts';
 import type { FileSystem, GrainId } from '../../src/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { getU32 } from '../../src/util/little-endian.ts';
-import { addMapTo, headedGrains, labPath, openLab } from '../store/core-lab.ts';
+import { addMapTo, headedGrains, labPath, openLab } from '../support/fixtures/core-lab.ts';
 
 /** A store whose first map is so large that it has a head; it holds one value of no interest. */
 async function makeHeaded(fileSystem: FileSystem): Promise<void> {
@@ -24,7 +24,7 @@ it.each([
   ['mark page that a basin names', kindMarks, false],
   ['mark page that a head names', kindMarks, true],
   ['head of a map', kindMap, true],
-])('what a healed %s held is there after a checkpoint and an opening', async (_, kind, headed) => {
+])('values of a healed %s are there after a checkpoint and an opening', async (_, kind, headed) => {
   const fileSystem = memoryFileSystem();
   const ids: GrainId[] = [];
   if (headed) await makeHeaded(fileSystem);

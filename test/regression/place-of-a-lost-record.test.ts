@@ -8,7 +8,7 @@ import { firstSegmentPage, sectorBytes, segmentPagesMin } from '../../src/format
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { laneRange } from '../../src/store/log/commit-log.ts';
 import { patternOf } from '../support/bytes.ts';
-import { contentOf, expectRejects, overwrite } from '../support/store-checks.ts';
+import { check, contentOf, overwrite } from '../support/fixtures/store-checks.ts';
 
 const path = 'store';
 const segment = { page: firstSegmentPage, pages: segmentPagesMin };
@@ -22,7 +22,7 @@ it.each([
   ['the first, with later ones there,', 1, false],
   ['one with later ones there', 3, false],
   ['the last, which the header confirms,', 5, true],
-])('says where a record was that is gone: %s', async (_, batch, confirmed) => {
+])('gives the place of a missing record: %s', async (_, batch, confirmed) => {
   const fileSystem = memoryFileSystem();
   const store = await Store.open(path, { fileSystem });
   for (let at = 0; at < 5; at++) await store.put(patternOf(20, at));
@@ -35,7 +35,7 @@ it.each([
   damaged.fill(0, placeOf(batch), placeOf(batch) + sectorBytes);
   const gone = memoryFileSystem();
   await overwrite(gone, damaged, 0, path);
-  const error = await expectRejects('VARVE_CORRUPT', () => Store.open(path, { fileSystem: gone }));
+  const error = await check.rejects('VARVE_CORRUPT', () => Store.open(path, { fileSystem: gone }));
   expect(error).toMatchObject({ batch, offset: placeOf(batch) });
   await store.close();
 });

@@ -9,7 +9,7 @@
 import { expect, it } from 'vitest';
 import { type FileSystem, memoryFileSystem, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
-import { contentOf, overwrite } from '../support/store-checks.ts';
+import { contentOf, overwrite } from '../support/fixtures/store-checks.ts';
 
 const path = 'store';
 
@@ -48,7 +48,7 @@ async function copyOf(bytes: Uint8Array): Promise<FileSystem> {
   return fileSystem;
 }
 
-it('is forgotten when the value is freed: the next in its place is read like any other', async () => {
+it('is forgotten when the value is freed: the next one in its grains is read normally', async () => {
   const fileSystem = memoryFileSystem();
   const writer = await Store.open(path, { fileSystem });
   const { id } = await writer.put(patternOf(300, 1));

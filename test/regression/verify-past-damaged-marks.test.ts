@@ -11,7 +11,7 @@ import { patternOf } from '../support/bytes.ts';
 
 const path = 'store';
 
-it('deep verification goes on past marks that cannot be read', async () => {
+it('deep verification continues past marks that cannot be read', async () => {
   const fileSystem = memoryFileSystem();
   const store = await Store.open(path, { fileSystem });
   await store.put(patternOf(100));

@@ -8,15 +8,15 @@
 
 import { describe, expect, it } from 'vitest';
 import { type GrainId, memoryFileSystem, Store, type StoreOptions } from '../../src/index.ts';
+import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import {
+  check,
   contentOf,
-  expectSound,
   overwrite,
   present,
   storePath,
   storesOfTest,
-} from '../support/store-checks.ts';
-import { WrappedFileSystem } from '../support/wrapped-file-system.ts';
+} from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 const valuesPerCommit = 100;
@@ -75,7 +75,7 @@ async function readsAtOpen(
     (id, number) => Buffer.compare(present(store.get(id)), contentOfValue(number)) !== 0,
   );
   expect(wrong, 'first value that differs').toBe(-1);
-  await expectSound(store);
+  await check.sound(store);
   await store.close();
   return { count: reads.length, bytes: reads.reduce((sum, { bytes }) => sum + bytes, 0) };
 }

@@ -16,7 +16,7 @@ export const faultsOfHeldStates: readonly SeededFault[] = [
     file: 'forest/commits/group.ts',
     find: '    if (this.stored.delete(ref)) ref.unstore();',
     replace: '',
-    caughtBy: { file: held, test: 'stays what snapshots and iterators read' },
+    caughtBy: { file: held, test: 'keeps the content that snapshots and iterators read' },
   },
   {
     name: 'a value of the user that its commit withdraws is taken for archived',
@@ -73,7 +73,7 @@ export const faultsOfHeldStates: readonly SeededFault[] = [
     file: 'forest/transactions/transaction.ts',
     find: '    this.#base.beforeStoring();',
     replace: '',
-    caughtBy: { file: bodies, test: 'is prepared to its end when a body forks' },
+    caughtBy: { file: bodies, test: 'is prepared completely when a body forks' },
   },
   {
     name: 'bodies that wait leave the event loop no turn',

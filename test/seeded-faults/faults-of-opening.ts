@@ -13,8 +13,8 @@ export const faultsOfOpening: readonly SeededFault[] = [
     find: "copies.every(({ state }) => state === 'blank') && isCutCreation(reader)",
     replace: "copies.every(({ state }) => state !== 'damaged')",
     caughtBy: {
-      file: 'test/contract/errors.test.ts',
-      test: 'every code of the core is reached: VARVE_NOT_A_STORE',
+      file: 'test/contract/documents/error-table.test.ts',
+      test: 'the table of errors in the README says what goes on after VARVE_NOT_A_STORE',
     },
   },
   {
@@ -34,7 +34,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/contract/options.test.ts',
-      test: 'a creation that was cut short is none where the zeros are longer than a new store',
+      test: 'a creation that was cut short is not assumed if the zeros are longer than a new store',
     },
   },
   {
@@ -63,8 +63,8 @@ export const faultsOfOpening: readonly SeededFault[] = [
     find: "  if (heldHere.has(identity)) throw locked(target.path, 'this process');",
     replace: '',
     caughtBy: {
-      file: 'test/io/node-lock.test.ts',
-      test: 'is refused within this process where the kernel’s lock belongs to the process',
+      file: 'test/io/other-platforms.test.ts',
+      test: 'is refused within this process if the kernel’s lock belongs to the process',
     },
   },
   {
@@ -95,7 +95,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/store/readers/read-only.test.ts',
-      test: 'recovers in memory what was not closed, and leaves the file as it is',
+      test: 'recovers an unclosed store in memory, and leaves the file unchanged',
     },
   },
   // ── the log ──
@@ -176,7 +176,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     replace: 'isLast && isConfirmed ? yield* tornValues(parts, record, isConfirmed) : []',
     caughtBy: {
       file: 'test/store/grains/spread-map.test.ts',
-      test: 'a map in several extents, with a head, loses the last batch where its value is torn in any of its places, and no other',
+      test: 'a map in several extents, with a head, loses only the last batch if its value is torn in any of its places',
     },
   },
   {
@@ -186,7 +186,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     replace: 'found.stored === crc',
     caughtBy: {
       file: 'test/store/grains/spread-map.test.ts',
-      test: 'a map in several extents, with a head, loses the last batch where its value is torn in any of its places, and no other',
+      test: 'a map in several extents, with a head, loses only the last batch if its value is torn in any of its places',
     },
   },
   {
@@ -251,7 +251,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/regression/healed-basin-drops-again.test.ts',
-      test: 'what lies where a map was dropped, whose marks are as they were, is not lost',
+      test: 'content in the place of a dropped map, whose marks are as they were, is not lost',
     },
   },
   {
@@ -340,7 +340,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     replace: '  return copy >= 0 && header.generation <= 2;',
     caughtBy: {
       file: 'test/store/open/header-choice.test.ts',
-      test: 'of two copies of the file header a blank one is no damage only where it is copy 1 and creation was cut before it',
+      test: 'of two copies of the file header a blank one is no damage only if it is copy 1 and creation was cut before it',
     },
   },
 ];

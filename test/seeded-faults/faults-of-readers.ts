@@ -7,6 +7,7 @@
 
 import type { SeededFault } from './seeded-fault.ts';
 
+const turns = 'test/store/readers/turns-of-readers.test.ts';
 const rules = 'test/readers/beside-a-writer.test.ts';
 
 export const faultsOfReaders: readonly SeededFault[] = [
@@ -23,11 +24,11 @@ export const faultsOfReaders: readonly SeededFault[] = [
   {
     name: 'a refreshed reader keeps blocks of what was freed or allocated in between',
     file: 'store/readers/store-reader.ts',
-    find: '      cache.forget(map.grainOffset(index), bytes);',
-    replace: '      cache.forget(map.grainOffset(index) + bytes, 1);',
+    find: '      values.forget(map.grainOffset(index), bytes);',
+    replace: '      values.forget(map.grainOffset(index) + bytes, 1);',
     caughtBy: {
       file: rules,
-      test: 'a refresh keeps the cache, but for what was allocated or freed in between',
+      test: 'a refresh keeps the cache, except values allocated or freed in between',
     },
   },
   {
@@ -47,7 +48,7 @@ export const faultsOfReaders: readonly SeededFault[] = [
     replace: 'gap === undefined',
     caughtBy: {
       file: rules,
-      test: 'an opening is not refused beside a writer that commits all the time',
+      test: 'an opening succeeds beside a writer that commits all the time',
     },
   },
   {
@@ -68,6 +69,16 @@ export const faultsOfReaders: readonly SeededFault[] = [
     caughtBy: {
       file: rules,
       test: 'a view keeps its batch over refreshes, until the store is closed',
+    },
+  },
+  {
+    name: 'two readers follow the log past each other',
+    file: 'store/log/log-tail.ts',
+    find: '    this.#pass ??= { number: ++this.#passes, steps: this.#follow() };',
+    replace: '    this.#pass = { number: ++this.#passes, steps: this.#follow() };',
+    caughtBy: {
+      file: turns,
+      test: 'knows each change once, wherever another read follows the log at the same time',
     },
   },
 ];

@@ -3,7 +3,7 @@
  * the wrong place, a cache that is behind the file, reads that overlap a change.
  */
 
-import type { SeededFault } from './seeded-fault.ts';
+import { lines, type SeededFault } from './seeded-fault.ts';
 
 export const faultsOfReading: readonly SeededFault[] = [
   {
@@ -43,7 +43,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     replace: '  if (crc === undefined) return "fails its checksum";',
     caughtBy: {
       file: 'test/format/seal.test.ts',
-      test: 'a seal says in words what is wrong, and where',
+      test: 'a seal describes in words what is wrong, and where',
     },
   },
   {
@@ -53,7 +53,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     replace: 'found.seal.kind !== name.kind',
     caughtBy: {
       file: 'test/format/seal.test.ts',
-      test: 'a seal says in words what is wrong, and where',
+      test: 'a seal describes in words what is wrong, and where',
     },
   },
   {
@@ -63,7 +63,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/format/seal.test.ts',
-      test: 'a seal says in words what is wrong, and where',
+      test: 'a seal describes in words what is wrong, and where',
     },
   },
   {
@@ -73,7 +73,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     replace: "  if (crc === undefined) return { state: 'damaged' };",
     caughtBy: {
       file: 'test/store/verify/verify.test.ts',
-      test: 'a fault in the structures on the disk is found where copy 0 of the file header is damaged, or gone',
+      test: 'a fault in the structures on the disk is found if copy 0 of the file header is damaged, or gone',
     },
   },
   {
@@ -113,7 +113,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/store/log/log-scan.test.ts',
-      test: 'the body of a record is read from its own place where it has one',
+      test: 'the body of a record is read from its own place if it has one',
     },
   },
   {
@@ -123,7 +123,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     replace: 'whole.ordinal === ordinal',
     caughtBy: {
       file: 'test/store/log/log-scan.test.ts',
-      test: 'the body of a record is read back from its sectors, and only where they are all its own',
+      test: 'the body of a record is read back from its sectors, and only if all of them are its own',
     },
   },
   {
@@ -137,9 +137,9 @@ export const faultsOfReading: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a commit does not bring the cache up to date',
-    file: 'store/commit/value-writer.ts',
-    find: '    this.#core.values.cache.written(write.chunks, write.offset);',
+    name: 'a write does not bring the cache up to date',
+    file: 'store/file/file-writer.ts',
+    find: '    this.#observer.written(chunks, offset);',
     replace: '',
     caughtBy: {
       file: 'test/store/commit/own-maps.test.ts',
@@ -147,17 +147,17 @@ export const faultsOfReading: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a write ahead does not bring the cache up to date',
-    file: 'store/session.ts',
-    find: '      core.values.cache.written(write.chunks, write.offset);',
+    name: 'the cache keeps what was there where a write failed',
+    file: 'store/file/file-writer.ts',
+    find: '      this.#observer.forget(offset, bytes);',
     replace: '',
-    caughtBy: { file: 'test/store/commit/write-ahead.test.ts' },
+    caughtBy: { file: 'test/store/commit/retry-alone.test.ts' },
   },
   {
     name: 'the cache goes on giving a value that was freed',
-    file: 'store/commit/publish.ts',
-    find: '      core.values.cache.uncheck(offset);',
-    replace: '',
+    file: 'store/values/value-reader.ts',
+    find: lines('    this.#cache.uncheck(offset);', '    this.#distrusted.delete(offset);'),
+    replace: '    this.#distrusted.delete(offset);',
     caughtBy: { file: 'test/store/freed-reads.test.ts' },
   },
   {

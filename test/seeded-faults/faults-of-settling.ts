@@ -25,25 +25,25 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'both copies of the file header go into one sync',
     file: 'store/settle/housekeeping.ts',
-    find: "    add('header', this.#parts.headers.plan(this.#parts.published().currentBatch));",
+    find: "    add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));",
     replace: lines(
-      "    add('header', this.#parts.headers.plan(this.#parts.published().currentBatch));",
+      "    add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));",
       '    this.#parts.headers.synced();',
-      "    add('header', this.#parts.headers.plan(this.#parts.published().currentBatch));",
+      "    add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));",
     ),
     caughtBy: {
       file: 'test/crash/housekeeping-failures.test.ts',
-      test: 'a file header cannot be written for a while: the next commit says so, and later ones are accepted',
+      test: 'a file header cannot be written for a while: the next commit rejects, and later ones are accepted',
     },
   },
   {
     name: 'a file header confirms the batch that is under way',
     file: 'store/settle/housekeeping.ts',
-    find: 'this.#parts.headers.plan(this.#parts.published().currentBatch)',
-    replace: 'this.#parts.headers.plan(this.#parts.published().currentBatch + 1)',
+    find: 'this.#parts.headers.plan(this.#parts.published.currentBatch)',
+    replace: 'this.#parts.headers.plan(this.#parts.published.currentBatch + 1)',
     caughtBy: {
       file: 'test/store/verify/verify.test.ts',
-      test: 'a fault in the marks is found where marks are impossible',
+      test: 'a fault in the marks is found if marks are impossible',
     },
   },
   // ── slots and stamps ──
@@ -54,7 +54,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
     replace: 'const generation = old.generation + 2;',
     caughtBy: {
       file: 'test/store/settle/healing.test.ts',
-      test: 'a basin that is damaged, of a map with a head, is corruption where the log since is gone',
+      test: 'a basin that is damaged, of a map with a head, is corruption if the log since is gone',
     },
   },
   {
@@ -74,7 +74,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
     replace: 'this.name.generation + 2',
     caughtBy: {
       file: 'test/store/settle/healing.test.ts',
-      test: 'a map of one mark page has none of its heads in the file, a larger one has',
+      test: 'a map of one mark page has no head in the file, a larger map has one',
     },
   },
   {
@@ -144,7 +144,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/regression/healed-basin-drops-again.test.ts',
-      test: 'what lies where a map was dropped, whose marks are as they were, is not lost',
+      test: 'content in the place of a dropped map, whose marks are as they were, is not lost',
     },
   },
   {
@@ -154,7 +154,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/regression/healed-page-is-settled.test.ts',
-      test: 'what a healed head of a map held is there after a checkpoint and an opening',
+      test: 'values of a healed head of a map are there after a checkpoint and an opening',
     },
   },
   {
@@ -164,7 +164,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
     replace: '    void maps;',
     caughtBy: {
       file: 'test/store/settle/healing.test.ts',
-      test: 'a map of one mark page has none of its heads in the file, a larger one has',
+      test: 'a map of one mark page has no head in the file, a larger map has one',
     },
   },
   // ── the commit log ──
@@ -175,14 +175,14 @@ export const faultsOfSettling: readonly SeededFault[] = [
     replace: 'export const lanesPerSegment = 1;',
     caughtBy: {
       file: 'test/store/log/commit-log.test.ts',
-      test: 'the commit log counts what it writes since the last settle',
+      test: 'the commit log counts the bytes that it has written since the last settle',
     },
   },
   {
     name: 'a segment of the log is used before both header copies list it',
     file: 'store/log/commit-log.ts',
-    find: 'this.#next !== undefined && this.#nextReady',
-    replace: 'this.#next !== undefined',
+    find: "const next = this.#next?.state === 'ready' ? this.#next.segment : undefined;",
+    replace: 'const next = this.#next?.segment;',
     caughtBy: {
       file: 'test/store/log/commit-log.test.ts',
       test: 'the commit log drops no segment that its own records go on in',
@@ -195,7 +195,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
     replace: '    return pages > 0 ? undefined : { offset: page, chunks: [] };',
     caughtBy: {
       file: 'test/crash/housekeeping-failures.test.ts',
-      test: 'a log segment cannot be written once: nobody hears of it',
+      test: 'a log segment cannot be written once: no caller gets an error',
     },
   },
   {
@@ -221,7 +221,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
     ),
     caughtBy: {
       file: 'test/store/log/commit-log.test.ts',
-      test: 'the commit log puts every record where nothing is that counts, and gives back what does not',
+      test: 'the commit log writes no record over a live one, and frees the places of stale ones',
     },
   },
   {

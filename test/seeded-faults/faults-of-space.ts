@@ -53,7 +53,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
     replace: '    this.#taken = takenBits(new Uint8Array(marksBytes), this.grains);',
     caughtBy: {
       file: 'test/store/verify/verify.test.ts',
-      test: 'a fault in the marks is found where marks are impossible',
+      test: 'a fault in the marks is found if marks are impossible',
     },
   },
   {
@@ -83,7 +83,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
     replace: '    bytes.set(data, valuePrefixBytes - 1);',
     caughtBy: {
       file: 'test/store/verify/verify.test.ts',
-      test: 'a fault in the marks is found where marks are impossible',
+      test: 'a fault in the marks is found if marks are impossible',
     },
   },
   {
@@ -93,7 +93,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
     replace: 'map.committedGrains === 0 && map.durable',
     caughtBy: {
       file: 'test/store/grains/stratum.test.ts',
-      test: 'a stratum gives its emptied maps back, the rearmost first, while as much stays free',
+      test: 'a stratum drops its empty maps, the last in the file first, while as many grains stay free',
     },
   },
   {
@@ -179,7 +179,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
     replace: '    const length = (space.endPage - 1) * pageBytes;',
     caughtBy: {
       file: 'test/store/verify/verify.test.ts',
-      test: 'a fault in the marks is found where marks are impossible',
+      test: 'a fault in the marks is found if marks are impossible',
     },
   },
   {

@@ -28,7 +28,7 @@ export const faultsOfVaults: readonly SeededFault[] = [
     file: 'forest/nodes/pushed-value.ts',
     find: 'const tagNumber = nodes.takeSeal();',
     replace: 'const tagNumber = 1;',
-    caughtBy: { file: vault, test: 'never seals two values alike' },
+    caughtBy: { file: vault, test: 'never seals two values equally' },
   },
   {
     name: 'a forest opens with another vault than its own',

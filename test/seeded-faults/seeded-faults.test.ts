@@ -11,7 +11,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Semaphore } from 'async-mutex';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Random } from '../model/random.ts';
+import { Random } from '../support/random.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
 import { type Outcome, processMilliseconds, runTestOf } from './child-run.ts';
 import { faults } from './faults.ts';

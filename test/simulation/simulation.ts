@@ -10,13 +10,18 @@
 
 import { isVarveError } from '../../src/errors.ts';
 import type { CheckpointGuard } from '../../src/index.ts';
-import { compareStore } from '../crash/compare-store.ts';
-import { ExpectedContent, type Work } from '../crash/expected-content.ts';
-import { type Draft, hasEnded, Life, LifeOver } from '../crash/life.ts';
-import { acknowledgedBefore, commitMore, reopened } from '../crash/trial.ts';
-import { Random } from '../model/random.ts';
-import { type DiskState, powerCut, restarted } from '../support/disk-state.ts';
-import { type DiskOperation, type Fault, SimulatedDisk } from '../support/simulated-disk.ts';
+import { type DiskState, powerCut, restarted } from '../support/disks/disk-state.ts';
+import {
+  type DiskOperation,
+  type Fault,
+  hasEnded,
+  SimulatedDisk,
+} from '../support/disks/simulated-disk.ts';
+import { type Draft, Life, LifeOver } from '../support/lives/life.ts';
+import { acknowledgedBefore, commitMore, reopened } from '../support/lives/trial.ts';
+import { compareStore } from '../support/oracles/compare-store.ts';
+import { ExpectedContent, type Work } from '../support/oracles/expected-content.ts';
+import { Random } from '../support/random.ts';
 import { type Fate, fateOf, keeping, type SimulationPlan, type Step } from './steps.ts';
 
 /** What has been tried. */
@@ -57,6 +62,9 @@ export class Simulation {
   readonly #random: Random;
   /** For what is beside the life: it must not change what the life does. */
   readonly #aside: Random;
+  readonly #intruding: Random;
+  #intruder: Draft | undefined;
+  #intrusions: Promise<unknown>[] = [];
   readonly #cutsBeside: number;
   readonly #counts: SimulationCounts;
   readonly #expected = new ExpectedContent();
@@ -75,6 +83,7 @@ export class Simulation {
     this.#plan = plan;
     this.#random = new Random(how.seed);
     this.#aside = new Random(how.seed + 1);
+    this.#intruding = new Random(how.seed + 2);
     this.#cutsBeside = how.cutsBeside;
     this.#counts = counts;
   }
@@ -94,8 +103,7 @@ export class Simulation {
       }
       this.#step = this.#plan.steps.length;
       this.#armed = [];
-      await this.#orSucceed(() => this.#life.reopen());
-      await compareStore(this.#life.store, this.#life.expected.current);
+      await this.#orSucceed(() => this.#reopen());
       await this.#cutBeside();
       this.#counts.lives += 1;
       this.#counts.batches += this.#life.expected.current.batch;
@@ -132,6 +140,8 @@ export class Simulation {
     life.tolerant = true;
     this.#life = life;
     this.#guards = [];
+    this.#intruder = undefined;
+    this.#intrusions = [];
     this.#begins = [{ step: this.#step, operation: 0 }];
     this.#soundUntil = undefined;
     try {
@@ -160,6 +170,9 @@ export class Simulation {
   }
 
   #faultOf(operation: DiskOperation): Fault | undefined {
+    if (this.#plan.settings.intrudes === true && this.#intruding.chance(0.1)) {
+      queueMicrotask(() => this.#intrude());
+    }
     for (const armed of this.#armed) {
       const sync = operation.kind === 'datasync';
       if ((armed.do === 'fail-sync' && !sync) || (armed.do === 'fail' && sync)) continue;
@@ -176,6 +189,26 @@ export class Simulation {
       return { kind: 'end' };
     }
     return undefined;
+  }
+
+  /** A session pushes, writes ahead, commits or gives up while operations of others are under way. */
+  #intrude(): void {
+    const random = this.#intruding;
+    try {
+      this.#intruder ??= this.#life.draft();
+      const draft = this.#intruder;
+      draft.push(random.chance(0.1) ? 1_100_000 : random.below(300_000));
+      if (random.chance(0.6)) return;
+      if (random.chance(0.5)) draft.abandon();
+      else this.#intrusions.push(draft.commit());
+    } catch {
+      // The store is closed, poisoned or not open yet.
+    }
+    this.#intruder = undefined;
+  }
+
+  async #settleIntrusions(): Promise<void> {
+    while (this.#intrusions.length > 0) await Promise.allSettled(this.#intrusions.splice(0));
   }
 
   // ── steps ──
@@ -196,14 +229,24 @@ export class Simulation {
       case 'read':
         return await this.#read(step.share);
       case 'verify':
-        return await compareStore(life.store, life.expected.current);
+        return await this.#compare();
       case 'reopen':
         this.#guards = [];
-        await life.reopen();
-        return await compareStore(life.store, life.expected.current);
+        return await this.#reopen();
       default:
         this.#armed.push({ ...step, left: step.after });
     }
+  }
+
+  async #compare(): Promise<void> {
+    await this.#settleIntrusions();
+    await compareStore(this.#life.store, this.#life.expected.current);
+  }
+
+  async #reopen(): Promise<void> {
+    await this.#settleIntrusions();
+    await this.#life.reopen();
+    await this.#compare();
   }
 
   /** A batch from `least` to the current one. */

@@ -7,8 +7,8 @@
  * stores.
  */
 
-import { Random } from '../model/random.ts';
-import { headedLimits } from '../store/core-lab.ts';
+import { headedLimits } from '../support/fixtures/core-lab.ts';
+import { Random } from '../support/random.ts';
 
 /** One session. Shares are from 0 up to, not including, 1. */
 export interface SessionPlan {
@@ -57,6 +57,8 @@ export interface SimulationSettings {
   readonly settleBytes: number;
   /** Values of one length are the same, and the step that a process ended in is done again. */
   readonly sameBytes?: boolean;
+  /** One more session pushes and commits whenever operations of the disk are under way. */
+  readonly intrudes?: boolean;
   readonly limits?: {
     readonly grainsPerStratum?: number;
     readonly mapsPerStratum?: number;
@@ -86,7 +88,13 @@ export function keeping({ share, seed }: Fate): (unit: number) => boolean {
 /** The plan that a seed stands for. */
 export function planOf(seed: number): SimulationPlan {
   const random = new Random(seed);
-  const settings = { ...settingsOf(random), ...(random.chance(0.3) ? { sameBytes: true } : {}) };
+  // Drawn apart: the other lives stay as they were.
+  const intrudes = new Random(seed + 1).chance(0.2);
+  const settings = {
+    ...settingsOf(random),
+    ...(random.chance(0.3) ? { sameBytes: true } : {}),
+    ...(intrudes ? { intrudes } : {}),
+  };
   const steps: Step[] = [];
   const faulty = random.chance(0.6);
   const count = 4 + random.below(28);

@@ -150,7 +150,7 @@ describe('sealed bytes', () => {
     ['of known length', aesGcm({ key }), 44, 0],
     ['of unknown length', aesGcm({ key, inner: compressed() }), 64, 1],
   ])(
-    'of a pushed value with a tag %s lie where the spec says',
+    'of a pushed value with a tag %s have the layout of the spec',
     async (_name, vault, room, head) => {
       const forest = await Forest.inMemory({ vault });
       const text = Buffer.from('a value of the user');

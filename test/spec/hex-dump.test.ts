@@ -11,7 +11,7 @@ import { specWithDump } from '../../scripts/hex-dump.ts';
 import { spreadStore } from '../../scripts/spread-dump.ts';
 import { GrainId, memoryFileSystem, Store } from '../../src/index.ts';
 import { expectSameBytes } from '../support/bytes.ts';
-import { expectSound, overwrite, storePath, textOf } from '../support/store-checks.ts';
+import { check, overwrite, storePath, textOf } from '../support/fixtures/store-checks.ts';
 
 const spec = readFileSync(new URL('../../spec/format.md', import.meta.url), 'utf8');
 
@@ -29,7 +29,7 @@ it('the store of the dump is the same each time, and sound', async () => {
   expect(root === undefined ? undefined : textOf(store.get(root))).toBe('A core shows them all.');
   expect(store.currentBatch).toBe(3);
   expect(store.checkpoint).toBe(2);
-  await expectSound(store);
+  await check.sound(store);
   await store.close();
 });
 
@@ -42,7 +42,7 @@ it('the store of the second dump is the same each time, and sound', async () => 
   const long = store.get(GrainId.of(0, 0, 0));
   expect(textOf(long?.subarray(4080, 4096))).toBe('It goes on here.');
   expect(store.statistics()).toMatchObject({ values: 901, valueBytes: 4200 });
-  await expectSound(store);
+  await check.sound(store);
   await store.close();
 });
 

@@ -11,9 +11,9 @@ import { type FileSystem, GrainId, memoryFileSystem, Store } from '../../src/ind
 import { defaultLimits } from '../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
-import { addMapTo, headedGrains, labPath, openLab } from '../store/core-lab.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { contentOf, expectSound, logOf, storePath } from '../support/store-checks.ts';
+import { addMapTo, headedGrains, labPath, openLab } from '../support/fixtures/core-lab.ts';
+import { check, contentOf, logOf, storePath } from '../support/fixtures/store-checks.ts';
 import { compileKsy, type FoundValue, KaitaiReader } from './kaitai-reader.ts';
 
 let compiled: Awaited<ReturnType<typeof compileKsy>>;
@@ -136,10 +136,10 @@ describe('a store that was closed', () => {
     expectSameValues(store, reader.settledValues(), expected);
     expect(reader.strata.map(({ grainExp }) => grainExp)).toEqual([5, 7, 9, 11]);
     expect(reader.store.rootDocument?.basins.length).toBe(2);
-    await expectSound(store);
+    await check.sound(store);
   });
 
-  it('says in its basin what the Store counts', () => {
+  it('has in its basin the counts of the store', () => {
     const { values, archivedValues, valueBytes } = store.statistics();
     const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
     expect(sum(reader.strata.map(({ numValues }) => numValues.value))).toBe(values);
@@ -149,7 +149,7 @@ describe('a store that was closed', () => {
     expect(sum(reader.strata.map((stratum) => stratum.valueBytes.value))).toBe(valueBytes);
   });
 
-  it('was settled more than once, so that both slots have been used', () => {
+  it('was settled more than once, so both slots have been used', () => {
     const [stratum] = reader.strata;
     expect(stratum?.maps.length).toBeGreaterThan(1);
     expect(stratum?.maps[0]?.generation).toBeGreaterThan(1);
@@ -195,7 +195,7 @@ describe('a store with a map that is not of one mark page in one extent', () => 
     const settled = new KaitaiReader(compiled, await contentOf(fileSystem, labPath));
     const again = await Store.open(labPath, { fileSystem, readOnly: true });
     expectSameValues(again, settled.settledValues(), expected);
-    await expectSound(again);
+    await check.sound(again);
     await again.close();
     const [found] = settled.strata[0]?.maps ?? [];
     expect(found?.hasHead).toBe(headed);
@@ -220,11 +220,11 @@ describe('a store that was not closed', () => {
     expect(records.length).toBeGreaterThan(1);
     expect(reader.settledValues().size).not.toBe(expected.size);
     expectSameValues(store, reader.values(), expected);
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
   });
 
-  it('has, before the first settle, nothing but the log', async () => {
+  it('has only the log before the first settle', async () => {
     const fileSystem = memoryFileSystem();
     const store = await Store.open(storePath, { fileSystem });
     const expected: Expected = new Map();
@@ -241,11 +241,11 @@ describe('a store that was not closed', () => {
     expect(Math.max(...inlineSectors)).toBeGreaterThan(1);
     expectSameValues(store, reader.values(), expected);
     await expectSameLog(store, reader, records);
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
   });
 
-  it('has lost the maps that hold nothing any more, and says so in its log', async () => {
+  it('has dropped its empty maps, and its log says so', async () => {
     const fileSystem = memoryFileSystem();
     const store = await Store.open(storePath, { fileSystem, settleBytes: 2048 });
     const expected: Expected = new Map();
@@ -259,7 +259,7 @@ describe('a store that was not closed', () => {
     const logged = [...reader.retainedRecords(), ...reader.unsettledRecords()];
     expect(logged.flatMap((record) => reader.droppedMaps(record)).length).toBeGreaterThan(0);
     expectSameValues(store, reader.values(), expected);
-    await expectSound(store);
+    await check.sound(store);
     await store.close();
   });
 

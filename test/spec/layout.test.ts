@@ -259,7 +259,7 @@ describe('the byte tables of the spec', () => {
     expect(readWhole('mark page', bytes)).toEqual({ seal, marks: hex(marks) });
   });
 
-  it('have the slots of a grain map where they are', () => {
+  it('have the slots of a grain map at the right pages', () => {
     expect([mapHeadPage(100, 4), mapHeadPage(100, 5)]).toEqual([100, 101]);
     const headed = { page: 100, grains: 16_256 * 3 + 1 };
     expect([markPagePage(headed, 3, 4), markPagePage(headed, 3, 5)]).toEqual([108, 109]);

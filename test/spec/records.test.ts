@@ -160,7 +160,7 @@ describe('the operations in the spec', () => {
     expect(written(add)).toEqual([...bytesOf('stratum'), ...bytesOf(name)]);
   });
 
-  it('leave out what the run before has said', () => {
+  it('leave out the fields that are those of the run before', () => {
     const adjacent = 0x08;
     const alike = 0x10;
     const found = written((writer) => {

@@ -5,8 +5,8 @@
 
 import { expect, it } from 'vitest';
 import { type GrainId, memoryFileSystem, Store } from '../../src/index.ts';
-import { Random } from '../model/random.ts';
 import { patternOf } from '../support/bytes.ts';
+import { Random } from '../support/random.ts';
 
 const mebibyte = 1024 * 1024;
 const rounds = 200;

@@ -6,7 +6,7 @@
 import { describe, expect, it } from 'vitest';
 import { type GrainId, memoryFileSystem, type Store } from '../../src/index.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { storePath, storesOfTest } from '../support/store-checks.ts';
+import { storePath, storesOfTest } from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 const count = 200;
@@ -40,7 +40,7 @@ describe('a value that was read from the cache', () => {
     [20, 100],
     [900, 33],
   ])(
-    'is gone once freed, and what takes its place is itself: %i, then %i bytes',
+    'is gone once freed, and its successor reads correctly: %i, then %i bytes',
     async (one, other) => {
       const { store } = await stores.wrapped();
       const ids = await filled(store, one, 1);
@@ -54,7 +54,7 @@ describe('a value that was read from the cache', () => {
     },
   );
 
-  it('is the caller’s own: what the caller does to it changes nothing', async () => {
+  it('belongs to the caller: the caller’s changes to it have no effect', async () => {
     const store = await stores.open(storePath, { fileSystem: memoryFileSystem() });
     const [id] = await filled(store, 50, 3);
     for (let round = 0; round < 3; round++) {

@@ -9,8 +9,8 @@ import { defaultLimits } from '../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
-import { present, storePath, storesOfTest } from '../support/store-checks.ts';
-import { WrappedFileSystem } from '../support/wrapped-file-system.ts';
+import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
+import { present, storePath, storesOfTest } from '../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 const valueBytes = 1000;

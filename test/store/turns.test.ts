@@ -2,6 +2,7 @@
 
 import { expect, it } from 'vitest';
 import { type GrainId, joinGrainId } from '../../src/format/grain-id.ts';
+import { decodeLogRecord } from '../../src/format/log-record.ts';
 import { Store } from '../../src/index.ts';
 import type { FileSystem } from '../../src/io/file-system.ts';
 import { memoryFileSystem } from '../../src/io/memory-file-system.ts';
@@ -20,7 +21,7 @@ import { verifyStore } from '../../src/store/verify/verify.ts';
 import { present } from '../../src/util/assert.ts';
 import { Breather } from '../../src/util/breather.ts';
 import { patternOf } from '../support/bytes.ts';
-import { type CoreLab, labPath, openLab } from './core-lab.ts';
+import { type CoreLab, labPath, openLab } from '../support/fixtures/core-lab.ts';
 
 /** A breather to which each step of a loop takes a millisecond; counts turns and steps. */
 class Counting extends Breather {
@@ -68,7 +69,7 @@ it.each([false, true])('a verification, deep: %s, lets others have their turns',
   await lab.close();
 });
 
-it('a verification beside commits finds nothing that is of two states', async () => {
+it('a verification beside commits never mixes two states', async () => {
   const lab = await labWith(40, 20);
   const breather = new Counting();
   let writes = 0;
@@ -151,7 +152,45 @@ it('the planning of a long commit, and of a long checkpoint, pauses every few va
   await lab.close();
 });
 
-it('steps that pause give others their turns, and none where nothing may wait', async () => {
+it('the planning of a short record sorts its archives and frees in small steps', async () => {
+  const lab = await labWith(1, 3000);
+  const { core } = lab;
+  const home = present(core.atlas.stratum(0, 0), 'the first stratum');
+  const indexes: number[] = [];
+  for (let index = 0; index < 100_000; index++) {
+    if (core.atlas.find({ basin: 0, stratum: 0, index }) !== undefined) indexes.push(index);
+  }
+  expect(indexes.length).toBeGreaterThan(500);
+  const shuffled = indexes.map((_, at) => indexes[(at * 7919) % indexes.length] as number);
+  const work = new SessionWork(core.staging);
+  for (const index of shuffled) work.claim(home, index, 1, 20);
+  work.stage(core.atlas.reserve(20, work.preferred), patternOf(20));
+  const freed = shuffled.map((index) => ({ basin: 1, stratum: 2, index, count: 1, length: 20 }));
+  const planning = pausesOf(
+    planBatch(core.atlas, {
+      before: core.published,
+      retainedLogBytes: core.log.retainedBytes,
+      works: [work],
+      freed: new Map([[work, { values: freed, logBytes: 0 }]]),
+      checkpoint: 0,
+      dropped: [],
+      now: 0,
+      isShort: true,
+    }),
+  );
+  const { operations } = decodeLogRecord(planning.result.body, undefined);
+  const of = (operation: string): number[] =>
+    operations.flatMap((one) => (one.operation === operation && 'index' in one ? [one.index] : []));
+  expect(of('allocate').length).toBe(1);
+  expect(of('archive')).toEqual(indexes);
+  expect(of('free')).toEqual(indexes);
+  // Divided, sorted in short runs, merged, and then encoded.
+  expect(planning.pauses).toBeGreaterThan((2 * indexes.length * 5) / 32);
+  work.giveUp();
+  await lab.close();
+});
+
+it('steps that pause give others their turns, but none in a synchronous call', async () => {
   const lab = await openLab();
   let turns = 0;
   let isOver = false;
@@ -170,7 +209,7 @@ it('steps that pause give others their turns, and none where nothing may wait', 
   await lab.close();
 });
 
-it('what others do in the pauses of a commit leaves it whole', async () => {
+it('other calls in the pauses of a commit leave it whole', async () => {
   const lab = await labWith(1, 10);
   const { core } = lab;
   const other = lab.session();
@@ -225,7 +264,7 @@ it('an opening that replays a long log, and writes its last batch again, pauses 
   await file.close();
 });
 
-it('a store that is closed while it refreshes says so', async () => {
+it('closing a store during a refresh makes the refresh reject', async () => {
   const fileSystem = await killed();
   const reader = await Store.open(labPath, { fileSystem, readOnly: true });
   const writer = await openLab({ fileSystem, settleBytes: 1e9 });
@@ -306,7 +345,7 @@ it('a verification says that the store is closed, at whatever microtask it is cl
   expect(refused).toBeGreaterThan(5);
 });
 
-it('a verification finds nothing, at whatever step a session pushes beside it', async () => {
+it('a verification finds nothing, at whichever step a session pushes', async () => {
   let isWhole = false;
   for (let step = 1; !isWhole; step++) {
     const lab = await labWith(1, 10);

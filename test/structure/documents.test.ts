@@ -83,7 +83,7 @@ describe('"Reading the source" in ARCHITECTURE.md', () => {
     expect(steps.length).toBe(8);
   });
 
-  it.each(steps)('names what is there: %s', (step) => {
+  it.each(steps)('names existing symbols: %s', (step) => {
     let path = '';
     const named = [...step.matchAll(/`([A-Za-z]+(?:\.#?[A-Za-z]+)?)`(?: \(`([\w/-]+\.ts)`\))?/g)];
     const symbols = named.filter(([, name = '', at]) => at !== undefined || name.includes('.'));

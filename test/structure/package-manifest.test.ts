@@ -26,7 +26,7 @@ describe('package.json', () => {
     expect(Object.keys(manifest.scripts).filter((name) => onInstall.includes(name))).toEqual([]);
   });
 
-  it('has the scripts that people are told of', () => {
+  it('has the scripts that the documents name', () => {
     expect(Object.keys(manifest.scripts)).toEqual(
       expect.arrayContaining(['build', 'test', 'demo', 'check', 'bench', 'format']),
     );

@@ -27,7 +27,7 @@ export function describeFileContents(open: Open): void {
 
 function describeReading(open: Open): void {
   describe('reading', () => {
-    it('fills the whole target where the file has the bytes', async () => {
+    it('fills the whole target if the file has the bytes', async () => {
       const file = await open('read');
       const bytes = patternOf(300_000);
       file.writeSync([bytes], 0);
@@ -66,7 +66,7 @@ function describeReading(open: Open): void {
       }
     });
 
-    it('refuses a position that is none with EINVAL', async () => {
+    it('refuses an invalid position with EINVAL', async () => {
       const file = await open('position');
       file.writeSync([patternOf(10)], 0);
       const refusal = expect.objectContaining({ code: 'EINVAL' });
@@ -86,7 +86,7 @@ function describeReading(open: Open): void {
 function describeWriting(open: Open): void {
   describe('writing', () => {
     for (const [kind, write] of [['sync', writeSync] as const, ['async', writeAsync] as const]) {
-      it(`grows the file as far as it must, and no further (${kind})`, async () => {
+      it(`grows the file by the needed length only (${kind})`, async () => {
         const file = await open('grown');
         await write(file, [patternOf(10)], 0);
         expect(file.length()).toBe(10);
@@ -114,7 +114,7 @@ function describeWriting(open: Open): void {
         expectSameBytes(contentOf(file), expected);
       });
 
-      it(`changes nothing where there is nothing to write (${kind})`, async () => {
+      it(`changes nothing if there is nothing to write (${kind})`, async () => {
         const file = await open('nothing');
         await write(file, [], 100);
         await write(file, [new Uint8Array(0), new Uint8Array(0)], 100);
@@ -130,7 +130,7 @@ function describeWriting(open: Open): void {
       });
     }
 
-    it('writes in parallel where the ranges are apart', async () => {
+    it('writes in parallel if the ranges do not overlap', async () => {
       const file = await open('parallel');
       const parts = Array.from({ length: 64 }, (_, index) => patternOf(9_973, index));
       await Promise.all(parts.map((part, index) => file.write([part], index * 9_973)));
@@ -148,7 +148,7 @@ function describeWriting(open: Open): void {
       expectSameBytes(target, patternOf(100, 4));
     });
 
-    it('syncs, and keeps what was written', async () => {
+    it('syncs, and keeps the written bytes', async () => {
       const file = await open('synced');
       file.writeSync([patternOf(100)], 0);
       await file.datasync();
@@ -164,7 +164,7 @@ function describeLengthAndTrim(open: Open): void {
       ['sync', truncateSync] as const,
       ['async', truncateAsync] as const,
     ]) {
-      it(`grows by truncate with zeros, also where bytes were cut off (${kind})`, async () => {
+      it(`grows by truncate with zeros, also after bytes were cut off (${kind})`, async () => {
         const file = await open('truncated');
         file.writeSync([patternOf(200_000)], 0);
         await truncate(file, 70_001);
@@ -190,7 +190,7 @@ function describeLengthAndTrim(open: Open): void {
       });
     }
 
-    it('reads as zeros where it was trimmed, and keeps its length and the rest', async () => {
+    it('reads zeros in a trimmed range, and keeps its length and the rest', async () => {
       const file = await open('trimmed');
       const expected = patternOf(40 * 4096);
       file.writeSync([expected], 0);

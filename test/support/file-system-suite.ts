@@ -65,12 +65,12 @@ type Open = (name: string, options?: Partial<OpenFileOptions>) => Promise<Storag
 
 function describeOpening(open: Open, tested: () => FileSystemUnderTest): void {
   describe('opening', () => {
-    it('makes an empty file where there is none', async () => {
+    it('creates an empty file if there is none', async () => {
       const file = await open('new');
       expect(file.length()).toBe(0);
     });
 
-    it('refuses a missing file with ENOENT without create, and makes none', async () => {
+    it('refuses a missing file with ENOENT without create, and creates none', async () => {
       const path = tested().path('missing');
       await expect(open('missing', { create: false })).rejects.toMatchObject({
         code: 'ENOENT',
@@ -142,7 +142,7 @@ function describeLocking(open: Open, tested: () => FileSystemUnderTest): void {
       expect(outcomes.sort()).toEqual([...Array(7).fill('VARVE_LOCKED'), 'opened']);
     });
 
-    it('lets readers in beside a writer, who see what it writes', async () => {
+    it('lets readers open it beside a writer, and they see its writes', async () => {
       const writer = await open('shared');
       const reader = await open('shared', reading);
       const other = await open('shared', reading);
@@ -151,7 +151,7 @@ function describeLocking(open: Open, tested: () => FileSystemUnderTest): void {
       expectSameBytes(contentOf(other), patternOf(5000));
     });
 
-    it('keeps the lock of the writer when a reader closes, and needs none to read', async () => {
+    it('keeps the lock of the writer when a reader closes; a reader needs no lock', async () => {
       const writer = await open('shared');
       const reader = await open('shared', reading);
       await reader.close();
@@ -218,7 +218,7 @@ function describeClosing(open: Open): void {
       expectSameBytes(contentOf(next), patternOf(4));
     });
 
-    it('lets what is under way finish first', async () => {
+    it('lets operations in flight finish first', async () => {
       const file = await open('under way');
       const bytes = patternOf(4_000_000);
       const target = new Uint8Array(10);

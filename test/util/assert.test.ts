@@ -14,7 +14,7 @@ it('a failed assertion is VARVE_INTERNAL with its words', () => {
   expect(() => present(undefined, 'the sky is up')).toThrow(failed);
 });
 
-it('what holds and what is there pass, falsy values too', () => {
+it('true conditions and present values pass, falsy values too', () => {
   assert(true, 'never said');
   for (const value of [0, '', false, null]) expect(present(value, 'it')).toBe(value);
 });

@@ -66,7 +66,7 @@ it('a result that is transferred leaves the others as they are, an empty one too
   expect(memory.take(8).length).toBe(8);
 });
 
-it('results have buffers of their own where a transfer cannot be refused', async () => {
+it('results have their own buffers if a transfer cannot be refused', async () => {
   vi.resetModules();
   const fresh = await import('../../src/util/bytes.ts');
   vi.stubGlobal('process', { getBuiltinModule: () => ({ markAsUntransferable: () => undefined }) });

@@ -39,7 +39,7 @@ describe('crc32', () => {
     expectLikeZlib(crc32);
   });
 
-  it('is that of zlib where the platform has none to offer', async () => {
+  it('is that of zlib if the platform has no built-in', async () => {
     expectLikeZlib(await crcOfTable());
   });
 

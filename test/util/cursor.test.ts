@@ -101,13 +101,13 @@ describe('cursors', () => {
     expect([...writer.view()]).toEqual(Array.from({ length: 21 }, (_, at) => at + 1));
   });
 
-  it('begin at the place that they are told', () => {
+  it('begin at the given place', () => {
     const reader = new ByteReader(new Uint8Array([9, 9, 7]), 'a test', undefined, 2);
     expect(reader.u8()).toBe(7);
     reader.end();
   });
 
-  it('write zeros over what the buffer held before', () => {
+  it('write zeros over the old content of the buffer', () => {
     const writer = new ByteWriter(4);
     writer.bytes(new Uint8Array([1, 2]));
     writer.zeros(9);

@@ -29,7 +29,7 @@ describe.skipIf(process.platform === 'win32')('the path in a file: URL object', 
         for (const name of names) expect(pathOfFileUrl(pathToFileURL(name))).toBe(name);
       });
 
-      it('is undefined for what names no file of this machine', () => {
+      it('is undefined for a URL that names no file of this machine', () => {
         onHost();
         for (const url of wrong) expect(pathOfFileUrl(new URL(url))).toBeUndefined();
       });
@@ -44,7 +44,7 @@ describe.skipIf(process.platform === 'win32')('the path in a file: URL object', 
     expect(pathOfFileUrl(foreign)).toBe('/tmp/store');
   });
 
-  it('is undefined for what is no URL object', () => {
+  it('is undefined for anything that is not a URL object', () => {
     for (const value of [undefined, null, 1, 'file:///tmp/store', {}, { href: 'file:///tmp' }]) {
       expect(pathOfFileUrl(value)).toBeUndefined();
     }

@@ -22,14 +22,14 @@ it.each([
   ['raedOnly', 'readOnly'],
   ['creates', 'create'],
   ['crate', 'create'],
-])('an unknown name is told with the one that it is like: %s', (name, near) => {
+])('an unknown name is reported with the one that it resembles: %s', (name, near) => {
   const message = messageOf({ [name]: 1 });
   expect(message).toBe(
     `open does not know '${name}': did you mean '${near}'? (it knows readOnly, create)`,
   );
 });
 
-it('an unknown name that is like none is told with all that are known', () => {
+it('an unknown name that resembles none is reported with all known names', () => {
   expect(messageOf({ size: 1 })).toBe("open does not know 'size' (it knows readOnly, create)");
   expect(messageOf({ constructor: 1 })).toBe('taken');
   expect(messageOf(Object.create({ size: 1 }))).toMatch("'size'");

@@ -91,13 +91,14 @@ export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan
   let entries = 0;
   for (const work of works) {
     const { operations } = work;
-    for (const value of isShort && isLong(operations) ? archivesSorted(operations) : operations) {
+    const sorted = isShort && isLong(operations) ? yield* archivesSorted(operations) : operations;
+    for (const value of sorted) {
       if (entries++ % stepsPerPause === 0) yield pause;
       if (value.operation === 'allocate') writer.allocate(value, value.crc);
       else writer.archive(value);
     }
     const { values = [] } = freed.get(work) ?? {};
-    for (const run of isShort && isLong(values) ? [...values].sort(byPlace) : values) {
+    for (const run of isShort && isLong(values) ? yield* sortedByPlace(values) : values) {
       if (entries++ % stepsPerPause === 0) yield pause;
       writer.free(run);
     }
@@ -113,10 +114,49 @@ function isLong(runs: readonly GrainRun[]): boolean {
 }
 
 /** New values in their order, then archived ones by place: most of these take one byte then. */
-function archivesSorted(operations: readonly Operation[]): Operation[] {
-  const allocated = operations.filter(({ operation }) => operation === 'allocate');
-  const archived = operations.filter(({ operation }) => operation === 'archive');
-  return [...allocated, ...archived.sort(byPlace)];
+function* archivesSorted(operations: readonly Operation[]): Steps<Operation[]> {
+  const allocated: Operation[] = [];
+  const archived: Operation[] = [];
+  for (const [at, one] of operations.entries()) {
+    if (at % stepsPerPause === 0) yield pause;
+    if (one.operation === 'allocate') allocated.push(one);
+    else archived.push(one);
+  }
+  return allocated.concat(yield* sortedByPlace(archived));
+}
+
+/** A merge sort, since `Array.sort` cannot pause. */
+function* sortedByPlace<Run extends GrainRun>(runs: readonly Run[]): Steps<Run[]> {
+  let sorted: Run[][] = [];
+  for (let at = 0; at < runs.length; at += stepsPerPause) {
+    yield pause;
+    sorted.push(runs.slice(at, at + stepsPerPause).sort(byPlace));
+  }
+  while (sorted.length > 1) {
+    const merged: Run[][] = [];
+    for (let at = 0; at < sorted.length; at += 2) {
+      merged.push(yield* mergedByPlace(sorted[at] as Run[], sorted[at + 1] ?? []));
+    }
+    sorted = merged;
+  }
+  return sorted[0] ?? [];
+}
+
+function* mergedByPlace<Run extends GrainRun>(
+  one: readonly Run[],
+  other: readonly Run[],
+): Steps<Run[]> {
+  const merged: Run[] = [];
+  let at = 0;
+  for (const run of one) {
+    for (; at < other.length && byPlace(other[at] as Run, run) < 0; at++) {
+      if (merged.length % stepsPerPause === 0) yield pause;
+      merged.push(other[at] as Run);
+    }
+    if (merged.length % stepsPerPause === 0) yield pause;
+    merged.push(run);
+  }
+  return merged.concat(other.slice(at));
 }
 
 function byPlace(one: GrainRun, other: GrainRun): number {

@@ -33,7 +33,7 @@ export class Waiting {
   }
 
   failed(error: unknown): void {
-    this.work.failure = undefined;
+    this.work.rejected();
     this.#reject(error);
   }
 }

@@ -9,45 +9,36 @@
  * disk: those that are durable stay. A failed sync poisons the store.
  */
 
-import { isVarveError } from '../../errors.ts';
-import { perform, performSync, type Steps } from '../file/effects.ts';
-import type { RecordTarget } from '../log/commit-log.ts';
+import { isVarveError, VarveError } from '../../errors.ts';
+import { joinGrainId } from '../../format/grain-id.ts';
+import type { Steps } from '../file/effects.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
-import { type FreedUpTo, freedBetween } from './checkpoint.ts';
-import { checkRoot, checkWork } from './commit-checks.ts';
-import { type BatchPlan, type BatchRequest, type DroppedMap, planBatch } from './commit-plan.ts';
+import { freedBetween } from './checkpoint.ts';
 import { CommitQueue, Waiting } from './commit-queue.ts';
-import { DurableWriter, Poisoned } from './durable-writer.ts';
+import { type Batch, DurableWriter, isPoisoned } from './durable-writer.ts';
+import { FullDisk, freedWithoutBody } from './full-disk.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
-import { forgetBatch, publishBatch } from './publish.ts';
-import { SessionWork } from './session-work.ts';
-import { smallBatchBytes, ValueWriter, valueBytes } from './value-writer.ts';
+import type { SessionWork } from './session-work.ts';
+import { writeValues } from './value-writer.ts';
 
 const nothingFreed = new Map<SessionWork, Freed>();
-
-/** On a full disk a batch frees at most this many values, unless one batch archived more. */
-const freedMost = 2000;
 
 export class Committer {
   readonly #core: StoreCore;
   readonly #writer: DurableWriter;
-  readonly #values: ValueWriter;
   readonly #givenBack: GivenBackMaps;
+  readonly #fullDisk: FullDisk;
   readonly #queue = new CommitQueue();
   #running: Promise<void> | undefined;
-  /** If a step fails now, the record has found no place, or was not written. */
-  #recordRefused = false;
-  /** The time of the first plan of the batch in flight, milliseconds since the epoch. */
-  #plannedAt: number | undefined;
   /** Rejections of sessions taken out of the batch in flight, to be called when it is over. */
   #rejected: (() => void)[] = [];
 
   constructor(core: StoreCore) {
     this.#core = core;
     this.#writer = new DurableWriter(core);
-    this.#values = new ValueWriter(core, this.#writer);
     this.#givenBack = new GivenBackMaps(core);
+    this.#fullDisk = new FullDisk(core, this.#writer, this.#givenBack);
   }
 
   /** A commit is queued or in flight. */
@@ -65,20 +56,11 @@ export class Committer {
 
   /** As `commit`, on the calling thread. Requires: not `busy`. */
   commitSync(work: SessionWork): number {
-    let batch: number | undefined;
-    let failure: unknown;
-    const waiting = new Waiting(
-      work,
-      (durable) => {
-        batch = durable;
-      },
-      (error) => {
-        failure = error;
-      },
-    );
-    performSync(this.#core.file, this.#batch([waiting]));
-    if (batch === undefined) throw failure;
-    return batch;
+    const failures: unknown[] = [];
+    const waiting = new Waiting(work, ignore, (error) => failures.push(error));
+    this.#core.writer.performSync(this.#batch([waiting]));
+    if (failures.length > 0) throw failures[0];
+    return waiting.batch;
   }
 
   /**
@@ -88,11 +70,7 @@ export class Committer {
    * Throws: `VARVE_IO`, `VARVE_POISONED`.
    */
   async settleAll(): Promise<void> {
-    try {
-      await perform(this.#core.file, this.#writer.settleAll());
-    } catch (error) {
-      throw error instanceof Poisoned ? error.error : error;
-    }
+    await this.#core.writer.perform(this.#writer.settleAll());
   }
 
   /** Resolves when nothing is queued or in flight. */
@@ -105,7 +83,7 @@ export class Committer {
     for (let hop = 0; hop < 3; hop++) await undefined;
     while (!this.#queue.isEmpty) {
       const waiting = this.#queue.take();
-      await perform(this.#core.file, this.#batch(waiting));
+      await this.#core.writer.perform(this.#batch(waiting));
       for (let hop = 0; hop < 3; hop++) await undefined;
     }
     this.#running = undefined;
@@ -117,23 +95,23 @@ export class Committer {
   *#batch(waiting: readonly Waiting[]): Steps<void> {
     const core = this.#core;
     core.committing = true;
-    this.#plannedAt = undefined;
+    this.#writer.batchBegins();
     const left = new Set(waiting);
     try {
       core.checkSound();
       yield* this.#makeDurable(left);
-      if (core.space.tight) yield* this.#reclaim(this.#rejected.length > 0);
+      if (core.space.tight) yield* this.#fullDisk.reclaim(this.#rejected.length > 0);
       this.#over();
       for (const one of left) one.durable();
     } catch (error) {
       for (const { work } of left) {
-        if (error instanceof Poisoned) work.state = 'ended';
+        if (isPoisoned(error)) work.poisoned();
         else yield* this.#giveUp(work, error);
       }
       // Their marks may lie where the disk refuses writes: later maps lie elsewhere.
       if (core.space.tight) core.atlas.dropUnused();
       this.#over();
-      for (const one of left) one.failed(error instanceof Poisoned ? error.error : error);
+      for (const one of left) one.failed(error);
     }
     core.checkpointUnderWay = core.published.checkpoint;
   }
@@ -143,8 +121,7 @@ export class Committer {
     try {
       yield* work.giveUpInSteps(error);
     } catch (failure) {
-      work.state = 'ended';
-      this.#writer.poisoned(failure);
+      this.#core.poison(failure);
     }
   }
 
@@ -163,15 +140,8 @@ export class Committer {
    * way: from the reserve, with the checkpoint in steps and a sorted record.
    */
   *#makeDurable(left: Set<Waiting>): Steps<void> {
-    const { space } = this.#core;
     yield* this.#writeValues(left);
-    const knewFull = space.tight;
-    try {
-      return yield* this.#logTogether(left);
-    } catch (error) {
-      if (!this.#isRefusedRecord(error)) throw error;
-    }
-    if (!knewFull) {
+    for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {
       try {
         return yield* this.#logTogether(left);
       } catch (error) {
@@ -179,14 +149,14 @@ export class Committer {
       }
     }
     if (left.size > 1) return this.#takeApart(left);
-    yield* this.#reclaim(true);
+    yield* this.#fullDisk.reclaim(true);
     this.#core.checkSound();
-    yield* this.#logTogether(left);
+    yield* this.#logTogether(left, freedWithoutBody);
   }
 
   /** Writes all values; rejects only the sessions whose values the disk refuses. */
   *#writeValues(left: Set<Waiting>): Steps<void> {
-    const refused = yield* this.#values.write(worksOf(left));
+    const refused = yield* writeValues(this.#core, worksOf(left));
     if (refused.size === 0) return;
     for (const one of [...left]) {
       const error = refused.get(one.work);
@@ -195,7 +165,7 @@ export class Committer {
   }
 
   #isRefusedRecord(error: unknown): boolean {
-    return this.#recordRefused && this.#core.space.tight && isVarveError(error, 'VARVE_IO');
+    return this.#writer.recordRefused && this.#core.space.tight && isVarveError(error, 'VARVE_IO');
   }
 
   /** Queues each session for its own batch: one that only archives may find room in the log. */
@@ -204,49 +174,18 @@ export class Committer {
     left.clear();
   }
 
-  /** Logs the sessions of `left` in one batch. Requires: their values are written. */
-  *#logTogether(left: Set<Waiting>): Steps<void> {
-    if (this.#core.space.tight) yield* this.#checkpointInSteps(left);
-    const plan = yield* this.#plan(left);
-    if (left.size === 0) return;
-    const fill = valueBytes(plan.works) + plan.body.length <= smallBatchBytes;
-    yield* this.#carryOut(plan, fill);
-    this.#core.counters.sessionsCommitted += left.size;
-    for (const one of left) one.batch = plan.after.currentBatch;
-  }
-
-  *#carryOut(plan: BatchPlan, fill: boolean): Steps<void> {
-    const core = this.#core;
-    let target: RecordTarget | undefined;
-    this.#recordRefused = true;
-    try {
-      target = yield* this.#writer.place(plan);
-      this.#recordRefused = false;
-      const round = this.#writer.planHousekeeping({ urgent: false, room: false, fill });
-      yield* this.#writer.houseKeep(round);
-      yield* this.#writer.backMarks(plan.added.maps.map(({ map }) => map));
-      this.#recordRefused = true;
-      yield* this.#writer.writeRecord(plan, target);
-      this.#recordRefused = false;
-    } catch (error) {
-      if (!(error instanceof Poisoned)) forgetBatch(core, plan, target);
-      throw error;
-    }
-    yield* this.#writer.sync();
-    yield* this.#publish(plan, target);
-  }
-
   /**
-   * The record is durable. If it cannot be applied in memory, this poisons the store, and the next
-   * open replays the record.
+   * Logs the sessions of `left` in one batch; on a full disk, steps of a checkpoint before it free
+   * `freedMax` values each. Requires: their values are written.
    */
-  *#publish(plan: BatchPlan, target: RecordTarget): Steps<void> {
-    try {
-      yield* publishBatch(this.#core, plan, target);
-    } catch (error) {
-      this.#core.statisticsMeanwhile = undefined;
-      throw this.#writer.poisoned(error);
-    }
+  *#logTogether(left: Set<Waiting>, freedMax?: number): Steps<void> {
+    const core = this.#core;
+    if (core.space.tight) yield* this.#fullDisk.checkpointInSteps(worksOf(left), freedMax);
+    const batch = yield* this.#decide(left);
+    if (left.size === 0) return;
+    yield* this.#writer.commit(batch);
+    core.counters.sessionsCommitted += left.size;
+    for (const one of left) one.batch = core.published.currentBatch;
   }
 
   *#reject(left: Set<Waiting>, one: Waiting, error: unknown): Steps<void> {
@@ -263,9 +202,11 @@ export class Committer {
     for (const tell of rejected) tell();
   }
 
-  // ── the plan ──
-
-  *#plan(left: Set<Waiting>): Steps<BatchPlan> {
+  /**
+   * Rejects the sessions that cannot be committed, and finds what the others free. A value that
+   * becomes the embedded header exists when its session's part of the batch begins.
+   */
+  *#decide(left: Set<Waiting>): Steps<Batch> {
     const core = this.#core;
     const { published } = core;
     let freed = nothingFreed;
@@ -294,98 +235,40 @@ export class Committer {
     core.checkpointUnderWay = checkpoint;
     const works = worksOf(left);
     const dropped = works.length > 0 ? this.#givenBack.beginSettle() : [];
-    return yield* this.#planWith({ works, freed, checkpoint, dropped });
-  }
-
-  *#planWith(batch: Omit<BatchRequest, 'before' | 'retainedLogBytes' | 'now'>): Steps<BatchPlan> {
-    const { atlas, log, published: before } = this.#core;
-    const { works, freed, checkpoint, dropped } = batch;
-    let { retainedBytes: retainedLogBytes } = log;
-    for (const { logBytes } of freed.values()) retainedLogBytes -= logBytes;
-    this.#plannedAt ??= Date.now();
-    const now = this.#plannedAt;
-    const isShort = this.#core.space.tight;
-    // Field by field: this runs for each commit.
-    const parts = { before, works, freed, checkpoint, retainedLogBytes, dropped, now, isShort };
-    return yield* planBatch(atlas, parts);
-  }
-
-  // ── a full disk ──
-
-  /**
-   * On a full disk: drops empty maps in an own batch, then settles at once, which frees their pages
-   * and the log before the checkpoint. On other disks they wait for a due settle. `refused`: a
-   * value or record has just found no room. Never throws, since the batch before it is durable in
-   * any case. Refused writes are tried again later; any other error poisons the store.
-   */
-  *#reclaim(refused: boolean): Steps<void> {
-    try {
-      const empty = this.#givenBack.worthReclaiming(refused);
-      if (empty === undefined) return;
-      try {
-        const { counters } = this.#core;
-        const before = counters.bytesWritten;
-        yield* this.#writer.settleNow();
-        // An extra batch only if a session was refused: otherwise the next one drops the maps. And
-        // only if the disk takes writes: if it refused the record and its blank, the store would be
-        // poisoned.
-        if (refused && counters.bytesWritten > before) {
-          yield* this.#giveBack(empty);
-          yield* this.#writer.settleNow();
-        }
-      } catch (error) {
-        if (!isVarveError(error, 'VARVE_IO')) throw error;
-      }
-      this.#core.space.keepReserve();
-    } catch (error) {
-      if (!(error instanceof Poisoned)) this.#writer.poisoned(error);
-    }
-  }
-
-  /**
-   * Divides a checkpoint that frees more than `freedMost` values into batches whose records find
-   * room. Not if the session may be refused for its embedded header or a failed write: nothing is
-   * freed then.
-   */
-  *#checkpointInSteps(left: Iterable<Waiting>): Steps<void> {
-    const core = this.#core;
-    for (const { work } of left) {
-      const { checkpointTo, embeddedHeader, writeError } = work;
-      if (checkpointTo === undefined || embeddedHeader || writeError !== undefined) continue;
-      for (;;) {
-        const target = core.guards.limit(checkpointTo);
-        core.checkpointUnderWay = Math.max(core.published.checkpoint, target);
-        const freed = yield* this.#freedInStep(target);
-        if (freed === undefined || freed.reached >= target) break;
-        const { reached: checkpoint } = freed;
-        const step = new SessionWork(core.staging);
-        const batch = { works: [step], freed: new Map([[step, freed]]), checkpoint, dropped: [] };
-        yield* this.#carryOut(yield* this.#planWith(batch), false);
-        yield* this.#reclaim(true);
-        core.checkSound();
-      }
-    }
-  }
-
-  /** Undefined if the log cannot be read: `#plan` rejects that session alone. */
-  *#freedInStep(target: number): Steps<FreedUpTo | undefined> {
-    try {
-      return yield* freedBetween(this.#core, this.#core.published.checkpoint, target, freedMost);
-    } catch {
-      return undefined;
-    }
-  }
-
-  *#giveBack(empty: readonly DroppedMap[]): Steps<void> {
-    const { checkpoint } = this.#core.published;
-    const dropped = this.#givenBack.retire(empty);
-    if (dropped.length === 0) return;
-    const plan = yield* this.#planWith({ works: [], freed: new Map(), checkpoint, dropped });
-    yield* this.#carryOut(plan, false);
-    this.#givenBack.haveGone();
+    return { works, freed, checkpoint, dropped };
   }
 }
 
+function ignore(): void {}
+
 function worksOf(waiting: Iterable<Waiting>): SessionWork[] {
   return Array.from(waiting, ({ work }) => work);
+}
+
+/**
+ * Returns the session's checkpoint, 0 if it has none. Throws if the session cannot be committed.
+ */
+function checkWork(core: StoreCore, work: SessionWork): number {
+  if (work.writeError !== undefined) throw work.writeError;
+  const root = work.embeddedHeader;
+  if (typeof root === 'bigint' && work.own(root) === undefined && !core.place(root)) {
+    throw rootIsGone(core);
+  }
+  return work.checkpointTo === undefined ? 0 : core.guards.limit(work.checkpointTo);
+}
+
+/** Throws if a checkpoint in `freed` frees the value that the session makes the embedded header. */
+function checkRoot(core: StoreCore, work: SessionWork, freed: readonly Freed[]): void {
+  const root = work.embeddedHeader;
+  if (typeof root !== 'bigint') return;
+  for (const { values } of freed) {
+    for (const { basin, stratum, index } of values) {
+      if (joinGrainId(basin, stratum, index) === root) throw rootIsGone(core);
+    }
+  }
+}
+
+function rootIsGone({ path }: StoreCore): VarveError {
+  const message = 'the value that was to become the embedded header has been freed';
+  return new VarveError('VARVE_NOT_FOUND', message, { path });
 }

@@ -1,6 +1,6 @@
 /**
- * The writes and syncs that a commit's durability rests on: housekeeping, the record, the sync, and
- * the reaction to a failure of each. The Committer decides what is in a batch.
+ * Makes a batch durable: its plan, housekeeping, the record, the sync, and the reaction to a
+ * failure of each. The Committer decides what is in a batch, and has its values written before.
  *
  * Invariants:
  * - All syncs are made here. A failed sync poisons the store, and nothing more is written.
@@ -9,16 +9,18 @@
  * - If housekeeping fails twice in a row, the commit that it rode on fails.
  */
 
-import { internal, ioError, type VarveError } from '../../errors.ts';
+import { internal, ioError, isVarveError } from '../../errors.ts';
 import { pageBytes, sectorBytes } from '../../format/layout.ts';
 import { encodeRecordSectors } from '../../format/log-sector.ts';
 import { assert } from '../../util/assert.ts';
-import { datasync, type FileWrite, pause, type Steps, writeBytes } from '../file/effects.ts';
+import { pause, type Steps } from '../file/effects.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { RecordTarget } from '../log/commit-log.ts';
 import type { HousekeepingRound, HousekeepingWish } from '../settle/housekeeping.ts';
 import type { StoreCore } from '../state/core.ts';
-import type { BatchPlan } from './commit-plan.ts';
+import { type BatchPlan, type BatchRequest, planBatch } from './commit-plan.ts';
+import { forgetBatch, publishBatch } from './publish.ts';
+import { smallBatchBytes, valueBytes } from './value-writer.ts';
 
 /** Rounds of housekeeping at most, to make room for one record or to settle. */
 const roundsMax = 24;
@@ -26,51 +28,111 @@ const roundsMax = 24;
 /** Pages of the reserve kept for records that archive or free some thousand values. */
 const bodyPagesKept = 4;
 
-/** Thrown when the store has been poisoned; `error` is the error for the user. */
-export class Poisoned {
-  readonly error: VarveError;
+/** The content of a batch. */
+export type Batch = Pick<BatchRequest, 'works' | 'freed' | 'checkpoint' | 'dropped'>;
 
-  constructor(error: VarveError) {
-    this.error = error;
-  }
+/** The store has been poisoned: what the batch wrote may be durable, and nothing is taken back. */
+export function isPoisoned(error: unknown): boolean {
+  return isVarveError(error, 'VARVE_POISONED');
 }
 
 export class DurableWriter {
   readonly #core: StoreCore;
+  #recordRefused = false;
+  /** The time of the first plan of the batch in flight, milliseconds since the epoch. */
+  #plannedAt: number | undefined;
 
   constructor(core: StoreCore) {
     this.#core = core;
   }
 
-  *write(write: FileWrite): Steps<void> {
-    yield { kind: 'write', ...write };
-    this.#core.counters.bytesWritten += writeBytes(write);
+  /** The batch that failed last has found no place for its record, or could not write it. */
+  get recordRefused(): boolean {
+    return this.#recordRefused;
+  }
+
+  /** Batches from now on have a new time. */
+  batchBegins(): void {
+    this.#plannedAt = undefined;
+  }
+
+  /**
+   * Plans the batch, makes it durable and publishes it.
+   *
+   * Requires: its values are written.
+   * Throws: `VARVE_IO`, with nothing published, or `VARVE_POISONED`.
+   */
+  *commit(batch: Batch): Steps<void> {
+    const plan = yield* this.#plan(batch);
+    const target = yield* this.#log(plan);
+    yield* this.#sync();
+    yield* this.#publish(plan, target);
+  }
+
+  *#plan({ works, freed, checkpoint, dropped }: Batch): Steps<BatchPlan> {
+    const { atlas, log, space, published: before } = this.#core;
+    let { retainedBytes: retainedLogBytes } = log;
+    for (const { logBytes } of freed.values()) retainedLogBytes -= logBytes;
+    this.#plannedAt ??= Date.now();
+    const now = this.#plannedAt;
+    const isShort = space.tight;
+    // Field by field: this runs for each commit.
+    const parts = { before, works, freed, checkpoint, retainedLogBytes, dropped, now, isShort };
+    return yield* planBatch(atlas, parts);
+  }
+
+  /** Writes everything of the batch but its values. */
+  *#log(plan: BatchPlan): Steps<RecordTarget> {
+    let target: RecordTarget | undefined;
+    this.#recordRefused = true;
+    try {
+      target = yield* this.#place(plan);
+      this.#recordRefused = false;
+      const fill = valueBytes(plan.works) + plan.body.length <= smallBatchBytes;
+      yield* this.#houseKeep({ urgent: false, room: false, fill });
+      yield* this.#backMarks(plan.added.maps.map(({ map }) => map));
+      this.#recordRefused = true;
+      yield* this.#writeRecord(plan, target);
+      this.#recordRefused = false;
+      return target;
+    } catch (error) {
+      if (!isPoisoned(error)) forgetBatch(this.#core, plan, target);
+      throw error;
+    }
+  }
+
+  /**
+   * The record is durable. If it cannot be applied in memory, this poisons the store, and the next
+   * open replays the record.
+   */
+  *#publish(plan: BatchPlan, target: RecordTarget): Steps<void> {
+    try {
+      yield* publishBatch(this.#core, plan, target);
+    } catch (error) {
+      this.#core.statisticsMeanwhile = undefined;
+      throw this.#core.poison(error);
+    }
   }
 
   /** Syncs. If the sync fails, the content of the disk is unknown: this poisons the store. */
-  *sync(): Steps<void> {
+  *#sync(): Steps<void> {
     try {
-      this.#core.counters.syncs += 1;
-      yield datasync;
+      yield* this.#core.writer.sync();
     } catch (error) {
-      throw this.poisoned(error);
+      throw this.#core.poison(error);
     }
     this.#core.housekeeping.synced();
-  }
-
-  poisoned(cause: unknown): Poisoned {
-    return new Poisoned(this.#core.poison(cause));
   }
 
   /**
    * Plans the writes of the next round. The plan changes what the settle knows as it goes: an error
    * in the middle leaves writes that are lost and count as made, so it poisons the store.
    */
-  planHousekeeping(how: HousekeepingWish): HousekeepingRound {
+  #planHousekeeping(how: HousekeepingWish): HousekeepingRound {
     try {
       return this.#core.housekeeping.plan(how);
     } catch (error) {
-      throw this.poisoned(error);
+      throw this.#core.poison(error);
     }
   }
 
@@ -84,7 +146,7 @@ export class DurableWriter {
    * - A batch that only archives leaves a quarter of the lane to checkpoints and to giving maps
    *   back: a settle after these frees more than they took.
    */
-  *place(plan: BatchPlan): Steps<RecordTarget> {
+  *#place(plan: BatchPlan): Steps<RecordTarget> {
     const { log, space, housekeeping, published } = this.#core;
     const givesBack = plan.after.checkpoint > published.checkpoint || plan.works.length === 0;
     const bringsValues = plan.works.some(({ pushedBytes }) => pushedBytes > 0);
@@ -100,12 +162,11 @@ export class DurableWriter {
         housekeeping.beginSettle();
         settles = !space.tight;
       }
-      const planned = this.planHousekeeping({ urgent: true, room: true, fill: false, keep });
-      const refused = yield* this.houseKeep(planned);
+      const refused = yield* this.#houseKeep({ urgent: true, room: true, fill: false, keep });
       if (refused !== undefined && housekeeping.canSettle) {
         throw ioError('making room in the commit log', this.#core.path, refused);
       }
-      yield* this.sync();
+      yield* this.#sync();
     }
     throw internal('no room could be made in the commit log', { path: this.#core.path });
   }
@@ -124,16 +185,17 @@ export class DurableWriter {
   }
 
   /**
-   * Writes a round. A write that fails is repeated with the next batch; if it fails again, that
-   * batch fails. Returns the error of writing the next log segment, which fails no batch: the
-   * segment is made elsewhere.
+   * Plans and writes a round. A write that fails is repeated with the next batch; if it fails
+   * again, that batch fails. Returns the error of writing the next log segment, which fails no
+   * batch: the segment is made elsewhere.
    */
-  *houseKeep(round: HousekeepingRound): Steps<unknown> {
+  *#houseKeep(wish: HousekeepingWish): Steps<unknown> {
+    const round = this.#planHousekeeping(wish);
     let failure: unknown;
     let refused: unknown;
     for (const write of round.writes) {
       try {
-        yield* this.write(write);
+        yield* this.#core.writer.write(write);
         // Pause here only. The fill's zeros were chosen before; in a pause after that, values could
         // be written there, and the zeros would overwrite them. They are the first writes.
         if (write.purpose === 'settle') yield pause;
@@ -154,15 +216,11 @@ export class DurableWriter {
    * sparse file, once the disk is full, a settle could not write these marks, and nothing is given
    * back without settles.
    */
-  *backMarks(maps: readonly GrainMap[]): Steps<void> {
+  *#backMarks(maps: readonly GrainMap[]): Steps<void> {
     for (const map of maps) {
       if (map.marksBacked) continue;
-      const chunks = [new Uint8Array(map.overheadPages * pageBytes)];
-      try {
-        yield* this.write({ offset: map.page * pageBytes, chunks });
-      } catch (error) {
-        throw ioError('writing a grain map', this.#core.path, error);
-      }
+      const zeros = new Uint8Array(map.overheadPages * pageBytes);
+      yield* this.#write('writing a grain map', map.page * pageBytes, zeros);
       map.backMarks(true);
     }
   }
@@ -176,7 +234,7 @@ export class DurableWriter {
    * The body in an extent is written first: it is no part of the log until a sector names it. If
    * the disk refuses that write, there is nothing to take back.
    */
-  *writeRecord(plan: BatchPlan, target: RecordTarget): Steps<void> {
+  *#writeRecord(plan: BatchPlan, target: RecordTarget): Steps<void> {
     const { reader, headers } = this.#core;
     const { body, after } = plan;
     const { sector, extent } = target;
@@ -184,30 +242,33 @@ export class DurableWriter {
     assert(after.currentBatch === current + 1, 'a record follows that of the published batch');
     const place = { epoch: headers.content.epoch, batch: after.currentBatch, sector };
     const sectors = encodeRecordSectors(body, place, extent, reader.salt);
+    const what = 'writing the commit log';
+    if (extent !== undefined) yield* this.#write(what, extent.page * pageBytes, body);
     try {
-      if (extent !== undefined) {
-        yield* this.write({ offset: extent.page * pageBytes, chunks: [body] });
-      }
-    } catch (error) {
-      throw ioError('writing the commit log', this.#core.path, error);
-    }
-    try {
-      yield* this.write({ offset: sector * sectorBytes, chunks: [sectors] });
+      yield* this.#write(what, sector * sectorBytes, sectors);
     } catch (error) {
       yield* this.#blank(sector, error);
-      throw ioError('writing the commit log', this.#core.path, error);
+      throw error;
     }
   }
 
   *#blank(sector: number, cause: unknown): Steps<void> {
     try {
-      const chunks = [new Uint8Array(sectorBytes)];
-      yield* this.write({ offset: sector * sectorBytes, chunks });
+      yield* this.#write('blanking a record', sector * sectorBytes, new Uint8Array(sectorBytes));
     } catch (error) {
       const message = 'a record could be neither written nor blanked';
-      throw this.poisoned(new AggregateError([cause, error], message));
+      throw this.#core.poison(new AggregateError([cause, error], message));
     }
-    yield* this.sync();
+    yield* this.#sync();
+  }
+
+  /** Throws `VARVE_IO`. */
+  *#write(what: string, offset: number, bytes: Uint8Array): Steps<void> {
+    try {
+      yield* this.#core.writer.write({ offset, chunks: [bytes] });
+    } catch (error) {
+      throw ioError(what, this.#core.path, error);
+    }
   }
 
   /**
@@ -223,8 +284,7 @@ export class DurableWriter {
         housekeeping.beginSettle();
         begun = true;
       }
-      yield* this.houseKeep(this.planHousekeeping({ urgent: true, room: false, fill: false }));
-      yield* this.sync();
+      yield* this.#settleRound();
     }
   }
 
@@ -240,11 +300,14 @@ export class DurableWriter {
         if (isSettled) headers.change({ clean: true });
         else housekeeping.beginSettle(true);
       }
-      const planned = this.planHousekeeping({ urgent: true, room: false, fill: false });
-      yield* this.houseKeep(planned);
-      yield* this.sync();
+      yield* this.#settleRound();
     }
     throw internal('the store could not be settled', { path: this.#core.path });
+  }
+
+  *#settleRound(): Steps<void> {
+    yield* this.#houseKeep({ urgent: true, room: false, fill: false });
+    yield* this.#sync();
   }
 
   /**
@@ -252,17 +315,17 @@ export class DurableWriter {
    * cases.
    */
   *#shrink(): Steps<void> {
-    const { reader, space, path } = this.#core;
+    const { reader, space, writer, path } = this.#core;
     // Keep the reserve on a full disk: another program would take the pages, and a later open lack
     // them.
     if (!space.tight) space.releaseReserve();
     const length = space.endPage * pageBytes;
     if (reader.length() <= length) return;
     try {
-      yield { kind: 'truncate', length };
+      yield* writer.truncate(length);
     } catch (error) {
       throw ioError('shrinking', path, error);
     }
-    yield* this.sync();
+    yield* this.#sync();
   }
 }

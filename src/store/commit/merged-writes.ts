@@ -7,7 +7,7 @@
  */
 
 import { assert } from '../../util/assert.ts';
-import { type FileWrite, pause, type Steps, stepsPerPause } from '../file/effects.ts';
+import { type FileWrite, inOneGo, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { writesTo } from '../file/file-parts.ts';
 import type { Stratum } from '../grains/stratum.ts';
 
@@ -53,15 +53,7 @@ export class MergedWrites {
 
   /** All writes, without a pause. */
   writes(): FileWrite[] {
-    if (!this.#ascending) this.#placed.sort(byOffset);
-    const joined = new JoinedWrites();
-    for (const one of this.#placed) joined.add(one);
-    return joined.end();
-  }
-
-  /** Too few for a pause. */
-  get areFew(): boolean {
-    return this.#placed.length <= stepsPerPause;
+    return inOneGo(this.writesInSteps());
   }
 
   /** As `writes`, with pauses. */

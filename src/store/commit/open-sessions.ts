@@ -16,7 +16,7 @@ export class OpenSessions {
   #turnUnderWay = false;
   readonly #collected = new FinalizationRegistry<SessionWork>((work) => {
     this.#works.delete(work);
-    if (work.state === 'open') work.giveUp();
+    if (work.isOpen) work.giveUp();
   });
 
   get size(): number {
@@ -46,10 +46,7 @@ export class OpenSessions {
 
   /** Abandons every session: the store is closed. */
   abandonAll(): void {
-    for (const work of this.#works) {
-      work.closedWithStore = true;
-      work.giveUp();
-    }
+    for (const work of this.#works) work.closeWithStore();
     this.#works.clear();
   }
 }

@@ -52,9 +52,7 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
         atlas.stratum(run.basin, run.stratum),
         'the stratum of a freed value',
       );
-      const offset = stratum.offsetOf(run.index);
-      core.values.cache.uncheck(offset);
-      core.values.trust(offset);
+      core.values.freed(stratum.offsetOf(run.index));
       const vacated = stratum.publish('free', run);
       if (vacated !== undefined) atlas.vacated.set(vacated, stratum);
       touched.add(stratum);
@@ -66,10 +64,8 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
     touched.add(stratum);
   }
   for (const stratum of touched) atlas.basinOf(stratum).touched();
-  assert(logBytes <= log.retainedBytes, 'a checkpoint forgets no more log than there is');
-  log.retainedBytes -= logBytes;
   log.accept(target, plan.after.currentBatch, plan.entries, archived.length);
-  log.passed(plan.after.checkpoint);
+  log.passed(plan.after.checkpoint, logBytes);
   core.archives.add(plan.after.currentBatch, { values: archived, logBytes: recordBytes(target) });
   core.archives.forgetUpTo(plan.after.checkpoint);
   core.publish(plan.after);

@@ -6,6 +6,7 @@
  * - The grains of each staged value are reserved in the Atlas until the work is published or given
  *   up.
  * - When 1 MiB is staged, the bytes are written ahead to their grains, and their memory is reused.
+ * - It is open, then committing, then ended; if it is given up, it may end without committing.
  *
  * It asks for no sync and publishes nothing.
  */
@@ -15,6 +16,7 @@ import { type GrainId, joinGrainId } from '../../format/grain-id.ts';
 import { valuePrefixBytes } from '../../format/layout.ts';
 import type { GrainRun } from '../../format/log-record.ts';
 import { encodeValuePrefix, valueCrc } from '../../format/value.ts';
+import { assert } from '../../util/assert.ts';
 import { type FileWrite, inOneGo, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { Reservation } from '../grains/atlas.ts';
 import type { Stratum } from '../grains/stratum.ts';
@@ -52,11 +54,9 @@ export class SessionWork {
   writeError: Error | undefined;
   /** The stratum of the last value: the next one is placed there if it fits. */
   preferred: Stratum | undefined;
-  state: 'open' | 'committing' | 'ended' = 'open';
-  /** The commit will reject with this error, after all its grains are given back. */
-  failure: unknown;
-  /** It was open when the store was closed. */
-  closedWithStore = false;
+  #state: 'open' | 'committing' | 'ended' = 'open';
+  #failure: unknown;
+  #closedWithStore = false;
   #staged: StagedValue[] = [];
   #stagedBytes = 0;
   /** Bytes of the grains of every value pushed, in memory or in the file. */
@@ -69,8 +69,23 @@ export class SessionWork {
     this.#memory = memory;
   }
 
+  /** Its user can change it. */
+  get isOpen(): boolean {
+    return this.#state === 'open';
+  }
+
   get hasEnded(): boolean {
-    return this.state === 'ended';
+    return this.#state === 'ended';
+  }
+
+  /** The commit will reject with this error, after all its grains are given back. */
+  get failure(): unknown {
+    return this.#failure;
+  }
+
+  /** It was open when the store was closed. */
+  get closedWithStore(): boolean {
+    return this.#closedWithStore;
   }
 
   get stagedBytes(): number {
@@ -120,22 +135,18 @@ export class SessionWork {
     encodeValuePrefix(bytes, length, crc);
     bytes.set(data, valuePrefixBytes);
     bytes.fill(0, valuePrefixBytes + length);
-    const value = this.#add(place, length, crc, bytes);
+    const value = this.add(place, length, crc, bytes);
     this.#staged.push(value);
     this.#stagedBytes += bytes.length;
     return value;
   }
 
-  /** Adds a value whose bytes are already in its grains. */
-  addWritten(place: Reservation, length: number, crc: number): StagedValue {
-    return this.#add(place, length, crc, undefined);
-  }
-
-  #add(
+  /** Adds a value. Without `bytes` they are already in its grains. */
+  add(
     { stratum: home, index, count }: Reservation,
     length: number,
     crc: number,
-    bytes: Uint8Array | undefined,
+    bytes?: Uint8Array,
   ): StagedValue {
     const { basin, number: stratum } = home;
     const id = joinGrainId(basin, stratum, index);
@@ -207,30 +218,55 @@ export class SessionWork {
     this.#memory.release(this.#slabs);
   }
 
-  /** The work is durable. */
-  done(): void {
-    this.forgetBytes();
-    this.state = 'ended';
-  }
-
   /** Keeps the first error of a write ahead. */
   failed(path: string, error: unknown): void {
     this.writeError ??= ioError('writing a value ahead of the commit', path, error);
   }
 
-  /** Gives all reservations and claims back. Requires: no write to the grains is in flight. */
+  // ── its states ──
+
+  /** From open to committing: from now on only the Committer changes it. */
+  beginCommit(): void {
+    assert(this.#state === 'open', 'an open session commits');
+    this.#state = 'committing';
+  }
+
+  /** From committing to ended: the work is durable. */
+  done(): void {
+    assert(this.#state === 'committing', 'a session that commits becomes durable');
+    this.#state = 'ended';
+    this.forgetBytes();
+  }
+
+  /** From committing to ended: the store is poisoned. Its grains stay reserved. */
+  poisoned(): void {
+    assert(this.#state === 'committing', 'a session that commits meets a poisoned store');
+    this.#state = 'ended';
+  }
+
+  /** From open to ended: gives everything back, since the store is closed. */
+  closeWithStore(): void {
+    this.#closedWithStore = true;
+    this.giveUp();
+  }
+
+  /**
+   * From open or committing to ended: gives all reservations and claims back. Requires: no write to
+   * the grains is in flight.
+   */
   giveUp(): void {
     inOneGo(this.giveUpInSteps());
   }
 
   /**
-   * As `giveUp`, with pauses, before a commit rejects with `failure`. The state is 'ended' before
-   * the first pause: another session may reserve the freed grains, and this session must not take
+   * As `giveUp`, with pauses, before a commit rejects with `failure`. It has ended before the
+   * first pause: another session may reserve the freed grains, and this session must not take
    * those values for its own.
    */
   *giveUpInSteps(failure?: unknown): Steps<void> {
-    this.state = 'ended';
-    this.failure = failure;
+    assert(this.#state !== 'ended', 'a session ends once');
+    this.#state = 'ended';
+    this.#failure = failure;
     const operations = [...this.operations].reverse();
     let steps = 0;
     for (const value of operations) {
@@ -241,6 +277,11 @@ export class SessionWork {
     this.#operations = [];
     this.forgetBytes();
     this.#byId = undefined;
+  }
+
+  /** The commit has rejected: later calls only say that the session has ended. */
+  rejected(): void {
+    this.#failure = undefined;
   }
 }
 

@@ -1,18 +1,27 @@
 /**
- * Writes the values of a batch to their grains, before its record is written.
+ * Writes values to their grains: those of a batch before its record is written, those of an open
+ * session ahead of its commit, and a single large one without blocking the event loop.
  *
- * Invariant: adjoining values are one write, even if they are from different sessions. If the disk
- * refuses a write, all are written again session by session: each session fails only for its own
- * values. It syncs nothing and rejects no session.
+ * Invariants:
+ * - The grains are reserved. The bytes count only when a commit names them.
+ * - Adjoining values of a batch are one write, even if they are from different sessions. If the
+ *   disk refuses a write, all are written again session by session: each session fails only for its
+ *   own values.
+ *
+ * It syncs nothing, rejects no session, and gives no grains back.
  */
 
-import { ioError } from '../../errors.ts';
-import { pageBytes } from '../../format/layout.ts';
-import { type FileWrite, pause, type Steps, stepsPerPause, writeBytes } from '../file/effects.ts';
+import { invalidArgument, ioError } from '../../errors.ts';
+import type { GrainIdParts } from '../../format/grain-id.ts';
+import { pageBytes, valuePrefixBytes } from '../../format/layout.ts';
+import { encodeValuePrefix, valueCrc, valueCrcStart } from '../../format/value.ts';
+import { crc32 } from '../../util/crc.ts';
+import { endOfWrites, type FileWrite, pause, type Steps, stepsPerPause } from '../file/effects.ts';
+import { endOf, type FilePart, partsWithin, writesTo } from '../file/file-parts.ts';
+import type { Reservation } from '../grains/atlas.ts';
 import type { StoreCore } from '../state/core.ts';
-import type { DurableWriter } from './durable-writer.ts';
 import { MergedWrites } from './merged-writes.ts';
-import type { SessionWork } from './session-work.ts';
+import type { SessionWork, StagedValue } from './session-work.ts';
 
 /**
  * A batch larger than this makes the file longer and fills no space ahead: writing zeros first
@@ -20,90 +29,75 @@ import type { SessionWork } from './session-work.ts';
  */
 export const smallBatchBytes = 64 * 1024;
 
+/**
+ * Bytes of one write of a large value; their CRC is computed during it: half a millisecond of the
+ * thread's time.
+ */
+const pieceBytes = 2 * 1024 * 1024;
+
 const none: ReadonlyMap<SessionWork, Error> = new Map();
 
-export class ValueWriter {
-  readonly #core: StoreCore;
-  readonly #writer: DurableWriter;
+export function valueBytes(works: Iterable<SessionWork>): number {
+  let bytes = 0;
+  for (const { pushedBytes } of works) bytes += pushedBytes;
+  return bytes;
+}
 
-  constructor(core: StoreCore, writer: DurableWriter) {
-    this.#core = core;
-    this.#writer = writer;
-  }
+// ── a batch ──
 
-  /** Writes all values; returns the sessions whose values the disk refuses, with the errors. */
-  *write(works: readonly SessionWork[]): Steps<ReadonlyMap<SessionWork, Error>> {
-    const merged = new MergedWrites();
-    let steps = 0;
-    for (const work of works) {
-      for (const value of work.operations) {
-        if (++steps % stepsPerPause === 0) yield pause;
-        if (value.operation === 'allocate') merged.add(value);
-      }
-    }
-    const writes = merged.areFew ? merged.writes() : yield* merged.writesInSteps();
-    if (valueBytes(works) > smallBatchBytes) yield* this.#lengthen(writes);
-    for (const write of writes) {
+/** Writes all values; returns the sessions whose values the disk refuses, with the errors. */
+export function* writeValues(
+  core: StoreCore,
+  works: readonly SessionWork[],
+): Steps<ReadonlyMap<SessionWork, Error>> {
+  const merged = new MergedWrites();
+  let steps = 0;
+  for (const work of works) {
+    for (const value of work.operations) {
       if (++steps % stepsPerPause === 0) yield pause;
-      try {
-        yield* this.#write(write);
-      } catch {
-        this.#core.values.cache.forget(write.offset, writeBytes(write));
-        return yield* this.#writeAlone(works);
-      }
+      if (value.operation === 'allocate') merged.add(value);
     }
-    return none;
   }
-
-  *#write(write: FileWrite): Steps<void> {
-    this.#core.space.reach(Math.ceil((write.offset + writeBytes(write)) / pageBytes));
-    yield* this.#writer.write(write);
-    this.#core.values.cache.written(write.chunks, write.offset);
-  }
-
-  /**
-   * If a large batch writes beyond the file's end, the file grows once, with room for later
-   * batches.
-   */
-  *#lengthen(writes: readonly FileWrite[]): Steps<void> {
-    let end = 0;
-    for (const write of writes) end = Math.max(end, write.offset + writeBytes(write));
+  const writes = yield* merged.writesInSteps();
+  if (valueBytes(works) > smallBatchBytes) yield* core.writer.lengthen(endOfWrites(writes));
+  for (const write of writes) {
+    if (++steps % stepsPerPause === 0) yield pause;
     try {
-      const length = this.#core.lengthFor(end);
-      if (length !== undefined) yield { kind: 'truncate', length };
+      yield* core.writer.write(write);
     } catch {
-      // The writes themselves make the file longer: a failure here only costs speed.
+      return yield* writeAlone(core, works);
     }
   }
+  return none;
+}
 
-  /** Writes all values again, session by session. */
-  *#writeAlone(works: readonly SessionWork[]): Steps<ReadonlyMap<SessionWork, Error>> {
-    const refused = new Map<SessionWork, Error>();
-    for (const work of works) {
-      for (const write of work.pendingWrites()) {
-        try {
-          yield* this.#write(write);
-        } catch (error) {
-          refused.set(work, ioError('writing a value', this.#core.path, error));
-          if (this.#core.space.tight) yield* this.#writeByPage(write);
-        }
-      }
-    }
-    return refused;
-  }
-
-  /**
-   * Repeats a refused write page by page, so that the space learns which pages the disk refuses.
-   */
-  *#writeByPage(write: FileWrite): Steps<void> {
-    for (const piece of pagesOf(write)) {
+/** Writes all values again, session by session. */
+function* writeAlone(
+  core: StoreCore,
+  works: readonly SessionWork[],
+): Steps<ReadonlyMap<SessionWork, Error>> {
+  const refused = new Map<SessionWork, Error>();
+  for (const work of works) {
+    for (const write of work.pendingWrites()) {
       try {
-        yield* this.#writer.write(piece);
-      } catch {
-        // The session has been refused already.
+        yield* core.writer.write(write);
+      } catch (error) {
+        refused.set(work, ioError('writing a value', core.path, error));
+        if (core.space.tight) yield* writeByPage(core, write);
       }
     }
-    this.#core.values.cache.forget(write.offset, writeBytes(write));
+  }
+  return refused;
+}
+
+/** Repeats a refused write page by page, so that the space learns which pages the disk refuses. */
+function* writeByPage(core: StoreCore, write: FileWrite): Steps<void> {
+  for (const piece of pagesOf(write)) {
+    try {
+      yield* core.writer.write(piece);
+    } catch {
+      // The session has been refused already.
+    }
   }
 }
 
@@ -122,8 +116,91 @@ function pagesOf({ offset, chunks }: FileWrite): FileWrite[] {
   return pieces;
 }
 
-export function valueBytes(works: Iterable<SessionWork>): number {
-  let bytes = 0;
-  for (const { pushedBytes } of works) bytes += pushedBytes;
-  return bytes;
+// ── ahead of the commit ──
+
+/** Writes all that the session has staged, and releases its memory. */
+export function writeAhead(core: StoreCore, work: SessionWork): void {
+  writeNow(core, work, work.pendingWrites());
+  work.forgetBytes();
+}
+
+/** Writes a value of the session from the caller's memory. */
+export function writeThrough(
+  core: StoreCore,
+  work: SessionWork,
+  place: Reservation,
+  data: Uint8Array,
+): StagedValue {
+  const crc = valueCrc(idOf(place), data);
+  writeNow(core, work, writesTo(partsOf(place, data.length), [prefixOf(data.length, crc), data]));
+  return work.add(place, data.length, crc);
+}
+
+/** Writes on the calling thread. The session keeps the first error, and writes nothing after it. */
+function writeNow(core: StoreCore, work: SessionWork, writes: readonly FileWrite[]): void {
+  if (work.writeError !== undefined) return;
+  try {
+    core.writer.performSync(core.writer.lengthen(endOfWrites(writes)));
+    for (const write of writes) core.writer.performSync(core.writer.write(write));
+  } catch (error) {
+    work.failed(core.path, error);
+  }
+}
+
+/**
+ * Writes `data` to the reserved grains, without blocking and without a copy, and gives its CRC.
+ * Throws `VARVE_IO`, `VARVE_POISONED`.
+ */
+export async function writeLargeValue(
+  core: StoreCore,
+  place: Reservation,
+  data: Uint8Array,
+): Promise<number> {
+  const { length } = data;
+  const parts = partsOf(place, length);
+  // The file grows once for the whole value, not with each piece of it.
+  core.writer.performSync(core.writer.lengthen(endOf(parts)));
+  let crc = valueCrcStart(idOf(place), length);
+  for (let at = 0; at < length; at += pieceBytes) {
+    // The caller has transferred or shortened the buffer during a write.
+    if (data.length !== length)
+      throw invalidArgument('Store.put', 'bytes that stay in place during the put', data);
+    const piece = data.subarray(at, at + pieceBytes);
+    const writing = writePart(core, piece, partsWithin(parts, valuePrefixBytes + at, piece.length));
+    crc = crc32(piece, crc);
+    await writing;
+  }
+  const prefix = prefixOf(length, crc);
+  await writePart(core, prefix, partsWithin(parts, 0, valuePrefixBytes));
+  return crc;
+}
+
+async function writePart(
+  core: StoreCore,
+  bytes: Uint8Array,
+  parts: Iterable<FilePart>,
+): Promise<void> {
+  for (const write of writesTo([...parts], [bytes])) {
+    core.checkSound();
+    try {
+      await core.writer.perform(core.writer.write(write));
+    } catch (error) {
+      throw ioError('writing a value', core.path, error);
+    }
+  }
+}
+
+function idOf({ stratum, index }: Reservation): GrainIdParts {
+  return { basin: stratum.basin, stratum: stratum.number, index };
+}
+
+/** The parts of the file for a value of `length` bytes. */
+function partsOf({ stratum, index }: Reservation, length: number): readonly FilePart[] {
+  return stratum.partsOf(index, valuePrefixBytes + length);
+}
+
+function prefixOf(length: number, crc: number): Uint8Array {
+  const prefix = new Uint8Array(valuePrefixBytes);
+  encodeValuePrefix(prefix, length, crc);
+  return prefix;
 }

@@ -50,8 +50,15 @@ export function writeBytes(write: FileWrite): number {
   return bytes;
 }
 
-/** Performs every effect on the calling thread. */
-export function performSync<T>(file: StorageFile, steps: Steps<T>): T {
+/** End of the last write in the file; 0 without writes. */
+export function endOfWrites(writes: Iterable<FileWrite>): number {
+  let end = 0;
+  for (const write of writes) end = Math.max(end, write.offset + writeBytes(write));
+  return end;
+}
+
+/** Performs every effect on the calling thread; without a file, the steps only pause. */
+export function performSync<T>(file: StorageFile | undefined, steps: Steps<T>): T {
   let step = steps.next();
   while (step.done !== true) {
     try {
@@ -67,35 +74,32 @@ export function performSync<T>(file: StorageFile, steps: Steps<T>): T {
 
 /** Runs steps that only pause, in one go. */
 export function inOneGo<T>(steps: Steps<T>): T {
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-    assert(step.value.kind === 'pause', 'steps in memory only pause');
-  }
+  return performSync(undefined, steps);
 }
 
 /** Runs steps that only pause; the event loop gets its turns when `breather` says so. */
-export async function inTurns<T>(steps: Steps<T>, breather: Breather): Promise<T> {
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-    assert(step.value.kind === 'pause', 'steps in memory only pause');
-    if (breather.due) await breather.turn();
-  }
+export function inTurns<T>(steps: Steps<T>, breather: Breather): Promise<T> {
+  return perform(undefined, steps, breather);
 }
 
-function doSync(file: StorageFile, effect: Effect): void {
+function doSync(file: StorageFile | undefined, effect: Effect): void {
+  if (effect.kind === 'pause') return;
+  assert(file !== undefined, 'steps in memory only pause');
   if (effect.kind === 'write') file.writeSync(effect.chunks, effect.offset);
   else if (effect.kind === 'truncate') file.truncateSync(effect.length);
-  else if (effect.kind === 'datasync') file.datasyncSync();
+  else file.datasyncSync();
 }
 
 /**
  * Performs small writes on the calling thread; syncs and large writes without blocking it. At
- * pauses the event loop gets a turn after some milliseconds of work.
+ * pauses the event loop gets a turn when the breather says so: after some milliseconds of work.
  */
-export async function perform<T>(file: StorageFile, steps: Steps<T>): Promise<T> {
-  let breather: Breather | undefined;
+export async function perform<T>(
+  file: StorageFile | undefined,
+  steps: Steps<T>,
+  given?: Breather,
+): Promise<T> {
+  let breather = given;
   let step = steps.next();
   while (step.done !== true) {
     const effect = step.value;
@@ -103,8 +107,8 @@ export async function perform<T>(file: StorageFile, steps: Steps<T>): Promise<T>
       if (effect.kind === 'pause') {
         breather ??= new Breather();
         if (breather.due) await breather.turn();
-      } else if (effect.kind === 'datasync') await file.datasync();
-      else if (isLong(effect)) await file.write(effect.chunks, effect.offset);
+      } else if (file !== undefined && effect.kind === 'datasync') await file.datasync();
+      else if (file !== undefined && isLong(effect)) await file.write(effect.chunks, effect.offset);
       else doSync(file, effect);
     } catch (error) {
       step = steps.throw(error);

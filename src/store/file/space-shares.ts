@@ -22,6 +22,14 @@ export function growthBytes(bytes: number): number {
   );
 }
 
+const growthProofShare = 64;
+const growthProofMin = 64;
+
+/** Pages that a file of `endPage` pages must grow by, on a full disk, to count as able to grow. */
+export function growthProofFor(endPage: number): number {
+  return Math.max(growthProofMin, endPage / growthProofShare);
+}
+
 const reserveShare = 192;
 const reservePagesMost = (8 * mebibyte) / pageBytes;
 /**

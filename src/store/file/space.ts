@@ -18,18 +18,9 @@ import { pageBytes } from '../../format/layout.ts';
 import { assert, checks } from '../../util/assert.ts';
 import { type Extent, FreeStretches } from './free-stretches.ts';
 import { PageRanges } from './page-ranges.ts';
-import { growthBytes, reserveExcess } from './space-shares.ts';
+import { growthBytes, growthProofFor, reserveExcess } from './space-shares.ts';
 
 export type { Extent } from './free-stretches.ts';
-
-/** Pages by which the file grows for large writes: a 32nd of it, from 64 KiB to 16 MiB. */
-const lengthStepShare = 32;
-const lengthStepLeast = (64 * 1024) / pageBytes;
-const lengthStepMost = (16 * 1024 * 1024) / pageBytes;
-
-/** Pages that the file must grow by, on a full disk, before it counts as able to grow. */
-const growthProvenBy = 64;
-const growthProvenByShare = 64;
 
 /** `limit` of a search in the whole file. */
 const anywhere = Number.POSITIVE_INFINITY;
@@ -40,14 +31,12 @@ export class Space {
   #reserve: Extent | undefined;
   #end = 0;
   #frontier = 0;
-  /** Length of the file in pages, whether written or not. */
-  #length = 0;
   #backed = 0;
   #wall = anywhere;
   #tight = false;
   #growths = 0;
-  /** While tight: writing up to this page proves that the disk has room again. */
-  #looseAt = 0;
+  /** While tight: pages still to be written behind the backed part, to prove room again. */
+  #unproven = 0;
   /** Pages before `#backed` that the disk has refused. */
   readonly #holes = new PageRanges();
   /** The free pages of `#holes`; they are not in `#free`. */
@@ -78,7 +67,6 @@ export class Space {
     }
     this.#end = end;
     this.#frontier = Math.ceil(fileBytes / pageBytes);
-    this.#length = this.#frontier;
     // The last page may be there in part only.
     this.#backed = Math.floor(fileBytes / pageBytes);
   }
@@ -117,19 +105,6 @@ export class Space {
   /** Requires: called before a write or zero-fill up to `endPage` is issued. */
   reach(endPage: number): void {
     if (endPage > this.#frontier) this.#frontier = endPage;
-    if (endPage > this.#length) this.#length = endPage;
-  }
-
-  /**
-   * Length in bytes to give the file before large writes up to `endPage`; undefined if it is long
-   * enough. Each new length is more metadata to sync, so the file grows by a share of its size. The
-   * new pages do not count as written.
-   */
-  lengthFor(endPage: number): number | undefined {
-    if (endPage <= this.#length) return undefined;
-    const step = Math.min(Math.max(lengthStepLeast, endPage / lengthStepShare), lengthStepMost);
-    this.#length = endPage + Math.ceil(step);
-    return this.#length * pageBytes;
   }
 
   // ── a full disk ──
@@ -164,10 +139,13 @@ export class Space {
   written(page: number, endPage: number): void {
     if (!this.#holes.empty) this.#holes.remove(page, endPage);
     if (endPage <= this.#backed) return;
+    // Pages that the write has skipped have no blocks in a sparse file: they prove nothing.
+    if (this.#tight) this.#holes.add(this.#backed, page);
+    this.#unproven -= endPage - Math.max(page, this.#backed);
     this.#backed = endPage;
     if (this.#wall === anywhere) return;
     this.#growths += 1;
-    if (this.#tight && endPage >= this.#looseAt) this.#loosen();
+    if (this.#tight && this.#unproven <= 0) this.#loosen();
     this.#wall = this.#tight ? endPage : anywhere;
   }
 
@@ -185,9 +163,8 @@ export class Space {
     this.#tight = true;
     this.#wall = this.#backed;
     // One more page does not prove room. Growth up to the refused end does, or by a few steps.
-    const steps = this.#backed + Math.max(growthProvenBy, this.#end / growthProvenByShare);
-    this.#looseAt = isInside ? steps : Math.min(endPage, steps);
-    this.#length = Math.min(this.#length, Math.max(this.#backed, this.#end));
+    const steps = growthProofFor(this.#end);
+    this.#unproven = isInside ? steps : Math.min(endPage - this.#backed, steps);
   }
 
   /** True if the disk may refuse these bytes: they are behind the wall or in a hole. */
@@ -200,27 +177,34 @@ export class Space {
   // ── the store's own structures ──
 
   /**
-   * Takes a stretch of `pages` pages for a structure of the store's own; returns its first page. It
-   * takes, in this order:
+   * Takes a stretch of `pages` pages for a structure of the store's own, which is written soon;
+   * returns its first page. It takes, in this order:
    * 1. free pages;
    * 2. backed pages at the end;
    * 3. while tight, the reserve, if `keep` pages of it stay;
    * 4. new pages at the end: the file grows.
    *
    * While tight, growth comes first if the reserve has fewer than `keep` pages. With holes, the
-   * reserve comes first: free pages may be holes that are not known yet.
+   * reserve comes first: free pages may be holes that are not known yet. A document takes the end
+   * of the reserve, since it stays: a segment fits in again when record bodies have gone.
    */
-  allocate(pages: number, keep = 0): number {
+  allocate(pages: number, keep = 0, from: 'start' | 'end' = 'start'): number {
     assert(Number.isInteger(pages) && pages > 0, 'a stretch of the file has pages');
+    const page = this.#forStructure(pages, keep, from);
+    this.reach(page + pages);
+    return page;
+  }
+
+  #forStructure(pages: number, keep: number, from: 'start' | 'end'): number {
     if (this.#wall < anywhere) this.keepReserve();
     if (this.#tight && Number.isFinite(keep) && (this.#reserve?.pages ?? 0) < keep) {
       return this.#grow(pages);
     }
-    const solid = this.#holes.empty ? undefined : this.#takeReserve(pages, keep);
+    const solid = this.#holes.empty ? undefined : this.#takeReserve(pages, keep, from);
     const found = solid ?? this.#free.take(pages, this.#wall);
     if (found !== undefined) return found;
     if (this.#end + pages <= this.#backed) return this.#grow(pages);
-    const reserved = this.#tight ? this.#takeReserve(pages, keep) : undefined;
+    const reserved = this.#tight ? this.#takeReserve(pages, keep, from) : undefined;
     return reserved ?? this.#grow(pages);
   }
 
@@ -236,12 +220,13 @@ export class Space {
     return this.#free.longest(pages, this.#wall) !== undefined;
   }
 
-  #takeReserve(pages: number, keep: number): number | undefined {
+  #takeReserve(pages: number, keep: number, from: 'start' | 'end'): number | undefined {
     const reserve = this.#reserve;
     if (reserve === undefined || reserve.pages - pages < keep) return undefined;
     const rest = reserve.pages - pages;
-    this.#reserve = rest === 0 ? undefined : { page: reserve.page + pages, pages: rest };
-    return reserve.page;
+    const page = from === 'start' ? reserve.page + pages : reserve.page;
+    this.#reserve = rest === 0 ? undefined : { page, pages: rest };
+    return from === 'start' ? reserve.page : reserve.page + rest;
   }
 
   /**
@@ -314,7 +299,7 @@ export class Space {
   allocateForValues(pages: number, grow: boolean): number | undefined;
   allocateForValues(pages: number, grow = true): number | undefined {
     assert(Number.isInteger(pages) && pages > 0, 'a stretch of the file has pages');
-    if (this.#tight) this.keepReserve();
+    if (this.#wall < anywhere) this.keepReserve();
     const found = this.#free.take(pages, this.#wall);
     if (found !== undefined) return found;
     this.keepReserve();
@@ -331,7 +316,7 @@ export class Space {
 
   /** As `available`, but undefined if there are fewer than `least`. */
   availableBacked(wanted: number, least: number): number | undefined {
-    if (this.#tight) this.keepReserve();
+    if (this.#wall < anywhere) this.keepReserve();
     const longest = this.#free.longest(least, this.#wall);
     const atEnd = this.#tight ? Math.max(0, this.#wall - this.#end) : 0;
     const most = Math.max(longest?.pages ?? 0, atEnd);
@@ -347,7 +332,7 @@ export class Space {
   gather(pages: number, least: number, most: number, grow: boolean): Extent[] | undefined;
   gather(pages: number, least: number, most: number, grow = true): Extent[] | undefined {
     const parts: Extent[] = [];
-    if (this.#tight) this.keepReserve();
+    if (this.#wall < anywhere) this.keepReserve();
     let rest = pages;
     while (rest > 0) {
       const page = this.#free.take(rest, this.#wall);

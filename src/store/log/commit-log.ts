@@ -31,6 +31,15 @@ export interface LogSegment extends SegmentExtent {
   firstBatch: number;
 }
 
+/**
+ * The segment after the current one: its zeros are being written; they are durable; both copies of
+ * the file header list it too.
+ */
+interface NextSegment {
+  readonly segment: LogSegment;
+  readonly state: 'filling' | 'filled' | 'ready';
+}
+
 /** The place of a record to be written. */
 export interface RecordTarget {
   readonly segment: LogSegment;
@@ -65,25 +74,30 @@ export function laneRange(segment: SegmentExtent, lane: number): { from: number;
 /** A segment's share of the file: two or three exist at a time. */
 const segmentShare = 256;
 
-/** Pages of a new segment, by the size of the file. */
-function segmentPagesFor(fileBytes: number): number {
-  const wanted = fileBytes / segmentShare / pageBytes;
+/** A place for a segment as long as the size of the file asks; shorter on a full disk. */
+function placeForSegment(space: Space, keep: number): Extent {
+  const wanted = space.endPage / segmentShare;
   let pages = segmentPagesMin;
   while (pages * 2 <= wanted && pages < segmentPagesMax) pages *= 2;
-  return pages;
+  while (space.tight && pages > segmentPagesMin && !space.hasBacked(pages, keep)) pages /= 2;
+  return { page: space.allocate(pages, keep), pages };
+}
+
+function overlap(one: Extent, other: Extent): boolean {
+  return one.page < other.page + other.pages && other.page < one.page + one.pages;
 }
 
 export class CommitLog {
   /** In order of use, the current one last. */
   #segments: LogSegment[];
-  #next: LogSegment | undefined;
-  #nextReady = false;
+  #next: NextSegment | undefined;
+  /** The place at which the disk last refused the next segment. */
+  #refusedPlace: Extent | undefined;
   #positions: [number, number];
   #bodies: BodyEntry[];
   /** Bodies of records that only archive, from this process. */
   #archiveBodies: BodyEntry[] = [];
-  /** Bytes of the records after the checkpoint. */
-  retainedBytes: number;
+  #retainedBytes: number;
   bytesSinceSettle = 0;
   /** Cost of replaying the records since the last settle began, in values to apply. */
   replaySinceSettle = 0;
@@ -97,11 +111,10 @@ export class CommitLog {
   }) {
     assert(state.segments.length > 0, 'the commit log has a segment');
     this.#segments = state.segments;
-    this.#next = state.next;
-    this.#nextReady = state.next !== undefined;
+    this.#next = state.next && { segment: state.next, state: 'ready' };
     this.#positions = [...state.positions];
     this.#bodies = [...state.bodies];
-    this.retainedBytes = state.retainedBytes;
+    this.#retainedBytes = state.retainedBytes;
   }
 
   get segments(): readonly LogSegment[] {
@@ -116,14 +129,19 @@ export class CommitLog {
     return present(this.#segments.at(-1), 'the current segment');
   }
 
-  /** The next segment, filled with zeros; it may not be ready for use yet. */
+  /** The next segment; it may not be ready for use yet. */
   get next(): LogSegment | undefined {
-    return this.#next;
+    return this.#next?.segment;
   }
 
   get extents(): Extent[] {
-    const next = this.#next === undefined ? [] : [this.#next];
+    const next = this.#next === undefined ? [] : [this.#next.segment];
     return [...this.#segments, ...next, ...this.#bodies];
+  }
+
+  /** Bytes of the records after the checkpoint. */
+  get retainedBytes(): number {
+    return this.#retainedBytes;
   }
 
   // ── records ──
@@ -148,15 +166,14 @@ export class CommitLog {
     const inLane = sectors <= inlineMax ? sectors : 1;
     const sector = this.#positions[lane] as number;
     let target: { segment: LogSegment; sector: number };
-    const end = this.#nextReady ? range.to : range.to - (range.to - range.from) * spares;
-    if (sector + inLane <= end) target = { segment: this.current, sector };
-    else if (this.#next !== undefined && this.#nextReady) {
-      target = { segment: this.#next, sector: laneRange(this.#next, lane).from };
-    } else return undefined;
+    const next = this.#next?.state === 'ready' ? this.#next.segment : undefined;
+    const spared = next === undefined ? (range.to - range.from) * spares : 0;
+    if (sector + inLane <= range.to - spared) target = { segment: this.current, sector };
+    else if (next !== undefined) target = { segment: next, sector: laneRange(next, lane).from };
+    else return undefined;
     if (sectors <= inlineMax) return { ...target, sectors, extent: undefined };
     const pages = Math.ceil(bodyBytes / pageBytes);
     const page = space.allocate(pages, spares > 0 ? this.#longestArchive(pages) : 0);
-    space.reach(page + pages);
     return { ...target, sectors: 1, extent: { page, pages } };
   }
 
@@ -186,10 +203,9 @@ export class CommitLog {
   accept(target: RecordTarget, batch: number, entries: number, archived: number): void {
     const { segment, extent } = target;
     if (segment !== this.current) {
-      assert(segment === this.#next, 'a record goes to the current segment or the next');
+      assert(segment === this.next, 'a record goes to the current segment or the next');
       this.#segments.push(segment);
       this.#next = undefined;
-      this.#nextReady = false;
       this.#positions = [laneRange(segment, 0).from, laneRange(segment, 1).from];
     }
     if (segment.firstBatch === 0) segment.firstBatch = batch;
@@ -199,17 +215,22 @@ export class CommitLog {
       if (archived === entries) this.#archiveBodies.push({ ...extent, batch });
     }
     const bytes = recordBytes(target);
-    this.retainedBytes += bytes;
+    this.#retainedBytes += bytes;
     this.addToReplay(bytes, entries);
   }
 
-  /** The checkpoint has reached `checkpoint`. */
-  passed(checkpoint: number): void {
+  /** The checkpoint has reached `checkpoint`, and passed records of `bytes` bytes. */
+  passed(checkpoint: number, bytes: number): void {
+    this.#retainedBytes -= bytes;
     if (this.#archiveBodies.length === 0) return;
     this.#archiveBodies = this.#archiveBodies.filter(({ batch }) => batch > checkpoint);
   }
 
-  // ── segments ──
+  // ── the next segment ──
+
+  get nextState(): 'none' | NextSegment['state'] {
+    return this.#next?.state ?? 'none';
+  }
 
   /** True when the next segment should be made: the current one is half full. */
   get wantsNext(): boolean {
@@ -222,37 +243,53 @@ export class CommitLog {
 
   /**
    * Takes a place for the next segment from `space`, and leaves `keep` pages of its reserve; on a
-   * full disk the segment may be shorter. The caller fills it with zeros and syncs.
+   * full disk the segment may be shorter. It is not the place that was refused last, if there is
+   * another. The caller fills it with zeros and syncs.
    */
   reserveNext(space: Space, keep = 0): LogSegment {
-    let pages = segmentPagesFor(space.endPage * pageBytes);
-    while (space.tight && pages > segmentPagesMin && !space.hasBacked(pages, keep)) pages /= 2;
-    const page = space.allocate(pages, keep);
-    space.reach(page + pages);
-    this.#next = { page, pages, firstBatch: 0 };
-    return this.#next;
+    assert(this.#next === undefined, 'there is one next segment');
+    let place = placeForSegment(space, keep);
+    const first = place;
+    const isElsewhere = !space.tight || space.hasBacked(first.pages, keep);
+    if (this.#refusedPlace !== undefined && overlap(first, this.#refusedPlace) && isElsewhere) {
+      place = placeForSegment(space, keep);
+      // Free the first place only now: otherwise it would be found again.
+      space.free(first.page, first.pages);
+    }
+    const segment = { ...place, firstBatch: 0 };
+    this.#next = { segment, state: 'filling' };
+    return segment;
   }
 
   /** The next segment could not be filled: frees its place. */
   forgetNext(space: Space): void {
-    const { page, pages } = present(this.#next, 'the next segment');
-    assert(!this.#nextReady, 'a segment that the file header lists is kept');
+    const { page, pages } = this.#nextIn('filling');
     this.#next = undefined;
+    this.#refusedPlace = { page, pages };
     space.free(page, pages);
+  }
+
+  /** The zeros of the next segment are durable: the file header may list it. */
+  nextIsFilled(): void {
+    this.#next = { segment: this.#nextIn('filling'), state: 'filled' };
+    this.#refusedPlace = undefined;
   }
 
   /** Both copies of the file header list the next segment. */
   nextIsListed(): void {
-    this.#nextReady = this.#next !== undefined;
+    this.#next = { segment: this.#nextIn('filled'), state: 'ready' };
   }
 
-  /**
-   * The segments from `from` on, with the next one if `withNext`: later records can only be in
-   * these.
-   */
-  listFrom(from: LogSegment, withNext: boolean): SegmentExtent[] {
-    const listed: SegmentExtent[] = this.#segments.slice(this.#segments.indexOf(from));
-    if (withNext && this.#next !== undefined) listed.push(this.#next);
+  #nextIn(state: NextSegment['state']): LogSegment {
+    const next = present(this.#next, 'the next segment');
+    assert(next.state === state, 'the next segment is filled, then listed, then used');
+    return next.segment;
+  }
+
+  /** The segments from `from` on, and the next one if filled: later records are in these only. */
+  listFrom(from: LogSegment): SegmentExtent[] {
+    const listed = this.#segments.slice(this.#segments.indexOf(from));
+    if (this.#next !== undefined && this.#next.state !== 'filling') listed.push(this.#next.segment);
     return listed;
   }
 
@@ -274,7 +311,7 @@ export class CommitLog {
       current: this.current,
       segments: kept.filter((segment) => segment.firstBatch > 0).map((segment) => ({ ...segment })),
       bodies,
-      retainedBytes: this.retainedBytes,
+      retainedBytes: this.#retainedBytes,
       dropped,
     };
   }

@@ -11,6 +11,7 @@
 import type { GrainIdParts } from '../../format/grain-id.ts';
 import type { LogRecord } from '../../format/log-record.ts';
 import { assert } from '../../util/assert.ts';
+import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 
 /** One value allocated or freed by a batch. */
 export interface Change {
@@ -54,10 +55,14 @@ export class Differences {
     return this.#changes;
   }
 
-  /** Adds the record of the batch after the newest one. */
-  add({ batch, operations }: LogRecord): void {
+  /**
+   * Adds the record of the batch after the newest one. In its pauses some of the batch's changes
+   * are there already. Requires: no other record is added in its pauses.
+   */
+  *add({ batch, operations }: LogRecord): Steps<void> {
     let changes = 0;
-    for (const one of operations) {
+    for (const [at, one] of operations.entries()) {
+      if (at % stepsPerPause === stepsPerPause - 1) yield pause;
       if (one.operation === 'allocate' || one.operation === 'free') {
         const { values } = this.#stratum(one.basin, one.stratum);
         const change: Change = { batch, kind: one.operation };
@@ -74,7 +79,7 @@ export class Differences {
     assert(batch > (this.#counts.at(-1)?.batch ?? this.#floor), 'changes are added in batch order');
     this.#counts.push({ batch, changes });
     this.#changes += changes;
-    if (this.#changes > this.#changesMax) this.#makeRoom();
+    if (this.#changes > this.#changesMax) yield* this.#makeRoom();
   }
 
   #stratum(basin: number, stratum: number): StratumChanges {
@@ -87,7 +92,7 @@ export class Differences {
     return found;
   }
 
-  #makeRoom(): void {
+  *#makeRoom(): Steps<void> {
     let left = this.#changes;
     let last = 0;
     for (const { batch, changes } of this.#counts) {
@@ -95,7 +100,7 @@ export class Differences {
       left -= changes;
       last = batch;
     }
-    this.forgetUpTo(last);
+    yield* this.forgetUpTo(last);
   }
 
   /** The first change of the value after `batch`. */
@@ -119,14 +124,16 @@ export class Differences {
     }
   }
 
-  /** Drops changes up to `batch`: no earlier state is needed. */
-  forgetUpTo(batch: number): void {
+  /** Drops changes up to `batch`: no earlier state is needed. The floor rises at once. */
+  *forgetUpTo(batch: number): Steps<void> {
     if (batch <= this.#floor) return;
     this.#floor = batch;
     this.#counts = this.#counts.filter((one) => one.batch > batch);
     this.#changes = this.#counts.reduce((sum, { changes }) => sum + changes, 0);
+    let looked = 0;
     for (const { values, drops } of this.#strata.values()) {
       for (const [index, changes] of values) {
+        if (looked++ % stepsPerPause === 0) yield pause;
         const kept = changes.filter((change) => change.batch > batch);
         if (kept.length === 0) values.delete(index);
         else if (kept.length < changes.length) values.set(index, kept);

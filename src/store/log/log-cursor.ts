@@ -9,11 +9,12 @@
 
 import type { SegmentExtent } from '../../format/file-header.ts';
 import { inlineSectorsMax, lanesPerSegment } from '../../format/layout.ts';
-import { decodeLogRecord, type LogRecord } from '../../format/log-record.ts';
+import type { LogRecord } from '../../format/log-record.ts';
 import { assert } from '../../util/assert.ts';
+import type { Steps } from '../file/effects.ts';
 import type { FileReader } from '../file/file-reader.ts';
 import { laneRange } from './commit-log.ts';
-import { type FoundRecord, readBody, SectorReader } from './record-reader.ts';
+import { decodedRecord, type FoundRecord, readBody, SectorReader } from './record-reader.ts';
 
 /** The record of the next batch, and the index of its segment. */
 export interface NextRecord {
@@ -63,8 +64,11 @@ export class LogCursor {
     return this.#next;
   }
 
-  /** Reads the place of the next record from the file. Throws `VARVE_IO`. */
-  look(): Look {
+  /**
+   * Reads the place of the next record from the file, and then pauses while it decodes the record.
+   * Throws `VARVE_IO`.
+   */
+  *look(): Steps<Look> {
     let nothing: 'none' | 'unclear' = 'none';
     for (const { segmentIndex, sector, limit } of this.#placesOf(this.#next)) {
       const found = new SectorReader(this.#file, 1).look(sector, limit, true);
@@ -72,16 +76,16 @@ export class LogCursor {
       nothing = 'unclear';
       if (found === 'rotten' || found.head === undefined || found.batch !== this.#next) continue;
       if (this.#reverted !== undefined && isSameRecord(found, this.#reverted)) continue;
-      const record = this.#wholeRecord(found);
+      const record = yield* this.#wholeRecord(found);
       if (record !== undefined) return { record, found, segmentIndex };
     }
     return nothing;
   }
 
-  #wholeRecord(found: FoundRecord): LogRecord | undefined {
+  *#wholeRecord(found: FoundRecord): Steps<LogRecord | undefined> {
     const body = readBody(this.#file, found, new SectorReader(this.#file, 1));
     if (typeof body === 'string') return undefined;
-    const record = decodeLogRecord(body, undefined);
+    const record = yield* decodedRecord(body);
     return record.batch === found.batch ? record : undefined;
   }
 

@@ -12,6 +12,7 @@ import { corrupt, isVarveError, type VarveError } from '../../errors.ts';
 import type { FileHeader, SegmentExtent } from '../../format/file-header.ts';
 import { lanesPerSegment, sectorBytes } from '../../format/layout.ts';
 import { assert } from '../../util/assert.ts';
+import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { FileReader } from '../file/file-reader.ts';
 import { laneRange } from './commit-log.ts';
 import { type FoundRecord, SectorReader } from './record-reader.ts';
@@ -42,9 +43,9 @@ const sectorsBeyondEnd = 64;
 const bodiesKeptMax = 8192;
 
 /** Throws `VARVE_CORRUPT`, `VARVE_IO`. */
-export function scanLog(file: FileReader, header: FileHeader): LogScan {
+export function* scanLog(file: FileReader, header: FileHeader): Steps<LogScan> {
   const scan = new Scan(file, header);
-  for (const { segment, lane } of lanesOf(header)) scan.lane(segment, lane);
+  for (const { segment, lane } of lanesOf(header)) yield* scan.lane(segment, lane);
   const { gap, ...found } = scan.finish();
   if (gap !== undefined) throw gap;
   return found;
@@ -65,12 +66,12 @@ export interface ScanBesideWriter extends LogScan {
 /**
  * As `scanLog`, but it returns damage and does not throw: a writer may be half way through a write.
  */
-export function scanBesideWriter(file: FileReader, header: FileHeader): ScanBesideWriter {
+export function* scanBesideWriter(file: FileReader, header: FileHeader): Steps<ScanBesideWriter> {
   const scan = new Scan(file, header);
   let rotten: VarveError | undefined;
   for (const { segment, lane } of lanesOf(header)) {
     try {
-      scan.lane(segment, lane);
+      yield* scan.lane(segment, lane);
     } catch (error) {
       if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
       rotten ??= error;
@@ -98,7 +99,7 @@ class Scan {
     this.#header = header;
   }
 
-  lane(segment: SegmentExtent, lane: number): void {
+  *lane(segment: SegmentExtent, lane: number): Steps<void> {
     const range = laneRange(segment, lane);
     const start = this.#header.laneSectors[lane] as number;
     const inside = start >= range.from && start <= range.to;
@@ -110,7 +111,9 @@ class Scan {
     }
     const sectors = new SectorReader(this.#file);
     let at = first ? start : range.from;
+    let looked = 0;
     while (at < range.to) {
+      if (looked++ % stepsPerPause === 0) yield pause;
       const found = sectors.look(at, range.to);
       if (found === 'rotten') {
         const offset = at * sectorBytes;
@@ -123,6 +126,7 @@ class Scan {
       at += found.head.sectors;
     }
     const end = Math.min(range.to, at + sectorsBeyondEnd);
+    yield pause;
     for (let beyond = at; beyond < end; beyond++) {
       const found = sectors.look(beyond, range.to);
       if (typeof found === 'string') continue;

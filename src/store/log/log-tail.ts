@@ -15,6 +15,7 @@ import { decodeFileHeader, type FileHeader } from '../../format/file-header.ts';
 import { headerCopies, pageBytes, sectorBytes } from '../../format/layout.ts';
 import type { LogRecord } from '../../format/log-record.ts';
 import { Breather } from '../../util/breather.ts';
+import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { FileReader } from '../file/file-reader.ts';
 import { Differences, differencesMax } from './differences.ts';
 import { type CursorStart, isSameRecord, LogCursor } from './log-cursor.ts';
@@ -38,8 +39,15 @@ interface Bridge {
 
 /** Tries of one call while the writer moves on, before it gives up. */
 const triesMax = 30;
-/** Records followed between two turns of the event loop. */
-const recordsPerTurn = 64;
+
+/** One pass to the end of the log. Every call may continue it. */
+interface Pass {
+  readonly number: number;
+  readonly steps: Steps<boolean>;
+  /** True if it reached the end; undefined while it is under way. */
+  reached?: boolean;
+  error?: unknown;
+}
 
 export class LogTail {
   readonly #file: FileReader;
@@ -54,6 +62,9 @@ export class LogTail {
   #confirmed: number;
   /** Counts followed records that were taken back. */
   #era = 0;
+  /** The pass under way: at most one, so that no other code moves the tail in its pauses. */
+  #pass: Pass | undefined;
+  #passes = 0;
   /** The reading store is closed. */
   closed = false;
 
@@ -93,39 +104,65 @@ export class LogTail {
 
   /** Follows to the end of the log. False if the writer moves on too fast. Throws `VARVE_IO`. */
   follow(): boolean {
-    return this.#follow(Number.POSITIVE_INFINITY) === 'end';
-  }
-
-  /** As `follow`, with turns for the event loop. */
-  async followAsync(): Promise<boolean> {
-    const breather = new Breather();
+    const before = this.#passes;
     for (;;) {
-      const reached = this.#follow(recordsPerTurn);
-      if (reached !== 'more') return reached === 'end';
-      if (breather.due) await breather.turn();
-      if (this.closed) return false;
+      const pass = this.#continued();
+      while (isUnderWay(pass)) this.#advance(pass);
+      if (pass.number > before) return resultOf(pass);
     }
   }
 
-  #follow(recordsMax: number): 'end' | 'more' | 'lost' {
-    let records = 0;
+  /** As `follow`, with turns for the event loop. */
+  async followAsync(breather = new Breather()): Promise<boolean> {
+    const before = this.#passes;
+    for (;;) {
+      const pass = this.#continued();
+      while (isUnderWay(pass)) {
+        this.#advance(pass);
+        if (breather.due) await breather.turn();
+        if (this.closed) return false;
+      }
+      if (pass.number > before) return resultOf(pass);
+    }
+  }
+
+  /**
+   * The pass under way, or a new one. A pass that began before a call may have looked at the end of
+   * the log before it: it does not answer the call.
+   */
+  #continued(): Pass {
+    this.#pass ??= { number: ++this.#passes, steps: this.#follow() };
+    return this.#pass;
+  }
+
+  #advance(pass: Pass): void {
+    try {
+      const step = pass.steps.next();
+      if (step.done !== true) return;
+      pass.reached = step.value;
+    } catch (error) {
+      pass.reached = false;
+      pass.error = error;
+    }
+    this.#pass = undefined;
+  }
+
+  *#follow(): Steps<boolean> {
     let tries = 0;
     let doubted = -1;
-    while (tries < triesMax) {
-      if (records === recordsMax) return 'more';
+    for (let looks = 1; tries < triesMax; looks++) {
+      if (looks % stepsPerPause === 0) yield pause;
       if (this.#bridge !== undefined) {
-        records += 1;
-        if (!this.#crossOne(this.#bridge)) tries += 1;
+        if (!(yield* this.#crossOne(this.#bridge))) tries += 1;
         continue;
       }
-      const seen = this.#cursor.look();
+      const seen = yield* this.#cursor.look();
       if (!this.#lastIsThere()) {
         this.#takenBack();
         tries += 1;
       } else if (typeof seen !== 'string') {
         this.#cursor.accept(seen);
-        this.#take(seen.record, seen.found);
-        records += 1;
+        yield* this.#take(seen.record, seen.found);
       } else if (seen === 'unclear' && this.#cursor.hasLater()) {
         tries += 1;
         if (tries % 3 === 0) this.#rejoin();
@@ -133,7 +170,7 @@ export class LogTail {
         const header = this.#anyHeader();
         if (this.#cursor.learn(header.segments)) continue;
         if (header.confirmed < this.#cursor.next) {
-          if (this.#cursor.next > this.#newest) return 'end';
+          if (this.#cursor.next > this.#newest) return true;
           this.#takenBack();
           tries += 1;
         }
@@ -146,11 +183,11 @@ export class LogTail {
         doubted = this.#cursor.next;
       }
     }
-    return 'lost';
+    return false;
   }
 
   /** Adds a record that the cursor or the bridge has passed, if it is new. */
-  #take(record: LogRecord, found: FoundRecord): void {
+  *#take(record: LogRecord, found: FoundRecord): Steps<void> {
     const known = record.batch === this.#newest ? this.#newestRecord : undefined;
     if (known !== undefined && !isSameRecord(known, found)) {
       // The cursor restarts at the base, and comes to this record again.
@@ -158,10 +195,10 @@ export class LogTail {
       return;
     }
     if (record.batch <= this.#newest) return;
+    yield* this.differences.add(record);
     this.#newest = record.batch;
     this.#newestRecord = found;
     this.#checkpoint = record.checkpoint;
-    this.differences.add(record);
   }
 
   /** True if the last followed record is still valid; called after each look at the next one. */
@@ -236,7 +273,7 @@ export class LogTail {
   }
 
   /** Follows one record of the retained log; false if it is not there any more. */
-  #crossOne({ header, log, from }: Bridge): boolean {
+  *#crossOne({ header, log, from }: Bridge): Steps<boolean> {
     if (this.#newest >= header.base) {
       this.#cursorAt(header);
       return true;
@@ -247,8 +284,8 @@ export class LogTail {
       return true;
     }
     try {
-      const { record, found } = log.read(this.#newest + 1);
-      this.#take(record, found);
+      const { record, found } = yield* log.readInSteps(this.#newest + 1);
+      yield* this.#take(record, found);
       return true;
     } catch (error) {
       if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
@@ -275,4 +312,13 @@ export class LogTail {
     this.differences.reset(header.base);
     this.#cursorAt(header);
   }
+}
+
+function isUnderWay(pass: Pass): boolean {
+  return pass.reached === undefined;
+}
+
+function resultOf({ reached = false, error }: Pass): boolean {
+  if (error !== undefined) throw error;
+  return reached;
 }

@@ -68,7 +68,7 @@ export function* loadStore(
   if (lacking !== undefined) yield* catchUp(parts, lacking);
   // Maps that these records drop were freed by the settle that made the base.
   atlas.left([...atlas.leaving]);
-  const scan = scanned ?? scanLog(reader, header);
+  const scan = scanned ?? (yield* scanLog(reader, header));
   const kept: ScannedRecord[] = [];
   const costs: { bytes: number; operations: number }[] = [];
   const replayed = yield* replayLog(parts, scan.records, header.confirmed, ({ found, record }) => {
@@ -86,7 +86,6 @@ export function* loadStore(
   const opened: OpenedStore = {
     path,
     readOnly,
-    file: reader.file,
     reader,
     values,
     atlas,

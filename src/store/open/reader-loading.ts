@@ -16,7 +16,7 @@ import { isVarveError, type VarveError } from '../../errors.ts';
 import type { FileHeader } from '../../format/file-header.ts';
 import type { StorageFile } from '../../io/file-system.ts';
 import { Breather } from '../../util/breather.ts';
-import { perform } from '../file/effects.ts';
+import { inTurns, perform } from '../file/effects.ts';
 import { FileReader } from '../file/file-reader.ts';
 import { type LogScan, scanBesideWriter } from '../log/log-scan.ts';
 import { chooseHeader, cutCreation, type HeaderChoice } from './header-choice.ts';
@@ -92,8 +92,10 @@ async function settledChoice(reader: FileReader): Promise<HeaderChoice | undefin
 async function scanned(reader: FileReader, header: FileHeader): Promise<LogScan> {
   let seen = header.confirmed;
   let problem: VarveError | undefined;
+  const breather = new Breather();
   for (let tries = 1; tries <= scansMax; tries++) {
-    const { rotten, gap, last, highest, ...scan } = scanBesideWriter(reader, header);
+    const found = await inTurns(scanBesideWriter(reader, header), breather);
+    const { rotten, gap, last, highest, ...scan } = found;
     const isWhole = gap === undefined || (tries > 1 && last >= seen);
     if (isWhole && rotten === undefined) return scan;
     seen = Math.max(seen, highest);

@@ -52,7 +52,7 @@ export function* recoverFile({ opened, choice, replayed, after }: LoadedStore): 
   const { segments } = headers.content;
   const known = log.segments.find(({ page }) => page === segments[0]?.page);
   const first = present(known, 'the first segment that the file header lists');
-  const listed = log.listFrom(first, true);
+  const listed = log.listFrom(first);
   headers.doubt(choice.agreed ? choice.copy : 1 - choice.copy);
   headers.change({ clean: false, epoch: opened.nextEpoch, segments: listed });
   yield* writeHeader(headers, published.currentBatch);

@@ -318,7 +318,7 @@ export class ProvenReads {
   }
 
   #uncheck({ index }: GrainIdParts, { map }: Spot): void {
-    this.core.values.cache.uncheck(map.grainOffset(index));
+    this.core.values.uncheck(map.grainOffset(index));
   }
 }
 

@@ -9,6 +9,8 @@
 
 import type { StorageFile } from '../../io/file-system.ts';
 import { assert } from '../../util/assert.ts';
+import { Breather } from '../../util/breather.ts';
+import { inTurns, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { FileReader } from '../file/file-reader.ts';
 import { LogTail, type TailStart } from '../log/log-tail.ts';
 import type { LoadedStore } from '../open/loading.ts';
@@ -40,8 +42,8 @@ export class StoreReader {
 
   constructor(request: OpenRequest, { core, loaded }: OpenedCore) {
     this.#request = request;
-    this.#file = core.file;
-    const follower = new FileReader(core.file, core.path);
+    this.#file = core.reader.file;
+    const follower = new FileReader(this.#file, core.path);
     follower.salt = core.reader.salt;
     this.tail = new LogTail(follower, tailStart(loaded));
     const { generation } = loaded.choice.header;
@@ -82,7 +84,8 @@ export class StoreReader {
   async #refresh(): Promise<BatchId> {
     const { tail } = this;
     const before = this.#current;
-    const reached = await tail.followAsync();
+    const breather = new Breather();
+    const reached = await tail.followAsync(breather);
     before.checkOpen();
     if (reached && before.isNewest && tail.newest === before.batch) return before.batch;
     const { era } = tail;
@@ -92,16 +95,15 @@ export class StoreReader {
     const isOfSameBatch = currentBatch === before.batch;
     const isNewer = currentBatch > before.batch || (isOfSameBatch && !before.isNewest);
     if (!isNewer && !before.isLost) return before.batch;
-    await tail.followAsync();
+    await tail.followAsync(breather);
     before.checkOpen();
     const { generation } = loaded.choice.header;
     const after = new ProvenReads(new StoreCore(loaded.opened), tail, { era, generation });
-    if (before.isComplete && !after.isLost && tail.newest >= after.batch) {
-      keepCache(before.core, after.core, tail);
-    }
+    await inTurns(keepCache(before, after, tail), breather);
+    before.checkOpen();
     this.#current = after;
-    this.#forgetStates(after);
     for (const resume of [...this.#waiters]) resume();
+    await inTurns(this.#forgetStates(after), breather);
     return after.batch;
   }
 
@@ -114,11 +116,11 @@ export class StoreReader {
     }
   }
 
-  #forgetStates(newest: ProvenReads): void {
+  #forgetStates(newest: ProvenReads): Steps<void> {
     this.#states = this.#states.filter((state) => state.deref() !== undefined);
     this.#states.push(new WeakRef(newest));
     const batches = this.#states.map((state) => state.deref()?.batch ?? newest.batch);
-    this.tail.differences.forgetUpTo(Math.min(this.tail.newest, ...batches));
+    return this.tail.differences.forgetUpTo(Math.min(this.tail.newest, ...batches));
   }
 
   /** Calls `resume` after each move and on close, until the returned function is called. */
@@ -138,21 +140,26 @@ export class StoreReader {
   }
 }
 
-function keepCache(before: StoreCore, after: StoreCore, tail: LogTail): void {
-  const { cache } = before.values;
-  const changed = tail.differences.between(
-    before.published.currentBatch,
-    after.published.currentBatch,
-  );
-  for (const { basin, stratum, index } of changed) {
-    for (const { atlas } of [before, after]) {
+/**
+ * Moves the cache, without the blocks of values allocated or freed in between, if these are known.
+ * It moves first: in the pauses, reads of the state before must not put blocks back.
+ */
+function* keepCache(before: ProvenReads, after: ProvenReads, tail: LogTail): Steps<void> {
+  const areKnown = (): boolean => before.isComplete && !after.isLost && tail.newest >= after.batch;
+  if (!areKnown()) return;
+  const { values } = after.core;
+  values.takeCacheOf(before.core.values);
+  let looked = 0;
+  for (const { basin, stratum, index } of tail.differences.between(before.batch, after.batch)) {
+    if (looked++ % stepsPerPause === 0) yield pause;
+    for (const { atlas } of [before.core, after.core]) {
       const map = atlas.stratum(basin, stratum)?.mapWith(index);
       if (map === undefined) continue;
       const bytes = Math.min(grainsMax << map.grainExp, cachedBytesMax);
-      cache.forget(map.grainOffset(index), bytes);
+      values.forget(map.grainOffset(index), bytes);
     }
   }
-  after.values.takeCacheOf(before.values);
+  if (!areKnown()) values.dropCache();
 }
 
 /** The position in the log after the loaded state. */

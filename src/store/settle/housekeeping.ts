@@ -12,7 +12,6 @@
 import { headerSegmentsMax, pageBytes, segmentPagesMin } from '../../format/layout.ts';
 import { present } from '../../util/assert.ts';
 import type { FileWrite } from '../file/effects.ts';
-import type { Extent } from '../file/space.ts';
 import type { LogSegment } from '../log/commit-log.ts';
 import { Settle, type SettleParts } from './settle.ts';
 
@@ -72,9 +71,6 @@ export class Housekeeping {
   #madeAgain = 0;
   /** The first segment with records after the settled base; the file header lists it first. */
   #firstSegment: LogSegment;
-  #nextSegment: 'none' | 'filling' | 'listing' | 'ready';
-  /** The place at which the disk last refused the next segment. */
-  #refusedSegment: Extent | undefined;
 
   constructor(parts: SettleParts, settleBytes: number | undefined) {
     this.#parts = parts;
@@ -83,13 +79,12 @@ export class Housekeeping {
     const first = headers.content.segments[0];
     const known = log.segments.find(({ page }) => page === first?.page);
     this.#firstSegment = present(known, 'the first segment that the file header lists');
-    this.#nextSegment = log.next === undefined ? 'none' : 'ready';
   }
 
   /** Nothing is left to write or sync except header copies. */
   get atRest(): boolean {
     if (this.#settle !== undefined || this.#failed.length > 0) return false;
-    return this.#nextSegment !== 'filling';
+    return this.#parts.log.nextState !== 'filling';
   }
 
   /** Nothing is left to write or sync. */
@@ -151,7 +146,7 @@ export class Housekeeping {
     };
     const count = how.urgent ? Number.POSITIVE_INFINITY : settleWritesMax;
     for (const write of this.#settle?.take(count) ?? []) add('settle', write);
-    add('header', this.#parts.headers.plan(this.#parts.published().currentBatch));
+    add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));
     add('segment', this.#planSegment(how.room, how.keep ?? 0));
     const fill = how.fill ? this.#planFill() : this.#planReserve();
     // Put the fill first: during other writes a session may get pages there and write them.
@@ -162,30 +157,13 @@ export class Housekeeping {
   /** The next segment of the commit log, filled with zeros. */
   #planSegment(needed: boolean, keep: number): FileWrite | undefined {
     const { log, space } = this.#parts;
-    if (log.next === undefined) this.#nextSegment = 'none';
-    if (this.#nextSegment !== 'none' || !(needed || log.wantsNext)) return undefined;
+    if (log.nextState !== 'none' || !(needed || log.wantsNext)) return undefined;
     if (this.#unsettledSegments >= headerSegmentsMax - 1) return undefined;
     // On a full disk only a segment that is needed takes from the reserve or tries to grow.
     const whole = Number.POSITIVE_INFINITY;
     if (space.tight && !needed && !space.hasBacked(segmentPagesMin, whole)) return undefined;
-    const { page, pages } = this.#reserveSegment(space.tight && !needed ? whole : keep);
-    this.#nextSegment = 'filling';
+    const { page, pages } = log.reserveNext(space, space.tight && !needed ? whole : keep);
     return { offset: page * pageBytes, chunks: zeroPages(pages) };
-  }
-
-  /**
-   * Takes a place for the next segment, but not the one that was refused last if there is another.
-   */
-  #reserveSegment(keep: number): LogSegment {
-    const { log, space } = this.#parts;
-    const first = log.reserveNext(space, keep);
-    const refused = this.#refusedSegment;
-    if (refused === undefined || !overlap(first, refused)) return first;
-    if (space.tight && !space.hasBacked(first.pages, keep)) return first;
-    // Free the first place only now: otherwise it would be found again.
-    const other = log.reserveNext(space, keep);
-    space.free(first.page, first.pages);
-    return other;
   }
 
   /** Zeros after the last written page, if too few written pages are left ahead. */
@@ -212,7 +190,6 @@ export class Housekeeping {
   #fill(from: number, to: number): FileWrite | undefined {
     const pages = Math.min(to - from, Math.ceil(fillBytesMax / pageBytes));
     if (pages <= 0) return undefined;
-    this.#parts.space.reach(from + pages);
     const chunks = zeroPages(pages);
     // Blocking: no session can get pages meanwhile that the zeros would overwrite.
     return { offset: from * pageBytes, chunks, blocking: true };
@@ -225,9 +202,7 @@ export class Housekeeping {
     if (write.purpose === 'segment') {
       // Another place may work. A commit that needs the segment reports the error
       // (`DurableWriter.place`).
-      this.#refusedSegment = this.#parts.log.next;
       this.#parts.log.forgetNext(this.#parts.space);
-      this.#nextSegment = 'none';
       return;
     }
     const isMadeAgain = write.purpose === 'settle' && this.#settle?.failed(write) === true;
@@ -243,23 +218,13 @@ export class Housekeeping {
     const { headers, log } = this.#parts;
     headers.synced();
     if (this.#failed.length > 0) return;
-    const listed = this.#nextSegment === 'listing' || this.#nextSegment === 'ready';
-    if (this.#settle?.synced(listed) === 'headers') this.#firstSegment = this.#settle.firstSegment;
+    if (this.#settle?.synced() === 'headers') this.#firstSegment = this.#settle.firstSegment;
     if (this.#settle?.done === true) this.#settle = undefined;
-    if (log.next === undefined) this.#nextSegment = 'none';
-    if (this.#nextSegment === 'filling') {
-      this.#refusedSegment = undefined;
-      headers.change({ segments: log.listFrom(this.#firstSegment, true) });
-      this.#nextSegment = 'listing';
-    } else if (this.#nextSegment === 'listing' && headers.agreed) {
-      log.nextIsListed();
-      this.#nextSegment = 'ready';
-    }
+    if (log.nextState === 'filling') {
+      log.nextIsFilled();
+      headers.change({ segments: log.listFrom(this.#firstSegment) });
+    } else if (log.nextState === 'filled' && headers.agreed) log.nextIsListed();
   }
-}
-
-function overlap(one: Extent, other: Extent): boolean {
-  return one.page < other.page + other.pages && other.page < one.page + one.pages;
 }
 
 const zeros = new Uint8Array(pageBytes * 16);

@@ -41,13 +41,13 @@ export interface Published {
 
 /** The parts of the store that a settle reads and changes. */
 export interface SettleParts {
-  readonly salt: Uint8Array;
+  readonly reader: { readonly salt: Uint8Array };
   readonly atlas: Atlas;
   readonly space: Space;
   readonly log: CommitLog;
   readonly headers: HeaderCopies;
   /** The present state: another object after each batch. */
-  published(): Published;
+  readonly published: Published;
 }
 
 /** One settle, from its start until the space that it replaced is free. */
@@ -80,7 +80,7 @@ export class Settle {
     this.#clean = clean;
     const { atlas, log, headers } = parts;
     assert(headers.agreed, 'a settle begins when both header copies are past the last');
-    this.#base = parts.published();
+    this.#base = parts.published;
     this.#snapshot = log.snapshot(this.#base.checkpoint);
     this.#root = headers.content.settled.root;
     this.#dirty = [...atlas.strata()].flatMap((stratum) => stratum.dirtyPages());
@@ -94,7 +94,7 @@ export class Settle {
 
   /** The stamp of a structure that is written now: the last published batch. */
   get #stamp(): number {
-    return this.#parts.published().currentBatch;
+    return this.#parts.published.currentBatch;
   }
 
   get done(): boolean {
@@ -160,14 +160,11 @@ export class Settle {
     };
   }
 
-  /**
-   * A sync has completed that covers every write taken so far. `next`: the next log segment is
-   * filled.
-   */
-  synced(next: boolean): 'structures' | 'headers' | 'done' {
+  /** A sync has completed that covers every write taken so far. */
+  synced(): 'structures' | 'headers' | 'done' {
     const { headers, log, space } = this.#parts;
     if (this.#step === 'structures' && this.#settled !== undefined) {
-      const segments = log.listFrom(this.#snapshot.current, next);
+      const segments = log.listFrom(this.#snapshot.current);
       headers.change({ settled: this.#settled, segments, clean: this.#clean });
       this.#step = 'headers';
     } else if (this.#step === 'headers' && headers.agreed) {
@@ -222,7 +219,7 @@ export class Settle {
     const stamp = this.#stamp;
     const place = { page: at, generation, stamp };
     if (checks.strict) page.check(at * pageBytes);
-    const { bytes, crc } = encodeMarkPage(page.marks, place, this.#parts.salt);
+    const { bytes, crc } = encodeMarkPage(page.marks, place, this.#parts.reader.salt);
     page.sealedAs({ generation, crc }, stamp);
     if (!map.hasHead) map.sealedAs({ generation, crc });
     stratum.markWritten(page);
@@ -239,7 +236,7 @@ export class Settle {
       'a head is written with or after a page of its map',
     );
     const head = { firstIndex: map.firstIndex, grains: map.grains, pages };
-    const { bytes, crc } = encodeMapHead(head, place, this.#parts.salt);
+    const { bytes, crc } = encodeMapHead(head, place, this.#parts.reader.salt);
     map.sealedAs({ generation, crc });
     return { offset: page * pageBytes, chunks: [bytes] };
   }
@@ -253,7 +250,7 @@ export class Settle {
     old: DocumentName,
     as: { kind: number; stamp: number },
   ): { write: FileWrite; name: DocumentName } {
-    const { space, salt } = this.#parts;
+    const { space, reader } = this.#parts;
     let { page, capacityPages } = old;
     const needed = Math.ceil(bytes.length / pageBytes);
     const generation = old.generation + 1;
@@ -261,12 +258,11 @@ export class Settle {
     if (needed > capacityPages || isRefused) {
       if (capacityPages > 0) this.#left.push({ page, pages: 2 * capacityPages });
       capacityPages = needed === 1 ? 1 : Math.ceil(needed * 1.5);
-      page = space.allocate(2 * capacityPages);
-      space.reach(page + 2 * capacityPages);
+      page = space.allocate(2 * capacityPages, 0, 'end');
       this.#given.push({ page, pages: 2 * capacityPages });
     }
     assert(bytes.length <= capacityPages * pageBytes, 'a document fits into its slot');
-    const name = sealDocument(bytes, { page, capacityPages, generation, ...as }, salt);
+    const name = sealDocument(bytes, { page, capacityPages, generation, ...as }, reader.salt);
     const offset = slotPage(page, capacityPages, generation) * pageBytes;
     this.#documentBytes.add(bytes);
     return { write: { offset, chunks: [bytes] }, name };

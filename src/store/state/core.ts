@@ -9,12 +9,10 @@
 
 import { isVarveError, VarveError } from '../../errors.ts';
 import { type GrainIdParts, split, splitGrainId } from '../../format/grain-id.ts';
-import { pageBytes } from '../../format/layout.ts';
-import type { StorageFile } from '../../io/file-system.ts';
 import { assert } from '../../util/assert.ts';
 import type { FileReader } from '../file/file-reader.ts';
+import { FileWriter } from '../file/file-writer.ts';
 import type { Space } from '../file/space.ts';
-import { watchedFile } from '../file/watched-file.ts';
 import type { Atlas } from '../grains/atlas.ts';
 import type { CommitLog } from '../log/commit-log.ts';
 import type { RetainedLog } from '../log/log-history.ts';
@@ -44,7 +42,6 @@ export interface RecoveryReport {
 export interface OpenedStore {
   readonly path: string;
   readonly readOnly: boolean;
-  readonly file: StorageFile;
   readonly reader: FileReader;
   readonly values: ValueReader;
   readonly atlas: Atlas;
@@ -64,8 +61,8 @@ export class StoreCore {
   readonly path: string;
   readonly readOnly: boolean;
   readonly recovery: RecoveryReport;
-  readonly file: StorageFile;
   readonly reader: FileReader;
+  readonly writer: FileWriter;
   readonly values: ValueReader;
   readonly atlas: Atlas;
   readonly space: Space;
@@ -75,7 +72,7 @@ export class StoreCore {
   readonly guards = new Guards();
   readonly staging = new StagingMemory();
   readonly archives = new RecentArchives();
-  readonly counters = { commits: 0, sessionsCommitted: 0, syncs: 0, bytesWritten: 0 };
+  readonly counters = { commits: 0, sessionsCommitted: 0 };
   /** The checkpoint of the batch in flight. */
   checkpointUnderWay = 0;
   /** Counts freed values: an asynchronous read compares it before and after. */
@@ -93,8 +90,8 @@ export class StoreCore {
     this.path = opened.path;
     this.readOnly = opened.readOnly;
     this.recovery = opened.recovery;
-    this.file = watchedFile(opened.file, opened.space);
     this.reader = opened.reader;
+    this.writer = new FileWriter(opened.reader, opened.space, opened.values);
     this.values = opened.values;
     this.atlas = opened.atlas;
     this.space = opened.space;
@@ -103,20 +100,10 @@ export class StoreCore {
     this.#published = opened.published;
     const checkpoint = (): number => this.headers.content.settled.checkpoint;
     opened.history.retained = { log: this.log, checkpoint };
-    this.housekeeping = new Housekeeping(
-      {
-        salt: opened.reader.salt,
-        atlas: this.atlas,
-        space: this.space,
-        log: this.log,
-        headers: this.headers,
-        published: () => this.#published,
-      },
-      opened.settleBytes,
-    );
+    this.housekeeping = new Housekeeping(this, opened.settleBytes);
   }
 
-  /** The state after the last published batch. */
+  /** The state after the last published batch: another object after each. */
   get published(): Published {
     return this.#published;
   }
@@ -128,29 +115,6 @@ export class StoreCore {
     assert(after.checkpoint >= before.checkpoint, 'a checkpoint does not go back');
     assert(after.checkpoint < after.currentBatch, 'a checkpoint is before its own batch');
     this.#published = after;
-  }
-
-  /**
-   * The length to give the file before large writes up to byte `end`; undefined if it is long
-   * enough.
-   */
-  lengthFor(end: number): number | undefined {
-    const length = this.space.lengthFor(Math.ceil(end / pageBytes));
-    return length === undefined || length <= this.reader.length() ? undefined : length;
-  }
-
-  /**
-   * Makes the file longer before a single write up to byte `end`: once, with room for later writes.
-   */
-  lengthen(end: number): void {
-    const length = this.lengthFor(end);
-    this.space.reach(Math.ceil(end / pageBytes));
-    if (length === undefined) return;
-    try {
-      this.file.truncateSync(length);
-    } catch {
-      // The write itself makes the file longer, or fails with the reason.
-    }
   }
 
   /** A batch is published in part: publishing takes several turns. */

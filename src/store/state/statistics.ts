@@ -13,7 +13,7 @@ import type { StoreStatistics, StratumStatistics } from './store-statistics.ts';
 export function statisticsOf(core: StoreCore, length?: number): StoreStatistics {
   const { statisticsMeanwhile: before } = core;
   if (before !== undefined) return { ...before, oldestGuard: core.guards.oldest };
-  const { atlas, space, counters } = core;
+  const { atlas, space, counters, writer } = core;
   let valueBytes = 0;
   let values = 0;
   let archivedValues = 0;
@@ -43,6 +43,8 @@ export function statisticsOf(core: StoreCore, length?: number): StoreStatistics 
     commitLogBytes: core.log.retainedBytes,
     oldestGuard: core.guards.oldest,
     ...counters,
+    syncs: writer.syncs,
+    bytesWritten: writer.bytesWritten,
     strata,
   };
 }

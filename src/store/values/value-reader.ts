@@ -6,7 +6,7 @@
  * result, which saves a second copy. The Atlas decides whether a value exists.
  */
 
-import { corrupt } from '../../errors.ts';
+import { corrupt, type VarveError, type VarveErrorFacts } from '../../errors.ts';
 import { type GrainIdParts, joinGrainId } from '../../format/grain-id.ts';
 import { valuePrefixBytes } from '../../format/layout.ts';
 import { valueCrcStart } from '../../format/value.ts';
@@ -16,6 +16,7 @@ import { crc32 } from '../../util/crc.ts';
 import { getU32 } from '../../util/little-endian.ts';
 import { endOf, type FilePart, partsWithin } from '../file/file-parts.ts';
 import type { FileReader, ReadAhead } from '../file/file-reader.ts';
+import type { WriteObserver } from '../file/file-writer.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import { BlockCache, blockBytes } from './block-cache.ts';
 
@@ -53,8 +54,9 @@ export function valuePlace(
   return { id, offset: map.grainOffset(index), capacity, parts: map.parts(index, capacity) };
 }
 
-export class ValueReader {
+export class ValueReader implements WriteObserver {
   readonly #file: FileReader;
+  readonly #cacheBytes: number;
   #cache: BlockCache;
   /** Offsets of values that their batch did not write, even if they have a valid checksum. */
   readonly #distrusted = new Set<number>();
@@ -63,6 +65,7 @@ export class ValueReader {
 
   constructor(file: FileReader, cacheBytes: number) {
     this.#file = file;
+    this.#cacheBytes = cacheBytes;
     this.#cache = new BlockCache(sourceOf(file), cacheBytes);
   }
 
@@ -71,6 +74,11 @@ export class ValueReader {
     this.#cache = other.#cache;
     this.#cache.readFrom(sourceOf(this.#file));
     other.#cache = new BlockCache(sourceOf(other.#file), 0);
+  }
+
+  /** Begins with an empty cache. */
+  dropCache(): void {
+    this.#cache = new BlockCache(sourceOf(this.#file), this.#cacheBytes);
   }
 
   /**
@@ -82,18 +90,27 @@ export class ValueReader {
   }
 
   /** The value at `offset` was freed. */
-  trust(offset: number): void {
+  freed(offset: number): void {
+    this.#cache.uncheck(offset);
     this.#distrusted.delete(offset);
   }
 
-  #checkTrusted({ id, offset }: ValuePlace): void {
-    if (!this.#distrusted.has(offset)) return;
-    const grainId = joinGrainId(id.basin, id.stratum, id.index);
-    throw corrupt('a value is not the one that its batch wrote', { offset, grainId });
+  /** The value at `offset` is to be read and checked again. */
+  uncheck(offset: number): void {
+    this.#cache.uncheck(offset);
   }
 
-  get cache(): BlockCache {
-    return this.#cache;
+  written(chunks: readonly Uint8Array[], offset: number): void {
+    this.#cache.written(chunks, offset);
+  }
+
+  forget(offset: number, length: number): void {
+    this.#cache.forget(offset, length);
+  }
+
+  #checkTrusted(place: ValuePlace): void {
+    if (!this.#distrusted.has(place.offset)) return;
+    throw damaged(place, 'a value is not the one that its batch wrote');
   }
 
   /**
@@ -122,12 +139,8 @@ export class ValueReader {
 
   #checkLength(place: ValuePlace, length: number): number {
     if (length + valuePrefixBytes <= place.capacity) return length;
-    throw corrupt('a value is longer than its grains', {
-      offset: place.offset,
-      grainId: joinGrainId(place.id.basin, place.id.stratum, place.id.index),
-      expected: place.capacity - valuePrefixBytes,
-      actual: length,
-    });
+    const expected = place.capacity - valuePrefixBytes;
+    throw damaged(place, 'a value is longer than its grains', { expected, actual: length });
   }
 
   /** Checks the file's length before memory for a long value is allocated. */
@@ -136,12 +149,7 @@ export class ValueReader {
     const end = endOf(partsWithin(partsOf(place), 0, valuePrefixBytes + length));
     const fileBytes = this.#file.length();
     if (end <= fileBytes) return;
-    throw corrupt('the file ends within a value', {
-      offset: place.offset,
-      grainId: joinGrainId(place.id.basin, place.id.stratum, place.id.index),
-      expected: end,
-      actual: fileBytes,
-    });
+    throw damaged(place, 'the file ends within a value', { expected: end, actual: fileBytes });
   }
 
   /** The bytes of the value at `offset`, if the cache has them checked by `readInBlock`. */
@@ -257,13 +265,13 @@ export class ValueReader {
 
   #checkCrc(place: ValuePlace, expected: number, actual: number): void {
     if (expected === actual) return;
-    throw corrupt('a value fails its checksum', {
-      offset: place.offset,
-      grainId: joinGrainId(place.id.basin, place.id.stratum, place.id.index),
-      expected,
-      actual,
-    });
+    throw damaged(place, 'a value fails its checksum', { expected, actual });
   }
+}
+
+function damaged({ id, offset }: ValuePlace, message: string, facts?: VarveErrorFacts): VarveError {
+  const grainId = joinGrainId(id.basin, id.stratum, id.index);
+  return corrupt(message, { offset, grainId, ...facts });
 }
 
 function sourceOf(file: FileReader): Pick<StorageFile, 'readSync'> {

@@ -76,9 +76,10 @@ async function inSteps(
     const report: Report = (message, offset, grainId) => {
       findings.push({ message, offset, grainId });
     };
-    const { commits, bytesWritten } = core.counters;
+    const { commits } = core.counters;
+    const { bytesWritten } = core.writer;
     const changed = (): boolean =>
-      core.counters.commits !== commits || core.counters.bytesWritten !== bytesWritten;
+      core.counters.commits !== commits || core.writer.bytesWritten !== bytesWritten;
     const steps = check(report)[Symbol.iterator]();
     let goesOn = true;
     while (goesOn && !changed()) {

@@ -6,7 +6,7 @@
  */
 
 import type { GrainId } from '../../../src/index.ts';
-import type { PlanRange } from '../plan.ts';
+import type { PlanRange } from './plan.ts';
 
 export interface ModelChange {
   readonly sequence: number;

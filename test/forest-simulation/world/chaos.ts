@@ -7,10 +7,10 @@
  */
 
 import type { FileSystem, OpenFileOptions, StorageFile } from '../../../src/index.ts';
-import { Random } from '../../model/random.ts';
-import type { DiskOperation, Fault, ReadFault } from '../../support/disk-faults.ts';
-import { SimulatedDisk } from '../../support/simulated-disk.ts';
-import { type FaultKind, faultKinds } from '../plan.ts';
+import type { DiskOperation, Fault, ReadFault } from '../../support/disks/disk-faults.ts';
+import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import { Random } from '../../support/random.ts';
+import { type FaultKind, faultKinds } from '../model/plan.ts';
 
 /** What a codec, reducer, vault or listener of the test throws. */
 export class InjectedError extends Error {}

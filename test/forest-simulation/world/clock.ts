@@ -7,7 +7,7 @@
  * or at every look.
  */
 
-import { Random } from '../../model/random.ts';
+import { Random } from '../../support/random.ts';
 
 const steps = [0.01, 0.4, 2, 6];
 

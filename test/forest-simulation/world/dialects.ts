@@ -15,7 +15,7 @@ import {
   type Vault,
 } from '../../../src/forest/index.ts';
 import { aesGcm, compressed } from '../../../src/vault/index.ts';
-import type { VaultKind } from '../plan.ts';
+import type { VaultKind } from '../model/plan.ts';
 import { Chaos } from './chaos.ts';
 
 export interface Dialect {

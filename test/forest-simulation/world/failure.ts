@@ -5,7 +5,7 @@
  * It decides nothing: `campaign.ts` says which classes are new.
  */
 
-import type { Plan } from '../plan.ts';
+import type { Plan } from '../model/plan.ts';
 
 export class SimulationFailure extends Error {
   /** A plan that shows it, where it is not the one that was run. */

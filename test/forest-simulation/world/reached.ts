@@ -6,7 +6,7 @@
  * nothing and changes nothing that a life does.
  */
 
-import { faultKinds, type Op, type Step, type VaultKind } from '../plan.ts';
+import { faultKinds, type Op, type Step, type VaultKind } from '../model/plan.ts';
 import { dialectCount } from './dialects.ts';
 
 const steps = Object.keys({

@@ -7,7 +7,7 @@
 
 import type { GrainId, Session, Store } from '../../../src/index.ts';
 import { bytesOf, type Pushed } from '../model/model-state.ts';
-import type { Step } from '../plan.ts';
+import type { Step } from '../model/plan.ts';
 import { nameOf, SimulationFailure } from './failure.ts';
 import type { Reached } from './reached.ts';
 

@@ -9,7 +9,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WaitingBodies } from '../../../src/forest/commits/waiting-bodies.ts';
 import { codecs, Forest } from '../../../src/forest/index.ts';
-import { code, endSound } from '../forest-checks.ts';
+import { code, endSound } from '../../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.u32, value: codecs.u32 };
 
@@ -199,7 +199,7 @@ describe('many bodies of any kind', () => {
     await endSound(forest);
   });
 
-  it('run in the context of whoever asked for them', async () => {
+  it('run in the context of their caller', async () => {
     const forest = await Forest.inMemory();
     const other = await Forest.inMemory();
     const tree = other.tree('t', numbers);
@@ -261,7 +261,7 @@ describe('a commit of many nodes', () => {
     await endSound(forest);
   });
 
-  it('is prepared to its end when a body forks what it stores', async () => {
+  it('is prepared completely when a body forks a tree that it stores', async () => {
     let time = 0;
     vi.spyOn(performance, 'now').mockImplementation(() => ++time);
     const { forest, tree, load } = await large();

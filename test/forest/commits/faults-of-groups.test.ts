@@ -12,9 +12,9 @@ import { isVarveError } from '../../../src/errors.ts';
 import { codecs, Forest, type Transaction } from '../../../src/forest/index.ts';
 import type { GrainId } from '../../../src/index.ts';
 import { patternOf } from '../../support/bytes.ts';
-import { SimulatedDisk } from '../../support/simulated-disk.ts';
-import { expectRejects, expectThrows } from '../../support/store-checks.ts';
-import { expectNoLeak, findingsOf } from '../forest-checks.ts';
+import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import { expectNoLeak, findingsOf } from '../../support/fixtures/forest-checks.ts';
+import { check } from '../../support/fixtures/store-checks.ts';
 
 const options = { nodeBytes: 512, nodeCacheBytes: 0, cacheBytes: 0 };
 
@@ -92,7 +92,7 @@ async function errorOf(promise: Promise<unknown>): Promise<unknown> {
 }
 
 describe('a commit whose write fails', () => {
-  it('rejects all of its transactions with one error, and later ones stand on what was', async () => {
+  it('rejects all of its transactions with one error; later ones use the state before it', async () => {
     const lab = await (await new Lab().open()).plant();
     lab.fill();
     const { forest } = lab;
@@ -156,7 +156,7 @@ describe('a commit whose write fails', () => {
     await lab.expectSoundAndWorking(planted);
   });
 
-  it('gives back what was archived in it: the next one may archive it', async () => {
+  it('releases the values archived in it: the next commit may archive them', async () => {
     const lab = await (await new Lab().open()).plant();
     const { forest } = lab;
     const id = await forest.transaction((tx) => tx.push(patternOf(700)));
@@ -178,7 +178,7 @@ describe('a commit whose write fails', () => {
     lab.fill();
     const { forest } = lab;
     let pushed: GrainId | undefined;
-    expectThrows('VARVE_IO', () =>
+    check.throws('VARVE_IO', () =>
       forest.transactionSync((tx) => {
         pushed = tx.push(patternOf(70));
         lab.put(tx, 100);
@@ -192,7 +192,7 @@ describe('a commit whose write fails', () => {
 });
 
 describe('a commit whose sync fails', () => {
-  it('rejects all that stood on it; reads, also of snapshots, give what was durable', async () => {
+  it('rejects all transactions on its state; reads and snapshots give the durable state', async () => {
     const lab = await (await new Lab().open()).plant();
     const { forest } = lab;
     const snapshot = forest.snapshot();
@@ -211,8 +211,8 @@ describe('a commit whose sync fails', () => {
     expect(isVarveError(error, 'VARVE_POISONED')).toBe(true);
     expect([await second, await underWay]).toEqual([error, error]);
     const operations = lab.disk.operations.length;
-    await expectRejects('VARVE_POISONED', () => forest.transaction((tx) => lab.put(tx, 103)));
-    expectThrows('VARVE_POISONED', () => forest.transactionSync((tx) => lab.put(tx, 104)));
+    await check.rejects('VARVE_POISONED', () => forest.transaction((tx) => lab.put(tx, 103)));
+    check.throws('VARVE_POISONED', () => forest.transactionSync((tx) => lab.put(tx, 104)));
     expect(lab.keys()).toEqual(planted);
     expect([...snapshot.tree(lab.tree()).keys()]).toEqual(planted);
     snapshot.release();
@@ -227,7 +227,7 @@ describe('a commit whose sync fails', () => {
   });
 });
 
-describe('what a commit under way has stored', () => {
+describe('a node that a commit in flight has stored', () => {
   /** Calls `act` in each microtask until the promise has settled. */
   async function untilSettled(promise: Promise<unknown>, act: () => void): Promise<void> {
     let isSettled = false;
@@ -245,32 +245,35 @@ describe('what a commit under way has stored', () => {
   it.each([
     ['write', 'VARVE_IO'],
     ['datasync', 'VARVE_POISONED'],
-  ] as const)('is no damage to those who miss it after a failed %s', async (failing, code) => {
-    const lab = await (await new Lab().open()).plant();
-    const { forest } = lab;
-    lab.disk.faultOf = ({ kind }) => {
-      if (kind !== failing) return undefined;
-      return kind === 'write' ? { kind: 'error', code: 'EIO' } : { kind: 'sync', cache: 'kept' };
-    };
-    const first = errorOf(forest.transaction((tx) => lab.put(tx, 99)));
-    const seen = new Set<unknown>();
-    const ended: Promise<unknown>[] = [];
-    await untilSettled(first, () => {
-      const body = (tx: Transaction): void => {
-        try {
-          tx.tree(lab.tree()).get(99);
-        } catch (error) {
-          seen.add((error as { code: string }).code);
-        }
+  ] as const)(
+    'is not reported as damage to transactions that miss it after a failed %s',
+    async (failing, code) => {
+      const lab = await (await new Lab().open()).plant();
+      const { forest } = lab;
+      lab.disk.faultOf = ({ kind }) => {
+        if (kind !== failing) return undefined;
+        return kind === 'write' ? { kind: 'error', code: 'EIO' } : { kind: 'sync', cache: 'kept' };
       };
-      ended.push(errorOf(forest.transaction(body)));
-    });
-    await Promise.all(ended);
-    expect(isVarveError(await first, code)).toBe(true);
-    expect([...seen]).toEqual([code]);
-  });
+      const first = errorOf(forest.transaction((tx) => lab.put(tx, 99)));
+      const seen = new Set<unknown>();
+      const ended: Promise<unknown>[] = [];
+      await untilSettled(first, () => {
+        const body = (tx: Transaction): void => {
+          try {
+            tx.tree(lab.tree()).get(99);
+          } catch (error) {
+            seen.add((error as { code: string }).code);
+          }
+        };
+        ended.push(errorOf(forest.transaction(body)));
+      });
+      await Promise.all(ended);
+      expect(isVarveError(await first, code)).toBe(true);
+      expect([...seen]).toEqual([code]);
+    },
+  );
 
-  it('is read without blocking also if it becomes durable meanwhile', async () => {
+  it('is read without blocking, also if it becomes durable during the read', async () => {
     const lab = await (await new Lab().open()).plant();
     const { forest } = lab;
     const first = forest.transaction((tx) => lab.put(tx, 99));
@@ -285,7 +288,7 @@ describe('what a commit under way has stored', () => {
 });
 
 describe('a read that fails', () => {
-  it('lets an iterator go: what it held is freed', async () => {
+  it('releases an iterator: the state that it held is freed', async () => {
     const lab = await (await new Lab().open()).plant();
     const { disk } = lab;
     await lab.forest.close();
@@ -293,8 +296,8 @@ describe('a read that fails', () => {
     const entries = lab.tree().range();
     const later = lab.tree().rangeAsync();
     disk.readFaultOf = () => ({ kind: 'error', code: 'EIO' });
-    expectThrows('VARVE_IO', () => entries.next());
-    await expectRejects('VARVE_IO', () => later.next());
+    check.throws('VARVE_IO', () => entries.next());
+    await check.rejects('VARVE_IO', () => later.next());
     disk.readFaultOf = undefined;
     await lab.forest.transaction((tx) => tx.tree(lab.tree()).deleteRange({ gte: 1 }));
     await lab.expectSoundAndWorking([0]);
@@ -310,13 +313,13 @@ describe('a read that fails', () => {
     const again = lab.forest.tree('log', { key: codecs.uint, versioned: true });
     expect(again.lastSequence).toBe(2);
     disk.readFaultOf = () => ({ kind: 'error', code: 'EIO' });
-    expectThrows('VARVE_IO', () => again.changes());
+    check.throws('VARVE_IO', () => again.changes());
     disk.readFaultOf = undefined;
     await lab.forest.transaction((tx) => tx.drop('log'));
     await lab.expectSoundAndWorking(planted);
   });
 
-  it('breaks a transaction, also where its body goes on as if nothing were', async () => {
+  it('breaks a transaction, also if its body catches the error and continues', async () => {
     const lab = await (await new Lab().open()).plant();
     const { forest, disk } = lab;
     await forest.close();
@@ -327,9 +330,9 @@ describe('a read that fails', () => {
       lab.forest.transaction((tx) => {
         lab.put(tx, 0);
         disk.readFaultOf = () => ({ kind: 'error', code: 'EIO' });
-        failing = expectThrows('VARVE_IO', () => tx.tree(tree).put(50, patternOf(9)));
+        failing = check.throws('VARVE_IO', () => tx.tree(tree).put(50, patternOf(9)));
         disk.readFaultOf = undefined;
-        expectThrows('VARVE_IO', () => lab.put(tx, 100));
+        check.throws('VARVE_IO', () => lab.put(tx, 100));
       }),
     );
     expect(error).toBe(failing);

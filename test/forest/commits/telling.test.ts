@@ -3,8 +3,8 @@
 import { describe, expect, it } from 'vitest';
 import { Telling } from '../../../src/forest/commits/telling.ts';
 import { codecs, Forest } from '../../../src/forest/index.ts';
-import { SimulatedDisk } from '../../support/simulated-disk.ts';
-import { expectRejects } from '../../support/store-checks.ts';
+import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import { check } from '../../support/fixtures/store-checks.ts';
 
 const options = { key: codecs.uint, value: codecs.uint };
 
@@ -30,8 +30,8 @@ class Turns {
   }
 }
 
-describe('who waits for one commit', () => {
-  it('is told with at most a thousand others in one turn, in the order of the puts', async () => {
+describe('a caller that waits for a commit', () => {
+  it('gets its result with at most a thousand others in one turn, in the order of the puts', async () => {
     const forest = await Forest.inMemory();
     const tree = forest.tree('t', options);
     const turns = new Turns();
@@ -49,7 +49,7 @@ describe('who waits for one commit', () => {
     await forest.close();
   });
 
-  it('is told before those of a later commit, and listeners hear of the commits in order', async () => {
+  it('gets it before those of a later commit, and listeners get the commits in order', async () => {
     const forest = await Forest.inMemory();
     const tree = forest.tree('t', options);
     const told: string[] = [];
@@ -80,7 +80,7 @@ describe('who waits for one commit', () => {
     await forest.close();
   });
 
-  it('is told of a failure in the same way', async () => {
+  it('gets a failure in the same way', async () => {
     const disk = new SimulatedDisk({ records: false });
     const forest = await Forest.open('forest', { fileSystem: disk });
     const tree = forest.tree('t', options);
@@ -89,7 +89,7 @@ describe('who waits for one commit', () => {
     };
     const turns = new Turns();
     const puts = Array.from({ length: 2500 }, (_, key) =>
-      expectRejects('VARVE_IO', async () => {
+      check.rejects('VARVE_IO', async () => {
         await tree.put(key, key).finally(() => turns.note());
       }),
     );
@@ -106,7 +106,7 @@ describe('who waits for one commit', () => {
 describe('Telling', () => {
   const many = Array.from({ length: 2500 }, (_, at) => at);
 
-  it('tells few at once, and calls what follows when it is over', () => {
+  it('reports few results at once, and calls its callback at the end', () => {
     const said: string[] = [];
     const telling = new Telling<string>();
     telling.add(
@@ -117,7 +117,7 @@ describe('Telling', () => {
     expect(said).toEqual(['a', 'b', 'over, under way: false']);
   });
 
-  it('tells everybody once where telling some brings more news, whatever rests', async () => {
+  it('reports to every caller once, also if callers add results meanwhile', async () => {
     const telling = new Telling<number>();
     const said: string[] = [];
     await new Promise<void>((resolve) => {

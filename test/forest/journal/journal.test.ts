@@ -20,7 +20,7 @@ import { Journal, type Place } from '../../../src/forest/journal/journal.ts';
 import { emptyRoot } from '../../../src/forest/nodes/node.ts';
 import { type GrainId, memoryFileSystem, Session, Store } from '../../../src/index.ts';
 import { aesGcm } from '../../../src/vault/index.ts';
-import { code, endSound, findingsOf } from '../forest-checks.ts';
+import { code, endSound, findingsOf } from '../../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
 const words = { key: codecs.utf8, value: codecs.utf8 };
@@ -101,7 +101,7 @@ describe('a small change', () => {
     await endSound(again);
   });
 
-  it('is written with its nodes where journalBytes is 0', async () => {
+  it('is written with its nodes if journalBytes is 0', async () => {
     const { forest, tree, crash } = await planted(500, { journalBytes: 0 });
     await tree.put(1, 1);
     expect(forest.statistics().journalBytes).toBe(0);
@@ -158,7 +158,7 @@ describe('changes that wait', () => {
     await endSound(forest);
   });
 
-  it('wait on where each commit replaces most nodes anyway', async () => {
+  it('stay logged if each commit replaces most nodes anyway', async () => {
     const { forest, tree } = await planted(60_000);
     for (let round = 0; round < 3; round++) {
       await forest.transaction((tx) => {
@@ -169,7 +169,7 @@ describe('changes that wait', () => {
     await endSound(forest);
   });
 
-  it('are written at once where keys come in their order', async () => {
+  it('are written at once if keys come in ascending order', async () => {
     const { forest, tree } = await planted(500);
     await forest.transaction((tx) => {
       for (let at = 0; at < 3000; at++) tx.tree(tree).put(10_000 + at, at);
@@ -199,7 +199,7 @@ describe('changes that wait', () => {
     await endSound(again);
   });
 
-  it('wait beside a tree with a reducer, whose own do not', async () => {
+  it('stay logged beside a tree with a reducer, whose own changes do not', async () => {
     const { forest, tree, crash } = await planted(500);
     const sums = forest.tree('sums', {
       ...numbers,
@@ -216,7 +216,7 @@ describe('changes that wait', () => {
     await endSound(again);
   });
 
-  it('are seen by a snapshot for as long as it is held, whatever is written meanwhile', async () => {
+  it('are seen by a snapshot as long as it is held, whatever is written then', async () => {
     const { forest, tree } = await planted(2000);
     await tree.put(5, 5);
     const snapshot = forest.snapshot();
@@ -230,7 +230,7 @@ describe('changes that wait', () => {
     await endSound(forest);
   });
 
-  it('stay as they were where a fork of their tree comes to nothing', async () => {
+  it('stay unchanged if a fork of their tree is abandoned', async () => {
     const { forest, tree, crash } = await planted(500);
     await tree.put(5, 5);
     const before = valuesOf(forest);
@@ -249,7 +249,7 @@ describe('changes that wait', () => {
     await endSound(again);
   });
 
-  it('are not committed with others where a fork of their tree that joins them fails', async () => {
+  it('are not committed with others if a fork of their tree that joins them fails', async () => {
     const { forest, tree, crash } = await planted(500);
     await tree.put(5, 5);
     const before = valuesOf(forest);
@@ -319,7 +319,7 @@ describe('changes that cannot be done again', () => {
     await endSound(healed);
   });
 
-  it('leave what the changes of other trees have made of nodes that they share', async () => {
+  it('do not undo the changes of other trees to nodes that they share', async () => {
     const { forest, tree: one, fileSystem } = await planted(3000);
     await forest.transaction((tx) => tx.fork('t', 'u'));
     const other = forest.tree('u', numbers);
@@ -343,7 +343,7 @@ describe('changes that cannot be done again', () => {
     await endSound(healed);
   });
 
-  it('refuse the opening where a root is lost that tells of them', async () => {
+  it('make the opening fail if a root that logs them is lost', async () => {
     const { forest, tree, fileSystem } = await planted(500);
     for (let key = 1; key < 4; key++) await tree.put(key, 1);
     const newest = forest.store.embeddedHeader;
@@ -357,7 +357,7 @@ describe('changes that cannot be done again', () => {
     await endSound(again);
   });
 
-  it('refuse the opening where roots name each other', async () => {
+  it('make the opening fail if roots name each other', async () => {
     const store = await Store.inMemory();
     const root = { catalog: emptyRoot, shares: emptyRoot, nextSeal: 1, pending: [], changes: [] };
     const pushRoot = async (id: GrainId | undefined): Promise<GrainId> => {
@@ -376,7 +376,7 @@ describe('changes that cannot be done again', () => {
     await store.close();
   });
 
-  it('are VARVE_CORRUPT where they are none of that tree', async () => {
+  it('are VARVE_CORRUPT if they are not changes of that tree', async () => {
     const of = (bytes: Uint8Array, length: number): Uint8Array => bytes.subarray(0, length);
     const eight = new Uint8Array(8);
     const wrong: readonly ((log: ChangeLog) => void)[] = [
@@ -474,7 +474,7 @@ describe('roots that are made one', () => {
   });
 });
 
-describe('beside others in the store', () => {
+describe('beside other users of the store', () => {
   it('a root that they put another value in the place of is not built upon', async () => {
     const fileSystem = memoryFileSystem();
     const store = await Store.open('a.varve', { fileSystem });
@@ -501,7 +501,7 @@ describe('beside others in the store', () => {
 });
 
 describe('closing', () => {
-  it('is refused where what waits cannot be written for another reason than the disk', async () => {
+  it('fails if logged changes cannot be written for a reason other than the disk', async () => {
     const { forest, tree, fileSystem } = await planted(300);
     await tree.put(1, 1);
     const wrong = new VarveError('VARVE_NOT_FOUND', 'made for the test');
@@ -526,7 +526,7 @@ describe('a log of changes', () => {
     isLong: fc.boolean(),
   });
 
-  it('tells what it was told, or that it cannot', () => {
+  it('returns the changes that were added, or says that it is full', () => {
     fc.assert(
       fc.property(fc.array(change), fc.nat(2000), (changes, bytesMax) => {
         const log = new ChangeLog(bytesMax);

@@ -7,7 +7,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { codecs, Forest, type ReadableTree } from '../../../src/forest/index.ts';
-import { code, endSound } from '../forest-checks.ts';
+import { code, endSound } from '../../support/fixtures/forest-checks.ts';
 
 const count = 200;
 

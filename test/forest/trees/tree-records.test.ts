@@ -80,7 +80,7 @@ describe('the records in memory', () => {
     );
   });
 
-  it('are a bounded number, but for those that no catalog has', () => {
+  it('are a bounded number, except those that no catalog has', () => {
     const records = new TreeRecords(new Map());
     for (let i = 0; i < 50_000; i++) records.read(`t${i}`, 0, newRecord());
     expect(records.size).toBeLessThanOrEqual(10_000);
@@ -105,7 +105,7 @@ describe('the records in memory', () => {
     expect(records.size).toBeLessThanOrEqual(10_000);
   });
 
-  it('are none of a tree that was asked for and does not exist', async () => {
+  it('have no record of a tree that does not exist', async () => {
     const forest = await Forest.inMemory();
     const options = { key: codecs.u32, value: codecs.u32 };
     const tree = forest.tree('t', options);

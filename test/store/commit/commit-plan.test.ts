@@ -15,7 +15,7 @@ import { SessionWork, type StagedValue } from '../../../src/store/commit/session
 import { Space } from '../../../src/store/file/space.ts';
 import { Atlas, defaultLimits } from '../../../src/store/grains/atlas.ts';
 import { applyRecord, type ReplayParts } from '../../../src/store/open/replay.ts';
-import { PagedMemory } from '../grains/paged-memory.ts';
+import { PagedMemory } from '../../support/disks/paged-memory.ts';
 
 const limits = { ...defaultLimits, grainsPerStratum: 256, strataPerBasin: 2 };
 
@@ -157,7 +157,7 @@ describe('a plan', () => {
     ]);
   });
 
-  it('adds a structure with everything before it, and only what its values rely on', () => {
+  it('adds a structure after everything before it, and only if its values need it', () => {
     const atlas = emptyAtlas();
     const gone = new SessionWork();
     for (let at = 0; at < 300; at++) push(atlas, gone, 20);
@@ -172,7 +172,7 @@ describe('a plan', () => {
     expect(atlas.basins[0]?.strata.map(({ durable }) => durable)).toEqual([false, false]);
   });
 
-  it('relies on nothing where it only archives', () => {
+  it('needs no structure if it only archives', () => {
     const atlas = emptyAtlas();
     const work = new SessionWork();
     const value = push(atlas, work, 20);
@@ -186,7 +186,7 @@ describe('a plan', () => {
     expect(recordOf(planned).operations).toEqual([{ operation: 'archive', ...run }]);
   });
 
-  it('keeps the embedded header that nobody replaces, and takes the last that was asked for', () => {
+  it('keeps an embedded header that no session replaces, and takes the last one that was set', () => {
     const atlas = emptyAtlas();
     const works = [5n, undefined, 6n, undefined].map((embeddedHeader) => {
       const work = new SessionWork();

@@ -3,7 +3,7 @@
 import { expect, it } from 'vitest';
 import { GivenBackMaps } from '../../../src/store/commit/given-back-maps.ts';
 import { patternOf } from '../../support/bytes.ts';
-import { openLab } from '../core-lab.ts';
+import { openLab } from '../../support/fixtures/core-lab.ts';
 
 it('a map that a session has pushed to since it was found empty is left in use', async () => {
   const lab = await openLab();

@@ -42,7 +42,7 @@ describe('while the embedded header is claimed', () => {
     await store.close();
   });
 
-  it('a session that puts another in its place archives it', async () => {
+  it('a session that sets another header can archive the old one', async () => {
     const { store, root } = await withRoot();
     store.claimEmbeddedHeader('a test');
     const session = store.session();
@@ -65,7 +65,7 @@ describe('while the embedded header is claimed', () => {
     await store.close();
   });
 
-  it('nobody else claims it, until the claim has ended, which it does once', async () => {
+  it('no other caller can claim it until the claim has ended, which happens once', async () => {
     const { store, root } = await withRoot();
     const end = store.claimEmbeddedHeader('a test');
     expect(codeOf(() => store.claimEmbeddedHeader('another'))).toBe('VARVE_BUSY');

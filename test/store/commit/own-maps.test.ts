@@ -6,7 +6,7 @@
 import { expect, it } from 'vitest';
 import type { GrainId } from '../../../src/index.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
-import { type CoreLab, openLab } from '../core-lab.ts';
+import { type CoreLab, openLab } from '../../support/fixtures/core-lab.ts';
 
 const kibibyte = 1024;
 

@@ -4,7 +4,7 @@
 
 import { expect, it, vi } from 'vitest';
 import { ioError } from '../../../src/errors.ts';
-import { openLab } from '../core-lab.ts';
+import { openLab } from '../../support/fixtures/core-lab.ts';
 
 it('a batch is published though the length of the file cannot be had for its statistics', async () => {
   const lab = await openLab();

@@ -7,7 +7,7 @@
 import { describe, expect, it } from 'vitest';
 import { type GrainId, memoryFileSystem, type Session, Store } from '../../../src/index.ts';
 import { expectSameBytes } from '../../support/bytes.ts';
-import { expectSound } from '../../support/store-checks.ts';
+import { check } from '../../support/fixtures/store-checks.ts';
 
 function code(name: string): Error {
   return expect.objectContaining({ code: `VARVE_${name}` }) as Error;
@@ -63,7 +63,7 @@ describe('a value that is made for its id', () => {
     await store.close();
   });
 
-  it('leaves nothing reserved where it is not made, or ends the session', async () => {
+  it('leaves nothing reserved if it cannot be made, or ends the session', async () => {
     const store = await Store.inMemory();
     await store.put(new Uint8Array(10));
     const reason = new Error('no');
@@ -90,7 +90,7 @@ describe('a value that is made for its id', () => {
       expect(() => session.pushWith(10, () => make(session) as Uint8Array)).toThrow(error as Error);
       session.abandon();
       // It finds grains that are neither free nor in use, once no session is open.
-      await expectSound(store);
+      await check.sound(store);
     }
     await store.close();
   });

@@ -13,7 +13,7 @@ import { inOneGo, writeBytes } from '../../../src/store/file/effects.ts';
 import { Space } from '../../../src/store/file/space.ts';
 import { Atlas, defaultLimits } from '../../../src/store/grains/atlas.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
-import { PagedMemory } from '../grains/paged-memory.ts';
+import { PagedMemory } from '../../support/disks/paged-memory.ts';
 
 function atlasOf(): Atlas {
   return new Atlas(new PagedMemory(), new Space(), defaultLimits);
@@ -90,7 +90,7 @@ describe('a session', () => {
     expect([work.operations, work.stagedBytes]).toEqual([[], 0]);
   });
 
-  it('gives everything back, grains and claims, and what they were is there for any of them', () => {
+  it('releases all its grains and claims, and other sessions can take them', () => {
     const lengths = fc.array(fc.oneof(fc.nat(200), fc.nat(20_000)), {
       minLength: 1,
       maxLength: 12,
@@ -106,7 +106,7 @@ describe('a session', () => {
           work.claim(committed.home, committed.index, committed.count, committed.length);
           expect(committed.home.claims.has(committed.index)).toBe(true);
           work.giveUp();
-          expect(work.state).toBe('ended');
+          expect(work.hasEnded).toBe(true);
           expect(work.operations).toEqual([]);
           expect(work.stagedBytes).toBe(0);
           expect(takenGrains(atlas)).toBe(1);
@@ -118,6 +118,36 @@ describe('a session', () => {
         expect(mapCount(atlas)).toBe(maps);
       }),
     );
+  });
+
+  it('is open, then committing, then ended, and goes no other way', () => {
+    const internal = expect.objectContaining({ code: 'VARVE_INTERNAL' });
+    const durable = new SessionWork();
+    expect([durable.isOpen, durable.hasEnded]).toEqual([true, false]);
+    expect(() => durable.done()).toThrow(internal);
+    expect(() => durable.poisoned()).toThrow(internal);
+    durable.beginCommit();
+    expect([durable.isOpen, durable.hasEnded]).toEqual([false, false]);
+    expect(() => durable.beginCommit()).toThrow(internal);
+    durable.done();
+    const rejected = new SessionWork();
+    rejected.beginCommit();
+    inOneGo(rejected.giveUpInSteps('why'));
+    expect(rejected.failure).toBe('why');
+    rejected.rejected();
+    expect(rejected.failure).toBe(undefined);
+    const poisoned = new SessionWork();
+    poisoned.beginCommit();
+    poisoned.poisoned();
+    const closed = new SessionWork();
+    closed.closeWithStore();
+    expect(closed.closedWithStore).toBe(true);
+    for (const work of [durable, rejected, poisoned, closed]) {
+      expect([work.isOpen, work.hasEnded]).toEqual([false, true]);
+      for (const end of ['beginCommit', 'done', 'poisoned', 'giveUp'] as const) {
+        expect(() => work[end]()).toThrow(internal);
+      }
+    }
   });
 
   it('withdraws a value: its grains are free, and it is not written', () => {

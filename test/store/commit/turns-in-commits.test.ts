@@ -9,7 +9,7 @@ import { Store } from '../../../src/index.ts';
 import type { FileSystem } from '../../../src/io/file-system.ts';
 import { memoryFileSystem } from '../../../src/io/memory-file-system.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
-import { openLab } from '../core-lab.ts';
+import { openLab } from '../../support/fixtures/core-lab.ts';
 
 let time = 0;
 
@@ -306,7 +306,7 @@ it('a session whose grains are given back gives no bytes of another', async () =
   await lab.kill();
 });
 
-it('a refresh sees what was durable at its call, though another is under way', async () => {
+it('a refresh sees all batches durable at its call, though another refresh is in flight', async () => {
   const fileSystem = memoryFileSystem();
   const store = await openStore(fileSystem);
   const reader = await Store.open('store', { fileSystem, readOnly: true });

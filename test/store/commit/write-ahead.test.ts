@@ -16,7 +16,7 @@ function pushAll(store: Store, kind: number): { ids: GrainId[]; commit: () => nu
   return { ids, commit: () => session.commitSync() };
 }
 
-it('values written ahead are read as they are where others were in the cache', async () => {
+it('values written ahead are read correctly if the cache had older bytes there', async () => {
   const store = await Store.open('store', { fileSystem: memoryFileSystem() });
   const first = pushAll(store, 1);
   first.commit();

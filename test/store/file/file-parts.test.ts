@@ -35,7 +35,7 @@ function placesOf(list: Iterable<FilePart>): number[] {
 const fileBytes = 8 * 50;
 
 describe('bytes in several places', () => {
-  it('are, from any one on and as many as wanted, where a list of all places has them', () => {
+  it('are the places that a list of all places gives, for any start and count', () => {
     fc.assert(
       fc.property(parts, fc.nat(340), fc.nat(340), (list, from, length) => {
         const found = [...partsWithin(list, from, length)];
@@ -47,7 +47,7 @@ describe('bytes in several places', () => {
     );
   });
 
-  it('are all told of in pieces of any length, one after another', () => {
+  it('are all returned in pieces of any length, one after another', () => {
     fc.assert(
       fc.property(parts, fc.integer({ min: 1, max: 50 }), (list, piece) => {
         const all = placesOf(list);
@@ -108,7 +108,7 @@ describe('bytes in several places', () => {
     expect(chunks.map((chunk) => chunk.length)).toEqual([10, 90]);
   });
 
-  it('are no write where there are none', () => {
+  it('are no write if there are none', () => {
     const list = [{ offset: 5, bytes: 10 }];
     expect(writesTo(list, [])).toEqual([]);
     expect([...partsWithin(list, 0, 0)]).toEqual([]);

@@ -88,7 +88,7 @@ function pagesOf(extents: readonly Extent[]): number {
 }
 
 describe('space on a full disk', () => {
-  it('gives out no page twice and loses none, whatever the disk refuses', () => {
+  it('gives out no page twice and loses none, whichever calls the disk refuses', () => {
     fc.assert(
       fc.property(fc.nat(60), fc.array(command, { maxLength: 120 }), (written, commands) => {
         const model = new Model();

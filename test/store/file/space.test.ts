@@ -126,7 +126,7 @@ describe('space', () => {
     expect(looks).toBeLessThan(100 * 20);
   });
 
-  it('gathers what is free from few, long stretches before the file grows', () => {
+  it('gathers free pages from few, long ranges before the file grows', () => {
     fc.assert(
       fc.property(
         disjoint,
@@ -154,7 +154,7 @@ describe('space', () => {
     );
   });
 
-  it('says how much there is without growing, up to what is wanted', () => {
+  it('gives the number of pages available without growth, up to the wanted number', () => {
     const space = new Space();
     space.rebuild(
       [
@@ -254,7 +254,7 @@ it('growth follows size: from 64 KiB, a sixteenth while small, a sixty-fourth wh
 });
 
 describe('the reserve', () => {
-  it('is joined with a free stretch beside it', () => {
+  it('is joined with an adjacent free range', () => {
     const space = new Space(() => 8);
     // Two free stretches of 5 and 4 pages, and the disk is full.
     space.rebuild(
@@ -276,7 +276,7 @@ describe('the reserve', () => {
     expect(space.freePages).toBe(10);
   });
 
-  it('is made of pages that have been written, also beside those that have not', () => {
+  it('is made of written pages, also if unwritten ones are beside them', () => {
     const space = new Space((end) => Math.floor(end / 10));
     space.rebuild([{ page: 0, pages: 40 }], 45 * pageBytes);
     space.keepReserve();

@@ -14,7 +14,7 @@ import {
   type Reservation,
 } from '../../../src/store/grains/atlas.ts';
 import type { Stratum } from '../../../src/store/grains/stratum.ts';
-import { PagedMemory } from './paged-memory.ts';
+import { PagedMemory } from '../../support/disks/paged-memory.ts';
 
 function atlasOf(limits: Partial<AtlasLimits> = {}): { atlas: Atlas; space: Space } {
   const space = new Space();
@@ -110,7 +110,7 @@ describe('the Atlas', () => {
     expect(space.endPage).toBeGreaterThan(end);
   });
 
-  it('prefers the stratum that it is told where its grains suit', () => {
+  it('prefers the given stratum if its grains suit', () => {
     const { atlas } = atlasOf();
     const large = atlas.reserve(30_000, undefined).stratum;
     expect(grainExpSuits(3000, large.grainExp)).toBe(true);
@@ -121,7 +121,7 @@ describe('the Atlas', () => {
     expect(atlas.reserve(10, large).stratum).not.toBe(large);
   });
 
-  it('finds a value where it was published, by the index of its first grain only', () => {
+  it('finds a published value only by the index of its first grain', () => {
     const { atlas } = atlasOf();
     const { stratum, index, count } = atlas.reserve(1000, undefined);
     const id = { basin: 0, stratum: 0, index };
@@ -151,7 +151,7 @@ describe('the Atlas', () => {
     expect(atlas.freeGrainBytes()).toBe(all - count * 32);
   });
 
-  it('holds back the place of a dropped map until it is told that it has left', () => {
+  it('keeps the place of a dropped map until it is released', () => {
     const { atlas } = atlasOf();
     const stratum = atlas.reserve(10, undefined).stratum;
     const [map] = stratum.maps;
@@ -193,7 +193,7 @@ describe('limits', () => {
     expect([...strata].map((stratum) => stratum.maps.length)).toEqual([2, 2, 1]);
   });
 
-  it('leave a value that no stratum has room for where other sizes go on', () => {
+  it('refuse a value whose strata are full, though other sizes still fit', () => {
     const { atlas } = atlasOf({ ...tight, basins: 1, strataPerBasin: 2 });
     expect(atlas.reserve(8170, undefined).count).toBe(64);
     for (let at = 0; at < 64; at++) atlas.reserve(20, undefined);

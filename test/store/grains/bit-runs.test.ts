@@ -44,7 +44,7 @@ function next(flags: readonly boolean[], wanted: boolean, from: number, limit: n
 }
 
 describe('a run of bits', () => {
-  it('is set and cleared, and nothing beside it', () => {
+  it('is set and cleared, and no other bit changes', () => {
     fc.assert(
       fc.property(bits, at, fc.nat(bitCount), fc.boolean(), (flags, from, length, set) => {
         const count = Math.min(length, bitCount - from);
@@ -123,7 +123,7 @@ describe('a search', () => {
     );
   });
 
-  it('finds where the free run before a bit begins, as far back as it reaches', () => {
+  it('finds the start of the free run before a bit, up to its limit', () => {
     const reach = fc.integer({ min: 1, max: 100 });
     fc.assert(
       fc.property(bits, at, reach, (flags, where, back) => {

@@ -150,7 +150,7 @@ function step(
 }
 
 describe('the longest run that a value may break up', () => {
-  it('is any while much is free, a short one with less, and none for a long value', () => {
+  it('is any if much is free, a short one with less, and none for a long value', () => {
     const shares = [1, 0.4, 0.39, 0.125, 0.124, 0];
     const short = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 64, 64, 0, 0];
     expect(shares.map((share) => longestRoomyRun(1000, share))).toEqual(short);
@@ -199,7 +199,7 @@ describe('the grain allocator', () => {
     expect(indexes).toEqual([first, first + 3, first + 4, first + 204]);
   });
 
-  it('rewinds when what was reserved last is released first', () => {
+  it('rewinds if the last reservation is released first', () => {
     fc.assert(
       fc.property(
         fc.array(count, { minLength: 1, maxLength: 15 }),
@@ -240,7 +240,7 @@ describe('the grain allocator', () => {
   });
 });
 
-describe('what an allocation costs', () => {
+describe('the cost of an allocation', () => {
   /** Fills pages up to a share, then replaces values at random; words looked at per replacement. */
   function churn(pageCount: number, share: number, sizeOf: (random: number) => number): number {
     const random = numbersFrom(7);

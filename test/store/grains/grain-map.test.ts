@@ -33,7 +33,7 @@ describe('a grain map', () => {
     expect(map.parts(1000, grains * 128)).toBe(undefined);
   });
 
-  it('has two pages before its grains where it has one mark page, else its head too', () => {
+  it('has two pages before its grains if it has one mark page, else its head too', () => {
     const overhead = (count: number): number => mapOf(0, count).grainOffset(0) / 4096 - 50;
     expect([1, grainsPerMarkPage].map(overhead)).toEqual([2, 2]);
     expect([grainsPerMarkPage + 1, 2 * grainsPerMarkPage + 1].map(overhead)).toEqual([6, 8]);
@@ -58,7 +58,7 @@ describe('a grain map', () => {
     expect(() => map.pages).toThrow(expect.objectContaining({ code: 'VARVE_INTERNAL' }));
   });
 
-  it('tells its basin what is committed, opened or not', () => {
+  it('gives its basin the committed counts, opened or not', () => {
     const entry = {
       firstIndex: 5,
       grains: 300,
@@ -84,7 +84,7 @@ describe('a grain map', () => {
     expect(map.entry().free).toBe(119);
   });
 
-  it('that is new is free throughout, in runs of as much as is told apart', () => {
+  it('that is new is entirely free, and its longest run counts as 256 at most', () => {
     const entry = (count: number) => newMapEntry(0, { grains: count, page: 1, further: [] });
     expect(entry(100)).toMatchObject({ free: 100, longestFree: 100, generation: 0 });
     expect(entry(1000)).toMatchObject({ free: 1000, longestFree: 256 });
@@ -149,7 +149,7 @@ const spread = fc
   });
 
 describe('a grain map in several extents', () => {
-  it('has each byte of its grains where a list of all its bytes has it', () => {
+  it('has each byte of its grains at the place that a list of all its bytes gives', () => {
     fc.assert(
       fc.property(spread, fc.nat(), fc.integer({ min: 1, max: 255 }), (placed, start, most) => {
         const { grainExp, grains: count } = placed;
@@ -180,7 +180,7 @@ describe('a grain map in several extents', () => {
     );
   });
 
-  it('has its further extents in what its basin is told, and comes back from that', () => {
+  it('has its further extents in its basin entry, and is loaded from that', () => {
     fc.assert(
       fc.property(spread, (placed) => {
         const map = new GrainMap(newMapEntry(700, placed), placed.grainExp, true);

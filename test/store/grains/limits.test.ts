@@ -10,7 +10,7 @@ import { defaultLimits } from '../../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../../src/store/open/store-options.ts';
 import { openStore, type Store } from '../../../src/store/store.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
-import { openLab } from '../core-lab.ts';
+import { openLab } from '../../support/fixtures/core-lab.ts';
 
 const limits = { ...defaultLimits, grainsPerStratum: 256, strataPerBasin: 3 };
 
@@ -58,7 +58,7 @@ describe('a store with many basins and strata', () => {
     await store.close();
   });
 
-  it('reads every id again after a kill, from the log alone and from what was settled', async () => {
+  it('reads every id again after a kill, from the log alone and from settled structures', async () => {
     for (const settleBytes of [1, 3000, 1_000_000]) {
       const fileSystem = memoryFileSystem();
       const lengths = new Map<GrainId, number>();

@@ -22,7 +22,7 @@ const grainExp = fc.integer({ min: grainExpMin, max: grainExpMax });
 const count = fc.integer({ min: 1, max: 255 });
 
 describe('the grains of the next map', () => {
-  it('are 64 KiB in a new stratum, or what was asked for', () => {
+  it('are 64 KiB in a new stratum, or the wanted number', () => {
     const first = { grainExp: 5, totalGrains: 0, count: 1 };
     expect(nextMapGrains({ ...first, bytesLeast })).toBe(2048);
     expect(nextMapGrains({ ...first, bytesLeast: 2 * bytesLeast })).toBe(4096);
@@ -41,7 +41,7 @@ describe('the grains of the next map', () => {
     );
   });
 
-  it('are those of the value alone where few like it would share the map', () => {
+  it('are those of the value alone if few values like it would share the map', () => {
     const coarse = { grainExp: 11, bytesLeast };
     expect(nextMapGrains({ ...coarse, totalGrains: 0, count: 32 })).toBe(32);
     expect(nextMapGrains({ ...coarse, totalGrains: 0, count: 31 })).toBe(32);

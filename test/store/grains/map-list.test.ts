@@ -10,7 +10,7 @@ function mapOf(firstIndex: number, grains: number, durable = true): GrainMap {
   return new GrainMap(newMapEntry(firstIndex, { grains, page: 50, further: [] }), 5, durable);
 }
 
-it('finds the map that has a grain, in any order of asking, and none in a gap', () => {
+it('finds the map that has a grain, in any order of queries, and none in a gap', () => {
   const maps = [mapOf(0, 10), mapOf(10, 5), mapOf(20, 1), mapOf(30, 100)];
   const list = new MapList(maps, 200);
   const owner = (index: number): GrainMap | undefined =>
@@ -47,7 +47,7 @@ it('takes out the map that begins with a grain, and no other', () => {
   expect(list.all.map(({ firstIndex }) => firstIndex)).toEqual([10]);
 });
 
-it('ends, as far as batches know, before the first map that only this process knows', () => {
+it('for batches, the list ends before the first map that is not durable', () => {
   const list = new MapList([mapOf(0, 10)], 10);
   const next = mapOf(10, 10, false);
   list.add(next);

@@ -156,7 +156,7 @@ describe('a mark page', () => {
     expect(page.nextGeneration).toBe(4);
   });
 
-  it('is loaded once, with marks of its own, and has none before', () => {
+  it('is loaded once, with its own marks, and has none before', () => {
     const place = { ordinal: 0, firstIndex: 0, grains: 10 };
     const page = new MarkPage(place, unwrittenPage);
     const internal = expect.objectContaining({ code: 'VARVE_INTERNAL' });

@@ -7,7 +7,7 @@ import { clearRun, setRun } from '../../../src/store/grains/bit-runs.ts';
 import { Recount } from '../../../src/store/grains/recount.ts';
 import { Stratum } from '../../../src/store/grains/stratum.ts';
 import { checks } from '../../../src/util/assert.ts';
-import { PagedMemory } from './paged-memory.ts';
+import { PagedMemory } from '../../support/disks/paged-memory.ts';
 
 const empty = {
   grainExp: 5,

@@ -14,8 +14,14 @@ import { Atlas, defaultLimits } from '../../../src/store/grains/atlas.ts';
 import type { GrainMap } from '../../../src/store/grains/grain-map.ts';
 import { applyRecord, type ReplayParts } from '../../../src/store/open/replay.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
-import { addMapTo, type CoreLab, headedGrains, labPath, openLab } from '../core-lab.ts';
-import { PagedMemory } from './paged-memory.ts';
+import { PagedMemory } from '../../support/disks/paged-memory.ts';
+import {
+  addMapTo,
+  type CoreLab,
+  headedGrains,
+  labPath,
+  openLab,
+} from '../../support/fixtures/core-lab.ts';
 
 type Values = Map<GrainId, number>;
 
@@ -94,7 +100,7 @@ describe.each([
     await lab.close();
   });
 
-  it('loses the last batch where its value is torn in any of its places, and no other', async () => {
+  it('loses only the last batch if its value is torn in any of its places', async () => {
     const bytes = 8152;
     for (const torn of [0, 1]) {
       const fileSystem = memoryFileSystem();
@@ -206,7 +212,7 @@ describe('a record that adds a map is refused', () => {
     return atlas;
   }
 
-  it.each([1000, headedGrains])('where its first extent has no page of %d grains', (grains) => {
+  it.each([1000, headedGrains])('if its first extent has no page of %d grains', (grains) => {
     const most = mapPages(grains, 5) - mapOverheadPages(grains) - 1;
     const further = (pages: number) => [{ page: 900, pages }];
     const [map] = replay({ grains, further: further(most) }).stratum(0, 0)?.maps ?? [];
@@ -220,7 +226,7 @@ describe('a record that adds a map is refused', () => {
     }
   });
 
-  it('where an extent has no page, or the map an impossible size', () => {
+  it('if an extent has no page, or the map an impossible size', () => {
     const empty = { page: 900, pages: 0 };
     const one = { page: 901, pages: 1 };
     expect(() => replay({ grains: 1000, further: [empty] })).toThrow(corrupt);

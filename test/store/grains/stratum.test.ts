@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { grainsPerMarkPage } from '../../../src/format/layout.ts';
 import type { GrainRun } from '../../../src/format/log-record.ts';
 import { Stratum } from '../../../src/store/grains/stratum.ts';
-import { PagedMemory } from './paged-memory.ts';
+import { PagedMemory } from '../../support/disks/paged-memory.ts';
 
 const place = { basin: 0, number: 3, durable: true };
 const empty = {
@@ -336,7 +336,7 @@ describe('a stratum', () => {
     expect(pair.memory.reads).toBe(1);
   });
 
-  it('gives its emptied maps back, the rearmost first, while as much stays free', () => {
+  it('drops its empty maps, the last in the file first, while as many grains stay free', () => {
     const pair = new StratumPair();
     for (const grains of [300, 100, 100, 500]) pair.addMap(grains, 0);
     const [first, second, third, last] = [...pair.real.maps];
@@ -456,7 +456,7 @@ describe('replay', () => {
     ['allocate', runOf(99, 2)],
     ['allocate', runOf(100, 1)],
     ['free', runOf(1000, 1)],
-  ] as const)('refuses to %s what the marks contradict: %o', (operation, other) => {
+  ] as const)('refuses to %s if the marks contradict it: %o', (operation, other) => {
     expect(() => settledAt(4).real.replay(operation, other, at(5))).toThrow(corrupt);
   });
 

@@ -53,6 +53,7 @@ class LogPair {
     if (target === undefined) {
       if (this.log.next === undefined) this.log.reserveNext(this.space);
       expect(this.log.place(bodyBytes, batch, { space: this.space, spares: 0 })).toBe(undefined);
+      if (this.log.nextState === 'filling') this.log.nextIsFilled();
       this.log.nextIsListed();
       target = this.log.place(bodyBytes, batch, { space: this.space, spares: 0 });
     }
@@ -126,7 +127,7 @@ const command = fc.oneof(
 );
 
 describe('the commit log', () => {
-  it('puts every record where nothing is that counts, and gives back what does not', () => {
+  it('writes no record over a live one, and frees the places of stale ones', () => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 40 }), (commands) => {
         const pair = new LogPair();
@@ -155,7 +156,7 @@ describe('the commit log', () => {
     expect(odd).toEqual({ from: 144, to: 208 });
   });
 
-  it('goes on into the next segment only when both headers list it', () => {
+  it('continues in the next segment only when both headers list it', () => {
     const pair = new LogPair();
     while (!pair.log.wantsNext) pair.append(100);
     const next = pair.log.reserveNext(pair.space);
@@ -164,6 +165,7 @@ describe('the commit log', () => {
     while (target !== undefined) {
       expect(target.segment).not.toBe(next);
       pair.append(100);
+      if (pair.log.nextState === 'filling') pair.log.nextIsFilled();
       target = pair.log.place(100, pair.batch + 1, { space: pair.space, spares: 0 });
     }
     expect(pair.log.current).not.toBe(next);
@@ -178,14 +180,39 @@ describe('the commit log', () => {
     );
   });
 
+  it('takes the next segment through its states in their order', () => {
+    const { log, space } = new LogPair();
+    const internal = expect.objectContaining({ code: 'VARVE_INTERNAL' });
+    expect(log.nextState).toBe('none');
+    expect(() => log.nextIsFilled()).toThrow(internal);
+    log.reserveNext(space);
+    expect(() => log.reserveNext(space)).toThrow(internal);
+    expect(() => log.nextIsListed()).toThrow(internal);
+    log.nextIsFilled();
+    expect(() => log.forgetNext(space)).toThrow(internal);
+    log.nextIsListed();
+    expect(log.nextState).toBe('ready');
+  });
+
+  it('makes the next segment elsewhere than where the disk refused it, until one is filled', () => {
+    const { log, space } = new LogPair();
+    const first = log.reserveNext(space).page;
+    log.forgetNext(space);
+    expect(space.endPage).toBe(first);
+    expect(log.reserveNext(space).page).toBe(first + 16);
+    expect(space.freePages).toBe(16);
+    log.nextIsFilled();
+  });
+
   it('lists every segment that a later record may be in', () => {
     const pair = new LogPair();
     const first = pair.log.current;
     while (pair.log.segments.length < 3) pair.append(2000);
     const next = pair.log.reserveNext(pair.space);
-    expect(pair.log.listFrom(first, true)).toEqual([...pair.log.segments, next]);
-    expect(pair.log.listFrom(first, false)).toEqual(pair.log.segments);
-    expect(pair.log.listFrom(pair.log.current, false)).toEqual([pair.log.current]);
+    expect(pair.log.listFrom(first)).toEqual(pair.log.segments);
+    expect(pair.log.listFrom(pair.log.current)).toEqual([pair.log.current]);
+    pair.log.nextIsFilled();
+    expect(pair.log.listFrom(first)).toEqual([...pair.log.segments, next]);
   });
 
   it('takes a body that is large for its lane to an extent of its own', () => {
@@ -206,7 +233,7 @@ describe('the commit log', () => {
     expect(pair.log.retainedBytes).toBe(sectorBytes + 4096);
   });
 
-  it('counts what it writes since the last settle', () => {
+  it('counts the bytes that it has written since the last settle', () => {
     const pair = new LogPair();
     for (let times = 0; times < 5; times++) pair.append(1000);
     expect(pair.log.bytesSinceSettle).toBe(5 * 3 * sectorBytes);
@@ -224,7 +251,7 @@ describe('the commit log', () => {
     expect(pair.log.snapshot(pair.batch).dropped).toEqual([first]);
   });
 
-  it('takes a record to no segment but its own', () => {
+  it('accepts a record only in one of its own segments', () => {
     const pair = new LogPair();
     const foreign = { page: 90, pages: 16, firstBatch: 0 };
     const target = { segment: foreign, sector: 720, sectors: 1, extent: undefined };

@@ -10,6 +10,7 @@ import { LogRecordWriter } from '../../../src/format/log-record.ts';
 import { encodeRecordSectors } from '../../../src/format/log-sector.ts';
 import type { StorageFile } from '../../../src/io/file-system.ts';
 import { memoryFileSystem } from '../../../src/io/memory-file-system.ts';
+import { inOneGo } from '../../../src/store/file/effects.ts';
 import { FileReader } from '../../../src/store/file/file-reader.ts';
 import { laneRange } from '../../../src/store/log/commit-log.ts';
 import { LogReader } from '../../../src/store/log/log-reader.ts';
@@ -58,7 +59,7 @@ class LogFile {
   }
 
   scan(part: Partial<FileHeader> = {}): LogScan {
-    return scanLog(this.reader, { ...header, ...part });
+    return inOneGo(scanLog(this.reader, { ...header, ...part }));
   }
 }
 
@@ -105,7 +106,7 @@ describe('the scan', () => {
     expect(scan.epochMax).toBe(4);
   });
 
-  it('begins where the header says, and passes over records before the base', async () => {
+  it('begins at the place that the header names, and skips records before the base', async () => {
     const log = await logOf({ batch: 9 }, { batch: 10 }, { batch: 11 });
     expect(batches(log.scan())).toEqual([11]);
     const later = [laneRange(first, 0).from + 1, laneRange(first, 1).from + 1] as const;
@@ -174,7 +175,7 @@ describe('the scan', () => {
 });
 
 describe('the body of a record', () => {
-  it('is read back from its sectors, and only where they are all its own', async () => {
+  it('is read back from its sectors, and only if all of them are its own', async () => {
     const log = await logOf({ batch: 11, bodyBytes: 1500 });
     const [found] = log.scan().records;
     if (found === undefined) throw new Error('the record is there');
@@ -210,7 +211,7 @@ describe('the body of a record', () => {
     expect(readBody(log.reader, found)).toBe('the body fails its checksum');
   });
 
-  it('is read from its own place where it has one', async () => {
+  it('is read from its own place if it has one', async () => {
     const log = await logOf();
     const body = bodyOf(11, 3000);
     const sector = laneRange(first, 1).from;
@@ -249,7 +250,7 @@ describe('the reader of the retained log', () => {
     }
   });
 
-  it('sees what was written after it looked ahead', async () => {
+  it('reads a record that was written after it read ahead', async () => {
     const log = await logOf({ batch: 1 }, { batch: 2 });
     const reader = new LogReader(log.reader, { segments });
     reader.read(1);

@@ -99,7 +99,7 @@ function expectKnown(tail: LogTail, allocations: Allocations): void {
 }
 
 describe('following the log', () => {
-  it('takes in what each record allocates', async () => {
+  it('reads the allocations of each record', async () => {
     const tail = tailOf(new ReplacedFile(await fileOf([100, 200, 300])));
     expect(tail.follow()).toBe(true);
     expectKnown(tail, [100, 200, 300]);

@@ -44,14 +44,14 @@ describe('of two copies of the file header', () => {
     expect(await chosen(high, low)).toMatchObject({ copy: 0, header: newer, other: older });
   });
 
-  it('agreement is told from a difference in more than generation and confirmed batch', async () => {
+  it('those that differ in more than generation and confirmed batch do not agree', async () => {
     const high = encodeFileHeader(newer);
     expect(await chosen(encodeFileHeader(older), high)).toMatchObject({ agreed: true });
     const other = encodeFileHeader({ ...older, epoch: 1 });
     expect(await chosen(other, high)).toMatchObject({ agreed: false, header: newer });
   });
 
-  it('the other is believed where one is damaged, and says so', async () => {
+  it('the other is chosen if one is damaged, and the damage is reported', async () => {
     for (const copy of [0, 1]) {
       const sectors =
         copy === 0 ? [damaged, encodeFileHeader(older)] : [encodeFileHeader(older), damaged];
@@ -61,7 +61,7 @@ describe('of two copies of the file header', () => {
     }
   });
 
-  it('a blank one is no damage only where it is copy 1 and creation was cut before it', async () => {
+  it('a blank one is no damage only if it is copy 1 and creation was cut before it', async () => {
     const blank = new Uint8Array(sectorBytes);
     const copyOf = (generation: number) => encodeFileHeader({ ...older, generation });
     expect((await chosen(copyOf(1), blank))?.healed).toEqual([]);

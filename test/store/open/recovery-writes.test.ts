@@ -9,11 +9,11 @@ import { encodeFileHeader, type FileHeader } from '../../../src/format/file-head
 import { headerCopies, pageBytes } from '../../../src/format/layout.ts';
 import { type GrainId, Store } from '../../../src/index.ts';
 import { patternOf } from '../../support/bytes.ts';
-import type { DiskImage } from '../../support/disk-image.ts';
-import { restarted } from '../../support/disk-state.ts';
-import { SimulatedDisk } from '../../support/simulated-disk.ts';
-import { expectSound } from '../../support/store-checks.ts';
-import { headersOf, namedBy } from '../settle/named-ranges.ts';
+import type { DiskImage } from '../../support/disks/disk-image.ts';
+import { restarted } from '../../support/disks/disk-state.ts';
+import { headersOf, namedBy } from '../../support/disks/named-ranges.ts';
+import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import { check } from '../../support/fixtures/store-checks.ts';
 
 async function open(disk: SimulatedDisk): Promise<Store> {
   return await Store.open('store', { fileSystem: disk });
@@ -64,7 +64,7 @@ it('an opening after a clean close says that the store is open, before anything 
 
   const again = await open(killed(next.state.durable));
   expect(again.recovery.clean).toBe(false);
-  await expectSound(again);
+  await check.sound(again);
   await again.close();
 });
 
@@ -84,7 +84,7 @@ it('an opening raises the epoch above every one in the log, whatever the headers
   const store = await open(lowered);
   expect(store.currentBatch).toBe(3);
   expect(newestOf(lowered)).toMatchObject({ epoch: 4 });
-  await expectSound(store);
+  await check.sound(store);
   await store.close();
 });
 
@@ -107,6 +107,6 @@ it('an opening that takes a batch back leaves no record of it', async () => {
   expect([...recordsOf(torn)].sort()).toEqual(['the record of batch 1', 'the record of batch 2']);
   const epochs = copiesOf(torn).map(({ epoch }) => epoch);
   expect(epochs).toEqual(Array(headerCopies).fill(2));
-  await expectSound(store);
+  await check.sound(store);
   await store.close();
 });

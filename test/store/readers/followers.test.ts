@@ -4,8 +4,8 @@ import { expect, it } from 'vitest';
 import type { GrainId } from '../../../src/index.ts';
 import { logEntries } from '../../../src/store/readers/log-entries.ts';
 import { patternOf } from '../../support/bytes.ts';
-import { SimulatedDisk } from '../../support/simulated-disk.ts';
-import { type CoreLab, openLab } from '../core-lab.ts';
+import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import { type CoreLab, openLab } from '../../support/fixtures/core-lab.ts';
 
 /** More than half of what one batch frees on a full disk. */
 const valuesEach = 1200;

@@ -9,7 +9,7 @@ import { memoryFileSystem, Store } from '../../../src/index.ts';
 
 const path = 'store';
 
-it('goes on reading every value that is not freed while the writer settles', async () => {
+it('keeps reading every value that is not freed while the writer settles', async () => {
   const fileSystem = memoryFileSystem();
   let writer = await Store.open(path, { fileSystem, settleBytes: 2048 });
   const lengths = new Map<GrainId, number>();
@@ -39,7 +39,7 @@ it('goes on reading every value that is not freed while the writer settles', asy
   await writer.close();
 });
 
-it('recovers in memory what was not closed, and leaves the file as it is', async () => {
+it('recovers an unclosed store in memory, and leaves the file unchanged', async () => {
   const fileSystem = memoryFileSystem();
   const writer = await Store.open(path, { fileSystem });
   const { id } = await writer.put(new Uint8Array(1000).fill(7));

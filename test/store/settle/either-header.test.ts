@@ -5,14 +5,14 @@
 
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { headerCopies, pageBytes, sectorBytes } from '../../../src/format/layout.ts';
-import { type History, histories } from '../../crash/histories.ts';
-import { Life } from '../../crash/life.ts';
-import { crashScale, ticking } from '../../crash/scale.ts';
-import { acknowledgedBefore, reopened } from '../../crash/trial.ts';
-import type { DiskImage } from '../../support/disk-image.ts';
-import { restarted } from '../../support/disk-state.ts';
-import { SimulatedDisk } from '../../support/simulated-disk.ts';
-import { headersOf } from './named-ranges.ts';
+import { crashScale, ticking } from '../../support/crash-scale.ts';
+import type { DiskImage } from '../../support/disks/disk-image.ts';
+import { restarted } from '../../support/disks/disk-state.ts';
+import { headersOf } from '../../support/disks/named-ranges.ts';
+import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import { type History, histories } from '../../support/lives/histories.ts';
+import { Life } from '../../support/lives/life.ts';
+import { acknowledgedBefore, reopened } from '../../support/lives/trial.ts';
 import { documentsThatMove, placesThatChange, settleOverCommits } from './settle-histories.ts';
 
 let tried = 0;

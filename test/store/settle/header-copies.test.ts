@@ -108,7 +108,7 @@ describe('header copies', () => {
     expect(offsets).toEqual([4096, 0, undefined]);
   });
 
-  it.each([0, 1])('write copy %i first where it is in doubt, then the other, then none', (copy) => {
+  it.each([0, 1])('write copy %i first if it is in doubt, then the other, then none', (copy) => {
     const copies = new HeaderCopies(salt, content, [2, 1]);
     copies.doubt(copy);
     copies.change({ epoch: 2 });

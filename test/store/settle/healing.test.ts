@@ -8,7 +8,12 @@ import { kindBasin, kindMap, kindMarks, pageBytes } from '../../../src/format/la
 import type { FileSystem, GrainId } from '../../../src/index.ts';
 import { memoryFileSystem, Store } from '../../../src/index.ts';
 import { getU32 } from '../../../src/util/little-endian.ts';
-import { addMapTo, headedGrains, openLab, labPath as path } from '../core-lab.ts';
+import {
+  addMapTo,
+  headedGrains,
+  openLab,
+  labPath as path,
+} from '../../support/fixtures/core-lab.ts';
 
 /** How a store comes to be. */
 interface Life {
@@ -101,7 +106,7 @@ describe.each([
     await again.close();
   });
 
-  it('is corruption where the log since is gone', async () => {
+  it('is corruption if the log since is gone', async () => {
     const fileSystem = memoryFileSystem();
     const values = await settled(fileSystem, { headed, rounds: 2, checkpoint: true });
     await damageNewest(fileSystem, kind);
@@ -117,7 +122,7 @@ describe.each([
   });
 });
 
-it('a map of one mark page has none of its heads in the file, a larger one has', async () => {
+it('a map of one mark page has no head in the file, a larger map has one', async () => {
   for (const headed of [false, true]) {
     const fileSystem = memoryFileSystem();
     await settled(fileSystem, { headed, rounds: 2, checkpoint: false });

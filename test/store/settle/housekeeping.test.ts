@@ -7,8 +7,8 @@ import { describe, expect, it, vi } from 'vitest';
 import { headerSegmentsMax, pageBytes } from '../../../src/format/layout.ts';
 import type { GrainId } from '../../../src/index.ts';
 import { patternOf } from '../../support/bytes.ts';
-import { SimulatedDisk } from '../../support/simulated-disk.ts';
-import { type CoreLab, openLab } from '../core-lab.ts';
+import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import { type CoreLab, openLab } from '../../support/fixtures/core-lab.ts';
 
 function base({ core }: CoreLab): number {
   return core.headers.content.settled.base;
@@ -132,7 +132,7 @@ describe('the next segment of the log', () => {
   });
 });
 
-it('a round whose plan fails in the middle poisons the store: what it has taken is not written', async () => {
+it('a round whose plan fails in the middle poisons the store, and writes none of its parts', async () => {
   const lab = await openLab();
   const session = lab.session();
   session.push(new Uint8Array(10));

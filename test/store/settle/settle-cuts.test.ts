@@ -9,13 +9,13 @@
 
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { Settle } from '../../../src/store/settle/settle.ts';
-import { fatesOf } from '../../crash/fates.ts';
-import type { History } from '../../crash/histories.ts';
-import { Life } from '../../crash/life.ts';
-import { crashScale, ticking } from '../../crash/scale.ts';
-import { acknowledgedBefore, reopened } from '../../crash/trial.ts';
-import { powerCut, restarted } from '../../support/disk-state.ts';
-import { SimulatedDisk } from '../../support/simulated-disk.ts';
+import { crashScale, ticking } from '../../support/crash-scale.ts';
+import { powerCut, restarted } from '../../support/disks/disk-state.ts';
+import { fatesOf } from '../../support/disks/fates.ts';
+import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import type { History } from '../../support/lives/histories.ts';
+import { Life } from '../../support/lives/life.ts';
+import { acknowledgedBefore, reopened } from '../../support/lives/trial.ts';
 import { documentsThatMove, placesThatChange, settleOverCommits } from './settle-histories.ts';
 
 const bounds = { singles: 1, randoms: 1 };

@@ -6,8 +6,8 @@
  * structures.
  */
 
-import type { History } from '../../crash/histories.ts';
-import type { Life } from '../../crash/life.ts';
+import type { History } from '../../support/lives/histories.ts';
+import type { Life } from '../../support/lives/life.ts';
 
 const valueBytes = 400;
 /** Grains of a stratum with room for one such value, and for two. */

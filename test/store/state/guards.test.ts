@@ -40,7 +40,7 @@ describe('guards', () => {
     );
   });
 
-  it('are all gone when the store closes, and a late release takes none with it', () => {
+  it('are all gone when the store closes, and a late release removes none', () => {
     const guards = new Guards();
     const late = guards.hold(4);
     guards.releaseAll();
@@ -50,7 +50,7 @@ describe('guards', () => {
     expect(guards.limit(9)).toBe(9);
   });
 
-  it('cannot be told to hold another batch', () => {
+  it('cannot be moved to another batch', () => {
     const guard = new Guards().hold(4);
     expect(Object.isFrozen(guard)).toBe(true);
   });

@@ -16,7 +16,7 @@ function archived(count: number) {
   return { values, logBytes: 512 };
 }
 
-describe('what the last batches archived', () => {
+describe('the archives of the last batches', () => {
   it('is given back until a checkpoint has passed it', () => {
     const recent = new RecentArchives();
     const [one, two, three] = [archived(1), archived(2), archived(0)];
@@ -28,14 +28,14 @@ describe('what the last batches archived', () => {
     expect([7, 8, 9].map((batch) => recent.get(batch))).toEqual([undefined, undefined, three]);
   });
 
-  it('makes way for newer ones where it is much', () => {
+  it('make way for newer ones if they are many', () => {
     const recent = new RecentArchives();
     for (let batch = 1; batch <= 5; batch++) recent.add(batch, archived(5000));
     const kept = [1, 2, 3, 4, 5].filter((batch) => recent.get(batch) !== undefined);
     expect(kept).toEqual([3, 4, 5]);
   });
 
-  it('is of the last thousand batches at most, where they archived nothing', () => {
+  it('are of the last thousand batches at most, if they archived nothing', () => {
     const recent = new RecentArchives();
     for (let batch = 1; batch <= 3000; batch++) recent.add(batch, archived(0));
     expect(recent.get(1)).toBe(undefined);

@@ -150,7 +150,7 @@ describe('a block cache', () => {
     expect(file.reads).toBe(40);
   });
 
-  it('keeps what is asked for again and again while others pass through', () => {
+  it('keeps blocks that are read repeatedly while others pass through', () => {
     const { file, cache } = cacheOf(smallest, 1000);
     let again = 0;
     for (let block = 10; block < 500; block++) {
@@ -164,7 +164,7 @@ describe('a block cache', () => {
     expect(again).toBeLessThan(50);
   });
 
-  it('reads again what it was told to forget, and only that', () => {
+  it('reads forgotten blocks again, and no others', () => {
     const { file, cache } = cacheOf(smallest, 20);
     for (let block = 0; block < 20; block++) cache.slotFor(block);
     cache.forget(3 * blockBytes - 1, 2);
@@ -202,7 +202,7 @@ describe('a block cache', () => {
     expectAsFile(cache, file, 0, 3 * blockBytes);
   });
 
-  it('notes what was found right until its block is written, makes way, or the note is taken back', () => {
+  it('keeps the note of a checked value until its block is written or evicted, or it is cleared', () => {
     const { cache } = cacheOf(smallest, 200);
     const at = 5 * blockBytes + 96;
     cache.check(at);

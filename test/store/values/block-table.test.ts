@@ -48,7 +48,7 @@ function expectKnown(table: BlockTable, model: ReadonlyMap<number, Known>): void
 }
 
 describe('a block table', () => {
-  it('knows of each block what a map would, after any changes', () => {
+  it('has the same content as a Map, after any changes', () => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 200 }), (commands) => {
         const table = new BlockTable();

@@ -7,12 +7,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { StagingMemory, type StagingSlab } from '../../../src/store/values/staging-memory.ts';
 import { patternOf } from '../../support/bytes.ts';
-import { openLab } from '../core-lab.ts';
+import { openLab } from '../../support/fixtures/core-lab.ts';
 
 const mebibyte = 1024 * 1024;
 
 describe('staging memory', () => {
-  it('keeps what every holder wrote until it releases it, whoever takes and releases meanwhile', () => {
+  it('keeps the bytes of every holder until its release, whatever the others do', () => {
     const step = fc.record({
       holder: fc.nat(5),
       take: fc.option(fc.oneof(fc.nat(300), fc.integer({ min: 200_000, max: mebibyte })), {

@@ -141,7 +141,7 @@ describe.each([
     expect(values.measure(place)).toEqual({ length, stored: crc, computed: crc });
   });
 
-  it('is refused where a byte in any of its places has changed, by the place of its first', async () => {
+  it('is refused if a byte in any of its places has changed, with the offset of its first', async () => {
     const { file, values } = await readerOf(cacheBytes);
     const place = storeInParts(file, 20_000, [4096, 8192]);
     for (const part of place.parts ?? []) {
@@ -159,7 +159,7 @@ describe.each([
     expectSameBytes(values.read(place), patternOf(20_000, 9));
   });
 
-  it('is refused where the file ends within the rearmost place, which has its first bytes', async () => {
+  it('is refused if the file ends within its place that is last in the file', async () => {
     const { file, values } = await readerOf(cacheBytes);
     const place = storeInParts(file, 20_000, [4096, 8192]);
     for (const bytes of [4095, 100, 4, 0]) {
@@ -170,7 +170,7 @@ describe.each([
     }
   });
 
-  it('is refused where the file ends within a place that has its last bytes', async () => {
+  it('is refused if the file ends within the place of its last bytes', async () => {
     const { file, values } = await readerOf(cacheBytes);
     const { parts, ...place } = storeInParts(file, 20_000, [4096, 8192]);
     const [first, second, last] = (parts ?? []) as [FilePart, FilePart, FilePart];
@@ -190,7 +190,7 @@ describe.each([
     await expect(values.readAsync(moved)).rejects.toMatchObject({ code: 'VARVE_CORRUPT' });
   });
 
-  it('needs none of the places behind its last byte', async () => {
+  it('needs no place after its last byte', async () => {
     const { file, values } = await readerOf(cacheBytes);
     const whole = storeInParts(file, 100, [96]);
     const parts = [...(whole.parts ?? []), { offset: 1_000_000, bytes: 4096 }];
@@ -200,7 +200,7 @@ describe.each([
     expect(values.measure(place)?.length).toBe(100);
   });
 
-  it('is refused where its length is more than its places hold', async () => {
+  it('is refused if its length is more than its places hold', async () => {
     const { file, values } = await readerOf(cacheBytes);
     const place = storeInParts(file, 5000, [4096]);
     file.writeSync([new Uint8Array([255, 255, 0, 0])], place.offset);
@@ -220,7 +220,7 @@ it('small results do not overlap, however many there are', async () => {
   }
 });
 
-it('a value that was written and told of is read from the cache as it is now', async () => {
+it('a value that was written through the cache is read from it with its new bytes', async () => {
   const { file, values } = await readerOf(mebibyte);
   const place = store(file, 100);
   values.read(place);
@@ -228,6 +228,6 @@ it('a value that was written and told of is read from the cache as it is now', a
   const prefix = new Uint8Array(8);
   encodeValuePrefix(prefix, 100, valueCrc(id, bytes));
   file.writeSync([prefix, bytes], place.offset);
-  values.cache.written([prefix, bytes], place.offset);
+  values.written([prefix, bytes], place.offset);
   expectSameBytes(values.read(place), bytes);
 });

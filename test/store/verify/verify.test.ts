@@ -16,7 +16,7 @@ import { GrainMap, newMapEntry } from '../../../src/store/grains/grain-map.ts';
 import type { MarkPage } from '../../../src/store/grains/mark-page.ts';
 import type { Stratum } from '../../../src/store/grains/stratum.ts';
 import { patternOf } from '../../support/bytes.ts';
-import { addMapTo, type CoreLab, headedGrains, openLab } from '../core-lab.ts';
+import { addMapTo, type CoreLab, headedGrains, openLab } from '../../support/fixtures/core-lab.ts';
 
 const lengths = [0, 10, 500, 3000, 40, 40, 40];
 
@@ -69,7 +69,7 @@ function flipByte(offset: number): void {
 }
 
 describe('a fault in the marks is found', () => {
-  it('where a value is marked that nobody committed', async () => {
+  it('if a value is marked that was not committed', async () => {
     page.apply('allocate', freeIndex(), 2);
     await expectFound(/^grains in use in the map at grain 0: /);
     await expectFound(/^grains in use of stratum 0-0: /);
@@ -77,7 +77,7 @@ describe('a fault in the marks is found', () => {
     await expectFound(/checksum/, { grainId: joinGrainId(0, 0, freeIndex()) });
   });
 
-  it('where a committed value has lost its marks', async () => {
+  it('if a committed value has lost its marks', async () => {
     const at = indexOf(2);
     const count = page.countAt(at);
     for (const change of ['archive', 'free'] as const) page.apply(change, at, count);
@@ -86,13 +86,13 @@ describe('a fault in the marks is found', () => {
     await expectFound(/neither free nor in use/, { grainId: ids[2] as bigint });
   });
 
-  it('where a grain in use is not marked as taken', async () => {
+  it('if a grain in use is not marked as taken', async () => {
     clearRun(page.taken, indexOf(3) + 1, 1);
     const grainId = joinGrainId(0, 0, indexOf(3) + 1);
     await expectFound(/a grain in use is not marked as taken/, { grainId });
   });
 
-  it('where a grain is reserved for nobody, unless somebody has a session open', async () => {
+  it('if a grain is reserved by no session, unless a session is open', async () => {
     setRun(page.taken, freeIndex(), 1);
     const grainId = joinGrainId(0, 0, freeIndex());
     await expectFound(/neither free nor in use/, { grainId });
@@ -101,12 +101,12 @@ describe('a fault in the marks is found', () => {
     session.abandon();
   });
 
-  it('where a value is archived that no batch archived', async () => {
+  it('if a value is archived that no batch archived', async () => {
     page.apply('archive', indexOf(4), page.countAt(indexOf(4)));
     await expectFound(/^archived values of stratum 0-0: 1 are counted, 2 are there$/);
   });
 
-  it('where a value that a batch archived is not archived', async () => {
+  it('if a value that a batch archived is not archived', async () => {
     const at = indexOf(1);
     const count = page.countAt(at);
     for (const change of ['free', 'allocate'] as const) page.apply(change, at, count);
@@ -115,13 +115,13 @@ describe('a fault in the marks is found', () => {
     });
   });
 
-  it('where a value has more grains than any can', async () => {
+  it('if a value has more grains than any can', async () => {
     page.apply('allocate', freeIndex(), 256);
     const grainId = joinGrainId(0, 0, freeIndex());
     await expectFound(/more than 255 grains/, { grainId });
   });
 
-  it('where marks are impossible', async () => {
+  it('if marks are impossible', async () => {
     const at = freeIndex() + 50;
     page.marks[at >>> 2] = 1 << ((at & 3) * 2);
     await expectFound(/the mark of grain \d+ is impossible/);
@@ -146,13 +146,13 @@ describe('a counter that is wrong is found', () => {
   });
 
   it('of the bytes of the commit log', async () => {
-    lab.core.log.retainedBytes += 512;
+    lab.core.log.passed(0, 512);
     await expectFound(/^bytes of the commit log/);
   });
 });
 
 describe('a fault in a value is found', () => {
-  it('where a byte of it has changed, with its id and place', async () => {
+  it('if a byte of it has changed, with its id and place', async () => {
     for (const value of [0, 3, 7]) {
       const offset = stratum.offsetOf(indexOf(value));
       flipByte(offset + 4);
@@ -163,7 +163,7 @@ describe('a fault in a value is found', () => {
     }
   });
 
-  it('where it is longer than its grains, or than the file', async () => {
+  it('if it is longer than its grains, or than the file', async () => {
     const offset = stratum.offsetOf(indexOf(2));
     flipByte(offset + 3);
     await expectFound(/does not fit its grains or the file/, { offset, grainId: ids[2] as bigint });
@@ -172,7 +172,7 @@ describe('a fault in a value is found', () => {
     await expectFound(/does not fit its grains or the file/, { grainId: ids[7] as bigint });
   });
 
-  it('where it would fit fewer grains', async () => {
+  it('if it would fit fewer grains', async () => {
     const offset = stratum.offsetOf(indexOf(3));
     const bytes = patternOf(100);
     const prefix = new Uint8Array(8);
@@ -198,22 +198,22 @@ it('a mark page in memory that is not as on the disk is found', async () => {
 });
 
 describe('a fault in the space is found', () => {
-  it('where pages have been lost', async () => {
+  it('if pages have been lost', async () => {
     lab.core.space.allocate(3);
     await expectFound(/^(3 pages are neither free nor in use|space ends at page)/);
   });
 
-  it('where a page in use is free', async () => {
+  it('if a page in use is free', async () => {
     lab.core.space.free(map.page + 2, 1);
     await expectFound(/a page in use is free/, { offset: (map.page + 2) * 4096 });
   });
 
-  it('where two structures share a page', async () => {
+  it('if two structures share a page', async () => {
     lab.core.atlas.leaving.add({ page: map.page + 1, pages: 1 });
     await expectFound(/two structures share a page/, { offset: (map.page + 1) * 4096 });
   });
 
-  it('where two maps of a stratum share grains', async () => {
+  it('if two maps of a stratum share grains', async () => {
     const pages = 30;
     const at = lab.core.space.allocate(pages);
     const placement = { grains: 100, page: at, further: [] };
@@ -225,7 +225,7 @@ describe('a fault in the space is found', () => {
 });
 
 describe('a fault in the structures on the disk is found', () => {
-  it.each([0, 1])('where copy %d of the file header is damaged, or gone', async (copy) => {
+  it.each([0, 1])('if copy %d of the file header is damaged, or gone', async (copy) => {
     const offset = copy * 4096;
     flipByte(offset + 100);
     await expectFound(new RegExp(`^copy ${copy} of the file header is damaged$`), { offset });
@@ -233,7 +233,7 @@ describe('a fault in the structures on the disk is found', () => {
     await expectFound(new RegExp(`^copy ${copy} of the file header is blank$`), { offset });
   });
 
-  it('where a header confirms a batch that is not there', async () => {
+  it('if a header confirms a batch that is not there', async () => {
     const sector = new Uint8Array(sectorBytes);
     lab.file.readSync(sector, 4096);
     const found = decodeFileHeader(sector, 4096);
@@ -242,7 +242,7 @@ describe('a fault in the structures on the disk is found', () => {
     await expectFound(/confirms batch 99, which does not exist/, { offset: 4096 });
   });
 
-  it('where the root or a basin is damaged', async () => {
+  it('if the root or a basin is damaged', async () => {
     const { root } = lab.core.headers.content.settled;
     for (const name of [root, lab.core.atlas.basins[0]?.name ?? root]) {
       const offset = (name.page + (name.generation % 2) * name.capacityPages) * 4096;
@@ -262,12 +262,12 @@ describe('a fault in the structures on the disk is found', () => {
     expect(await lab.findings()).toEqual([]);
   }
 
-  it('where the mark page of a map that has no head is damaged', async () => {
+  it('if the mark page of a map that has no head is damaged', async () => {
     expect(hasHead(map.grains)).toBe(false);
     await expectFoundAt([markPagePage(map, 0, page.name.generation)]);
   });
 
-  it('where the head of a map or one of its mark pages is damaged', async () => {
+  it('if the head of a map or one of its mark pages is damaged', async () => {
     const fileSystem = memoryFileSystem();
     lab = await openLab({ fileSystem });
     addMapTo(lab.core, { grains: headedGrains });
@@ -288,7 +288,7 @@ describe('a fault in the structures on the disk is found', () => {
     await expectFoundAt([mapHeadPage(headed.page, headed.name.generation), ...marks]);
   });
 
-  it('where a record of the retained log is damaged', async () => {
+  it('if a record of the retained log is damaged', async () => {
     const [segment] = lab.core.log.segments;
     const lane = (batch: number): number => ((segment?.page ?? 0) + (batch % 2) * 8) * 4096;
     flipByte(lane(2) + 60);

@@ -1,0 +1,127 @@
+/**
+ * Writes the file of an open store: every write, length and sync of it goes through here.
+ *
+ * Invariants:
+ * - `Space` knows how far the file is written, and whether the disk took each write: it learns of a
+ *   full disk from every writer.
+ * - The read cache has every write. If one fails, the content of the file is unknown, and the cache
+ *   forgets it.
+ *
+ * It changes no request and keeps no error.
+ */
+
+import { systemCode } from '../../errors.ts';
+import { pageBytes } from '../../format/layout.ts';
+import {
+  datasync,
+  type FileWrite,
+  perform,
+  performSync,
+  type Steps,
+  writeBytes,
+} from './effects.ts';
+import type { FileReader } from './file-reader.ts';
+import type { Space } from './space.ts';
+
+/** Bytes by which the file grows for large writes: a 32nd of it, from 64 KiB to 16 MiB. */
+const lengthStepShare = 32;
+const lengthStepMin = 64 * 1024;
+const lengthStepMax = 16 * 1024 * 1024;
+
+/** Error codes of a full disk or a used-up quota. */
+const fullCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
+
+/** Keeps bytes of the file in memory, and follows its writes. */
+export interface WriteObserver {
+  /** These chunks were written at `offset`. */
+  written(chunks: readonly Uint8Array[], offset: number): void;
+  /** The content of this range is unknown. */
+  forget(offset: number, length: number): void;
+}
+
+export class FileWriter {
+  readonly #reader: FileReader;
+  readonly #space: Space;
+  readonly #observer: WriteObserver;
+  #bytesWritten = 0;
+  #syncs = 0;
+
+  constructor(reader: FileReader, space: Space, observer: WriteObserver) {
+    this.#reader = reader;
+    this.#space = space;
+    this.#observer = observer;
+  }
+
+  /** Bytes that the disk took since the store was opened. */
+  get bytesWritten(): number {
+    return this.#bytesWritten;
+  }
+
+  /** Syncs since the store was opened, failed ones included. */
+  get syncs(): number {
+    return this.#syncs;
+  }
+
+  /** Carries the steps out on the calling thread. */
+  performSync<T>(steps: Steps<T>): T {
+    return performSync(this.#reader.file, steps);
+  }
+
+  /** Carries the steps out without blocking the event loop for long. */
+  perform<T>(steps: Steps<T>): Promise<T> {
+    return perform(this.#reader.file, steps);
+  }
+
+  *write(write: FileWrite): Steps<void> {
+    const { offset, chunks } = write;
+    const bytes = writeBytes(write);
+    const page = Math.floor(offset / pageBytes);
+    const endPage = Math.ceil((offset + bytes) / pageBytes);
+    this.#space.reach(endPage);
+    try {
+      yield { kind: 'write', ...write };
+    } catch (error) {
+      this.#space.refused(page, endPage, isFull(error));
+      this.#observer.forget(offset, bytes);
+      throw error;
+    }
+    this.#space.written(page, endPage);
+    this.#observer.written(chunks, offset);
+    this.#bytesWritten += bytes;
+  }
+
+  *sync(): Steps<void> {
+    this.#syncs += 1;
+    yield datasync;
+  }
+
+  *truncate(length: number): Steps<void> {
+    try {
+      yield { kind: 'truncate', length };
+    } catch (error) {
+      const page = Math.ceil(length / pageBytes);
+      this.#space.refused(page, page, isFull(error));
+      throw error;
+    }
+  }
+
+  /**
+   * Makes the file longer before large writes up to byte `end`: once, with room for later ones.
+   * Each new length is more metadata to sync, so the file grows by a share of its size. The new
+   * bytes do not count as written.
+   */
+  *lengthen(end: number): Steps<void> {
+    this.#space.reach(Math.ceil(end / pageBytes));
+    try {
+      if (end <= this.#reader.length()) return;
+      const step = Math.min(Math.max(lengthStepMin, end / lengthStepShare), lengthStepMax);
+      yield* this.truncate(Math.ceil((end + step) / pageBytes) * pageBytes);
+    } catch {
+      // The writes themselves make the file longer, or fail with the reason.
+    }
+  }
+}
+
+function isFull(error: unknown): boolean {
+  return fullCodes.has(systemCode(error) ?? '');
+}

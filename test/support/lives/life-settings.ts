@@ -1,0 +1,28 @@
+/**
+ * How the store of a life is opened: with which settings, and that limits of its structures may be
+ * narrow.
+ *
+ * Invariant: the same settings open the same store; a life never changes them.
+ */
+
+import type { Store } from '../../../src/index.ts';
+import { type AtlasLimits, defaultLimits } from '../../../src/store/grains/atlas.ts';
+import { checkOptions } from '../../../src/store/open/store-options.ts';
+import { openStore } from '../../../src/store/store.ts';
+import type { SimulatedDisk } from '../disks/simulated-disk.ts';
+
+const storePath = 'store';
+const cacheBytes = 128 * 1024;
+
+export interface LifeSettings {
+  readonly settleBytes?: number;
+  readonly limits?: Partial<AtlasLimits>;
+  /** Values of one length have the same bytes: what is done twice leaves the same behind. */
+  readonly sameBytes?: boolean;
+}
+
+export async function openOn(disk: SimulatedDisk, settings: LifeSettings): Promise<Store> {
+  const { settleBytes = 4096, limits } = settings;
+  const options = { fileSystem: disk, settleBytes, cacheBytes };
+  return await openStore(checkOptions(storePath, options, { ...defaultLimits, ...limits }));
+}
