@@ -33,6 +33,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: process.env['VARVE_QUICK'] ? slow : [],
+    setupFiles: ['test/support/strict.ts'],
     environment: 'node',
     pool: 'forks',
     globals: false,

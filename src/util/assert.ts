@@ -3,9 +3,15 @@
  *
  * A failed assertion is a defect in varve and throws `VARVE_INTERNAL`. Wrong arguments are
  * `VARVE_INVALID_ARGUMENT` instead, and wrong bytes on the disk are `VARVE_CORRUPT`.
+ *
+ * Assertions that take time in proportion to a structure run only if `checks.strict` is true: it is
+ * in all tests, and never for users. No option or environment variable sets it.
  */
 
 import { internal } from '../errors.ts';
+
+/** Set by the tests before they open anything. */
+export const checks = { strict: false };
 
 /** Throws `VARVE_INTERNAL` unless `condition` holds. */
 export function assert(condition: boolean, message: string): asserts condition {
@@ -16,4 +22,9 @@ export function assert(condition: boolean, message: string): asserts condition {
 export function present<T>(value: T | undefined, what: string): T {
   if (value === undefined) throw internal(`${what} is missing`);
   return value;
+}
+
+/** Throws `VARVE_INTERNAL` unless a count is what was found when it was counted again. */
+export function assertCount(what: string, counted: number, found: number): void {
+  if (counted !== found) throw internal(`${what}: ${counted} are counted, ${found} are there`);
 }

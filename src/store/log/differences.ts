@@ -10,6 +10,7 @@
 
 import type { GrainIdParts } from '../../format/grain-id.ts';
 import type { LogRecord } from '../../format/log-record.ts';
+import { assert } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 
 /** One value allocated or freed by a batch. */
@@ -75,6 +76,7 @@ export class Differences {
       }
     }
     if (changes === 0) return;
+    assert(batch > (this.#counts.at(-1)?.batch ?? this.#floor), 'changes are added in batch order');
     this.#counts.push({ batch, changes });
     this.#changes += changes;
     if (this.#changes > this.#changesMax) yield* this.#makeRoom();

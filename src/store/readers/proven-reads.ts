@@ -12,6 +12,7 @@
 import { isVarveError, VarveError } from '../../errors.ts';
 import { type GrainIdParts, joinGrainId, partsOfGrainId } from '../../format/grain-id.ts';
 import { markValue } from '../../format/layout.ts';
+import { present } from '../../util/assert.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { MarkPage } from '../grains/mark-page.ts';
 import type { LogTail } from '../log/log-tail.ts';
@@ -65,7 +66,7 @@ export class ProvenReads {
     this.#tail = tail;
     this.#era = as.era;
     this.#generation = as.generation;
-    this.#base = core.reader.newerThan ?? 0;
+    this.#base = present(core.reader.newerThan, 'the base of a state beside a writer');
   }
 
   get batch(): number {

@@ -8,6 +8,7 @@
  */
 
 import type { StorageFile } from '../../io/file-system.ts';
+import { assert } from '../../util/assert.ts';
 import { Breather } from '../../util/breather.ts';
 import { inTurns, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { FileReader } from '../file/file-reader.ts';
@@ -90,6 +91,7 @@ export class StoreReader {
     const { era } = tail;
     const loaded = await this.#load(before);
     const { currentBatch } = loaded.opened.published;
+    assert(before.isLost || currentBatch >= before.batch, 'a refresh does not go back');
     const isOfSameBatch = currentBatch === before.batch;
     const isNewer = currentBatch > before.batch || (isOfSameBatch && !before.isNewest);
     if (!isNewer && !before.isLost) return before.batch;
