@@ -129,6 +129,8 @@ export class ProvenReads {
       const { bytes } = await this.core.values.readAsync(place);
       return { spot, damage, result: bytes };
     } catch (error) {
+      // A file that is closed during the read may fail it.
+      this.checkOpen();
       return { spot, damage: damageOf(error), result: undefined };
     }
   }

@@ -1,6 +1,6 @@
 /**
- * A reader whose file fails between a read and its proof: the read says so, and what it read does
- * not count as proven afterwards.
+ * A reader whose file fails in a read, or between a read and its proof: the read says so, and what
+ * it read does not count as proven afterwards.
  */
 
 import { expect, it } from 'vitest';
@@ -43,4 +43,21 @@ it('a value under a used id is not returned after the proof of its first read ha
     await writer.close();
   }
   expect(failed).toBeGreaterThan(2);
+});
+
+it('an asynchronous read that the closing file fails is refused as of a closed store', async () => {
+  const inner = memoryFileSystem();
+  const disk = new WrappedFileSystem(inner);
+  const writer = await Store.open(path, { fileSystem: inner });
+  const [id] = pushAll(writer, 1) as [GrainId];
+  const reader = await Store.open(path, { fileSystem: disk, readOnly: true });
+  const gate = disk.hold('read');
+  const read = expect(reader.getAsync(id)).rejects.toMatchObject({ code: 'VARVE_CLOSED' });
+  await gate.reached();
+  const closing = reader.close();
+  disk.fail('read', 'EBADF');
+  gate.open();
+  await read;
+  await closing;
+  await writer.close();
 });
