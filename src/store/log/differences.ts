@@ -124,7 +124,10 @@ export class Differences {
     }
   }
 
-  /** Drops changes up to `batch`: no earlier state is needed. The floor rises at once. */
+  /**
+   * Drops changes up to `batch`: no earlier state is needed. The floor rises at once. If a `reset`
+   * in its pauses sets a lower floor, it ends: the changes after that floor are needed again.
+   */
   *forgetUpTo(batch: number): Steps<void> {
     if (batch <= this.#floor) return;
     this.#floor = batch;
@@ -134,10 +137,12 @@ export class Differences {
     for (const { values, drops } of this.#strata.values()) {
       for (const [index, changes] of values) {
         if (looked++ % stepsPerPause === 0) yield pause;
+        if (this.#floor < batch) return;
         const kept = changes.filter((change) => change.batch > batch);
         if (kept.length === 0) values.delete(index);
         else if (kept.length < changes.length) values.set(index, kept);
       }
+      if (this.#floor < batch) return;
       for (const [index, dropped] of drops) if (dropped <= batch) drops.delete(index);
     }
   }
