@@ -11,19 +11,21 @@ import { seededFaultPlugins } from './test/seeded-faults/fault-plugin.ts';
 
 const reportFile = process.env['TEST_REPORT_FILE'];
 
-/** Campaigns: what they show is shown in little by others, or only by very many trials. */
+/** Campaigns: very many trials, very long commits, or other processes. `npm test` runs them. */
 const slow = [
   'test/{crash,damage,forest-simulation,model,processes,scale,seeded-faults,simulation}/**',
   'test/contract/histories*',
-  'test/counters/many-commits*',
+  'test/**/turns*',
+  'test/counters/{bulk,many-commits}*',
   'test/forest/{crash,damage}/**',
   'test/forest/{beside-a-writer,model}*',
   'test/forest/reads/reads-while-committing*',
   'test/format/fuzz/**',
+  'test/io/node-lock*',
   'test/readers/between-reads*',
   'test/regression/*simulated*',
   'test/store/churn*',
-  'test/store/settle/{either-header,settle-cuts,write-order}*',
+  'test/store/settle/{either-header,housekeeping,settle-cuts,write-order}*',
 ];
 
 export default defineConfig({

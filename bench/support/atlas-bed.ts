@@ -62,7 +62,7 @@ export class AtlasBed {
     this.#home ??= stratum;
     if (this.#published) {
       const { basin, number } = stratum;
-      stratum.commitValue({ basin, stratum: number, index, count, length });
+      stratum.publish('allocate', { basin, stratum: number, index, count, length });
     }
     if (this.#values === this.#indexes.length) this.#grow();
     this.#indexes[this.#values] = index;
@@ -116,8 +116,8 @@ export class AtlasBed {
     this.#counts[at] = this.#counts[this.#values] as number;
     if (this.#published) {
       const run = { basin: stratum.basin, stratum: stratum.number, index, count, length: 0 };
-      stratum.archiveValue(run);
-      stratum.freeValue(run);
+      stratum.publish('archive', run);
+      stratum.publish('free', run);
     } else stratum.release(index, count);
   }
 

@@ -26,10 +26,22 @@ export interface SystemError extends Error {
   readonly path: string;
 }
 
+class PlainSystemError extends Error implements SystemError {
+  readonly code: SystemErrorCode;
+  readonly syscall: string;
+  readonly path: string;
+
+  constructor(code: SystemErrorCode, syscall: string, path: string) {
+    super(`${code}: ${descriptions[code]}, ${syscall} '${path}'`);
+    this.code = code;
+    this.syscall = syscall;
+    this.path = path;
+  }
+}
+
 /** An error as the operating system would report it for `syscall` on `path`. */
 export function systemError(code: SystemErrorCode, syscall: string, path: string): SystemError {
-  const error = new Error(`${code}: ${descriptions[code]}, ${syscall} '${path}'`);
-  return Object.assign(error, { code, syscall, path });
+  return new PlainSystemError(code, syscall, path);
 }
 
 /**

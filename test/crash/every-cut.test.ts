@@ -8,9 +8,9 @@
 
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { crashScale, ticking } from '../support/crash-scale.ts';
-import { powerCut, restarted } from '../support/disks/disk-state.ts';
-import { type FateBounds, fatesOf } from '../support/disks/fates.ts';
+import type { FateBounds } from '../support/disks/fates.ts';
 import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { cutEverywhere } from '../support/lives/cuts.ts';
 import { type History, histories, randomHistory } from '../support/lives/histories.ts';
 import { Life } from '../support/lives/life.ts';
 import { acknowledgedBefore, survives } from '../support/lives/trial.ts';
@@ -19,31 +19,12 @@ const bounds: FateBounds = { singles: 2 * crashScale, randoms: 2 * crashScale };
 let cuts = 0;
 
 /** Cuts everywhere, and tries one of `stride` fates; the number of cuts. */
-async function cutEverywhere(history: History, stride: number): Promise<number> {
+async function cut(history: History, stride: number): Promise<number> {
   const life = new Life(new SimulatedDisk(), history.settings);
   await history.run(life);
-  const { before, operations } = life.disk;
-  const states = [...before, life.disk.state];
-  let tried = 0;
-  let number = 0;
-  for (const [at, state] of states.entries()) {
-    if (life.aside.has(at)) continue;
-    const floor = acknowledgedBefore(life, at);
-    const last = life.aside.has(at - 1) ? undefined : states[at - 1];
-    const known = last?.durable === state.durable ? last.unsynced.length : 0;
-    for (const fate of fatesOf(state, known, bounds, at)) {
-      number += 1;
-      if (number % stride !== 0) continue;
-      tried += 1;
-      try {
-        await survives(restarted(powerCut(state, fate.keeps)), life, floor);
-      } catch (error) {
-        const operation = operations[at]?.kind ?? 'end';
-        const place = `cut before operation ${at} (${operation}) of '${history.name}'`;
-        throw new Error(`${place}, ${fate.name}: ${error}`, { cause: error });
-      }
-    }
-  }
+  const tried = await cutEverywhere(life, { bounds, stride, name: history.name }, (state, at) =>
+    survives(state, life, acknowledgedBefore(life, at)),
+  );
   cuts += tried;
   return tried;
 }
@@ -64,13 +45,13 @@ describe('a power cut at any operation, with any fate of the unsynced writes', (
     '%s',
     async (_, history) => {
       const stride = Math.ceil((strides.get(history.name) ?? 1) / crashScale);
-      expect(await cutEverywhere(history, stride)).toBeGreaterThan(4);
+      expect(await cut(history, stride)).toBeGreaterThan(4);
     },
   );
 
   it.each(Array.from({ length: 4 * crashScale }, (_, at) => at + 1))('seed %i', async (seed) => {
     const stride = Math.ceil(randomStride / crashScale);
-    expect(await cutEverywhere(randomHistory(seed), stride)).toBeGreaterThan(20);
+    expect(await cut(randomHistory(seed), stride)).toBeGreaterThan(20);
   });
 
   afterAll(() => {

@@ -11,6 +11,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { commandLine, refused, show } from '../support/command-line.ts';
+import '../support/strict.ts';
 import {
   type CampaignCounts,
   type FailedProgram,

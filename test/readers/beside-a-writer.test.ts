@@ -234,7 +234,7 @@ it('a page of a map that lay there before is not taken for a newer one', async (
   await lab.kill();
   if (map === undefined || maps.length > 1) throw new Error('there is one map');
   const bytes = await contentOf(fileSystem, labPath);
-  const { generation } = map;
+  const { generation } = map.name;
   const [named = 0, other = 0] = [0, 1].map((later) => markPagePage(map, 0, generation + later));
   // In the other slot the page of an earlier map, with a higher generation and no value in it.
   const place = { page: other, generation: generation + 1, stamp: 1 };

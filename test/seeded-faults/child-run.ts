@@ -1,7 +1,8 @@
 /**
  * Runs the test that is to catch a fault, with the fault, in a vitest process of its own.
  *
- * Invariant: a fault counts as caught only where a test ran and failed, or where the process did not
+ * Invariant: a fault counts as caught only where a test ran and failed, by the assertion that the
+ * fault names if it names one, or where the process did not
  * come to an end: one in which nothing ran (the snippet is stale, no test has such a name, the
  * source does not parse) says so instead. The process is a single one, with its tests in threads, so
  * that ending it ends them.
@@ -51,15 +52,17 @@ export async function runTestOf(
   if (!ended) return { caught: true, words: 'the tests do not come to an end' };
   const found = readReport(report);
   if (found === undefined) return { caught: false, words: `vitest did not run: ${output}` };
-  return outcomeOf(found);
+  return outcomeOf(found, fault.caughtBy.assertion ?? '');
 }
 
-function outcomeOf({ testResults }: Report): Outcome {
+function outcomeOf({ testResults }: Report, assertion: string): Outcome {
   const results = testResults.flatMap(({ assertionResults }) => assertionResults);
   const failed = results.find(({ status }) => status === 'failed');
   if (failed !== undefined) {
     const [first = ''] = failed.failureMessages ?? [];
-    return { caught: true, words: `${failed.fullName}: ${first.split('\n')[0]}` };
+    const words = `${failed.fullName}: ${first.split('\n')[0]}`;
+    if (first.includes(assertion)) return { caught: true, words };
+    return { caught: false, words: `${words}, not by the assertion '${assertion}'` };
   }
   const passed = results.filter(({ status }) => status === 'passed').length;
   if (passed > 0) return { caught: false, words: `${passed} tests ran and passed` };

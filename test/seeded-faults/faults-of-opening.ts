@@ -3,7 +3,7 @@
  * applies, whether the last batch is kept, what recovery writes, how damage is made good.
  */
 
-import type { SeededFault } from './seeded-fault.ts';
+import { lines, type SeededFault } from './seeded-fault.ts';
 
 export const faultsOfOpening: readonly SeededFault[] = [
   // ── creation and the lock ──
@@ -203,8 +203,8 @@ export const faultsOfOpening: readonly SeededFault[] = [
   {
     name: 'replay loses the marks of archived values',
     file: 'store/grains/stratum.ts',
-    find: "    if (operation === 'archive') page.archiveValue(at);",
-    replace: "    if (operation === 'archive') page.check(0);",
+    find: '      if (!page.apply(change, at, run.count)) {',
+    replace: "      if (change !== 'archive' && !page.apply(change, at, run.count)) {",
     caughtBy: {
       file: 'test/store/grains/stratum.test.ts',
       test: 'replay applies a change that the marks do not hold yet',
@@ -213,8 +213,12 @@ export const faultsOfOpening: readonly SeededFault[] = [
   {
     name: 'replay does not count archived values that are freed',
     file: 'store/grains/stratum.ts',
-    find: "this.archivedValues += operation === 'archive' ? 1 : -1;",
-    replace: "this.archivedValues += operation === 'archive' ? 1 : 0;",
+    find: lines('    this.#count(change, run, map);', "    if (change === 'archive') return;"),
+    replace: lines(
+      '    this.#count(change, run, map);',
+      "    if (change === 'free') this.archivedValues += 1;",
+      "    if (change === 'archive') return;",
+    ),
     caughtBy: {
       file: 'test/store/grains/stratum.test.ts',
       test: 'replay applies a change that the marks do not hold yet',
@@ -265,8 +269,8 @@ export const faultsOfOpening: readonly SeededFault[] = [
   {
     name: 'a damaged page is replaced by its twin without the log since',
     file: 'store/grains/map-loader.ts',
-    find: "        if (change.operation === 'allocate') scratch.commitValue(at, change.count);",
-    replace: "        if (change.operation === 'allocate') continue;",
+    find: '        this.#catchUp(page, lacking);',
+    replace: '        void lacking;',
     caughtBy: {
       file: 'test/store/settle/healing.test.ts',
       test: 'a mark page that is damaged, of a map with a head, is made good from its twin and the log since',

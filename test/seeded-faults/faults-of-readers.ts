@@ -33,8 +33,8 @@ export const faultsOfReaders: readonly SeededFault[] = [
   },
   {
     name: 'a mark page that is older than what the reader opened with counts as a newer one',
-    file: 'store/grains/map-loader.ts',
-    find: '      if (found.seal.stamp <= newerThan) continue;',
+    file: 'store/file/twins.ts',
+    find: ' && found.stamp > newerThan',
     replace: '',
     caughtBy: {
       file: rules,

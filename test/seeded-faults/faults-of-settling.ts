@@ -59,9 +59,9 @@ export const faultsOfSettling: readonly SeededFault[] = [
   },
   {
     name: 'a mark page is written over the copy of it that is named',
-    file: 'store/settle/settle.ts',
-    find: 'page.name.generation + (page.damaged ? 2 : 1)',
-    replace: 'page.name.generation + 2',
+    file: 'store/grains/mark-page.ts',
+    find: 'this.name.generation + (this.#damaged ? 2 : 1)',
+    replace: 'this.name.generation + 2',
     caughtBy: {
       file: 'test/store/settle/healing.test.ts',
       test: 'a basin that is damaged, of a map with a head, is made good from its twin and the log since',
@@ -69,9 +69,9 @@ export const faultsOfSettling: readonly SeededFault[] = [
   },
   {
     name: 'the head of a map is written over the copy of it that is named',
-    file: 'store/settle/settle.ts',
-    find: 'map.generation + (map.damaged ? 2 : 1)',
-    replace: 'map.generation + 2',
+    file: 'store/grains/grain-map.ts',
+    find: 'this.name.generation + (this.#damaged ? 2 : 1)',
+    replace: 'this.name.generation + 2',
     caughtBy: {
       file: 'test/store/settle/healing.test.ts',
       test: 'a map of one mark page has no head in the file, a larger map has one',
@@ -80,8 +80,8 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'the stamp of a mark page is one batch late',
     file: 'store/settle/settle.ts',
-    find: '    const stamp = this.#parts.published.currentBatch;',
-    replace: '    const stamp = this.#parts.published.currentBatch + 1;',
+    find: '    const stamp = this.#stamp;',
+    replace: '    const stamp = this.#stamp + 1;',
     caughtBy: {
       file: 'test/store/settle/healing.test.ts',
       test: 'a basin that is damaged, of a map with a head, is made good from its twin and the log since',
@@ -91,8 +91,11 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'the mark page of a value that was committed is not marked as changed',
     file: 'store/grains/stratum.ts',
-    find: lines('    this.#dirty.set(page, map);', '    this.#countCommitted(run, map, 1);'),
-    replace: '    this.#countCommitted(run, map, 1);',
+    find: lines('    this.#dirty.set(page, map);', '    this.#count(change, run, map);'),
+    replace: lines(
+      "    if (change !== 'allocate') this.#dirty.set(page, map);",
+      '    this.#count(change, run, map);',
+    ),
     caughtBy: {
       file: 'test/store/grains/stratum.test.ts',
       test: 'replay applies a change that the marks do not hold yet',
@@ -101,8 +104,11 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'the mark page of a value that was archived is not marked as changed',
     file: 'store/grains/stratum.ts',
-    find: lines('    this.#dirty.set(spot.page, spot.map);', '    this.archivedValues += 1;'),
-    replace: '    this.archivedValues += 1;',
+    find: lines('    this.#dirty.set(page, map);', '    this.#count(change, run, map);'),
+    replace: lines(
+      "    if (change !== 'archive') this.#dirty.set(page, map);",
+      '    this.#count(change, run, map);',
+    ),
     caughtBy: {
       file: 'test/regression/simulated.test.ts',
       test: 'seeded-mark-page-not-dirty.json',
@@ -111,11 +117,11 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'the mark page of a value that was freed is not marked as changed',
     file: 'store/grains/stratum.ts',
-    find: lines(
-      '    this.#dirty.set(spot.page, spot.map);',
-      '    this.#countCommitted(run, spot.map, -1);',
+    find: lines('    this.#dirty.set(page, map);', '    this.#count(change, run, map);'),
+    replace: lines(
+      "    if (change !== 'free') this.#dirty.set(page, map);",
+      '    this.#count(change, run, map);',
     ),
-    replace: '    this.#countCommitted(run, spot.map, -1);',
     caughtBy: {
       file: 'test/regression/checkpoint-reads-marks-first.test.ts',
       test: 'a map that cannot be read rejects the checkpoint before anything is written',
@@ -134,8 +140,8 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'a basin is not marked as changed by a batch',
     file: 'store/commit/publish.ts',
-    find: '    if (basin !== undefined) basin.dirty = true;',
-    replace: '    void basin;',
+    find: '  for (const stratum of touched) atlas.basinOf(stratum).touched();',
+    replace: '',
     caughtBy: {
       file: 'test/regression/healed-basin-drops-again.test.ts',
       test: 'content in the place of a dropped map, whose marks are as they were, is not lost',
@@ -144,8 +150,8 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'a basin is not marked as changed where a mark page of it is written',
     file: 'store/settle/settle.ts',
-    find: "      present(atlas.basins[stratum.basin], 'the basin of a stratum').dirty = true;",
-    replace: '      void stratum;',
+    find: '    for (const { stratum } of this.#dirty) atlas.basinOf(stratum).touched();',
+    replace: '',
     caughtBy: {
       file: 'test/regression/healed-page-is-settled.test.ts',
       test: 'values of a healed head of a map are there after a checkpoint and an opening',

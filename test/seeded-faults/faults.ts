@@ -7,6 +7,7 @@ import { faultsOfCommits } from './faults-of-commits.ts';
 import { faultsOfCounts } from './faults-of-counts.ts';
 import { faultsOfForest } from './faults-of-forest.ts';
 import { faultsOfHeldStates } from './faults-of-held-states.ts';
+import { faultsOfInvariants } from './faults-of-invariants.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
 import { faultsOfReaders } from './faults-of-readers.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
@@ -26,4 +27,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfVaults,
   ...faultsOfReaders,
   ...faultsOfCounts,
+  ...faultsOfInvariants,
 ];

@@ -18,6 +18,8 @@ export interface SeededFault {
     readonly file: string;
     /** The name of a test in it, with those of the `describe` around it; all of them without. */
     readonly test?: string;
+    /** Words of the assertion of the engine that must have failed in the test. */
+    readonly assertion?: string;
   };
 }
 

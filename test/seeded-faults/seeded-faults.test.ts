@@ -30,8 +30,9 @@ function textOf(path: string): string {
 }
 
 function rowOf({ name, file, caughtBy }: SeededFault, at: number): string {
-  const { file: path, test } = caughtBy;
-  const tests = test === undefined ? '' : `: ${test}`;
+  const { file: path, test, assertion } = caughtBy;
+  const by = assertion === undefined ? '' : `, by the assertion '${assertion}'`;
+  const tests = test === undefined ? by : `: ${test}${by}`;
   return `| ${at + 1} | ${name} | ${file} | [${path}](../../${path})${tests} |\n`;
 }
 

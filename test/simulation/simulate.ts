@@ -10,6 +10,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { commandLine, show } from '../support/command-line.ts';
+import '../support/strict.ts';
 import { type FailedLife, runLife, runPlan, tick } from './lives.ts';
 import { noCounts, type SimulationCounts } from './simulation.ts';
 

@@ -51,6 +51,11 @@ export const brokenLines: Readonly<Record<string, string>> = {
     src/store/x.ts console.log(1);`,
   'data-view': `
     src/format/x.ts new DataView(b);`,
+  owners: `
+    src/store/x.ts Object.assign(a, b);
+    src/store/x.ts basin.dirty = true;
+    src/store/x.ts this.#work.state = 'ended';
+    src/store/x.ts maps[0].stamp += 1;`,
   'built-in-modules': `
     src/store/x.ts process.getBuiltinModule?.('url');`,
   'layout-numbers': `

@@ -200,6 +200,14 @@ const soundSources: readonly (readonly [string, SourceFile])[] = [
     source('src/store/x.ts', 'a.console.log(b.enum, c.DataView);', 'd.module = { e };'),
   ],
   [
+    'an owner that changes its own fields, and others that read them',
+    source(
+      'src/store/x.ts',
+      "this.state = 'ended'; this.dirty ||= true;",
+      "f(work.state === 'ended', map.durable == null, (page.hint) => page.hint >= 2);",
+    ),
+  ],
+  [
     'a long line that holds an address',
     source('src/store/x.ts', `// https://example.org/${'x'.repeat(100)}`),
   ],

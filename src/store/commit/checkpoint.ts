@@ -6,7 +6,10 @@
  * This file only decides: nothing is free before the batch with the checkpoint is published.
  */
 
+import { corrupt } from '../../errors.ts';
+import { joinGrainId } from '../../format/grain-id.ts';
 import type { GrainRun } from '../../format/log-record.ts';
+import { assert } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { recordBytes } from '../log/commit-log.ts';
 import { LogReader } from '../log/log-reader.ts';
@@ -31,6 +34,7 @@ export function* freedBetween(
   target: number,
   most = Number.POSITIVE_INFINITY,
 ): Steps<FreedUpTo> {
+  assert(target <= core.published.currentBatch, 'a checkpoint is to a batch that is durable');
   const reader = new LogReader(core.reader, core.log);
   const values: GrainRun[] = [];
   let logBytes = 0;
@@ -42,12 +46,23 @@ export function* freedBetween(
     logBytes += archived.logBytes;
     yield pause;
     for (const run of archived.values) {
-      // Load the value's marks now: after the batch is durable, no read may fail.
-      core.atlas.stratum(run.basin, run.stratum)?.find(run.index);
+      checkArchived(core, run, batch);
       if (values.push(run) % stepsPerPause === 0) yield pause;
     }
   }
   return { values, logBytes, reached };
+}
+
+/**
+ * Loads the value's marks now: after the batch with the checkpoint is durable, no read may fail.
+ * Throws `VARVE_CORRUPT` if they contradict the record that archived the value.
+ */
+function checkArchived({ atlas }: StoreCore, run: GrainRun, batch: number): void {
+  const spot = atlas.stratum(run.basin, run.stratum)?.find(run.index);
+  const isWithin = spot !== undefined && run.count > 0 && spot.at + run.count <= spot.page.grains;
+  if (isWithin && spot.page.allows('free', spot.at, run.count)) return;
+  const grainId = joinGrainId(run.basin, run.stratum, run.index);
+  throw corrupt('the commit log archived a value that is not archived', { batch, grainId });
 }
 
 /** The archives of a batch, from its record. */

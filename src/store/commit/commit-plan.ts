@@ -9,8 +9,10 @@
 
 import type { GrainRun } from '../../format/log-record.ts';
 import { LogRecordWriter } from '../../format/log-record.ts';
+import { assert } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
-import type { Atlas, BasinState } from '../grains/atlas.ts';
+import type { Atlas } from '../grains/atlas.ts';
+import type { BasinState } from '../grains/basin-state.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { Stratum } from '../grains/stratum.ts';
 import type { Published } from '../settle/settle.ts';
@@ -68,6 +70,8 @@ const sortedFrom = 500;
  */
 export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan> {
   const { before, works, freed, checkpoint, dropped, isShort = false } = request;
+  assert(checkpoint >= before.checkpoint, 'a batch does not take a checkpoint back');
+  assert(request.retainedLogBytes >= 0, 'a checkpoint forgets no more log than there is');
   let embeddedHeader = before.embeddedHeader;
   for (const work of works) {
     if (work.embeddedHeader !== undefined) embeddedHeader = work.embeddedHeader ?? 0n;
@@ -75,7 +79,7 @@ export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan
   const after: Published = { currentBatch: before.currentBatch + 1, checkpoint, embeddedHeader };
   const added = yield* structuresNeeded(atlas, works);
   // An empty one must not be given back while the record is written.
-  for (const { map } of added.maps) map.beingAdded = true;
+  for (const { map } of added.maps) map.setBeingAdded(true);
   const writer = new LogRecordWriter({
     batch: after.currentBatch,
     committedAt: Math.max(0, Math.floor(request.now)),
@@ -176,6 +180,7 @@ function writeStructures(
   }
   for (const { stratum, map } of dropped) {
     const { basin, number } = stratum;
+    assert(map.durable && map.takenGrains === 0, 'only durable and empty maps are given back');
     writer.dropMap({ basin, stratum: number, firstIndex: map.firstIndex });
   }
 }

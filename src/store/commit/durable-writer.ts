@@ -12,6 +12,7 @@
 import { internal, ioError, isVarveError } from '../../errors.ts';
 import { pageBytes, sectorBytes } from '../../format/layout.ts';
 import { encodeRecordSectors } from '../../format/log-sector.ts';
+import { assert } from '../../util/assert.ts';
 import { pause, type Steps } from '../file/effects.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { RecordTarget } from '../log/commit-log.ts';
@@ -220,7 +221,7 @@ export class DurableWriter {
       if (map.marksBacked) continue;
       const zeros = new Uint8Array(map.overheadPages * pageBytes);
       yield* this.#write('writing a grain map', map.page * pageBytes, zeros);
-      map.marksBacked = true;
+      map.backMarks(true);
     }
   }
 
@@ -237,6 +238,8 @@ export class DurableWriter {
     const { reader, headers } = this.#core;
     const { body, after } = plan;
     const { sector, extent } = target;
+    const current = this.#core.published.currentBatch;
+    assert(after.currentBatch === current + 1, 'a record follows that of the published batch');
     const place = { epoch: headers.content.epoch, batch: after.currentBatch, sector };
     const sectors = encodeRecordSectors(body, place, extent, reader.salt);
     const what = 'writing the commit log';

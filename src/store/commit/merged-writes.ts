@@ -6,6 +6,7 @@
  * writes.
  */
 
+import { assert } from '../../util/assert.ts';
 import { type FileWrite, inOneGo, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { writesTo } from '../file/file-parts.ts';
 import type { Stratum } from '../grains/stratum.ts';
@@ -117,6 +118,7 @@ class JoinedWrites {
 
   /** Requires: calls come in the order of offsets. */
   add({ offset, bytes }: PlacedBytes): void {
+    assert(offset >= this.#end, 'values do not overlap in the file');
     const chunk = this.#chunk;
     const follows = offset === this.#end;
     const memoryEnd = (chunk?.byteOffset ?? 0) + this.#chunkBytes;

@@ -9,12 +9,15 @@
  * - The cache returns a freed value only after a check of its marks.
  */
 
+import { pageBytes } from '../../format/layout.ts';
 import type { GrainRun } from '../../format/log-record.ts';
+import { assert, present } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { Stratum } from '../grains/stratum.ts';
 import { type RecordTarget, recordBytes } from '../log/commit-log.ts';
 import type { StoreCore } from '../state/core.ts';
 import { statisticsOf } from '../state/statistics.ts';
+import type { StoreStatistics } from '../state/store-statistics.ts';
 import type { BatchPlan } from './commit-plan.ts';
 
 /**
@@ -23,14 +26,11 @@ import type { BatchPlan } from './commit-plan.ts';
  * Requires: no batch is planned in its pauses.
  */
 export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): Steps<void> {
-  const { atlas, log, published } = core;
-  if (plan.entries >= stepsPerPause) core.statisticsBefore = statisticsOf(core);
-  for (const { basin } of plan.added.basins) basin.durable = true;
-  for (const stratum of plan.added.strata) stratum.durable = true;
-  for (const { map } of plan.added.maps) {
-    map.durable = true;
-    map.beingAdded = false;
-  }
+  const { atlas, log } = core;
+  if (plan.entries >= stepsPerPause) core.statisticsBefore = statisticsBefore(core);
+  for (const { basin } of plan.added.basins) basin.becomeDurable();
+  for (const stratum of plan.added.strata) stratum.becomeDurable();
+  for (const { map } of plan.added.maps) map.becomeDurable();
   const touched = new Set<Stratum>();
   const archived: GrainRun[] = [];
   let logBytes = 0;
@@ -39,11 +39,8 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
     for (const value of work.operations) {
       if (++entries % stepsPerPause === 0) yield pause;
       touched.add(value.home);
-      if (value.operation === 'allocate') value.home.commitValue(value);
-      else {
-        value.home.archiveValue(value);
-        archived.push(value);
-      }
+      value.home.publish(value.operation, value);
+      if (value.operation === 'archive') archived.push(value);
     }
     const freed = plan.freed.get(work);
     if (freed === undefined) continue;
@@ -51,35 +48,44 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
     for (const run of freed.values) {
       if (++entries % stepsPerPause === 0) yield pause;
       core.freeings += 1;
-      const stratum = atlas.stratum(run.basin, run.stratum);
-      if (stratum === undefined) continue;
+      const stratum = present(
+        atlas.stratum(run.basin, run.stratum),
+        'the stratum of a freed value',
+      );
       core.values.freed(stratum.offsetOf(run.index));
-      const vacated = stratum.freeValue(run);
+      const vacated = stratum.publish('free', run);
       if (vacated !== undefined) atlas.vacated.set(vacated, stratum);
       touched.add(stratum);
     }
   }
   for (const { stratum, map } of plan.dropped) {
+    assert(map.takenGrains === 0, 'a retired map stays empty');
     atlas.dropMap(stratum, map.firstIndex);
     touched.add(stratum);
   }
-  for (const stratum of touched) {
-    const basin = atlas.basins[stratum.basin];
-    if (basin !== undefined) basin.dirty = true;
-  }
+  for (const stratum of touched) atlas.basinOf(stratum).touched();
   log.accept(target, plan.after.currentBatch, plan.entries, archived.length);
   log.passed(plan.after.checkpoint, logBytes);
   core.archives.add(plan.after.currentBatch, { values: archived, logBytes: recordBytes(target) });
   core.archives.forgetUpTo(plan.after.checkpoint);
-  Object.assign(published, plan.after);
+  core.publish(plan.after);
   core.counters.commits += 1;
   core.statisticsBefore = undefined;
+}
+
+/** The batch is durable: if the file's length cannot be read, its pages in use stand for it. */
+function statisticsBefore(core: StoreCore): StoreStatistics {
+  try {
+    return statisticsOf(core);
+  } catch {
+    return statisticsOf(core, core.space.endPage * pageBytes);
+  }
 }
 
 /** Undoes the plan of a batch that failed. Requires: its record is not in the file. */
 export function forgetBatch(core: StoreCore, plan: BatchPlan, target?: RecordTarget): void {
   for (const { stratum, map } of plan.dropped) stratum.restore(map);
-  for (const { map } of plan.added.maps) map.beingAdded = false;
+  for (const { map } of plan.added.maps) map.setBeingAdded(false);
   const extent = target?.extent;
   if (extent !== undefined) core.space.free(extent.page, extent.pages);
 }

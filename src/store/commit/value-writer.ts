@@ -166,24 +166,21 @@ export async function writeLargeValue(
     if (data.length !== length)
       throw invalidArgument('Store.put', 'bytes that stay in place during the put', data);
     const piece = data.subarray(at, at + pieceBytes);
-    const writing = writePart(core, piece, partsWithin(parts, valuePrefixBytes + at, piece.length));
+    const within = partsWithin(parts, valuePrefixBytes + at, piece.length);
+    const writing = core.writer.perform(writePart(core, piece, within));
     crc = crc32(piece, crc);
     await writing;
   }
-  const prefix = prefixOf(length, crc);
-  await writePart(core, prefix, partsWithin(parts, 0, valuePrefixBytes));
+  const within = partsWithin(parts, 0, valuePrefixBytes);
+  core.writer.performSync(writePart(core, prefixOf(length, crc), within));
   return crc;
 }
 
-async function writePart(
-  core: StoreCore,
-  bytes: Uint8Array,
-  parts: Iterable<FilePart>,
-): Promise<void> {
+function* writePart(core: StoreCore, bytes: Uint8Array, parts: Iterable<FilePart>): Steps<void> {
   for (const write of writesTo([...parts], [bytes])) {
     core.checkSound();
     try {
-      await core.writer.perform(core.writer.write(write));
+      yield* core.writer.write(write);
     } catch (error) {
       throw ioError('writing a value', core.path, error);
     }

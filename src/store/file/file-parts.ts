@@ -5,6 +5,7 @@
  * knows nothing of values.
  */
 
+import { assert } from '../../util/assert.ts';
 import type { FileWrite } from './effects.ts';
 
 /** A range of the file, in bytes. */
@@ -45,6 +46,10 @@ export function writesTo(parts: readonly FilePart[], chunks: readonly Uint8Array
     }
     if (here.length > 0) writes.push({ offset, chunks: here });
   }
+  assert(
+    left.every(({ length }) => length === 0),
+    'the parts have room for every chunk',
+  );
   return writes;
 }
 

@@ -101,6 +101,13 @@ export class FileReader implements PageSource {
   readPage(page: number): Uint8Array {
     return this.bytes(page * pageBytes, pageBytes);
   }
+
+  /** Up to `pages` pages from `page` on, fewer bytes at the end of the file. Throws `VARVE_IO`. */
+  readPages(page: number, pages: number): Uint8Array {
+    const offset = page * pageBytes;
+    const length = Math.min(pages * pageBytes, this.length() - offset);
+    return this.bytes(offset, Math.max(0, length));
+  }
 }
 
 const aheadBytes = 64 * 1024;

@@ -6,6 +6,8 @@
  * is a page of the file: pages from there on count as in use.
  */
 
+import { assert } from '../../util/assert.ts';
+
 /** A stretch of pages. */
 export interface Extent {
   readonly page: number;
@@ -101,6 +103,7 @@ export class FreeStretches {
   }
 
   insert(page: number, pages: number): void {
+    assert(!this.#starts.has(page) && !this.#lengths.has(page + pages), 'free neighbours are one');
     this.#lengths.set(page, pages);
     this.#starts.set(page + pages, page);
     (this.#classes[classOf(pages)] as Set<number>).add(page);
@@ -108,6 +111,7 @@ export class FreeStretches {
   }
 
   remove(page: number, pages: number): void {
+    assert(this.#lengths.get(page) === pages, 'a free stretch is removed as a whole');
     this.#lengths.delete(page);
     this.#starts.delete(page + pages);
     (this.#classes[classOf(pages)] as Set<number>).delete(page);

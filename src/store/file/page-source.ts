@@ -22,14 +22,17 @@ export interface PageSource {
 
 /** The commit log, for healing damaged structures. */
 export interface LogHistory {
-  /** The records after `batch` up to the base at opening; undefined if not all are retained. */
-  after(batch: number): Iterable<LogRecord> | undefined;
+  /** The records after this batch are retained, up to the base at opening. */
+  readonly checkpoint: number;
+  /** The records after `batch` up to that base. Requires: `batch` is not before `checkpoint`. */
+  after(batch: number): Iterable<LogRecord>;
   /** Reports a healed structure. */
   healed(words: string): void;
 }
 
 /** Before a file header has been read there is no log. */
 export const noHistory: LogHistory = {
-  after: () => undefined,
+  checkpoint: Number.POSITIVE_INFINITY,
+  after: () => [],
   healed: () => undefined,
 };

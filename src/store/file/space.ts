@@ -2,8 +2,7 @@
  * The pages of the file: free stretches, growth and the reserve. Opening rebuilds it; nothing of it
  * is on the disk. Invariant: no page is given out twice, and free neighbours are one stretch.
  * - `frontier`: end of the part that is written, filled with zeros, or soon will be. A small commit
- *   should not go beyond it: uninitialised blocks cost a second device flush. Only speed depends on
- *   it.
+ *   should not go beyond it: uninitialised blocks cost a second device flush. It is for speed only.
  * - `backed`: end of the part that was written successfully. If the disk refuses a write beyond it,
  *   the space is `tight`, and `backed` is the `wall`. Values get pages behind the wall only if
  *   there is no room before it, as an attempt. Enough successful growth removes the wall.
@@ -16,7 +15,7 @@
 
 import { corrupt } from '../../errors.ts';
 import { pageBytes } from '../../format/layout.ts';
-import { assert } from '../../util/assert.ts';
+import { assert, checks } from '../../util/assert.ts';
 import { type Extent, FreeStretches } from './free-stretches.ts';
 import { PageRanges } from './page-ranges.ts';
 import { growthBytes, growthProofFor, reserveExcess } from './space-shares.ts';
@@ -58,14 +57,10 @@ export class Space {
     const sorted = used.filter((extent) => extent.pages > 0).sort((a, b) => a.page - b.page);
     let end = 0;
     for (const { page, pages } of sorted) {
-      if (page < end) {
-        const offset = page * pageBytes;
-        throw corrupt('two structures share a page', { offset });
-      }
-      if (!Number.isSafeInteger((page + pages) * pageBytes)) {
-        throw corrupt('a structure lies beyond the longest possible file', {
-          offset: page * pageBytes,
-        });
+      const offset = page * pageBytes;
+      if (page < end) throw corrupt('two structures share a page', { offset });
+      if (!Number.isSafeInteger(offset + pages * pageBytes)) {
+        throw corrupt('a structure lies beyond the longest possible file', { offset });
       }
       if (page > end) this.#free.insert(end, page - end);
       end = page + pages;
@@ -260,6 +255,7 @@ export class Space {
     if (stretch.page === this.#end) this.#grow(kept);
     else this.#free.takeFirst(stretch.page, kept);
     this.#reserve = { page: stretch.page, pages: kept };
+    assert(stretch.page + kept <= this.#backed, 'the reserve has been written');
   }
 
   /**
@@ -364,6 +360,10 @@ export class Space {
   free(page: number, pages: number): void {
     assert(pages > 0 && page + pages <= this.#end, 'only a stretch in use is freed');
     assert(!this.#free.has(page), 'a stretch is freed once');
+    for (const free of checks.strict ? this.stretches() : []) {
+      const isApart = free.page >= page + pages || free.page + free.pages <= page;
+      assert(isApart, 'a stretch is freed once');
+    }
     for (const part of this.#holes.split(page, page + pages)) {
       if (part.isWithin) this.#freeHoles.add(part.page, part.endPage);
       else this.#join(part.page, part.endPage - part.page);

@@ -8,7 +8,6 @@
  */
 
 import { VarveError } from '../../errors.ts';
-import { type DocumentName, noDocument } from '../../format/document.ts';
 import type { GrainIdParts } from '../../format/grain-id.ts';
 import {
   basinsMax,
@@ -19,9 +18,10 @@ import {
   strataMax,
 } from '../../format/layout.ts';
 import { grainCount, grainExpFor, grainExpSuits } from '../../format/value.ts';
-import { assert } from '../../util/assert.ts';
+import { assert, present } from '../../util/assert.ts';
 import type { PageSource } from '../file/page-source.ts';
 import type { Extent, Space } from '../file/space.ts';
+import { BasinState } from './basin-state.ts';
 import type { Doubts } from './free-grains.ts';
 import type { GrainMap } from './grain-map.ts';
 import { nextMapGrains, placeMap, placeMapInside } from './map-growth.ts';
@@ -54,18 +54,6 @@ const emptyStratum = {
   endIndex: 0,
   maps: [],
 };
-
-/** One basin in memory. */
-export interface BasinState {
-  /** The document as last written; generation 0: never written. */
-  name: DocumentName;
-  durable: boolean;
-  /** It has published changes that no settle has written. */
-  dirty: boolean;
-  /** The document that `name` names holds the batches up to this one. */
-  stamp: number;
-  readonly strata: Stratum[];
-}
 
 /** Grains reserved for a value. */
 export interface Reservation {
@@ -133,6 +121,10 @@ export class Atlas {
 
   stratum(basin: number, number: number): Stratum | undefined {
     return this.basins[basin]?.strata[number];
+  }
+
+  basinOf({ basin }: Stratum): BasinState {
+    return present(this.basins[basin], 'the basin of a stratum');
   }
 
   /** The committed value with this id. Throws `VARVE_CORRUPT` if a map cannot be read. */
@@ -221,7 +213,7 @@ export class Atlas {
     const place = placeMap(this.#space, stratum.grainExp, wanted, count);
     const map = stratum.addMap({ firstIndex, ...place }, false);
     const isSure = this.#space.wallPage === Number.POSITIVE_INFINITY;
-    map.marksBacked = isSure && map.page + map.overheadPages <= this.#space.backedPage;
+    map.backMarks(isSure && map.page + map.overheadPages <= this.#space.backedPage);
     return stratum.reserve(count);
   }
 
@@ -254,7 +246,7 @@ export class Atlas {
     if (place === undefined) return undefined;
     const stratum = roomy ?? this.#newStratum(grainExp);
     const map = stratum.addMap({ firstIndex: stratum.endIndex, ...place }, false);
-    map.marksBacked = false;
+    map.backMarks(false);
     const index = stratum.reserve(count, this.#doubts);
     return index < 0 ? undefined : { stratum, index, count };
   }
@@ -307,7 +299,7 @@ export class Atlas {
   }
 
   addBasin(durable: boolean): void {
-    this.basins.push({ name: noDocument, durable, dirty: durable, stamp: 0, strata: [] });
+    this.basins.push(new BasinState([], { durable, dirty: durable }));
   }
 
   addStratum(basin: number, grainExp: number, durable: boolean): Stratum {
@@ -335,7 +327,8 @@ export class Atlas {
   /** Removes extents from `leaving`: a settle that began after the drops is done. */
   left(places: readonly Extent[]): void {
     for (const place of places) {
-      this.leaving.delete(place);
+      const wasLeaving = this.leaving.delete(place);
+      assert(wasLeaving, 'the place of a dropped map is freed once');
       this.leavingPages -= place.pages;
     }
   }

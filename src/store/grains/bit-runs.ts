@@ -111,3 +111,10 @@ export function runStart(words: Uint32Array, at: number, reach: number): number 
 export function isClear(words: Uint32Array, from: number, count: number): boolean {
   return nextSet(words, from, from + count) === from + count;
 }
+
+/** Number of set bits. */
+export function setBits(words: Uint32Array): number {
+  let bits = 0;
+  for (const word of words) for (let rest = word; rest !== 0; rest &= rest - 1) bits += 1;
+  return bits;
+}

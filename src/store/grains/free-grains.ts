@@ -10,12 +10,12 @@
  */
 
 import { isVarveError } from '../../errors.ts';
+import { assert } from '../../util/assert.ts';
 import type { FilePart } from '../file/file-parts.ts';
 import { GrainAllocator, longestRoomyRun } from './grain-allocator.ts';
 import type { GrainMap } from './grain-map.ts';
-import type { MarkPage } from './mark-page.ts';
+import type { MarkChange, MarkPage } from './mark-page.ts';
 import { SetAside } from './set-aside.ts';
-import { UnopenedMaps } from './unopened-maps.ts';
 
 /** The parts of the stratum that it needs. */
 export interface GrainHome {
@@ -107,13 +107,15 @@ export class FreeGrains {
 
   /** Counts `count` more taken grains of the map; a negative number for fewer. */
   countTaken(map: GrainMap, count: number): void {
-    map.takenGrains += count;
+    map.countTaken(count);
     this.#taken += count;
   }
 
   /** Releases a reservation. */
   release(index: number, count: number): void {
-    this.countTaken(this.#giveBack(index, count), -count);
+    const map = this.#giveBack(index, count);
+    this.countTaken(map, -count);
+    assert(map.takenGrains >= map.committedGrains, 'committed grains are not released');
   }
 
   /** Makes grains that were set aside free again. */
@@ -128,14 +130,15 @@ export class FreeGrains {
     return map;
   }
 
-  // ── replay: as above, and counted by `countTaken` where the basin has not counted it ──
-
-  replayReserve(page: MarkPage, at: number, count: number): boolean {
-    return this.#allocator.reserveAt(page, at, count);
-  }
-
-  replayRelease(page: MarkPage, at: number, count: number): void {
-    this.#allocator.release(page, at, count);
+  /**
+   * The marks of a run have been replayed. `countTaken` counts its grains if the basin has not
+   * counted them.
+   */
+  replayed(change: MarkChange, page: MarkPage, at: number, count: number): void {
+    if (change === 'free') this.#allocator.release(page, at, count);
+    if (change !== 'allocate') return;
+    const wasFree = this.#allocator.reserveAt(page, at, count);
+    assert(wasFree, 'no grains are reserved before the end of a replay');
   }
 
   // ── maps that are given back ──
@@ -182,5 +185,40 @@ export class FreeGrains {
     for (const page of map.opened ? map.pages : []) {
       if (page.listed >= 0) this.#allocator.remove(page);
     }
+  }
+}
+
+/**
+ * Chooses the map to open next: one whose entry in the basin allows a free run that is long enough.
+ * A failed search is O(1) when repeated.
+ */
+class UnopenedMaps {
+  /** The longest free run that an unopened map may have. */
+  #longest = 0;
+  /** Damaged maps. */
+  readonly #skipped = new Set<GrainMap>();
+
+  add(maps: readonly GrainMap[]): void {
+    for (const { longestFree } of maps) this.#longest = Math.max(this.#longest, longestFree);
+  }
+
+  /** Never chooses the map again. */
+  skip(map: GrainMap): void {
+    this.#skipped.add(map);
+  }
+
+  isSkipped(map: GrainMap): boolean {
+    return this.#skipped.has(map);
+  }
+
+  /** An unopened map that may have `count` free grains in a row. */
+  choose(maps: readonly GrainMap[], count: number): GrainMap | undefined {
+    if (count > this.#longest) return undefined;
+    const unopened = maps.filter((map) => !map.opened && !this.#skipped.has(map));
+    const chosen = unopened.find((map) => map.longestFree >= count);
+    this.#longest = 0;
+    // Includes the chosen map: if it cannot be read now, it is chosen again.
+    this.add(unopened);
+    return chosen;
   }
 }

@@ -61,6 +61,8 @@ const someFree = 1 / 8;
 
 export class GrainAllocator {
   readonly #pages: (MarkPage | undefined)[] = [];
+  /** By page slot: the bound of the page's runs without entries; 0 if it is indexed. */
+  readonly #hints: number[] = [];
   readonly #freeSlots: number[] = [];
   readonly #load: (page: MarkPage) => void;
   /** Free runs of indexed pages: page slot * pageStride + first grain. */
@@ -81,19 +83,19 @@ export class GrainAllocator {
 
   /** Lists a page whose longest free run is at most `hint`. */
   add(page: MarkPage, hint: number): void {
-    assert(page.listed === none, 'a mark page is listed once');
-    page.listed = this.#freeSlots.pop() ?? this.#pages.length;
-    this.#pages[page.listed] = page;
-    page.hint = 0;
+    const slot = this.#freeSlots.pop() ?? this.#pages.length;
+    page.listAt(slot);
+    this.#pages[slot] = page;
+    this.#hints[slot] = 0;
     this.#notIndexed(page, hint);
   }
 
   /** Removes a page: its map is given back. */
   remove(page: MarkPage): void {
-    assert(page.listed !== none, 'only a listed mark page is removed');
-    this.#pages[page.listed] = undefined;
-    this.#freeSlots.push(page.listed);
-    page.listed = none;
+    const slot = page.listed;
+    page.unlist();
+    this.#pages[slot] = undefined;
+    this.#freeSlots.push(slot);
     if (this.#page === page) this.#page = undefined;
   }
 
@@ -109,6 +111,7 @@ export class GrainAllocator {
     if (left < count && !this.#enterRun(count, roomyMax)) return none;
     const page = this.#page as MarkPage;
     const at = this.#at;
+    assert(at + count <= this.#end, 'the current run has room');
     setRun(page.taken, at, count);
     this.#at = at + count;
     return page.firstIndex + at;
@@ -183,9 +186,10 @@ export class GrainAllocator {
     for (;;) {
       const hint = this.#unindexed.shortestFrom(count);
       if (hint === 0) return false;
-      const page = this.#pages[this.#unindexed.pop(hint)];
-      if (page === undefined || page.hint !== hint) continue;
-      page.hint = 0;
+      const slot = this.#unindexed.pop(hint);
+      const page = this.#pages[slot];
+      if (page === undefined || this.#hints[slot] !== hint) continue;
+      this.#hints[slot] = 0;
       if (!this.#loadOrSkip(page)) continue;
       this.#index(page);
       return true;
@@ -229,8 +233,8 @@ export class GrainAllocator {
   /** Notes that the page has runs without entries, of at most `hint` grains. */
   #notIndexed(page: MarkPage, hint: number): void {
     const bound = Math.min(hint, runLengthMax);
-    if (bound <= page.hint) return;
-    page.hint = bound;
+    if (bound <= (this.#hints[page.listed] as number)) return;
+    this.#hints[page.listed] = bound;
     this.#unindexed.push(bound, page.listed);
   }
 
@@ -238,10 +242,10 @@ export class GrainAllocator {
   #renew(): void {
     this.#runs.clear();
     this.#unindexed.clear();
-    for (const page of this.#pages) {
+    for (const [slot, page] of this.#pages.entries()) {
       if (page === undefined) continue;
-      const hint = page.loaded ? this.#longestIn(page) : page.hint;
-      page.hint = 0;
+      const hint = page.loaded ? this.#longestIn(page) : (this.#hints[slot] as number);
+      this.#hints[slot] = 0;
       if (page.loaded && this.#runs.size < entriesMax / 2) this.#index(page);
       else this.#notIndexed(page, hint);
     }
@@ -263,21 +267,23 @@ export class GrainAllocator {
     const left = nextSet(page.taken, at + count, reach) - at - count;
     // The part in front keeps its entry, now under a longer length.
     if (left === 0) return true;
-    if (page.hint > 0) this.#notIndexed(page, left);
+    if ((this.#hints[page.listed] as number) > 0) this.#notIndexed(page, left);
     else this.#enter(page, at + count, left);
     return true;
   }
 
   /** Frees grains: of a reservation, or of a freed value whose release is durable. */
   release(page: MarkPage, at: number, count: number): void {
+    const end = at + count;
+    assert(end <= page.grains && nextClear(page.taken, at, end) === end, 'grains are freed once');
     clearRun(page.taken, at, count);
     if (page.listed === none) return;
     const start = runStart(page.taken, at, runLengthMax);
-    const end = nextSet(page.taken, at + count, Math.min(page.grains, at + runLengthMax));
-    if (this.#page === page && start <= this.#end && end >= this.#at) {
+    const runEnd = nextSet(page.taken, end, Math.min(page.grains, at + runLengthMax));
+    if (this.#page === page && start <= this.#end && runEnd >= this.#at) {
       this.#at = Math.min(this.#at, start);
-      this.#end = Math.max(this.#end, end);
-    } else if (at - start < runLengthMax) this.#enter(page, start, end - start);
+      this.#end = Math.max(this.#end, runEnd);
+    } else if (at - start < runLengthMax) this.#enter(page, start, runEnd - start);
     // Otherwise the run in front has the longest listed length already, and keeps its entry.
   }
 }

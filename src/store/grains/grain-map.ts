@@ -19,7 +19,7 @@ import {
   markPageCount,
 } from '../../format/grain-map.ts';
 import { grainsPerMarkPage, pageBytes } from '../../format/layout.ts';
-import { present } from '../../util/assert.ts';
+import { assert, present } from '../../util/assert.ts';
 import type { FilePart } from '../file/file-parts.ts';
 import { runLengthMax } from './length-buckets.ts';
 import { MarkPage, unwrittenPage } from './mark-page.ts';
@@ -33,10 +33,8 @@ export class GrainMap {
   /** Its extents in order: marks first, then grains. */
   readonly extents: readonly MapExtent[];
   /** The page that the basin names: the head or the only mark page; generation 0: never written. */
-  generation: number;
-  crc: number;
-  /** The head was damaged and is healed: the next write goes to its slot, not to its twin. */
-  damaged = false;
+  name: { readonly generation: number; readonly crc: number };
+  #damaged = false;
   /** A durable record or basin names it; until then only this process knows it. */
   durable: boolean;
   /** A record in flight adds it: it stays even if it is empty. */
@@ -44,12 +42,12 @@ export class GrainMap {
   committedGrains: number;
   /** Committed or reserved. */
   takenGrains: number;
-  /** Upper bound of the longest free run while the map is not opened. */
-  readonly longestFree: number;
   /** The one value that it was made for has been freed: it must be given back. */
   vacated = false;
   /** Its head and mark pages lie where the file has been written before. */
   marksBacked = true;
+  /** Upper bound of the longest free run while the map is not opened. */
+  readonly longestFree: number;
   /** It has several extents. */
   readonly spread: boolean;
   /** Byte offset of its first grain, if it has one extent. */
@@ -60,8 +58,7 @@ export class GrainMap {
     this.firstIndex = entry.firstIndex;
     this.grains = entry.grains;
     this.page = entry.page;
-    this.generation = entry.generation;
-    this.crc = entry.crc;
+    this.name = { generation: entry.generation, crc: entry.crc };
     this.longestFree = entry.longestFree;
     this.committedGrains = entry.grains - entry.free;
     this.takenGrains = this.committedGrains;
@@ -70,6 +67,54 @@ export class GrainMap {
     this.extents = mapExtents(entry, grainExp);
     this.spread = this.extents.length > 1;
     this.#grainsOffset = this.page * pageBytes + this.#grainsFrom;
+  }
+
+  /** The record that adds it is durable. */
+  becomeDurable(): void {
+    this.durable = true;
+    this.beingAdded = false;
+  }
+
+  /** A batch that adds it is planned; or has failed. */
+  setBeingAdded(planned: boolean): void {
+    assert(!this.durable, 'a durable grain map is not added again');
+    this.beingAdded = planned;
+  }
+
+  /** Counts `count` more committed grains; a negative number for fewer. */
+  countCommitted(count: number): void {
+    this.committedGrains += count;
+  }
+
+  /** Counts `count` more taken grains; a negative number for fewer. */
+  countTaken(count: number): void {
+    this.takenGrains += count;
+  }
+
+  vacate(): void {
+    assert(this.takenGrains === 0, 'a map that is given back is empty');
+    this.vacated = true;
+  }
+
+  backMarks(backed: boolean): void {
+    this.marksBacked = backed;
+  }
+
+  /** The head was damaged: its slot is written next, not that of its twin. */
+  healed(): void {
+    this.#damaged = true;
+  }
+
+  /** The generation of the head that a settle writes next. */
+  get nextGeneration(): number {
+    return this.name.generation + (this.#damaged ? 2 : 1);
+  }
+
+  /** A settle writes the page that the basin names. */
+  sealedAs({ generation, crc }: { generation: number; crc: number }): void {
+    assert(generation > this.name.generation, 'a grain map gets a later name');
+    this.name = { generation, crc };
+    this.#damaged = false;
   }
 
   /** False if the basin names its only mark page instead. */
@@ -139,8 +184,10 @@ export class GrainMap {
 
   /** Creates the mark pages with the names of the map's head; without names all grains are free. */
   open(names: readonly MarkPageName[] | undefined): void {
+    const count = names?.length ?? markPageCount(this.grains);
+    assert(count === markPageCount(this.grains), 'a map has a name for each mark page');
     const pages: MarkPage[] = [];
-    for (let ordinal = 0; ordinal < markPageCount(this.grains); ordinal++) {
+    for (let ordinal = 0; ordinal < count; ordinal++) {
       const start = ordinal * grainsPerMarkPage;
       const grains = Math.min(grainsPerMarkPage, this.grains - start);
       const place = { ordinal, firstIndex: this.firstIndex + start, grains };
@@ -151,8 +198,8 @@ export class GrainMap {
 
   /** The name of its only mark page, as the basin has it. */
   singleName(): MarkPageName {
-    const { generation, crc, grains, committedGrains, longestFree } = this;
-    return { generation, crc, free: grains - committedGrains, longestFree };
+    const { grains, committedGrains, longestFree } = this;
+    return { ...this.name, free: grains - committedGrains, longestFree };
   }
 
   /** Its entry in the basin. */
@@ -167,8 +214,7 @@ export class GrainMap {
       grains: this.grains,
       page: this.page,
       further: this.extents.slice(1),
-      generation: this.generation,
-      crc: this.crc,
+      ...this.name,
       free: this.grains - this.committedGrains,
       longestFree: Math.min(longestFree, runLengthMax),
     };

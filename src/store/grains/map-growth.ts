@@ -14,7 +14,7 @@ import {
   markPagesMax,
   pageBytes,
 } from '../../format/layout.ts';
-import { present } from '../../util/assert.ts';
+import { assert, present } from '../../util/assert.ts';
 import type { Extent, Space } from '../file/space.ts';
 import { growthBytes } from '../file/space-shares.ts';
 
@@ -123,5 +123,6 @@ function piecesOf(pages: number): { least: number; most: number } {
 }
 
 function spread(grains: number, [first, ...further]: readonly Extent[]): MapPlacement {
+  assert(further.length <= furtherExtentsMax, 'a basin has room for the extents of a map');
   return { grains, page: present(first, 'an extent').page, further };
 }

@@ -19,6 +19,8 @@ export class MapList {
   constructor(maps: readonly GrainMap[], endIndex: number) {
     this.#maps.push(...maps);
     this.endIndex = endIndex;
+    const last = maps.at(-1);
+    assert(last === undefined || last.firstIndex + last.grains <= endIndex, 'maps end in time');
     this.#keepStarts(0);
   }
 

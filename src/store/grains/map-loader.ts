@@ -1,27 +1,32 @@
 /**
- * Reads the heads and mark pages of a stratum's grain maps, and heals damaged ones.
+ * Reads the heads and mark pages of a stratum's grain maps, and heals damaged ones
+ * (`file/twins.ts`).
  *
- * Invariant: the result has the content that the parent names. If that page is damaged, the
- * previous generation (its twin, in the other slot) is read, and all later changes are applied from
- * the commit log. Without the twin, or if a checkpoint has freed that log, the damage is
- * `VARVE_CORRUPT`. The next settle writes a healed page to the damaged slot, not over the good
- * twin.
+ * Invariant: the result has the content that the parent names. The twin of a head has older names
+ * of its pages, so every page of a map whose head was healed catches up from the commit log too.
+ * The next settle writes what was healed.
  */
 
-import { corrupt, isVarveError } from '../../errors.ts';
-import { decodeMapHead, mapHeadPage, markPagePage, openMarkPage } from '../../format/grain-map.ts';
+import { corrupt } from '../../errors.ts';
+import {
+  decodeMapHead,
+  type MarkPageName,
+  mapHeadPage,
+  markPagePage,
+  openMarkPage,
+} from '../../format/grain-map.ts';
 import { kindMap, kindMarks, pageBytes, sealBytes } from '../../format/layout.ts';
-import { readSeal } from '../../format/seal.ts';
+import type { LogRecord } from '../../format/log-record.ts';
 import type { PageSource } from '../file/page-source.ts';
-import { clearRun } from './bit-runs.ts';
+import { readOrHeal, type SlotName, type Stamped, type TwoSlots } from '../file/twins.ts';
 import type { GrainMap } from './grain-map.ts';
-import { MarkPage } from './mark-page.ts';
+import type { MarkPage } from './mark-page.ts';
 
 export class MapLoader {
   readonly #stratum: { readonly basin: number; readonly number: number };
   readonly #source: PageSource;
-  /** Maps whose head was healed: their pages hold the batches up to this one. */
-  readonly #behind = new Map<GrainMap, number>();
+  /** Maps whose head was healed: the records that their pages may lack. */
+  readonly #behind = new Map<GrainMap, Iterable<LogRecord>>();
 
   constructor(stratum: { readonly basin: number; readonly number: number }, source: PageSource) {
     this.#stratum = stratum;
@@ -34,84 +39,39 @@ export class MapLoader {
    */
   open(map: GrainMap): boolean {
     if (map.opened) return false;
-    const { generation, crc } = map;
-    if (generation === 0 || !map.hasHead) {
-      map.open(generation === 0 ? undefined : [map.singleName()]);
+    if (!map.hasHead) {
+      map.open(map.name.generation === 0 ? undefined : [map.singleName()]);
       return false;
     }
-    const page = mapHeadPage(map.page, generation);
-    try {
-      map.open(this.#head(map, { page, generation, crc }).pages);
-    } catch (error) {
-      const newer = this.#newer(kindMap, mapHeadPage(map.page, 0), generation);
-      if (newer === undefined) this.#openTwin(map, error);
-      else map.open(this.#head(map, newer).pages);
-    }
-    return this.#behind.has(map);
+    const { content, lacking } = readOrHeal(this.#headOf(map), this.#source);
+    map.open(content);
+    if (lacking === undefined) return false;
+    this.#behind.set(map, lacking);
+    map.healed();
+    return true;
   }
 
-  /**
-   * Beside a writer: the newer slot, if the writer has replaced the named generation since.
-   *
-   * A page with a stamp up to `newerThan` is not used: it may be of an earlier map at this place,
-   * since a seal does not name its map. The reader proves that the map has not been dropped since.
-   */
-  #newer(
-    kind: number,
-    firstSlot: number,
-    generation: number,
-  ): { page: number; generation: number; crc: number } | undefined {
-    const { newerThan } = this.#source;
-    if (newerThan === undefined) return undefined;
-    let newest: { page: number; generation: number; crc: number } | undefined;
-    for (const page of [firstSlot, firstSlot + 1]) {
-      const found = readSeal(this.#source.readPage(page), { kind, page }, this.#source.salt);
-      if (typeof found === 'string' || found.seal.generation <= generation) continue;
-      if (found.seal.stamp <= newerThan) continue;
-      if (found.seal.generation <= (newest?.generation ?? 0)) continue;
-      newest = { page, generation: found.seal.generation, crc: found.crc };
-    }
-    return newest;
+  #headOf(map: GrainMap): TwoSlots<readonly MarkPageName[] | undefined> {
+    return {
+      what: 'the head of a grain map',
+      kind: kindMap,
+      name: map.name,
+      unwritten: undefined,
+      isParent: true,
+      pageOf: (generation) => mapHeadPage(map.page, generation),
+      read: (page) => this.#source.readPage(page),
+      open: (bytes, name) => this.#openHead(map, bytes, name),
+    };
   }
 
-  #head(map: GrainMap, name: { page: number; generation: number; crc: number }) {
-    const head = decodeMapHead(this.#source.readPage(name.page), name, this.#source.salt);
-    if (head.firstIndex === map.firstIndex && head.grains === map.grains) return head;
+  #openHead(map: GrainMap, bytes: Uint8Array, name: SlotName): Stamped<readonly MarkPageName[]> {
+    const { firstIndex, grains, pages, stamp } = decodeMapHead(bytes, name, this.#source.salt);
+    if (firstIndex === map.firstIndex && grains === map.grains) return { content: pages, stamp };
     throw corrupt('the head of a grain map does not match its basin', {
       offset: name.page * pageBytes,
       expected: `${map.grains} from ${map.firstIndex}`,
-      actual: `${head.grains} from ${head.firstIndex}`,
+      actual: `${grains} from ${firstIndex}`,
     });
-  }
-
-  #openTwin(map: GrainMap, error: unknown): void {
-    const page = mapHeadPage(map.page, map.generation - 1);
-    const twin = this.#twin({ kind: kindMap, page }, map.generation - 1, error);
-    const generation = map.generation - 1;
-    const head = twin === undefined ? undefined : this.#head(map, { page, generation, ...twin });
-    const stamp = head?.stamp ?? 0;
-    if (this.#source.history.after(stamp) === undefined) throw error;
-    map.open(head?.pages);
-    this.#behind.set(map, stamp);
-    map.damaged = true;
-    const offset = mapHeadPage(map.page, generation + 1) * pageBytes;
-    this.#source.history.healed(`the head of a grain map, at byte ${offset}, was damaged`);
-  }
-
-  /**
-   * The CRC of the previous generation; undefined if there was none. Throws `error`, the damage, if
-   * the twin cannot heal it.
-   */
-  #twin(
-    at: { kind: number; page: number },
-    generation: number,
-    error: unknown,
-  ): { crc: number } | undefined {
-    if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
-    if (generation === 0) return undefined;
-    const found = readSeal(this.#source.readPage(at.page), at, this.#source.salt);
-    if (typeof found === 'string' || found.seal.generation !== generation) throw error;
-    return { crc: found.crc };
   }
 
   /**
@@ -120,82 +80,59 @@ export class MapLoader {
    */
   load(map: GrainMap, page: MarkPage): boolean {
     if (page.loaded) return false;
+    const behind = this.#behind.get(map);
     try {
-      return this.#load(map, page);
+      const { content, stamp, lacking } = readOrHeal(this.#marksOf(map, page), this.#source);
+      if (lacking === undefined) {
+        page.load(content, stamp);
+        if (behind !== undefined) this.#catchUp(page, behind);
+      } else page.healed();
+      page.check(map.page * pageBytes);
+      return behind !== undefined || lacking !== undefined;
     } catch (error) {
       page.forget();
       throw error;
     }
   }
 
-  #load(map: GrainMap, page: MarkPage): boolean {
-    const behind = this.#behind.get(map);
-    try {
-      const { marks, stamp } = this.#marks(map, page, page.name);
-      if (behind === undefined) page.load(marks, stamp);
-      else this.#catchUp(page, marks, Math.max(behind, stamp));
-      page.check(map.page * pageBytes);
-      return behind !== undefined;
-    } catch (error) {
-      if (page.loaded) throw error;
-      const firstSlot = markPagePage(map, page.ordinal, 0);
-      const newer = this.#newer(kindMarks, firstSlot, page.name.generation);
-      if (newer === undefined) this.#loadTwin(map, page, error);
-      else {
-        const { marks, stamp } = this.#marks(map, page, newer);
-        page.load(marks, stamp);
-      }
-      return newer === undefined;
-    }
+  #marksOf(map: GrainMap, page: MarkPage): TwoSlots<Uint8Array | undefined> {
+    return {
+      what: 'a mark page',
+      kind: kindMarks,
+      name: page.name,
+      unwritten: undefined,
+      isParent: false,
+      pageOf: (generation) => markPagePage(map, page.ordinal, generation),
+      read: (at) => this.#source.readPage(at),
+      open: (bytes, name) => {
+        const { stamp } = openMarkPage(bytes, name, this.#source.salt);
+        return { content: bytes.subarray(sealBytes), stamp };
+      },
+      catchUp: ({ content, stamp }, lacking) => {
+        page.load(content, stamp);
+        this.#catchUp(page, lacking);
+      },
+    };
   }
 
-  #marks(
-    map: GrainMap,
-    page: MarkPage,
-    { generation, crc }: { generation: number; crc: number },
-  ): { marks: Uint8Array | undefined; stamp: number } {
-    if (generation === 0) return { marks: undefined, stamp: 0 };
-    const at = markPagePage(map, page.ordinal, generation);
-    const bytes = this.#source.readPage(at);
-    const { stamp } = openMarkPage(bytes, { page: at, generation, crc }, this.#source.salt);
-    return { marks: bytes.subarray(sealBytes), stamp };
-  }
-
-  #loadTwin(map: GrainMap, page: MarkPage, error: unknown): void {
-    const generation = page.name.generation - 1;
-    const at = markPagePage(map, page.ordinal, generation);
-    const twin = this.#twin({ kind: kindMarks, page: at }, generation, error);
-    const { marks, stamp } = this.#marks(map, page, { generation, crc: twin?.crc ?? 0 });
-    if (this.#source.history.after(stamp) === undefined) throw error;
-    this.#catchUp(page, marks, stamp);
-    page.check(at * pageBytes);
-    page.damaged = true;
-    const offset = markPagePage(map, page.ordinal, generation + 1) * pageBytes;
-    this.#source.history.healed(`a mark page, at byte ${offset}, was damaged`);
-  }
-
-  /** Loads older marks and applies every later change from the log. */
-  #catchUp(page: MarkPage, marks: Uint8Array | undefined, stamp: number): void {
-    const { ordinal, firstIndex, grains } = page;
-    const scratch = new MarkPage({ ordinal, firstIndex, grains }, page.name);
-    scratch.load(marks, stamp);
-    let reached = stamp;
-    for (const record of this.#source.history.after(stamp) ?? []) {
-      reached = record.batch;
-      for (const change of record.operations) {
+  /** Applies the records after the page's stamp to it. */
+  #catchUp(page: MarkPage, records: Iterable<LogRecord>): void {
+    const { basin, number } = this.#stratum;
+    let reached = page.stamp;
+    for (const { batch, operations } of records) {
+      if (batch <= page.stamp) continue;
+      reached = batch;
+      for (const change of operations) {
         if (!('count' in change)) continue;
-        if (change.basin !== this.#stratum.basin || change.stratum !== this.#stratum.number)
+        if (change.basin !== basin || change.stratum !== number) continue;
+        const at = change.index - page.firstIndex;
+        if (at < 0 || at >= page.grains) continue;
+        if (at + change.count <= page.grains && page.apply(change.operation, at, change.count)) {
           continue;
-        const at = change.index - firstIndex;
-        if (at < 0 || at >= grains) continue;
-        if (change.operation === 'allocate') scratch.commitValue(at, change.count);
-        else if (change.operation === 'archive') scratch.archiveValue(at);
-        else {
-          scratch.clearValue(at, change.count);
-          clearRun(scratch.taken, at, change.count);
         }
+        throw corrupt('a healed mark page contradicts the commit log', { batch });
       }
     }
-    page.load(scratch.marks, reached);
+    page.caughtUp(reached);
   }
 }

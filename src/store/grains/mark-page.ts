@@ -17,8 +17,8 @@ import {
   marksBytes,
   markValue,
 } from '../../format/layout.ts';
-import { assert, present } from '../../util/assert.ts';
-import { setRun } from './bit-runs.ts';
+import { assert, checks, present } from '../../util/assert.ts';
+import { setBits, setRun } from './bit-runs.ts';
 import { runLengthMax } from './length-buckets.ts';
 
 const wordCount = Math.ceil(grainsPerMarkPage / 32);
@@ -31,10 +31,10 @@ export const unwrittenPage: MarkPageName = {
   longestFree: runLengthMax,
 };
 
+/** A change of a value's marks, as the log names it. */
+export type MarkChange = 'allocate' | 'archive' | 'free';
+
 export class MarkPage {
-  /** The allocator's slot of the page (-1: not listed), and its bound of runs without entries. */
-  listed = -1;
-  hint = 0;
   /** Index in the stratum of the page's first grain. */
   readonly firstIndex: number;
   readonly grains: number;
@@ -42,13 +42,11 @@ export class MarkPage {
   readonly ordinal: number;
   /** The page as last written by a settle, or as named when the store was opened. */
   name: MarkPageName;
-  /**
-   * The page that `name` names was damaged and is healed: the next write goes to its slot, not to
-   * its twin.
-   */
-  damaged = false;
   /** The page that `name` names holds the batches up to this one. Known once it is loaded. */
   stamp = 0;
+  /** The allocator's slot of the page; -1: not listed. */
+  listed = -1;
+  #damaged = false;
   #marks: Uint8Array | undefined;
   #taken: Uint32Array | undefined;
 
@@ -57,6 +55,18 @@ export class MarkPage {
     this.firstIndex = place.firstIndex;
     this.grains = place.grains;
     this.name = name;
+  }
+
+  /** The allocator lists the page in this slot. */
+  listAt(slot: number): void {
+    assert(this.listed < 0, 'a mark page is listed once');
+    this.listed = slot;
+  }
+
+  /** The allocator lists it no longer. */
+  unlist(): void {
+    assert(this.listed >= 0, 'only a listed mark page is removed');
+    this.listed = -1;
   }
 
   get loaded(): boolean {
@@ -81,6 +91,35 @@ export class MarkPage {
     this.#marks = owned;
     this.#taken = takenBits(owned, this.grains);
     this.stamp = stamp;
+  }
+
+  /**
+   * Older marks have been loaded, and every change up to `batch` has been applied. Requires: no
+   * grain is reserved.
+   */
+  caughtUp(batch: number): void {
+    assert(batch >= this.stamp, 'a page is not caught up with an earlier batch');
+    this.#taken = takenBits(this.marks, this.grains);
+    this.stamp = batch;
+  }
+
+  /** The page that `name` names was damaged: its slot is written next, not that of its twin. */
+  healed(): void {
+    this.#damaged = true;
+  }
+
+  /** The generation that a settle writes next. */
+  get nextGeneration(): number {
+    return this.name.generation + (this.#damaged ? 2 : 1);
+  }
+
+  /** A settle writes the page as of batch `stamp`. */
+  sealedAs({ generation, crc }: { generation: number; crc: number }, stamp: number): void {
+    assert(generation === this.nextGeneration, 'a mark page is written to the slot not named');
+    if (checks.strict) assert(stamp >= this.stamp, 'the stamp of a page does not go back');
+    this.name = { generation, crc, ...this.measure() };
+    this.stamp = stamp;
+    this.#damaged = false;
   }
 
   /** Drops marks that turned out to be impossible. */
@@ -108,26 +147,46 @@ export class MarkPage {
     return end - at;
   }
 
-  #set(at: number, mark: number): void {
-    const marks = this.marks;
-    const shift = (at & 3) * 2;
-    marks[at >>> 2] = ((marks[at >>> 2] as number) & ~(3 << shift)) | (mark << shift);
+  /**
+   * Applies a logged change to the marks: a batch that is published or replayed, or records that a
+   * healed page lacks. Changes nothing and returns false if the marks contradict the change. The
+   * caller keeps `taken`.
+   */
+  apply(change: MarkChange, at: number, count: number): boolean {
+    if (!this.allows(change, at, count)) return false;
+    const { marks } = this;
+    if (change === 'allocate') {
+      fillRun(marks, at + 1, at + count, markContinues);
+      setMark(marks, at, markValue);
+    } else if (change === 'archive') setMark(marks, at, markArchived);
+    else fillRun(marks, at, at + count, markFree);
+    return true;
   }
 
-  /** Marks `count` grains as a committed value. */
-  commitValue(at: number, count: number): void {
-    this.#set(at, markValue);
-    for (let next = at + 1; next < at + count; next++) this.#set(next, markContinues);
-    setRun(this.taken, at, count);
+  /** True if the marks do not contradict the change. */
+  allows(change: MarkChange, at: number, count: number): boolean {
+    const end = at + count;
+    assert(at >= 0 && count > 0 && end <= this.grains, 'a value is within one mark page');
+    const { marks } = this;
+    if (change === 'allocate') return isRun(marks, at, end, markFree);
+    const goesOn = end < this.grains && markIn(marks, end) === markContinues;
+    if (goesOn || !isRun(marks, at + 1, end, markContinues)) return false;
+    return markIn(marks, at) === (change === 'archive' ? markValue : markArchived);
   }
 
-  archiveValue(at: number): void {
-    this.#set(at, markArchived);
-  }
-
-  /** Marks the grains of a value as free. The caller frees them in `taken`. */
-  clearValue(at: number, count: number): void {
-    for (let next = at; next < at + count; next++) this.#set(next, markFree);
+  /** Values, archived ones, committed and taken grains, counted in the marks. */
+  recount(): { values: number; archived: number; committed: number; taken: number } {
+    let values = 0;
+    let archived = 0;
+    let committed = 0;
+    for (const byte of this.marks) {
+      if (byte === 0) continue;
+      committed += 4 - (fourFree[byte] as number);
+      values += fourValues[byte] as number;
+      archived += fourArchived[byte] as number;
+    }
+    const taken = setBits(this.taken) - (wordCount * 32 - this.grains);
+    return { values, archived, committed, taken };
   }
 
   /** Free grains, and the longest run of them (up to 256), as committed. */
@@ -189,6 +248,33 @@ function markIn(marks: Uint8Array, at: number): number {
   return ((marks[at >>> 2] as number) >>> ((at & 3) * 2)) & 3;
 }
 
+function setMark(marks: Uint8Array, at: number, mark: number): void {
+  const shift = (at & 3) * 2;
+  marks[at >>> 2] = ((marks[at >>> 2] as number) & ~(3 << shift)) | (mark << shift);
+}
+
+/** A byte of four marks that are alike, for each mark. */
+const fourAlike = 0x55;
+
+/** True if every mark from `from` up to `to` is this one. Whole bytes are looked at as such. */
+function isRun(marks: Uint8Array, from: number, to: number, mark: number): boolean {
+  for (let at = from; at < to; ) {
+    const isWhole = (at & 3) === 0 && at + 4 <= to;
+    const found = isWhole ? (marks[at >>> 2] as number) : markIn(marks, at);
+    if (found !== (isWhole ? mark * fourAlike : mark)) return false;
+    at += isWhole ? 4 : 1;
+  }
+  return true;
+}
+
+function fillRun(marks: Uint8Array, from: number, to: number, mark: number): void {
+  const wholeFrom = Math.min(to, (from + 3) & ~3);
+  const wholeTo = Math.max(wholeFrom, to & ~3);
+  for (let at = from; at < wholeFrom; at++) setMark(marks, at, mark);
+  marks.fill(mark * fourAlike, wholeFrom >>> 2, wholeTo >>> 2);
+  for (let at = wholeTo; at < to; at++) setMark(marks, at, mark);
+}
+
 /**
  * For each byte of four marks: flags that its neighbours need, and whether the marks are possible.
  */
@@ -207,16 +293,22 @@ for (let byte = 0; byte < 256; byte++) {
 }
 
 /**
- * For each byte of four marks: a bit for each that is not free, the number of free grains, and the
- * lengths of the free runs at its start, longest in it, and at its end.
+ * For each byte of four marks: a bit for each that is not free, the numbers of free grains, of
+ * values and of archived ones, and the lengths of the free runs at its start, longest in it, and at
+ * its end.
  */
 const fourTaken = new Uint8Array(256);
 const fourFree = new Uint8Array(256);
+const fourValues = new Uint8Array(256);
+const fourArchived = new Uint8Array(256);
 const freeBefore = new Uint8Array(256);
 const freeWithin = new Uint8Array(256);
 const freeAfter = new Uint8Array(256);
 for (let byte = 0; byte < 256; byte++) {
-  const isFree = [0, 2, 4, 6].map((shift) => ((byte >>> shift) & 3) === markFree);
+  const marks = [0, 2, 4, 6].map((shift) => (byte >>> shift) & 3);
+  const isFree = marks.map((mark) => mark === markFree);
+  fourArchived[byte] = marks.filter((mark) => mark === markArchived).length;
+  fourValues[byte] = marks.filter((mark) => mark >= markValue).length;
   const runs = isFree
     .map((free) => (free ? 'f' : ' '))
     .join('')

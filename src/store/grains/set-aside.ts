@@ -31,6 +31,15 @@ export class SetAside {
     };
   }
 
+  /** Number of grains set aside from `index` on, within `count` grains. */
+  grainsWithin(index: number, count: number): number {
+    let grains = 0;
+    for (const [from, length] of this.#runs) {
+      if (from >= index && from < index + count) grains += length;
+    }
+    return grains;
+  }
+
   /** Removes the runs from `index` on, `count` grains: their map is given back. */
   forget(index: number, count: number): void {
     for (const from of this.#runs.keys()) {

@@ -5,25 +5,44 @@
  * - The counters count published batches only.
  * - A grain goes free -> reserved (push) -> committed (publish) -> archived -> free. A reservation
  *   that is not committed becomes free again.
- * - Only published batches and replay change marks: `commitValue`, `archiveValue`, `freeValue`,
- *   `replay`.
+ * - Only published batches and replay change marks: `publish`, `replay`.
  */
 
 import { corrupt } from '../../errors.ts';
 import type { StratumEntry } from '../../format/basin.ts';
 import type { MapPlacement } from '../../format/grain-map.ts';
-import { markArchived, markValue } from '../../format/layout.ts';
+import { markArchived } from '../../format/layout.ts';
 import type { GrainRun } from '../../format/log-record.ts';
-import { assert } from '../../util/assert.ts';
+import { assert, checks } from '../../util/assert.ts';
 import type { FilePart } from '../file/file-parts.ts';
 import type { PageSource } from '../file/page-source.ts';
 import { type Doubts, FreeGrains } from './free-grains.ts';
 import { GrainMap, newMapEntry } from './grain-map.ts';
-import type { DirtyPage, GrainSpot, ReplayOf } from './grain-spot.ts';
 import { MapList } from './map-list.ts';
 import { MapLoader } from './map-loader.ts';
-import type { MarkPage } from './mark-page.ts';
+import type { MarkChange, MarkPage } from './mark-page.ts';
+import { Recount } from './recount.ts';
 import type { SetAside } from './set-aside.ts';
+
+/** The place of a grain: its page is loaded, and `at` is counted from the page's first grain. */
+export interface GrainSpot {
+  readonly map: GrainMap;
+  readonly page: MarkPage;
+  readonly at: number;
+}
+
+/** The batch that is replayed; `counted`: the basin's counters do not hold it yet. */
+export interface ReplayOf {
+  readonly batch: number;
+  readonly counted: boolean;
+}
+
+/** A mark page that a settle must write. */
+export interface DirtyPage {
+  readonly stratum: Stratum;
+  readonly map: GrainMap;
+  readonly page: MarkPage;
+}
 
 export class Stratum {
   readonly basin: number;
@@ -31,6 +50,7 @@ export class Stratum {
   readonly grainExp: number;
   /** A durable record or basin names it. */
   durable: boolean;
+  /** Committed values, archived ones included; how many are archived; the bytes of all. */
   values: number;
   archivedValues: number;
   valueBytes: number;
@@ -44,6 +64,7 @@ export class Stratum {
   /** Maps that a record still to be replayed drops. Their pages may have other content by now. */
   readonly #doomed = new Set<GrainMap>();
   readonly #dirty = new Map<MarkPage, GrainMap>();
+  readonly #recount: Recount | undefined;
 
   constructor(
     place: { basin: number; number: number; durable: boolean },
@@ -68,6 +89,17 @@ export class Stratum {
     };
     this.#freeGrains = new FreeGrains(this, opener, entry.allocatedGrains);
     this.#freeGrains.addUnopened(maps);
+    this.#recount = checks.strict ? new Recount(this) : undefined;
+  }
+
+  /** The record that adds it is durable. */
+  becomeDurable(): void {
+    this.durable = true;
+  }
+
+  /** Grains that are neither committed nor reserved. */
+  get freeGrains(): number {
+    return this.#freeGrains.count;
   }
 
   get maps(): readonly GrainMap[] {
@@ -184,46 +216,37 @@ export class Stratum {
     this.#freeGrains.takeBackSetAside();
   }
 
-  /** Makes a reserved run a committed value. */
-  commitValue(run: GrainRun): void {
-    const map = this.mapOf(run.index);
-    const page = map.pageOf(run.index);
-    page.commitValue(run.index - page.firstIndex, run.count);
+  /**
+   * Publishes one change of a durable batch: a reserved run becomes a value, or a value is archived
+   * or freed. A freed run can be reserved again. If the freed value had its map to itself, returns
+   * the map: it is retired and must be given back.
+   */
+  publish(change: MarkChange, run: GrainRun): GrainMap | undefined {
+    const { index, count } = run;
+    const map = this.openedWith(index);
+    assert(map !== undefined, 'a published value has a map');
+    const page = this.loadedPage(map, index);
+    const at = index - page.firstIndex;
+    assert(page.isTaken(at), 'only reserved or committed grains are published');
+    assert(page.apply(change, at, count), 'the marks agree with what is published');
     this.#dirty.set(page, map);
-    this.#countCommitted(run, map, 1);
+    this.#count(change, run, map);
+    if (change === 'archive') this.claims.delete(index);
+    if (change === 'free') this.release(index, count);
+    this.#recount?.changed();
+    if (change !== 'free' || count !== map.grains || !this.retire(map)) return undefined;
+    map.vacate();
+    return map;
   }
 
-  /** Counts one committed value more or less. */
-  #countCommitted(run: GrainRun, map: GrainMap, sign: 1 | -1): void {
-    map.committedGrains += sign * run.count;
+  #count(change: MarkChange, run: GrainRun, map: GrainMap): void {
+    if (change !== 'allocate') this.archivedValues += change === 'archive' ? 1 : -1;
+    if (change === 'archive') return;
+    const sign = change === 'allocate' ? 1 : -1;
+    map.countCommitted(sign * run.count);
     this.allocatedGrains += sign * run.count;
     this.values += sign;
     this.valueBytes += sign * run.length;
-  }
-
-  archiveValue(run: GrainRun): void {
-    const spot = this.find(run.index);
-    assert(spot !== undefined, 'a value that is archived has a map');
-    spot.page.archiveValue(spot.at);
-    this.#dirty.set(spot.page, spot.map);
-    this.archivedValues += 1;
-    this.claims.delete(run.index);
-  }
-
-  /**
-   * Frees an archived value after its release is durable: its grains can be reserved again. If the
-   * value had the map to itself, returns the map: it is retired and must be given back.
-   */
-  freeValue(run: GrainRun): GrainMap | undefined {
-    const spot = this.find(run.index);
-    assert(spot !== undefined, 'a value that is freed has a map');
-    spot.page.clearValue(spot.at, run.count);
-    this.#dirty.set(spot.page, spot.map);
-    this.#countCommitted(run, spot.map, -1);
-    this.archivedValues -= 1;
-    this.release(run.index, run.count);
-    spot.map.vacated = run.count === spot.map.grains && this.retire(spot.map);
-    return spot.map.vacated ? spot.map : undefined;
   }
 
   /**
@@ -231,10 +254,10 @@ export class Stratum {
    * yet; counters change if `counted`: the basin does not hold it. Throws `VARVE_CORRUPT` if the
    * marks contradict the change.
    */
-  replay(operation: 'allocate' | 'archive' | 'free', run: GrainRun, as: ReplayOf): void {
+  replay(change: MarkChange, run: GrainRun, as: ReplayOf): void {
     const doomed = this.#maps.find(run.index);
     if (doomed !== undefined && this.#doomed.has(doomed)) {
-      if (as.counted) this.#count(operation, run, doomed);
+      if (as.counted) this.#countReplayed(change, run, doomed);
       return;
     }
     const map = this.openedWith(run.index);
@@ -246,52 +269,27 @@ export class Stratum {
       throw corrupt('the commit log names grains that no map has', { batch: as.batch });
     }
     if (as.batch > page.stamp) {
-      if (!this.#replayMarks(operation, run, page, at)) {
+      if (!page.apply(change, at, run.count)) {
         const facts = { batch: as.batch, offset: map.grainOffset(run.index) };
-        throw corrupt(
-          `the grain map contradicts the commit log, which would ${operation} a value`,
-          facts,
-        );
+        const message = `the grain map contradicts the commit log, which would ${change} a value`;
+        throw corrupt(message, facts);
       }
+      this.#freeGrains.replayed(change, page, at, run.count);
       this.#dirty.set(page, map);
     }
-    if (as.counted) this.#count(operation, run, map);
+    if (as.counted) this.#countReplayed(change, run, map);
   }
 
-  #count(operation: 'allocate' | 'archive' | 'free', run: GrainRun, map: GrainMap): void {
-    if (operation !== 'allocate') this.archivedValues += operation === 'archive' ? 1 : -1;
-    if (operation === 'archive') return;
-    const sign = operation === 'allocate' ? 1 : -1;
-    this.#countCommitted(run, map, sign);
-    this.#freeGrains.countTaken(map, sign * run.count);
+  #countReplayed(change: MarkChange, run: GrainRun, map: GrainMap): void {
+    this.#count(change, run, map);
+    if (change === 'archive') return;
+    this.#freeGrains.countTaken(map, change === 'allocate' ? run.count : -run.count);
   }
 
   /** A record still to be replayed drops this map: its pages must not be read. */
   willDrop(firstIndex: number): void {
     const map = this.#maps.find(firstIndex);
     if (map?.firstIndex === firstIndex) this.#doomed.add(map);
-  }
-
-  /** Returns false if the marks contradict the change. */
-  #replayMarks(
-    operation: 'allocate' | 'archive' | 'free',
-    { count }: GrainRun,
-    page: MarkPage,
-    at: number,
-  ): boolean {
-    if (operation === 'allocate') {
-      if (!this.#freeGrains.replayReserve(page, at, count)) return false;
-      page.commitValue(at, count);
-      return true;
-    }
-    const expected = operation === 'archive' ? markValue : markArchived;
-    if (page.countAt(at) !== count || page.mark(at) !== expected) return false;
-    if (operation === 'archive') page.archiveValue(at);
-    else {
-      page.clearValue(at, count);
-      this.#freeGrains.replayRelease(page, at, count);
-    }
-    return true;
   }
 
   /** Adds a map with only free grains. */
@@ -347,10 +345,13 @@ export class Stratum {
 
   /** The settle has written the page: later changes are for the next settle. */
   markWritten(page: MarkPage): void {
-    this.#dirty.delete(page);
+    const wasDirty = this.#dirty.delete(page);
+    assert(wasDirty, 'a settle writes only pages with changes');
   }
 
+  /** The stratum as its basin has it. */
   entry(): StratumEntry {
+    this.#recount?.now();
     return {
       grainExp: this.grainExp,
       values: this.values,

@@ -10,6 +10,7 @@
 
 import type { GrainIdParts } from '../../format/grain-id.ts';
 import type { LogRecord } from '../../format/log-record.ts';
+import { assert } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 
 /** One value allocated or freed by a batch. */
@@ -75,6 +76,7 @@ export class Differences {
       }
     }
     if (changes === 0) return;
+    assert(batch > (this.#counts.at(-1)?.batch ?? this.#floor), 'changes are added in batch order');
     this.#counts.push({ batch, changes });
     this.#changes += changes;
     if (this.#changes > this.#changesMax) yield* this.#makeRoom();
@@ -122,7 +124,10 @@ export class Differences {
     }
   }
 
-  /** Drops changes up to `batch`: no earlier state is needed. The floor rises at once. */
+  /**
+   * Drops changes up to `batch`: no earlier state is needed. The floor rises at once. If a `reset`
+   * in its pauses sets a lower floor, it ends: the changes after that floor are needed again.
+   */
   *forgetUpTo(batch: number): Steps<void> {
     if (batch <= this.#floor) return;
     this.#floor = batch;
@@ -132,10 +137,12 @@ export class Differences {
     for (const { values, drops } of this.#strata.values()) {
       for (const [index, changes] of values) {
         if (looked++ % stepsPerPause === 0) yield pause;
+        if (this.#floor < batch) return;
         const kept = changes.filter((change) => change.batch > batch);
         if (kept.length === 0) values.delete(index);
         else if (kept.length < changes.length) values.set(index, kept);
       }
+      if (this.#floor < batch) return;
       for (const [index, dropped] of drops) if (dropped <= batch) drops.delete(index);
     }
   }

@@ -10,6 +10,7 @@
 import type { SegmentExtent } from '../../format/file-header.ts';
 import { inlineSectorsMax, lanesPerSegment } from '../../format/layout.ts';
 import type { LogRecord } from '../../format/log-record.ts';
+import { assert } from '../../util/assert.ts';
 import type { Steps } from '../file/effects.ts';
 import type { FileReader } from '../file/file-reader.ts';
 import { laneRange } from './commit-log.ts';
@@ -138,6 +139,7 @@ export class LogCursor {
 
   /** Moves past the record. */
   accept({ found, segmentIndex }: NextRecord): void {
+    assert(found.batch === this.#next, 'records are followed without a gap');
     if (segmentIndex > 0) {
       this.#segments = this.#segments.slice(segmentIndex);
       const current = this.#segments[0] as SegmentExtent;

@@ -2,11 +2,12 @@
  * The retained commit log up to the base at opening, for healing damaged structures. Reads only.
  *
  * A structure that is not loaded holds every batch up to that base and nothing later: a later
- * change would have loaded it. Its previous generation plus the log since is the same content,
- * unless a checkpoint has passed that generation's stamp.
+ * change would have loaded it. `file/twins.ts` makes the same content of its previous generation
+ * and the log since.
  */
 
 import type { LogRecord } from '../../format/log-record.ts';
+import { assert } from '../../util/assert.ts';
 import type { FileReader } from '../file/file-reader.ts';
 import type { LogHistory } from '../file/page-source.ts';
 import type { LogSegment } from './commit-log.ts';
@@ -36,9 +37,13 @@ export class RetainedHistory implements LogHistory {
     this.#healed = healed;
   }
 
-  after(batch: number): Iterable<LogRecord> | undefined {
-    if (batch < this.retained.checkpoint()) return undefined;
-    return this.#records(batch);
+  get checkpoint(): number {
+    return this.retained.checkpoint();
+  }
+
+  after(batch: number): Iterable<LogRecord> {
+    assert(batch >= this.checkpoint, 'only retained records are read');
+    return { [Symbol.iterator]: () => this.#records(batch) };
   }
 
   *#records(after: number): Generator<LogRecord> {

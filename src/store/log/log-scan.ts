@@ -11,6 +11,7 @@
 import { corrupt, isVarveError, type VarveError } from '../../errors.ts';
 import type { FileHeader, SegmentExtent } from '../../format/file-header.ts';
 import { lanesPerSegment, sectorBytes } from '../../format/layout.ts';
+import { assert } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { FileReader } from '../file/file-reader.ts';
 import { laneRange } from './commit-log.ts';
@@ -157,6 +158,7 @@ class Scan {
     const counted = [...this.#counted.values()].sort((one, other) => one.batch - other.batch);
     const end = counted.findIndex((record, at) => record.batch !== base + 1 + at);
     const records = end < 0 ? counted : counted.slice(0, end);
+    assert(records.length === 0 || records.at(-1)?.batch === base + records.length, 'no gap');
     return {
       records,
       found: this.#found,

@@ -8,6 +8,7 @@
 import { pageBytes, recordHeadBytes, sectorBytes } from '../../format/layout.ts';
 import { type LogRecord, LogRecordDecoder } from '../../format/log-record.ts';
 import { decodeLogSector, decodeRecordHead, type RecordHead } from '../../format/log-sector.ts';
+import { present } from '../../util/assert.ts';
 import { crc32 } from '../../util/crc.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { FileReader } from '../file/file-reader.ts';
@@ -163,7 +164,7 @@ function inline(
 }
 
 function elsewhere(file: FileReader, head: RecordHead): Uint8Array | string {
-  const { page, pages } = head.extent ?? { page: 0, pages: 0 };
+  const { page, pages } = present(head.extent, 'the extent of a body');
   if (head.bodyBytes > pages * pageBytes) return 'the body is longer than its place';
   if (page * pageBytes + head.bodyBytes > file.length()) return 'the file ends within the body';
   return file.bytes(page * pageBytes, head.bodyBytes);

@@ -14,14 +14,14 @@ import { decodeRoot, type Root } from '../../format/root.ts';
 import type { FileReader } from '../file/file-reader.ts';
 
 /** A document with the named generation and checksum. */
-export interface LoadedDocument {
+interface LoadedDocument {
   readonly bytes: Uint8Array;
   readonly offset: number;
   readonly stamp: number;
 }
 
 /** Throws `VARVE_CORRUPT`, `VARVE_IO`. */
-export function readDocument(reader: FileReader, kind: number, name: DocumentName): LoadedDocument {
+function readDocument(reader: FileReader, kind: number, name: DocumentName): LoadedDocument {
   const offset = slotPage(name.page, name.capacityPages, name.generation) * pageBytes;
   const bytes = reader.bytes(offset, name.length);
   const { stamp } = openDocument(bytes, kind, name, reader.salt);

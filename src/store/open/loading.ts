@@ -6,23 +6,27 @@
  * basins, the unsettled end of the log, and of grain maps only those that this log touches.
  */
 
-import { corrupt, isVarveError } from '../../errors.ts';
+import { corrupt } from '../../errors.ts';
 import { decodeBasin, type StratumEntry } from '../../format/basin.ts';
 import { type DocumentName, slotPage } from '../../format/document.ts';
 import type { FileHeader } from '../../format/file-header.ts';
 import { headerCopies, kindBasin, pageBytes } from '../../format/layout.ts';
+import type { LogRecord } from '../../format/log-record.ts';
 import type { Root } from '../../format/root.ts';
-import { readSeal } from '../../format/seal.ts';
+import { openSealed } from '../../format/seal.ts';
+import { assert } from '../../util/assert.ts';
 import type { Steps } from '../file/effects.ts';
 import type { FileReader } from '../file/file-reader.ts';
 import { Space } from '../file/space.ts';
 import { reservePagesFor } from '../file/space-shares.ts';
+import { readOrHeal, type TwoSlots } from '../file/twins.ts';
 import { Atlas } from '../grains/atlas.ts';
+import { BasinState } from '../grains/basin-state.ts';
 import { Stratum } from '../grains/stratum.ts';
 import { CommitLog, type LogSegment, laneRange, recordBytes } from '../log/commit-log.ts';
 import { RetainedHistory } from '../log/log-history.ts';
 import { type LogScan, type ScannedRecord, scanLog } from '../log/log-scan.ts';
-import { type LoadedDocument, readDocument, readRoot } from '../log/settled-root.ts';
+import { readRoot } from '../log/settled-root.ts';
 import { HeaderCopies } from '../settle/header-copies.ts';
 import type { Published } from '../settle/settle.ts';
 import type { OpenedStore } from '../state/core.ts';
@@ -60,8 +64,8 @@ export function* loadStore(
   const history = new RetainedHistory(reader, header.base, retained, healed);
   reader.history = history;
   const parts = { reader, values, atlas, rootStamp: stamp };
-  const oldest = loadBasins(atlas, reader, root);
-  if (oldest < header.base) yield* catchUp(parts, history, oldest);
+  const lacking = loadBasins(atlas, reader, root);
+  if (lacking !== undefined) yield* catchUp(parts, lacking);
   // Maps that these records drop were freed by the settle that made the base.
   atlas.left([...atlas.leaving]);
   const scan = scanned ?? (yield* scanLog(reader, header));
@@ -74,6 +78,7 @@ export function* loadStore(
   const log = restoreLog(header, root, kept, replayed);
   for (const { bytes, operations } of costs) log.addToReplay(bytes, operations);
   const published = publishedAs(header, replayed);
+  assert(published.currentBatch === header.base + kept.length, 'each batch is replayed once');
   history.retained = { log, checkpoint };
   space.rebuild(usedExtents(header.root, atlas, log), reader.length());
   space.doubtGrowth();
@@ -105,80 +110,61 @@ export function* loadStore(
 
 // ── structures ──
 
-/** Loads the basins; returns the oldest stamp of a healed basin, infinity without one. */
-function loadBasins(atlas: Atlas, reader: FileReader, root: Root): number {
-  let oldest = Number.POSITIVE_INFINITY;
+/**
+ * Loads the basins. If one was healed, returns the records that it, and what it names, may lack.
+ */
+function loadBasins(atlas: Atlas, reader: FileReader, root: Root): Iterable<LogRecord> | undefined {
+  let allLacking: Iterable<LogRecord> | undefined;
   for (const [basin, name] of root.basins.entries()) {
     // No settle has written this basin yet: the log adds its strata.
     if (name.generation === 0) {
       atlas.addBasin(true);
       continue;
     }
-    const { entries, stamp, healed } = readBasin(reader, name);
-    if (healed) oldest = Math.min(oldest, stamp);
-    const strata = entries.map(
+    const { content, stamp, lacking } = readOrHeal(basinNamed(name, reader), reader);
+    const isHealed = lacking !== undefined;
+    allLacking ??= lacking;
+    const strata = content.map(
       (entry, number) => new Stratum({ basin, number, durable: true }, entry, reader),
     );
     // A healed basin is next written to the damaged slot, not over the good one.
-    const generation = name.generation + (healed ? 1 : 0);
-    atlas.adopt({ name: { ...name, generation }, durable: true, dirty: healed, stamp, strata });
+    const generation = name.generation + (isHealed ? 1 : 0);
+    const sealed = { name: { ...name, generation }, stamp };
+    atlas.adopt(new BasinState(strata, { durable: true, dirty: isHealed, sealed }));
   }
-  return oldest;
+  return allLacking;
 }
 
-interface LoadedBasin {
-  readonly entries: readonly StratumEntry[];
-  readonly stamp: number;
+function basinNamed(name: DocumentName, reader: FileReader): TwoSlots<readonly StratumEntry[]> {
+  const { page: first, capacityPages } = name;
+  return {
+    what: 'a basin',
+    kind: kindBasin,
+    name,
+    unwritten: [],
+    isParent: true,
+    pageOf: (generation) => slotPage(first, capacityPages, generation),
+    read: (page) => reader.readPages(page, capacityPages),
+    open: (bytes, { page, generation, crc }) => {
+      const as = { kind: kindBasin, page, generation, crc };
+      const { length, stamp } = openSealed(bytes, as, reader.salt);
+      return { content: decodeBasin(bytes.subarray(0, length), page * pageBytes).strata, stamp };
+    },
+  };
 }
 
 /**
- * A basin as named. If that is damaged, its previous generation, provided that the log since is
- * retained.
+ * Applies the log up to the base to healed basins and what they name. Maps that it drops are not
+ * read: their pages may have been reused.
  */
-function readBasin(
-  reader: FileReader,
-  name: DocumentName,
-): LoadedBasin & { readonly healed: boolean } {
-  try {
-    return { ...basinIn(readDocument(reader, kindBasin, name)), healed: false };
-  } catch (error) {
-    const twin = isVarveError(error, 'VARVE_CORRUPT') ? readTwin(reader, name) : undefined;
-    if (twin === undefined || reader.history.after(twin.stamp) === undefined) throw error;
-    const offset = slotPage(name.page, name.capacityPages, name.generation) * pageBytes;
-    reader.history.healed(`a basin, at byte ${offset}, was damaged`);
-    return { ...twin, healed: true };
-  }
-}
-
-function basinIn({ bytes, offset, stamp }: LoadedDocument): LoadedBasin {
-  return { entries: decodeBasin(bytes, offset).strata, stamp };
-}
-
-/** The previous generation; before the first one the basin was empty. */
-function readTwin(reader: FileReader, name: DocumentName): LoadedBasin | undefined {
-  const generation = name.generation - 1;
-  if (generation === 0) return { entries: [], stamp: 0 };
-  const page = slotPage(name.page, name.capacityPages, generation);
-  const offset = page * pageBytes;
-  const bytes = reader.bytes(offset, name.capacityPages * pageBytes);
-  const found = readSeal(bytes, { kind: kindBasin, page }, reader.salt);
-  if (typeof found === 'string' || found.seal.generation !== generation) return undefined;
-  const { length, stamp } = found.seal;
-  return basinIn({ bytes: bytes.subarray(0, length), offset, stamp });
-}
-
-/**
- * Applies the log up to the base to healed basins. Maps that it drops are not read: their pages may
- * have been reused.
- */
-function* catchUp(parts: ReplayParts, history: RetainedHistory, oldest: number): Steps<void> {
-  for (const { operations } of history.after(oldest) ?? []) {
+function* catchUp(parts: ReplayParts, records: Iterable<LogRecord>): Steps<void> {
+  for (const { operations } of records) {
     for (const one of operations) {
       if (one.operation !== 'drop-map') continue;
       parts.atlas.stratum(one.basin, one.stratum)?.willDrop(one.firstIndex);
     }
   }
-  for (const record of history.after(oldest) ?? []) yield* applyRecord(parts, record);
+  for (const record of records) yield* applyRecord(parts, record);
 }
 
 // ── the log ──

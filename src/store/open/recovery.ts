@@ -50,7 +50,8 @@ export function* recoverFile({ opened, choice, replayed, after }: LoadedStore): 
   }
   if (isUnproven || !choice.agreed) yield datasync;
   const { segments } = headers.content;
-  const first = log.segments.find(({ page }) => page === segments[0]?.page) ?? log.current;
+  const known = log.segments.find(({ page }) => page === segments[0]?.page);
+  const first = present(known, 'the first segment that the file header lists');
   const listed = log.listFrom(first);
   headers.doubt(choice.agreed ? choice.copy : 1 - choice.copy);
   headers.change({ clean: false, epoch: opened.nextEpoch, segments: listed });

@@ -179,7 +179,7 @@ export function* applyRecord(parts: ReplayParts, record: LogRecord): Steps<void>
       case 'drop-map': {
         const basin = atlas.basins[operation.basin];
         if (basin === undefined || batch <= basin.stamp) break;
-        basin.dirty = true;
+        basin.touched();
         const stratum = basin.strata[operation.stratum];
         if (stratum === undefined) throw misfit(batch, 'a grain map');
         atlas.dropMap(stratum, operation.firstIndex);
@@ -190,7 +190,7 @@ export function* applyRecord(parts: ReplayParts, record: LogRecord): Steps<void>
         const stratum = basin?.strata[operation.stratum];
         if (basin === undefined || stratum === undefined) throw misfit(batch, 'a value');
         const as = batch > basin.stamp ? counted : notCounted;
-        if (as.counted) basin.dirty = true;
+        if (as.counted) basin.touched();
         stratum.replay(operation.operation, operation, as);
       }
     }
@@ -215,7 +215,7 @@ function addStratum(
   const possible = added.grainExp >= grainExpMin && added.grainExp <= grainExpMax;
   if (added.stratum !== basin.strata.length || !possible) throw misfit(batch, 'a stratum');
   atlas.addStratum(added.basin, added.grainExp, true);
-  basin.dirty = true;
+  basin.touched();
 }
 
 function checkPlacement(added: AddedMap, grainExp: number, batch: number): void {
@@ -233,7 +233,7 @@ function addMap(atlas: Atlas, added: AddedMap, batch: number): void {
   if (added.firstIndex < stratum.endIndex) throw misfit(batch, 'a grain map');
   checkPlacement(added, stratum.grainExp, batch);
   stratum.addMap(added, true);
-  basin.dirty = true;
+  basin.touched();
 }
 
 function misfit(batch: number, what: string): Error {

@@ -12,6 +12,7 @@
 import { isVarveError, VarveError } from '../../errors.ts';
 import { type GrainIdParts, joinGrainId, partsOfGrainId } from '../../format/grain-id.ts';
 import { markValue } from '../../format/layout.ts';
+import { present } from '../../util/assert.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { MarkPage } from '../grains/mark-page.ts';
 import type { LogTail } from '../log/log-tail.ts';
@@ -65,7 +66,7 @@ export class ProvenReads {
     this.#tail = tail;
     this.#era = as.era;
     this.#generation = as.generation;
-    this.#base = core.reader.newerThan ?? 0;
+    this.#base = present(core.reader.newerThan, 'the base of a state beside a writer');
   }
 
   get batch(): number {
@@ -129,6 +130,8 @@ export class ProvenReads {
       const { bytes } = await this.core.values.readAsync(place);
       return { spot, damage, result: bytes };
     } catch (error) {
+      // A file that is closed during the read may fail it.
+      this.checkOpen();
       return { spot, damage: damageOf(error), result: undefined };
     }
   }
@@ -194,9 +197,15 @@ export class ProvenReads {
       if (this.#isAbsent(parts)) return undefined;
       const { spot, result, damage } = this.#attempt(parts, read);
       if (damage === undefined && spot?.count === 0 && this.#isExact(spot)) return undefined;
-      const reached = damage === undefined && this.#isFollowed ? true : this.#follow();
-      const verdict = reached ? this.#verdict(parts, spot) : 'gone';
-      if (verdict !== 'holds' && spot !== undefined) this.#uncheck(parts, spot);
+      let verdict: Verdict | undefined;
+      try {
+        const reached = damage === undefined && this.#isFollowed ? true : this.#follow();
+        verdict = reached ? this.#verdict(parts, spot) : 'gone';
+      } finally {
+        // The read has marked the value as checked. Without a proof, also after a failed one, the
+        // next read must not rely on that.
+        if (verdict !== 'holds' && spot !== undefined) this.#uncheck(parts, spot);
+      }
       if (this.#judge(parts, { verdict, tries, damage })) continue;
       return verdict === 'absent' ? undefined : result;
     }

@@ -23,6 +23,8 @@ import { ProvenReads } from './proven-reads.ts';
 /** The longest value that is read through the block cache, and the most grains of a value. */
 const cachedBytesMax = 64 * 1024;
 const grainsMax = 255;
+/** States that one refresh loads, at most. Each but the last needs another batch taken back. */
+const statesMax = 8;
 
 export class StoreReader {
   readonly tail: LogTail;
@@ -87,22 +89,35 @@ export class StoreReader {
     const reached = await tail.followAsync(breather);
     before.checkOpen();
     if (reached && before.isNewest && tail.newest === before.batch) return before.batch;
-    const { era } = tail;
-    const loaded = await this.#load(before);
-    const { currentBatch } = loaded.opened.published;
-    const isOfSameBatch = currentBatch === before.batch;
-    const isNewer = currentBatch > before.batch || (isOfSameBatch && !before.isNewest);
-    if (!isNewer && !before.isLost) return before.batch;
-    await tail.followAsync(breather);
-    before.checkOpen();
-    const { generation } = loaded.choice.header;
-    const after = new ProvenReads(new StoreCore(loaded.opened), tail, { era, generation });
-    await inTurns(keepCache(before, after, tail), breather);
-    before.checkOpen();
+    const after = await this.#newerState(before, breather);
+    if (after === undefined) return before.batch;
     this.#current = after;
     for (const resume of [...this.#waiters]) resume();
     await inTurns(this.#forgetStates(after), breather);
     return after.batch;
+  }
+
+  /**
+   * A state newer than `before`, with its cache; undefined if there is none. If a batch is taken
+   * back meanwhile, nothing could be proven in the state: it loads another one.
+   */
+  async #newerState(before: ProvenReads, breather: Breather): Promise<ProvenReads | undefined> {
+    const { tail } = this;
+    for (let tries = 1; ; tries++) {
+      const { era } = tail;
+      const loaded = await this.#load(before);
+      const { currentBatch } = loaded.opened.published;
+      const isOfSameBatch = currentBatch === before.batch;
+      const isNewer = currentBatch > before.batch || (isOfSameBatch && !before.isNewest);
+      if (!isNewer && !before.isLost) return undefined;
+      await tail.followAsync(breather);
+      before.checkOpen();
+      const { generation } = loaded.choice.header;
+      const after = new ProvenReads(new StoreCore(loaded.opened), tail, { era, generation });
+      if (tries === 1) await inTurns(keepCache(before, after, tail), breather);
+      before.checkOpen();
+      if (!after.isLost || tries === statesMax) return after;
+    }
   }
 
   /** If the store is closed meanwhile, throws that error instead of the closed file's. */

@@ -10,6 +10,7 @@
 import type { DocumentName } from '../../format/document.ts';
 import { encodeFileHeader, type FileHeader, type SegmentExtent } from '../../format/file-header.ts';
 import { pageBytes } from '../../format/layout.ts';
+import { assert } from '../../util/assert.ts';
 import type { FileWrite } from '../file/effects.ts';
 
 /** The settled state, and the place of the log after it. */
@@ -65,6 +66,12 @@ export class HeaderCopies {
   }
 
   change(part: Partial<HeaderContent>): void {
+    const { settled, epoch } = this.#content;
+    assert(
+      (part.settled?.base ?? settled.base) >= settled.base,
+      'the settled base does not go back',
+    );
+    assert((part.epoch ?? epoch) >= epoch, 'an epoch does not go back');
     this.#content = { ...this.#content, ...part };
     this.#version += 1;
   }
@@ -73,6 +80,7 @@ export class HeaderCopies {
    * Makes this copy the next to be written, whatever it holds. Requires: the other one is durable.
    */
   doubt(copy: number): void {
+    assert(this.#copies[1 - copy]?.version === this.#version, 'one copy is always durable');
     (this.#copies[copy] as Copy).version = 0;
   }
 
@@ -82,6 +90,7 @@ export class HeaderCopies {
    */
   plan(confirmed: number): FileWrite | undefined {
     if (this.#pending !== undefined || this.agreed) return undefined;
+    assert(confirmed >= this.#content.settled.base, 'what is settled is durable');
     const [first, second] = this.#copies;
     const copy = lags(first, second) ? first : second;
     this.#generation += 1;
@@ -97,6 +106,7 @@ export class HeaderCopies {
 
   #encode(copy: number, generation: number, confirmed: number): FileWrite {
     const { settled, ...rest } = this.#content;
+    assert(settled.checkpoint <= settled.base, 'a checkpoint is settled after its batch');
     const header: FileHeader = { ...settled, ...rest, salt: this.#salt, generation, confirmed };
     return { offset: copy * pageBytes, chunks: [encodeFileHeader(header)] };
   }

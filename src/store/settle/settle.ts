@@ -22,12 +22,13 @@ import {
 } from '../../format/grain-map.ts';
 import { kindBasin, kindRoot, pageBytes } from '../../format/layout.ts';
 import { encodeRoot } from '../../format/root.ts';
-import { assert, present } from '../../util/assert.ts';
+import { assert, checks } from '../../util/assert.ts';
 import type { FileWrite } from '../file/effects.ts';
 import type { Extent, Space } from '../file/space.ts';
-import type { Atlas, BasinState } from '../grains/atlas.ts';
+import type { Atlas } from '../grains/atlas.ts';
+import type { BasinState } from '../grains/basin-state.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
-import type { DirtyPage } from '../grains/grain-spot.ts';
+import type { DirtyPage } from '../grains/stratum.ts';
 import type { CommitLog, LogSnapshot } from '../log/commit-log.ts';
 import type { HeaderCopies, SettledState } from './header-copies.ts';
 
@@ -45,6 +46,7 @@ export interface SettleParts {
   readonly space: Space;
   readonly log: CommitLog;
   readonly headers: HeaderCopies;
+  /** The present state: another object after each batch. */
   readonly published: Published;
 }
 
@@ -59,8 +61,8 @@ export class Settle {
   #left: Extent[] = [];
   readonly #leaving: readonly Extent[];
   #writes: Generator<FileWrite, DocumentName>;
-  /** Basins that it has written, with their names and stamps before. */
-  readonly #basinsBefore = new Map<BasinState, { name: DocumentName; stamp: number }>();
+  /** Basins that it has written. */
+  readonly #basins = new Set<BasinState>();
   /** New extents that it gave to documents. */
   #given: Extent[] = [];
   readonly #documentBytes = new Set<Uint8Array>();
@@ -76,20 +78,23 @@ export class Settle {
   constructor(parts: SettleParts, clean: boolean) {
     this.#parts = parts;
     this.#clean = clean;
-    const { atlas, log, headers, published } = parts;
+    const { atlas, log, headers } = parts;
     assert(headers.agreed, 'a settle begins when both header copies are past the last');
-    this.#base = { ...published };
-    this.#snapshot = log.snapshot(published.checkpoint);
+    this.#base = parts.published;
+    this.#snapshot = log.snapshot(this.#base.checkpoint);
     this.#root = headers.content.settled.root;
     this.#dirty = [...atlas.strata()].flatMap((stratum) => stratum.dirtyPages());
     // A basin names its maps' heads and single mark pages: if one of these is written, so is the
     // basin.
-    for (const { stratum } of this.#dirty) {
-      present(atlas.basins[stratum.basin], 'the basin of a stratum').dirty = true;
-    }
+    for (const { stratum } of this.#dirty) atlas.basinOf(stratum).touched();
     this.#leaving = [...atlas.leaving];
     this.#writes = this.#structures();
     log.settleBegins();
+  }
+
+  /** The stamp of a structure that is written now: the last published batch. */
+  get #stamp(): number {
+    return this.#parts.published.currentBatch;
   }
 
   get done(): boolean {
@@ -134,9 +139,9 @@ export class Settle {
    * basins. Requires: every write of the round in which one failed has returned.
    */
   #redoDocuments(): void {
-    for (const [basin, before] of this.#basinsBefore) Object.assign(basin, before, { dirty: true });
+    for (const basin of this.#basins) basin.writeRefused();
     for (const { page, pages } of this.#given) this.#parts.space.free(page, pages);
-    this.#basinsBefore.clear();
+    this.#basins.clear();
     this.#documentBytes.clear();
     this.#given = [];
     this.#left = [];
@@ -184,57 +189,56 @@ export class Settle {
   }
 
   *#documents(): Generator<FileWrite, DocumentName> {
-    const { atlas, published } = this.#parts;
+    const { atlas } = this.#parts;
     for (const basin of atlas.basins) {
       if (!basin.durable || (!basin.dirty && basin.name.generation > 0)) continue;
-      const place = { kind: kindBasin, stamp: published.currentBatch };
+      const place = { kind: kindBasin, stamp: this.#stamp };
       const strata = basin.strata.filter((stratum) => stratum.durable);
       const bytes = encodeBasin({ strata: strata.map((stratum) => stratum.entry()) });
       const written = this.#document(bytes, basin.name, place);
-      this.#basinWritten(basin, written.name, place.stamp);
+      basin.sealedAs(written.name, place.stamp);
+      this.#basins.add(basin);
       yield written.write;
     }
     const basins = atlas.basins.filter((basin) => basin.durable).map((basin) => basin.name);
     const { segments, bodies } = this.#snapshot;
+    assert(
+      basins.every((name) => name.generation > 0),
+      'the root is written after all basins',
+    );
     const bytes = encodeRoot({ basins, segments, bodies });
-    const place = { kind: kindRoot, stamp: published.currentBatch };
+    const place = { kind: kindRoot, stamp: this.#stamp };
     const written = this.#document(bytes, this.#root, place);
     yield written.write;
     return written.name;
   }
 
   #markPage({ stratum, map, page }: DirtyPage): FileWrite {
-    const generation = page.name.generation + (page.damaged ? 2 : 1);
+    const generation = page.nextGeneration;
     const at = markPagePage(map, page.ordinal, generation);
-    const stamp = this.#parts.published.currentBatch;
+    const stamp = this.#stamp;
     const place = { page: at, generation, stamp };
+    if (checks.strict) page.check(at * pageBytes);
     const { bytes, crc } = encodeMarkPage(page.marks, place, this.#parts.reader.salt);
-    page.name = { generation, crc, ...page.measure() };
-    page.stamp = stamp;
-    page.damaged = false;
-    if (!map.hasHead) Object.assign(map, { generation, crc });
+    page.sealedAs({ generation, crc }, stamp);
+    if (!map.hasHead) map.sealedAs({ generation, crc });
     stratum.markWritten(page);
     return { offset: at * pageBytes, chunks: [bytes] };
   }
 
   #mapHead(map: GrainMap): FileWrite {
-    const generation = map.generation + (map.damaged ? 2 : 1);
+    const generation = map.nextGeneration;
     const page = mapHeadPage(map.page, generation);
-    const place = { page, generation, stamp: this.#parts.published.currentBatch };
+    const place = { page, generation, stamp: this.#stamp };
     const pages = map.pages.map((markPage) => markPage.name);
+    assert(
+      pages.some((name) => name.generation > 0),
+      'a head is written with or after a page of its map',
+    );
     const head = { firstIndex: map.firstIndex, grains: map.grains, pages };
     const { bytes, crc } = encodeMapHead(head, place, this.#parts.reader.salt);
-    map.generation = generation;
-    map.crc = crc;
-    map.damaged = false;
+    map.sealedAs({ generation, crc });
     return { offset: page * pageBytes, chunks: [bytes] };
-  }
-
-  #basinWritten(basin: BasinState, name: DocumentName, stamp: number): void {
-    this.#basinsBefore.set(basin, { name: basin.name, stamp: basin.stamp });
-    basin.name = name;
-    basin.stamp = stamp;
-    basin.dirty = false;
   }
 
   /**
@@ -257,6 +261,7 @@ export class Settle {
       page = space.allocate(2 * capacityPages, 0, 'end');
       this.#given.push({ page, pages: 2 * capacityPages });
     }
+    assert(bytes.length <= capacityPages * pageBytes, 'a document fits into its slot');
     const name = sealDocument(bytes, { page, capacityPages, generation, ...as }, reader.salt);
     const offset = slotPage(page, capacityPages, generation) * pageBytes;
     this.#documentBytes.add(bytes);

@@ -3,12 +3,13 @@
  * checkpoints and verification.
  *
  * Invariant: `published` and the committed marks of the Atlas change after a batch's sync is
- * complete. While a batch is published in part, no caller knows its ids yet. This file has no
- * protocol of its own.
+ * complete. `publish` replaces `published` as a whole. While a batch is published in part, no
+ * caller knows its ids yet. This file has no protocol of its own.
  */
 
 import { isVarveError, VarveError } from '../../errors.ts';
 import { type GrainIdParts, split, splitGrainId } from '../../format/grain-id.ts';
+import { assert } from '../../util/assert.ts';
 import type { FileReader } from '../file/file-reader.ts';
 import { FileWriter } from '../file/file-writer.ts';
 import type { Space } from '../file/space.ts';
@@ -71,7 +72,6 @@ export class StoreCore {
   readonly guards = new Guards();
   readonly staging = new StagingMemory();
   readonly archives = new RecentArchives();
-  readonly published: { -readonly [Field in keyof Published]: Published[Field] };
   readonly counters = { commits: 0, sessionsCommitted: 0 };
   /** The checkpoint of the batch in flight. */
   checkpointUnderWay = 0;
@@ -81,6 +81,7 @@ export class StoreCore {
   /** The statistics before the batch that is being published, if publishing takes several turns. */
   statisticsBefore: StoreStatistics | undefined;
   closed = false;
+  #published: Published;
   #poison: VarveError | undefined;
   /** Callbacks for the next published batch or the close, called once. */
   readonly #waiters = new Set<() => void>();
@@ -96,10 +97,24 @@ export class StoreCore {
     this.space = opened.space;
     this.log = opened.log;
     this.headers = opened.headers;
-    this.published = { ...opened.published };
+    this.#published = opened.published;
     const checkpoint = (): number => this.headers.content.settled.checkpoint;
     opened.history.retained = { log: this.log, checkpoint };
     this.housekeeping = new Housekeeping(this, opened.settleBytes);
+  }
+
+  /** The state after the last published batch: another object after each. */
+  get published(): Published {
+    return this.#published;
+  }
+
+  /** The batch after the last one is durable, and its changes are in memory. */
+  publish(after: Published): void {
+    const before = this.#published;
+    assert(after.currentBatch === before.currentBatch + 1, 'batches are published in their order');
+    assert(after.checkpoint >= before.checkpoint, 'a checkpoint does not go back');
+    assert(after.checkpoint < after.currentBatch, 'a checkpoint is before its own batch');
+    this.#published = after;
   }
 
   /** A batch is published in part: publishing takes several turns. */

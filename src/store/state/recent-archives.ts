@@ -7,6 +7,7 @@
  */
 
 import type { GrainRun } from '../../format/log-record.ts';
+import { assert } from '../../util/assert.ts';
 
 /** The values and log that a checkpoint frees. */
 export interface Freed {
@@ -22,6 +23,7 @@ export class RecentArchives {
   /** By batch, oldest first. */
   readonly #batches = new Map<number, Freed>();
   #values = 0;
+  #newest = 0;
 
   get(batch: number): Freed | undefined {
     return this.#batches.get(batch);
@@ -29,6 +31,8 @@ export class RecentArchives {
 
   /** Requires: `batch` is the newest. */
   add(batch: number, archived: Freed): void {
+    assert(batch > this.#newest, 'archives are added in batch order');
+    this.#newest = batch;
     this.#batches.set(batch, archived);
     this.#values += archived.values.length;
     for (const oldest of this.#batches.keys()) {

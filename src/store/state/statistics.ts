@@ -9,7 +9,8 @@ import { pageBytes } from '../../format/layout.ts';
 import type { StoreCore } from './core.ts';
 import type { StoreStatistics, StratumStatistics } from './store-statistics.ts';
 
-export function statisticsOf(core: StoreCore): StoreStatistics {
+/** `length`: that of the file, if it is known. Throws `VARVE_IO` if it must be read and cannot. */
+export function statisticsOf(core: StoreCore, length?: number): StoreStatistics {
   const { statisticsBefore: before } = core;
   if (before !== undefined) return { ...before, oldestGuard: core.guards.oldest };
   const { atlas, space, counters, writer } = core;
@@ -29,7 +30,7 @@ export function statisticsOf(core: StoreCore): StoreStatistics {
       free: stratum.totalGrains - stratum.allocatedGrains,
     });
   }
-  const fileBytes = core.reader.length();
+  const fileBytes = length ?? core.reader.length();
   // Maps with only reservations may end beyond the file's end.
   const afterEnd = fileBytes - space.endPage * pageBytes;
   const freeBytes = atlas.freeGrainBytes() + space.freePages * pageBytes + afterEnd;

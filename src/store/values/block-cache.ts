@@ -10,6 +10,7 @@
 
 import { pageBytes } from '../../format/layout.ts';
 import type { StorageFile } from '../../io/file-system.ts';
+import { assert } from '../../util/assert.ts';
 import { copyRun } from '../../util/bytes.ts';
 import { BlockTable } from './block-table.ts';
 
@@ -67,6 +68,7 @@ export class BlockCache {
     const target = this.slab(slot).subarray(start, start + blockBytes);
     const read = this.#file.readSync(target, block * blockBytes);
     if (read < blockBytes) target.fill(0, read);
+    assert(this.#blockOf[slot] === -1, 'a block is read into an empty slot');
     this.#table.add(block, slot);
     this.#blockOf[slot] = block;
     return slot;

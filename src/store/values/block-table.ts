@@ -8,6 +8,8 @@
  * cell number is valid until the next `add` or `remove`. It knows nothing of the bytes.
  */
 
+import { assert } from '../../util/assert.ts';
+
 const twoTo32 = 0x1_0000_0000;
 /** A cell: low and high half of block + 1 (0: empty), slot, reference bit, checked places. */
 const cellExp = 3;
@@ -52,6 +54,7 @@ export class BlockTable {
 
   /** Adds a block, referenced and unchecked; returns its cell. Requires: the block is not in it. */
   add(block: number, slot: number): number {
+    assert(this.find(block) < 0, 'a block has one cell');
     if ((this.#size + 1) * 2 > this.#cells.length >>> cellExp) this.#grow();
     const at = this.#place((block + 1) | 0, Math.floor((block + 1) / twoTo32));
     this.#cells[at + slotWord] = slot;
@@ -86,6 +89,7 @@ export class BlockTable {
   /** Removes the block of the cell. */
   remove(cell: number): void {
     const cells = this.#cells;
+    assert(cells[cell] !== 0 || cells[cell + 1] !== 0, 'the cell of a block is removed once');
     const mask = cells.length - 1;
     let gap = cell;
     let at = cell;

@@ -48,6 +48,7 @@ export class StagingMemory {
    */
   release(slabs: Set<StagingSlab>): void {
     for (const slab of slabs) {
+      assert(slab.holders > 0, 'each holder releases a slab once');
       slab.holders -= 1;
       if (slab.holders > 0) continue;
       slab.used = 0;

@@ -13,9 +13,10 @@ import type { Vault } from '../../../src/forest/index.ts';
 import { aesGcm } from '../../../src/vault/index.ts';
 import { crashScale } from '../../support/crash-scale.ts';
 import { type DiskState, powerCut, restarted } from '../../support/disks/disk-state.ts';
-import { type FateBounds, fatesOf } from '../../support/disks/fates.ts';
+import type { FateBounds } from '../../support/disks/fates.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
 import { expectNoLeak, findingsOf } from '../../support/fixtures/forest-checks.ts';
+import { cutEverywhere } from '../../support/lives/cuts.ts';
 import { journals } from '../../support/oracles/forest-model.ts';
 import { Random } from '../../support/random.ts';
 import {
@@ -67,7 +68,7 @@ async function survives(state: DiskState, life: ForestLife, at: number): Promise
 }
 
 /** Cuts everywhere, and tries one of `stride` fates; the number of cuts. */
-async function cutEverywhere(
+async function cut(
   steps: readonly ForestStep[],
   stride: number,
   { journalBytes, vault }: { journalBytes?: number | undefined; vault?: Vault },
@@ -77,25 +78,9 @@ async function cutEverywhere(
   life.vault = vault;
   await life.run(steps);
   await life.close();
-  const { before, operations, state } = life.disk;
-  const states = [...before, state];
-  let tried = 0;
-  let number = 0;
-  for (const [at, cut] of states.entries()) {
-    const last = states[at - 1];
-    const known = last?.durable === cut.durable ? last.unsynced.length : 0;
-    for (const fate of fatesOf(cut, known, bounds, at)) {
-      number += 1;
-      if (number % stride !== 0) continue;
-      tried += 1;
-      try {
-        await survives(restarted(powerCut(cut, fate.keeps)), life, at);
-      } catch (error) {
-        const place = `cut before operation ${at} (${operations[at]?.kind ?? 'end'})`;
-        throw new Error(`${place}, ${fate.name}: ${error}`, { cause: error });
-      }
-    }
-  }
+  const tried = await cutEverywhere(life, { bounds, stride, name: 'a forest' }, (state, at) =>
+    survives(state, life, at),
+  );
   counts.cuts += tried;
   return tried;
 }
@@ -115,14 +100,14 @@ describe.each(journals)('a power cut, %s bytes of changes out of nodes', (journa
     '%s',
     async (name, { steps }) => {
       const one = Math.ceil((stride * (strides.get(name) ?? 1)) / crashScale);
-      expect(await cutEverywhere(steps, one, { journalBytes })).toBeGreaterThan(4);
+      expect(await cut(steps, one, { journalBytes })).toBeGreaterThan(4);
     },
   );
 
   it.each(seeds)('seed %i', async (seed) => {
     const steps = randomForestHistory(new Random(seed), 8);
     const one = Math.ceil(5 / crashScale);
-    expect(await cutEverywhere(steps, one, { journalBytes })).toBeGreaterThan(10);
+    expect(await cut(steps, one, { journalBytes })).toBeGreaterThan(10);
   });
 
   afterAll(() => {
@@ -134,6 +119,6 @@ describe.each(journals)('a power cut, %s bytes of changes out of nodes', (journa
 describe('a power cut in a vault', () => {
   it.each(sealedHistories)('$name', async ({ steps }) => {
     const vault = aesGcm({ key: new Uint8Array(32).fill(4) });
-    expect(await cutEverywhere(steps, stride * 4, { vault })).toBeGreaterThan(4);
+    expect(await cut(steps, stride * 4, { vault })).toBeGreaterThan(4);
   });
 });

@@ -45,13 +45,12 @@ function recordOf({ body }: BatchPlan): LogRecord {
 
 /** As publishing does, without the rest of a store. */
 function publish({ added, works, dropped }: BatchPlan, atlas: Atlas): void {
-  for (const { basin } of added.basins) basin.durable = true;
-  for (const stratum of added.strata) stratum.durable = true;
-  for (const { map } of added.maps) map.durable = true;
+  for (const { basin } of added.basins) basin.becomeDurable();
+  for (const stratum of added.strata) stratum.becomeDurable();
+  for (const { map } of added.maps) map.becomeDurable();
   for (const work of works) {
     for (const value of work.operations) {
-      if (value.operation === 'allocate') value.home.commitValue(value);
-      else value.home.archiveValue(value);
+      value.home.publish(value.operation, value);
     }
   }
   for (const { stratum, map } of dropped) atlas.dropMap(stratum, map.firstIndex);
@@ -121,10 +120,11 @@ describe('a plan', () => {
           expect(again.find(id)?.map.grainOffset(index)).toBe(home.offsetOf(index));
         }
         // Of what a stamp covers nothing is applied twice.
-        for (const basin of again.basins) basin.stamp = batches.length;
+        for (const basin of again.basins)
+          basin.sealedAs({ ...basin.name, generation: 1 }, batches.length);
         for (const stratum of again.strata()) {
           for (const map of stratum.maps) {
-            for (const page of stratum.pagesOf(map)) page.stamp = batches.length;
+            for (const page of stratum.pagesOf(map)) page.caughtUp(batches.length);
           }
         }
         const settled = { ...parts, rootStamp: batches.length };
@@ -215,7 +215,8 @@ describe('a plan', () => {
     push(atlas, other, 30);
     const run = { basin: 0, stratum: 0, index, count, length };
     const freed = new Map([[one, { values: [run], logBytes: 512 }]]);
-    const dropped = [{ stratum: home, map: home.mapOf(index) }];
+    const emptied = { firstIndex: home.endIndex, grains: 8, page: 500, further: [] };
+    const dropped = [{ stratum: home, map: home.addMap(emptied, true) }];
     const { operations } = recordOf(plan(atlas, [one, other], { freed, dropped, checkpoint: 3 }));
     expect(operations.map(({ operation }) => operation)).toEqual([
       'add-basin',

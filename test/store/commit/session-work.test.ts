@@ -99,7 +99,7 @@ describe('a session', () => {
       fc.property(lengths, (wanted) => {
         const atlas = atlasOf();
         const committed = push(atlas, new SessionWork(), 10);
-        committed.home.commitValue(committed);
+        committed.home.publish('allocate', committed);
         const pushAndGiveUp = (lengthsPushed: readonly number[]): void => {
           const work = new SessionWork();
           for (const length of lengthsPushed) push(atlas, work, length);

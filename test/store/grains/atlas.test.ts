@@ -126,14 +126,14 @@ describe('the Atlas', () => {
     const { stratum, index, count } = atlas.reserve(1000, undefined);
     const id = { basin: 0, stratum: 0, index };
     expect(atlas.find(id)).toBe(undefined);
-    stratum.commitValue({ ...id, count, length: 1000 });
+    stratum.publish('allocate', { ...id, count, length: 1000 });
     expect(atlas.find(id)).toEqual({
       stratum,
       map: stratum.mapOf(index),
       count,
       archived: false,
     });
-    stratum.archiveValue({ ...id, count, length: 1000 });
+    stratum.publish('archive', { ...id, count, length: 1000 });
     expect(atlas.find(id)?.archived).toBe(true);
     expect(atlas.find({ ...id, index: index + 1 })).toBe(undefined);
     expect(atlas.find({ ...id, index: 10_000_000 })).toBe(undefined);
@@ -147,7 +147,7 @@ describe('the Atlas', () => {
     const { stratum, index, count } = atlas.reserve(1000, undefined);
     const all = stratum.totalGrains * 32;
     expect(atlas.freeGrainBytes()).toBe(all);
-    stratum.commitValue({ basin: 0, stratum: 0, index, count, length: 1000 });
+    stratum.publish('allocate', { basin: 0, stratum: 0, index, count, length: 1000 });
     expect(atlas.freeGrainBytes()).toBe(all - count * 32);
   });
 

@@ -75,9 +75,12 @@ describe('a grain map', () => {
     const name = { generation: 3, crc: 1, free: 120, longestFree: 80 };
     map.open([name]);
     expect(map.entry()).toEqual({ ...entry, longestFree: 80 });
-    for (const page of map.pages) page.name = { ...name, longestFree: 100 };
-    expect(map.entry().longestFree).toBe(100);
-    map.committedGrains = 181;
+    for (const page of map.pages) {
+      page.load(undefined, 0);
+      page.sealedAs({ generation: 4, crc: 2 }, 1);
+    }
+    expect(map.entry().longestFree).toBe(256);
+    map.countCommitted(1);
     expect(map.entry().free).toBe(119);
   });
 

@@ -53,7 +53,7 @@ it('for batches, the list ends before the first map that is not durable', () => 
   list.add(next);
   list.add(mapOf(25, 10, false));
   expect(list.durableEndIndex).toBe(10);
-  next.durable = true;
+  next.becomeDurable();
   expect(list.durableEndIndex).toBe(25);
   expect(list.endIndex).toBe(35);
 });

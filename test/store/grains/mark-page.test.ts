@@ -51,14 +51,14 @@ describe('a mark page', () => {
         for (const { gap, count, becomes } of steps) {
           at += gap;
           if (at + count > grains) break;
-          page.commitValue(at, count);
+          expect(page.apply('allocate', at, count)).toBe(true);
           marks.fill(markContinues, at, at + count).fill(markValue, at, at + 1);
           if (becomes !== 'value') {
-            page.archiveValue(at);
+            expect(page.apply('archive', at, count)).toBe(true);
             marks[at] = markArchived;
           }
           if (becomes === 'free') {
-            page.clearValue(at, count);
+            expect(page.apply('free', at, count)).toBe(true);
             marks.fill(markFree, at, at + count);
           }
           at += count;
@@ -97,6 +97,63 @@ describe('a mark page', () => {
       }
       expect(page.measure()).toEqual({ free: grains, longestFree: Math.min(grains, 256) });
     }
+  });
+
+  it('refuses a change that its marks contradict, and stays as it was', () => {
+    const values = [
+      { at: 3, count: 9, archived: false },
+      { at: 12, count: 1, archived: true },
+      { at: 20, count: 12, archived: true },
+      { at: 40, count: 255, archived: false },
+      { at: 299, count: 1, archived: true },
+    ];
+    const marks = Array.from({ length: 300 }, () => markFree);
+    for (const { at, count, archived } of values) {
+      marks
+        .fill(markContinues, at, at + count)
+        .fill(archived ? markArchived : markValue, at, at + 1);
+    }
+    const wish = fc.record({
+      change: fc.constantFrom('allocate' as const, 'archive' as const, 'free' as const),
+      at: fc.oneof(fc.constantFrom(...values.map(({ at }) => at)), fc.nat(299)),
+      count: fc.oneof(fc.constantFrom(1, 9, 12, 255), fc.integer({ min: 1, max: 255 })),
+    });
+    fc.assert(
+      fc.property(wish, ({ change, at, count }) => {
+        fc.pre(at + count <= 300);
+        const page = pageOf(300, marksOf(marks));
+        const before = page.marks.slice();
+        const value = values.find((one) => one.at === at && one.count === count);
+        const isFree = marks.slice(at, at + count).every((mark) => mark === markFree);
+        const fits =
+          change === 'allocate'
+            ? isFree
+            : value !== undefined && value.archived === (change === 'free');
+        expect(page.apply(change, at, count)).toBe(fits);
+        if (!fits) expect(Buffer.compare(page.marks, before)).toBe(0);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('changes nothing behind its last grain', () => {
+    const internal = expect.objectContaining({ code: 'VARVE_INTERNAL' });
+    expect(() => pageOf(10).apply('allocate', 8, 3)).toThrow(internal);
+    expect(() => pageOf(10).apply('allocate', 8, 0)).toThrow(internal);
+  });
+
+  it('is written to the slot that is not named, or over the damage that was healed', () => {
+    const internal = expect.objectContaining({ code: 'VARVE_INTERNAL' });
+    const page = pageOf(10);
+    expect(page.nextGeneration).toBe(1);
+    page.sealedAs({ generation: 1, crc: 5 }, 4);
+    expect(page.name).toEqual({ generation: 1, crc: 5, free: 10, longestFree: 10 });
+    expect(() => page.sealedAs({ generation: 3, crc: 5 }, 4)).toThrow(internal);
+    expect(() => page.sealedAs({ generation: 2, crc: 5 }, 3)).toThrow(internal);
+    page.healed();
+    expect(page.nextGeneration).toBe(3);
+    page.sealedAs({ generation: 3, crc: 6 }, 4);
+    expect(page.nextGeneration).toBe(4);
   });
 
   it('is loaded once, with its own marks, and has none before', () => {

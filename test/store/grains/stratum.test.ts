@@ -211,7 +211,7 @@ function step(pair: StratumPair, { kind, count: wanted, pick }: Command): void {
     case 'commit': {
       const run = pickRun(pair, 'reserved', pick);
       if (run === undefined) return;
-      real.commitValue(run);
+      real.publish('allocate', run);
       run.state = 'value';
       return;
     }
@@ -219,7 +219,7 @@ function step(pair: StratumPair, { kind, count: wanted, pick }: Command): void {
       const run = pickRun(pair, 'value', pick);
       if (run === undefined) return;
       real.claims.add(run.index);
-      real.archiveValue(run);
+      real.publish('archive', run);
       expect(real.claims.has(run.index)).toBe(false);
       run.state = 'archived';
       return;
@@ -228,7 +228,7 @@ function step(pair: StratumPair, { kind, count: wanted, pick }: Command): void {
     case 'release': {
       const run = pickRun(pair, kind === 'free' ? 'archived' : 'reserved', pick);
       if (run === undefined) return;
-      if (kind === 'free') real.freeValue(run);
+      if (kind === 'free') real.publish('free', run);
       else real.release(run.index, run.count);
       pair.live.splice(pair.live.indexOf(run), 1);
       return;
@@ -295,11 +295,11 @@ describe('a stratum', () => {
     const pair = new StratumPair();
     pair.addMap(1000, 0);
     const runs = Array.from({ length: 20 }, () => runOf(pair.real.reserve(50), 50));
-    for (const run of runs) pair.real.commitValue(run);
+    for (const run of runs) pair.real.publish('allocate', run);
     expect(pair.real.reserve(1)).toBe(-1);
     const freed = runs[7] as GrainRun;
-    pair.real.archiveValue(freed);
-    pair.real.freeValue(freed);
+    pair.real.publish('archive', freed);
+    pair.real.publish('free', freed);
     expect(pair.real.reserve(51)).toBe(-1);
     expect(pair.real.reserve(50)).toBe(freed.index);
   });
@@ -308,7 +308,7 @@ describe('a stratum', () => {
     const pair = new StratumPair();
     pair.addMap(1000, 0);
     const value = runOf(pair.real.reserve(100), 100);
-    pair.real.commitValue(value);
+    pair.real.publish('allocate', value);
     while (pair.real.reserve(255) >= 0);
     while (pair.real.reserve(1) >= 0);
     // As far as a settle knows, everything is taken; the next opening knows better.
@@ -322,7 +322,7 @@ describe('a stratum', () => {
     for (let map = 0; map < 10; map++) {
       pair.addMap(400, 0);
       for (let index = pair.real.reserve(40); index >= 0; index = pair.real.reserve(40)) {
-        pair.real.commitValue(runOf(index, 40));
+        pair.real.publish('allocate', runOf(index, 40));
       }
     }
     pair.settle();
@@ -379,9 +379,9 @@ describe('a stratum', () => {
     const map = stratum.addMap({ firstIndex: 0, grains: 40, page: 10, further: [] }, true);
     const run = { ...place, stratum: place.number, index: stratum.reserve(40), count: 40 };
     const value = { ...run, length: 80_000 };
-    stratum.commitValue(value);
-    stratum.archiveValue(value);
-    expect(stratum.freeValue(value)).toBe(map);
+    stratum.publish('allocate', value);
+    stratum.publish('archive', value);
+    expect(stratum.publish('free', value)).toBe(map);
     expect(stratum.emptyMaps()).toEqual([]);
     stratum.restore(map);
     expect(stratum.reserve(1)).toBe(-1);
@@ -411,7 +411,7 @@ describe('replay', () => {
     const pair = new StratumPair();
     pair.addMap(100, 0);
     pair.real.reserveAt(5, 3);
-    pair.real.commitValue(run);
+    pair.real.publish('allocate', run);
     pair.memory.settle(pair.real, stamp);
     pair.real = new Stratum(place, pair.real.entry(), pair.memory);
     return pair;

@@ -10,9 +10,8 @@
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { Settle } from '../../../src/store/settle/settle.ts';
 import { crashScale, ticking } from '../../support/crash-scale.ts';
-import { powerCut, restarted } from '../../support/disks/disk-state.ts';
-import { fatesOf } from '../../support/disks/fates.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import { cutEverywhere } from '../../support/lives/cuts.ts';
 import type { History } from '../../support/lives/histories.ts';
 import { Life } from '../../support/lives/life.ts';
 import { acknowledgedBefore, reopened } from '../../support/lives/trial.ts';
@@ -21,28 +20,12 @@ import { documentsThatMove, placesThatChange, settleOverCommits } from './settle
 const bounds = { singles: 1, randoms: 1 };
 let cuts = 0;
 
-async function cutEverywhere(history: History, stride: number): Promise<void> {
+async function cut(history: History, stride: number): Promise<void> {
   const life = new Life(new SimulatedDisk(), history.settings);
   await history.run(life);
-  const states = [...life.disk.before, life.disk.state];
-  let number = 0;
-  for (const [at, state] of states.entries()) {
-    if (life.aside.has(at)) continue;
-    const last = life.aside.has(at - 1) ? undefined : states[at - 1];
-    const known = last?.durable === state.durable ? last.unsynced.length : 0;
-    for (const fate of fatesOf(state, known, bounds, at)) {
-      number += 1;
-      if (number % stride !== 0) continue;
-      cuts += 1;
-      try {
-        const floor = acknowledgedBefore(life, at);
-        await reopened(restarted(powerCut(state, fate.keeps)), life, floor);
-      } catch (error) {
-        const place = `cut before operation ${at} of '${history.name}'`;
-        throw new Error(`${place}, ${fate.name}: ${error}`, { cause: error });
-      }
-    }
-  }
+  cuts += await cutEverywhere(life, { bounds, stride, name: history.name }, (state, at) =>
+    reopened(state, life, acknowledgedBefore(life, at)),
+  );
 }
 
 describe('a power cut', () => {
@@ -55,15 +38,15 @@ describe('a power cut', () => {
     taken.mockRestore();
     // As many as may ride on one commit, so there were more.
     expect(Math.max(...sizes)).toBe(64);
-    await cutEverywhere(settleOverCommits, Math.ceil(8 / crashScale));
+    await cut(settleOverCommits, Math.ceil(8 / crashScale));
   });
 
   it('while a document that has outgrown its place moves', async () => {
-    await cutEverywhere(documentsThatMove, Math.ceil(3 / crashScale));
+    await cut(documentsThatMove, Math.ceil(3 / crashScale));
   });
 
   it('while maps are given back and their places are used again', async () => {
-    await cutEverywhere(placesThatChange, Math.ceil(6 / crashScale));
+    await cut(placesThatChange, Math.ceil(6 / crashScale));
   });
 
   afterAll(() => {

@@ -70,7 +70,7 @@ function flipByte(offset: number): void {
 
 describe('a fault in the marks is found', () => {
   it('if a value is marked that was not committed', async () => {
-    page.commitValue(freeIndex(), 2);
+    page.apply('allocate', freeIndex(), 2);
     await expectFound(/^grains in use in the map at grain 0: /);
     await expectFound(/^grains in use of stratum 0-0: /);
     await expectFound(/^values of stratum 0-0: 8 are counted, 9 are there$/);
@@ -78,7 +78,9 @@ describe('a fault in the marks is found', () => {
   });
 
   it('if a committed value has lost its marks', async () => {
-    page.clearValue(indexOf(2), 16);
+    const at = indexOf(2);
+    const count = page.countAt(at);
+    for (const change of ['archive', 'free'] as const) page.apply(change, at, count);
     await expectFound(/^grains in use of stratum 0-0: \d+ are counted, \d+ are there$/);
     await expectFound(/^values of stratum 0-0: 8 are counted, 7 are there$/);
     await expectFound(/neither free nor in use/, { grainId: ids[2] as bigint });
@@ -100,20 +102,21 @@ describe('a fault in the marks is found', () => {
   });
 
   it('if a value is archived that no batch archived', async () => {
-    page.archiveValue(indexOf(4));
+    page.apply('archive', indexOf(4), page.countAt(indexOf(4)));
     await expectFound(/^archived values of stratum 0-0: 1 are counted, 2 are there$/);
   });
 
   it('if a value that a batch archived is not archived', async () => {
-    page.clearValue(indexOf(1), 1);
-    page.commitValue(indexOf(1), 1);
+    const at = indexOf(1);
+    const count = page.countAt(at);
+    for (const change of ['free', 'allocate'] as const) page.apply(change, at, count);
     await expectFound(/batch 2 archived a value that is not archived/, {
       grainId: ids[1] as bigint,
     });
   });
 
   it('if a value has more grains than any can', async () => {
-    page.commitValue(freeIndex(), 256);
+    page.apply('allocate', freeIndex(), 256);
     const grainId = joinGrainId(0, 0, freeIndex());
     await expectFound(/more than 255 grains/, { grainId });
   });
@@ -138,7 +141,7 @@ describe('a counter that is wrong is found', () => {
   });
 
   it('of the grains in use of a map', async () => {
-    map.committedGrains -= 1;
+    map.countCommitted(-1);
     await expectFound(/^grains in use in the map at grain 0/);
   });
 
@@ -282,7 +285,7 @@ describe('a fault in the structures on the disk is found', () => {
       .pagesOf(headed)
       .map(({ ordinal, name }) => markPagePage(headed, ordinal, name.generation));
     expect(marks.length).toBe(2);
-    await expectFoundAt([mapHeadPage(headed.page, headed.generation), ...marks]);
+    await expectFoundAt([mapHeadPage(headed.page, headed.name.generation), ...marks]);
   });
 
   it('if a record of the retained log is damaged', async () => {

@@ -40,20 +40,17 @@ export class PagedMemory implements PageSource {
   settle(stratum: Stratum, stamp: number): void {
     const maps = new Set(stratum.dirtyPages().map(({ map }) => map));
     for (const { map, page } of stratum.dirtyPages()) {
-      const generation = page.name.generation + 1;
+      const generation = page.nextGeneration;
       const at = markPagePage(map, page.ordinal, generation);
       const { bytes, crc } = encodeMarkPage(page.marks, { page: at, generation, stamp }, this.salt);
       this.pages.set(at, bytes);
-      page.name = { generation, crc, ...page.measure() };
-      page.stamp = stamp;
+      page.sealedAs({ generation, crc }, stamp);
       stratum.markWritten(page);
-      if (hasHead(map.grains)) continue;
-      map.generation = generation;
-      map.crc = crc;
+      if (!hasHead(map.grains)) map.sealedAs({ generation, crc });
     }
     for (const map of maps) {
       if (!hasHead(map.grains)) continue;
-      const generation = map.generation + 1;
+      const generation = map.nextGeneration;
       const page = mapHeadPage(map.page, generation);
       const { firstIndex, grains } = map;
       const pages = map.pages.map(({ name }) => name);
@@ -63,8 +60,7 @@ export class PagedMemory implements PageSource {
         this.salt,
       );
       this.pages.set(page, head.bytes);
-      map.generation = generation;
-      map.crc = head.crc;
+      map.sealedAs({ generation, crc: head.crc });
     }
   }
 }

@@ -197,7 +197,7 @@ export class Life {
   }
 
   /** A commit is asked for; whoever asks says until when it waited. */
-  ask(work: Work): { until: number } {
+  ask(work: Work): { readonly from: number; until: number } {
     const from = this.disk.operations.length;
     const asked = { work, from, until: Number.POSITIVE_INFINITY };
     this.#asked.push(asked);
@@ -382,6 +382,8 @@ export class Draft {
     try {
       const batch = this.#session.commitSync();
       asked.until = this.#life.disk.operations.length;
+      // The batch before was durable when this commit began, even if its sessions hear of it later.
+      this.#life.acknowledged.push({ batch: batch - 1, operation: asked.from });
       this.#life.accept(batch, this.work);
       return undefined;
     } catch (error) {

@@ -1,0 +1,138 @@
+/**
+ * Reads a structure from the slot that its parent names. If that is damaged, heals it from its
+ * twin: the previous generation, in the other slot, and the commit log since.
+ *
+ * Invariants:
+ * - The result is what the parent names, or the twin's content with the records that it lacks.
+ * - Damage is `VARVE_CORRUPT` without a sound twin, or if a checkpoint has passed the twin's stamp.
+ * - Beside a writer, which may have replaced the named generation, a newer one in either slot
+ *   counts.
+ *
+ * The next settle writes a healed structure to the damaged slot, not over the good twin.
+ */
+
+import { isVarveError } from '../../errors.ts';
+import { pageBytes } from '../../format/layout.ts';
+import type { LogRecord } from '../../format/log-record.ts';
+import { readSeal } from '../../format/seal.ts';
+import type { PageSource } from './page-source.ts';
+
+/** One generation of a structure, and the first page of its slot. */
+export interface SlotName {
+  readonly page: number;
+  readonly generation: number;
+  readonly crc: number;
+}
+
+/** The content of a structure as of a batch. */
+export interface Stamped<Content> {
+  readonly content: Content;
+  readonly stamp: number;
+  /**
+   * The structure was healed: the records that it lacks, or that structures which it names may
+   * lack. Apply each to the structures with an earlier stamp.
+   */
+  readonly lacking?: Iterable<LogRecord>;
+}
+
+/** A structure in two slots, as its parent names it. */
+export interface TwoSlots<Content> {
+  /** For the report of a healed one. */
+  readonly what: string;
+  readonly kind: number;
+  readonly name: { readonly generation: number; readonly crc: number };
+  /** Its content before generation 1. */
+  readonly unwritten: Content;
+  /** It names other structures: these may hold less than its stamp says. */
+  readonly isParent: boolean;
+  /** First page of the slot with this generation. */
+  pageOf(generation: number): number;
+  /** The bytes of the slot that begins with this page. */
+  read(page: number): Uint8Array;
+  /** Checks the bytes against the name and decodes them. Throws `VARVE_CORRUPT`. */
+  open(bytes: Uint8Array, name: SlotName): Stamped<Content>;
+  /** Applies the records that a healed structure lacks, if that is done at once. */
+  catchUp?(twin: Stamped<Content>, lacking: Iterable<LogRecord>): void;
+}
+
+/** Throws `VARVE_CORRUPT`, `VARVE_IO`. */
+export function readOrHeal<Content>(
+  structure: TwoSlots<Content>,
+  source: PageSource,
+): Stamped<Content> {
+  const { generation, crc } = structure.name;
+  if (generation === 0) return { content: structure.unwritten, stamp: 0 };
+  const page = structure.pageOf(generation);
+  try {
+    return structure.open(structure.read(page), { page, generation, crc });
+  } catch (error) {
+    if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
+    const newer = newest(structure, source);
+    if (newer === undefined) return heal(structure, source, error);
+    return structure.open(newer.bytes, newer);
+  }
+}
+
+function heal<Content>(
+  structure: TwoSlots<Content>,
+  source: PageSource,
+  damage: Error,
+): Stamped<Content> {
+  const { history } = source;
+  const twin = readTwin(structure, source);
+  if (twin === undefined || twin.stamp < history.checkpoint) throw damage;
+  // A settle writes the pages first, and batches may change them before it writes what names them.
+  const lacking = history.after(structure.isParent ? history.checkpoint : twin.stamp);
+  structure.catchUp?.(twin, lacking);
+  const offset = structure.pageOf(structure.name.generation) * pageBytes;
+  history.healed(`${structure.what}, at byte ${offset}, was damaged`);
+  return { ...twin, lacking };
+}
+
+/** The generation before the named one; undefined if it is not in its slot. */
+function readTwin<Content>(
+  structure: TwoSlots<Content>,
+  source: PageSource,
+): Stamped<Content> | undefined {
+  const generation = structure.name.generation - 1;
+  if (generation === 0) return { content: structure.unwritten, stamp: 0 };
+  const found = whatIsIn(structure, source, structure.pageOf(generation));
+  return found?.generation === generation ? structure.open(found.bytes, found) : undefined;
+}
+
+/**
+ * Beside a writer: a generation above the named one, in either slot.
+ *
+ * A page with a stamp up to `newerThan` is not used: it may be of an earlier structure at this
+ * place, since a seal does not say what it seals. The reader proves that the map has not been
+ * dropped since.
+ */
+function newest<Content>(structure: TwoSlots<Content>, source: PageSource): FoundSlot | undefined {
+  const { newerThan } = source;
+  if (newerThan === undefined) return undefined;
+  let best: FoundSlot | undefined;
+  for (const generation of [0, 1]) {
+    const found = whatIsIn(structure, source, structure.pageOf(generation));
+    const least = best?.generation ?? structure.name.generation;
+    if (found !== undefined && found.generation > least && found.stamp > newerThan) best = found;
+  }
+  return best;
+}
+
+interface FoundSlot extends SlotName {
+  readonly stamp: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The whole structure of this kind in a slot; undefined if there is none. */
+function whatIsIn<Content>(
+  { kind, read }: TwoSlots<Content>,
+  { salt }: PageSource,
+  page: number,
+): FoundSlot | undefined {
+  const bytes = read(page);
+  const found = readSeal(bytes, { kind, page }, salt);
+  if (typeof found === 'string') return undefined;
+  const { generation, stamp } = found.seal;
+  return { page, generation, stamp, crc: found.crc, bytes };
+}

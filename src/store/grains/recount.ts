@@ -1,0 +1,100 @@
+/**
+ * Counts the marks of a stratum again and compares its counters with them. Strict mode only.
+ *
+ * Invariant: after each published change, and when the basin is written, the counters of the
+ * stratum and of its maps are those of the marks. A page that is not loaded counts as its map's
+ * head says. It changes nothing.
+ */
+
+import { assert, assertCount } from '../../util/assert.ts';
+import type { GrainMap } from './grain-map.ts';
+import type { MarkPage } from './mark-page.ts';
+import type { SetAside } from './set-aside.ts';
+
+/** The counters of a stratum that the marks give too. */
+export interface CountedStratum {
+  readonly maps: readonly GrainMap[];
+  readonly values: number;
+  readonly archivedValues: number;
+  readonly allocatedGrains: number;
+  readonly totalGrains: number;
+  readonly freeGrains: number;
+  readonly setAside: SetAside;
+}
+
+/**
+ * The first changes of a stratum are counted one by one, later ones in groups: of n changes about
+ * 64 + 64 ln(n / 64) are followed by a count. 100,000: some 530.
+ */
+const groupShare = 64;
+/** Mark pages counted for each change: in a larger stratum changes are grouped too. */
+const pagesPerChange = 4;
+
+export class Recount {
+  readonly #stratum: CountedStratum;
+  #changes = 0;
+  /** `#changes` when the next count is due. */
+  #dueAt = 0;
+
+  constructor(stratum: CountedStratum) {
+    this.#stratum = stratum;
+  }
+
+  /** A change is published. */
+  changed(): void {
+    this.#changes += 1;
+    if (this.#changes < this.#dueAt) return;
+    this.now();
+    let pages = 0;
+    for (const map of this.#stratum.maps) pages += map.opened ? map.pages.length : 0;
+    const group = Math.max(1, Math.ceil(pages / pagesPerChange), this.#changes / groupShare);
+    this.#dueAt = this.#changes + group;
+  }
+
+  /** Throws `VARVE_INTERNAL` if a counter is wrong. */
+  now(): void {
+    const stratum = this.#stratum;
+    const { archivedValues, values, allocatedGrains } = stratum;
+    assert(archivedValues <= values && values <= allocatedGrains, 'each value has a grain');
+    const sum = { values: 0, archived: 0, committed: 0, taken: 0, grains: 0 };
+    let isWhole = true;
+    for (const map of stratum.maps) {
+      sum.grains += map.grains;
+      sum.committed += map.committedGrains;
+      sum.taken += map.takenGrains;
+      if (map.opened) {
+        const found = this.#countMap(map);
+        sum.values += found.values;
+        sum.archived += found.archived;
+      }
+      isWhole &&= map.opened && map.pages.every((page) => page.loaded);
+    }
+    assertCount('grains of a stratum', stratum.totalGrains, sum.grains);
+    assertCount('committed grains of a stratum', stratum.allocatedGrains, sum.committed);
+    assertCount('free grains of a stratum', stratum.freeGrains, sum.grains - sum.taken);
+    if (!isWhole) return;
+    assertCount('values of a stratum', stratum.values, sum.values);
+    assertCount('archived values of a stratum', stratum.archivedValues, sum.archived);
+  }
+
+  #countMap(map: GrainMap): { values: number; archived: number } {
+    const sum = { values: 0, archived: 0, committed: 0, taken: 0 };
+    for (const page of map.pages) {
+      const found = page.loaded ? page.recount() : named(page);
+      sum.values += found.values;
+      sum.archived += found.archived;
+      sum.committed += found.committed;
+      sum.taken += found.taken;
+    }
+    sum.taken -= this.#stratum.setAside.grainsWithin(map.firstIndex, map.grains);
+    assertCount('committed grains of a map', map.committedGrains, sum.committed);
+    assertCount('taken grains of a map', map.takenGrains, sum.taken);
+    return sum;
+  }
+}
+
+/** A page that is not loaded, as its map names it. */
+function named({ grains, name }: MarkPage): ReturnType<MarkPage['recount']> {
+  const committed = grains - Math.min(grains, name.free);
+  return { values: 0, archived: 0, committed, taken: committed };
+}
