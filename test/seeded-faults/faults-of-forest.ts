@@ -10,6 +10,7 @@ const trees = 'test/forest/trees.test.ts';
 const vault = 'test/forest/vault.test.ts';
 const model = 'test/forest/model.test.ts';
 const journal = 'test/forest/journal/journal.test.ts';
+const replayed = 'test/forest/journal/replayed-journal.test.ts';
 
 export const faultsOfForest: readonly SeededFault[] = [
   {
@@ -73,7 +74,7 @@ export const faultsOfForest: readonly SeededFault[] = [
     file: 'forest/journal/journal.ts',
     find: 'changes: this.kept, valueBytes: 0 }',
     replace: 'changes: [], valueBytes: 0 }',
-    caughtBy: { file: journal, test: 'are kept until they can be' },
+    caughtBy: { file: replayed, test: 'are kept until they can be' },
   },
   {
     name: 'a shared node is archived by the first tree that changes it',

@@ -206,7 +206,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     find: '      if (!page.apply(change, at, run.count)) {',
     replace: "      if (change !== 'archive' && !page.apply(change, at, run.count)) {",
     caughtBy: {
-      file: 'test/store/grains/stratum.test.ts',
+      file: 'test/store/grains/stratum-replay.test.ts',
       test: 'replay applies a change that the marks do not hold yet',
     },
   },
@@ -220,7 +220,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
       "    if (change === 'archive') return;",
     ),
     caughtBy: {
-      file: 'test/store/grains/stratum.test.ts',
+      file: 'test/store/grains/stratum-replay.test.ts',
       test: 'replay applies a change that the marks do not hold yet',
     },
   },

@@ -97,7 +97,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
       '    this.#count(change, run, map);',
     ),
     caughtBy: {
-      file: 'test/store/grains/stratum.test.ts',
+      file: 'test/store/grains/stratum-replay.test.ts',
       test: 'replay applies a change that the marks do not hold yet',
     },
   },
@@ -133,7 +133,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
     find: lines('      this.#dirty.set(page, map);', '    }', '    if (as.counted)'),
     replace: lines('    }', '    if (as.counted)'),
     caughtBy: {
-      file: 'test/store/grains/stratum.test.ts',
+      file: 'test/store/grains/stratum-replay.test.ts',
       test: 'replay applies a change that the marks do not hold yet',
     },
   },

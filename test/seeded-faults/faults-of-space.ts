@@ -32,7 +32,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
     find: '    if (!isClear(page.taken, at, count)) return false;',
     replace: '',
     caughtBy: {
-      file: 'test/store/grains/stratum.test.ts',
+      file: 'test/store/grains/stratum-replay.test.ts',
       test: 'replay applies a change that the marks do not hold yet',
     },
   },

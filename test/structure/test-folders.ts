@@ -17,8 +17,6 @@ const filesMost: readonly (readonly [RegExp, number])[] = [
 ];
 
 const linesMost = 400;
-/** Longer still: they are to be split by subject. */
-const longStill = ['test/forest/journal/journal.test.ts', 'test/store/grains/stratum.test.ts'];
 
 interface TestImport {
   readonly from: string;
@@ -44,7 +42,7 @@ export function checkTestFolders(files: readonly SourceFile[]): Breach[] {
 
 function checkLength({ path, text }: SourceFile): Breach[] {
   const lines = text.replace(/\n$/, '').split('\n').length;
-  if (lines <= linesMost || longStill.includes(path)) return [];
+  if (lines <= linesMost) return [];
   const message = `${lines} lines, at most ${linesMost}`;
   return [{ rule: 'lines', path, line: linesMost + 1, message }];
 }

@@ -9,127 +9,15 @@ import { grainsPerMarkPage } from '../../../src/format/layout.ts';
 import type { GrainRun } from '../../../src/format/log-record.ts';
 import { Stratum } from '../../../src/store/grains/stratum.ts';
 import { PagedMemory } from '../../support/disks/paged-memory.ts';
+import {
+  empty,
+  type LiveRun,
+  place,
+  runOf,
+  StratumPair,
+} from '../../support/oracles/stratum-pair.ts';
 
-const place = { basin: 0, number: 3, durable: true };
-const empty = {
-  grainExp: 5,
-  values: 0,
-  archivedValues: 0,
-  valueBytes: 0,
-  allocatedGrains: 0,
-  endIndex: 0,
-  maps: [],
-};
-const corrupt = expect.objectContaining({ code: 'VARVE_CORRUPT' });
 const internal = expect.objectContaining({ code: 'VARVE_INTERNAL' });
-
-function runOf(index: number, count: number, length = count * 32 - 8): GrainRun {
-  return { basin: 0, stratum: 3, index, count, length };
-}
-
-interface LiveRun extends GrainRun {
-  state: 'reserved' | 'value' | 'archived';
-}
-
-/** A stratum and the same thing as a list of maps and a list of runs. */
-class StratumPair {
-  readonly memory = new PagedMemory();
-  real = new Stratum(place, empty, this.memory);
-  live: LiveRun[] = [];
-  maps: { firstIndex: number; grains: number; retired: boolean }[] = [];
-  #nextPage = 100;
-  #stamp = 0;
-
-  /** The stretches that a run has to lie within: mark pages of maps in use. */
-  #pages(): { from: number; to: number }[] {
-    return this.maps
-      .filter(({ retired }) => !retired)
-      .flatMap(({ firstIndex, grains }) => {
-        const count = Math.ceil(grains / grainsPerMarkPage);
-        return Array.from({ length: count }, (_, at) => ({
-          from: firstIndex + at * grainsPerMarkPage,
-          to: firstIndex + Math.min(grains, (at + 1) * grainsPerMarkPage),
-        }));
-      });
-  }
-
-  hasRoom(count: number): boolean {
-    const sorted = [...this.live].sort((one, other) => one.index - other.index);
-    return this.#pages().some(({ from, to }) => {
-      let start = from;
-      for (const run of sorted) {
-        if (run.index + run.count <= from || run.index >= to) continue;
-        if (run.index - start >= count) return true;
-        start = run.index + run.count;
-      }
-      return to - start >= count;
-    });
-  }
-
-  fits(index: number, count: number): boolean {
-    const overlaps = this.live.some(
-      (run) => index < run.index + run.count && run.index < index + count,
-    );
-    return !overlaps && this.#pages().some(({ from, to }) => index >= from && index + count <= to);
-  }
-
-  take(index: number, count: number): void {
-    this.live.push({ ...runOf(index, count), state: 'reserved' });
-  }
-
-  addMap(grains: number, gap: number): void {
-    const firstIndex = this.real.endIndex + gap;
-    this.real.addMap({ firstIndex, grains, page: this.#nextPage, further: [] }, true);
-    this.#nextPage += 100;
-    this.maps.push({ firstIndex, grains, retired: false });
-  }
-
-  settle(): void {
-    this.#stamp += 1;
-    this.memory.settle(this.real, this.#stamp);
-  }
-
-  /** What an opening finds: reservations and retirements are gone. */
-  reopen(): void {
-    this.settle();
-    this.real = new Stratum(place, this.real.entry(), this.memory);
-    this.live = this.live.filter(({ state }) => state !== 'reserved');
-    for (const map of this.maps) map.retired = false;
-  }
-
-  check(): void {
-    const { real, live } = this;
-    const committed = live.filter(({ state }) => state !== 'reserved');
-    const sum = (numbers: number[]): number => numbers.reduce((total, one) => total + one, 0);
-    expect({
-      values: real.values,
-      archived: real.archivedValues,
-      bytes: real.valueBytes,
-      allocated: real.allocatedGrains,
-      total: real.totalGrains,
-      maps: real.maps.map(({ firstIndex, grains }) => [firstIndex, grains]),
-    }).toEqual({
-      values: committed.length,
-      archived: committed.filter(({ state }) => state === 'archived').length,
-      bytes: sum(committed.map(({ length }) => length)),
-      allocated: sum(committed.map(({ count }) => count)),
-      total: sum(this.maps.map(({ grains }) => grains)),
-      maps: this.maps.map(({ firstIndex, grains }) => [firstIndex, grains]),
-    });
-    for (const { index, count, state } of live) {
-      const spot = real.find(index);
-      expect(spot?.page.countAt(spot.at)).toBe(state === 'reserved' ? 0 : count);
-      expect(real.isArchived(index)).toBe(state === 'archived');
-      if (count > 1) expect(real.find(index + 1)?.page.countAt((spot?.at ?? 0) + 1)).toBe(0);
-    }
-    for (const map of real.maps) {
-      const inside = ({ index }: LiveRun): boolean =>
-        index >= map.firstIndex && index < map.firstIndex + map.grains;
-      expect(map.takenGrains).toBe(sum(live.filter(inside).map(({ count }) => count)));
-      expect(map.committedGrains).toBe(sum(committed.filter(inside).map(({ count }) => count)));
-    }
-  }
-}
 
 const count = fc.oneof(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 255 }));
 const command = fc.oneof(
@@ -400,67 +288,5 @@ describe('a stratum', () => {
     ).toThrow(internal);
     pair.addMap(10, 0);
     expect(pair.real.maps.at(-1)?.firstIndex).toBe(200);
-  });
-});
-
-describe('replay', () => {
-  const run = runOf(5, 3);
-  const at = (batch: number, counted = true) => ({ batch, counted });
-
-  function settledAt(stamp: number): StratumPair {
-    const pair = new StratumPair();
-    pair.addMap(100, 0);
-    pair.real.reserveAt(5, 3);
-    pair.real.publish('allocate', run);
-    pair.memory.settle(pair.real, stamp);
-    pair.real = new Stratum(place, pair.real.entry(), pair.memory);
-    return pair;
-  }
-
-  it('applies a change that the marks do not hold yet', () => {
-    const pair = settledAt(4);
-    pair.real.replay('archive', run, at(5));
-    expect(pair.real.isArchived(5)).toBe(true);
-    pair.real.replay('free', run, at(6));
-    expect(pair.real.find(5)?.page.countAt(5)).toBe(0);
-    expect([pair.real.values, pair.real.archivedValues, pair.real.valueBytes]).toEqual([0, 0, 0]);
-    pair.real.replay('allocate', runOf(4, 7), at(7));
-    expect(pair.real.find(4)?.page.countAt(4)).toBe(7);
-    expect(pair.real.allocatedGrains).toBe(7);
-    expect(pair.real.dirtyPages().length).toBe(1);
-    expect(pair.real.reserveAt(4, 1)).toBe(false);
-  });
-
-  it('counts a change that the marks hold and the basin does not', () => {
-    const pair = settledAt(4);
-    pair.real.replay('allocate', run, at(4));
-    expect([pair.real.values, pair.real.allocatedGrains]).toEqual([2, 6]);
-    expect(pair.real.find(5)?.page.countAt(5)).toBe(3);
-    expect(pair.real.dirtyPages()).toEqual([]);
-  });
-
-  it('does not count a change that the basin has counted', () => {
-    const pair = settledAt(4);
-    pair.real.replay('archive', run, at(5, false));
-    expect(pair.real.isArchived(5)).toBe(true);
-    expect(pair.real.archivedValues).toBe(0);
-  });
-
-  it.each([
-    ['allocate', runOf(4, 3)],
-    ['allocate', run],
-    ['archive', runOf(5, 2)],
-    ['archive', runOf(6, 1)],
-    ['archive', runOf(50, 1)],
-    ['free', run],
-    ['allocate', runOf(99, 2)],
-    ['allocate', runOf(100, 1)],
-    ['free', runOf(1000, 1)],
-  ] as const)('refuses to %s if the marks contradict it: %o', (operation, other) => {
-    expect(() => settledAt(4).real.replay(operation, other, at(5))).toThrow(corrupt);
-  });
-
-  it('passes over grains of a map that was dropped before the basin was written', () => {
-    settledAt(4).real.replay('free', runOf(1000, 1), at(3, false));
   });
 });
