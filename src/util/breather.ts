@@ -6,6 +6,9 @@
  * check is cheap: the clock is read only as often as the steps so far require. It knows nothing of
  * signals and closed stores: the caller checks these after each turn.
  *
+ * Work that a writer extends in the turns could last for ever. `Breather.chasing()` therefore holds
+ * the thread for 1/64 of the time since it began, if that is longer: 10 ms after 0.64 s.
+ *
  *     const breather = new Breather();
  *     for (const step of steps) {
  *       work(step);
@@ -19,6 +22,8 @@ const workMsMax = 5;
 const readsOfClock = 8;
 /** Steps without a reading of the clock, at most, however short they are. */
 const stepsMax = 64;
+/** The part of the time since it began for which a chasing breather holds the thread. */
+const chasingShare = 1 / 64;
 
 export class Breather {
   readonly #clock: () => number;
@@ -28,12 +33,24 @@ export class Breather {
   #readAt: number;
   #steps = 1;
   #stepsLeft = 1;
+  readonly #share: number;
+  readonly #began: number;
 
-  /** `clock` returns milliseconds from any start; tests pass their own. */
-  constructor(clock: () => number = now) {
+  /**
+   * `clock` returns milliseconds from any start; tests pass their own. `share`: the part of the
+   * time since it began that the next stretch of work may take, if that is longer than usual.
+   */
+  constructor(clock: () => number = now, share = 0) {
     this.#clock = clock;
+    this.#share = share;
     this.#since = clock();
+    this.#began = this.#since;
     this.#readAt = this.#since;
+  }
+
+  /** For work that a writer may extend in each turn: it ends, however much is added. */
+  static chasing(): Breather {
+    return new Breather(now, chasingShare);
   }
 
   /** True if a turn is due. Requires: called once in each step of the work. */
@@ -47,7 +64,8 @@ export class Breather {
     this.#steps = Math.max(1, Math.min(alike, this.#steps * 2, stepsMax));
     this.#stepsLeft = this.#steps;
     this.#readAt = time;
-    return time - this.#since >= workMsMax;
+    const workMs = Math.max(workMsMax, (this.#since - this.#began) * this.#share);
+    return time - this.#since >= workMs;
   }
 
   /** Resolves after other work of the event loop has run. */

@@ -70,3 +70,18 @@ it.each([
   for (; turns < 3; turns++) await breather.turn();
   expect(turns).toBe(3);
 });
+
+it('works for a growing time between turns if it chases a writer', async () => {
+  let time = 0;
+  const breather = new Breather(() => time, 1 / 64);
+  const stretches: number[] = [];
+  for (let since = 0; time < 6400; ) {
+    time += 1;
+    if (!breather.due) continue;
+    stretches.push(time - since);
+    await breather.turn();
+    since = time;
+  }
+  expect(stretches[0]).toBe(5);
+  expect(stretches.at(-1)).toBeGreaterThan(90);
+});

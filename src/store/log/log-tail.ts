@@ -112,8 +112,10 @@ export class LogTail {
     }
   }
 
-  /** As `follow`, with turns for the event loop. */
-  async followAsync(breather = new Breather()): Promise<boolean> {
+  /**
+   * As `follow`, with turns for the event loop. It ends even if the writer commits in each of them.
+   */
+  async followAsync(breather = Breather.chasing()): Promise<boolean> {
     const before = this.#passes;
     for (;;) {
       const pass = this.#continued();

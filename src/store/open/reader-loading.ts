@@ -42,6 +42,7 @@ export async function loadBesideWriter(
   let generation = -1;
   let failures = 0;
   let takenBack: LoadedStore | undefined;
+  const breather = Breather.chasing();
   for (let tries = 1; ; tries++) {
     request.signal?.throwIfAborted();
     const reader = new FileReader(file, request.path);
@@ -52,8 +53,8 @@ export async function loadBesideWriter(
     generation = header.generation;
     try {
       reader.salt = header.salt;
-      const scan = await scanned(reader, header);
-      const loaded = await perform(file, loadStore(request, reader, choice, scan));
+      const scan = await scanned(reader, header, breather);
+      const loaded = await perform(file, loadStore(request, reader, choice, scan), breather);
       reader.newerThan = header.base;
       const isOld = tries < newerMax && chooseHeader(reader)?.header.base !== header.base;
       if (!isOld && (isKept(loaded, takenBack) || tries === headersMax)) return loaded;
@@ -89,10 +90,13 @@ async function settledChoice(reader: FileReader): Promise<HeaderChoice | undefin
 }
 
 /** The consecutive records of the log as of one moment. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
-async function scanned(reader: FileReader, header: FileHeader): Promise<LogScan> {
+async function scanned(
+  reader: FileReader,
+  header: FileHeader,
+  breather: Breather,
+): Promise<LogScan> {
   let seen = header.confirmed;
   let problem: VarveError | undefined;
-  const breather = new Breather();
   for (let tries = 1; tries <= scansMax; tries++) {
     const found = await inTurns(scanBesideWriter(reader, header), breather);
     const { rotten, gap, last, highest, ...scan } = found;

@@ -85,7 +85,7 @@ export class StoreReader {
   async #refresh(): Promise<BatchId> {
     const { tail } = this;
     const before = this.#current;
-    const breather = new Breather();
+    const breather = Breather.chasing();
     const reached = await tail.followAsync(breather);
     before.checkOpen();
     if (reached && before.isNewest && tail.newest === before.batch) return before.batch;
