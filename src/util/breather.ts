@@ -7,7 +7,7 @@
  * signals and closed stores: the caller checks these after each turn.
  *
  * Work that a writer extends in the turns could last for ever. `Breather.chasing()` therefore holds
- * the thread for 1/64 of the time since it began, if that is longer: 10 ms after 0.64 s.
+ * the thread for 1/256 of the time since it began, if that is longer: 10 ms after 2.5 s.
  *
  *     const breather = new Breather();
  *     for (const step of steps) {
@@ -23,7 +23,7 @@ const readsOfClock = 8;
 /** Steps without a reading of the clock, at most, however short they are. */
 const stepsMax = 64;
 /** The part of the time since it began for which a chasing breather holds the thread. */
-const chasingShare = 1 / 64;
+const chasingShare = 1 / 256;
 
 export class Breather {
   readonly #clock: () => number;

@@ -1,6 +1,5 @@
 /**
  * Changes that are logged in roots and in no node yet: what they cost, and how long they wait.
- * an opening makes of them after a crash, also where something of it is damaged.
  *
  * Invariant: here a crash is a store that is closed under an open forest. Contents under random
  * changes are in `model.test.ts`, power cuts in `crash-every-cut.test.ts`.
