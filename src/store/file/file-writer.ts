@@ -6,6 +6,7 @@
  *   full disk from every writer.
  * - The read cache has every write. If one fails, the content of the file is unknown, and the cache
  *   forgets it.
+ * - No new length is before the end of a write in flight: it would cut off what was written.
  *
  * It changes no request and keeps no error.
  */
@@ -43,6 +44,9 @@ export class FileWriter {
   readonly #reader: FileReader;
   readonly #space: Space;
   readonly #observer: WriteObserver;
+  #writesInFlight = 0;
+  /** No write in flight ends after this byte of the file. */
+  #inFlightEnd = 0;
   #bytesWritten = 0;
   #syncs = 0;
 
@@ -78,12 +82,17 @@ export class FileWriter {
     const page = Math.floor(offset / pageBytes);
     const endPage = Math.ceil((offset + bytes) / pageBytes);
     this.#space.reach(endPage);
+    this.#writesInFlight += 1;
+    this.#inFlightEnd = Math.max(this.#inFlightEnd, offset + bytes);
     try {
       yield { kind: 'write', ...write };
     } catch (error) {
       this.#space.refused(page, endPage, isFull(error));
       this.#observer.forget(offset, bytes);
       throw error;
+    } finally {
+      this.#writesInFlight -= 1;
+      if (this.#writesInFlight === 0) this.#inFlightEnd = 0;
     }
     this.#space.written(page, endPage);
     this.#observer.written(chunks, offset);
@@ -115,7 +124,8 @@ export class FileWriter {
     try {
       if (end <= this.#reader.length()) return;
       const step = Math.min(Math.max(lengthStepMin, end / lengthStepShare), lengthStepMax);
-      yield* this.truncate(Math.ceil((end + step) / pageBytes) * pageBytes);
+      const length = Math.max(end + step, this.#inFlightEnd);
+      yield* this.truncate(Math.ceil(length / pageBytes) * pageBytes);
     } catch {
       // The writes themselves make the file longer, or fail with the reason.
     }

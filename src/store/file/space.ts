@@ -139,14 +139,28 @@ export class Space {
   written(page: number, endPage: number): void {
     if (!this.#holes.empty) this.#holes.remove(page, endPage);
     if (endPage <= this.#backed) return;
-    // Pages that the write has skipped have no blocks in a sparse file: they prove nothing.
-    if (this.#tight) this.#holes.add(this.#backed, page);
+    if (this.#tight && page > this.#backed) this.#skipped(this.#backed, page);
     this.#unproven -= endPage - Math.max(page, this.#backed);
     this.#backed = endPage;
     if (this.#wall === anywhere) return;
     this.#growths += 1;
     if (this.#tight && this.#unproven <= 0) this.#loosen();
     this.#wall = this.#tight ? endPage : anywhere;
+  }
+
+  /** A write has skipped these pages: they have no blocks in a sparse file, and prove nothing. */
+  #skipped(from: number, to: number): void {
+    this.#holes.add(from, to);
+    for (const { page, pages } of [...this.#free]) {
+      const hole = { page: Math.max(page, from), endPage: Math.min(page + pages, to) };
+      if (hole.page >= hole.endPage) continue;
+      this.#free.remove(page, pages);
+      if (page < hole.page) this.#free.insert(page, hole.page - page);
+      if (hole.endPage < page + pages) {
+        this.#free.insert(hole.endPage, page + pages - hole.endPage);
+      }
+      this.#freeHoles.add(hole.page, hole.endPage);
+    }
   }
 
   #loosen(): void {

@@ -343,6 +343,11 @@ export class Stratum {
     return [...this.#dirty].map(([page, map]) => ({ stratum: this, map, page }));
   }
 
+  /** False if the page has been written, or its map dropped, since it was listed. */
+  isDirty(page: MarkPage): boolean {
+    return this.#dirty.has(page);
+  }
+
   /** The settle has written the page: later changes are for the next settle. */
   markWritten(page: MarkPage): void {
     const wasDirty = this.#dirty.delete(page);

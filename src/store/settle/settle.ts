@@ -181,6 +181,8 @@ export class Settle {
   *#structures(): Generator<FileWrite, DocumentName> {
     const maps = new Set<GrainMap>();
     for (const dirty of this.#dirty) {
+      // A batch since the settle began has dropped the map: the basin will not name it.
+      if (!dirty.stratum.isDirty(dirty.page)) continue;
       yield this.#markPage(dirty);
       maps.add(dirty.map);
     }

@@ -92,6 +92,20 @@ describe('the file grows ahead of large writes', () => {
     expect(space.backedPage).toBe(0);
   });
 
+  it('past the end of a write in flight: a shorter length would cut off what it writes', async () => {
+    const { fileSystem, file, writer } = await openWriter();
+    const held = fileSystem.hold('write');
+    const long = patternOf(300 * kibibyte, 1);
+    const writing = writer.perform(writer.write({ offset: 100 * page, chunks: [long] }));
+    writer.performSync(writer.lengthen(2 * page));
+    expect(file.length()).toBeGreaterThanOrEqual(100 * page + long.length);
+    held.open();
+    await writing;
+    const before = file.length();
+    writer.performSync(writer.lengthen(before + page));
+    expect(file.length()).toBe(before + page + 64 * kibibyte);
+  });
+
   it('or does not, unheard: only the space learns that the disk is full', async () => {
     const { fileSystem, file, space, writer } = await openWriter();
     fileSystem.fail('truncate', 'ENOSPC', { times: 1 });

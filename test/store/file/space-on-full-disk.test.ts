@@ -121,6 +121,28 @@ describe('space on a full disk', () => {
     expect(space.allocateForValues(2)).toBe(3);
   });
 
+  it('gives out no free page that a write behind the end has skipped', () => {
+    const space = new Space();
+    space.rebuild(
+      [
+        { page: 0, pages: 2 },
+        { page: 10, pages: 2 },
+        { page: 16, pages: 1 },
+      ],
+      4 * pageBytes,
+    );
+    space.refused(10, 12, true);
+    space.written(10, 12);
+    expect([space.tight, space.freePages]).toEqual([true, 12]);
+    // Pages 2 and 3 have been written. Pages 4 to 9 have no blocks: they are neither given out nor
+    // taken for the reserve.
+    expect(space.allocateForValues(3, false)).toBe(undefined);
+    expect(space.allocateForValues(2, false)).toBe(2);
+    space.written(12, 120);
+    expect([space.tight, space.freePages]).toEqual([false, 10]);
+    expect(space.allocateForValues(6, false)).toBe(4);
+  });
+
   it('pays no attention to other errors within the file', () => {
     const space = new Space();
     space.rebuild([{ page: 0, pages: 8 }], 8 * pageBytes);
