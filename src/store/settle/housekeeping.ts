@@ -201,7 +201,7 @@ export class Housekeeping {
     if (write.purpose === 'fill') return;
     if (write.purpose === 'segment') {
       // Another place may work. A commit that needs the segment reports the error
-      // (`DurableWriter.place`).
+      // (`DurableWriter.commit`).
       this.#parts.log.forgetNext(this.#parts.space);
       return;
     }
