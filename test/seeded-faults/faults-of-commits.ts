@@ -77,7 +77,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     ),
     caughtBy: {
       file: 'test/contract/documents/error-table.test.ts',
-      test: 'the table of errors in the README says what goes on after VARVE_IO',
+      test: 'the table of errors in the README says what still works after VARVE_IO',
     },
   },
   // ── the disk refuses ──
@@ -173,7 +173,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     replace: '      void error;',
     caughtBy: {
       file: 'test/contract/documents/error-table.test.ts',
-      test: 'the table of errors in the README says what goes on after VARVE_IO',
+      test: 'the table of errors in the README says what still works after VARVE_IO',
     },
   },
   {

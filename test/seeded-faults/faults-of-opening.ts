@@ -14,7 +14,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     replace: "copies.every(({ state }) => state !== 'damaged')",
     caughtBy: {
       file: 'test/contract/documents/error-table.test.ts',
-      test: 'the table of errors in the README says what goes on after VARVE_NOT_A_STORE',
+      test: 'the table of errors in the README says what still works after VARVE_NOT_A_STORE',
     },
   },
   {

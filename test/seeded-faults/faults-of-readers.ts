@@ -81,4 +81,36 @@ export const faultsOfReaders: readonly SeededFault[] = [
       test: 'knows each change once, wherever another read follows the log at the same time',
     },
   },
+  {
+    name: 'a value stays marked as checked if the proof of its read failed',
+    file: 'store/readers/proven-reads.ts',
+    find: "        if (verdict !== 'holds' && spot !== undefined) this.#uncheck(parts, spot);",
+    replace: `        if (verdict !== undefined && verdict !== 'holds' && spot !== undefined) {
+          this.#uncheck(parts, spot);
+        }`,
+    caughtBy: {
+      file: 'test/store/readers/failed-proofs.test.ts',
+      test: 'a value under a used id is not returned after the proof of its first read has failed',
+    },
+  },
+  {
+    name: 'forgetting changes goes on after a new start with a lower floor',
+    file: 'store/log/differences.ts',
+    find: '      if (this.#floor < batch) return;',
+    replace: '',
+    caughtBy: {
+      file: 'test/store/log/differences.test.ts',
+      test: 'forgetting does not drop changes of a batch that came after a new start',
+    },
+  },
+  {
+    name: 'a refresh ends at a state of which a batch was taken back',
+    file: 'store/readers/store-reader.ts',
+    find: '      if (!after.isLost || tries === statesMax) return after;',
+    replace: '      return after;',
+    caughtBy: {
+      file: 'test/store/readers/taken-back.test.ts',
+      test: 'a refresh that followed a refused batch ends at a state whose values can be read',
+    },
+  },
 ];

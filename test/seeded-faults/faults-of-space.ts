@@ -192,4 +192,55 @@ export const faultsOfSpace: readonly SeededFault[] = [
       test: 'gives out no page that was refused until the file has grown again',
     },
   },
+  {
+    name: 'a reopened store gives its reserve to values before it knows whether the file can grow',
+    file: 'store/file/space.ts',
+    find: `    if (this.#wall < anywhere) this.keepReserve();
+    const found = this.#free.take(pages, this.#wall);`,
+    replace: '    const found = this.#free.take(pages, this.#wall);',
+    caughtBy: {
+      file: 'test/store/file/reserve.test.ts',
+      test: 'values do not take the reserve before it is known whether the file can grow',
+    },
+  },
+  {
+    name: 'documents cut the start off the reserve',
+    file: 'store/file/space.ts',
+    find: "    const page = from === 'start' ? reserve.page + pages : reserve.page;",
+    replace: "    from = 'start';\n    const page = reserve.page + pages;",
+    caughtBy: {
+      file: 'test/store/file/reserve.test.ts',
+      test: 'a log segment fits into the reserve again after a body and documents have taken of it',
+    },
+  },
+  {
+    name: 'pages that a write skips on a full disk stay free',
+    file: 'store/file/space.ts',
+    find: '    if (this.#tight && page > this.#backed) this.#skipped(this.#backed, page);',
+    replace: '    if (this.#tight && page > this.#backed) this.#holes.add(this.#backed, page);',
+    caughtBy: {
+      file: 'test/store/file/space-on-full-disk.test.ts',
+      test: 'gives out no free page that a write behind the end has skipped',
+    },
+  },
+  {
+    name: 'a new length of the file is before the end of a write in flight',
+    file: 'store/file/file-writer.ts',
+    find: '      const length = Math.max(end + step, this.#inFlightEnd);',
+    replace: '      const length = end + step;',
+    caughtBy: {
+      file: 'test/store/file/file-writer.test.ts',
+      test: 'past the end of a write in flight: a shorter length would cut off what it writes',
+    },
+  },
+  {
+    name: 'a settle writes mark pages of maps that were dropped since it began',
+    file: 'store/settle/settle.ts',
+    find: '      if (!dirty.stratum.isDirty(dirty.page)) continue;',
+    replace: '',
+    caughtBy: {
+      file: 'test/regression/map-dropped-during-a-settle.test.ts',
+      test: 'a map may be dropped while a settle has its mark page still to write',
+    },
+  },
 ];

@@ -137,11 +137,11 @@ export class Differences {
     for (const { values, drops } of this.#strata.values()) {
       for (const [index, changes] of values) {
         if (looked++ % stepsPerPause === 0) yield pause;
-        if (this.#floor < batch) return;
         const kept = changes.filter((change) => change.batch > batch);
         if (kept.length === 0) values.delete(index);
         else if (kept.length < changes.length) values.set(index, kept);
       }
+      // The strata after this one may be those of the new start.
       if (this.#floor < batch) return;
       for (const [index, dropped] of drops) if (dropped <= batch) drops.delete(index);
     }
