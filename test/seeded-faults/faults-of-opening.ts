@@ -365,9 +365,9 @@ export const faultsOfOpening: readonly SeededFault[] = [
   },
   {
     name: 'the marks of a healed map are not counted',
-    file: 'store/grains/recount.ts',
-    find: 'committed !== map.committedGrains && healed.has(map)',
-    replace: 'committed < 0 && healed.has(map)',
+    file: 'store/grains/map-loader.ts',
+    find: 'if (this.#healed.size > 0) checkHealed',
+    replace: 'if (this.#healed.size < 0) checkHealed',
     caughtBy: {
       file: 'test/regression/healed-with-newer-pages.test.ts',
       test: 'of the head of a map whose twin names older pages nothing is lost without a word if the newer page is damaged too',

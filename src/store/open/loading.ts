@@ -77,7 +77,7 @@ export function* loadStore(
     costs.push({ bytes: recordBytes(found.head), operations: record.operations.length });
   });
   for (const stratum of atlas.strata()) stratum.checkHealed();
-  const log = restoreLog(header, root, kept, replayed);
+  const log = restoreLog(header, root, { kept, replayed, fileBytes: reader.length() });
   for (const { bytes, operations } of costs) log.addToReplay(bytes, operations);
   const published = publishedAs(header, replayed);
   assert(published.currentBatch === header.base + kept.length, 'each batch is replayed once');
@@ -194,9 +194,14 @@ function* catchUp(
 function restoreLog(
   header: FileHeader,
   root: Root,
-  kept: readonly ScannedRecord[],
-  { last }: Replayed,
+  found: {
+    readonly kept: readonly ScannedRecord[];
+    readonly replayed: Replayed;
+    readonly fileBytes: number;
+  },
 ): CommitLog {
+  const { kept, fileBytes } = found;
+  const { last } = found.replayed;
   const listed = header.segments.map((extent): LogSegment => {
     const known = root.segments.find(({ page }) => page === extent.page);
     const first = kept.find(({ segment }) => segment === extent);
@@ -217,7 +222,8 @@ function restoreLog(
       number,
     ],
     bodies: [...root.bodies, ...bodies],
-    retainedBytes: retainedBytes(header, last),
+    // More is not in the file, whatever the number in it says.
+    retainedBytes: Math.min(retainedBytes(header, last), fileBytes),
   });
 }
 
