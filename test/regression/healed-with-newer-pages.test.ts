@@ -135,6 +135,37 @@ describe.each(trials)('of %s whose twin names older pages', (_, trial) => {
     }
   });
 
+  it.each([1, 2])(
+    'every value is there if the next settle was cut after %i commits',
+    async (commits) => {
+      const fileSystem = memoryFileSystem();
+      const { kind, options } = trial;
+      const ids = await settledOver(trial, fileSystem);
+      const cut = await openLab({ fileSystem, ...options });
+      const session = cut.session();
+      for (const id of ids) session.archive(id);
+      await session.commit();
+      for (let at = 1; at < commits; at++) {
+        const more = cut.session();
+        more.push(new Uint8Array(10));
+        await more.commit();
+      }
+      await cut.kill();
+      await damageNewest(fileSystem, kind);
+      for (let round = 0; round < 2; round++) {
+        const lab = await openLab({ fileSystem, ...options });
+        for (const id of ids) {
+          expect(lab.core.atlas.find(partsOf(id)), `value ${id}`).toMatchObject({ archived: true });
+        }
+        expect(lab.core.recovery.healed).toHaveLength(round === 0 ? 1 : 0);
+        await lab.close();
+      }
+      const sound = await openLab({ fileSystem, ...options });
+      expect(await messages(sound)).toEqual([]);
+      await sound.close();
+    },
+  );
+
   it('nothing is lost without a word if the newer page is damaged too', async () => {
     const fileSystem = memoryFileSystem();
     const { kind, options } = trial;
