@@ -11,6 +11,7 @@ import { expect, it } from 'vitest';
 import { defaultLimits } from '../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
+import { getU48, setU48 } from '../../src/util/little-endian.ts';
 import {
   type Composition,
   composeStore,
@@ -25,6 +26,8 @@ import { GivenFile } from '../support/disks/given-file.ts';
 import { findingsOf } from '../support/fixtures/store-checks.ts';
 
 const noLog = { segments: [], bodies: [] };
+/** Retained log bytes in a copy of the file header: `spec/format.md`, "File header". */
+const retainedAt = 84;
 const corrupt = expect.objectContaining({ name: 'VarveError', code: 'VARVE_CORRUPT' });
 
 /** A store that has been settled, without a value, but for what is wrong with it. */
@@ -88,6 +91,35 @@ it('a file header that is ahead of its root by many batches is refused', async (
   }
   await expectRefused(image);
 });
+
+it.each([0, 2 ** 48 - 1])(
+  'a wrong length of the log, %i, stops no commit and no checkpoint',
+  async (length) => {
+    const disk = new GivenFile(new Uint8Array(0));
+    const store = await openImage(disk);
+    const { id } = await store.put(patternOf(100));
+    const session = store.session();
+    session.archive(id);
+    const batch = await session.commit();
+    await store.close();
+
+    const image = disk.bytes;
+    for (const copy of structuresOf(image).filter(({ kind }) => kind === 'file header')) {
+      const bytes = copy.bytes(image);
+      expect(getU48(bytes, retainedAt)).toBe(1024);
+      setU48(bytes, retainedAt, length);
+      copy.replace(image, bytes);
+    }
+    const again = await openImage(new GivenFile(image));
+    const found = (await findingsOf(again)).map(({ message }) => message);
+    expect(found.join()).toContain('bytes of the commit log');
+    expect(again.statistics().commitLogBytes).toBeLessThanOrEqual(image.length);
+    for (let at = 0; at < 3; at++) await again.put(patternOf(100));
+    await again.checkpointTo(batch + 3);
+    await again.put(patternOf(100));
+    await again.close();
+  },
+);
 
 it('deep verification of a log that lacks very many records ends', async () => {
   const store = await openImage(new GivenFile(imageOf({ batches: [3, 2 ** 40] })));

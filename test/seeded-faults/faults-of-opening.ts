@@ -343,4 +343,34 @@ export const faultsOfOpening: readonly SeededFault[] = [
       test: 'of two copies of the file header a blank one is no damage only if it is copy 1 and creation was cut before it',
     },
   },
+  {
+    name: 'below a healed basin the page that its twin names counts, however old it is',
+    file: 'store/file/twins.ts',
+    find: 'if (parentStamp === undefined) return undefined;',
+    replace: 'if (parentStamp !== 0) return undefined;',
+    caughtBy: {
+      file: 'test/regression/healed-with-newer-pages.test.ts',
+      test: 'of a basin whose twin names older pages every value is there, also after the next settles',
+    },
+  },
+  {
+    name: 'below a healed parent a page of an earlier map at that place counts as a newer one',
+    file: 'store/file/twins.ts',
+    find: 'stamp >= parentStamp && ',
+    replace: '',
+    caughtBy: {
+      file: 'test/store/file/twins.test.ts',
+      test: 'a newer page of an earlier map at this place does not count',
+    },
+  },
+  {
+    name: 'the marks of a healed map are not counted',
+    file: 'store/grains/map-loader.ts',
+    find: 'if (this.#healed.size > 0) checkHealed',
+    replace: 'if (this.#healed.size < 0) checkHealed',
+    caughtBy: {
+      file: 'test/regression/healed-with-newer-pages.test.ts',
+      test: 'of the head of a map whose twin names older pages nothing is lost without a word if the newer page is damaged too',
+    },
+  },
 ];

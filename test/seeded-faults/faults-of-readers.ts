@@ -34,8 +34,8 @@ export const faultsOfReaders: readonly SeededFault[] = [
   {
     name: 'a mark page that is older than what the reader opened with counts as a newer one',
     file: 'store/file/twins.ts',
-    find: ' && found.stamp > newerThan',
-    replace: '',
+    find: '({ stamp }) => stamp > newerThan',
+    replace: '() => true',
     caughtBy: {
       file: rules,
       test: 'a page of a map that lay there before is not taken for a newer one',

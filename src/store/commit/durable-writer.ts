@@ -71,8 +71,9 @@ export class DurableWriter {
 
   *#plan({ works, freed, checkpoint, dropped }: Batch): Steps<BatchPlan> {
     const { atlas, log, space, published: before } = this.#core;
-    let { retainedBytes: retainedLogBytes } = log;
-    for (const { logBytes } of freed.values()) retainedLogBytes -= logBytes;
+    let passedBytes = 0;
+    for (const { logBytes } of freed.values()) passedBytes += logBytes;
+    const retainedLogBytes = log.retainedWithout(passedBytes);
     this.#plannedAt ??= Date.now();
     const now = this.#plannedAt;
     const isShort = space.tight;

@@ -24,6 +24,10 @@ export interface PageSource {
 export interface LogHistory {
   /** The records after this batch are retained, up to the base at opening. */
   readonly checkpoint: number;
+  /** Stamp of the root: no structure that it leads to has a higher one. */
+  readonly settled: number;
+  /** The log after that base has been replayed: counters and marks are of one batch. */
+  readonly replayed: boolean;
   /** The records after `batch` up to that base. Requires: `batch` is not before `checkpoint`. */
   after(batch: number): Iterable<LogRecord>;
   /** Reports a healed structure. */
@@ -33,6 +37,8 @@ export interface LogHistory {
 /** Before a file header has been read there is no log. */
 export const noHistory: LogHistory = {
   checkpoint: Number.POSITIVE_INFINITY,
+  settled: 0,
+  replayed: true,
   after: () => [],
   healed: () => undefined,
 };

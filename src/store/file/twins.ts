@@ -7,11 +7,15 @@
  * - Damage is `VARVE_CORRUPT` without a sound twin, or if a checkpoint has passed the twin's stamp.
  * - Beside a writer, which may have replaced the named generation, a newer one in either slot
  *   counts.
+ * - Below a healed parent, a newer generation of a completed settle counts. The twin of the parent
+ *   may name a page that lacks changes before the checkpoint: its settle wrote the page first. Such
+ *   a page was dirty when the next settle began, so that one, which wrote the damaged parent, wrote
+ *   the page too, into its other slot.
  *
  * The next settle writes a healed structure to the damaged slot, not over the good twin.
  */
 
-import { isVarveError } from '../../errors.ts';
+import { isVarveError, type VarveError } from '../../errors.ts';
 import { pageBytes } from '../../format/layout.ts';
 import type { LogRecord } from '../../format/log-record.ts';
 import { readSeal } from '../../format/seal.ts';
@@ -33,6 +37,8 @@ export interface Stamped<Content> {
    * lack. Apply each to the structures with an earlier stamp.
    */
   readonly lacking?: Iterable<LogRecord>;
+  /** Its name, if it is a later generation than its healed parent names. */
+  readonly newer?: SlotName;
 }
 
 /** A structure in two slots, as its parent names it. */
@@ -45,6 +51,8 @@ export interface TwoSlots<Content> {
   readonly unwritten: Content;
   /** It names other structures: these may hold less than its stamp says. */
   readonly isParent: boolean;
+  /** The stamp of the twin from which its parent was healed. */
+  readonly parentStamp?: number | undefined;
   /** First page of the slot with this generation. */
   pageOf(generation: number): number;
   /** The bytes of the slot that begins with this page. */
@@ -60,6 +68,19 @@ export function readOrHeal<Content>(
   structure: TwoSlots<Content>,
   source: PageSource,
 ): Stamped<Content> {
+  const named = readNamed(structure);
+  const rewritten = newerThanTwin(structure, source, named);
+  if (rewritten !== undefined) {
+    return { ...structure.open(rewritten.bytes, rewritten), newer: rewritten };
+  }
+  if (!(named instanceof Error)) return named;
+  const newer = newestBesideWriter(structure, source);
+  if (newer === undefined) return heal(structure, source, named);
+  return structure.open(newer.bytes, newer);
+}
+
+/** The generation that the parent names, or its damage. */
+function readNamed<Content>(structure: TwoSlots<Content>): Stamped<Content> | VarveError {
   const { generation, crc } = structure.name;
   if (generation === 0) return { content: structure.unwritten, stamp: 0 };
   const page = structure.pageOf(generation);
@@ -67,10 +88,28 @@ export function readOrHeal<Content>(
     return structure.open(structure.read(page), { page, generation, crc });
   } catch (error) {
     if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
-    const newer = newest(structure, source);
-    if (newer === undefined) return heal(structure, source, error);
-    return structure.open(newer.bytes, newer);
+    return error;
   }
+}
+
+/**
+ * Below a healed parent: a generation above the named one, if that may lack more than the log has.
+ *
+ * Its stamp is between that of the parent's twin and that of the root. So it is of this structure:
+ * all that stood at this place before was written before the twin's settle. And its settle is
+ * complete: of a later one that was cut, any write may be missing.
+ */
+function newerThanTwin<Content>(
+  structure: TwoSlots<Content>,
+  source: PageSource,
+  named: Stamped<Content> | VarveError,
+): FoundSlot | undefined {
+  const { parentStamp, isParent } = structure;
+  if (parentStamp === undefined) return undefined;
+  const { checkpoint, settled } = source.history;
+  // A parent has a stamp that the structures which it names may not have reached.
+  if (!isParent && !(named instanceof Error) && named.stamp >= checkpoint) return undefined;
+  return newest(structure, source, ({ stamp }) => stamp >= parentStamp && stamp <= settled);
 }
 
 function heal<Content>(
@@ -107,14 +146,26 @@ function readTwin<Content>(
  * place, since a seal does not say what it seals. The reader proves that the map has not been
  * dropped since.
  */
-function newest<Content>(structure: TwoSlots<Content>, source: PageSource): FoundSlot | undefined {
+function newestBesideWriter<Content>(
+  structure: TwoSlots<Content>,
+  source: PageSource,
+): FoundSlot | undefined {
   const { newerThan } = source;
   if (newerThan === undefined) return undefined;
+  return newest(structure, source, ({ stamp }) => stamp > newerThan);
+}
+
+/** The highest generation above the named one, in either slot, of those that fit. */
+function newest<Content>(
+  structure: TwoSlots<Content>,
+  source: PageSource,
+  fits: (found: FoundSlot) => boolean,
+): FoundSlot | undefined {
   let best: FoundSlot | undefined;
   for (const generation of [0, 1]) {
     const found = whatIsIn(structure, source, structure.pageOf(generation));
     const least = best?.generation ?? structure.name.generation;
-    if (found !== undefined && found.generation > least && found.stamp > newerThan) best = found;
+    if (found !== undefined && found.generation > least && fits(found)) best = found;
   }
   return best;
 }
@@ -130,9 +181,19 @@ function whatIsIn<Content>(
   { salt }: PageSource,
   page: number,
 ): FoundSlot | undefined {
-  const bytes = read(page);
+  const bytes = bytesOf(read, page);
   const found = readSeal(bytes, { kind, page }, salt);
   if (typeof found === 'string') return undefined;
   const { generation, stamp } = found.seal;
   return { page, generation, stamp, crc: found.crc, bytes };
+}
+
+/** No bytes if the file ends before the slot does. */
+function bytesOf(read: (page: number) => Uint8Array, page: number): Uint8Array {
+  try {
+    return read(page);
+  } catch (error) {
+    if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
+    return new Uint8Array(0);
+  }
 }

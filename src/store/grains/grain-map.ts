@@ -105,6 +105,12 @@ export class GrainMap {
     this.#damaged = true;
   }
 
+  /** The healed basin names an earlier generation of the page than there is. */
+  rewrittenAs({ generation, crc }: { generation: number; crc: number }): void {
+    assert(generation > this.name.generation, 'a grain map gets a later name');
+    this.name = { generation, crc };
+  }
+
   /** The generation of the head that a settle writes next. */
   get nextGeneration(): number {
     return this.name.generation + (this.#damaged ? 2 : 1);

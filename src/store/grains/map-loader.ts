@@ -4,10 +4,11 @@
  *
  * Invariant: the result has the content that the parent names. The twin of a head has older names
  * of its pages, so every page of a map whose head was healed catches up from the commit log too.
- * The next settle writes what was healed.
+ * Maps of a healed basin catch up when the store is opened (`open/loading.ts`). The next settle
+ * writes what was healed.
  */
 
-import { corrupt } from '../../errors.ts';
+import { corrupt, isVarveError } from '../../errors.ts';
 import {
   decodeMapHead,
   type MarkPageName,
@@ -21,16 +22,60 @@ import type { PageSource } from '../file/page-source.ts';
 import { readOrHeal, type SlotName, type Stamped, type TwoSlots } from '../file/twins.ts';
 import type { GrainMap } from './grain-map.ts';
 import type { MarkPage } from './mark-page.ts';
+import { type CountedStratum, checkHealed } from './recount.ts';
 
 export class MapLoader {
   readonly #stratum: { readonly basin: number; readonly number: number };
   readonly #source: PageSource;
   /** Maps whose head was healed: the records that their pages may lack. */
   readonly #behind = new Map<GrainMap, Iterable<LogRecord>>();
+  /** Maps whose head or basin was healed: the stamp of its twin. */
+  readonly #twinStamps = new Map<GrainMap, number>();
+  /** Maps whose head or basin was healed, until their marks have been counted. */
+  readonly #healed = new Set<GrainMap>();
+  /** Healed maps whose marks lack changes. */
+  readonly #refused = new Map<GrainMap, Error>();
 
   constructor(stratum: { readonly basin: number; readonly number: number }, source: PageSource) {
     this.#stratum = stratum;
     this.#source = source;
+  }
+
+  /** The basin was healed: its twin, with this stamp, names the map. */
+  basinHealed(map: GrainMap, stamp: number): void {
+    this.#twinStamps.set(map, stamp);
+    this.#healed.add(map);
+  }
+
+  /** Throws `VARVE_CORRUPT` as `checkHealed`. Requires: the log has been replayed. */
+  check(stratum: CountedStratum): void {
+    if (this.#healed.size > 0) checkHealed(stratum, this.#healed);
+    this.#healed.clear();
+  }
+
+  /**
+   * The head of the map was healed in an open store: if its marks lack changes, drops its pages and
+   * returns the error, which reading them throws from now on.
+   */
+  refusal(stratum: CountedStratum, map: GrainMap): Error | undefined {
+    const { history, newerThan } = this.#source;
+    // Counters and marks may be of different batches.
+    if (!history.replayed || newerThan !== undefined) return undefined;
+    try {
+      this.check(stratum);
+      return undefined;
+    } catch (error) {
+      if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
+      this.#healed.clear();
+      this.#refused.set(map, error);
+      for (const page of map.pages) page.forget();
+      return error;
+    }
+  }
+
+  /** False if the names of its pages, and the hints in them, may be of earlier generations. */
+  isHinted(map: GrainMap): boolean {
+    return !this.#twinStamps.has(map);
   }
 
   /**
@@ -43,10 +88,13 @@ export class MapLoader {
       map.open(map.name.generation === 0 ? undefined : [map.singleName()]);
       return false;
     }
-    const { content, lacking } = readOrHeal(this.#headOf(map), this.#source);
+    const { content, stamp, lacking, newer } = readOrHeal(this.#headOf(map), this.#source);
+    if (newer !== undefined) map.rewrittenAs(newer);
     map.open(content);
     if (lacking === undefined) return false;
     this.#behind.set(map, lacking);
+    this.#twinStamps.set(map, stamp);
+    this.#healed.add(map);
     map.healed();
     return true;
   }
@@ -58,6 +106,7 @@ export class MapLoader {
       name: map.name,
       unwritten: undefined,
       isParent: true,
+      parentStamp: this.#twinStamps.get(map),
       pageOf: (generation) => mapHeadPage(map.page, generation),
       read: (page) => this.#source.readPage(page),
       open: (bytes, name) => this.#openHead(map, bytes, name),
@@ -80,15 +129,22 @@ export class MapLoader {
    */
   load(map: GrainMap, page: MarkPage): boolean {
     if (page.loaded) return false;
+    const refused = this.#refused.get(map);
+    if (refused !== undefined) throw refused;
     const behind = this.#behind.get(map);
     try {
-      const { content, stamp, lacking } = readOrHeal(this.#marksOf(map, page), this.#source);
+      const found = readOrHeal(this.#marksOf(map, page), this.#source);
+      const { content, stamp, lacking, newer } = found;
       if (lacking === undefined) {
         page.load(content, stamp);
         if (behind !== undefined) this.#catchUp(page, behind);
       } else page.healed();
       page.check(map.page * pageBytes);
-      return behind !== undefined || lacking !== undefined;
+      if (newer !== undefined) {
+        page.rewrittenAs(newer);
+        if (!map.hasHead) map.rewrittenAs(newer);
+      }
+      return behind !== undefined || lacking !== undefined || newer !== undefined;
     } catch (error) {
       page.forget();
       throw error;
@@ -102,6 +158,7 @@ export class MapLoader {
       name: page.name,
       unwritten: undefined,
       isParent: false,
+      parentStamp: this.#twinStamps.get(map),
       pageOf: (generation) => markPagePage(map, page.ordinal, generation),
       read: (at) => this.#source.readPage(at),
       open: (bytes, name) => {

@@ -108,6 +108,12 @@ export class MarkPage {
     this.#damaged = true;
   }
 
+  /** The parent was healed, and names an earlier generation than the one loaded. */
+  rewrittenAs({ generation, crc }: { generation: number; crc: number }): void {
+    assert(generation > this.name.generation, 'a rewritten mark page gets a later name');
+    this.name = { generation, crc, ...this.measure() };
+  }
+
   /** The generation that a settle writes next. */
   get nextGeneration(): number {
     return this.name.generation + (this.#damaged ? 2 : 1);

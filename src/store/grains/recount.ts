@@ -1,11 +1,14 @@
 /**
- * Counts the marks of a stratum again and compares its counters with them. Strict mode only.
+ * Counts the marks of a stratum again and compares its counters with them: in strict mode, and of
+ * healed maps.
  *
  * Invariant: after each published change, and when the basin is written, the counters of the
  * stratum and of its maps are those of the marks. A page that is not loaded counts as its map's
  * head says. It changes nothing.
  */
 
+import { corrupt } from '../../errors.ts';
+import { pageBytes } from '../../format/layout.ts';
 import { assert, assertCount } from '../../util/assert.ts';
 import type { GrainMap } from './grain-map.ts';
 import type { MarkPage } from './mark-page.ts';
@@ -29,6 +32,41 @@ export interface CountedStratum {
 const groupShare = 64;
 /** Mark pages counted for each change: in a larger stratum changes are grouped too. */
 const pagesPerChange = 4;
+
+/**
+ * The heads or the basin of these maps were healed: throws `VARVE_CORRUPT` if the marks are not
+ * those that the counters count. Then a page that only the damaged structure named is damaged too,
+ * and an older one was taken for it. Requires: the log has been replayed.
+ */
+export function checkHealed(stratum: CountedStratum, healed: ReadonlySet<GrainMap>): void {
+  let { values, archivedValues } = stratum;
+  let isWhole = true;
+  for (const map of stratum.maps) {
+    // Reading the values of a damaged page reports it.
+    if (!isLoaded(map)) {
+      isWhole = false;
+      continue;
+    }
+    let committed = 0;
+    for (const page of map.pages) {
+      const found = page.recount();
+      committed += found.committed;
+      values -= found.values;
+      archivedValues -= found.archived;
+    }
+    if (committed !== map.committedGrains && healed.has(map)) throw lacking(map);
+  }
+  if (isWhole && (values !== 0 || archivedValues !== 0)) throw lacking(stratum.maps[0]);
+}
+
+function isLoaded(map: GrainMap): boolean {
+  return map.opened && map.pages.every((page) => page.loaded);
+}
+
+function lacking(map: GrainMap | undefined): Error {
+  const message = 'the marks of a healed grain map lack changes: one of its pages is damaged too';
+  return corrupt(message, { offset: (map?.page ?? 0) * pageBytes });
+}
 
 export class Recount {
   readonly #stratum: CountedStratum;
@@ -67,7 +105,7 @@ export class Recount {
         sum.values += found.values;
         sum.archived += found.archived;
       }
-      isWhole &&= map.opened && map.pages.every((page) => page.loaded);
+      isWhole &&= isLoaded(map);
     }
     assertCount('grains of a stratum', stratum.totalGrains, sum.grains);
     assertCount('committed grains of a stratum', stratum.allocatedGrains, sum.committed);

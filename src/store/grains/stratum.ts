@@ -8,7 +8,7 @@
  * - Only published batches and replay change marks: `publish`, `replay`.
  */
 
-import { corrupt } from '../../errors.ts';
+import { corrupt, isVarveError } from '../../errors.ts';
 import type { StratumEntry } from '../../format/basin.ts';
 import type { MapPlacement } from '../../format/grain-map.ts';
 import { markArchived } from '../../format/layout.ts';
@@ -124,11 +124,22 @@ export class Stratum {
   #open(map: GrainMap): void {
     if (map.opened) return;
     const healed = this.#loader.open(map);
+    const isHinted = this.#loader.isHinted(map);
     for (const page of map.pages) {
-      const hint = healed ? page.grains : Math.min(page.name.longestFree, page.grains);
+      const hint = isHinted ? Math.min(page.name.longestFree, page.grains) : page.grains;
       this.#freeGrains.add(page, hint);
     }
-    for (const page of healed ? map.pages : []) this.#load(page);
+    if (!healed) return;
+    for (const page of map.pages) this.#load(page);
+    const refusal = this.#loader.refusal(this, map);
+    if (refusal === undefined) return;
+    for (const page of map.pages) this.#dirty.delete(page);
+    throw refusal;
+  }
+
+  /** Throws `VARVE_CORRUPT` if the marks of healed maps lack changes that are counted. */
+  checkHealed(): void {
+    this.#loader.check(this);
   }
 
   /** The map of the grain, opened or not; undefined if there is none. */
@@ -284,6 +295,21 @@ export class Stratum {
     this.#count(change, run, map);
     if (change === 'archive') return;
     this.#freeGrains.countTaken(map, change === 'allocate' ? run.count : -run.count);
+  }
+
+  /**
+   * The basin was healed from a twin with this stamp: loads the map, unless `willDrop` names it.
+   * The next settle names its pages as they are found now. A damaged page stays as it is: reading
+   * its values reports the damage.
+   */
+  basinHealed(map: GrainMap, stamp: number): void {
+    if (this.#doomed.has(map)) return;
+    this.#loader.basinHealed(map, stamp);
+    try {
+      this.pagesOf(map);
+    } catch (error) {
+      if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
+    }
   }
 
   /** A record still to be replayed drops this map: its pages must not be read. */

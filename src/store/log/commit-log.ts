@@ -144,6 +144,14 @@ export class CommitLog {
     return this.#retainedBytes;
   }
 
+  /**
+   * Bytes of the records after the checkpoint once it has passed records of `bytes` bytes. Not
+   * negative: the number in the file may be too low, and only verification counts the records.
+   */
+  retainedWithout(bytes: number): number {
+    return Math.max(0, this.#retainedBytes - bytes);
+  }
+
   // ── records ──
 
   /**
@@ -221,7 +229,7 @@ export class CommitLog {
 
   /** The checkpoint has reached `checkpoint`, and passed records of `bytes` bytes. */
   passed(checkpoint: number, bytes: number): void {
-    this.#retainedBytes -= bytes;
+    this.#retainedBytes = this.retainedWithout(bytes);
     if (this.#archiveBodies.length === 0) return;
     this.#archiveBodies = this.#archiveBodies.filter(({ batch }) => batch > checkpoint);
   }

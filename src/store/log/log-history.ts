@@ -27,14 +27,32 @@ export class RetainedHistory implements LogHistory {
   readonly #file: FileReader;
   readonly #base: number;
   readonly #healed: string[];
+  readonly settled: number;
   /** The log as of the base until the store is open, then the current one. */
   retained: RetainedLog;
+  #replayed = false;
 
-  constructor(file: FileReader, base: number, retained: RetainedLog, healed: string[]) {
+  /** `at`: the base at opening, and the stamp of the root. */
+  constructor(
+    file: FileReader,
+    at: { readonly base: number; readonly settled: number },
+    retained: RetainedLog,
+    healed: string[],
+  ) {
     this.#file = file;
-    this.#base = base;
+    this.#base = at.base;
+    this.settled = at.settled;
     this.retained = retained;
     this.#healed = healed;
+  }
+
+  get replayed(): boolean {
+    return this.#replayed;
+  }
+
+  /** The log after the base has been replayed. */
+  logReplayed(): void {
+    this.#replayed = true;
   }
 
   get checkpoint(): number {

@@ -15,7 +15,7 @@ import type { LogRecord } from '../../format/log-record.ts';
 import type { Root } from '../../format/root.ts';
 import { openSealed } from '../../format/seal.ts';
 import { assert } from '../../util/assert.ts';
-import type { Steps } from '../file/effects.ts';
+import { pause, type Steps } from '../file/effects.ts';
 import type { FileReader } from '../file/file-reader.ts';
 import { Space } from '../file/space.ts';
 import { reservePagesFor } from '../file/space-shares.ts';
@@ -59,13 +59,14 @@ export function* loadStore(
   const atlas = new Atlas(reader, space, request.limits);
   const healed = [...choice.healed];
   const { root, stamp } = readRoot(reader, header);
+  const settledAt = { base: header.base, settled: stamp };
   const checkpoint = (): number => header.checkpoint;
   const retained = { log: { segments: root.segments }, checkpoint };
-  const history = new RetainedHistory(reader, header.base, retained, healed);
+  const history = new RetainedHistory(reader, settledAt, retained, healed);
   reader.history = history;
   const parts = { reader, values, atlas, rootStamp: stamp };
-  const lacking = loadBasins(atlas, reader, root);
-  if (lacking !== undefined) yield* catchUp(parts, lacking);
+  const healedBasins = loadBasins(atlas, reader, root);
+  if (healedBasins.lacking !== undefined) yield* catchUp(parts, healedBasins);
   // Maps that these records drop were freed by the settle that made the base.
   atlas.left([...atlas.leaving]);
   const scan = scanned ?? (yield* scanLog(reader, header));
@@ -75,11 +76,13 @@ export function* loadStore(
     kept.push(found);
     costs.push({ bytes: recordBytes(found.head), operations: record.operations.length });
   });
-  const log = restoreLog(header, root, kept, replayed);
+  for (const stratum of atlas.strata()) stratum.checkHealed();
+  const log = restoreLog(header, root, { kept, replayed, fileBytes: reader.length() });
   for (const { bytes, operations } of costs) log.addToReplay(bytes, operations);
   const published = publishedAs(header, replayed);
   assert(published.currentBatch === header.base + kept.length, 'each batch is replayed once');
   history.retained = { log, checkpoint };
+  history.logReplayed();
   space.rebuild(usedExtents(header.root, atlas, log), reader.length());
   space.doubtGrowth();
   const { path, readOnly, settleBytes } = request;
@@ -110,11 +113,16 @@ export function* loadStore(
 
 // ── structures ──
 
-/**
- * Loads the basins. If one was healed, returns the records that it, and what it names, may lack.
- */
-function loadBasins(atlas: Atlas, reader: FileReader, root: Root): Iterable<LogRecord> | undefined {
+interface HealedBasins {
+  readonly basins: readonly BasinState[];
+  /** The records that these, and what they name, may lack; undefined if there are none. */
+  readonly lacking: Iterable<LogRecord> | undefined;
+}
+
+/** Loads the basins. Returns those that were healed. */
+function loadBasins(atlas: Atlas, reader: FileReader, root: Root): HealedBasins {
   let allLacking: Iterable<LogRecord> | undefined;
+  const healed: BasinState[] = [];
   for (const [basin, name] of root.basins.entries()) {
     // No settle has written this basin yet: the log adds its strata.
     if (name.generation === 0) {
@@ -130,9 +138,11 @@ function loadBasins(atlas: Atlas, reader: FileReader, root: Root): Iterable<LogR
     // A healed basin is next written to the damaged slot, not over the good one.
     const generation = name.generation + (isHealed ? 1 : 0);
     const sealed = { name: { ...name, generation }, stamp };
-    atlas.adopt(new BasinState(strata, { durable: true, dirty: isHealed, sealed }));
+    const state = new BasinState(strata, { durable: true, dirty: isHealed, sealed });
+    if (isHealed) healed.push(state);
+    atlas.adopt(state);
   }
-  return allLacking;
+  return { basins: healed, lacking: allLacking };
 }
 
 function basinNamed(name: DocumentName, reader: FileReader): TwoSlots<readonly StratumEntry[]> {
@@ -157,11 +167,22 @@ function basinNamed(name: DocumentName, reader: FileReader): TwoSlots<readonly S
  * Applies the log up to the base to healed basins and what they name. Maps that it drops are not
  * read: their pages may have been reused.
  */
-function* catchUp(parts: ReplayParts, records: Iterable<LogRecord>): Steps<void> {
+function* catchUp(
+  parts: ReplayParts,
+  { basins, lacking: records = [] }: HealedBasins,
+): Steps<void> {
   for (const { operations } of records) {
     for (const one of operations) {
       if (one.operation !== 'drop-map') continue;
       parts.atlas.stratum(one.basin, one.stratum)?.willDrop(one.firstIndex);
+    }
+  }
+  for (const { strata, stamp } of basins) {
+    for (const stratum of strata) {
+      for (const map of stratum.maps) {
+        stratum.basinHealed(map, stamp);
+        yield pause;
+      }
     }
   }
   for (const record of records) yield* applyRecord(parts, record);
@@ -173,9 +194,14 @@ function* catchUp(parts: ReplayParts, records: Iterable<LogRecord>): Steps<void>
 function restoreLog(
   header: FileHeader,
   root: Root,
-  kept: readonly ScannedRecord[],
-  { last }: Replayed,
+  found: {
+    readonly kept: readonly ScannedRecord[];
+    readonly replayed: Replayed;
+    readonly fileBytes: number;
+  },
 ): CommitLog {
+  const { kept, fileBytes } = found;
+  const { last } = found.replayed;
   const listed = header.segments.map((extent): LogSegment => {
     const known = root.segments.find(({ page }) => page === extent.page);
     const first = kept.find(({ segment }) => segment === extent);
@@ -196,7 +222,8 @@ function restoreLog(
       number,
     ],
     bodies: [...root.bodies, ...bodies],
-    retainedBytes: retainedBytes(header, last),
+    // More is not in the file, whatever the number in it says.
+    retainedBytes: Math.min(retainedBytes(header, last), fileBytes),
   });
 }
 
