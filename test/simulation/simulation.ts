@@ -270,10 +270,15 @@ export class Simulation {
         draft.setHeader(plan.header === 'own' && own !== undefined ? own.id : null);
       }
       if (plan.end === 'abandon') draft.abandon();
-      else commits.push(plan.end === 'commitSync' ? draft.commitSync() : draft.commit());
+      else commits.push(this.#isSync(plan.end) ? draft.commitSync() : draft.commit());
       for (let hop = plan.pause ?? 0; hop > 0; hop--) await undefined;
     }
     await Promise.all(commits);
+  }
+
+  /** Not beside an intruder: it may hear of its batch after a `commitSync` of the next one. */
+  #isSync(end: string): boolean {
+    return end === 'commitSync' && this.#plan.settings.intrudes !== true;
   }
 
   /** A guard may hold the checkpoint back. */

@@ -55,8 +55,8 @@ export interface TwoSlots<Content> {
   readonly parentStamp?: number | undefined;
   /** First page of the slot with this generation. */
   pageOf(generation: number): number;
-  /** The bytes of the slot that begins with this page. */
-  read(page: number): Uint8Array;
+  /** The bytes of the slot that begins with this page; `isNamed`: as many as the name says. */
+  read(page: number, isNamed?: boolean): Uint8Array;
   /** Checks the bytes against the name and decodes them. Throws `VARVE_CORRUPT`. */
   open(bytes: Uint8Array, name: SlotName): Stamped<Content>;
   /** Applies the records that a healed structure lacks, if that is done at once. */
@@ -85,7 +85,7 @@ function readNamed<Content>(structure: TwoSlots<Content>): Stamped<Content> | Va
   if (generation === 0) return { content: structure.unwritten, stamp: 0 };
   const page = structure.pageOf(generation);
   try {
-    return structure.open(structure.read(page), { page, generation, crc });
+    return structure.open(structure.read(page, true), { page, generation, crc });
   } catch (error) {
     if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
     return error;

@@ -154,7 +154,8 @@ function basinNamed(name: DocumentName, reader: FileReader): TwoSlots<readonly S
     unwritten: [],
     isParent: true,
     pageOf: (generation) => slotPage(first, capacityPages, generation),
-    read: (page) => reader.readPages(page, capacityPages),
+    read: (page, isNamed = false) =>
+      isNamed ? reader.bytes(page * pageBytes, name.length) : reader.readPages(page, capacityPages),
     open: (bytes, { page, generation, crc }) => {
       const as = { kind: kindBasin, page, generation, crc };
       const { length, stamp } = openSealed(bytes, as, reader.salt);

@@ -19,6 +19,8 @@ export interface LifeSettings {
   readonly limits?: Partial<AtlasLimits>;
   /** Values of one length have the same bytes: what is done twice leaves the same behind. */
   readonly sameBytes?: boolean;
+  /** One more session pushes and commits whenever operations of the disk are under way. */
+  readonly intrudes?: boolean;
 }
 
 export async function openOn(disk: SimulatedDisk, settings: LifeSettings): Promise<Store> {
