@@ -76,6 +76,8 @@ export const recordHeadBytes = 24;
 /** Each segment is two lanes of equal length, for the even and for the odd batches. */
 export const lanesPerSegment = 2;
 export const segmentPagesMin = 16;
+/** On a full disk a segment may be shorter: a lane of one page. */
+export const segmentPagesShort = 2;
 export const segmentPagesMax = 256;
 /** Sectors of a record in its lane, at most; a longer body has its own extent. */
 export const inlineSectorsMax = 32;

@@ -19,6 +19,7 @@ import {
   sectorsPerPage,
   segmentPagesMax,
   segmentPagesMin,
+  segmentPagesShort,
 } from '../../format/layout.ts';
 import { inlineSectors } from '../../format/log-sector.ts';
 import type { BodyEntry, SegmentEntry } from '../../format/root.ts';
@@ -79,7 +80,7 @@ function placeForSegment(space: Space, keep: number): Extent {
   const wanted = space.endPage / segmentShare;
   let pages = segmentPagesMin;
   while (pages * 2 <= wanted && pages < segmentPagesMax) pages *= 2;
-  while (space.tight && pages > segmentPagesMin && !space.hasBacked(pages, keep)) pages /= 2;
+  while (space.tight && pages > segmentPagesShort && !space.hasBacked(pages, keep)) pages /= 2;
   return { page: space.allocate(pages, keep), pages };
 }
 

@@ -270,4 +270,23 @@ describe('the commit log', () => {
     expect(pagesIn(64 * 256)).toBe(64);
     expect(pagesIn(1_000_000)).toBe(256);
   });
+
+  it.each([
+    [20, 16],
+    [15, 8],
+    [7, 4],
+    [3, 2],
+  ])('with %d free pages on a full disk the next segment has %d', (free, pages) => {
+    const pair = new LogPair();
+    const { space } = pair;
+    const page = space.allocate(free);
+    space.allocate(1);
+    const end = space.endPage;
+    space.written(0, end);
+    space.free(page, free);
+    space.refused(end, end + 1, true);
+    const next = pair.log.reserveNext(space);
+    expect(next.pages).toBe(pages);
+    expect(next.page).toBe(page);
+  });
 });
