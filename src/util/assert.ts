@@ -4,8 +4,9 @@
  * A failed assertion is a defect in varve and throws `VARVE_INTERNAL`. Wrong arguments are
  * `VARVE_INVALID_ARGUMENT` instead, and wrong bytes on the disk are `VARVE_CORRUPT`.
  *
- * Assertions that take time in proportion to a structure run only if `checks.strict` is true: it is
- * in all tests, and never for users. No option or environment variable sets it.
+ * Assertions that take time in proportion to a structure run only if `checks.strict` is true. Tests
+ * set it, except those of made-up files and of the built package. It is never set for users: no
+ * option or environment variable sets it.
  */
 
 import { internal } from '../errors.ts';

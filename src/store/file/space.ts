@@ -36,7 +36,7 @@ export class Space {
   #tight = false;
   #growths = 0;
   /** While tight: pages still to be written behind the backed part, to prove room again. */
-  #unproven = 0;
+  #unprovenPages = 0;
   /** Pages before `#backed` that the disk has refused. */
   readonly #holes = new PageRanges();
   /** The free pages of `#holes`; they are not in `#free`. */
@@ -140,11 +140,11 @@ export class Space {
     if (!this.#holes.empty) this.#holes.remove(page, endPage);
     if (endPage <= this.#backed) return;
     if (this.#tight && page > this.#backed) this.#skipped(this.#backed, page);
-    this.#unproven -= endPage - Math.max(page, this.#backed);
+    this.#unprovenPages -= endPage - Math.max(page, this.#backed);
     this.#backed = endPage;
     if (this.#wall === anywhere) return;
     this.#growths += 1;
-    if (this.#tight && this.#unproven <= 0) this.#loosen();
+    if (this.#tight && this.#unprovenPages <= 0) this.#loosen();
     this.#wall = this.#tight ? endPage : anywhere;
   }
 
@@ -178,7 +178,7 @@ export class Space {
     this.#wall = this.#backed;
     // One more page does not prove room. Growth up to the refused end does, or by a few steps.
     const steps = growthProofFor(this.#end);
-    this.#unproven = isInside ? steps : Math.min(endPage - this.#backed, steps);
+    this.#unprovenPages = isInside ? steps : Math.min(endPage - this.#backed, steps);
   }
 
   /** True if the disk may refuse these bytes: they are behind the wall or in a hole. */

@@ -55,8 +55,8 @@ export class LogReader {
   /** As `read`, with pauses. */
   *readInSteps(batch: number): Steps<ReadRecord> {
     const found = this.#find(batch);
-    const { sectors } = this.#lanes[batch % lanesPerSegment] as LaneCursor;
-    const body = readBody(this.#file, found, sectors);
+    const lane = this.#lanes[batch % lanesPerSegment] as LaneCursor;
+    const body = this.#body(found, lane);
     const offset = found.sector * sectorBytes;
     if (typeof body === 'string') {
       throw corrupt(`the record of batch ${batch} is damaged: ${body}`, { batch, offset });
@@ -71,6 +71,16 @@ export class LogReader {
       });
     }
     return { record, found };
+  }
+
+  #body(found: FoundRecord, lane: LaneCursor): Uint8Array | string {
+    try {
+      return readBody(this.#file, found, lane.sectors);
+    } catch (error) {
+      // The next read of this batch finds its record again.
+      lane.sector = found.sector;
+      throw error;
+    }
   }
 
   #find(batch: number): FoundRecord {

@@ -24,7 +24,10 @@ export interface StoreStatistics {
   readonly sessionsCommitted: number;
   readonly syncs: number;
   readonly bytesWritten: number;
-  /** One row for each stratum: grain size in bytes, free and allocated grains. */
+  /**
+   * One row for each stratum: grain size in bytes, free and allocated grains. The free ones include
+   * those of maps that no commit has used yet.
+   */
   readonly strata: readonly StratumStatistics[];
 }
 
