@@ -66,7 +66,7 @@ export class ForestWriter implements CommitsOwner {
     return this.#run(body, true);
   }
 
-  /** As `run`, for a body that does not await. */
+  /** As `run`, for a body that does not return a promise: it is queued like any other. */
   runAtOnce<T>(body: (tx: TransactionScope) => T): Promise<Ended<T>> {
     return this.#run(body, false);
   }

@@ -2,7 +2,7 @@
  * The catalog: the tree that maps the name of each tree of the forest to its record.
  *
  * Invariant: names are looked up and listed here and nowhere else. `tree-record.ts` defines
- * records. It changes nothing.
+ * records. This file only reads: `CommitPreparation` changes the catalog.
  */
 
 import { codecs } from '../../codecs/codecs.ts';

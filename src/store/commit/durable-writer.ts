@@ -3,7 +3,8 @@
  * failure of each. The Committer decides what is in a batch, and has its values written before.
  *
  * Invariants:
- * - All syncs are made here. A failed sync poisons the store, and nothing more is written.
+ * - All syncs of an open store are made here; creation and recovery make their own. A failed sync
+ *   poisons the store, and nothing more is written.
  * - A record whose write failed is blanked durably before its batch is rejected. If that fails, the
  *   store is poisoned.
  * - If housekeeping fails twice in a row, the commit that it rode on fails.

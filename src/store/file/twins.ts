@@ -49,7 +49,7 @@ export interface TwoSlots<Content> {
   readonly name: { readonly generation: number; readonly crc: number };
   /** Its content before generation 1. */
   readonly unwritten: Content;
-  /** It names other structures: these may hold less than its stamp says. */
+  /** True for a basin or a head: the structures that it names may be older than its stamp. */
   readonly isParent: boolean;
   /** The stamp of the twin from which its parent was healed. */
   readonly parentStamp?: number | undefined;

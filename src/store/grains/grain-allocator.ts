@@ -2,15 +2,15 @@
  * Chooses the grains of the next value in a stratum: O(1) allocation over its mark pages.
  * (Segregated fits, as in TLSF, Masmano et al. 2004; best fit, Knuth vol. 1, 2.5.)
  *
- * Free runs are kept by length, and a value takes the shortest that is long enough. The rest of
- * that run is the current run, so values pushed in a row lie side by side. Reservations and
- * releases only change bits in memory.
+ * Free runs are kept by length, and a value takes the shortest that is long enough. While much of
+ * the stratum is free, a small value takes a roomier run. The rest of that run is the current run,
+ * so values pushed in a row lie side by side. Reservations and releases only change bits in memory.
  *
  * Invariant: each free run of an indexed page is the current run, or has an entry with its first
- * grain under its length or a longer one. Entries are not updated when runs merge or shrink: a
- * stale entry is corrected or dropped when it is found. All entries are made anew if too many are
- * stale. A page is indexed only if no other page has a run that is long enough; until then its hint
- * is an upper bound of its longest run.
+ * grain under its length (256 for all longer ones) or a longer one. Entries are not updated when
+ * runs merge or shrink: a stale entry is corrected or dropped when it is found. All entries are
+ * made anew if too many are stale. A page is indexed when no listed run is long enough. Before that
+ * only an upper bound of its longest run is known: its hint.
  */
 
 import { isVarveError } from '../../errors.ts';

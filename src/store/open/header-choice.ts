@@ -63,8 +63,8 @@ export function chooseHeader(reader: FileReader): HeaderChoice | undefined {
 }
 
 /**
- * Checks the order checkpoint <= base <= confirmed: a settle has done the checkpoint, and was
- * durable.
+ * Checks the order checkpoint <= base <= confirmed: the batch that the last settle covers is not
+ * before the checkpoint, and not after the last batch that is known to be durable.
  */
 function checkOrder({ checkpoint, base, confirmed }: FileHeader, offset: number): void {
   if (checkpoint <= base && base <= confirmed) return;

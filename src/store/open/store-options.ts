@@ -25,9 +25,9 @@ export interface StoreOptions {
    * Open without the writer's lock and without any write; a store that was not closed is recovered
    * in memory. Beside a live writer it sees the batch that it opened at, until `refresh`. If the
    * writer has freed a value since, reading it throws `VARVE_SNAPSHOT_GONE`; other bytes are never
-   * returned instead. While the writer's checkpoint is at or before that batch, no value that was
-   * live then is gone. The only exception: after 130,000 allocations and frees of the writer
-   * without a read, values whose marks were not read may be gone. Default false.
+   * returned instead. Until the writer checkpoints past that batch, every value of it can be read.
+   * The only exception: if nothing is read while the writer allocates and frees 130,000 values,
+   * values in parts of the file that were not read before may count as gone. Default false.
    */
   readOnly?: boolean | undefined;
   /** The file system with the file. Default: `nodeFileSystem`. */

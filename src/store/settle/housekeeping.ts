@@ -18,8 +18,9 @@ import { Settle, type SettleParts } from './settle.ts';
 /** Settle writes that ride on one commit. */
 const settleWritesMax = 64;
 /**
- * A settle is due when the log since the last one, or dropped extents that wait for one, reach this
- * share of the file. A small store stays small by it.
+ * A settle is due when the log since the last one reaches a 32nd of the file (at least 64 KiB, at
+ * most 1 MiB), or the extents that wait for one reach a 64th (at least 64 KiB). So a small store
+ * stays small.
  */
 const logShare = 32;
 const leavingShare = 64;
