@@ -88,18 +88,19 @@ export class Freeing {
     this.#store.checkpointTo(batch).then(ended, ended);
   }
 
-  /** As `begin`, on the calling thread. */
+  /** As `begin`, on the calling thread. Also a store that refuses the session is no failure. */
   runSync(): void {
     const batch = this.#takeDue();
-    const session = this.#store.session();
+    let session: Session | undefined;
     try {
+      session = this.#store.session();
       session.checkpointTo(batch);
       session.commitSync();
     } catch (error) {
       // As in `begin`: the next commit reports the error.
       if (!isVarveError(error)) throw error;
     } finally {
-      session.abandon();
+      session?.abandon();
     }
   }
 
