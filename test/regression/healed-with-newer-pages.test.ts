@@ -13,17 +13,12 @@ import { memoryFileSystem } from '../../src/index.ts';
 import { getU32 } from '../../src/util/little-endian.ts';
 import {
   type CoreLab,
-  headedLimits,
   type LabOptions,
   labPath,
+  manyHeads,
+  manyStrata,
   openLab,
 } from '../support/fixtures/core-lab.ts';
-
-/** Two values fill a stratum. */
-const manyStrata = { settleBytes: 512, limits: { grainsPerStratum: 32 } };
-
-/** Each stratum has a map with a head. */
-const manyHeads = { settleBytes: 512, limits: headedLimits };
 
 interface Trial {
   readonly kind: number;

@@ -8,16 +8,7 @@ import { Recount } from '../../../src/store/grains/recount.ts';
 import { Stratum } from '../../../src/store/grains/stratum.ts';
 import { checks } from '../../../src/util/assert.ts';
 import { PagedMemory } from '../../support/disks/paged-memory.ts';
-
-const empty = {
-  grainExp: 5,
-  values: 0,
-  archivedValues: 0,
-  valueBytes: 0,
-  allocatedGrains: 0,
-  endIndex: 0,
-  maps: [],
-};
+import { empty } from '../../support/oracles/stratum-pair.ts';
 
 /** A map of two mark pages with two values, one of them archived, and a reservation. */
 function stratumWithValues(): Stratum {
