@@ -208,7 +208,11 @@ export class Simulation {
   }
 
   async #settleIntrusions(): Promise<void> {
-    while (this.#intrusions.length > 0) await Promise.allSettled(this.#intrusions.splice(0));
+    while (this.#intrusions.length > 0) {
+      const settled = await Promise.allSettled(this.#intrusions.splice(0));
+      const end = settled.find((one) => one.status === 'rejected' && isTheEnd(one.reason));
+      if (end?.status === 'rejected') throw end.reason;
+    }
   }
 
   // ── steps ──

@@ -52,7 +52,8 @@ export async function tryImage(image: Uint8Array, request: TrialRequest): Promis
   const store = await openMetered(disk, image);
   if (store === undefined) return 'refused';
   const { healed } = store.recovery;
-  await metered(image, 64, async () => {
+  // A damaged mark page is read again for each of its values, with the log after it.
+  await metered(image, 128, async () => {
     await readAll(store, request.ids);
     if (request.verifies !== false) await verifyAll(store);
     await tolerate('the log', damageCodes, async () => {

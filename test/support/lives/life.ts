@@ -12,6 +12,7 @@ import type { GrainId, Session, Store } from '../../../src/index.ts';
 import { patternOf } from '../bytes.ts';
 import { hasEnded, type SimulatedDisk } from '../disks/simulated-disk.ts';
 import { ExpectedContent, type Work } from '../oracles/expected-content.ts';
+import { Answers, type Asked } from './answers.ts';
 import { type LifeSettings, openOn } from './life-settings.ts';
 
 /** The store is poisoned: this process's life with it is over. */
@@ -29,8 +30,7 @@ export class Life {
   readonly rejections: string[] = [];
   /** The number of the disk's next operation when a session was rejected for good, for each. */
   readonly rejected: number[] = [];
-  /** Every commit that was asked for: the disk's next operation then, and when it was answered. */
-  readonly #asked: { readonly work: Work; readonly from: number; until: number }[] = [];
+  readonly #answers = new Answers();
   /** Operations that are not the subject of the history. */
   readonly aside = new Set<number>();
   /** A commit may reject: faults are being made. */
@@ -38,7 +38,6 @@ export class Life {
   #store: Store | undefined;
   #seed: number;
   readonly #claimed = new Set<GrainId>();
-  readonly #accepted: { readonly batch: number; readonly work: Work }[] = [];
   #stamped = 0;
   /** Commits that have not settled. */
   #outstanding = 0;
@@ -197,11 +196,8 @@ export class Life {
   }
 
   /** A commit is asked for; whoever asks says until when it waited. */
-  ask(work: Work): { readonly from: number; until: number } {
-    const from = this.disk.operations.length;
-    const asked = { work, from, until: Number.POSITIVE_INFINITY };
-    this.#asked.push(asked);
-    return asked;
+  ask(work: Work): Asked {
+    return this.#answers.ask(work, this.disk.operations.length);
   }
 
   /**
@@ -209,11 +205,10 @@ export class Life {
    * failed, in order.
    */
   inFlightAt(operation: number): Work[] {
-    const inFlight = this.#asked.filter(
-      ({ work, from, until }) =>
-        from <= operation && (operation < until || this.uncertain.includes(work)),
-    );
-    return inFlight.map(({ work }) => work);
+    return this.#answers
+      .waitingAt(operation)
+      .filter(({ waited, work }) => waited || this.uncertain.includes(work))
+      .map(({ work }) => work);
   }
 
   /** Batches that nobody asked for: on a full disk maps that hold nothing are given back at once. */
@@ -228,18 +223,15 @@ export class Life {
   }
 
   accept(batch: number, work: Work): number {
-    this.#accepted.push({ batch, work });
+    this.#answers.accept(batch, work);
     this.#enterAccepted();
     this.acknowledged.push({ batch, operation: this.disk.operations.length });
     return batch;
   }
 
   #enterAccepted(): void {
-    // A commitSync may return before those who waited for the batch before it have been told.
     for (;;) {
-      const { current } = this.expected;
-      const at = this.#accepted.findIndex((told) => told.batch <= current.batch + 1);
-      const [told] = at < 0 ? [] : this.#accepted.splice(at, 1);
+      const told = this.#answers.next(this.expected.current.batch);
       if (told === undefined) break;
       this.#release(told.work);
       this.expected.add(told.batch, told.work);
@@ -248,7 +240,9 @@ export class Life {
 
   /** Throws what is a defect, and `LifeOver` where nothing can follow. */
   refused(work: Work, error: unknown): void {
+    this.#answers.refuse(work);
     this.#release(work);
+    this.#enterAccepted();
     if (this.#isRefusal(error)) {
       this.#acceptOwn();
       this.rejected.push(this.disk.operations.length);
