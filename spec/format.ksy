@@ -582,7 +582,13 @@ types:
         if: is_run and not is_alike
       - id: value_crc
         type: body_u32(framed)
-        if: operation == operation_code::allocate
+        if: operation == operation_code::allocate and not is_carried
+      - id: value_bytes
+        type: body_u1(framed)
+        repeat: expr
+        repeat-expr: length
+        if: operation == operation_code::allocate and is_carried
+        doc: The value, if the record carries it.
       - id: structure
         type:
           switch-on: operation
@@ -599,6 +605,8 @@ types:
         value: (code.value & 8) != 0
       is_alike:
         value: (code.value & 16) != 0
+      is_carried:
+        value: (code.value & 32) != 0
       is_run:
         value: >-
           operation == operation_code::allocate or operation == operation_code::archive

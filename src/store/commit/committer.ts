@@ -20,7 +20,7 @@ import { type Batch, DurableWriter, isPoisoned } from './durable-writer.ts';
 import { FullDisk, freedWithoutBody } from './full-disk.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
 import type { SessionWork } from './session-work.ts';
-import { writeValues } from './value-writer.ts';
+import { recordCarries, writeValues } from './value-writer.ts';
 
 const nothingFreed = new Map<SessionWork, Freed>();
 
@@ -140,18 +140,22 @@ export class Committer {
    * way: from the reserve, with the checkpoint in steps and a sorted record.
    */
   *#makeDurable(left: Set<Waiting>): Steps<void> {
-    yield* this.#writeValues(left);
+    let carries = recordCarries(this.#core, worksOf(left));
+    if (!carries) yield* this.#writeValues(left);
     for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {
       try {
-        return yield* this.#logTogether(left);
+        return yield* this.#logTogether(left, { carries });
       } catch (error) {
         if (!this.#isRefusedRecord(error)) throw error;
       }
+      // On a full disk records are short.
+      if (carries) yield* this.#writeValues(left);
+      carries = false;
     }
     if (left.size > 1) return this.#takeApart(left);
     yield* this.#fullDisk.reclaim(true);
     this.#core.checkSound();
-    yield* this.#logTogether(left, freedWithoutBody);
+    yield* this.#logTogether(left, { carries, freedMax: freedWithoutBody });
   }
 
   /** Writes all values; rejects only the sessions whose values the disk refuses. */
@@ -176,14 +180,17 @@ export class Committer {
 
   /**
    * Logs the sessions of `left` in one batch; on a full disk, steps of a checkpoint before it free
-   * `freedMax` values each. Requires: their values are written.
+   * `freedMax` values each. Requires: their values are written, or the record `carries` them.
    */
-  *#logTogether(left: Set<Waiting>, freedMax?: number): Steps<void> {
+  *#logTogether(
+    left: Set<Waiting>,
+    { carries, freedMax }: { carries: boolean; freedMax?: number },
+  ): Steps<void> {
     const core = this.#core;
     if (core.space.tight) yield* this.#fullDisk.checkpointInSteps(worksOf(left), freedMax);
     const batch = yield* this.#decide(left);
     if (left.size === 0) return;
-    yield* this.#writer.commit(batch);
+    yield* this.#writer.commit({ ...batch, carries });
     core.counters.sessionsCommitted += left.size;
     for (const one of left) one.batch = core.published.currentBatch;
   }

@@ -30,7 +30,7 @@ const roundsMax = 24;
 const bodyPagesKept = 4;
 
 /** The content of a batch. */
-export type Batch = Pick<BatchRequest, 'works' | 'freed' | 'checkpoint' | 'dropped'>;
+export type Batch = Pick<BatchRequest, 'works' | 'freed' | 'checkpoint' | 'dropped' | 'carries'>;
 
 /** The store has been poisoned: what the batch wrote may be durable, and nothing is taken back. */
 export function isPoisoned(error: unknown): boolean {
@@ -60,7 +60,7 @@ export class DurableWriter {
   /**
    * Plans the batch, makes it durable and publishes it.
    *
-   * Requires: its values are written.
+   * Requires: its values are written, or its record carries them.
    * Throws: `VARVE_IO`, with nothing published, or `VARVE_POISONED`.
    */
   *commit(batch: Batch): Steps<void> {
@@ -70,7 +70,7 @@ export class DurableWriter {
     yield* this.#publish(plan, target);
   }
 
-  *#plan({ works, freed, checkpoint, dropped }: Batch): Steps<BatchPlan> {
+  *#plan({ works, freed, checkpoint, dropped, carries = false }: Batch): Steps<BatchPlan> {
     const { atlas, log, space, published: before } = this.#core;
     let passedBytes = 0;
     for (const { logBytes } of freed.values()) passedBytes += logBytes;
@@ -79,8 +79,17 @@ export class DurableWriter {
     const now = this.#plannedAt;
     const isShort = space.tight;
     // Field by field: this runs for each commit.
-    const parts = { before, works, freed, checkpoint, retainedLogBytes, dropped, now, isShort };
-    return yield* planBatch(atlas, parts);
+    return yield* planBatch(atlas, {
+      before,
+      works,
+      freed,
+      checkpoint,
+      retainedLogBytes,
+      dropped,
+      now,
+      isShort,
+      carries,
+    });
   }
 
   /** Writes everything of the batch but its values. */
@@ -198,6 +207,7 @@ export class DurableWriter {
     for (const write of round.writes) {
       try {
         yield* this.#core.writer.write(write);
+        this.#core.housekeeping.wrote(write);
         // Pause here only. The fill's zeros were chosen before; in a pause after that, values could
         // be written there, and the zeros would overwrite them. They are the first writes.
         if (write.purpose === 'settle') yield pause;
@@ -230,8 +240,8 @@ export class DurableWriter {
   /**
    * Writes the record. If the write fails, a part of the record may be in the file: its first
    * sector is blanked and synced, so that the next open cannot find a valid record. If that fails
-   * too, the store is poisoned. This cannot be avoided: the whole record may be on the disk, and
-   * only a write can void it.
+   * too, and the sector is not blank, the store is poisoned. This cannot be avoided: the whole record
+   * may be on the disk, and only a write can void it.
    *
    * The body in an extent is written first: it is no part of the log until a sector names it. If
    * the disk refuses that write, there is nothing to take back.
@@ -258,10 +268,21 @@ export class DurableWriter {
     try {
       yield* this.#write('blanking a record', sector * sectorBytes, new Uint8Array(sectorBytes));
     } catch (error) {
+      // A disk without space takes neither write; file systems that copy on write need some for both.
+      if (this.#isBlank(sector)) return yield* this.#sync();
       const message = 'a record could be neither written nor blanked';
       throw this.#core.poison(new AggregateError([cause, error], message));
     }
     yield* this.#sync();
+  }
+
+  #isBlank(sector: number): boolean {
+    try {
+      const bytes = this.#core.reader.bytes(sector * sectorBytes, sectorBytes);
+      return bytes.every((byte) => byte === 0);
+    } catch {
+      return false;
+    }
   }
 
   /** Throws `VARVE_IO`. */

@@ -19,6 +19,7 @@ import type { StoreCore } from '../state/core.ts';
 import { statisticsOf } from '../state/statistics.ts';
 import type { StoreStatistics } from '../state/store-statistics.ts';
 import type { BatchPlan } from './commit-plan.ts';
+import type { StagedValue } from './session-work.ts';
 
 /**
  * Publishes with pauses, in which sessions may push and withdraw and values may be read.
@@ -40,6 +41,7 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
       if (++entries % stepsPerPause === 0) yield pause;
       touched.add(value.home);
       value.home.publish(value.operation, value);
+      if (plan.carries && value.operation === 'allocate') carry(core, plan, value);
       if (value.operation === 'archive') archived.push(value);
     }
     const freed = plan.freed.get(work);
@@ -71,6 +73,12 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
   core.publish(plan.after);
   core.counters.commits += 1;
   core.statisticsBefore = undefined;
+}
+
+/** Only the record has the value's bytes: reads find them in memory until a settle writes them. */
+function carry(core: StoreCore, { after }: BatchPlan, value: StagedValue): void {
+  const bytes = present(value.bytes, 'the bytes of a carried value');
+  core.values.carry(after.currentBatch, value.home.offsetOf(value.index), bytes);
 }
 
 /** The batch is durable: if the file's length cannot be read, its pages in use stand for it. */

@@ -1,5 +1,6 @@
 /**
- * Writes values to their grains: those of a batch before its record is written, those of an open
+ * Writes values to their grains: those of a batch before its record is written, if the record does
+ * not carry them, those of an open
  * session ahead of its commit, and a single large one without blocking the event loop.
  *
  * Invariants:
@@ -44,6 +45,44 @@ export function valueBytes(works: Iterable<SessionWork>): number {
 }
 
 // ── a batch ──
+
+/**
+ * Values at `scatteredFrom` places or more: their record carries so many times the bytes that it
+ * carries otherwise.
+ */
+const scatteredTimes = 5;
+const scatteredFrom = 3;
+const carriedOperationsMax = 256;
+
+/**
+ * True if the record of this batch should carry its values. Not if a later write of them to their
+ * grains could be refused: the file has been written there before.
+ */
+export function recordCarries(core: StoreCore, works: readonly SessionWork[]): boolean {
+  const { space, carriedBytes } = core;
+  if (space.tight) return false;
+  const backed = space.backedPage * pageBytes;
+  let bytes = 0;
+  let operations = 0;
+  let places = 0;
+  let end = -1;
+  for (const work of works) {
+    if (work.stagedBytes !== work.pushedBytes) return false;
+    bytes += work.pushedBytes;
+    operations += work.operations.length;
+    if (bytes > carriedBytes * scatteredTimes || operations > carriedOperationsMax) return false;
+    for (const value of work.operations) {
+      if (value.operation === 'archive') continue;
+      const map = value.home.mapOf(value.index);
+      if (map.spread) return false;
+      const offset = map.grainOffset(value.index);
+      if (offset !== end) places += 1;
+      end = offset + (value.count << map.grainExp);
+      if (end > backed) return false;
+    }
+  }
+  return bytes > 0 && (bytes <= carriedBytes || places >= scatteredFrom);
+}
 
 /** Writes all values; returns the sessions whose values the disk refuses, with the errors. */
 export function* writeValues(

@@ -33,7 +33,7 @@ import type { OpenedStore } from '../state/core.ts';
 import { usedExtents } from '../state/extents.ts';
 import { ValueReader } from '../values/value-reader.ts';
 import type { HeaderChoice } from './header-choice.ts';
-import type { OpenRequest } from './open-request.ts';
+import { carriedBytesMax, type OpenRequest } from './open-request.ts';
 import { applyRecord, type Replayed, type ReplayParts, replayLog } from './replay.ts';
 
 /** The result of opening before it writes anything. */
@@ -98,6 +98,7 @@ export function* loadStore(
     published,
     history,
     settleBytes,
+    carriedBytes: request.limits.carriedBytes ?? carriedBytesMax,
     nextEpoch: nextEpoch(choice, scan),
     recovery: {
       clean: isClean(choice, scan),

@@ -8,6 +8,19 @@
 import type { FileSystem } from '../../io/file-system.ts';
 import type { AtlasLimits } from '../grains/atlas.ts';
 
+/**
+ * A record carries the values of its batch if their grains have up to this many bytes: mostly one
+ * sector of the log then has everything. A second place in the file makes a sync of 100 us 20 us
+ * longer. More bytes would cost space: log stays until a checkpoint.
+ */
+export const carriedBytesMax = 512;
+
+/** Limits that tests lower. */
+export interface StoreLimits extends AtlasLimits {
+  /** Default: `carriedBytesMax`. */
+  readonly carriedBytes?: number | undefined;
+}
+
 /** `StoreOptions`, checked and complete. */
 export interface OpenRequest {
   readonly path: string;
@@ -18,6 +31,6 @@ export interface OpenRequest {
   readonly cacheBytes: number;
   /** Undefined: chosen by the file's size. */
   readonly settleBytes: number | undefined;
-  readonly limits: AtlasLimits;
+  readonly limits: StoreLimits;
   readonly signal: AbortSignal | undefined;
 }

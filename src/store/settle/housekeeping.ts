@@ -1,6 +1,6 @@
 /**
  * Housekeeping: writes that ride on commits, so that opening stays fast and later commits small.
- * They are settles, file header copies (also the one that opening left behind), the next log
+ * They are settles, with the values that the log carries, file header copies (also the one that opening left behind), the next log
  * segment and zeros ahead of need.
  *
  * Invariant: it makes no sync while the store is open; its writes count only after a sync that
@@ -13,6 +13,7 @@ import { headerSegmentsMax, pageBytes, segmentPagesMin } from '../../format/layo
 import { present } from '../../util/assert.ts';
 import type { FileWrite } from '../file/effects.ts';
 import type { LogSegment } from '../log/commit-log.ts';
+import type { HomeWrite } from '../values/carried-values.ts';
 import { Settle, type SettleParts } from './settle.ts';
 
 /** Settle writes that ride on one commit. */
@@ -41,7 +42,9 @@ const segmentsBeforeSettle = headerSegmentsMax - 8;
 
 /** A write and its purpose. */
 export interface HousekeepingWrite extends FileWrite {
-  readonly purpose: 'settle' | 'header' | 'segment' | 'fill';
+  readonly purpose: 'home' | 'settle' | 'header' | 'segment' | 'fill';
+  /** For 'home': the values that it writes to their grains. */
+  readonly values?: HomeWrite['values'];
 }
 
 /** The writes of one round; `repeated`: a write of the round before failed. */
@@ -146,7 +149,10 @@ export class Housekeeping {
       if (write !== undefined) writes.push({ ...write, purpose });
     };
     const count = how.urgent ? Number.POSITIVE_INFINITY : settleWritesMax;
-    for (const write of this.#settle?.take(count) ?? []) add('settle', write);
+    if (this.#settle !== undefined) {
+      for (const write of this.#settle.takeHome(count)) add('home', write);
+      for (const write of this.#settle.take(count - writes.length)) add('settle', write);
+    }
     add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));
     add('segment', this.#planSegment(how.room, how.keep ?? 0));
     const fill = how.fill ? this.#planFill() : this.#planReserve();
@@ -196,6 +202,13 @@ export class Housekeeping {
     return { offset: from * pageBytes, chunks, blocking: true };
   }
 
+  /** A planned write has returned. */
+  wrote({ purpose, values, offset, chunks }: HousekeepingWrite): void {
+    if (purpose !== 'home') return;
+    const written = present(values, 'the values of a write to their grains');
+    this.#parts.values.carried.wentHome({ offset, chunks, values: written });
+  }
+
   /** A planned write failed. */
   failed(write: HousekeepingWrite): void {
     // Without zeros ahead commits are only slower.
@@ -211,7 +224,8 @@ export class Housekeeping {
     if (isMadeAgain && this.#parts.space.tight && this.#madeAgain++ < madeAgainMax) return;
     this.#hasFailed = true;
     if (write.purpose === 'header') this.#parts.headers.failed();
-    else if (!isMadeAgain) this.#failed.push(write);
+    // A value may be freed before the next round: that one writes what is still to be written.
+    else if (!isMadeAgain && write.purpose !== 'home') this.#failed.push(write);
   }
 
   /** A sync has completed that began after every planned write had returned. */

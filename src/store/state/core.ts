@@ -53,6 +53,8 @@ export interface OpenedStore {
   readonly history: { retained: RetainedLog };
   readonly recovery: RecoveryReport;
   readonly settleBytes: number | undefined;
+  /** A record carries its values if their grains have up to this many bytes. */
+  readonly carriedBytes: number;
   /** An epoch above every one in the file. */
   readonly nextEpoch: number;
 }
@@ -69,6 +71,7 @@ export class StoreCore {
   readonly log: CommitLog;
   readonly headers: HeaderCopies;
   readonly housekeeping: Housekeeping;
+  readonly carriedBytes: number;
   readonly guards = new Guards();
   readonly staging = new StagingMemory();
   readonly archives = new RecentArchives();
@@ -100,6 +103,7 @@ export class StoreCore {
     this.#published = opened.published;
     const checkpoint = (): number => this.headers.content.settled.checkpoint;
     opened.history.retained = { log: this.log, checkpoint };
+    this.carriedBytes = opened.carriedBytes;
     this.housekeeping = new Housekeeping(this, opened.settleBytes);
   }
 
