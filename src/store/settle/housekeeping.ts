@@ -96,6 +96,13 @@ export class Housekeeping {
     return this.atRest && this.#parts.headers.agreed;
   }
 
+  /** A commit finds nothing to write besides its own, and nothing that waits for its sync. */
+  get quiet(): boolean {
+    if (this.#settle !== undefined || this.#hasFailed || this.#failed.length > 0) return false;
+    const { headers, space } = this.#parts;
+    return headers.agreed && space.isFilledAhead && !this.settleDue;
+  }
+
   get #unsettledSegments(): number {
     const { segments } = this.#parts.log;
     return segments.length - segments.indexOf(this.#firstSegment);
@@ -180,8 +187,7 @@ export class Housekeeping {
     const missing = space.topUpReserve();
     const from = space.frontierPage;
     const wanted = Math.max(space.fillPage, space.endPage + missing);
-    const isAhead = from - space.usedEndPage > (space.fillPage - space.endPage) / 2;
-    if (isAhead && missing === 0) return undefined;
+    if (space.isFilledAhead && missing === 0) return undefined;
     return this.#fill(from, wanted);
   }
 
