@@ -18,9 +18,28 @@ import type { Contestant, Effort } from './contestant.ts';
 import { removeFolder, withDiskFolder } from './disk-folder.ts';
 import { type Figures, type Goal, goalText, resultOfGoal } from './goals.ts';
 import { machineOf, machineText } from './machine.ts';
-import { missingPeers } from './peers/installed-peers.ts';
-import { bestPeerRate, bestPeerTime, type Shown, sectionChart, sectionText } from './report.ts';
-import { type Measured, measureInTurn } from './turns.ts';
+import type { Measured } from './measured.ts';
+import { isInstalled, missingPeers } from './peers/installed-peers.ts';
+import { ContestantProcess, type Served } from './processes/contestant-process.ts';
+import { serve, servedContestant } from './processes/contestant-server.ts';
+import {
+  type FreshEffort,
+  freshText,
+  measureFresh,
+  measureWarm,
+  type WarmEffort,
+  warmText,
+} from './processes/fresh-and-warm.ts';
+import {
+  bestPeerAverage,
+  bestPeerRate,
+  bestPeerTime,
+  pairedChart,
+  type Shown,
+  sectionChart,
+  sectionText,
+} from './report.ts';
+import { measureInTurn } from './turns.ts';
 
 export interface TimedSection {
   /** Its title, by which goals name it. */
@@ -29,6 +48,32 @@ export interface TimedSection {
   readonly effort: Effort;
   readonly contestants: readonly Contestant[];
 }
+
+/**
+ * A section whose contestants each have processes of their own, new ones and warm ones. Goals name
+ * its two halves with `fresh(title)` and `warm(title)`.
+ *
+ * Requires: names of contestants differ, and `sections` itself does no work: each process calls it.
+ */
+export interface ProcessSection {
+  readonly title: string;
+  readonly shown: Shown;
+  readonly contestants: readonly Contestant[];
+  readonly fresh: FreshEffort;
+  readonly warm: WarmEffort;
+}
+
+/** The title of the half that has the first runs of new processes. */
+export function fresh(title: string): string {
+  return `${title}, fresh`;
+}
+
+/** The title of the half that has warm processes. */
+export function warm(title: string): string {
+  return `${title}, warm`;
+}
+
+export type Section = TimedSection | ProcessSection | FreeSection;
 
 /** A section that measures in its own way: the lines to show, and figures that goals may name. */
 export interface FreeSection {
@@ -49,19 +94,19 @@ export interface Question {
   /** False where no peer has a part in it, so that missing ones need not be told of. */
   readonly peers: boolean;
   /** With `quick` it should take some 10 seconds in all. */
-  sections(quick: boolean): readonly (TimedSection | FreeSection)[];
+  sections(quick: boolean): readonly Section[];
   readonly goals: readonly Goal[];
 }
 
 interface SectionResult {
-  readonly section: TimedSection | FreeSection;
+  readonly title: string;
   readonly measured: readonly Measured[];
   readonly result: FreeResult;
 }
 
 function figuresOf(results: readonly SectionResult[]): Figures {
   const section = (title: string): SectionResult => {
-    const found = results.find(({ section }) => section.title === title);
+    const found = results.find((result) => result.title === title);
     if (found === undefined) throw new Error(`no section is called '${title}'`);
     return found;
   };
@@ -69,44 +114,93 @@ function figuresOf(results: readonly SectionResult[]): Figures {
     section(title).measured.find(({ contestant }) => contestant.name === name);
   return {
     time: (title, name) => one(title, name)?.time.median ?? Number.NaN,
+    average: (title, name) => one(title, name)?.average ?? Number.NaN,
+    p99: (title, name) => one(title, name)?.time.p99 ?? Number.NaN,
     rate: (title, name) => one(title, name)?.rate.median ?? Number.NaN,
     bestPeerTime: (title) => bestPeerTime(section(title).measured),
+    bestPeerAverage: (title) => bestPeerAverage(section(title).measured),
     bestPeerRate: (title) => bestPeerRate(section(title).measured),
     figure: (title, name) => section(title).result.figures[name] ?? Number.NaN,
   };
 }
 
+/** Where a question is asked: its section's folder, and how it was asked. */
+interface Place {
+  readonly folder: string;
+  readonly quick: boolean;
+}
+
+async function measuredInProcesses(
+  section: ProcessSection,
+  { folder, quick }: Place,
+): Promise<SectionResult[]> {
+  const { title, shown } = section;
+  const contestants = section.contestants.filter(isInstalled);
+  const program = process.argv[1] ?? '';
+  const start = ({ name }: Contestant): ContestantProcess =>
+    new ContestantProcess(program, { section: title, contestant: name, quick });
+  const inFresh = await measureFresh(contestants, section.fresh, { start, folder });
+  const inWarm = await measureWarm(contestants, section.warm, { start, folder });
+  const operations = contestants[0]?.operations;
+  const halves = [
+    { title: fresh(title), measured: inFresh, effort: freshText(section.fresh, operations) },
+    { title: warm(title), measured: inWarm, effort: warmText(section.warm, operations) },
+  ];
+  const chart = pairedChart(title, shown, { fresh: inFresh, warm: inWarm });
+  return halves.map(({ title, measured, effort }, at) => ({
+    title,
+    measured,
+    result: {
+      text: `${effort}\n\n${sectionText(shown, measured)}`,
+      figures: {},
+      charts: at === 0 ? [chart] : [],
+    },
+  }));
+}
+
+async function measured(section: Section, place: Place): Promise<SectionResult[]> {
+  const { title } = section;
+  if ('measure' in section) {
+    return [{ title, measured: [], result: await section.measure(place.folder) }];
+  }
+  if ('fresh' in section) return await measuredInProcesses(section, place);
+  const { shown, effort } = section;
+  const contestants = section.contestants.filter(isInstalled);
+  const found = await measureInTurn(contestants, effort, place.folder);
+  const charts = [sectionChart(title, shown, found)];
+  return [
+    { title, measured: found, result: { text: sectionText(shown, found), figures: {}, charts } },
+  ];
+}
+
 /** Measures one section in a folder of its own, which is gone afterwards. */
-async function measureSection(
-  section: TimedSection | FreeSection,
-  folder: string,
-): Promise<SectionResult> {
-  mkdirSync(folder);
+async function measureSection(section: Section, place: Place): Promise<SectionResult[]> {
+  mkdirSync(place.folder);
   try {
-    if ('measure' in section) {
-      return { section, measured: [], result: await section.measure(folder) };
-    }
-    const { title, shown, contestants, effort } = section;
-    const measured = await measureInTurn(contestants, effort, folder);
-    const charts = [sectionChart(title, shown, measured)];
-    return {
-      section,
-      measured,
-      result: { text: sectionText(shown, measured), figures: {}, charts },
-    };
+    return await measured(section, place);
   } finally {
-    removeFolder(folder);
+    removeFolder(place.folder);
     // What one section left in memory is not to be cleared away in the time of the next.
     globalThis.gc?.();
   }
 }
 
-function answerSection({ section, measured, result }: SectionResult): AnswerSection {
-  const contestants = measured.map(({ contestant, time, rate, note, failure }) => {
+/** The contestant that this process is to serve. */
+function contestantOf(question: Question, served: Served): Contestant {
+  for (const section of question.sections(served.quick)) {
+    if (section.title !== served.section || !('fresh' in section)) continue;
+    const found = section.contestants.find(({ name }) => name === served.contestant);
+    if (found !== undefined) return found;
+  }
+  throw new Error(`no contestant of '${served.section}' is called '${served.contestant}'`);
+}
+
+function answerSection({ title, measured, result }: SectionResult): AnswerSection {
+  const contestants = measured.map(({ contestant, time, average, rate, note, failure }) => {
     const { name, kind } = contestant;
-    return { name, kind, milliseconds: time, perSecond: rate, note, failure };
+    return { name, kind, milliseconds: time, average, perSecond: rate, note, failure };
   });
-  return { title: section.title, charts: [], ...result, contestants };
+  return { title, charts: [], ...result, contestants };
 }
 
 /**
@@ -126,6 +220,11 @@ const usage = `Options:
 
 /** Measures everything, prints it, and writes the JSON that the command line asks for. */
 export async function ask(question: Question): Promise<void> {
+  const served = servedContestant();
+  if (served !== undefined) {
+    serve(contestantOf(question, served));
+    return;
+  }
   const { quick, json, help } = parseArgs({
     options: {
       quick: { type: 'boolean', default: false },
@@ -141,15 +240,15 @@ export async function ask(question: Question): Promise<void> {
   await withDiskFolder('varve-bench-', async (folder) => {
     const machine = machineOf(folder);
     print(`${question.title}\n${machineText(machine)}\n`);
-    if (question.peers && missingPeers.length > 0) {
-      print(`Without ${missingPeers.join(', ')}; 'npm run bench:install' installs the peers.\n`);
+    if (question.peers && missingPeers().length > 0) {
+      print(`Without ${missingPeers().join(', ')}; 'npm run bench:install' installs the peers.\n`);
     }
     const held = await heldStore(join(folder, 'held.varve'));
     const results: SectionResult[] = [];
     for (const [at, section] of question.sections(quick).entries()) {
-      const found = await measureSection(section, join(folder, String(at)));
-      print(`${section.title}\n\n${found.result.text}\n`);
-      results.push(found);
+      const found = await measureSection(section, { folder: join(folder, String(at)), quick });
+      for (const { title, result } of found) print(`${title}\n\n${result.text}\n`);
+      results.push(...found);
     }
     await held.close();
     const figures = figuresOf(results);

@@ -18,7 +18,7 @@ export interface Scheduled {
 export const schedule: readonly Scheduled[] = [
   { name: 'one-client', seconds: 63, quickSeconds: 7 },
   { name: 'many-clients', seconds: 102, quickSeconds: 8 },
-  { name: 'value-sizes', seconds: 125, quickSeconds: 12 },
+  { name: 'value-sizes', seconds: 102, quickSeconds: 12 },
   { name: 'sequential', seconds: 58, quickSeconds: 7 },
   { name: 'get', seconds: 64, quickSeconds: 12 },
   { name: 'atlas', seconds: 56, quickSeconds: 8 },
@@ -27,7 +27,7 @@ export const schedule: readonly Scheduled[] = [
   { name: 'memory', seconds: 27, quickSeconds: 3 },
   { name: 'event-loop', seconds: 28, quickSeconds: 6 },
   { name: 'scaling', seconds: 36, quickSeconds: 3 },
-  { name: 'micro', seconds: 13, quickSeconds: 2 },
+  { name: 'micro', seconds: 25, quickSeconds: 8 },
   { name: 'forest-get', seconds: 32, quickSeconds: 2 },
   { name: 'forest-scan', seconds: 25, quickSeconds: 2 },
   { name: 'forest-load', seconds: 77, quickSeconds: 4, notInQuick: true },
