@@ -18,7 +18,8 @@ import type { Goal } from './support/goals.ts';
 import { inMemory, inMemoryContestants } from './support/in-memory-commits.ts';
 import { type BenchTask, measure, spreadOfTask } from './support/measuring.ts';
 import { Payload } from './support/payload.ts';
-import { ask, type FreeSection, fresh, type ProcessSection, warm } from './support/question.ts';
+import { fresh, type ProcessSection, warm } from './support/processes/process-section.ts';
+import { ask, type FreeSection } from './support/question.ts';
 
 const commitTitle = 'one 16-byte value a commit, in memory';
 const payload = new Payload();
@@ -122,10 +123,11 @@ function pieces(quick: boolean): FreeSection {
 
 /** Each run is a thousand commits: the first one of a process, and the one after twenty. */
 function commits(quick: boolean): ProcessSection {
-  const processes = quick ? 3 : 5;
+  const processes = quick ? 2 : 5;
   return {
     title: commitTitle,
-    shown: { by: 'average' },
+    // A run is the average of a thousand commits; of few processes the least is worth showing.
+    shown: { by: 'time' },
     contestants: inMemoryContestants,
     fresh: { processes, runs: 1 },
     warm: { processes, runsBefore: 20, rounds: 1, slice: 0, warmUp: 0, warmUpRuns: 0 },

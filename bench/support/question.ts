@@ -1,12 +1,13 @@
 /**
  * A question: contestants that do the same work, measured in turn, and goals held against them.
- * `ask` is the whole main program of a bench.
+ * `ask` is the whole main program of a bench, and of the processes of its contestants.
  *
  * To add one: write `bench/<name>.ts` that calls `ask` with its sections and goals
  * (`one-client.ts` is the plainest), and add <name> to the list in `schedule.ts`. A section's
  * contestants (`contestant.ts`) are opened together, so they must fit on the disk together; floors
- * come from floor-file.ts and group-floor.ts, peers from peers/installed-peers.ts. What is no time
- * of an operation (bytes of a file, memory) is measured by a section's `measure` instead.
+ * come from floor-file.ts and group-floor.ts, peers from peers/installed-peers.ts. Commits are
+ * measured in processes of their own (`processes/process-section.ts`). What is no time of an
+ * operation (bytes of a file, memory) is measured by a section's `measure` instead.
  */
 
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -20,21 +21,17 @@ import { type Figures, type Goal, goalText, resultOfGoal } from './goals.ts';
 import { machineOf, machineText } from './machine.ts';
 import type { Measured } from './measured.ts';
 import { isInstalled, missingPeers } from './peers/installed-peers.ts';
-import { ContestantProcess, type Served } from './processes/contestant-process.ts';
 import { serve, servedContestant } from './processes/contestant-server.ts';
 import {
-  type FreshEffort,
-  freshText,
-  measureFresh,
-  measureWarm,
-  type WarmEffort,
-  warmText,
-} from './processes/fresh-and-warm.ts';
+  contestantOf,
+  measureInProcesses,
+  type Place,
+  type ProcessSection,
+} from './processes/process-section.ts';
 import {
   bestPeerAverage,
   bestPeerRate,
   bestPeerTime,
-  pairedChart,
   type Shown,
   sectionChart,
   sectionText,
@@ -47,30 +44,6 @@ export interface TimedSection {
   readonly shown: Shown;
   readonly effort: Effort;
   readonly contestants: readonly Contestant[];
-}
-
-/**
- * A section whose contestants each have processes of their own, new ones and warm ones. Goals name
- * its two halves with `fresh(title)` and `warm(title)`.
- *
- * Requires: names of contestants differ, and `sections` itself does no work: each process calls it.
- */
-export interface ProcessSection {
-  readonly title: string;
-  readonly shown: Shown;
-  readonly contestants: readonly Contestant[];
-  readonly fresh: FreshEffort;
-  readonly warm: WarmEffort;
-}
-
-/** The title of the half that has the first runs of new processes. */
-export function fresh(title: string): string {
-  return `${title}, fresh`;
-}
-
-/** The title of the half that has warm processes. */
-export function warm(title: string): string {
-  return `${title}, warm`;
 }
 
 export type Section = TimedSection | ProcessSection | FreeSection;
@@ -124,37 +97,16 @@ function figuresOf(results: readonly SectionResult[]): Figures {
   };
 }
 
-/** Where a question is asked: its section's folder, and how it was asked. */
-interface Place {
-  readonly folder: string;
-  readonly quick: boolean;
-}
-
 async function measuredInProcesses(
   section: ProcessSection,
-  { folder, quick }: Place,
+  place: Place,
 ): Promise<SectionResult[]> {
-  const { title, shown } = section;
   const contestants = section.contestants.filter(isInstalled);
-  const program = process.argv[1] ?? '';
-  const start = ({ name }: Contestant): ContestantProcess =>
-    new ContestantProcess(program, { section: title, contestant: name, quick });
-  const inFresh = await measureFresh(contestants, section.fresh, { start, folder });
-  const inWarm = await measureWarm(contestants, section.warm, { start, folder });
-  const operations = contestants[0]?.operations;
-  const halves = [
-    { title: fresh(title), measured: inFresh, effort: freshText(section.fresh, operations) },
-    { title: warm(title), measured: inWarm, effort: warmText(section.warm, operations) },
-  ];
-  const chart = pairedChart(title, shown, { fresh: inFresh, warm: inWarm });
-  return halves.map(({ title, measured, effort }, at) => ({
+  const halves = await measureInProcesses({ ...section, contestants }, place);
+  return halves.map(({ title, measured, text, charts }) => ({
     title,
     measured,
-    result: {
-      text: `${effort}\n\n${sectionText(shown, measured)}`,
-      figures: {},
-      charts: at === 0 ? [chart] : [],
-    },
+    result: { text, figures: {}, charts },
   }));
 }
 
@@ -185,16 +137,6 @@ async function measureSection(section: Section, place: Place): Promise<SectionRe
   }
 }
 
-/** The contestant that this process is to serve. */
-function contestantOf(question: Question, served: Served): Contestant {
-  for (const section of question.sections(served.quick)) {
-    if (section.title !== served.section || !('fresh' in section)) continue;
-    const found = section.contestants.find(({ name }) => name === served.contestant);
-    if (found !== undefined) return found;
-  }
-  throw new Error(`no contestant of '${served.section}' is called '${served.contestant}'`);
-}
-
 function answerSection({ title, measured, result }: SectionResult): AnswerSection {
   const contestants = measured.map(({ contestant, time, average, rate, note, failure }) => {
     const { name, kind } = contestant;
@@ -222,7 +164,7 @@ const usage = `Options:
 export async function ask(question: Question): Promise<void> {
   const served = servedContestant();
   if (served !== undefined) {
-    serve(contestantOf(question, served));
+    serve(contestantOf(question.sections(served.quick), served));
     return;
   }
   const { quick, json, help } = parseArgs({

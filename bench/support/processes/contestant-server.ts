@@ -35,7 +35,8 @@ async function replyTo(contestant: OpenContestant, request: Request): Promise<Re
 function resultOf(contestant: OpenContestant, request: Request): Promise<unknown> {
   switch (request.method) {
     case 'open':
-      return contestant.open(request.folder);
+      // What the inputs left in memory is not to be cleared away in the time of the first runs.
+      return contestant.open(request.folder).then(() => globalThis.gc?.());
     case 'slice':
       return contestant.slice(request.effort);
     case 'close':

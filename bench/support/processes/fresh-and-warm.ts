@@ -112,13 +112,19 @@ export async function measureWarm(
   return all.map((each) => each.measured());
 }
 
-/** What the numbers of a fresh half are of; `operations` are those of one run. */
+/** What a fresh half measured; `operations` are those of one run. */
 export function freshText({ processes, runs }: FreshEffort, operations = 1): string {
-  const done = countText(runs * operations);
-  return `The first ${done} of a process; ${plural(processes, 'process', 'processes')} for each.`;
+  const done = runs * operations;
+  const text = `The first ${countText(done)} of a process; ${processesText(processes)}.`;
+  if (done !== 1_000) return text;
+  return `${text} An average in us is the time of all 1,000 in ms.`;
 }
 
 export function warmText({ processes, runsBefore }: WarmEffort, operations = 1): string {
   const done = countText(runsBefore * operations);
-  return `After ${done} in the process; ${plural(processes, 'process', 'processes')} for each.`;
+  return `After the first ${done} of a process; ${processesText(processes)}.`;
+}
+
+function processesText(processes: number): string {
+  return `${plural(processes, 'process', 'processes')} for each contestant`;
 }
