@@ -123,7 +123,7 @@ function pieces(quick: boolean): FreeSection {
 
 /** Each run is a thousand commits: the first one of a process, and the one after twenty. */
 function commits(quick: boolean): ProcessSection {
-  const processes = quick ? 2 : 5;
+  const processes = quick ? 3 : 5;
   return {
     title: commitTitle,
     // A run is the average of a thousand commits; of few processes the least is worth showing.

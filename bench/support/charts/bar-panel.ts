@@ -13,7 +13,7 @@ import { colourOf, element, label, look, type Piece } from './svg.ts';
 
 /** Places in a row, from its top: the middles of its bars. */
 const single = { rowHeight: 24, barHeight: 16, middles: [12], valuesWidth: 130 } as const;
-const paired = { rowHeight: 42, barHeight: 15, middles: [12, 28], valuesWidth: 160 } as const;
+const paired = { rowHeight: 42, barHeight: 15, middles: [12, 28], valuesWidth: 190 } as const;
 /** Of the second bar of a pair. */
 const paleness = 0.45;
 const namesWidthLeast = 320;
