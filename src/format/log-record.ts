@@ -95,11 +95,31 @@ export class LogRecordWriter {
 
   constructor(preamble: RecordPreamble, capacityBytes?: number) {
     this.#writer = new ByteWriter(capacityBytes);
+    this.#begin(preamble);
+  }
+
+  /** Begins another record in the same memory: the body of the one before changes. */
+  restart(preamble: RecordPreamble): void {
+    this.#writer.restart();
+    this.#basin = -1;
+    this.#stratum = -1;
+    this.#next = 0;
+    this.#count = 0;
+    this.#length = 0;
+    this.#begin(preamble);
+  }
+
+  #begin(preamble: RecordPreamble): void {
     this.#writer.u48(preamble.batch);
     this.#writer.u48(preamble.committedAt);
     this.#writer.u64(preamble.embeddedHeader);
     this.#writer.u48(preamble.checkpoint);
     this.#writer.u48(preamble.retainedLogBytes);
+  }
+
+  /** Bytes of the body so far. */
+  get length(): number {
+    return this.#writer.length;
   }
 
   /** Names the stratum of the next values. */

@@ -40,6 +40,8 @@ export interface AddedStructures {
   readonly maps: readonly { readonly stratum: Stratum; readonly map: GrainMap }[];
 }
 
+export const nothingAdded: AddedStructures = { basins: [], strata: [], maps: [] };
+
 /** An empty map that the batch gives back. */
 export interface DroppedMap {
   readonly stratum: Stratum;
@@ -211,7 +213,7 @@ function* structuresNeeded(atlas: Atlas, works: readonly SessionWork[]): Steps<A
       lastIndex.set(home, Math.max(index, lastIndex.get(home) ?? 0));
     }
   }
-  if (lastIndex.size === 0) return { basins: [], strata: [], maps: [] };
+  if (lastIndex.size === 0) return nothingAdded;
   const homes = [...lastIndex.keys()];
   const lastBasin = Math.max(...homes.map((stratum) => stratum.basin));
   const basins = atlas.basins.slice(0, lastBasin + 1);

@@ -20,6 +20,7 @@ import { type Batch, DurableWriter, isPoisoned } from './durable-writer.ts';
 import { FullDisk, freedWithoutBody } from './full-disk.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
 import type { SessionWork } from './session-work.ts';
+import { type SmallRecord, SmallRecords } from './small-record.ts';
 import { recordCarries, writeValues } from './value-writer.ts';
 
 const nothingFreed = new Map<SessionWork, Freed>();
@@ -29,6 +30,7 @@ export class Committer {
   readonly #writer: DurableWriter;
   readonly #givenBack: GivenBackMaps;
   readonly #fullDisk: FullDisk;
+  readonly #small: SmallRecords;
   readonly #queue = new CommitQueue();
   #running: Promise<void> | undefined;
   /** Rejections of sessions taken out of the batch in flight, to be called when it is over. */
@@ -38,6 +40,7 @@ export class Committer {
     this.#core = core;
     this.#writer = new DurableWriter(core);
     this.#givenBack = new GivenBackMaps(core);
+    this.#small = new SmallRecords(core);
     this.#fullDisk = new FullDisk(core, this.#writer, this.#givenBack);
   }
 
@@ -96,10 +99,17 @@ export class Committer {
     const core = this.#core;
     core.committing = true;
     this.#writer.batchBegins();
-    const left = new Set(waiting);
+    let left: Iterable<Waiting> = waiting;
     try {
       core.checkSound();
-      yield* this.#makeDurable(left);
+      const [first] = waiting;
+      const small = waiting.length === 1 && first ? this.#small.of(first.work) : undefined;
+      if (small !== undefined && first !== undefined) yield* this.#commitSmall(small, first);
+      else {
+        const all = new Set(waiting);
+        left = all;
+        yield* this.#makeDurable(all);
+      }
       if (core.space.tight) yield* this.#fullDisk.reclaim(this.#rejected.length > 0);
       this.#over();
       for (const one of left) one.durable();
@@ -114,6 +124,12 @@ export class Committer {
       for (const one of left) one.failed(error);
     }
     core.checkpointUnderWay = core.published.checkpoint;
+  }
+
+  *#commitSmall(record: SmallRecord, one: Waiting): Steps<void> {
+    yield* this.#writer.commitSmall(record);
+    this.#core.counters.sessionsCommitted += 1;
+    one.batch = this.#core.published.currentBatch;
   }
 
   /** Poisons the store if the session's grains cannot be given back; every caller is answered. */

@@ -21,6 +21,7 @@ import type { HousekeepingRound, HousekeepingWish } from '../settle/housekeeping
 import type { StoreCore } from '../state/core.ts';
 import { type BatchPlan, type BatchRequest, planBatch } from './commit-plan.ts';
 import { forgetBatch, publishBatch } from './publish.ts';
+import type { SmallRecord } from './small-record.ts';
 import { smallBatchBytes, valueBytes } from './value-writer.ts';
 
 /** Rounds of housekeeping at most, to make room for one record or to settle. */
@@ -66,6 +67,22 @@ export class DurableWriter {
   *commit(batch: Batch): Steps<void> {
     const plan = yield* this.#plan(batch);
     const target = yield* this.#log(plan);
+    yield* this.#sync();
+    yield* this.#publish(plan, target);
+  }
+
+  /**
+   * As `commit`, for a record that is encoded: its batch needs nothing else. Throws as `commit`.
+   */
+  *commitSmall({ plan, target, bytes }: SmallRecord): Steps<void> {
+    try {
+      this.#core.writer.writeNow(bytes, target.sector * sectorBytes);
+    } catch (error) {
+      const failure = ioError('writing the commit log', this.#core.path, error);
+      this.#recordRefused = true;
+      yield* this.#blank(target.sector, failure);
+      throw failure;
+    }
     yield* this.#sync();
     yield* this.#publish(plan, target);
   }

@@ -15,11 +15,14 @@
 import { invalidArgument, ioError } from '../../errors.ts';
 import type { GrainIdParts } from '../../format/grain-id.ts';
 import { pageBytes, valuePrefixBytes } from '../../format/layout.ts';
+import type { GrainRun } from '../../format/log-record.ts';
 import { encodeValuePrefix, valueCrc, valueCrcStart } from '../../format/value.ts';
 import { crc32 } from '../../util/crc.ts';
 import { endOfWrites, type FileWrite, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { endOf, type FilePart, partsWithin, writesTo } from '../file/file-parts.ts';
+import type { Space } from '../file/space.ts';
 import type { Reservation } from '../grains/atlas.ts';
+import type { GrainMap } from '../grains/grain-map.ts';
 import type { StoreCore } from '../state/core.ts';
 import { MergedWrites } from './merged-writes.ts';
 import type { SessionWork, StagedValue } from './session-work.ts';
@@ -61,7 +64,6 @@ const carriedOperationsMax = 256;
 export function recordCarries(core: StoreCore, works: readonly SessionWork[]): boolean {
   const { space, carriedBytes } = core;
   if (space.tight) return false;
-  const backed = space.backedPage * pageBytes;
   let bytes = 0;
   let operations = 0;
   let places = 0;
@@ -74,14 +76,20 @@ export function recordCarries(core: StoreCore, works: readonly SessionWork[]): b
     for (const value of work.operations) {
       if (value.operation === 'archive') continue;
       const map = value.home.mapOf(value.index);
-      if (map.spread) return false;
+      if (!isBacked(space, map, value)) return false;
       const offset = map.grainOffset(value.index);
       if (offset !== end) places += 1;
       end = offset + (value.count << map.grainExp);
-      if (end > backed) return false;
     }
   }
   return bytes > 0 && (bytes <= carriedBytes || places >= scatteredFrom);
+}
+
+/** True if the grains are in one piece of the file, which has been written there before. */
+export function isBacked(space: Space, map: GrainMap, { index, count }: GrainRun): boolean {
+  if (map.spread) return false;
+  const end = map.grainOffset(index) + (count << map.grainExp);
+  return end <= space.backedPage * pageBytes;
 }
 
 /** Writes all values; returns the sessions whose values the disk refuses, with the errors. */

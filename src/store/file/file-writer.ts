@@ -99,6 +99,27 @@ export class FileWriter {
     this.#bytesWritten += bytes;
   }
 
+  /**
+   * As `write`, for a small chunk on the calling thread: both performers write such a chunk in this
+   * way. Throws the file's error.
+   */
+  writeNow(chunk: Uint8Array, offset: number): void {
+    const page = Math.floor(offset / pageBytes);
+    const endPage = Math.ceil((offset + chunk.length) / pageBytes);
+    const chunks = [chunk];
+    this.#space.reach(endPage);
+    try {
+      this.#reader.file.writeSync(chunks, offset);
+    } catch (error) {
+      this.#space.refused(page, endPage, isFull(error));
+      this.#observer.forget(offset, chunk.length);
+      throw error;
+    }
+    this.#space.written(page, endPage);
+    this.#observer.written(chunks, offset);
+    this.#bytesWritten += chunk.length;
+  }
+
   *sync(): Steps<void> {
     this.#syncs += 1;
     yield datasync;

@@ -102,6 +102,12 @@ export class Space {
     return this.#end + Math.ceil(growthBytes((this.#end * pageBytes) / 2) / pageBytes);
   }
 
+  /** True if neither the file nor the reserve should be filled ahead now. */
+  get isFilledAhead(): boolean {
+    if ((this.#reserve?.pages ?? 0) < this.#reserveFor(this.#end)) return false;
+    return this.#frontier - this.usedEndPage > (this.fillPage - this.#end) / 2;
+  }
+
   /** Requires: called before a write or zero-fill up to `endPage` is issued. */
   reach(endPage: number): void {
     if (endPage > this.#frontier) this.#frontier = endPage;

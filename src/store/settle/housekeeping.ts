@@ -19,13 +19,14 @@ import { Settle, type SettleParts } from './settle.ts';
 /** Settle writes that ride on one commit. */
 const settleWritesMax = 64;
 /**
- * A settle is due when the log since the last one reaches a 32nd of the file (at least 64 KiB, at
+ * A settle is due when the log since the last one reaches a 32nd of the file (at least 256 KiB, at
  * most 1 MiB), or the extents that wait for one reach a 64th (at least 64 KiB). So a small store
- * stays small.
+ * stays small. 256 KiB are 512 small commits, which an opening replays in 2 ms.
  */
 const logShare = 32;
 const leavingShare = 64;
-const settleBytesMin = 64 * 1024;
+const settleBytesMin = 256 * 1024;
+const leavingBytesMin = 64 * 1024;
 const settleBytesMax = 1024 * 1024;
 /**
  * A settle is also due when opening after a kill would replay at least `replayMax` values, which
@@ -96,6 +97,13 @@ export class Housekeeping {
     return this.atRest && this.#parts.headers.agreed;
   }
 
+  /** A commit finds nothing to write besides its own, and nothing that waits for its sync. */
+  get quiet(): boolean {
+    if (this.#settle !== undefined || this.#hasFailed || this.#failed.length > 0) return false;
+    const { headers, space } = this.#parts;
+    return headers.agreed && space.isFilledAhead && !this.settleDue;
+  }
+
   get #unsettledSegments(): number {
     const { segments } = this.#parts.log;
     return segments.length - segments.indexOf(this.#firstSegment);
@@ -111,7 +119,7 @@ export class Housekeeping {
     if (log.bytesSinceSettle >= (this.#settleBytes ?? share)) return true;
     if (this.#settleBytes === undefined && this.#replayIsLong) return true;
     const leavingBytes = atlas.leavingPages * pageBytes;
-    return leavingBytes >= Math.max(settleBytesMin, fileBytes / leavingShare);
+    return leavingBytes >= Math.max(leavingBytesMin, fileBytes / leavingShare);
   }
 
   /** Replay at opening would take long, and longer than a settle of the dirty mark pages. */
@@ -180,8 +188,7 @@ export class Housekeeping {
     const missing = space.topUpReserve();
     const from = space.frontierPage;
     const wanted = Math.max(space.fillPage, space.endPage + missing);
-    const isAhead = from - space.usedEndPage > (space.fillPage - space.endPage) / 2;
-    if (isAhead && missing === 0) return undefined;
+    if (space.isFilledAhead && missing === 0) return undefined;
     return this.#fill(from, wanted);
   }
 

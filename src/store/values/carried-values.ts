@@ -70,14 +70,30 @@ export class CarriedValues {
   /** The value at byte `offset` was freed, or is in its grains. */
   remove(offset: number): void {
     const value = this.#values.get(offset);
-    if (value === undefined) return;
-    this.#values.delete(offset);
-    const last = Math.floor((offset + value.length - 1) / pageBytes);
-    for (let page = Math.floor(offset / pageBytes); page <= last; page++) {
-      const rest = (this.#pages.get(page) ?? []).filter((one) => one !== value);
-      if (rest.length === 0) this.#pages.delete(page);
-      else this.#pages.set(page, rest);
+    if (value !== undefined) this.#removeAll([value]);
+  }
+
+  #removeAll(values: readonly CarriedValue[]): void {
+    for (const { offset } of values) this.#values.delete(offset);
+    let cleaned = -1;
+    for (const { offset, length } of values) {
+      const last = Math.floor((offset + length - 1) / pageBytes);
+      // Values of a write are in the order of their offsets: each page is gone through once.
+      for (let page = Math.floor(offset / pageBytes); page <= last; page++) {
+        if (page !== cleaned) this.#clean(page);
+        cleaned = page;
+      }
     }
+  }
+
+  /** Leaves out the values of a page that were removed. */
+  #clean(page: number): void {
+    const rest: CarriedValue[] = [];
+    for (const value of this.#pages.get(page) ?? []) {
+      if (this.#values.get(value.offset) === value) rest.push(value);
+    }
+    if (rest.length === 0) this.#pages.delete(page);
+    else this.#pages.set(page, rest);
   }
 
   /** The values with bytes in this range of the file. */
@@ -131,7 +147,7 @@ export class CarriedValues {
 
   /** A write of `writesUpTo` has returned: its values are in their grains. */
   wentHome({ values }: HomeWrite): void {
-    for (const { offset } of values) this.remove(offset);
+    this.#removeAll(values);
   }
 }
 
