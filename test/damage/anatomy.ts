@@ -242,7 +242,8 @@ class Reading {
     }
     for (const [id, { bytes }] of values) {
       // A record that does not carry the value has only its CRC.
-      if (this.#unsettled.get(batches.get(id) ?? 0)?.includes(Buffer.from(bytes)) === true) continue;
+      if (this.#unsettled.get(batches.get(id) ?? 0)?.includes(Buffer.from(bytes)) === true)
+        continue;
       const ranges = this.#find(id, bytes);
       const name = `value ${id.toString(16)}`;
       this.#pieces.push({ kind: 'value', name, ranges, id, batch: batches.get(id) as number });
