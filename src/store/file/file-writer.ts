@@ -82,6 +82,7 @@ export class FileWriter {
     const page = Math.floor(offset / pageBytes);
     const endPage = Math.ceil((offset + bytes) / pageBytes);
     this.#space.reach(endPage);
+    this.#space.zeroed.remove(page, endPage);
     this.#writesInFlight += 1;
     this.#inFlightEnd = Math.max(this.#inFlightEnd, offset + bytes);
     try {
@@ -108,6 +109,7 @@ export class FileWriter {
     const endPage = Math.ceil((offset + chunk.length) / pageBytes);
     const chunks = [chunk];
     this.#space.reach(endPage);
+    this.#space.zeroed.remove(page, endPage);
     try {
       this.#reader.file.writeSync(chunks, offset);
     } catch (error) {

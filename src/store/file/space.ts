@@ -19,6 +19,7 @@ import { assert, checks } from '../../util/assert.ts';
 import { type Extent, FreeStretches } from './free-stretches.ts';
 import { PageRanges } from './page-ranges.ts';
 import { growthBytes, growthProofFor, reserveExcess } from './space-shares.ts';
+import { ZeroedPages } from './zeroed-pages.ts';
 
 export type { Extent } from './free-stretches.ts';
 
@@ -26,6 +27,8 @@ export type { Extent } from './free-stretches.ts';
 const anywhere = Number.POSITIVE_INFINITY;
 
 export class Space {
+  /** Filled ahead by this process. */
+  readonly zeroed = new ZeroedPages();
   readonly #free = new FreeStretches();
   readonly #reserveFor: (endPage: number) => number;
   #reserve: Extent | undefined;
@@ -327,14 +330,9 @@ export class Space {
   }
 
   /**
-   * Pages, up to `wanted`, that values can get without growth, if these are at least `least`;
-   * otherwise `wanted`.
+   * Pages, up to `wanted`, that values can get without growth; undefined if these are fewer than
+   * `least`.
    */
-  available(wanted: number, least: number): number {
-    return this.availableBacked(wanted, least) ?? wanted;
-  }
-
-  /** As `available`, but undefined if there are fewer than `least`. */
   availableBacked(wanted: number, least: number): number | undefined {
     if (this.#wall < anywhere) this.keepReserve();
     const longest = this.#free.longest(least, this.#wall);

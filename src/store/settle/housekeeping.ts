@@ -11,7 +11,7 @@
 
 import { headerSegmentsMax, pageBytes, segmentPagesMin } from '../../format/layout.ts';
 import { present } from '../../util/assert.ts';
-import type { FileWrite } from '../file/effects.ts';
+import { type FileWrite, writeBytes } from '../file/effects.ts';
 import type { LogSegment } from '../log/commit-log.ts';
 import type { HomeWrite } from '../values/carried-values.ts';
 import { Settle, type SettleParts } from './settle.ts';
@@ -180,6 +180,8 @@ export class Housekeeping {
     const whole = Number.POSITIVE_INFINITY;
     if (space.tight && !needed && !space.hasBacked(segmentPagesMin, whole)) return undefined;
     const { page, pages } = log.reserveNext(space, space.tight && !needed ? whole : keep);
+    // The zeros that were filled in ahead are durable with the next sync, as those of a write are.
+    if (space.zeroed.has(page, pages) && !space.tight) return undefined;
     return { offset: page * pageBytes, chunks: zeroPages(pages) };
   }
 
@@ -213,6 +215,11 @@ export class Housekeeping {
 
   /** A planned write has returned. */
   wrote({ purpose, values, offset, chunks }: HousekeepingWrite): void {
+    if (purpose === 'fill') {
+      const { zeroed } = this.#parts.space;
+      const page = offset / pageBytes;
+      zeroed.add(page, page + writeBytes({ offset, chunks }) / pageBytes);
+    }
     if (purpose !== 'home') return;
     const written = present(values, 'the values of a write to their grains');
     this.#home.push({ offset, chunks, values: written });
