@@ -12,7 +12,7 @@
 # It reads no integer of more than 48 bits: a GrainId is read in parts.
 meta:
   id: varve
-  title: varve store, format version 1
+  title: varve store, format version 2
   file-extension: varve
   license: MIT
   ks-version: '0.10'
@@ -160,7 +160,7 @@ types:
     instances:
       is_header:
         value: >-
-          magic == [0x76, 0x61, 0x72, 0x76, 0x65, 0x0d, 0x0a, 0x1a] and version == 1 and flags == 0
+          magic == [0x76, 0x61, 0x72, 0x76, 0x65, 0x0d, 0x0a, 0x1a] and version == 2 and flags == 0
           and num_segments <= 40
       rank:
         value: 'is_header ? generation.value : 0'

@@ -13,6 +13,7 @@ import {
   commit,
   committed,
   logOf,
+  longBytesOf,
   present,
   storePath,
   storesOfTest,
@@ -191,7 +192,7 @@ describe('checkpointTo', () => {
     const archived = await archivedOneByOne(store, 2);
     const change = (): Promise<number> =>
       commit(store, (session) => {
-        session.push(bytesOf('with it'));
+        session.push(longBytesOf('with it'));
         session.checkpointTo(3);
       });
     const fault = disk.fail('write', 'ENOSPC', { times: 2 });

@@ -73,12 +73,10 @@ export function* replayLog(
       throw corrupt(`batch ${batch} was durable and is damaged: ${record}`, { batch, offset });
     }
     const torn = isLast ? yield* tornValues(parts, record, isConfirmed) : [];
-    for (const place of torn) {
-      if (!isConfirmed) return { last, reverted: found };
-      parts.values.distrust(place.offset);
-    }
+    if (torn.length > 0 && !isConfirmed) return { last, reverted: found };
     yield* applyRecord(parts, record);
     yield* takeCarried(parts, record);
+    for (const { offset } of torn) parts.values.distrust(offset);
     last = { found, record };
     kept(last);
   }

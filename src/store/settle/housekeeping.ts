@@ -71,6 +71,8 @@ export class Housekeeping {
   readonly #settleBytes: number | undefined;
   #settle: Settle | undefined;
   #failed: HousekeepingWrite[] = [];
+  /** Writes of carried values that have returned, and that no sync covers yet. */
+  #home: HomeWrite[] = [];
   #hasFailed = false;
   /** Number of documents of this settle that the disk has refused. */
   #madeAgain = 0;
@@ -220,7 +222,7 @@ export class Housekeeping {
     }
     if (purpose !== 'home') return;
     const written = present(values, 'the values of a write to their grains');
-    this.#parts.values.carried.wentHome({ offset, chunks, values: written });
+    this.#home.push({ offset, chunks, values: written });
   }
 
   /** A planned write failed. */
@@ -246,6 +248,8 @@ export class Housekeeping {
   synced(): void {
     const { headers, log } = this.#parts;
     headers.synced();
+    for (const write of this.#home) this.#parts.values.carried.wentHome(write);
+    this.#home = [];
     if (this.#failed.length > 0) return;
     if (this.#settle?.synced() === 'headers') this.#firstSegment = this.#settle.firstSegment;
     if (this.#settle?.done === true) this.#settle = undefined;

@@ -5,8 +5,9 @@
  * Invariants:
  * - The file with these bytes laid over it is what readers see: every read of values goes through
  *   `overlay`.
- * - A value leaves when its bytes have been written to its grains, or when it is freed: bytes of a
- *   freed value never reach the file, where another value may be by then.
+ * - A value leaves when its bytes are in its grains, synced, or when it is freed: bytes of a freed
+ *   value never reach the file, where another value may be by then. After a failed sync the file may
+ *   show what was there before.
  *
  * It reads and writes nothing itself.
  */
@@ -125,7 +126,7 @@ export class CarriedValues {
 
   /**
    * Up to `count` writes of the values of batches up to `base` to their grains; adjoining values
-   * are one write. Requires: a call of `wentHome` for each that returns.
+   * are one write. Requires: a call of `wentHome` for each that a sync covers.
    */
   writesUpTo(base: number, count: number): HomeWrite[] {
     const due: CarriedValue[] = [];
@@ -145,7 +146,7 @@ export class CarriedValues {
     return runs.slice(0, count).map(writeOf);
   }
 
-  /** A write of `writesUpTo` has returned: its values are in their grains. */
+  /** A write of `writesUpTo` is synced: its values are in their grains. */
   wentHome({ values }: HomeWrite): void {
     this.#removeAll(values);
   }
