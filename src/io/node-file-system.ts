@@ -5,18 +5,20 @@
  * Invariant: the result is the file that the path names, locked (unless read-only), with a
  * directory entry that survives a power cut. An existing file is never changed. A file that another
  * process may have created is never removed. A failed open leaves no descriptor and no lock, and
- * ENOENT means that the file is missing and was not to be created. `node.ts` loads this at the
- * first open. I/O on the open file is in `node-storage-file.ts`.
+ * ENOENT means that the file is missing and was not to be created. I/O on the open file is in
+ * `node-storage-file.ts`.
  */
 
-import fs from 'node:fs';
-import { dirname } from 'node:path';
+import type { BigIntStats } from 'node:fs';
 import { ioError, systemCode, VarveError } from '../errors.ts';
 import type { OpenFileOptions, StorageFile } from './file-system.ts';
 import { acquireLock } from './node-lock.ts';
-import { loadNativeExtensions } from './node-native-extensions.ts';
+import { nodeModule } from './node-modules.ts';
+import { loadNativeExtensions, type NativeExtensions } from './node-native-extensions.ts';
 import { NodeStorageFile } from './node-storage-file.ts';
 import { systemError } from './system-error.ts';
+
+const fs = nodeModule('fs');
 
 /** Tries of an open if the file is replaced before its lock is taken. */
 const attemptsMax = 10;
@@ -36,8 +38,11 @@ export async function openNodeFile(path: string, options: OpenFileOptions): Prom
 
 async function openEntry(path: string, options: OpenFileOptions): Promise<StorageFile> {
   for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
-    await prepareEntry(path, options);
-    const file = options.readOnly ? await openReader(path) : await openWriter(path, options);
+    // In this order: the addon is loaded while the system looks at the path.
+    const [, addon] = await Promise.all([prepareEntry(path, options), loadNativeExtensions()]);
+    const file = options.readOnly
+      ? await openReader(path, addon)
+      : await openWriter(path, options, addon);
     if (file !== undefined) return file;
   }
   throw systemError('ESTALE', 'open', path);
@@ -53,10 +58,10 @@ async function prepareEntry(path: string, options: OpenFileOptions): Promise<voi
     return;
   }
   if (options.readOnly || !options.create) throw systemError('ENOENT', 'open', path);
-  await makeFolder(dirname(path));
+  await makeFolder(parentOf(path));
 }
 
-async function statIfThere(path: string): Promise<fs.BigIntStats | undefined> {
+async function statIfThere(path: string): Promise<BigIntStats | undefined> {
   try {
     return await fs.promises.stat(path, { bigint: true });
   } catch (error) {
@@ -65,7 +70,7 @@ async function statIfThere(path: string): Promise<fs.BigIntStats | undefined> {
   }
 }
 
-function checkRegular(entry: fs.BigIntStats, path: string): void {
+function checkRegular(entry: BigIntStats, path: string): void {
   if (entry.isDirectory()) throw systemError('EISDIR', 'open', path);
   if (entry.isFile()) return;
   const message = `${JSON.stringify(path)} is neither a file nor a folder`;
@@ -78,7 +83,7 @@ function checkRegular(entry: fs.BigIntStats, path: string): void {
  */
 async function makeFolder(folder: string): Promise<void> {
   if (await isFolder(folder)) return;
-  const parent = dirname(folder);
+  const parent = parentOf(folder);
   if (parent !== folder) await makeFolder(parent);
   try {
     await fs.promises.mkdir(folder);
@@ -89,6 +94,10 @@ async function makeFolder(folder: string): Promise<void> {
   }
 }
 
+function parentOf(path: string): string {
+  return nodeModule('path').dirname(path);
+}
+
 /** False if it does not exist. Throws ENOTDIR if something else has the name. */
 async function isFolder(path: string): Promise<boolean> {
   const entry = await statIfThere(path);
@@ -96,8 +105,7 @@ async function isFolder(path: string): Promise<boolean> {
   return entry !== undefined;
 }
 
-async function openReader(path: string): Promise<StorageFile> {
-  const addon = await loadNativeExtensions();
+async function openReader(path: string, addon: NativeExtensions | undefined): Promise<StorageFile> {
   const fd = await openDescriptor(path, fs.constants.O_RDONLY);
   return new NodeStorageFile({ fd, path, lock: undefined, addon });
 }
@@ -106,10 +114,10 @@ async function openReader(path: string): Promise<StorageFile> {
 async function openWriter(
   path: string,
   options: OpenFileOptions,
+  addon: NativeExtensions | undefined,
 ): Promise<StorageFile | undefined> {
   const { O_RDWR, O_CREAT, O_EXCL } = fs.constants;
   const flags = O_RDWR | (options.create ? O_CREAT : 0) | (options.exclusive ? O_EXCL : 0);
-  const addon = await loadNativeExtensions();
   const fd = await openDescriptor(path, flags);
   const lock = await acquireLock({ fd, path }, addon).catch((error: unknown) => {
     fs.closeSync(fd);
@@ -155,11 +163,11 @@ async function isEntryOf(path: string, fd: number): Promise<boolean> {
 async function syncFolders(path: string): Promise<void> {
   // Windows has no sync of folders; NTFS logs their changes by itself.
   if (process.platform === 'win32') return;
-  const own = dirname(await fs.promises.realpath(path));
+  const own = parentOf(await fs.promises.realpath(path));
   await syncFolder(own);
   const { dev } = await fs.promises.stat(own);
-  for (let folder = own; folder !== dirname(folder); ) {
-    folder = dirname(folder);
+  for (let folder = own; folder !== parentOf(folder); ) {
+    folder = parentOf(folder);
     if ((await fs.promises.stat(folder)).dev !== dev) return;
     try {
       await syncFolder(folder);
