@@ -53,13 +53,12 @@ async function load(): Promise<NativeExtensions | undefined> {
  * modules, which takes 8 ms; the binary itself takes 0.2 ms. Only the module that searches is
  * replaced: what calls the binary is the code of the same package, whatever its version is.
  *
- * Throws if the package or the binary is not where it is expected.
+ * Throws if the package or the binary is not where it is expected, and in a bundle.
  */
 function loadWithoutSearch(): NativeExtensions {
   const { createRequire, Module } = nodeModule('module');
   const { dirname, join } = nodeModule('path');
-  // In a bundle of CommonJS there is no URL: this throws.
-  const loadModule = createRequire(import.meta.url);
+  const loadModule = createRequire(ownManifest());
   const main = loadModule.resolve(packageName);
   const binary = join(dirname(main), 'prebuilds', hostName(), `${packageName}.node`);
   const searching = join(dirname(main), 'binding.js');
@@ -78,4 +77,22 @@ function hostName(): string {
   if (platform === 'linux' && nodeModule('fs').existsSync('/etc/alpine-release'))
     throw new Error('musl');
   return `${platform}-${arch}`;
+}
+
+/**
+ * The nearest package.json above this file, which is that of varve. It is another one in a bundle
+ * that lies elsewhere, which must not take an addon from whatever folder is above it. A bundle in
+ * CommonJS has no URL. Throws in both cases.
+ */
+function ownManifest(): URL {
+  const fs = nodeModule('fs');
+  let manifest = new URL('package.json', import.meta.url);
+  while (!fs.existsSync(manifest)) {
+    const above = new URL('../package.json', manifest);
+    if (above.href === manifest.href) throw new Error('no package');
+    manifest = above;
+  }
+  const { name } = JSON.parse(fs.readFileSync(manifest, 'utf8')) as { name?: string };
+  if (name !== 'varve') throw new Error(`another package: ${name}`);
+  return manifest;
 }

@@ -10,6 +10,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
 
@@ -165,7 +166,7 @@ describe('the first opening of a file', () => {
   });
 
   it('lets the package search if the binary is not at its usual place', () => {
-    const modules = join(folder, 'node_modules');
+    const modules = join(folder, 'installed', 'node_modules');
     cpSync(dist, join(modules, 'varve', 'dist'), { recursive: true });
     cpSync(join(repository, 'package.json'), join(modules, 'varve', 'package.json'));
     const addon = join(modules, 'fs-native-extensions');
@@ -178,6 +179,17 @@ describe('the first opening of a file', () => {
     writeFileSync(join(addon, 'search.js'), '');
     const names = commonModulesAfterOpening(join(modules, 'varve', 'dist', 'index.js'));
     expect(names).toContain(join('fs-native-extensions', 'search.js'));
+  });
+
+  it('takes no addon from the folders above a bundle', async () => {
+    for (const name of ['fs-native-extensions', 'which-runtime']) {
+      const from = join(repository, 'node_modules', name);
+      cpSync(from, join(folder, 'bundled', 'node_modules', name), { recursive: true });
+    }
+    const outfile = join(folder, 'bundled', 'bundle', 'index.mjs');
+    const source = join(dist, 'index.js');
+    await build({ entryPoints: [source], bundle: true, platform: 'node', format: 'esm', outfile });
+    expect(commonModulesAfterOpening(outfile)).toEqual([]);
   });
 
   it('works with addons switched off', () => {
