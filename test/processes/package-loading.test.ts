@@ -95,6 +95,26 @@ describe('the built package', () => {
     expect(ending('.map')).toEqual(maps.sort());
   });
 
+  it('has the names of src/ for its classes', async () => {
+    const names = await Promise.all(
+      scripts.map(async (entry) => {
+        const library = (await import(pathToFileURL(entry).href)) as Record<string, unknown>;
+        const isClass = ([, value]: [string, unknown]) => /^class\b/.test(String(value));
+        return Object.entries(library)
+          .filter(isClass)
+          .map(([name, value]) => [name, (value as { name: string }).name]);
+      }),
+    );
+    const all = names.flat();
+    expect(all.map(([exported]) => exported).sort()).toEqual([
+      'Forest',
+      'Session',
+      'Store',
+      'VarveError',
+    ]);
+    expect(all.filter(([exported, own]) => exported !== own)).toEqual([]);
+  });
+
   it('names the licence of each package that is a part of it', () => {
     const licences = readFileSync(join(dist, 'licences.txt'), 'utf8');
     const sources = readdirSync(dist, { recursive: true, encoding: 'utf8' })
