@@ -7,6 +7,9 @@
  * process may have created is never removed. A failed open leaves no descriptor and no lock, and
  * ENOENT means that the file is missing and was not to be created. I/O on the open file is in
  * `node-storage-file.ts`.
+ *
+ * It looks at paths synchronously, as opening reads the file: a trip to another thread takes ten
+ * times as long. Opening, making and syncing may take long, and do not block.
  */
 
 import type { BigIntStats } from 'node:fs';
@@ -14,7 +17,7 @@ import { ioError, systemCode, VarveError } from '../errors.ts';
 import type { OpenFileOptions, StorageFile } from './file-system.ts';
 import { acquireLock } from './node-lock.ts';
 import { nodeModule } from './node-modules.ts';
-import { loadNativeExtensions, type NativeExtensions } from './node-native-extensions.ts';
+import { loadNativeExtensions } from './node-native-extensions.ts';
 import { NodeStorageFile } from './node-storage-file.ts';
 import { systemError } from './system-error.ts';
 
@@ -38,11 +41,8 @@ export async function openNodeFile(path: string, options: OpenFileOptions): Prom
 
 async function openEntry(path: string, options: OpenFileOptions): Promise<StorageFile> {
   for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
-    // In this order: the addon is loaded while the system looks at the path.
-    const [, addon] = await Promise.all([prepareEntry(path, options), loadNativeExtensions()]);
-    const file = options.readOnly
-      ? await openReader(path, addon)
-      : await openWriter(path, options, addon);
+    await prepareEntry(path, options);
+    const file = options.readOnly ? await openReader(path) : await openWriter(path, options);
     if (file !== undefined) return file;
   }
   throw systemError('ESTALE', 'open', path);
@@ -50,7 +50,7 @@ async function openEntry(path: string, options: OpenFileOptions): Promise<Storag
 
 /** Throws for entries that must not be opened, and makes missing folders. */
 async function prepareEntry(path: string, options: OpenFileOptions): Promise<void> {
-  const entry = await statIfThere(path);
+  const entry = statIfThere(path);
   if (entry !== undefined) {
     if (options.exclusive) throw systemError('EEXIST', 'open', path);
     // Check before opening: opening a pipe would wait for its other end.
@@ -61,9 +61,9 @@ async function prepareEntry(path: string, options: OpenFileOptions): Promise<voi
   await makeFolder(parentOf(path));
 }
 
-async function statIfThere(path: string): Promise<BigIntStats | undefined> {
+function statIfThere(path: string): BigIntStats | undefined {
   try {
-    return await fs.promises.stat(path, { bigint: true });
+    return fs.statSync(path, { bigint: true });
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
     throw error;
@@ -82,7 +82,7 @@ function checkRegular(entry: BigIntStats, path: string): void {
  * read-only file system, and never returns in /proc.
  */
 async function makeFolder(folder: string): Promise<void> {
-  if (await isFolder(folder)) return;
+  if (isFolder(folder)) return;
   const parent = parentOf(folder);
   if (parent !== folder) await makeFolder(parent);
   try {
@@ -90,7 +90,7 @@ async function makeFolder(folder: string): Promise<void> {
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') throw error;
     // Another process has just made it, or a dangling link has its name.
-    if (!(await isFolder(folder))) throw systemError('ENOTDIR', 'mkdir', folder);
+    if (!isFolder(folder)) throw systemError('ENOTDIR', 'mkdir', folder);
   }
 }
 
@@ -99,25 +99,26 @@ function parentOf(path: string): string {
 }
 
 /** False if it does not exist. Throws ENOTDIR if something else has the name. */
-async function isFolder(path: string): Promise<boolean> {
-  const entry = await statIfThere(path);
+function isFolder(path: string): boolean {
+  const entry = statIfThere(path);
   if (entry !== undefined && !entry.isDirectory()) throw systemError('ENOTDIR', 'mkdir', path);
   return entry !== undefined;
 }
 
-async function openReader(path: string, addon: NativeExtensions | undefined): Promise<StorageFile> {
+/** Without the addon: a reader takes no lock and makes no holes. */
+async function openReader(path: string): Promise<StorageFile> {
   const fd = await openDescriptor(path, fs.constants.O_RDONLY);
-  return new NodeStorageFile({ fd, path, lock: undefined, addon });
+  return new NodeStorageFile({ fd, path, lock: undefined, addon: undefined });
 }
 
 /** Undefined if the path named another file when the lock was taken. */
 async function openWriter(
   path: string,
   options: OpenFileOptions,
-  addon: NativeExtensions | undefined,
 ): Promise<StorageFile | undefined> {
   const { O_RDWR, O_CREAT, O_EXCL } = fs.constants;
   const flags = O_RDWR | (options.create ? O_CREAT : 0) | (options.exclusive ? O_EXCL : 0);
+  const addon = await loadNativeExtensions();
   const fd = await openDescriptor(path, flags);
   const lock = await acquireLock({ fd, path }, addon).catch((error: unknown) => {
     fs.closeSync(fd);
@@ -125,10 +126,10 @@ async function openWriter(
   });
   const file = new NodeStorageFile({ fd, path, lock, addon });
   try {
-    if (await isEntryOf(path, fd)) {
+    if (isEntryOf(path, fd)) {
       // Empty: just created, here or by a process that may not have synced yet.
       if (file.length() === 0) await syncFolders(path);
-      await warnIfVolatile(path);
+      warnIfVolatile(path);
       return file;
     }
   } catch (error) {
@@ -150,8 +151,8 @@ function openDescriptor(path: string, flags: number): Promise<number> {
 }
 
 /** False if the file was moved or replaced since it was opened: its lock protects nothing. */
-async function isEntryOf(path: string, fd: number): Promise<boolean> {
-  const entry = await statIfThere(path);
+function isEntryOf(path: string, fd: number): boolean {
+  const entry = statIfThere(path);
   const file = fs.fstatSync(fd, { bigint: true });
   return entry !== undefined && entry.dev === file.dev && entry.ino === file.ino;
 }
@@ -200,10 +201,10 @@ const volatileFileSystems: ReadonlyMap<bigint, string> = new Map([
 let warned = false;
 
 /** Warns, once in each process, about a store that no sync can make durable. */
-async function warnIfVolatile(path: string): Promise<void> {
+function warnIfVolatile(path: string): void {
   if (warned || (process.platform !== 'linux' && process.platform !== 'android')) return;
-  const name = volatileFileSystems.get(await fileSystemType(path));
-  if (name === undefined || warned) return;
+  const name = volatileFileSystems.get(fileSystemType(path));
+  if (name === undefined) return;
   warned = true;
   const message =
     `varve: ${JSON.stringify(path)} is on ${name}, which lives in memory: ` +
@@ -212,9 +213,9 @@ async function warnIfVolatile(path: string): Promise<void> {
 }
 
 /** The magic number of the file system. 0 if it is unknown: the store opens anyway. */
-async function fileSystemType(path: string): Promise<bigint> {
+function fileSystemType(path: string): bigint {
   try {
-    const { type } = await fs.promises.statfs(path, { bigint: true });
+    const { type } = fs.statfsSync(path, { bigint: true });
     return BigInt.asUintN(32, type);
   } catch {
     // Deno needs a separate permission for this.

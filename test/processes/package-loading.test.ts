@@ -164,13 +164,17 @@ describe('importing', () => {
 
 describe('the first opening of a file', () => {
   /** The modules of CommonJS that were loaded, below the innermost node_modules/. */
-  function commonModulesAfterOpening(library: string, options?: readonly string[]): string[] {
+  function commonModulesAfterOpening(
+    library: string,
+    options: readonly string[] = [],
+    readOnly = false,
+  ): string[] {
     const path = join(folder, 'opened.varve');
     const paths = answerOf<string[]>(
       `
       import { createRequire } from 'node:module';
       const { Store } = await import(${JSON.stringify(pathToFileURL(library).href)});
-      await (await Store.open(${JSON.stringify(path)})).close();
+      await (await Store.open(${JSON.stringify(path)}, { readOnly: ${readOnly} })).close();
       console.log(JSON.stringify(Object.keys(createRequire(import.meta.url + '/x.js').cache)));`,
       options,
     );
@@ -183,6 +187,11 @@ describe('the first opening of a file', () => {
     expect(names.filter((name) => !name.startsWith('fs-native-extensions'))).toEqual([
       expect.stringMatching(/^which-runtime/),
     ]);
+  });
+
+  it('loads no addon for a reader, which takes no lock', () => {
+    commonModulesAfterOpening(join(dist, 'index.js'));
+    expect(commonModulesAfterOpening(join(dist, 'index.js'), [], true)).toEqual([]);
   });
 
   it('lets the package search if the binary is not at its usual place', () => {
