@@ -49,7 +49,7 @@ async function load(): Promise<NativeExtensions | undefined> {
 }
 
 /**
- * Loads the package with the binary at its usual place. The package's own search loads twenty
+ * Loads the package with the binary at its usual place. The package's own search loads a dozen
  * modules, which takes 8 ms; the binary itself takes 0.2 ms. Only the module that searches is
  * replaced: what calls the binary is the code of the same package, whatever its version is.
  *
