@@ -2,7 +2,7 @@
  * What a process loads: few files and no further module of Node when it imports an entry of the
  * built package, and the addon without the modules that search for it. All that is built is used.
  *
- * Counts stand for time here: each file costs a millisecond, and some built-in modules cost more.
+ * Counts stand for time here: each file costs half a millisecond, and some built-in modules cost more.
  * `npm run bench -- import` measures the time.
  */
 
