@@ -4,8 +4,8 @@
  * commit is of this kind.
  *
  * Invariant: it is the record, at the place, that `planBatch` and `CommitLog.place` would give; a
- * batch for which it gives none takes the general way. It decides and encodes, in memory that it uses
- * again; it changes nothing, and `DurableWriter` writes and publishes it.
+ * batch for which it gives none takes the general way. It decides, and encodes in memory that it
+ * uses again. It changes nothing: `DurableWriter` writes and publishes the record.
  */
 
 import { sectorBytes, valuePrefixBytes } from '../../format/layout.ts';
@@ -93,7 +93,7 @@ export class SmallRecords {
     return checkpointTo === undefined ? 0 : this.#core.guards.limit(checkpointTo);
   }
 
-  /** What the checkpoint of the session frees; undefined if that is no small matter. */
+  /** Values that the checkpoint of the session frees; undefined if the log must be read. */
   #freed(work: SessionWork): BatchPlan['freed'] | undefined {
     const { checkpoint } = this.#core.published;
     const target = this.#target(work);

@@ -194,8 +194,8 @@ export class CommitLog {
   }
 
   /**
-   * As `place`, for a record of one sector; undefined also if it is in the next segment, or if a next
-   * segment is wanted or being made.
+   * As `place`, for a record of one sector; undefined also if it is in the next segment, or if a
+   * next segment is wanted or being made.
    */
   placeOfOneSector(batch: number): RecordTarget | undefined {
     if (this.#next === undefined ? this.wantsNext : this.#next.state !== 'ready') return undefined;
