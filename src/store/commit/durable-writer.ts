@@ -179,6 +179,7 @@ export class DurableWriter {
     const givesBack = plan.after.checkpoint > published.checkpoint || plan.works.length === 0;
     const bringsValues = plan.works.some(({ pushedBytes }) => pushedBytes > 0);
     let settles = plan.dropped.length === 0;
+    let refused: unknown;
     for (let round = 0; round < roundsMax; round++) {
       let spares = 0;
       if (space.tight && !givesBack) spares = bringsValues ? 1 / 2 : 1 / 4;
@@ -190,11 +191,14 @@ export class DurableWriter {
         housekeeping.beginSettle();
         settles = !space.tight;
       }
-      const refused = yield* this.#houseKeep({ urgent: true, room: true, fill: false, keep });
+      refused = yield* this.#houseKeep({ urgent: true, room: true, fill: false, keep });
       if (refused !== undefined && housekeeping.canSettle) {
         throw ioError('making room in the commit log', this.#core.path, refused);
       }
       yield* this.#sync();
+    }
+    if (refused !== undefined) {
+      throw ioError('making room in the commit log', this.#core.path, refused);
     }
     throw internal('no room could be made in the commit log', { path: this.#core.path });
   }
@@ -214,8 +218,8 @@ export class DurableWriter {
 
   /**
    * Plans and writes a round. A write that fails is repeated with the next batch; if it fails
-   * again, that batch fails. Returns the error of writing the next log segment, which fails no
-   * batch: the segment is made elsewhere.
+   * again, that batch fails. Returns the error of a write that fails no batch: of the next log
+   * segment, which is made elsewhere, or of a carried value on a full disk.
    */
   *#houseKeep(wish: HousekeepingWish): Steps<unknown> {
     const round = this.#planHousekeeping(wish);
@@ -229,9 +233,8 @@ export class DurableWriter {
         // be written there, and the zeros would overwrite them. They are the first writes.
         if (write.purpose === 'settle') yield pause;
       } catch (error) {
-        this.#core.housekeeping.failed(write);
-        if (write.purpose === 'segment') refused = error;
-        else if (write.purpose !== 'fill') failure = error;
+        if (this.#core.housekeeping.failed(write)) failure = error;
+        else if (write.purpose !== 'fill') refused = error;
       }
     }
     if (failure !== undefined && round.repeated) {

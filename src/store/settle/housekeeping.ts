@@ -74,6 +74,8 @@ export class Housekeeping {
   /** Writes of carried values that have returned, and that no sync covers yet. */
   #home: HomeWrite[] = [];
   #hasFailed = false;
+  /** This round is not for a settle alone: a commit waits for it. */
+  #isForCommit = false;
   /** Number of documents of this settle that the disk has refused. */
   #madeAgain = 0;
   /** The first segment with records after the settled base; the file header lists it first. */
@@ -149,6 +151,7 @@ export class Housekeeping {
   plan(how: HousekeepingWish): HousekeepingRound {
     const repeated = this.#hasFailed;
     this.#hasFailed = false;
+    this.#isForCommit = how.room || !how.urgent;
     if (this.#failed.length > 0) {
       const writes = this.#failed;
       this.#failed = [];
@@ -225,23 +228,27 @@ export class Housekeeping {
     this.#home.push({ offset, chunks, values: written });
   }
 
-  /** A planned write failed. */
-  failed(write: HousekeepingWrite): void {
+  /** A planned write failed. Returns true if the commit fails if that happens twice in a row. */
+  failed(write: HousekeepingWrite): boolean {
     // Without zeros ahead commits are only slower.
-    if (write.purpose === 'fill') return;
+    if (write.purpose === 'fill') return false;
     if (write.purpose === 'segment') {
       // Another place may work. A commit that needs the segment reports the error
       // (`DurableWriter.commit`).
       this.#parts.log.forgetNext(this.#parts.space);
-      return;
+      return false;
     }
+    // A sparse file may have no blocks there, and the disk none left. The record keeps the value,
+    // and the settle waits: a commit that frees values may end that.
+    if (write.purpose === 'home' && this.#parts.space.tight && this.#isForCommit) return false;
     const isMadeAgain = write.purpose === 'settle' && this.#settle?.failed(write) === true;
     // On a full disk the document goes elsewhere: it fails only if it is refused everywhere.
-    if (isMadeAgain && this.#parts.space.tight && this.#madeAgain++ < madeAgainMax) return;
+    if (isMadeAgain && this.#parts.space.tight && this.#madeAgain++ < madeAgainMax) return true;
     this.#hasFailed = true;
     if (write.purpose === 'header') this.#parts.headers.failed();
     // A value may be freed before the next round: that one writes what is still to be written.
     else if (!isMadeAgain && write.purpose !== 'home') this.#failed.push(write);
+    return true;
   }
 
   /** A sync has completed that began after every planned write had returned. */

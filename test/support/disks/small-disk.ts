@@ -26,6 +26,11 @@ export class SmallDisk {
     this.#kind = kind;
   }
 
+  /** Pages of a sparse file that have been written. */
+  get writtenPages(): number {
+    return this.#written.size;
+  }
+
   /** For `SimulatedDisk.faultOf`. */
   faultOf(operation: DiskOperation): Fault | undefined {
     if (operation.kind === 'datasync') return undefined;
