@@ -36,6 +36,7 @@ import {
 } from '../../src/format/layout.ts';
 import type { GrainRun, LogOperation, RecordPreamble } from '../../src/format/log-record.ts';
 import type { Root } from '../../src/format/root.ts';
+import { valueCrc } from '../../src/format/value.ts';
 
 /** Integers from 0, often the first, the last or a small one. */
 export function upTo(max: number): fc.Arbitrary<number> {
@@ -235,12 +236,15 @@ const structure: fc.Arbitrary<LogOperation> = fc.oneof(
   fc.record({ operation: fc.constant('drop-map' as const), ...place, firstIndex: u48 }),
 );
 
+/** Longer values are not carried. */
+const carriedBytesMax = 300;
+
 /** Operations of a record, structures and values mixed. */
 export const operations: fc.Arbitrary<LogOperation[]> = fc
   .record({
     runs,
     structures: fc.array(fc.tuple(fc.nat(40), structure), { maxLength: 8 }),
-    kinds: fc.array(fc.constantFrom('allocate', 'archive', 'free'), {
+    kinds: fc.array(fc.constantFrom('carry', 'allocate', 'archive', 'free'), {
       minLength: 40,
       maxLength: 40,
     }),
@@ -248,7 +252,12 @@ export const operations: fc.Arbitrary<LogOperation[]> = fc
   })
   .map(({ runs: chosen, structures, kinds, crc }) => {
     const list: LogOperation[] = chosen.map((run, at): LogOperation => {
-      const operation = kinds[at] as 'allocate' | 'archive' | 'free';
+      const kind = kinds[at] as 'carry' | 'allocate' | 'archive' | 'free';
+      if (kind === 'carry' && run.length <= carriedBytesMax) {
+        const bytes = new Uint8Array(run.length).fill(crc);
+        return { operation: 'allocate', ...run, crc: valueCrc(run, bytes), bytes };
+      }
+      const operation = kind === 'carry' ? 'allocate' : kind;
       return operation === 'allocate' ? { operation, ...run, crc } : { operation, ...run };
     });
     for (const [at, added] of structures) list.splice(at, 0, added);

@@ -39,7 +39,8 @@ function write(before: RecordPreamble, list: readonly LogOperation[]): Uint8Arra
   for (const one of list) {
     switch (one.operation) {
       case 'allocate':
-        writer.allocate(one, one.crc);
+        if (one.bytes === undefined) writer.allocate(one, one.crc);
+        else writer.carry(one, one.bytes, 0);
         break;
       case 'archive':
         writer.archive(one);

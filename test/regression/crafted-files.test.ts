@@ -199,3 +199,23 @@ it('a file that ends before values of two batches is refused as it is', async ()
   expect(cut.changes).toBe(0);
   await store.close();
 });
+
+it.each([
+  [20, 200],
+  [25, 60],
+  [25, 255],
+])('a carried value takes no memory for grains of 2^%d bytes, %d of them', async (exp, count) => {
+  const home = { basin: 0, stratum: 0 } as const;
+  const bytes = patternOf(1);
+  const value = { operation: 'allocate', ...home, index: 0, count, length: 1, crc: 0 } as const;
+  const map = { operation: 'add-map', ...home, firstIndex: 0, grains: 256, page: 60 } as const;
+  const records: Composition['records'] = [
+    [
+      { operation: 'add-basin', basin: 0 },
+      { operation: 'add-stratum', ...home, grainExp: exp },
+      { ...map, further: [] },
+      { ...value, bytes },
+    ],
+  ];
+  await tryImage(imageOf({ records }), { ids: [], verifies: false });
+});

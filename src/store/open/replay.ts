@@ -33,6 +33,12 @@ import type { ScannedRecord } from '../log/log-scan.ts';
 import { decodedRecord, readBody, SectorReader } from '../log/record-reader.ts';
 import { type ValuePlace, type ValueReader, valuePlace } from '../values/value-reader.ts';
 
+/**
+ * Longer padding of a carried value is not taken into memory: a record of a few bytes may name
+ * grains of gigabytes. With its padding, a value is one write with its neighbour.
+ */
+const paddingMax = 64;
+
 /** A record that was kept. */
 export interface KeptRecord {
   readonly found: ScannedRecord;
@@ -112,11 +118,12 @@ function* takeCarried({ atlas, values }: ReplayParts, record: LogRecord): Steps<
     const offset = map.grainOffset(one.index);
     values.freed(offset);
     if (one.operation === 'allocate' && one.bytes !== undefined) {
-      const capacity = one.count << map.grainExp;
-      if (map.spread || valuePrefixBytes + one.length > capacity) {
+      const capacity = one.count * 2 ** map.grainExp;
+      const needed = valuePrefixBytes + one.length;
+      if (map.spread || needed > capacity) {
         throw corrupt('the commit log carries a value that does not fit its grains', { batch });
       }
-      const grains = new Uint8Array(capacity);
+      const grains = new Uint8Array(capacity - needed < paddingMax ? capacity : needed);
       encodeValuePrefix(grains, one.length, one.crc);
       grains.set(one.bytes, valuePrefixBytes);
       values.carry(batch, offset, grains);
