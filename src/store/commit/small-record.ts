@@ -1,7 +1,7 @@
 /**
- * The record of a small commit: of one session, with some values that the record carries, perhaps a
- * checkpoint over batches whose archives are in memory, without a new structure and without a settle
- * that begins. Nearly every commit is of this kind.
+ * The record of a small commit: of one session, with some values that the record carries, perhaps
+ * a checkpoint over batches whose archives are in memory, without a new structure and without a
+ * settle that begins. Nearly every commit is of this kind.
  *
  * Invariant: it is the record, at the place, that `planBatch` and `CommitLog.place` would give; a
  * batch for which it gives none takes the general way. It decides, and encodes in memory that it
