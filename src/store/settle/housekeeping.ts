@@ -104,8 +104,9 @@ export class Housekeeping {
   /** A commit finds nothing to write besides its own, and nothing that waits for its sync. */
   get quiet(): boolean {
     if (this.#settle !== undefined || this.#hasFailed || this.#failed.length > 0) return false;
-    const { headers, space } = this.#parts;
-    return headers.agreed && space.isFilledAhead && !this.settleDue;
+    const { headers, log, space } = this.#parts;
+    if (log.nextState === 'none' ? log.wantsNext : log.nextState !== 'ready') return false;
+    return headers.agreed && space.isFilledAhead;
   }
 
   get #unsettledSegments(): number {
@@ -184,7 +185,7 @@ export class Housekeeping {
     if (space.tight && !needed && !space.hasBacked(segmentPagesMin, whole)) return undefined;
     const { page, pages } = log.reserveNext(space, space.tight && !needed ? whole : keep);
     // The zeros that were filled in ahead are durable with the next sync, as those of a write are.
-    if (space.zeroed.has(page, pages) && !space.tight) return undefined;
+    if (this.#parts.writer.zeroed.has(page, pages) && !space.tight) return undefined;
     return { offset: page * pageBytes, chunks: zeroPages(pages) };
   }
 
@@ -219,7 +220,7 @@ export class Housekeeping {
   /** A planned write has returned. */
   wrote({ purpose, values, offset, chunks }: HousekeepingWrite): void {
     if (purpose === 'fill') {
-      const { zeroed } = this.#parts.space;
+      const { zeroed } = this.#parts.writer;
       const page = offset / pageBytes;
       zeroed.add(page, page + writeBytes({ offset, chunks }) / pageBytes);
     }
