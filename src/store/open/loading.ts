@@ -10,7 +10,7 @@ import { corrupt } from '../../errors.ts';
 import { decodeBasin, type StratumEntry } from '../../format/basin.ts';
 import { type DocumentName, slotPage } from '../../format/document.ts';
 import type { FileHeader } from '../../format/file-header.ts';
-import { headerCopies, kindBasin, pageBytes } from '../../format/layout.ts';
+import { headerCopies, kindBasin, newStorePages, pageBytes } from '../../format/layout.ts';
 import type { LogRecord } from '../../format/log-record.ts';
 import type { Root } from '../../format/root.ts';
 import { openSealed } from '../../format/seal.ts';
@@ -97,7 +97,7 @@ export function* loadStore(
     headers: restoreHeaders(choice),
     published,
     history,
-    isNew: isNew(choice) && published.currentBatch === 0,
+    isNew: isNew(choice) && reader.length() === newStorePages * pageBytes,
     settleBytes,
     carriedBytes: request.limits.carriedBytes ?? carriedBytesMax,
     nextEpoch: nextEpoch(choice, scan),

@@ -31,6 +31,10 @@ export class SmallDisk {
     return this.#written.size;
   }
 
+  hasWritten(page: number): boolean {
+    return this.#written.has(page);
+  }
+
   /** For `SimulatedDisk.faultOf`. */
   faultOf(operation: DiskOperation): Fault | undefined {
     if (operation.kind === 'datasync') return undefined;
