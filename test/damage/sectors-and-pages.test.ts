@@ -183,7 +183,7 @@ describe.each([true, false])('a log of two segments, closed: %s', patience, (clo
     ['page zeroed', pageBytes, 0],
     ['sector zeroed', sectorBytes, 0],
     ['sector filled with 0xff', sectorBytes, 0xff],
-  ])('is read right, or is said to be damaged, with each %s', async (_, unit, value) => {
+  ])('is read correctly or reported as damaged, with each %s', async (_, unit, value) => {
     const campaign = new Campaign(await patientOf({ closed, rolled: true }));
     const { log, base } = campaign.patient.anatomy;
     const bytes = new Uint8Array(unit).fill(value);

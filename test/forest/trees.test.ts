@@ -178,7 +178,7 @@ describe('counting and summing', () => {
     await endSound(forest);
   });
 
-  it('goes by whatever reducer there is', async () => {
+  it('uses the reducer of the tree: count, min, max or histogram', async () => {
     const forest = await Forest.inMemory({ nodeBytes: 1000 });
     const of = (_key: number, value: number): number => value;
     const kinds = {
@@ -329,7 +329,7 @@ describe('a forest on a store', () => {
     await store.close();
   });
 
-  it('tells of each commit that changed a tree', async () => {
+  it('reports each commit that changed a tree', async () => {
     const { forest, tree } = await filled(1);
     const told: unknown[] = [];
     const stop = forest.onCommit((commit) => told.push(commit));
@@ -341,7 +341,7 @@ describe('a forest on a store', () => {
     await forest.close();
   });
 
-  it('holds nodes only while they are read', async () => {
+  it('holds a state only while it is read', async () => {
     const { forest, tree } = await filled(3000);
     for (const _ of tree.range()) break;
     for (const _ of tree.range({ limit: 3 }));

@@ -125,7 +125,7 @@ describe('a sector', () => {
     );
   });
 
-  it('that begins with zeros is not blank for that', () => {
+  it('that only begins with zeros is not blank', () => {
     const bytes = new Uint8Array(sectorBytes);
     bytes[sectorBytes - 1] = 1;
     expect(decodeLogSector(bytes, 5, noSalt)).toBe('rotten');

@@ -8,7 +8,7 @@
 import { lines, type SeededFault } from './seeded-fault.ts';
 
 const stratum = 'test/store/grains/stratum.test.ts';
-const findsFreed = 'a stratum finds a freed run before anybody has to add a map';
+const findsFreed = 'a stratum finds a freed run before a map has to be added';
 
 export const faultsOfInvariants: readonly SeededFault[] = [
   {

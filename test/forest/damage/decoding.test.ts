@@ -282,7 +282,7 @@ describe.each(shapes)('a node with keys and values of %s', (_, shape) => {
 });
 
 describe('a leaf', () => {
-  it('is refused where a key between two with a common prefix lacks it', () => {
+  it('is refused if a key between two with a common prefix lacks that prefix', () => {
     const shape = shapeFor(-1, 0, -1);
     const keys = ['prefix 1', 'another2', 'prefix 3'].map((key) => new TextEncoder().encode(key));
     const writer = begun(0, false, keys.length);
@@ -293,7 +293,7 @@ describe('a leaf', () => {
   });
 });
 
-describe('a branch with a child that cannot be', () => {
+describe('a branch with an impossible child', () => {
   const shape = shapeFor(-1, -1, -1, true);
 
   it.each([
@@ -369,7 +369,7 @@ describe('a record of a tree, and the root of a forest', () => {
     );
   });
 
-  it('are VARVE_CORRUPT or say something that can be said, whatever their bytes are', () => {
+  it('are VARVE_CORRUPT or valid, whatever their bytes are', () => {
     fc.assert(
       fc.property(records, forests, wounds, (record, forest, all) => {
         const told = decoded(() => decodeRecord(wounded(encodeRecord(record), all)));

@@ -240,7 +240,7 @@ describe('the commit log', () => {
     expect(pair.log.retainedBytes).toBe(5 * 3 * sectorBytes);
   });
 
-  it('drops no segment that its own records go on in', () => {
+  it('drops no segment that its records continue in', () => {
     const pair = new LogPair();
     for (let times = 0; times < 10; times++) pair.append(100);
     expect(pair.log.snapshot(10).dropped).toEqual([]);
