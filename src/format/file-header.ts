@@ -123,6 +123,7 @@ function decodeFields(reader: ByteReader): FileHeader {
   const epoch = reader.u32();
   const cleanMark = reader.u8();
   if (cleanMark > 1) reader.fail('an unknown mark', '0 or 1', cleanMark);
+  const clean = cleanMark === 1;
   reader.zeros(1);
   const base = reader.u48();
   const confirmed = reader.u48();
@@ -133,23 +134,11 @@ function decodeFields(reader: ByteReader): FileHeader {
   const laneSectors = [reader.u48(), reader.u48()] as const;
   const count = reader.u16();
   if (count < 1 || count > headerSegmentsMax) reader.fail('a wrong number of segments', '', count);
-  const segments: SegmentExtent[] = [];
-  for (let at = 0; at < count; at++) segments.push(decodeSegment(reader));
+  const segments = reader.list(count, () => decodeSegment(reader));
   reader.zeros(reader.remaining);
-  return {
-    salt,
-    generation,
-    epoch,
-    clean: cleanMark === 1,
-    base,
-    confirmed,
-    checkpoint,
-    embeddedHeader,
-    root,
-    retainedLogBytes,
-    laneSectors,
-    segments,
-  };
+  const batches = { base, confirmed, checkpoint };
+  const state = { embeddedHeader, root, retainedLogBytes, laneSectors, segments };
+  return { salt, generation, epoch, clean, ...batches, ...state };
 }
 
 /** A creation that was cut before it wrote copy 1: `header` is copy 0, the first header ever. */

@@ -109,9 +109,7 @@ export function writeFurtherExtents(writer: ByteWriter, further: readonly MapExt
 /** Reads `count` extents. Throws `VARVE_CORRUPT` for more than a map may have. */
 export function readFurtherExtents(reader: ByteReader, count: number): MapExtent[] {
   if (count > furtherExtentsMax) reader.fail('too many extents', furtherExtentsMax, count);
-  const further: MapExtent[] = [];
-  for (let at = 0; at < count; at++) further.push({ page: reader.u48(), pages: reader.u32() });
-  return further;
+  return reader.list(count, () => ({ page: reader.u48(), pages: reader.u32() }));
 }
 
 /** Page, generation and stamp of a seal. */
@@ -162,15 +160,10 @@ export function decodeMapHead(
   if (count > markPagesMax || count !== markPageCount(grains)) {
     reader.fail('a wrong number of mark pages', markPageCount(grains), count);
   }
-  const pages: MarkPageName[] = [];
-  for (let at = 0; at < count; at++) {
-    pages.push({
-      generation: reader.u32(),
-      crc: reader.u32(),
-      free: reader.u16(),
-      longestFree: reader.u16(),
-    });
-  }
+  const pages = reader.list(count, (): MarkPageName => {
+    const name = { generation: reader.u32(), crc: reader.u32() };
+    return { ...name, free: reader.u16(), longestFree: reader.u16() };
+  });
   return { firstIndex, grains, pages, stamp: seal.stamp };
 }
 

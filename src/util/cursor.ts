@@ -193,6 +193,13 @@ export class ByteReader {
     return this.source.subarray(at, at + count);
   }
 
+  /** Reads `count` structures, one after the other. */
+  list<T>(count: number, read: () => T): T[] {
+    const all: T[] = [];
+    for (let left = count; left > 0; left--) all.push(read());
+    return all;
+  }
+
   /** Reads bytes that must be zero in this version of the format. */
   zeros(count: number): void {
     for (const byte of this.bytes(count)) if (byte !== 0) this.fail('a reserved byte', 0, byte);

@@ -148,7 +148,8 @@ function decodeLeaf(reader: NodeReader, count: number, shape: TreeShape): Leaf {
   const { keyBytes, valueBytes } = shape;
   const empty = newEntries(keyBytes, valueBytes, shape.memory);
   if (empty instanceof FixedEntries) return new Leaf(0, decodeFixed(reader, count, empty));
-  const lengths = varints(reader, count * ((keyBytes < 0 ? 1 : 0) + (valueBytes < 0 ? 1 : 0)));
+  const lengthsEach = (keyBytes < 0 ? 1 : 0) + (valueBytes < 0 ? 1 : 0);
+  const lengths = varints(reader, count * lengthsEach);
   const entries = SortedEntries.over(reader.source, count, shape.memory);
   const leaf = new Leaf(0, entries);
   let next = 0;
@@ -174,6 +175,7 @@ function decodeFixed(reader: NodeReader, count: number, like: FixedEntries): Fix
   return entries;
 }
 
+/** Not `list`: a call for each number would take longer than to read it. */
 function varints(reader: NodeReader, count: number): number[] {
   const numbers: number[] = [];
   for (let left = count; left > 0; left--) numbers.push(reader.varint());
