@@ -7,6 +7,7 @@
  */
 
 import { invalidArgument, VarveError } from '../errors.ts';
+import { assert } from '../util/assert.ts';
 import {
   getU32BigEndian,
   getU64BigEndian,
@@ -236,6 +237,7 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
     all.set(part, at);
     at += part.length;
   }
+  assert(at === all.length, 'the parts of a tuple fill its encoding');
   return all;
 }
 

@@ -9,6 +9,7 @@
  * to the next. Layout: `spec/format.md`, "Grain map". Encoding, decoding and places only.
  */
 
+import { assert } from '../util/assert.ts';
 import { ByteReader, ByteWriter } from '../util/cursor.ts';
 import {
   furtherExtentsMax,
@@ -126,6 +127,7 @@ export interface SealedPage {
 }
 
 export function encodeMapHead(head: MapHead, place: PagePlace, salt: Uint8Array): SealedPage {
+  assert(head.pages.length <= markPagesMax, 'a head fits into its page');
   const writer = new ByteWriter(pageBytes);
   writer.zeros(sealBytes);
   writer.u48(head.firstIndex);
@@ -169,6 +171,7 @@ export function decodeMapHead(
 
 /** Seals the marks (4,064 bytes) of one mark page. */
 export function encodeMarkPage(marks: Uint8Array, place: PagePlace, salt: Uint8Array): SealedPage {
+  assert(marks.length === pageBytes - sealBytes, 'marks fill their page');
   const bytes = new Uint8Array(pageBytes);
   bytes.set(marks, sealBytes);
   const crc = sealBytesOf(bytes, { kind: kindMarks, length: pageBytes, ...place }, salt);

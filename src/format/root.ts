@@ -5,6 +5,7 @@
  * `spec/format.md`, "Root". Encoding and decoding only.
  */
 
+import { assert } from '../util/assert.ts';
 import { ByteReader, ByteWriter } from '../util/cursor.ts';
 import { type DocumentName, decodeDocumentName, encodeDocumentName } from './document.ts';
 import { decodeSegment } from './file-header.ts';
@@ -33,6 +34,7 @@ export interface Root {
 
 /** Bytes of the document, with room for the seal at the start. */
 export function encodeRoot(root: Root): Uint8Array<ArrayBuffer> {
+  assert(root.basins.length <= basinsMax, 'a GrainId can name every basin');
   const writer = new ByteWriter(1024);
   writer.zeros(sealBytes);
   writer.u32(root.basins.length);

@@ -7,6 +7,7 @@
  */
 
 import { corrupt } from '../errors.ts';
+import { assert } from './assert.ts';
 import {
   getU16,
   getU32,
@@ -76,6 +77,7 @@ export class ByteWriter {
 
   /** Seven bits a byte, low ones first; any safe integer from 0. */
   varint(value: number): void {
+    assert(value >= 0, 'a varint is not negative');
     const at = this.#reserve(varintBytesMax);
     this.#at = setVarint(this.#bytes, at, value);
   }
@@ -91,6 +93,7 @@ export class ByteWriter {
   }
 
   zeros(count: number): void {
+    assert(count >= 0, 'a field is not longer than the room for it');
     const at = this.#reserve(count);
     this.#bytes.fill(0, at, at + count);
   }
@@ -140,6 +143,7 @@ export class ByteReader {
 
   /** Passes over `count` bytes; returns the index of the first. */
   take(count: number): number {
+    assert(count >= 0, 'a cursor goes forward');
     const at = this.#at;
     if (count > this.source.length - at) this.fail('ends too early', count, this.remaining);
     this.#at = at + count;

@@ -237,8 +237,8 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'values can be written to pages where zeros are being written ahead',
     file: 'store/settle/housekeeping.ts',
-    find: 'chunks, blocking: true }',
-    replace: 'chunks, blocking: false }',
+    find: 'chunks: zeroPages(pages), blocking: true }',
+    replace: 'chunks: zeroPages(pages), blocking: false }',
     caughtBy: {
       file: 'test/regression/fill-over-a-value.test.ts',
       test: 'a value written while space ahead is filled stays as it was pushed',

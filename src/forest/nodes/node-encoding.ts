@@ -94,6 +94,7 @@ export class NodeWriter {
     for (let index = 0; index < refs.length; index++) {
       const ref = refs[index] as NodeRef;
       assert(ref.stored, 'a child is stored before its branch');
+      assert((counts[index] as number) > 0, 'a stored child has entries');
       setU32(bytes, this.#at, ref.low);
       setU32(bytes, this.#at + 4, ref.high);
       if (sealed) setU64(bytes, this.#at + 8, ref.seal);

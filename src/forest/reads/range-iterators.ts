@@ -80,6 +80,7 @@ abstract class EntryIterator {
       (reverse ? cursor.index > 0 : cursor.index + 1 < cursor.leaf.entries.count);
     if (within) return;
     const at = reverse ? positions.from + this.#left - 1 : positions.to - this.#left;
+    assert(at >= positions.from && at < positions.to, 'the next entry is in the range');
     await readPathToPosition(this.#range, at);
   }
 

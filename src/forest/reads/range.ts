@@ -6,6 +6,7 @@
  */
 
 import { invalidArgument } from '../../errors.ts';
+import { assert } from '../../util/assert.ts';
 import { checkFlag, checkNames, type NamesOf } from '../../util/options.ts';
 import type { Range } from '../contract.ts';
 import type { TreeSchema } from '../trees/tree-schema.ts';
@@ -97,6 +98,7 @@ export function limited(
   { from, to }: Positions,
   { reverse, limit }: Pick<AskedRange, 'reverse' | 'limit'>,
 ): Positions {
+  assert(from >= 0 && from <= to, 'positions of a range rise');
   if (to - from <= limit) return { from, to };
   return reverse ? { from: to - limit, to } : { from, to: from + limit };
 }

@@ -60,12 +60,14 @@ export function positionOf({ nodes, shape, root }: TreeSource, bound: KeyBound):
     node = nodes.load(node.refs[at] as NodeRef, shape);
   }
   const index = node.entries.search(bound.key);
-  if (index < 0) return position + ~index;
-  return position + index + (bound.including ? 1 : 0);
+  position += index < 0 ? ~index : index + (bound.including ? 1 : 0);
+  assert(position <= root.count, 'a position is within its tree');
+  return position;
 }
 
 /** Index of the child that has the entry at this position of the branch. */
 function childAt({ counts }: Branch, position: number): number {
+  assert(position >= 0, 'a position counts the entries before it');
   let at = 0;
   while (at < counts.length - 1 && position >= (counts[at] as number)) {
     position -= counts[at] as number;
@@ -147,4 +149,5 @@ export async function readPathToPosition(tree: TreeSource, position: number): Pr
     position -= node.entriesBefore(at);
     node = await nodes.loadAsync(node.refs[at] as NodeRef, shape);
   }
+  assert(position >= 0 && position < node.entries.count, 'the path leads to an entry');
 }

@@ -23,6 +23,7 @@ import {
   sectorBytes,
 } from '../../format/layout.ts';
 import type { AddedMap, GrainRun, LogRecord } from '../../format/log-record.ts';
+import { assert } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { type FileReader, ReadAhead } from '../file/file-reader.ts';
 import type { Atlas } from '../grains/atlas.ts';
@@ -75,6 +76,10 @@ export function* replayLog(
       if (!isConfirmed) return { last, reverted: found };
       parts.values.distrust(place.offset);
     }
+    assert(
+      found.batch === (last?.found.batch ?? found.batch - 1) + 1,
+      'batches are replayed in order',
+    );
     yield* applyRecord(parts, record);
     last = { found, record };
     kept(last);

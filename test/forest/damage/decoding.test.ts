@@ -19,7 +19,12 @@ import {
   encodeForestRoot,
   encodeSealedRoot,
 } from '../../../src/forest/journal/forest-root.ts';
-import { NodeRef, type TreeNode, type TreeShape } from '../../../src/forest/nodes/node.ts';
+import {
+  emptyRoot,
+  NodeRef,
+  type TreeNode,
+  type TreeShape,
+} from '../../../src/forest/nodes/node.ts';
 import { decodeNode, NodeWriter } from '../../../src/forest/nodes/node-encoding.ts';
 import { decodeRecord, encodeRecord, shapeOf } from '../../../src/forest/trees/tree-record.ts';
 import { type GrainId, Store } from '../../../src/index.ts';
@@ -319,20 +324,22 @@ const root = fc
   .map(({ low, count, long }) => {
     return { ref: count === 0 ? undefined : NodeRef.at(low, 3, 9), count, long: count > 0 && long };
   });
-const records = fc.record({
-  config: fc.record({
-    keyCodec: names,
-    valueCodec: names,
-    reducer: names,
-    versioned: fc.boolean(),
-    keyBytes: fc.integer({ min: -1, max: 2 ** 40 }),
-    valueBytes: fc.integer({ min: -1, max: 2 ** 40 }),
-    partBytes: fc.integer({ min: -1, max: 2 ** 40 }),
-  }),
-  main: root,
-  history: root,
-  sequence: fc.nat(2 ** 40),
-});
+const records = fc
+  .record({
+    config: fc.record({
+      keyCodec: names,
+      valueCodec: names,
+      reducer: names,
+      versioned: fc.boolean(),
+      keyBytes: fc.integer({ min: -1, max: 2 ** 40 }),
+      valueBytes: fc.integer({ min: -1, max: 2 ** 40 }),
+      partBytes: fc.integer({ min: -1, max: 2 ** 40 }),
+    }),
+    main: root,
+    history: root,
+    sequence: fc.nat(2 ** 40),
+  })
+  .map((record) => (record.config.versioned ? record : { ...record, history: emptyRoot }));
 const changes = fc.record({ tree: names, log: fc.uint8Array({ maxLength: 40 }) });
 const forests = fc
   .record({
