@@ -12,10 +12,7 @@ import { expectSameBytes } from '../support/bytes.ts';
 import { endSound, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
-const summed = {
-  ...numbers,
-  reducer: reducers.sum((_key: number, value: number) => value),
-};
+const summed = { ...numbers, reducer: reducers.sum((_key: number, value: number) => value) };
 const released = expect.objectContaining({ code: 'VARVE_SNAPSHOT_RELEASED' });
 
 /** A forest on a disk in memory, with a tree of `count` entries. */

@@ -15,20 +15,14 @@ export const faultsOfCommits: readonly SeededFault[] = [
       '    this.#core.housekeeping.synced();',
       '    yield* this.#publish(plan, target);',
     ),
-    caughtBy: {
-      file: 'test/crash/every-cut.test.ts',
-      test: 'archive, checkpoint, reuse',
-    },
+    caughtBy: { file: 'test/crash/every-cut.test.ts', test: 'archive, checkpoint, reuse' },
   },
   {
     name: 'a batch is published before its sync',
     file: 'store/commit/durable-writer.ts',
     find: lines('    yield* this.#sync();', '    yield* this.#publish(plan, target);'),
     replace: lines('    yield* this.#publish(plan, target);', '    yield* this.#sync();'),
-    caughtBy: {
-      file: 'test/contract/faults.test.ts',
-      test: 'a failed sync does not affect reads',
-    },
+    caughtBy: { file: 'test/contract/faults.test.ts', test: 'a failed sync does not affect reads' },
   },
   {
     name: 'sessions that share a batch resolve before its sync',

@@ -213,11 +213,7 @@ const decoders: Readonly<Record<string, Decoder>> = {
       setU32(bytes, headerCrcOffset, crc32(bytes.subarray(0, headerCrcOffset)));
     },
   },
-  'a root': {
-    sound: root.map(encodeRoot),
-    bytesMax: 600,
-    decode: (bytes) => decodeRoot(bytes, 0),
-  },
+  'a root': { sound: root.map(encodeRoot), bytesMax: 600, decode: (bytes) => decodeRoot(bytes, 0) },
   'a basin': {
     sound: basin.map(encodeBasin),
     bytesMax: 600,

@@ -127,12 +127,7 @@ describe('the Atlas', () => {
     const id = { basin: 0, stratum: 0, index };
     expect(atlas.find(id)).toBe(undefined);
     stratum.publish('allocate', { ...id, count, length: 1000 });
-    expect(atlas.find(id)).toEqual({
-      stratum,
-      map: stratum.mapOf(index),
-      count,
-      archived: false,
-    });
+    expect(atlas.find(id)).toEqual({ stratum, map: stratum.mapOf(index), count, archived: false });
     stratum.publish('archive', { ...id, count, length: 1000 });
     expect(atlas.find(id)?.archived).toBe(true);
     expect(atlas.find({ ...id, index: index + 1 })).toBe(undefined);

@@ -222,10 +222,7 @@ describe('the commit log', () => {
       sectors: 8,
       extent: undefined,
     });
-    const target = pair.log.place(most + 1, 1, {
-      space: pair.space,
-      spares: 0,
-    }) as RecordTarget;
+    const target = pair.log.place(most + 1, 1, { space: pair.space, spares: 0 }) as RecordTarget;
     expect(target).toMatchObject({ sectors: 1, extent: { page: 18, pages: 1 } });
     expect(recordBytes(target)).toBe(sectorBytes + 4096);
     pair.log.accept(target, 1, 1, 0);
