@@ -130,7 +130,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/contract/faults.test.ts',
-      test: 'a failed sync poisons also if a record can be neither written nor taken back',
+      test: 'can be neither written nor taken back',
     },
   },
   {
@@ -157,7 +157,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     replace: '      throw new AggregateError([cause, error], message);',
     caughtBy: {
       file: 'test/contract/faults.test.ts',
-      test: 'a failed sync poisons also if a record can be neither written nor taken back',
+      test: 'can be neither written nor taken back',
     },
   },
   {
