@@ -104,8 +104,9 @@ export class Committer {
       core.checkSound();
       const [first] = waiting;
       const small = waiting.length === 1 && first ? this.#small.of(first.work) : undefined;
-      if (small !== undefined && first !== undefined) yield* this.#commitSmall(small, first);
-      else {
+      const isDurable =
+        small !== undefined && first !== undefined && (yield* this.#commitSmall(small, first));
+      if (!isDurable) {
         const all = new Set(waiting);
         left = all;
         yield* this.#makeDurable(all);
@@ -126,11 +127,19 @@ export class Committer {
     core.checkpointUnderWay = core.published.checkpoint;
   }
 
-  *#commitSmall(record: SmallRecord, one: Waiting): Steps<void> {
-    this.#core.checkpointUnderWay = record.plan.after.checkpoint;
-    yield* this.#writer.commitSmall(record);
-    this.#core.counters.sessionsCommitted += 1;
-    one.batch = this.#core.published.currentBatch;
+  /** Returns false if the refused record was the first sign of a full disk: see `#makeDurable`. */
+  *#commitSmall(record: SmallRecord, one: Waiting): Steps<boolean> {
+    const core = this.#core;
+    core.checkpointUnderWay = record.plan.after.checkpoint;
+    try {
+      yield* this.#writer.commitSmall(record);
+    } catch (error) {
+      if (!this.#isRefusedRecord(error)) throw error;
+      return false;
+    }
+    core.counters.sessionsCommitted += 1;
+    one.batch = core.published.currentBatch;
+    return true;
   }
 
   /** Poisons the store if the session's grains cannot be given back; every caller is answered. */

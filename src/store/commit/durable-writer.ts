@@ -76,6 +76,7 @@ export class DurableWriter {
    * structure. Throws as `commit`.
    */
   *commitSmall({ plan, target, bytes }: SmallRecord): Steps<void> {
+    this.#recordRefused = false;
     if (!this.#core.housekeeping.quiet) {
       yield* this.#houseKeep({ urgent: false, room: false, fill: true });
     }
