@@ -3,9 +3,9 @@
  * queued.
  *
  * Runs of grains are short: a stratum is named once for many runs, an index is the distance from
- * the end of the last value, and a repeated count and length are left out. An allocation has the CRC of
- * its value, or carries the value's bytes, which go to their grains later. Structures that the
- * batch needs (basin, stratum, grain map) are added before the first value in them. Layout:
+ * the end of the last value, and a repeated count and length are left out. An allocation has the
+ * CRC of its value, or carries the value's bytes, which go to their grains later. Structures that
+ * the batch needs (basin, stratum, grain map) are added before the first value in them. Layout:
  * `spec/format.md`, "Records". Encoding and decoding only.
  */
 

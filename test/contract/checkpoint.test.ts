@@ -84,7 +84,7 @@ describe('the example of the Sediment article', () => {
       await store.checkpointTo(await session.commit());
       last = next;
     };
-    for (let n = 0; n < 150; n += 1) await replace(n);
+    for (let n = 0; n < 600; n += 1) await replace(n);
     const { fileBytes } = store.statistics();
     for (let n = 0; n < 400; n += 1) await replace(n);
     await check.value(store, last, patternOf(10_000, 399));

@@ -127,6 +127,7 @@ export class Committer {
   }
 
   *#commitSmall(record: SmallRecord, one: Waiting): Steps<void> {
+    this.#core.checkpointUnderWay = record.plan.after.checkpoint;
     yield* this.#writer.commitSmall(record);
     this.#core.counters.sessionsCommitted += 1;
     one.batch = this.#core.published.currentBatch;

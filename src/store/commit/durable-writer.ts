@@ -257,8 +257,8 @@ export class DurableWriter {
   /**
    * Writes the record. If the write fails, a part of the record may be in the file: its first
    * sector is blanked and synced, so that the next open cannot find a valid record. If that fails
-   * too, and the sector is not blank, the store is poisoned. This cannot be avoided: the whole record
-   * may be on the disk, and only a write can void it.
+   * too, and the sector is not blank, the store is poisoned. This cannot be avoided: the whole
+   * record may be on the disk, and only a write can void it.
    *
    * The body in an extent is written first: it is no part of the log until a sector names it. If
    * the disk refuses that write, there is nothing to take back.
@@ -285,7 +285,7 @@ export class DurableWriter {
     try {
       yield* this.#write('blanking a record', sector * sectorBytes, new Uint8Array(sectorBytes));
     } catch (error) {
-      // A disk without space takes neither write; file systems that copy on write need some for both.
+      // A full disk takes neither write: file systems that copy on write need space for both.
       if (this.#isBlank(sector)) return yield* this.#sync();
       const message = 'a record could be neither written nor blanked';
       throw this.#core.poison(new AggregateError([cause, error], message));

@@ -50,8 +50,8 @@ export function valueBytes(works: Iterable<SessionWork>): number {
 // ── a batch ──
 
 /**
- * Values at `scatteredFrom` places or more: their record carries so many times the bytes that it
- * carries otherwise.
+ * If values lie at `scatteredFrom` places or more, their record carries `scatteredTimes` as many
+ * bytes as otherwise.
  */
 const scatteredTimes = 5;
 const scatteredFrom = 3;

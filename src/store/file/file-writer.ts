@@ -20,6 +20,7 @@ import {
   performSync,
   type Steps,
   writeBytes,
+  writeNow,
 } from './effects.ts';
 import type { FileReader } from './file-reader.ts';
 import type { Space } from './space.ts';
@@ -111,7 +112,7 @@ export class FileWriter {
     this.#space.reach(endPage);
     this.#space.zeroed.remove(page, endPage);
     try {
-      this.#reader.file.writeSync(chunks, offset);
+      writeNow(this.#reader.file, chunks, offset);
     } catch (error) {
       this.#space.refused(page, endPage, isFull(error));
       this.#observer.forget(offset, chunk.length);

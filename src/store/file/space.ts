@@ -27,7 +27,6 @@ export type { Extent } from './free-stretches.ts';
 const anywhere = Number.POSITIVE_INFINITY;
 
 export class Space {
-  /** Filled ahead by this process. */
   readonly zeroed = new ZeroedPages();
   readonly #free = new FreeStretches();
   readonly #reserveFor: (endPage: number) => number;
@@ -329,10 +328,7 @@ export class Space {
     return grow || this.#end + pages <= this.#wall ? this.#grow(pages) : undefined;
   }
 
-  /**
-   * Pages, up to `wanted`, that values can get without growth; undefined if these are fewer than
-   * `least`.
-   */
+  /** Pages, up to `wanted`, for values without growth; undefined if fewer than `least`. */
   availableBacked(wanted: number, least: number): number | undefined {
     if (this.#wall < anywhere) this.keepReserve();
     const longest = this.#free.longest(least, this.#wall);

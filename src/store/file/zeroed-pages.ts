@@ -1,6 +1,6 @@
 /**
- * The pages that this process has filled with zeros and not written since: a log segment there needs
- * no zeros of its own.
+ * The pages that this process has filled with zeros and not written since: a log segment there
+ * needs no zeros of its own.
  *
  * Invariant: the pages from `#from` up to `#to` were filled by writes that returned, and no other
  * write of them was issued later. One range is enough, since the file is filled at its end. It does

@@ -76,7 +76,7 @@ export function laneRange(segment: SegmentExtent, lane: number): { from: number;
 const segmentShare = 256;
 
 /** Segments become twice as long as the one before, up to this length. */
-const segmentPagesUsual = 64;
+const segmentPagesUsual = 32;
 
 /**
  * A place for the segment after one of `before` pages: twice as long, or as long as the size of the
@@ -194,8 +194,8 @@ export class CommitLog {
   }
 
   /**
-   * As `place`, for a record of one sector; undefined also if it is in the next segment, or if a next
-   * segment is wanted or being made.
+   * As `place`, for a record of one sector; undefined also if it is in the next segment, or if a
+   * next segment is wanted or being made.
    */
   placeOfOneSector(batch: number): RecordTarget | undefined {
     if (this.#next === undefined ? this.wantsNext : this.#next.state !== 'ready') return undefined;

@@ -5,6 +5,7 @@
  * Shape only; `store-options.ts` makes it from the caller's options.
  */
 
+import { sectorBytes } from '../../format/layout.ts';
 import type { FileSystem } from '../../io/file-system.ts';
 import type { AtlasLimits } from '../grains/atlas.ts';
 
@@ -13,7 +14,7 @@ import type { AtlasLimits } from '../grains/atlas.ts';
  * sector of the log then has everything. A second place in the file makes a sync of 100 us 20 us
  * longer. More bytes would cost space: log stays until a checkpoint.
  */
-export const carriedBytesMax = 512;
+export const carriedBytesMax = sectorBytes;
 
 /** Limits that tests lower. */
 export interface StoreLimits extends AtlasLimits {

@@ -1,7 +1,7 @@
 /**
  * Housekeeping: writes that ride on commits, so that opening stays fast and later commits small.
- * They are settles, with the values that the log carries, file header copies (also the one that opening left behind), the next log
- * segment and zeros ahead of need.
+ * They are settles, with the values that the log carries, file header copies (also the one that
+ * opening left behind), the next log segment and zeros ahead of need.
  *
  * Invariant: it makes no sync while the store is open; its writes count only after a sync that
  * began later (`synced`). A failed write is repeated unchanged in the next round, before anything

@@ -3,10 +3,10 @@
  * opening does not need the log before it.
  *
  * It rides on commits, some writes with each, in three steps with a completed sync between them:
- * (1) the structures, each into the slot that no header names, and the values that the log carries, to
- * their grains; (2) one copy of the file header,
- * which names them; (3) the other copy. Only then the replaced slots, the old places of moved
- * documents and the log before it are used again.
+ * (1) the structures, each into the slot that no header names, and the values that the log carries,
+ * to their grains; (2) one copy of the file header, which names the structures; (3) the other copy.
+ * Only then the replaced slots, the old places of moved documents and the log before it are used
+ * again.
  *
  * A structure is written as of the last published batch at that time, and its stamp says so. The
  * header's `base` is the batch at which the settle began: later changes may concern structures that

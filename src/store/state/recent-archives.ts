@@ -22,7 +22,7 @@ const batchesMax = 1024;
 const noValues: readonly GrainRun[] = [];
 
 export class RecentArchives {
-  /** By batch, modulo `batchesMax`: an object for each batch would cost as much as the rest of it. */
+  /** By batch, modulo `batchesMax`. An object for each batch would make a small commit slower. */
   readonly #valuesOf: (readonly GrainRun[])[] = [];
   readonly #logBytesOf: number[] = [];
   #values = 0;

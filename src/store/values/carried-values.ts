@@ -6,8 +6,8 @@
  * - The file with these bytes laid over it is what readers see: every read of values goes through
  *   `overlay`.
  * - A value leaves when its bytes are in its grains, synced, or when it is freed: bytes of a freed
- *   value never reach the file, where another value may be by then. After a failed sync the file may
- *   show what was there before.
+ *   value never reach the file, where another value may be by then. After a failed sync the file
+ *   may show what was there before.
  *
  * It reads and writes nothing itself.
  */
