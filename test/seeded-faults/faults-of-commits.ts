@@ -10,10 +10,10 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'the sync of a commit is left out',
     file: 'store/commit/durable-writer.ts',
-    find: lines('    yield* this.#sync();', '    yield* this.#publish(plan, target);'),
+    find: lines('    const target = yield* this.#log(plan);', '    yield* this.#sync();'),
     replace: lines(
+      '    const target = yield* this.#log(plan);',
       '    this.#core.housekeeping.synced();',
-      '    yield* this.#publish(plan, target);',
     ),
     caughtBy: {
       file: 'test/crash/every-cut.test.ts',
@@ -23,11 +23,19 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a batch is published before its sync',
     file: 'store/commit/durable-writer.ts',
-    find: lines('    yield* this.#sync();', '    yield* this.#publish(plan, target);'),
-    replace: lines('    yield* this.#publish(plan, target);', '    yield* this.#sync();'),
+    find: lines(
+      '    const target = yield* this.#log(plan);',
+      '    yield* this.#sync();',
+      '    yield* this.#publish(plan, target);',
+    ),
+    replace: lines(
+      '    const target = yield* this.#log(plan);',
+      '    yield* this.#publish(plan, target);',
+      '    yield* this.#sync();',
+    ),
     caughtBy: {
       file: 'test/contract/faults.test.ts',
-      test: 'a failed sync leaves reads as they were',
+      test: 'a failed sync does not publish a larger batch either',
     },
   },
   {
@@ -136,7 +144,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/contract/faults.test.ts',
-      test: 'a failed sync poisons also if a record can be neither written nor taken back',
+      test: "a failed sync poisons also if a record 'after the value' can be neither written nor taken back",
     },
   },
   {
@@ -163,7 +171,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     replace: '      throw new AggregateError([cause, error], message);',
     caughtBy: {
       file: 'test/contract/faults.test.ts',
-      test: 'a failed sync poisons also if a record can be neither written nor taken back',
+      test: "a failed sync poisons also if a record 'after the value' can be neither written nor taken back",
     },
   },
   {
