@@ -41,14 +41,14 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'sessions that share a batch are told of it before its sync',
     file: 'store/commit/committer.ts',
-    find: '    yield* this.#writer.commit(batch);',
+    find: '    yield* this.#writer.commit({ ...batch, carries });',
     replace: lines(
       '    for (const one of left) {',
       '      one.batch = core.published.currentBatch + 1;',
       '      one.durable();',
       '    }',
       '    left.clear();',
-      '    yield* this.#writer.commit(batch);',
+      '    yield* this.#writer.commit({ ...batch, carries });',
     ),
     caughtBy: {
       file: 'test/contract/faults.test.ts',
@@ -72,15 +72,15 @@ export const faultsOfCommits: readonly SeededFault[] = [
     name: 'the record of a batch is written before its values',
     file: 'store/commit/committer.ts',
     find: lines(
-      '    yield* this.#writeValues(left);',
+      '    if (!carries) yield* this.#writeValues(left);',
       '    for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {',
       '      try {',
-      '        return yield* this.#logTogether(left);',
+      '        return yield* this.#logTogether(left, { carries });',
     ),
     replace: lines(
       '    for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {',
       '      try {',
-      '        yield* this.#logTogether(left);',
+      '        yield* this.#logTogether(left, { carries });',
       '        return yield* this.#writeValues(left);',
     ),
     caughtBy: {
@@ -279,8 +279,13 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'freed grains are given out before the sync of the batch that frees them',
     file: 'store/commit/durable-writer.ts',
-    find: lines('    yield* this.#sync();', '    yield* this.#publish(plan, target);'),
+    find: lines(
+      '    const target = yield* this.#log(plan);',
+      '    yield* this.#sync();',
+      '    yield* this.#publish(plan, target);',
+    ),
     replace: lines(
+      '    const target = yield* this.#log(plan);',
       '    const freed = new Map<SessionWork, Freed>();',
       '    for (const [work, { values, logBytes }] of plan.freed) {',
       '      for (const run of values) this.#core.atlas.stratum(run.basin, run.stratum)?.freeValue(run);',
@@ -297,8 +302,15 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a checkpoint frees what the batch after it archived: one batch early',
     file: 'store/commit/checkpoint.ts',
-    find: 'batch <= target; batch++',
-    replace: 'batch <= Math.min(target + 1, core.published.currentBatch); batch++',
+    find: lines(
+      '  let reached = checkpoint;',
+      '  for (let batch = checkpoint + 1; batch <= target; batch++) {',
+    ),
+    replace: lines(
+      '  let reached = checkpoint;',
+      '  const last = Math.min(target + 1, core.published.currentBatch);',
+      '  for (let batch = checkpoint + 1; batch <= last; batch++) {',
+    ),
     caughtBy: {
       file: 'test/regression/simulated.test.ts',
       test: 'seeded-opening-does-not-rewrite.json',
@@ -307,8 +319,14 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a checkpoint frees again what the one before it freed',
     file: 'store/commit/checkpoint.ts',
-    find: 'let batch = checkpoint + 1;',
-    replace: 'let batch = Math.max(1, checkpoint);',
+    find: lines(
+      '  let reached = checkpoint;',
+      '  for (let batch = checkpoint + 1; batch <= target; batch++) {',
+    ),
+    replace: lines(
+      '  let reached = checkpoint;',
+      '  for (let batch = Math.max(1, checkpoint); batch <= target; batch++) {',
+    ),
     caughtBy: {
       file: 'test/store/commit/own-maps.test.ts',
       test: 'a large value goes to places that lie apart before the file grows',

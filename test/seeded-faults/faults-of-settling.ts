@@ -138,10 +138,13 @@ export const faultsOfSettling: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a basin is not marked as changed by a batch',
+    name: 'a basin is not marked as changed by a batch that drops a map',
     file: 'store/commit/publish.ts',
-    find: '  for (const stratum of touched) atlas.basinOf(stratum).touched();',
-    replace: '',
+    find: lines(
+      '    atlas.dropMap(stratum, map.firstIndex);',
+      '    atlas.basinOf(stratum).touched();',
+    ),
+    replace: '    atlas.dropMap(stratum, map.firstIndex);',
     caughtBy: {
       file: 'test/regression/healed-basin-drops-again.test.ts',
       test: 'content in the place of a dropped map, whose marks are as they were, is not lost',
