@@ -110,7 +110,7 @@ export class SmallRecords {
   }
 
   #encode(work: SessionWork, after: Published, freed: BatchPlan['freed']): Uint8Array | undefined {
-    const { log, space } = this.#core;
+    const { log } = this.#core;
     const { values: freedValues = none, logBytes = 0 } = freed.get(work) ?? {};
     const preamble = {
       batch: after.currentBatch,
@@ -127,7 +127,7 @@ export class SmallRecords {
       else {
         const map = value.home.mapOf(value.index);
         if (value.bytes === undefined || !map.durable) return undefined;
-        if (!isBacked(space, map, value)) return undefined;
+        if (!isBacked(this.#core, map, value)) return undefined;
         writer.carry(value, value.bytes, valuePrefixBytes);
       }
       if (writer.length > oneSectorBodyMax) return undefined;

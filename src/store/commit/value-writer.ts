@@ -20,7 +20,6 @@ import { encodeValuePrefix, valueCrc, valueCrcStart } from '../../format/value.t
 import { crc32 } from '../../util/crc.ts';
 import { endOfWrites, type FileWrite, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { endOf, type FilePart, partsWithin, writesTo } from '../file/file-parts.ts';
-import type { Space } from '../file/space.ts';
 import type { Reservation } from '../grains/atlas.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { StoreCore } from '../state/core.ts';
@@ -59,11 +58,11 @@ const carriedOperationsMax = 256;
 
 /**
  * True if the record of this batch should carry its values. Not if a later write of them to their
- * grains could be refused: the file has been written there before.
+ * grains could be refused.
  */
 export function recordCarries(core: StoreCore, works: readonly SessionWork[]): boolean {
-  const { space, carriedBytes } = core;
-  if (space.tight) return false;
+  const { carriedBytes } = core;
+  if (core.space.tight) return false;
   let bytes = 0;
   let operations = 0;
   let places = 0;
@@ -76,7 +75,7 @@ export function recordCarries(core: StoreCore, works: readonly SessionWork[]): b
     for (const value of work.operations) {
       if (value.operation === 'archive') continue;
       const map = value.home.mapOf(value.index);
-      if (!isBacked(space, map, value)) return false;
+      if (!isBacked(core, map, value)) return false;
       const offset = map.grainOffset(value.index);
       if (offset !== end) places += 1;
       end = offset + (value.count << map.grainExp);
@@ -85,11 +84,19 @@ export function recordCarries(core: StoreCore, works: readonly SessionWork[]): b
   return bytes > 0 && (bytes <= carriedBytes || places >= scatteredFrom);
 }
 
-/** True if the grains are in one piece of the file, which has been written there before. */
-export function isBacked(space: Space, map: GrainMap, { index, count }: GrainRun): boolean {
+/**
+ * True if the grains are in one piece of the file, and a later write of them cannot be refused for
+ * lack of space.
+ */
+export function isBacked(
+  { writer }: StoreCore,
+  map: GrainMap,
+  { index, count }: GrainRun,
+): boolean {
   if (map.spread) return false;
-  const end = map.grainOffset(index) + (count << map.grainExp);
-  return end <= space.backedPage * pageBytes;
+  const offset = map.grainOffset(index);
+  const endPage = Math.ceil((offset + (count << map.grainExp)) / pageBytes);
+  return writer.known.has(Math.floor(offset / pageBytes), endPage);
 }
 
 /** Writes all values; returns the sessions whose values the disk refuses, with the errors. */

@@ -24,6 +24,8 @@ import {
 } from './effects.ts';
 import type { FileReader } from './file-reader.ts';
 import type { Space } from './space.ts';
+import { WrittenPages } from './written-pages.ts';
+import { ZeroedPages } from './zeroed-pages.ts';
 
 /** Bytes by which the file grows for large writes: a 32nd of it, from 64 KiB to 16 MiB. */
 const lengthStepShare = 32;
@@ -42,6 +44,10 @@ export interface WriteObserver {
 }
 
 export class FileWriter {
+  /** Pages that this process has filled ahead. */
+  readonly zeroed = new ZeroedPages();
+  /** Pages that have blocks on the disk. */
+  readonly known: WrittenPages;
   readonly #reader: FileReader;
   readonly #space: Space;
   readonly #observer: WriteObserver;
@@ -51,7 +57,9 @@ export class FileWriter {
   #bytesWritten = 0;
   #syncs = 0;
 
-  constructor(reader: FileReader, space: Space, observer: WriteObserver) {
+  /** `isNew`: the file is as creation has written it. */
+  constructor(reader: FileReader, space: Space, observer: WriteObserver, isNew = false) {
+    this.known = new WrittenPages(isNew ? 0 : space.frontierPage, space.frontierPage);
     this.#reader = reader;
     this.#space = space;
     this.#observer = observer;
@@ -83,7 +91,7 @@ export class FileWriter {
     const page = Math.floor(offset / pageBytes);
     const endPage = Math.ceil((offset + bytes) / pageBytes);
     this.#space.reach(endPage);
-    this.#space.zeroed.remove(page, endPage);
+    this.zeroed.remove(page, endPage);
     this.#writesInFlight += 1;
     this.#inFlightEnd = Math.max(this.#inFlightEnd, offset + bytes);
     try {
@@ -97,6 +105,7 @@ export class FileWriter {
       if (this.#writesInFlight === 0) this.#inFlightEnd = 0;
     }
     this.#space.written(page, endPage);
+    this.known.add(page, endPage);
     this.#observer.written(chunks, offset);
     this.#bytesWritten += bytes;
   }
@@ -110,7 +119,7 @@ export class FileWriter {
     const endPage = Math.ceil((offset + chunk.length) / pageBytes);
     const chunks = [chunk];
     this.#space.reach(endPage);
-    this.#space.zeroed.remove(page, endPage);
+    this.zeroed.remove(page, endPage);
     try {
       writeNow(this.#reader.file, chunks, offset);
     } catch (error) {
@@ -119,6 +128,7 @@ export class FileWriter {
       throw error;
     }
     this.#space.written(page, endPage);
+    this.known.add(page, endPage);
     this.#observer.written(chunks, offset);
     this.#bytesWritten += chunk.length;
   }

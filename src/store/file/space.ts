@@ -19,7 +19,6 @@ import { assert, checks } from '../../util/assert.ts';
 import { type Extent, FreeStretches } from './free-stretches.ts';
 import { PageRanges } from './page-ranges.ts';
 import { growthBytes, growthProofFor, reserveExcess } from './space-shares.ts';
-import { ZeroedPages } from './zeroed-pages.ts';
 
 export type { Extent } from './free-stretches.ts';
 
@@ -27,7 +26,6 @@ export type { Extent } from './free-stretches.ts';
 const anywhere = Number.POSITIVE_INFINITY;
 
 export class Space {
-  readonly zeroed = new ZeroedPages();
   readonly #free = new FreeStretches();
   readonly #reserveFor: (endPage: number) => number;
   #reserve: Extent | undefined;

@@ -97,6 +97,7 @@ export function* loadStore(
     headers: restoreHeaders(choice),
     published,
     history,
+    isNew: isNew(choice) && published.currentBatch === 0,
     settleBytes,
     carriedBytes: request.limits.carriedBytes ?? carriedBytesMax,
     nextEpoch: nextEpoch(choice, scan),
@@ -276,7 +277,11 @@ function nextEpoch({ header, other }: HeaderChoice, scan: LogScan): number {
 }
 
 /** The last process closed the store, or it is new. */
-function isClean({ header }: HeaderChoice, scan: LogScan): boolean {
+function isClean(choice: HeaderChoice, scan: LogScan): boolean {
   if (scan.written) return false;
-  return header.clean || (header.generation <= headerCopies && header.epoch === 1);
+  return choice.header.clean || isNew(choice);
+}
+
+function isNew({ header }: HeaderChoice): boolean {
+  return header.generation <= headerCopies && header.epoch === 1;
 }

@@ -181,7 +181,7 @@ export class Housekeeping {
     if (space.tight && !needed && !space.hasBacked(segmentPagesMin, whole)) return undefined;
     const { page, pages } = log.reserveNext(space, space.tight && !needed ? whole : keep);
     // The zeros that were filled in ahead are durable with the next sync, as those of a write are.
-    if (space.zeroed.has(page, pages) && !space.tight) return undefined;
+    if (this.#parts.writer.zeroed.has(page, pages) && !space.tight) return undefined;
     return { offset: page * pageBytes, chunks: zeroPages(pages) };
   }
 
@@ -216,7 +216,7 @@ export class Housekeeping {
   /** A planned write has returned. */
   wrote({ purpose, values, offset, chunks }: HousekeepingWrite): void {
     if (purpose === 'fill') {
-      const { zeroed } = this.#parts.space;
+      const { zeroed } = this.#parts.writer;
       const page = offset / pageBytes;
       zeroed.add(page, page + writeBytes({ offset, chunks }) / pageBytes);
     }

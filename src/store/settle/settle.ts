@@ -26,6 +26,7 @@ import { encodeRoot } from '../../format/root.ts';
 import { assert, checks } from '../../util/assert.ts';
 import type { FileWrite } from '../file/effects.ts';
 import type { Extent, Space } from '../file/space.ts';
+import type { ZeroedPages } from '../file/zeroed-pages.ts';
 import type { Atlas } from '../grains/atlas.ts';
 import type { BasinState } from '../grains/basin-state.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
@@ -45,6 +46,7 @@ export interface Published {
 export interface SettleParts {
   readonly reader: { readonly salt: Uint8Array };
   readonly values: { readonly carried: CarriedValues };
+  readonly writer: { readonly zeroed: ZeroedPages };
   readonly atlas: Atlas;
   readonly space: Space;
   readonly log: CommitLog;

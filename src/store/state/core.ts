@@ -52,6 +52,8 @@ export interface OpenedStore {
   /** The core sets `retained` to the log and checkpoint of the open store. */
   readonly history: { retained: RetainedLog };
   readonly recovery: RecoveryReport;
+  /** No batch was ever committed: the file is as creation has written it. */
+  readonly isNew: boolean;
   readonly settleBytes: number | undefined;
   /** A record carries its values if their grains have up to this many bytes. */
   readonly carriedBytes: number;
@@ -94,7 +96,7 @@ export class StoreCore {
     this.readOnly = opened.readOnly;
     this.recovery = opened.recovery;
     this.reader = opened.reader;
-    this.writer = new FileWriter(opened.reader, opened.space, opened.values);
+    this.writer = new FileWriter(opened.reader, opened.space, opened.values, opened.isNew);
     this.values = opened.values;
     this.atlas = opened.atlas;
     this.space = opened.space;
