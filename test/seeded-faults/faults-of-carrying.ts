@@ -103,7 +103,7 @@ export const faultsOfCarrying: readonly SeededFault[] = [
     replace: '    this.#parts.values.carried.wentHome({ offset, chunks, values: written });',
     caughtBy: {
       file: commits,
-      test: 'a home write that fails is not done if its sync fails: a poisoned store still reads the value',
+      test: 'a home write that fails is not done if its sync fails: a poisoned store still reads the value, seed 0',
     },
   },
   {
