@@ -6,6 +6,7 @@
 import { lines, type SeededFault } from './seeded-fault.ts';
 
 const commits = 'test/store/commit/carried-commits.test.ts';
+const home = 'test/store/settle/home-writes.test.ts';
 
 export const faultsOfCarrying: readonly SeededFault[] = [
   {
@@ -51,7 +52,7 @@ export const faultsOfCarrying: readonly SeededFault[] = [
     find: 'this.#settled !== undefined && this.#isWritten) {',
     replace: 'this.#settled !== undefined) {',
     caughtBy: {
-      file: commits,
+      file: home,
       test: 'a home write that fails for good, keeps the records that have the values, for the next opening',
     },
   },
@@ -72,7 +73,7 @@ export const faultsOfCarrying: readonly SeededFault[] = [
     replace:
       '    if (map === undefined || batch <= (atlas.basins[one.basin]?.stamp ?? 0)) continue;',
     caughtBy: {
-      file: commits,
+      file: home,
       test: 'a batch that carries values is taken from its record though a page of marks that has it was settled',
     },
   },
@@ -92,7 +93,7 @@ export const faultsOfCarrying: readonly SeededFault[] = [
     find: '    // Without zeros ahead commits are only slower.',
     replace: "    if (write.purpose === 'home') this.wrote(write);",
     caughtBy: {
-      file: commits,
+      file: home,
       test: 'a home write that fails once, is made again by the next commit',
     },
   },
@@ -102,15 +103,15 @@ export const faultsOfCarrying: readonly SeededFault[] = [
     find: '    this.#home.push({ offset, chunks, values: written });',
     replace: '    this.#parts.values.carried.wentHome({ offset, chunks, values: written });',
     caughtBy: {
-      file: commits,
+      file: home,
       test: 'a home write that fails is not done if its sync fails: a poisoned store still reads the value, seed 0',
     },
   },
   {
     name: 'a record carries values whose grains the file has never had',
     file: 'store/commit/value-writer.ts',
-    find: '  return end <= space.backedPage * pageBytes;',
-    replace: '  return end > 0;',
+    find: '  return writer.known.has(Math.floor(offset / pageBytes), endPage);',
+    replace: '  return writer.known !== undefined && endPage > 0;',
     caughtBy: {
       file: commits,
       test: 'a small commit writes values to their grains where the file has never been written',
