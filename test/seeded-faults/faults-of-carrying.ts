@@ -120,7 +120,7 @@ export const faultsOfCarrying: readonly SeededFault[] = [
   {
     name: 'records carry values on a full disk',
     file: 'store/commit/value-writer.ts',
-    find: '  if (space.tight) return false;',
+    find: '  if (core.space.tight) return false;',
     replace: '',
     caughtBy: {
       file: commits,
