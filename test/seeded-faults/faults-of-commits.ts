@@ -280,12 +280,14 @@ export const faultsOfCommits: readonly SeededFault[] = [
     name: 'freed grains are given out before the sync of the batch that frees them',
     file: 'store/commit/durable-writer.ts',
     find: lines(
-      '    const target = yield* this.#log(plan);',
+      '      throw failure;',
+      '    }',
       '    yield* this.#sync();',
       '    yield* this.#publish(plan, target);',
     ),
     replace: lines(
-      '    const target = yield* this.#log(plan);',
+      '      throw failure;',
+      '    }',
       '    const freed = new Map<SessionWork, Freed>();',
       '    for (const [work, { values, logBytes }] of plan.freed) {',
       '      for (const run of values) this.#core.atlas.stratum(run.basin, run.stratum)?.freeValue(run);',
@@ -303,13 +305,13 @@ export const faultsOfCommits: readonly SeededFault[] = [
     name: 'a checkpoint frees what the batch after it archived: one batch early',
     file: 'store/commit/checkpoint.ts',
     find: lines(
-      '  let reached = checkpoint;',
       '  for (let batch = checkpoint + 1; batch <= target; batch++) {',
+      '    const archived = core.archives.get(batch);',
     ),
     replace: lines(
-      '  let reached = checkpoint;',
       '  const last = Math.min(target + 1, core.published.currentBatch);',
       '  for (let batch = checkpoint + 1; batch <= last; batch++) {',
+      '    const archived = core.archives.get(batch);',
     ),
     caughtBy: {
       file: 'test/regression/simulated.test.ts',
