@@ -330,8 +330,8 @@ export const faultsOfCommits: readonly SeededFault[] = [
       '  for (let batch = Math.max(1, checkpoint); batch <= target; batch++) {',
     ),
     caughtBy: {
-      file: 'test/store/commit/own-maps.test.ts',
-      test: 'a large value goes to places that lie apart before the file grows',
+      file: 'test/contract/checkpoint.test.ts',
+      test: 'checkpointTo frees large numbers of values, of many sizes, and their space is used again',
     },
   },
   {

@@ -138,13 +138,10 @@ export const faultsOfSettling: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a basin is not marked as changed by a batch that drops a map',
-    file: 'store/commit/publish.ts',
-    find: lines(
-      '    atlas.dropMap(stratum, map.firstIndex);',
-      '    atlas.basinOf(stratum).touched();',
-    ),
-    replace: '    atlas.dropMap(stratum, map.firstIndex);',
+    name: 'a basin is not marked as changed by a batch',
+    file: 'store/grains/basin-state.ts',
+    find: lines('  touched(): void {', '    this.dirty = true;'),
+    replace: '  touched(): void {',
     caughtBy: {
       file: 'test/regression/healed-basin-drops-again.test.ts',
       test: 'content in the place of a dropped map, whose marks are as they were, is not lost',
