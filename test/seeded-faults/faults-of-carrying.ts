@@ -43,7 +43,7 @@ export const faultsOfCarrying: readonly SeededFault[] = [
     ),
     caughtBy: {
       file: 'test/contract/faults.test.ts',
-      test: 'a failed sync leaves reads as they were',
+      test: 'a failed sync does not affect reads',
     },
   },
   {
