@@ -180,7 +180,7 @@ describe('a failed sync', () => {
     });
   }
 
-  async function poisoned(): Promise<{
+  async function poisoned(bytes = bytesOf('who knows')): Promise<{
     store: Store;
     disk: WrappedFileSystem;
     old: GrainId;
@@ -189,7 +189,7 @@ describe('a failed sync', () => {
     const { store, disk, id: old } = await withValue();
     const fault = disk.fail('datasync', 'EIO', { times: 1 });
     const session = store.session();
-    const lost = session.push(bytesOf('who knows'));
+    const lost = session.push(bytes);
     await check.rejects('VARVE_POISONED', () => session.commit());
     fault.stop();
     return { store, disk, old, lost };
@@ -241,6 +241,14 @@ describe('a failed sync', () => {
     using guard = store.guard();
     expect(guard.batch).toBe(1);
     await check.sound(store);
+    await store.close();
+  });
+
+  it('does not publish a larger batch either', async () => {
+    const { store, old, lost } = await poisoned(longBytesOf('who knows'));
+    await check.value(store, old, bytesOf('old'));
+    await check.noValue(store, lost);
+    expect(store.currentBatch).toBe(1);
     await store.close();
   });
 

@@ -17,6 +17,7 @@ import {
   check,
   commit,
   committed,
+  longBytesOf,
   present,
   storePath,
   storesOfTest,
@@ -235,7 +236,7 @@ describe('a value that is archived, then freed', () => {
   });
 
   it('gives undefined to a getAsync in flight when its grains have another value', async () => {
-    for (const length of [100, 3 * mebibyte]) {
+    for (const length of [100, 600, 3 * mebibyte]) {
       const { store, disk } = await stores.wrapped({ cacheBytes: 0 });
       const id = await committed(store, patternOf(length));
       const gate = disk.hold('read');
@@ -252,15 +253,18 @@ describe('a value that is archived, then freed', () => {
   });
 
   it('gives undefined to a getAsync in flight when it is only freed', async () => {
-    const { store, disk } = await stores.wrapped({ cacheBytes: 0 });
-    const id = await committed(store, bytesOf('going'));
-    const gate = disk.hold('read');
-    const reading = watch(store.getAsync(id));
-    await gate.reached();
-    await store.checkpointTo(await commit(store, (session) => session.archive(id)));
-    expect(reading.state).toBe('pending');
-    gate.open();
-    expect(await reading.promise).toBe(undefined);
+    // Carried or in its grains.
+    for (const bytes of [bytesOf('going'), longBytesOf('going')]) {
+      const { store, disk } = await stores.wrapped({ cacheBytes: 0 });
+      const id = await committed(store, bytes);
+      const gate = disk.hold('read');
+      const reading = watch(store.getAsync(id));
+      await gate.reached();
+      await store.checkpointTo(await commit(store, (session) => session.archive(id)));
+      expect(reading.state).toBe('pending');
+      gate.open();
+      expect(await reading.promise).toBe(undefined);
+    }
   });
 });
 

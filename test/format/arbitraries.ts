@@ -37,6 +37,7 @@ import {
 import type { GrainRun, LogOperation, RecordPreamble } from '../../src/format/log-record.ts';
 import type { Root } from '../../src/format/root.ts';
 import { valueCrc } from '../../src/format/value.ts';
+import { patternOf } from '../support/bytes.ts';
 
 /** Integers from 0, often the first, the last or a small one. */
 export function upTo(max: number): fc.Arbitrary<number> {
@@ -232,15 +233,18 @@ const structure: fc.Arbitrary<LogOperation> = fc.oneof(
   fc.record({ operation: fc.constant('drop-map' as const), ...place, firstIndex: u48 }),
 );
 
-/** Longer values are not carried. */
-const carriedBytesMax = 300;
+/** An allocation of which the record has the bytes, and so the CRC too. */
+function carried(run: GrainRun): LogOperation {
+  const bytes = patternOf(run.length, run.index % 100);
+  return { operation: 'allocate', ...run, crc: valueCrc(run, bytes), bytes };
+}
 
 /** Operations of a record, structures and values mixed. */
 export const operations: fc.Arbitrary<LogOperation[]> = fc
   .record({
     runs,
     structures: fc.array(fc.tuple(fc.nat(40), structure), { maxLength: 8 }),
-    kinds: fc.array(fc.constantFrom('carry', 'allocate', 'archive', 'free'), {
+    kinds: fc.array(fc.constantFrom('allocate', 'carry', 'archive', 'free'), {
       minLength: 40,
       maxLength: 40,
     }),
@@ -248,12 +252,8 @@ export const operations: fc.Arbitrary<LogOperation[]> = fc
   })
   .map(({ runs: chosen, structures, kinds, crc }) => {
     const list: LogOperation[] = chosen.map((run, at): LogOperation => {
-      const kind = kinds[at] as 'carry' | 'allocate' | 'archive' | 'free';
-      if (kind === 'carry' && run.length <= carriedBytesMax) {
-        const bytes = new Uint8Array(run.length).fill(crc);
-        return { operation: 'allocate', ...run, crc: valueCrc(run, bytes), bytes };
-      }
-      const operation = kind === 'carry' ? 'allocate' : kind;
+      const operation = kinds[at] as 'allocate' | 'carry' | 'archive' | 'free';
+      if (operation === 'carry') return carried({ ...run, length: run.length % 100 });
       return operation === 'allocate' ? { operation, ...run, crc } : { operation, ...run };
     });
     for (const [at, added] of structures) list.splice(at, 0, added);

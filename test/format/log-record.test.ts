@@ -18,6 +18,7 @@ import {
   LogRecordWriter,
   type RecordPreamble,
 } from '../../src/format/log-record.ts';
+import { valueCrc } from '../../src/format/value.ts';
 import {
   expectCorrupt,
   expectSoundOrCorrupt,
@@ -35,7 +36,10 @@ const first: RecordPreamble = {
 };
 
 function write(before: RecordPreamble, list: readonly LogOperation[]): Uint8Array {
-  const writer = new LogRecordWriter(before, 16);
+  return writeWith(new LogRecordWriter(before, 16), list);
+}
+
+function writeWith(writer: LogRecordWriter, list: readonly LogOperation[]): Uint8Array {
   for (const one of list) {
     switch (one.operation) {
       case 'allocate':
@@ -97,6 +101,31 @@ describe('a record', () => {
     );
   });
 
+  it('is the same in memory that another record was in', () => {
+    fc.assert(
+      fc.property(preamble, operations, operations, (before, others, list) => {
+        const writer = new LogRecordWriter(first, 16);
+        writeWith(writer, others);
+        writer.restart(before);
+        expect(writeWith(writer, list)).toEqual(write(before, list));
+      }),
+    );
+  });
+
+  it('has the bytes of a value that it carries, and takes no byte more', () => {
+    const bytes = Uint8Array.of(5, 6, 7);
+    const value = run(0, { count: 1, length: 3 });
+    const carried: LogOperation = { operation: 'allocate', ...value, crc: 0, bytes };
+    const body = write(first, [carried]);
+    // Stratum, code, count, length.
+    expect(body.length).toBe(write(first, []).length + 3 + 3 + 3);
+    expect([...body.subarray(-3)]).toEqual([5, 6, 7]);
+    expect(decodeLogRecord(body, 0).operations).toEqual([
+      { ...carried, crc: valueCrc(value, bytes) },
+    ]);
+    expectCorrupt(() => decodeLogRecord(body.subarray(0, body.length - 1), 0));
+  });
+
   it('takes 5 bytes for each value that follows another of its size', () => {
     const values = Array.from({ length: 101 }, (_, at) => run(at * 4));
     const bytesOf = (count: number): number =>
@@ -144,6 +173,23 @@ describe('an impossible record is VARVE_CORRUPT', () => {
 
   it('if the first value is marked as like the one before', () => {
     expectCorrupt(decode(...head(), 0, 0, 0, 2 + 0x08 + 0x10));
+  });
+
+  it('if an operation other than an allocation carries a value, or a bit is unknown', () => {
+    const carried = 0x20;
+    expect(decode(...head(), 0, 0, 0, 1 | carried, 0, 1, 2, 77, 78)().operations).toHaveLength(1);
+    for (const code of [0, 2, 3, 4, 5, 6, 7]) {
+      expectCorrupt(decode(...head(), 0, 0, 0, code | carried, 0, 1, 2, 77, 78));
+    }
+    for (const bit of [0x40, 0x80]) {
+      expectCorrupt(decode(...head(), 0, 0, 0, 1 | carried | bit, 0, 1, 2, 77, 78));
+    }
+  });
+
+  it('if a carried value is longer than the rest of the record', () => {
+    expectCorrupt(decode(...head(), 0, 0, 0, 1 | 0x20, 0, 1, 3, 77, 78));
+    // A length of almost 4 GiB.
+    expectCorrupt(decode(...head(), 0, 0, 0, 1 | 0x20, 0, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 77));
   });
 
   it('if it adds a map in more extents than a map may have', () => {

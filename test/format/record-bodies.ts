@@ -18,9 +18,10 @@ export function recordBody(before: RecordPreamble, list: readonly LogOperation[]
 }
 
 function add(writer: LogRecordWriter, one: LogOperation): void {
-  if (one.operation === 'allocate' && one.bytes !== undefined) writer.carry(one, one.bytes, 0);
-  else if (one.operation === 'allocate') writer.allocate(one, one.crc);
-  else if (one.operation === 'archive') writer.archive(one);
+  if (one.operation === 'allocate') {
+    if (one.bytes === undefined) writer.allocate(one, one.crc);
+    else writer.carry(one, one.bytes, 0);
+  } else if (one.operation === 'archive') writer.archive(one);
   else if (one.operation === 'free') writer.free(one);
   else if (one.operation === 'add-basin') writer.addBasin(one.basin);
   else if (one.operation === 'add-stratum') {

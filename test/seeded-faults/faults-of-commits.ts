@@ -10,31 +10,42 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'the sync of a commit is left out',
     file: 'store/commit/durable-writer.ts',
-    find: lines('    yield* this.#sync();', '    yield* this.#publish(plan, target);'),
+    find: lines('    const target = yield* this.#log(plan);', '    yield* this.#sync();'),
     replace: lines(
+      '    const target = yield* this.#log(plan);',
       '    this.#core.housekeeping.synced();',
-      '    yield* this.#publish(plan, target);',
     ),
     caughtBy: { file: 'test/crash/every-cut.test.ts', test: 'archive, checkpoint, reuse' },
   },
   {
     name: 'a batch is published before its sync',
     file: 'store/commit/durable-writer.ts',
-    find: lines('    yield* this.#sync();', '    yield* this.#publish(plan, target);'),
-    replace: lines('    yield* this.#publish(plan, target);', '    yield* this.#sync();'),
-    caughtBy: { file: 'test/contract/faults.test.ts', test: 'a failed sync does not affect reads' },
+    find: lines(
+      '    const target = yield* this.#log(plan);',
+      '    yield* this.#sync();',
+      '    yield* this.#publish(plan, target);',
+    ),
+    replace: lines(
+      '    const target = yield* this.#log(plan);',
+      '    yield* this.#publish(plan, target);',
+      '    yield* this.#sync();',
+    ),
+    caughtBy: {
+      file: 'test/contract/faults.test.ts',
+      test: 'a failed sync does not publish a larger batch either',
+    },
   },
   {
     name: 'sessions that share a batch resolve before its sync',
     file: 'store/commit/committer.ts',
-    find: '    yield* this.#writer.commit(batch);',
+    find: '    yield* this.#writer.commit({ ...batch, carries });',
     replace: lines(
       '    for (const one of left) {',
       '      one.batch = core.published.currentBatch + 1;',
       '      one.durable();',
       '    }',
       '    left.clear();',
-      '    yield* this.#writer.commit(batch);',
+      '    yield* this.#writer.commit({ ...batch, carries });',
     ),
     caughtBy: {
       file: 'test/contract/faults.test.ts',
@@ -58,15 +69,15 @@ export const faultsOfCommits: readonly SeededFault[] = [
     name: 'the record of a batch is written before its values',
     file: 'store/commit/committer.ts',
     find: lines(
-      '    yield* this.#writeValues(left);',
+      '    if (!carries) yield* this.#writeValues(left);',
       '    for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {',
       '      try {',
-      '        return yield* this.#logTogether(left);',
+      '        return yield* this.#logTogether(left, { carries });',
     ),
     replace: lines(
       '    for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {',
       '      try {',
-      '        yield* this.#logTogether(left);',
+      '        yield* this.#logTogether(left, { carries });',
       '        return yield* this.#writeValues(left);',
     ),
     caughtBy: {
@@ -265,8 +276,15 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'freed grains are given out before the sync of the batch that frees them',
     file: 'store/commit/durable-writer.ts',
-    find: lines('    yield* this.#sync();', '    yield* this.#publish(plan, target);'),
+    find: lines(
+      '      throw failure;',
+      '    }',
+      '    yield* this.#sync();',
+      '    yield* this.#publish(plan, target);',
+    ),
     replace: lines(
+      '      throw failure;',
+      '    }',
       '    const freed = new Map<SessionWork, Freed>();',
       '    for (const [work, { values, logBytes }] of plan.freed) {',
       '      for (const run of values) this.#core.atlas.stratum(run.basin, run.stratum)?.freeValue(run);',
@@ -283,8 +301,15 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a checkpoint frees what the batch after it archived: one batch early',
     file: 'store/commit/checkpoint.ts',
-    find: 'batch <= target; batch++',
-    replace: 'batch <= Math.min(target + 1, core.published.currentBatch); batch++',
+    find: lines(
+      '  for (let batch = checkpoint + 1; batch <= target; batch++) {',
+      '    const archived = core.archives.get(batch);',
+    ),
+    replace: lines(
+      '  const last = Math.min(target + 1, core.published.currentBatch);',
+      '  for (let batch = checkpoint + 1; batch <= last; batch++) {',
+      '    const archived = core.archives.get(batch);',
+    ),
     caughtBy: {
       file: 'test/regression/simulated.test.ts',
       test: 'seeded-opening-does-not-rewrite.json',
@@ -293,11 +318,17 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a checkpoint frees again what the one before it freed',
     file: 'store/commit/checkpoint.ts',
-    find: 'let batch = checkpoint + 1;',
-    replace: 'let batch = Math.max(1, checkpoint);',
+    find: lines(
+      '  let reached = checkpoint;',
+      '  for (let batch = checkpoint + 1; batch <= target; batch++) {',
+    ),
+    replace: lines(
+      '  let reached = checkpoint;',
+      '  for (let batch = Math.max(1, checkpoint); batch <= target; batch++) {',
+    ),
     caughtBy: {
-      file: 'test/store/commit/own-maps.test.ts',
-      test: 'a large value goes to places that lie apart before the file grows',
+      file: 'test/contract/checkpoint.test.ts',
+      test: 'checkpointTo frees large numbers of values, of many sizes, and their space is used again',
     },
   },
   {

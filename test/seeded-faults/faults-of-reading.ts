@@ -139,8 +139,8 @@ export const faultsOfReading: readonly SeededFault[] = [
   {
     name: 'a write does not bring the cache up to date',
     file: 'store/file/file-writer.ts',
-    find: '    this.#observer.written(chunks, offset);',
-    replace: '',
+    find: lines('    this.#observer.written(chunks, offset);', '    this.#bytesWritten += bytes;'),
+    replace: '    this.#bytesWritten += bytes;',
     caughtBy: {
       file: 'test/store/commit/own-maps.test.ts',
       test: 'a value among the many of a shared map leaves its place to the next',

@@ -139,9 +139,9 @@ export const faultsOfSettling: readonly SeededFault[] = [
   },
   {
     name: 'a basin is not marked as changed by a batch',
-    file: 'store/commit/publish.ts',
-    find: '  for (const stratum of touched) atlas.basinOf(stratum).touched();',
-    replace: '',
+    file: 'store/grains/basin-state.ts',
+    find: lines('  touched(): void {', '    this.dirty = true;'),
+    replace: '  touched(): void {',
     caughtBy: {
       file: 'test/regression/healed-basin-drops-again.test.ts',
       test: 'content in the place of a dropped map, whose marks are as they were, is not lost',

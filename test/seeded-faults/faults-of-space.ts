@@ -49,8 +49,8 @@ export const faultsOfSpace: readonly SeededFault[] = [
   {
     name: 'values that were committed before the store was opened can be overwritten',
     file: 'store/grains/mark-page.ts',
-    find: '    this.#taken = takenBits(owned, this.grains);',
-    replace: '    this.#taken = takenBits(new Uint8Array(marksBytes), this.grains);',
+    find: '    this.#taken = takenBits(marks, this.grains);',
+    replace: '    this.#taken = takenBits(undefined, this.grains);',
     caughtBy: {
       file: 'test/store/verify/verify.test.ts',
       test: 'a fault in the marks is found if marks are impossible',

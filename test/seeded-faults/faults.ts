@@ -3,6 +3,7 @@
  * VARVE_SEEDED_FAULT takes.
  */
 
+import { faultsOfCarrying } from './faults-of-carrying.ts';
 import { faultsOfCommits } from './faults-of-commits.ts';
 import { faultsOfCounts } from './faults-of-counts.ts';
 import { faultsOfForest } from './faults-of-forest.ts';
@@ -18,6 +19,7 @@ import type { SeededFault } from './seeded-fault.ts';
 
 export const faults: readonly SeededFault[] = [
   ...faultsOfCommits,
+  ...faultsOfCarrying,
   ...faultsOfSettling,
   ...faultsOfOpening,
   ...faultsOfSpace,
