@@ -13,6 +13,7 @@ export interface Spread {
   readonly p25: number;
   readonly p75: number;
   readonly p99: number;
+  readonly p999: number;
 }
 
 /** What the samples say, each multiplied by `factor`. NaN in every figure where there are none. */
@@ -28,5 +29,6 @@ export function spreadOf(samples: readonly number[], factor = 1): Spread {
     p25: at(0.25),
     p75: at(0.75),
     p99: at(0.99),
+    p999: at(0.999),
   };
 }
