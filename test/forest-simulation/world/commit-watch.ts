@@ -11,7 +11,7 @@ import type { Chaos } from './chaos.ts';
 import type { ChangeKind, Reached, ViewKind } from './reached.ts';
 
 /** The journal writes its changes out if it has so many roots. */
-const rootsMax = 500;
+const rootsMax = 1000;
 
 export class CommitWatch {
   readonly #reached: Reached;
@@ -64,7 +64,7 @@ export class CommitWatch {
     const sealed = stored === undefined ? undefined : decodeSealedRoot(stored);
     chaos.pause(false);
     if (sealed === undefined || sealed.vault !== '') return;
-    const { depth } = decodeForestRoot(sealed.body);
+    const { depth } = decodeForestRoot(sealed.body, sealed.version);
     if (depth === 0 && this.#depth === rootsMax - 1) this.#reached.note('500 roots crossed');
     this.#depth = depth;
   }
