@@ -20,7 +20,7 @@ import {
   type Step,
   treeNames,
 } from './model/plan.ts';
-import { dialectCount, isVersioned, longFactor } from './world/dialects.ts';
+import { dialectCount, isVersioned, loggedDialects, longFactor } from './world/dialects.ts';
 
 /**
  * What a program does and does not do. What is in every program hides what can only be seen without
@@ -54,12 +54,13 @@ export function planOf(seed: number, leaveOut: readonly LeftOut[] = []): Plan {
     lately.splice(random.below(lately.length), 0, { do: 'settle' }, burstOf(random));
   }
   steps.push(...lately);
+  if (random.chance(0.2)) return withShares(random, habits, { settings, steps });
   return random.chance(0.015) ? withManyRoots({ settings, steps }) : { settings, steps };
 }
 
 /**
- * The plan, with so many commits in between that the journal has all the roots that it takes. Short
- * roots would become one; and in a forest that holds less, its bytes would be too many before.
+ * The plan, with so many commits in between that an earlier state is written since its roots are too
+ * many. In a forest that holds less, its bytes would be too many before.
  */
 function withManyRoots({ settings, steps }: Plan): Plan {
   const { nodeBytes: _, journalBytes: __, nodeCacheBytes: ___, ...others } = settings;
@@ -67,13 +68,61 @@ function withManyRoots({ settings, steps }: Plan): Plan {
     { do: 'session', push: [8_000_000], archive: [], end: 'commit' },
     { do: 'transaction', ops: [{ do: 'puts', tree: 0, key: 0, step: 1, count: 120, value: 0 }] },
     { do: 'settle' },
-    { do: 'burst', tree: 0, count: 560, width: 20 },
+    { do: 'burst', tree: 0, count: 1000, width: 20 },
   ];
   const at = steps.length >> 1;
   return {
     settings: { ...others, vault: 'none', dialects: [3, settings.dialects[1]] },
     steps: [...steps.slice(0, at), { do: 'settle' }, ...many, ...steps.slice(at)],
   };
+}
+
+/**
+ * The plan, with stretches of small changes in trees whose changes can be logged, so that commits
+ * write earlier states bit by bit while everything else goes on.
+ */
+function withShares(random: Random, habits: Habits, { settings, steps }: Plan): Plan {
+  const tree = familySize * random.below(2) + random.below(2);
+  const width = 1 + random.below(4);
+  const op = (): Op => {
+    const key = keyOf(random);
+    if (random.chance(0.2)) return { do: 'delete', tree, key };
+    const far = pick(random, [1, 17, 31]);
+    return { do: 'puts', tree, key, step: far, count: width, value: numberOf(random) };
+  };
+  const filled: Op = { do: 'puts', tree, key: 0, step: 1, count: 120, value: numberOf(random) };
+  const stretch: Step[] = [{ do: 'transaction', ops: [filled] }, { do: 'settle' }];
+  const count = 20 + random.below(60);
+  for (let at = 0; at < count; at++) {
+    const dice = random.next();
+    if (dice < 0.02) stretch.push(...some(random, habits));
+    else if (dice < 0.04) stretch.push(forkThatFails(tree, op()));
+    else if (dice < 0.07) stretch.push({ do: 'snapshot' });
+    else if (dice < 0.09) stretch.push({ do: 'release', share: random.next() });
+    else if (dice < 0.3) stretch.push({ do: 'sync', ops: [op()] }, { do: 'settle' });
+    else stretch.push(paused(random, { do: 'transaction', ops: [op()] }));
+    if (random.chance(0.5)) stretch.push({ do: 'settle' });
+  }
+  const at = random.below(steps.length + 1);
+  return {
+    settings: {
+      ...settings,
+      dialects: [pick(random, loggedDialects), pick(random, loggedDialects)],
+      nodeBytes: 512,
+      journalBytes: pick(random, [300, 800, 800, 2000]),
+    },
+    steps: [...steps.slice(0, at), ...stretch, ...steps.slice(at)],
+  };
+}
+
+/** A body that stores nodes of earlier transactions, waits, and fails. */
+function forkThatFails(tree: number, op: Op): Step {
+  const to = tree - (tree % familySize) + familySize - 1;
+  const fork: Op[] = [
+    { do: 'drop', tree: to },
+    { do: 'fork', from: tree, to },
+  ];
+  return { do: 'transaction', ops: [op, ...fork, { do: 'wait', turns: 3 }, { do: 'throw' }] };
 }
 
 function pick<T>(random: Random, all: readonly T[]): T {
