@@ -17,6 +17,8 @@ export class Generation {
   valueBytes = 0;
   /** Bytes of its logs. */
   bytes = 0;
+  /** Puts and deletes of the commits since the forest was opened, and the bytes of their logs. */
+  readonly counted = { changes: 0, bytes: 0 };
   /** Number of roots that log them. */
   roots = 0;
 
@@ -27,12 +29,18 @@ export class Generation {
     }
   }
 
+  count(changes: number, bytes: number): void {
+    this.counted.changes += changes;
+    this.counted.bytes += bytes;
+  }
+
   /** Takes in the generation that follows it. */
-  add({ trees, garbage, valueBytes, bytes, roots }: Generation): void {
+  add({ trees, garbage, valueBytes, bytes, counted, roots }: Generation): void {
     for (const tree of trees) this.trees.add(tree);
     this.garbage.add(garbage);
     this.valueBytes += valueBytes;
     this.bytes += bytes;
+    this.count(counted.changes, counted.bytes);
     this.roots += roots;
   }
 }

@@ -7,7 +7,7 @@
 import { isVarveError } from '../../errors.ts';
 import type { StoreStatistics } from '../../index.ts';
 import type { Garbage } from '../trees/garbage.ts';
-import type { Generation } from './generation.ts';
+import { Generation } from './generation.ts';
 
 /** Roots that an open has to read, at most. */
 export const rootsMax = 1000;
@@ -108,8 +108,7 @@ export class JournalBounds {
       part(one.nodeBytes + added.garbage.bytes, other.nodeBytes, memoryBytes),
       part(one.roots + 1, other.roots, rootsMax - 1),
     );
-    const nodes = (generation?.garbage.nodes.length ?? 0) + added.storedNodes;
-    return Math.max(shared, this.#fillOfNodes(nodes, added));
+    return Math.max(shared, this.#fillOfNodes(generation, added));
   }
 
   /**
@@ -117,14 +116,22 @@ export class JournalBounds {
    * of the forest may wait. If each commit replaces most of the forest anyway, all may. The next
    * generation replaces nodes that take their space in any case.
    */
-  #fillOfNodes(waiting: number, { garbage, logBytes, changes }: Added): number {
-    const { nodes, meanBytes } = garbage;
-    const changesOfNode = (meanBytes * changes) / Math.max(1, logBytes);
+  #fillOfNodes(generation: Generation | undefined, added: Added): number {
+    const { counted, garbage } = generation ?? empty;
+    const waiting = garbage.nodes.length + added.storedNodes;
+    // Means over the whole generation: those of one commit vary much.
+    const nodes = garbage.nodes.length + added.garbage.nodes.length;
+    const nodeBytes = (garbage.bytes + added.garbage.bytes) / Math.max(1, nodes);
+    const changes = counted.changes + added.changes;
+    const changesOfNode = (nodeBytes * changes) / Math.max(1, counted.bytes + added.logBytes);
     const share = Math.max(goneShareMin, (changesOfNode / goneShareAllAt) ** 2);
     const nodesMax = Math.max(goneMin, this.#liveNodes * Math.min(1, share));
-    return this.#liveNodes - nodes.length <= nodesMax ? 0 : waiting / nodesMax;
+    const replacesMost = this.#liveNodes - added.garbage.nodes.length <= nodesMax;
+    return replacesMost ? 0 : waiting / nodesMax;
   }
 }
+
+const empty = new Generation();
 
 interface Sizes {
   readonly bytes: number;

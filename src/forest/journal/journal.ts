@@ -306,6 +306,7 @@ export class Journal {
     const current = this.#current;
     current.roots += 1;
     current.enter(entry.logs);
+    current.count(entry.changes, entry.logBytes);
     current.garbage.addStored(entry.garbage, (ref) => this.#isKept(ref));
     current.valueBytes += plan.valueBytes;
     const lists = share !== undefined && share.written.length > 0;
