@@ -51,10 +51,11 @@ export class CommitPreparation {
     const { shares, pending } = this.#left;
     const share = yield* this.#pushShare();
     const stored = yield* this.#storedRoots(share);
-    this.#pushRoot(stored, share);
-    yield* this.#archiveAll(share);
+    const unreached = this.#unreachedAfter(share);
+    this.#pushRoot(stored, share, unreached);
+    yield* this.#archiveAll();
     const left = { catalog: stored.catalog, shares, pending };
-    return { left, stored, share, replaced: this.#ofCatalog.nodes };
+    return { left, stored, share, unreached, replaced: this.#ofCatalog.nodes };
   }
 
   /** Pushes some more nodes of the frozen state. */
@@ -132,38 +133,44 @@ export class CommitPreparation {
     return catalog.root;
   }
 
-  #pushRoot(stored: StoredRoots, share: Share | undefined): void {
+  /** The values that nothing reaches and that later commits archive. */
+  #unreachedAfter(share: Share | undefined): readonly GrainId[] {
+    const { journal } = this.#durable;
+    const { later } = journal.unreached(this.#plan);
+    const { frozen } = this.#plan;
+    if (frozen === undefined || share?.isWhole !== true) return later;
+    const ids = [...later, ...journal.unreachedAfter(frozen)];
+    for (const ref of this.#ofCatalog.nodes) if (ref.stored) ids.push(ref.id);
+    return ids;
+  }
+
+  #pushRoot(stored: StoredRoots, share: Share | undefined, unreached: readonly GrainId[]): void {
     const { context, journal, rootWriter } = this.#durable;
     const { nodes } = context;
     const seal = nodes.takeSeal();
     const { nextSeal } = nodes;
     const facts = journal.rootOf(this.#group, this.#plan, share);
-    const root: ForestRoot = { ...stored, pending: this.#left.pending, nextSeal, ...facts };
+    const pending = [...this.#left.pending, ...unreached];
+    const root: ForestRoot = { ...stored, pending, nextSeal, ...facts };
     this.#group.pushRoot(rootWriter.encode(nodes, root, seal), seal);
   }
 
-  *#archiveAll(share: Share | undefined): Generator<void> {
+  *#archiveAll(): Generator<void> {
     const group = this.#group;
     // Without a step in between: no other session may claim a user's value before it is archived.
     for (const claim of group.claims) claim.abandon();
     for (const id of [...group.archives]) this.#archiveUsers(id);
     const { context, journal } = this.#durable;
     for (const id of this.#left.leftOver) if (context.store.has(id)) group.archive(id);
+    for (const id of journal.unreached(this.#plan).now) {
+      group.archive(id);
+      yield;
+    }
     const { isLogged, frozen } = this.#plan;
     assert(!isLogged || frozen !== undefined || group.stored.size === 0, 'it logs or pushes nodes');
-    if (!isLogged) {
-      yield* this.#archiveWaiting(journal.replacedRoots, [...journal.garbage, group.garbage]);
-    } else if (frozen !== undefined && share?.isWhole === true) {
-      const { garbage } = frozen.generation;
-      yield* this.#archiveWaiting(journal.replacedRootsOf(frozen), [garbage]);
-    }
-  }
-
-  /** Archives what nothing reaches once the root is durable. */
-  *#archiveWaiting(roots: readonly GrainId[], garbage: readonly Garbage[]): Generator<void> {
-    const group = this.#group;
-    for (const id of roots) group.archive(id);
-    for (const { nodes, values } of [...garbage, this.#ofCatalog]) {
+    if (isLogged) return;
+    for (const id of journal.replacedRoots) group.archive(id);
+    for (const { nodes, values } of [...journal.garbage, group.garbage, this.#ofCatalog]) {
       for (const ref of nodes) {
         if (ref.stored) this.#archiveNode(ref);
         yield;

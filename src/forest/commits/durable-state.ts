@@ -7,7 +7,7 @@
  */
 
 import type { Vault } from '../../codecs/vault.ts';
-import type { BatchId, Store } from '../../index.ts';
+import type { BatchId, GrainId, Store } from '../../index.ts';
 import { assert, present } from '../../util/assert.ts';
 import { RootWriter } from '../journal/forest-root.ts';
 import type { FrozenState, FrozenTrees } from '../journal/frozen-state.ts';
@@ -44,6 +44,8 @@ export interface PreparedCommit {
   readonly stored: StoredRoots;
   /** What it wrote of a frozen state. */
   readonly share: Share | undefined;
+  /** The values that nothing reaches and that later commits archive. */
+  readonly unreached: readonly GrainId[];
   /** Replaced nodes of the catalog. */
   readonly replaced: readonly NodeRef[];
 }
@@ -115,7 +117,7 @@ export class DurableState {
   /** The group is durable as `batch`: what it leaves is the durable state from now on. */
   advance(batch: BatchId, group: Group, plan: RootPlan, prepared: PreparedCommit): void {
     const { handles } = this.#context;
-    const { left, stored, share, replaced } = prepared;
+    const { left, stored, share, unreached, replaced } = prepared;
     const journal = this.#journal;
     const root = present(group.root, 'the root of a commit');
     assert(batch > this.#version.batch, 'a commit is later than the state that it stands on');
@@ -124,7 +126,7 @@ export class DurableState {
     this.#advanceNodes(group, plan.frozen, share);
     for (const ref of replaced) this.#context.nodes.forget(ref);
     const isWhole = share?.isWhole === true;
-    if (isWhole) journal.finished(stored);
+    if (isWhole) journal.finished(stored, unreached);
     const lacking = isWhole || !plan.isLogged ? journal.trees : undefined;
     const { changed } = group;
     this.#version = this.#version.next(batch, left, { changed, lacking });

@@ -75,10 +75,20 @@ export class FrozenState {
   *#below(ref: NodeRef | undefined, shape: TreeShape): Generator<void> {
     if (ref === undefined || ref.stored) return;
     const node = present(ref.node, 'a node that is not stored');
-    if (!node.leaf) for (const child of node.refs) yield* this.#below(child, shape);
+    if (!node.leaf) {
+      for (const child of node.refs) {
+        // Most nodes are leaves: each is one step of a loop.
+        if (child.node?.leaf !== true) yield* this.#below(child, shape);
+        else if (!child.stored) this.#add(child, shape);
+      }
+    }
+    this.#add(ref, shape);
+    yield;
+  }
+
+  #add(ref: NodeRef, shape: TreeShape): void {
     this.#nodes.push({ ref, shape });
     this.#waiting.add(ref);
-    yield;
   }
 
   /** Number of nodes that are durable once this part of them is written. */

@@ -68,12 +68,15 @@ export class JournalBounds {
     this.#store = store;
   }
 
-  /** Measures the store once after each writing of nodes. False if the store fails. */
-  measure(): boolean {
+  /**
+   * Measures the store once after each writing of nodes, without `unreached` values. False if the
+   * store fails.
+   */
+  measure(unreached: number): boolean {
     if (this.#isMeasured) return true;
     try {
       const { values, archivedValues, valueBytes } = this.#store.statistics();
-      this.#liveNodes = values - archivedValues;
+      this.#liveNodes = Math.max(0, values - archivedValues - unreached);
       this.#liveBytes = (valueBytes * this.#liveNodes) / Math.max(1, values);
     } catch (error) {
       if (isVarveError(error)) return false;

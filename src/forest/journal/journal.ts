@@ -33,6 +33,11 @@ const writtenAt = 0.9;
 /** A commit that takes more of a generation's room writes all nodes instead. */
 const addedMax = 1 / 2;
 
+/** Values that nothing reaches any more are archived by so many commits. */
+const archivingCommits = 16;
+/** A commit archives at least so many of them. */
+const archivedMin = 64;
+
 /** The changes of a commit. */
 export interface JournalEntry {
   /** The logs lack some changes, or nodes were pushed already. */
@@ -108,6 +113,10 @@ export class Journal {
   #current = new Generation();
   /** The newest roots whose lists of written nodes count. */
   #listed = 0;
+  /** Values of before the stored state that commits have yet to archive: the newest root lists them. */
+  #unreached: readonly GrainId[] = [];
+  /** Number of them that a commit archives. */
+  #archivedAtOnce = 0;
   readonly #bounds: JournalBounds;
   readonly #store: JournalStore;
   readonly #source: Lengths;
@@ -144,9 +153,10 @@ export class Journal {
     return frozen === undefined ? [this.#current] : [frozen.generation, this.#current];
   }
 
-  /** Stored nodes have all changes, except `kept`. */
+  /** Stored nodes have all changes, except `kept`, and nothing has to be archived. */
   get isEmpty(): boolean {
-    return this.#generations.every(({ trees }) => trees.size === 0);
+    const isStored = this.#generations.every(({ trees }) => trees.size === 0);
+    return isStored && this.#unreached.length === 0;
   }
 
   /** Trees whose current record is not in the stored catalog. */
@@ -188,7 +198,8 @@ export class Journal {
   #isOpenTo({ needsNodes, logBytes, garbage }: JournalEntry): boolean {
     const { length } = this.#roots;
     if (needsNodes || length === 0 || length >= rootsMax || !this.#isHeader) return false;
-    if (this.#bounds.limits.logBytes === 0 || !this.#bounds.measure()) return false;
+    if (this.#bounds.limits.logBytes === 0 || !this.#bounds.measure(this.#unreached.length))
+      return false;
     // With ascending keys few nodes are replaced: writing them costs hardly more than the log.
     return logBytes <= garbage.bytes;
   }
@@ -258,9 +269,19 @@ export class Journal {
     return embeddedHeader === undefined ? own : [...own, embeddedHeader];
   }
 
-  /** The roots that a commit that names this state archives. */
-  replacedRootsOf(frozen: FrozenState): readonly GrainId[] {
-    return this.#roots.slice(0, this.#rootsOf(frozen)).map(({ id }) => id);
+  /** The roots and values that nothing reaches once a root names this state. */
+  unreachedAfter(frozen: FrozenState): GrainId[] {
+    const ids = this.#roots.slice(0, this.#rootsOf(frozen)).map(({ id }) => id);
+    const { nodes, values } = frozen.generation.garbage;
+    for (const ref of nodes) if (ref.stored) ids.push(ref.id);
+    for (const id of values) ids.push(id);
+    return ids;
+  }
+
+  /** The values of before that the commit archives, and those that it leaves to later ones. */
+  unreached({ isLogged }: RootPlan): { now: readonly GrainId[]; later: readonly GrainId[] } {
+    const count = isLogged ? this.#archivedAtOnce : this.#unreached.length;
+    return { now: this.#unreached.slice(0, count), later: this.#unreached.slice(count) };
   }
 
   // ── figures ──
@@ -282,7 +303,7 @@ export class Journal {
 
   /** Number of values in the store that the current state does not reach, without its own root. */
   get waitingValues(): number {
-    let count = Math.max(0, this.#roots.length - 1);
+    let count = Math.max(0, this.#roots.length - 1) + this.#unreached.length;
     for (const { nodes, values } of this.garbage) {
       for (const ref of nodes) if (ref.stored) count += 1;
       count += values.length;
@@ -297,6 +318,7 @@ export class Journal {
    * state.
    */
   logged(entry: JournalEntry, plan: RootPlan, root: RootLink, share: Share | undefined): void {
+    this.#unreached = this.unreached(plan).later;
     if (plan.frozen !== undefined && plan.frozen !== this.#frozen) {
       assert(this.#frozen === undefined, 'one state is written at a time');
       this.#frozen = plan.frozen;
@@ -313,11 +335,16 @@ export class Journal {
     if (lists || this.#listed > 0) this.#listed += 1;
   }
 
-  /** The commit that was logged last also wrote the rest of the frozen state. */
-  finished(stored: StoredRoots): void {
+  /**
+   * The commit that was logged last also wrote the rest of the frozen state. `unreached`: what it
+   * leaves to be archived.
+   */
+  finished(stored: StoredRoots, unreached: readonly GrainId[]): void {
     const frozen = present(this.#frozen, 'the state that was written');
     this.#roots.splice(0, this.#rootsOf(frozen));
     this.#frozen = undefined;
+    this.#unreached = unreached;
+    this.#archivedAtOnce = Math.max(archivedMin, Math.ceil(unreached.length / archivingCommits));
     this.#startFrom(stored);
   }
 
@@ -326,6 +353,7 @@ export class Journal {
     this.#roots.splice(0, this.#roots.length, root);
     this.#frozen = undefined;
     this.#current = new Generation();
+    this.#unreached = [];
     this.#startFrom(stored);
   }
 
