@@ -109,7 +109,7 @@ function withShares(random: Random, habits: Habits, { settings, steps }: Plan): 
       ...settings,
       dialects: [pick(random, loggedDialects), pick(random, loggedDialects)],
       nodeBytes: 512,
-      journalBytes: pick(random, [300, 800, 800, 2000]),
+      journalBytes: pick(random, [800, 2000, 2000, 4000]),
     },
     steps: [...steps.slice(0, at), ...stretch, ...steps.slice(at)],
   };

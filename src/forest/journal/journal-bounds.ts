@@ -101,10 +101,23 @@ export class JournalBounds {
    * being written meanwhile, whose room it leaves alone.
    */
   fill(generation: Generation | undefined, added: Added, before?: Generation): number {
+    return this.#fill(generation, added, { before, share: generationShare });
+  }
+
+  /** As `fill`, if no other generation follows. */
+  fillOfAll(generation: Generation, added: Added): number {
+    return this.#fill(generation, added, { before: undefined, share: 1 });
+  }
+
+  #fill(generation: Generation | undefined, added: Added, { before, share }: Room): number {
     const { logBytes, memoryBytes } = this.limits;
     const bytesMax = this.#bytesMax;
     const one = sizesOf(generation, added.garbage.meanBytes);
     const other = sizesOf(before, added.garbage.meanBytes);
+    const part = (taken: number, takenBefore: number, max: number): number => {
+      const room = Math.min(max * share, max - takenBefore);
+      return room > 0 ? taken / room : Number.POSITIVE_INFINITY;
+    };
     const shared = Math.max(
       part(one.bytes + added.logBytes, other.bytes, Math.min(logBytes, bytesMax)),
       part(one.valueBytes + added.valueBytes, other.valueBytes, bytesMax),
@@ -136,6 +149,12 @@ export class JournalBounds {
 
 const empty = new Generation();
 
+/** The room of a generation: a share of all, without what the one before has taken. */
+interface Room {
+  readonly before: Generation | undefined;
+  readonly share: number;
+}
+
 interface Sizes {
   readonly bytes: number;
   readonly valueBytes: number;
@@ -148,10 +167,4 @@ function sizesOf(generation: Generation | undefined, meanBytes: number): Sizes {
   if (generation === undefined) return { bytes: 0, valueBytes: 0, nodeBytes: 0, roots: 0 };
   const { bytes, valueBytes, garbage, roots } = generation;
   return { bytes, valueBytes, nodeBytes: garbage.nodes.length * meanBytes, roots };
-}
-
-/** The part of its room that a generation takes, if another one has taken `other` of `max`. */
-function part(taken: number, other: number, max: number): number {
-  const room = Math.min(max * generationShare, max - other);
-  return room > 0 ? taken / room : Number.POSITIVE_INFINITY;
 }

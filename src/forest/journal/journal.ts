@@ -30,11 +30,13 @@ import {
 
 /** A state is written whole by the time that the next generation has taken this part of its room. */
 const writtenAt = 0.9;
-/** A commit that takes more of a generation's room writes all nodes instead. */
-const addedMax = 1 / 2;
+/** If a commit takes more of a generation's room, all nodes are written at once when it is full. */
+const addedMax = 1 / 8;
 
-/** Values that nothing reaches any more are archived by so many commits. */
+/** Values that nothing reaches any more are archived by at most so many commits. */
 const archivingCommits = 16;
+/** They are archived by the time that a generation has taken this part of its room. */
+const archivedAt = 1 / 4;
 /** A commit archives at least so many of them. */
 const archivedMin = 64;
 
@@ -59,6 +61,8 @@ export interface RootPlan {
   readonly frozen: FrozenState | undefined;
   /** The part of that state that is written with this commit. */
   readonly part: number;
+  /** Number of the values that nothing reaches that the commit archives. */
+  readonly archived: number;
   /** Bytes in the file of the values that the commit replaces. */
   readonly valueBytes: number;
 }
@@ -115,8 +119,8 @@ export class Journal {
   #listed = 0;
   /** Values of before the stored state that commits have yet to archive: the newest root lists them. */
   #unreached: readonly GrainId[] = [];
-  /** Number of them that a commit archives. */
-  #archivedAtOnce = 0;
+  /** Their number when the stored state was named. */
+  #unreachedAtFirst = 0;
   readonly #bounds: JournalBounds;
   readonly #store: JournalStore;
   readonly #source: Lengths;
@@ -179,19 +183,30 @@ export class Journal {
   plan(entry: JournalEntry, now: (trees: ReadonlySet<string>) => FrozenTrees): RootPlan {
     this.#mergeDropped();
     this.#planned = undefined;
-    const none = { isLogged: false, frozen: undefined, part: 0, valueBytes: 0 };
-    if (!this.#isOpenTo(entry)) return none;
+    const all = this.#unreached.length;
+    const flush = { isLogged: false, frozen: undefined, part: 0, archived: all, valueBytes: 0 };
+    if (!this.#isOpenTo(entry)) return flush;
     const added = this.#addedBy(entry);
-    const { valueBytes } = added;
     const bounds = this.#bounds;
-    const isFirst = this.#frozen === undefined;
     const fill = bounds.fill(this.#current, added, this.#frozen?.generation);
-    if (isFirst && fill <= 1) return { ...none, isLogged: true, valueBytes };
-    if (bounds.fill(undefined, added) > addedMax) return none;
+    const alone = bounds.fill(undefined, added);
+    const archived = this.#archivedWith(alone);
+    const log = { ...flush, isLogged: true, archived, valueBytes: added.valueBytes };
+    const isFirst = this.#frozen === undefined;
+    if (isFirst && fill <= 1) return log;
+    if (alone > addedMax) {
+      return isFirst && bounds.fillOfAll(this.#current, added) <= 1 ? log : flush;
+    }
     const frozen = this.#frozen ?? new FrozenState(this.#current, now(this.#current.trees));
     const taken = isFirst ? bounds.fill(undefined, added, this.#current) : fill;
     this.#planned = frozen;
-    return { isLogged: true, frozen, part: taken / writtenAt, valueBytes };
+    return { ...log, frozen, part: taken / writtenAt };
+  }
+
+  /** Number of unreached values that a commit archives that takes this part of a generation's room. */
+  #archivedWith(part: number): number {
+    const share = Math.max(1 / archivingCommits, part / archivedAt);
+    return Math.max(archivedMin, Math.ceil(this.#unreachedAtFirst * Math.min(1, share)));
   }
 
   /** Its logs have all of its changes, and they are much smaller than its nodes. */
@@ -279,9 +294,8 @@ export class Journal {
   }
 
   /** The values of before that the commit archives, and those that it leaves to later ones. */
-  unreached({ isLogged }: RootPlan): { now: readonly GrainId[]; later: readonly GrainId[] } {
-    const count = isLogged ? this.#archivedAtOnce : this.#unreached.length;
-    return { now: this.#unreached.slice(0, count), later: this.#unreached.slice(count) };
+  unreached({ archived }: RootPlan): { now: readonly GrainId[]; later: readonly GrainId[] } {
+    return { now: this.#unreached.slice(0, archived), later: this.#unreached.slice(archived) };
   }
 
   // ── figures ──
@@ -344,7 +358,7 @@ export class Journal {
     this.#roots.splice(0, this.#rootsOf(frozen));
     this.#frozen = undefined;
     this.#unreached = unreached;
-    this.#archivedAtOnce = Math.max(archivedMin, Math.ceil(unreached.length / archivingCommits));
+    this.#unreachedAtFirst = unreached.length;
     this.#startFrom(stored);
   }
 

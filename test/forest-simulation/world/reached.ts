@@ -72,7 +72,7 @@ const families: readonly (readonly [string, readonly (string | number)[]])[] = [
   ['fault', faultKinds],
   ['vault', vaults],
   ['dialect', Array.from({ length: dialectCount }, (_, at) => at)],
-  ['journalBytes', [0, 300, 800, 2000, 3000, 'default']],
+  ['journalBytes', [0, 300, 800, 2000, 3000, 4000, 'default']],
   ['checkpoint', ['automatic', 'manual']],
   ...viewKinds.map((view) => [`${view} across`, changeKinds] as const),
   [
