@@ -9,9 +9,9 @@
  */
 
 import { join } from 'node:path';
-import { FloorFile } from './support/floor-file.ts';
 import { Dice } from './support/atlas-bed.ts';
 import { bytesText, countText, tableText, timeText } from './support/figures.ts';
+import { FloorFile } from './support/floor-file.ts';
 import { forestBed, valueBytes } from './support/forest-bed.ts';
 import { LoopWatch } from './support/loop-watch.ts';
 import { ask, type FreeResult } from './support/question.ts';

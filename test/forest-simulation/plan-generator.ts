@@ -58,10 +58,7 @@ export function planOf(seed: number, leaveOut: readonly LeftOut[] = []): Plan {
   return random.chance(0.015) ? withManyRoots({ settings, steps }) : { settings, steps };
 }
 
-/**
- * The plan, with so many commits in between that an earlier state is written since its roots are too
- * many. In a forest that holds less, its bytes would be too many before.
- */
+/** The plan, with so many commits in between that an earlier state is written for its roots. */
 function withManyRoots({ settings, steps }: Plan): Plan {
   const { nodeBytes: _, journalBytes: __, nodeCacheBytes: ___, ...others } = settings;
   const many: Step[] = [
@@ -77,23 +74,18 @@ function withManyRoots({ settings, steps }: Plan): Plan {
   };
 }
 
-/**
- * The plan, with stretches of small changes in trees whose changes can be logged, so that commits
- * write earlier states bit by bit while everything else goes on.
- */
+/** The plan, with small changes that are logged, so that commits write earlier states bit by bit. */
 function withShares(random: Random, habits: Habits, { settings, steps }: Plan): Plan {
   const tree = familySize * random.below(2) + random.below(2);
-  const width = 1 + random.below(4);
   const op = (): Op => {
     const key = keyOf(random);
     if (random.chance(0.2)) return { do: 'delete', tree, key };
-    const far = pick(random, [1, 17, 31]);
-    return { do: 'puts', tree, key, step: far, count: width, value: numberOf(random) };
+    const count = 1 + random.below(2);
+    return { do: 'puts', tree, key, step: 31, count, value: numberOf(random) };
   };
   const filled: Op = { do: 'puts', tree, key: 0, step: 1, count: 120, value: numberOf(random) };
   const stretch: Step[] = [{ do: 'transaction', ops: [filled] }, { do: 'settle' }];
-  const count = 20 + random.below(60);
-  for (let at = 0; at < count; at++) {
+  for (let left = 40 + random.below(100); left > 0; left--) {
     const dice = random.next();
     if (dice < 0.02) stretch.push(...some(random, habits));
     else if (dice < 0.04) stretch.push(forkThatFails(tree, op()));
@@ -103,26 +95,21 @@ function withShares(random: Random, habits: Habits, { settings, steps }: Plan): 
     else stretch.push(paused(random, { do: 'transaction', ops: [op()] }));
     if (random.chance(0.5)) stretch.push({ do: 'settle' });
   }
-  const at = random.below(steps.length + 1);
+  const at = random.below(steps.length);
+  const dialects = [pick(random, loggedDialects), pick(random, loggedDialects)] as const;
+  const journalBytes = pick(random, [800, 800, 2000, 4000]);
   return {
-    settings: {
-      ...settings,
-      dialects: [pick(random, loggedDialects), pick(random, loggedDialects)],
-      nodeBytes: 512,
-      journalBytes: pick(random, [800, 2000, 2000, 4000]),
-    },
+    settings: { ...settings, dialects, nodeBytes: 512, journalBytes },
     steps: [...steps.slice(0, at), ...stretch, ...steps.slice(at)],
   };
 }
 
 /** A body that stores nodes of earlier transactions, waits, and fails. */
-function forkThatFails(tree: number, op: Op): Step {
-  const to = tree - (tree % familySize) + familySize - 1;
-  const fork: Op[] = [
-    { do: 'drop', tree: to },
-    { do: 'fork', from: tree, to },
-  ];
-  return { do: 'transaction', ops: [op, ...fork, { do: 'wait', turns: 3 }, { do: 'throw' }] };
+function forkThatFails(from: number, op: Op): Step {
+  const to = from - (from % familySize) + familySize - 1;
+  const fork: Op[] = [op, { do: 'drop', tree: to }, { do: 'fork', from, to }, { do: 'throw' }];
+  fork.splice(3, 0, { do: 'wait', turns: 3 });
+  return { do: 'transaction', ops: fork };
 }
 
 function pick<T>(random: Random, all: readonly T[]): T {

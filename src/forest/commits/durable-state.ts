@@ -42,7 +42,7 @@ export interface PreparedCommit {
   readonly left: VersionRoots;
   /** The roots that its root names. */
   readonly stored: StoredRoots;
-  /** What it wrote of a frozen state. */
+  /** The part of a frozen state that it wrote. */
   readonly share: Share | undefined;
   /** The values that nothing reaches and that later commits archive. */
   readonly unreached: readonly GrainId[];

@@ -36,18 +36,19 @@ export interface ForestRoot {
   readonly nextSeal: number;
   /**
    * Values pushed by a transaction that was running: garbage, unless a later commit includes it.
+   * Also values that nothing reaches and that later commits archive.
    */
   readonly pending: readonly GrainId[];
   /**
-   * Nodes that this commit wrote of a state that is being written bit by bit: no stored node reaches
-   * them yet.
+   * Nodes that this commit wrote of a state that is being written bit by bit: no stored node
+   * reaches them yet.
    */
   readonly written: readonly GrainId[];
   /** Number of earlier roots that are needed too. */
   readonly depth: number;
   /** The newest of these; none if `depth` is 0. */
   readonly earlier: RootLink | undefined;
-  /** Of how many of these `written` counts too, the newest first. */
+  /** Number of these whose `written` counts too: the newest ones. */
   readonly listed: number;
   /** Changes that neither the stored trees nor an earlier root has. */
   readonly changes: readonly TreeChanges[];

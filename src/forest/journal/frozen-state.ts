@@ -116,7 +116,7 @@ export class FrozenState {
     this.#replaced.add(ref);
   }
 
-  /** Notes that `count` of its nodes are durable. Yields those whose memory nothing needs any more. */
+  /** Notes that `count` of its nodes are durable. Yields those that are not needed any more. */
   *advance(count: number): Generator<NodeRef> {
     for (const { ref } of this.upTo(count)) {
       assert(ref.stored, 'a node that was written has an id');

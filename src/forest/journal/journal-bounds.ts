@@ -1,7 +1,9 @@
 /**
- * How much the journal may hold, in proportion to the forest.
+ * The bounds of the journal: the part of its room that a generation takes, in proportion to the
+ * forest.
  *
- * Invariant: it measures and decides nothing.
+ * Invariant: it measures the store once after each writing of nodes. It decides nothing: `Journal`
+ * does.
  */
 
 import { isVarveError } from '../../errors.ts';
@@ -40,7 +42,7 @@ export interface JournalLimits {
   readonly memoryBytes: number;
 }
 
-/** What a commit would add to a generation. */
+/** The changes that a commit would add to a generation. */
 export interface Added {
   readonly logBytes: number;
   /** Puts and deletes. */
@@ -142,8 +144,8 @@ export class JournalBounds {
     const changesOfNode = (nodeBytes * changes) / Math.max(1, counted.bytes + added.logBytes);
     const share = Math.max(goneShareMin, (changesOfNode / goneShareAllAt) ** 2);
     const nodesMax = Math.max(goneMin, this.#liveNodes * Math.min(1, share));
-    const replacesMost = this.#liveNodes - added.garbage.nodes.length <= nodesMax;
-    return replacesMost ? 0 : waiting / nodesMax;
+    const isAnyway = this.#liveNodes - added.garbage.nodes.length <= nodesMax;
+    return isAnyway ? 0 : waiting / nodesMax;
   }
 }
 

@@ -19,7 +19,7 @@ import type { NodeSource } from '../nodes/node-store.ts';
 import type { Garbage } from '../trees/garbage.ts';
 import type { ForestRoot, RootLink, TreeChanges } from './forest-root.ts';
 import { FrozenState, type FrozenTrees } from './frozen-state.ts';
-import { Generation } from './generation.ts';
+import { Generation, type LoggedChanges } from './generation.ts';
 import {
   type Added,
   JournalBounds,
@@ -30,27 +30,20 @@ import {
 
 /** A state is written whole by the time that the next generation has taken this part of its room. */
 const writtenAt = 0.9;
-/** If a commit takes more of a generation's room, all nodes are written at once when it is full. */
+/** A commit that takes more of a generation's room is large: all nodes are written at once. */
 const addedMax = 1 / 8;
 
-/** Values that nothing reaches any more are archived by at most so many commits. */
+/** Values that nothing reaches any more are archived by at most 16 commits. */
 const archivingCommits = 16;
 /** They are archived by the time that a generation has taken this part of its room. */
 const archivedAt = 1 / 4;
-/** A commit archives at least so many of them. */
+/** A commit archives at least this number of them. */
 const archivedMin = 64;
 
-/** The changes of a commit. */
-export interface JournalEntry {
+/** The changes of a commit, and whether they can be logged. */
+export interface JournalEntry extends LoggedChanges {
   /** The logs lack some changes, or nodes were pushed already. */
   readonly needsNodes: boolean;
-  /** Bytes of the logs of its changes. */
-  readonly logBytes: number;
-  /** Puts and deletes in these logs. */
-  readonly changes: number;
-  readonly logs: readonly TreeChanges[];
-  /** Nodes and values that it replaces or drops. */
-  readonly garbage: Garbage;
 }
 
 /** How a commit keeps its changes. */
@@ -67,7 +60,7 @@ export interface RootPlan {
   readonly valueBytes: number;
 }
 
-/** What a commit wrote of a frozen state. */
+/** The part of a frozen state that a commit wrote. */
 export interface Share {
   /** Number of the state's nodes that are durable with this commit. */
   readonly count: number;
@@ -117,7 +110,7 @@ export class Journal {
   #current = new Generation();
   /** The newest roots whose lists of written nodes count. */
   #listed = 0;
-  /** Values of before the stored state that commits have yet to archive: the newest root lists them. */
+  /** Values of before `stored` that commits have yet to archive: the newest root lists them. */
   #unreached: readonly GrainId[] = [];
   /** Their number when the stored state was named. */
   #unreachedAtFirst = 0;
@@ -132,10 +125,12 @@ export class Journal {
     this.#bounds = new JournalBounds(limits, store);
     this.#store = store;
     this.#source = source;
-    this.#current.garbage.add(found.garbage);
-    this.#current.valueBytes = this.#bytesOf(found.garbage.values);
-    this.#current.roots = Math.max(0, this.#roots.length - 1);
-    this.#current.enter(found.changes);
+    this.#current.found({
+      changes: found.changes,
+      garbage: found.garbage,
+      roots: Math.max(0, this.#roots.length - 1),
+      valueBytes: this.#bytesOf(found.garbage.values),
+    });
   }
 
   /** Bytes of these values in the file. A value that is missing or unreadable counts 0. */
@@ -203,7 +198,7 @@ export class Journal {
     return { ...log, frozen, part: taken / writtenAt };
   }
 
-  /** Number of unreached values that a commit archives that takes this part of a generation's room. */
+  /** Number of unreached values that a commit archives. `part`: of a generation's room. */
   #archivedWith(part: number): number {
     const share = Math.max(1 / archivingCommits, part / archivedAt);
     return Math.max(archivedMin, Math.ceil(this.#unreachedAtFirst * Math.min(1, share)));
@@ -293,7 +288,7 @@ export class Journal {
     return ids;
   }
 
-  /** The values of before that the commit archives, and those that it leaves to later ones. */
+  /** The unreached values that the commit archives, and those that it leaves. */
   unreached({ archived }: RootPlan): { now: readonly GrainId[]; later: readonly GrainId[] } {
     return { now: this.#unreached.slice(0, archived), later: this.#unreached.slice(archived) };
   }
@@ -339,12 +334,7 @@ export class Journal {
       this.#current = new Generation();
     }
     this.#roots.push(root);
-    const current = this.#current;
-    current.roots += 1;
-    current.enter(entry.logs);
-    current.count(entry.changes, entry.logBytes);
-    current.garbage.addStored(entry.garbage, (ref) => this.#isKept(ref));
-    current.valueBytes += plan.valueBytes;
+    this.#current.logged(entry, (ref) => this.#isKept(ref), plan.valueBytes);
     const lists = share !== undefined && share.written.length > 0;
     if (lists || this.#listed > 0) this.#listed += 1;
   }
