@@ -28,9 +28,9 @@ import {
   rootsMax,
 } from './journal-bounds.ts';
 
-/** A state is written whole by the time that the next generation has taken this part of its room. */
+/** A state is written whole once the next generation has taken this part of its room. */
 const writtenAt = 0.9;
-/** A commit that takes more of a generation's room is large: all nodes are written at once. */
+/** A commit that takes more of a generation's room is large: nodes are written at once. */
 const addedMax = 1 / 8;
 
 /** Values that nothing reaches any more are archived by at most 16 commits. */
@@ -208,8 +208,8 @@ export class Journal {
   #isOpenTo({ needsNodes, logBytes, garbage }: JournalEntry): boolean {
     const { length } = this.#roots;
     if (needsNodes || length === 0 || length >= rootsMax || !this.#isHeader) return false;
-    if (this.#bounds.limits.logBytes === 0 || !this.#bounds.measure(this.#unreached.length))
-      return false;
+    const bounds = this.#bounds;
+    if (bounds.limits.logBytes === 0 || !bounds.measure(this.#unreached.length)) return false;
     // With ascending keys few nodes are replaced: writing them costs hardly more than the log.
     return logBytes <= garbage.bytes;
   }
@@ -232,8 +232,8 @@ export class Journal {
   }
 
   /**
-   * Stops writing an earlier state: a transaction pushes nodes that no commit has stored yet, and it
-   * may fail. The nodes written so far stay listed until all nodes are written.
+   * Stops writing an earlier state: a transaction pushes nodes that no commit has stored yet, and
+   * it may fail. The nodes written so far stay listed until a state is written whole.
    */
   dropFrozen(): void {
     this.#frozen?.drop();

@@ -15,7 +15,7 @@ import {
 } from '../../../src/forest/journal/forest-root.ts';
 import { type GrainId, Session, Store, type StoreOptions } from '../../../src/index.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
-import { code, endSound, findingsOf } from '../../support/fixtures/forest-checks.ts';
+import { code, endSound, expectNoLeak, findingsOf } from '../../support/fixtures/forest-checks.ts';
 import { numbers, planted } from '../../support/fixtures/planted-forest.ts';
 
 afterEach(() => vi.restoreAllMocks());
@@ -154,6 +154,27 @@ describe('in the middle of an earlier state', () => {
     }
     await putter.put(forest.tree('t', numbers));
     await endSound(forest);
+  });
+
+  it('a crash loses nothing while replaced nodes are archived', async () => {
+    const { forest, tree, putter, crash } = await midway();
+    // Roots that name a state list what it replaces; those after it list the rest.
+    const listed: number[] = [];
+    const { catalog } = newestRoot(forest);
+    while (newestRoot(forest).catalog.ref?.id === catalog.ref?.id) await putter.put(tree);
+    while (newestRoot(forest).pending.length > 0) {
+      listed.push(newestRoot(forest).pending.length);
+      if (listed.length === 2) break;
+      await putter.put(tree);
+    }
+    expect(listed).toHaveLength(2);
+    expect(listed[0]).toBeGreaterThan(listed[1] as number);
+    expect(await findingsOf(forest)).toEqual([]);
+    await expectNoLeak(forest);
+    const again = await crash();
+    putter.check(again);
+    await putter.put(again.tree('t', numbers));
+    await endSound(again);
   });
 
   it('closing writes the rest', async () => {
