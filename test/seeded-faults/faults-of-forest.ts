@@ -32,7 +32,7 @@ export const faultsOfForest: readonly SeededFault[] = [
     file: 'forest/commits/commit-preparation.ts',
     find: '[...journal.garbage, group.garbage, this.#ofCatalog]',
     replace: '[group.garbage, this.#ofCatalog]',
-    caughtBy: { file: journal, test: 'are written back before they are more' },
+    caughtBy: { file: journal, test: 'stay logged beside a tree with a reducer' },
   },
   {
     name: 'a tree that only earlier commits changed is not written',

@@ -187,12 +187,12 @@ export class GroupCommits {
 
   /**
    * Called before a body pushes nodes that are in memory only: pushes the rest of the group in
-   * flight at once. Those nodes belong to that group's session, which commits first. Later commits
-   * must not name nodes that the body pushes, in case it fails: they write no earlier state.
+   * flight at once. Those nodes belong to that group's session, which commits first. The group that
+   * the body pushes into writes all nodes (`Group.needsNodes`), so no commit that writes a share of
+   * an earlier state names nodes of a body that may fail.
    */
   finishPreparing(): void {
     if (this.#preparing !== undefined) this.#goOnPreparing(this.#preparing);
-    this.#durable.journal.dropFrozen();
   }
 
   // ── committing ──

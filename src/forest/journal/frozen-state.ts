@@ -42,21 +42,11 @@ export class FrozenState {
   /** Those of the waiting that later transactions have replaced. */
   readonly #replaced = new Set<NodeRef>();
   #isCollected = false;
-  #isDropped = false;
 
   constructor(generation: Generation, { records, shares }: FrozenTrees) {
     this.generation = generation;
     this.records = records;
     this.shares = shares;
-  }
-
-  /** It is not written any further. */
-  get isDropped(): boolean {
-    return this.#isDropped;
-  }
-
-  drop(): void {
-    this.#isDropped = true;
   }
 
   /** Finds its nodes that are not stored; the first commit does so. */

@@ -85,15 +85,4 @@ export class Generation {
     this.#valueBytes += valueBytes;
     this.#roots += 1;
   }
-
-  /** Takes in the generation that follows it. */
-  add({ trees, garbage, valueBytes, bytes, counted, roots }: Generation): void {
-    for (const tree of trees) this.trees.add(tree);
-    this.garbage.add(garbage);
-    this.#valueBytes += valueBytes;
-    this.#bytes += bytes;
-    this.counted.changes += counted.changes;
-    this.counted.bytes += counted.bytes;
-    this.#roots += roots;
-  }
 }

@@ -104,8 +104,6 @@ export class Journal {
   readonly #roots: RootLink[];
   /** The state that is being written. */
   #frozen: FrozenState | undefined;
-  /** The state that the last plan wrote a share of, which may not be durable yet. */
-  #planned: FrozenState | undefined;
   /** The changes after the frozen state. Without one: all. */
   #current = new Generation();
   /** The newest roots whose lists of written nodes count. */
@@ -176,8 +174,6 @@ export class Journal {
    * state. `now` gives the durable state. Requires: none is in flight.
    */
   plan(entry: JournalEntry, now: (trees: ReadonlySet<string>) => FrozenTrees): RootPlan {
-    this.#mergeDropped();
-    this.#planned = undefined;
     const all = this.#unreached.length;
     const flush = { isLogged: false, frozen: undefined, part: 0, archived: all, valueBytes: 0 };
     if (!this.#isOpenTo(entry)) return flush;
@@ -194,7 +190,6 @@ export class Journal {
     }
     const frozen = this.#frozen ?? new FrozenState(this.#current, now(this.#current.trees));
     const taken = isFirst ? bounds.fill(undefined, added, this.#current) : fill;
-    this.#planned = frozen;
     return { ...log, frozen, part: taken / writtenAt };
   }
 
@@ -229,23 +224,6 @@ export class Journal {
   /** The store's embedded header still names the newest root: no other user has replaced it. */
   get #isHeader(): boolean {
     return this.#roots.at(-1)?.id === this.#store.embeddedHeader;
-  }
-
-  /**
-   * Stops writing an earlier state: a transaction pushes nodes that no commit has stored yet, and
-   * it may fail. The nodes written so far stay listed until a state is written whole.
-   */
-  dropFrozen(): void {
-    this.#frozen?.drop();
-    this.#planned?.drop();
-  }
-
-  #mergeDropped(): void {
-    if (this.#frozen?.isDropped !== true) return;
-    const { generation } = this.#frozen;
-    generation.add(this.#current);
-    this.#current = generation;
-    this.#frozen = undefined;
   }
 
   // ── facts for a root ──

@@ -115,6 +115,7 @@ describe('commits that write an earlier state', () => {
     expect(named.depth).toBeLessThan(last.depth - 5);
     expect(named.listed).toBe(0);
     expect(named.written).toEqual([]);
+    await putter.untilMidway(forest, tree);
     const again = await crash();
     putter.check(again);
     // The first commit archives the nodes of a state that was not written whole.
