@@ -152,7 +152,7 @@ async function ratesOf(treatment: Treatment, quick: boolean, folder: string): Pr
   const rates: Rates = new Map([floorName, ...fills.map(({ name }) => name)].map((n) => [n, []]));
   const effort = quick
     ? { rounds: 3, slice: 15, warmUp: 10 }
-    : { rounds: 5, slice: 80, warmUp: 30 };
+    : { rounds: 4, slice: 80, warmUp: 30 };
   await warmUp(treatment, folder);
   for (const size of sizesOf(treatment, quick)) {
     // One kind of fill after the other: those of the largest size take much memory.

@@ -88,7 +88,7 @@ function subjectOf(peer: Peer, known: Known): Subject {
 }
 
 function contenders(): Contender[] {
-  const peers = installedPeers.map(
+  const peers = installedPeers().map(
     ({ name, open }): Contender => ({
       name,
       kind: 'peer',

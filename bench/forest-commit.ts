@@ -1,162 +1,173 @@
 /**
  * `npm run bench -- forest-commit`: one durable `put` after the other, and 64 putters at once, each
- * of one key and waiting for it: 8 bytes of random key, 100 of value, into a tree of 10,000 entries
- * that grows meanwhile.
+ * of one key and waiting for it: 8 bytes of random key, 50 of value, into a tree that is empty at
+ * first. Measured are the first 1,000 puts of a process, and puts of a process that has made 5,000.
  *
- * The floor is what stands below the forest: the bare store committing one value of 100 bytes,
- * which writes no nodes. Peers hold the same promise, each put on its own; what they share, they
- * share of their own accord.
+ * The floor is what stands below the forest: the bare store committing one value of 50 bytes, which
+ * writes no nodes. Peers hold the same promise, each put on its own; what they share, they share of
+ * their own accord.
  */
 
 import { join } from 'node:path';
 import { Forest } from '../src/forest/index.ts';
-import { Store } from '../src/index.ts';
+import { type Session, Store } from '../src/index.ts';
 import type { Contestant } from './support/contestant.ts';
-import { type BytesTree, valueBytes } from './support/forest-bed.ts';
+import type { BytesTree } from './support/forest-bed.ts';
+import type { Goal } from './support/goals.ts';
 import { orderedPeerContestants } from './support/peers/installed-peers.ts';
-import { ask, type TimedSection } from './support/question.ts';
+import { fresh, type ProcessSection, warm } from './support/processes/process-section.ts';
+import { ask } from './support/question.ts';
 import { type Entries, entriesOf, randomNumbers } from './support/random-entries.ts';
 
-const loaded = 10_000;
-/** Entries that there are to be put; after the last one they are put again. */
-const made = 250_000;
+const valueBytes = 50;
+/** Entries that are made; after the last one they are put again. */
+const made = 50_000;
 const putters = 64;
 
-const aloneTitle = 'one durable put of 8 + 100 bytes after the other';
+const aloneTitle = `one durable put of 8 + ${valueBytes} bytes after the other`;
 const togetherTitle = `${putters} putters at once, one key each, durable`;
-const storePut = 'the bare store, put';
+const storeCommit = 'the bare store, commit';
 const storeSync = 'the bare store, commitSync';
 const treePut = 'varve tree.put';
 const transactionSync = 'varve transactionSync';
 
-/** Indexes of the entries to be put, one after the other. */
-function turns(): () => number {
-  let next = loaded - 1;
-  return () => {
-    next = next + 1 === made ? loaded : next + 1;
-    return next;
-  };
+function entriesToPut(): Entries {
+  return entriesOf(randomNumbers(made), valueBytes);
 }
 
-function bareStore(name: string, clients: number, put: (store: Store) => unknown): Contestant {
+/** Indexes of the entries to be put, one after the other. */
+function turns(): () => number {
+  let next = 0;
+  return () => next++ % made;
+}
+
+/** The bare store; `end` ends a session with one value. */
+function bareStore(name: string, clients: number, end: (session: Session) => unknown): Contestant {
+  const value = new Uint8Array(valueBytes).fill(7);
   return {
     name,
     kind: 'floor',
     clients,
     async open(folder) {
       const store = await Store.open(join(folder, 'bench.varve'));
-      return { run: () => put(store), close: () => store.close() };
+      const run = (): unknown => {
+        const session = store.session();
+        session.push(value);
+        return end(session);
+      };
+      return { run, close: () => store.close() };
     },
   };
 }
-
-type Put = (opened: { forest: Forest; tree: BytesTree }, key: Buffer, value: Buffer) => unknown;
 
 interface ForestPut {
   readonly name: string;
   readonly floor: string;
   readonly clients: number;
-  readonly put: Put;
+  put(forest: Forest, tree: BytesTree, key: Buffer, value: Buffer): unknown;
 }
 
-function varve({ name, floor, clients, put }: ForestPut, { keys, values }: Entries): Contestant {
+function varve({ put, ...how }: ForestPut): Contestant {
   return {
-    name,
+    ...how,
     kind: 'varve',
-    floor,
-    clients,
     async open(folder) {
+      const { keys, values } = entriesToPut();
       const forest = await Forest.open(join(folder, 'bench.varve'));
-      const opened = { forest, tree: forest.tree('entries') };
-      await forest.transaction((tx) => {
-        const tree = tx.tree(opened.tree);
-        for (let at = 0; at < loaded; at++) tree.put(keys[at] as Buffer, values[at] as Buffer);
-      });
+      const tree = forest.tree('entries');
       const turn = turns();
-      return {
-        run() {
-          const at = turn();
-          return put(opened, keys[at] as Buffer, values[at] as Buffer);
-        },
-        close: () => forest.close(),
+      const run = (): unknown => {
+        const at = turn();
+        return put(forest, tree, keys[at] as Buffer, values[at] as Buffer);
       };
+      return { run, close: () => forest.close() };
     },
   };
 }
 
-function peers(entries: Entries, clients: number, floor: string): Contestant[] {
+function treePutOf(clients: number): Contestant {
+  return varve({
+    name: treePut,
+    floor: storeCommit,
+    clients,
+    put: (_forest, tree, ...entry) => tree.put(...entry),
+  });
+}
+
+function peers(clients: number, only: readonly string[]): Contestant[] {
   return orderedPeerContestants(
-    async (peer) => {
-      await peer.put(entries, 0, loaded);
+    (peer) => {
+      const entries = entriesToPut();
       const turn = turns();
-      return {
-        run() {
-          const at = turn();
-          return peer.put(entries, at, at + 1);
-        },
+      const run = (): unknown => {
+        const at = turn();
+        return peer.put(entries, at, at + 1);
       };
+      return { run };
     },
-    { clients, floor },
+    { clients, floor: storeCommit, only },
   );
 }
 
-function alone(entries: Entries, quick: boolean): TimedSection {
-  const value = entries.values[0] as Buffer;
-  const clients = 1;
+function syncPeers(): Contestant[] {
+  return orderedPeerContestants(
+    ({ putSync }) => {
+      const entries = entriesToPut();
+      const turn = turns();
+      return { run: () => putSync?.(entries, turn()) };
+    },
+    { suffix: ', sync', floor: storeSync, only: ['lmdb', 'better-sqlite3'] },
+  );
+}
+
+function alone(quick: boolean): ProcessSection {
   return {
     title: aloneTitle,
-    shown: { by: 'time' },
-    effort: { rounds: quick ? 3 : 9, slice: quick ? 40 : 100, warmUp: 20 },
+    shown: { by: 'average' },
     contestants: [
-      bareStore(storePut, clients, (store) => store.put(value)),
-      bareStore(storeSync, clients, (store) => {
-        const session = store.session();
-        session.push(value);
-        return session.commitSync();
+      bareStore(storeSync, 1, (session) => session.commitSync()),
+      bareStore(storeCommit, 1, (session) => session.commit()),
+      varve({
+        name: transactionSync,
+        floor: storeSync,
+        clients: 1,
+        put: (forest, tree, key, value) =>
+          forest.transactionSync((tx) => tx.tree(tree).put(key, value)),
       }),
-      varve(
-        {
-          name: treePut,
-          floor: storePut,
-          clients,
-          put: ({ tree }, ...entry) => tree.put(...entry),
-        },
-        entries,
-      ),
-      varve(
-        {
-          name: transactionSync,
-          floor: storeSync,
-          clients,
-          put: ({ forest, tree }, key, data) =>
-            forest.transactionSync((tx) => tx.tree(tree).put(key, data)),
-        },
-        entries,
-      ),
-      ...peers(entries, clients, storePut),
+      treePutOf(1),
+      ...syncPeers(),
+      ...peers(1, ['lmdb', 'classic-level', 'rocksdb']),
     ],
+    fresh: quick ? { processes: 1, runs: 300 } : { processes: 5, runs: 1_000 },
+    warm: quick
+      ? { processes: 1, runsBefore: 500, rounds: 3, slice: 40, warmUp: 5 }
+      : { processes: 1, runsBefore: 5_000, rounds: 7, slice: 120, warmUp: 10 },
   };
 }
 
-function together(entries: Entries, quick: boolean): TimedSection {
-  const value = entries.values[0] as Buffer;
+function together(quick: boolean): ProcessSection {
   return {
     title: togetherTitle,
     shown: { by: 'rate', unit: 'commits/s' },
-    effort: { rounds: quick ? 2 : 4, slice: quick ? 100 : 400, warmUp: quick ? 40 : 100 },
     contestants: [
-      bareStore(storePut, putters, (store) => store.put(value)),
-      varve(
-        {
-          name: treePut,
-          floor: storePut,
-          clients: putters,
-          put: ({ tree }, ...entry) => tree.put(...entry),
-        },
-        entries,
-      ),
-      ...peers(entries, putters, storePut),
+      bareStore(storeCommit, putters, (session) => session.commit()),
+      treePutOf(putters),
+      ...peers(putters, ['lmdb', 'better-sqlite3', 'classic-level', 'rocksdb']),
     ],
+    fresh: quick ? { processes: 1, runs: 500 } : { processes: 5, runs: 1_000 },
+    warm: quick
+      ? { processes: 1, runsBefore: 500, rounds: 2, slice: 100, warmUp: 40 }
+      : { processes: 1, runsBefore: 5_000, rounds: 4, slice: 400, warmUp: 100 },
+  };
+}
+
+/** A forest's put beside the same promise of the bare store. */
+function besideStore(half: string, put: string, store: string): Goal {
+  const when = half === fresh(aloneTitle) ? 'fresh' : 'warm';
+  return {
+    text: `${when} ${put} <= 1.3 x ${store}`,
+    most: 1.3,
+    value: ({ average }) => average(half, put) / average(half, store),
   };
 }
 
@@ -164,36 +175,28 @@ await ask({
   name: 'forest-commit',
   title: 'One entry a durable commit into a tree',
   peers: true,
-  sections(quick) {
-    const entries = entriesOf(randomNumbers(made), valueBytes);
-    return [alone(entries, quick), together(entries, quick)];
-  },
+  sections: (quick) => [alone(quick), together(quick)],
   goals: [
+    ...[fresh(aloneTitle), warm(aloneTitle)].flatMap((half): Goal[] => [
+      besideStore(half, transactionSync, storeSync),
+      besideStore(half, treePut, storeCommit),
+    ]),
     {
-      text: "tree.put <= 1.3 x the bare store's put",
-      most: 1.3,
-      value: ({ time }) => time(aloneTitle, treePut) / time(aloneTitle, storePut),
-    },
-    {
-      text: "transactionSync <= 1.3 x the bare store's commitSync",
-      most: 1.3,
-      value: ({ time }) => time(aloneTitle, transactionSync) / time(aloneTitle, storeSync),
-    },
-    {
-      text: 'transactionSync <= 1 x the best peer',
+      text: 'warm transactionSync <= 1 x the best peer',
       most: 1,
-      value: ({ time, bestPeerTime }) =>
-        time(aloneTitle, transactionSync) / bestPeerTime(aloneTitle),
+      value: ({ average, bestPeerAverage }) =>
+        average(warm(aloneTitle), transactionSync) / bestPeerAverage(warm(aloneTitle)),
     },
     {
-      text: '64 putters >= 30,000 commits/s',
+      text: 'warm 64 putters >= 30,000 commits/s',
       least: 30_000,
-      value: ({ rate }) => rate(togetherTitle, treePut),
+      value: ({ rate }) => rate(warm(togetherTitle), treePut),
     },
     {
-      text: '64 putters >= 1.88 x the best peer',
+      text: 'warm 64 putters >= 1.88 x the best peer',
       least: 1.88,
-      value: ({ rate, bestPeerRate }) => rate(togetherTitle, treePut) / bestPeerRate(togetherTitle),
+      value: ({ rate, bestPeerRate }) =>
+        rate(warm(togetherTitle), treePut) / bestPeerRate(warm(togetherTitle)),
     },
   ],
 });

@@ -47,7 +47,9 @@ const varveSync = 'varve transactionSync';
 const pause = 100;
 
 function peers(...names: readonly string[]): BulkContender[] {
-  return installedPeers.filter(({ name }) => names.includes(name)).map(bulkPeer);
+  return installedPeers()
+    .filter(({ name }) => names.includes(name))
+    .map(bulkPeer);
 }
 
 const many: Shape = {

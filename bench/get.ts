@@ -150,7 +150,7 @@ await ask({
     counts.map(([count]) => ({
       title: titleOf(count),
       shown: { by: 'time' } as const,
-      effort: { rounds: quick ? 3 : 9, slice: quick ? 50 : 200, warmUp: quick ? 20 : 50 },
+      effort: { rounds: quick ? 3 : 7, slice: quick ? 50 : 200, warmUp: quick ? 20 : 50 },
       contestants: [
         mapFloor(count),
         varve(count),

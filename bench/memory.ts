@@ -54,7 +54,7 @@ function loading(store: string, count: number, cacheBytes?: number): Process['an
 }
 
 function processes(count: number): Process[] {
-  const peers = installedPeers.filter(({ name }) => measuredStores.includes(name));
+  const peers = installedPeers().filter(({ name }) => measuredStores.includes(name));
   return [
     { name: idle, kind: 'floor', answer: () => childAnswer<LoadAnswer>('idle-child') },
     { name: 'varve', kind: 'varve', answer: loading('varve', count) },

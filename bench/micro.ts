@@ -1,24 +1,27 @@
 /**
- * `npm run bench -- micro`: the pieces that every commit and every get are made of, with tinybench:
+ * `npm run bench -- micro`: what varve itself costs: commits on a memory file system, in processes
+ * of their own; and with tinybench the pieces that every commit and every get are made of:
  * checksums, records of the commit log, mark pages, ids.
  *
- * In memory only: no file, no sync. What is shown is the time of one operation; there are no goals,
- * but a figure that moves between two versions says where the time went.
+ * In memory only: no file, no sync. Each commit is of one value of 16 bytes. The average over the
+ * first 1,000 commits of a process is mostly code that the engine has not compiled yet; that of
+ * 1,000 commits after 20,000 is compiled code. The floors do the same work bare, in JavaScript.
  */
 
-import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { joinGrainId, split, splitGrainId } from '../src/format/grain-id.ts';
 import { encodeMarkPage, openMarkPage } from '../src/format/grain-map.ts';
 import { marksBytes, saltBytes } from '../src/format/layout.ts';
 import { decodeLogRecord, LogRecordWriter } from '../src/format/log-record.ts';
 import { crc32 } from '../src/util/crc.ts';
-import type { Answer, AnswerSection } from './support/answer.ts';
 import { bytesText, countText, plural, tableText, timeText } from './support/figures.ts';
-import { machineOf, machineText } from './support/machine.ts';
+import type { Goal } from './support/goals.ts';
+import { inMemory, inMemoryContestants } from './support/in-memory-commits.ts';
 import { type BenchTask, measure, spreadOfTask } from './support/measuring.ts';
 import { Payload } from './support/payload.ts';
+import { fresh, type ProcessSection, warm } from './support/processes/process-section.ts';
+import { ask, type FreeSection } from './support/question.ts';
 
+const commitTitle = 'one 16-byte value a commit, in memory';
 const payload = new Payload();
 /** What is computed lands here, so that none of it can be left out. */
 let sink = 0;
@@ -99,32 +102,72 @@ function ids(): BenchTask[] {
   ];
 }
 
-const { quick, json } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, json: { type: 'string' } },
-}).values;
-const print = json === '-' ? console.error : console.log;
-const machine = machineOf('.');
-const title = 'The pieces of a commit and a get, in memory';
-print(`${title}\n${machineText(machine)}\n`);
-const tasks = [...checksums(), ...records(), ...markPages(), ...ids()];
-const effort = quick ? { rounds: 2, time: 20 } : { rounds: 3, time: 200 };
-const spreads = await measure(tasks, effort);
-const rows = tasks.map(({ name }) => {
-  const { median, p25, p75, p99, samples } = spreadOfTask(spreads, name);
-  return [name, timeText(median), timeText(p25), timeText(p75), timeText(p99), countText(samples)];
-});
-const table = tableText(['', 'median', 'p25', 'p75', 'p99', 'samples'], rows);
-print(table);
-if (json !== undefined) {
-  const section: AnswerSection = {
-    title: 'pieces',
-    text: table,
-    figures: {},
-    charts: [],
-    contestants: [...spreads].map(([name, milliseconds]) => ({ name, milliseconds })),
+function pieces(quick: boolean): FreeSection {
+  return {
+    title: 'the pieces',
+    async measure() {
+      const tasks = [...checksums(), ...records(), ...markPages(), ...ids()];
+      const effort = quick ? { rounds: 2, time: 10 } : { rounds: 3, time: 100 };
+      const spreads = await measure(tasks, effort);
+      const rows = tasks.map(({ name }) => {
+        const { median, p25, p75, p99, samples } = spreadOfTask(spreads, name);
+        return [name, ...[median, p25, p75, p99].map(timeText), countText(samples)];
+      });
+      return {
+        text: tableText(['', 'median', 'p25', 'p75', 'p99', 'samples'], rows),
+        figures: Object.fromEntries([...spreads].map(([name, { median }]) => [name, median])),
+      };
+    },
   };
-  const content: Answer = { name: 'micro', title, quick, machine, sections: [section], goals: [] };
-  const text = `${JSON.stringify(content, undefined, 2)}\n`;
-  if (json === '-') process.stdout.write(text);
-  else writeFileSync(json, text);
 }
+
+/** Each run is a thousand commits: the first one of a process, and the one after twenty. */
+function commits(quick: boolean): ProcessSection {
+  const processes = quick ? 3 : 5;
+  return {
+    title: commitTitle,
+    // A run is the average of a thousand commits; of few processes the least is worth showing.
+    shown: { by: 'time' },
+    contestants: inMemoryContestants,
+    fresh: { processes, runs: 1 },
+    warm: { processes, runsBefore: 20, rounds: 1, slice: 0, warmUp: 0, warmUpRuns: 0 },
+  };
+}
+
+/** Microseconds of the average commit beyond that of `less`. */
+function beyond(half: string, name: string, less: string): Goal['value'] {
+  return ({ average }) => (average(half, name) - average(half, less)) * 1e3;
+}
+
+const { storeCommitSync, storeCommit, treePut } = inMemory;
+
+await ask({
+  name: 'micro',
+  title: 'The pieces of a commit and a get, in memory',
+  peers: false,
+  sections: (quick) => [commits(quick), pieces(quick)],
+  goals: [
+    ...[storeCommitSync, storeCommit].flatMap((name): Goal[] => [
+      {
+        text: `${name}: <= 25 us over the first 1,000 of a process`,
+        most: 25,
+        value: ({ average }) => average(fresh(commitTitle), name) * 1e3,
+      },
+      {
+        text: `${name}: <= 4 us over 1,000 after 20,000`,
+        most: 4,
+        value: ({ average }) => average(warm(commitTitle), name) * 1e3,
+      },
+    ]),
+    {
+      text: `${treePut}: <= 25 us more than commitSync over the first 1,000 of a process`,
+      most: 25,
+      value: beyond(fresh(commitTitle), treePut, storeCommitSync),
+    },
+    {
+      text: `${treePut}: <= 6 us more than commitSync over 1,000 after 20,000`,
+      most: 6,
+      value: beyond(warm(commitTitle), treePut, storeCommitSync),
+    },
+  ],
+});

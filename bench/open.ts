@@ -88,7 +88,7 @@ function copySynced(from: string, to: string): void {
 /** Loads each store, then kills processes that commit to copies of it. */
 async function makeImages(folder: string, effort: Effort): Promise<Image[]> {
   const dice = new Dice();
-  const stores = ['varve', ...installedPeers.map(({ name }) => name)].filter(
+  const stores = ['varve', ...installedPeers().map(({ name }) => name)].filter(
     (name) => name === 'varve' || peersMeasured.includes(name),
   );
   const images: Image[] = [];

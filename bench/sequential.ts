@@ -104,7 +104,7 @@ await ask({
     const shown = { by: 'bytes', bytes } as const;
     const effort = quick
       ? { rounds: 3, slice: 100, warmUp: 20 }
-      : { rounds: 9, slice: 500, warmUp: 50 };
+      : { rounds: 7, slice: 500, warmUp: 50 };
     return [
       {
         title: newFile,

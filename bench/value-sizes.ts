@@ -35,7 +35,7 @@ const sizes: readonly Size[] = [
     bytes: 1024,
     places: 1024,
     small: true,
-    effort: { rounds: 9, slice: 150, warmUp: 20 },
+    effort: { rounds: 6, slice: 150, warmUp: 20 },
     quickEffort: { rounds: 2, slice: 20, warmUp: 2 },
   },
   {
@@ -43,7 +43,7 @@ const sizes: readonly Size[] = [
     bytes: mebibyte,
     places: 32,
     small: true,
-    effort: { rounds: 9, slice: 150, warmUp: 10 },
+    effort: { rounds: 6, slice: 150, warmUp: 10 },
     quickEffort: { rounds: 2, slice: 15, warmUp: 0 },
   },
   {
@@ -51,7 +51,7 @@ const sizes: readonly Size[] = [
     bytes: 64 * mebibyte,
     places: 4,
     small: false,
-    effort: { rounds: 9, slice: 0, warmUp: 0 },
+    effort: { rounds: 6, slice: 0, warmUp: 0 },
     quickEffort: { rounds: 1, slice: 0, warmUp: 0 },
   },
 ];

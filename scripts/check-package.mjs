@@ -27,6 +27,7 @@ const filesRequired = [
   'spec/forest.md',
   'dist/forest/index.js',
   'dist/vault/index.js',
+  'dist/licences.txt',
   'src/index.ts',
 ];
 const filesExpected =
@@ -118,7 +119,7 @@ function install(tarball) {
 }
 
 /**
- * Each source map leads to a source that is in the package.
+ * Each source map leads to a source that is in the package, or has its text.
  * @param {string} installed
  */
 function checkSourceMaps(installed) {
@@ -127,8 +128,11 @@ function checkSourceMaps(installed) {
   if (maps.length === 0) throw new Error('the package has no source maps');
   for (const name of maps) {
     const path = join(installed, 'dist', name);
-    for (const source of JSON.parse(readFileSync(path, 'utf8')).sources) {
-      if (!existsSync(join(dirname(path), source))) throw new Error(`${name}: no source ${source}`);
+    const { sources, sourcesContent = [] } = JSON.parse(readFileSync(path, 'utf8'));
+    for (const [at, source] of sources.entries()) {
+      const isThere =
+        existsSync(join(dirname(path), source)) || typeof sourcesContent[at] === 'string';
+      if (!isThere) throw new Error(`${name}: no source ${source}`);
     }
   }
 }

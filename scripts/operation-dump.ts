@@ -87,7 +87,10 @@ function readRun(
   } else said.push('alike');
   runs.next = index + runs.count;
   const text = [`index ${index}, count ${runs.count}, length ${runs.length}`];
-  if ((byte & 7) === 1) {
+  if ((byte & 32) !== 0) {
+    said.push('carried');
+    end += runs.length;
+  } else if ((byte & 7) === 1) {
     text.push(`, crc 0x${bytes.uint(end, 4).toString(16).padStart(8, '0')}`);
     end += 4;
   }

@@ -12,7 +12,7 @@
 # It reads no integer of more than 48 bits: a GrainId is read in parts.
 meta:
   id: varve
-  title: varve store, format version 1
+  title: varve store, format version 2
   file-extension: varve
   license: MIT
   ks-version: '0.10'
@@ -160,7 +160,7 @@ types:
     instances:
       is_header:
         value: >-
-          magic == [0x76, 0x61, 0x72, 0x76, 0x65, 0x0d, 0x0a, 0x1a] and version == 1 and flags == 0
+          magic == [0x76, 0x61, 0x72, 0x76, 0x65, 0x0d, 0x0a, 0x1a] and version == 2 and flags == 0
           and num_segments <= 40
       rank:
         value: 'is_header ? generation.value : 0'
@@ -582,7 +582,13 @@ types:
         if: is_run and not is_alike
       - id: value_crc
         type: body_u32(framed)
-        if: operation == operation_code::allocate
+        if: operation == operation_code::allocate and not is_carried
+      - id: value_bytes
+        type: body_u1(framed)
+        repeat: expr
+        repeat-expr: length
+        if: operation == operation_code::allocate and is_carried
+        doc: The value, if the record carries it.
       - id: structure
         type:
           switch-on: operation
@@ -599,6 +605,8 @@ types:
         value: (code.value & 8) != 0
       is_alike:
         value: (code.value & 16) != 0
+      is_carried:
+        value: (code.value & 32) != 0
       is_run:
         value: >-
           operation == operation_code::allocate or operation == operation_code::archive

@@ -27,6 +27,23 @@ export interface BarChart {
   readonly bars: readonly Bar[];
 }
 
+/** Two bars for each name, one below the other, all on one scale. */
+export interface PairedBarChart {
+  readonly shape: 'paired-bars';
+  readonly title: string;
+  readonly scale: Scale;
+  readonly better: 'less' | 'more';
+  /** The names of the first and of the second bar of each pair. */
+  readonly pair: readonly [string, string];
+  readonly bars: readonly PairOfBars[];
+}
+
+export interface PairOfBars {
+  readonly name: string;
+  readonly kind: Kind;
+  readonly values: readonly [number | null, number | null];
+}
+
 export interface Curve {
   readonly name: string;
   readonly kind: Kind;
@@ -43,7 +60,7 @@ export interface CurveChart {
   readonly curves: readonly Curve[];
 }
 
-export type Chart = BarChart | CurveChart;
+export type Chart = BarChart | PairedBarChart | CurveChart;
 
 export interface AnswerSection {
   readonly title: string;

@@ -11,6 +11,8 @@ export type Kind = 'floor' | 'varve' | 'peer';
 export interface Contestant {
   readonly name: string;
   readonly kind: Kind;
+  /** Package of the peer that it needs. */
+  readonly peer?: string;
   /** Name of the floor that it is held against; the first of its section where none is given. */
   readonly floor?: string;
   /** Loops that call `run` side by side, each awaiting its own. Default 1. */
@@ -31,14 +33,19 @@ export interface Running {
   close?(): void | Promise<void>;
 }
 
-/** How long it is measured. */
-export interface Effort {
-  /** Each contestant has one slice in each round. */
-  readonly rounds: number;
-  /** Milliseconds of a slice; it has one sample at least. */
+/** How long a slice is measured. */
+export interface SliceEffort {
+  /** Milliseconds; a slice has one sample at least. */
   readonly slice: number;
-  /** Milliseconds of work at the begin of each slice that are not counted. */
+  /** Milliseconds of work at the begin of the slice that are not counted. */
   readonly warmUp: number;
-  /** A slice ends after so many samples. */
+  /** Runs at the begin of the slice that are not counted. Default 1 in the first slice. */
+  readonly warmUpRuns?: number;
+  /** A slice ends after that number of samples. */
   readonly samplesMax?: number;
+}
+
+/** Each contestant has one slice in each round. */
+export interface Effort extends SliceEffort {
+  readonly rounds: number;
 }

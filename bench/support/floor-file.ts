@@ -9,6 +9,7 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { pageBytes, sectorBytes } from '../../src/format/layout.ts';
 import type { Contestant } from './contestant.ts';
 
 const mebibyte = 1024 * 1024;
@@ -36,12 +37,16 @@ export class FloorFile {
     fs.closeSync(this.fd);
   }
 
-  /** Where the next so many bytes go: on a page, as a store's values do. */
+  /**
+   * Where the next bytes go: on a page, as a store's values do; up to a sector, in the next sector,
+   * as the records of a log do.
+   */
   take(bytes: number): number {
     const grows = this.#filledBytes === 0;
     if (!grows && this.#next + bytes > this.#filledBytes) this.#next = 0;
     const at = this.#next;
-    this.#next += Math.ceil(bytes / 4096) * 4096;
+    const unitBytes = bytes <= sectorBytes ? sectorBytes : pageBytes;
+    this.#next += Math.ceil(bytes / unitBytes) * unitBytes;
     return at;
   }
 

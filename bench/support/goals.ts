@@ -7,13 +7,18 @@
 
 import { threeDigits } from './figures.ts';
 
-/** Medians by section and contestant; NaN where that was not measured. */
+/** Medians by section and contestant, unless the name says otherwise; NaN if not measured. */
 export interface Figures {
   /** Milliseconds of one operation. */
   time(section: string, contestant: string): number;
+  /** Milliseconds of one operation: the median of the averages of the processes. */
+  average(section: string, contestant: string): number;
+  /** Milliseconds that 99 of 100 runs do not exceed. */
+  p99(section: string, contestant: string): number;
   /** Operations in a second. */
   rate(section: string, contestant: string): number;
   bestPeerTime(section: string): number;
+  bestPeerAverage(section: string): number;
   bestPeerRate(section: string): number;
   /** What a section that measures in its own way calls so. */
   figure(section: string, name: string): number;

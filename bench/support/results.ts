@@ -22,7 +22,9 @@ const introduction = `# Results of the benches
 
 Written by \`npm run bench -- --results\`; do not edit it. Absolute times differ from machine to machine
 and from day to day, so compare the ratios. Each ratio is between figures that were measured in turn in
-one run. A floor is the least cost of the same work on this disk or this engine, without names,
+one run. Commits are measured in processes of their own, and twice: *fresh* are the first runs of a new
+process, *warm* those of a process that has made thousands. Fresh and warm averages are the median of
+the averages of the processes. A floor is the least cost of the same work on this disk or this engine, without names,
 checksums or a log. The head of each question's file in this folder says what it measures, and how.`;
 
 function goalsTable(answers: readonly Answer[]): string {

@@ -1,7 +1,7 @@
 /**
  * The questions that `npm run bench` asks, in this order, and the time that each may take.
  *
- * Invariant: the budgets add up to less than 15 minutes, and to less than 90 seconds for
+ * Invariant: the budgets add up to less than 16 minutes, and to less than 90 seconds for
  * those that are in a quick run; a test holds them to that. A question that takes longer is told of, not stopped.
  */
 
@@ -16,27 +16,28 @@ export interface Scheduled {
 }
 
 export const schedule: readonly Scheduled[] = [
-  { name: 'one-client', seconds: 63, quickSeconds: 7 },
-  { name: 'many-clients', seconds: 102, quickSeconds: 8 },
-  { name: 'value-sizes', seconds: 125, quickSeconds: 12 },
-  { name: 'sequential', seconds: 58, quickSeconds: 7 },
-  { name: 'get', seconds: 64, quickSeconds: 12 },
-  { name: 'atlas', seconds: 56, quickSeconds: 8 },
+  { name: 'one-client', seconds: 76, quickSeconds: 10 },
+  { name: 'many-clients', seconds: 82, quickSeconds: 14, notInQuick: true },
+  { name: 'value-sizes', seconds: 90, quickSeconds: 12 },
+  { name: 'sequential', seconds: 46, quickSeconds: 7 },
+  { name: 'get', seconds: 52, quickSeconds: 12 },
+  { name: 'atlas', seconds: 47, quickSeconds: 8 },
   { name: 'file-size', seconds: 38, quickSeconds: 3 },
   { name: 'open', seconds: 77, quickSeconds: 11 },
+  { name: 'import', seconds: 50, quickSeconds: 15, notInQuick: true },
   { name: 'memory', seconds: 27, quickSeconds: 3 },
   { name: 'event-loop', seconds: 28, quickSeconds: 6 },
   { name: 'scaling', seconds: 36, quickSeconds: 3 },
-  { name: 'micro', seconds: 13, quickSeconds: 2 },
+  { name: 'micro', seconds: 24, quickSeconds: 8 },
   { name: 'forest-get', seconds: 32, quickSeconds: 2 },
   { name: 'forest-scan', seconds: 25, quickSeconds: 2 },
   { name: 'forest-load', seconds: 77, quickSeconds: 4, notInQuick: true },
-  { name: 'forest-commit', seconds: 24, quickSeconds: 5, notInQuick: true },
+  { name: 'forest-commit', seconds: 84, quickSeconds: 14, notInQuick: true },
   { name: 'forest-overwrite', seconds: 30, quickSeconds: 2 },
   { name: 'forest-scaling', seconds: 24, quickSeconds: 2, notInQuick: true },
 ];
 
-export const budgetSeconds = { full: 900, quick: 90 } as const;
+export const budgetSeconds = { full: 960, quick: 90 } as const;
 
 /** The questions of a run in which none is asked for by name. */
 export function questionsOf(quick: boolean): readonly Scheduled[] {

@@ -1,8 +1,8 @@
 /**
- * Samples and what is said of them: median, extremes and the tail.
+ * Samples and what is said of them: median, extremes and the tail, and the average beside them.
  *
- * Invariant: every figure is one of the samples, none is an average; the tail of a disk is a part
- * of the answer, so nothing is taken out as an outlier.
+ * Invariant: every figure of a spread is one of the samples. The tail of a disk is a part of the
+ * answer, so nothing is taken out as an outlier.
  */
 
 export interface Spread {
@@ -16,7 +16,7 @@ export interface Spread {
   readonly p999: number;
 }
 
-/** What the samples say, each multiplied by `factor`. NaN in every figure where there are none. */
+/** What the samples say, each multiplied by `factor`. NaN in every figure if there are none. */
 export function spreadOf(samples: readonly number[], factor = 1): Spread {
   const sorted = Float64Array.from(samples).sort();
   const last = sorted.length - 1;
@@ -31,4 +31,9 @@ export function spreadOf(samples: readonly number[], factor = 1): Spread {
     p99: at(0.99),
     p999: at(0.999),
   };
+}
+
+/** NaN if there are no samples. */
+export function averageOf(samples: readonly number[]): number {
+  return samples.reduce((sum, sample) => sum + sample, 0) / samples.length;
 }

@@ -13,7 +13,7 @@ export const sectorsPerPage = pageBytes / sectorBytes;
 
 /** `varve`, then the line endings and the end-of-file mark that a text transfer would damage. */
 export const magic: readonly number[] = [0x76, 0x61, 0x72, 0x76, 0x65, 0x0d, 0x0a, 0x1a];
-export const formatVersion = 1;
+export const formatVersion = 2;
 /** Feature flags that this code understands; a file with any other is refused. */
 export const knownFlags = 0;
 export const saltBytes = 8;

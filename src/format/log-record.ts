@@ -3,8 +3,9 @@
  * queued.
  *
  * Runs of grains are short: a stratum is named once for many runs, an index is the distance from
- * the end of the last value, and a repeated count and length are left out. Structures that the
- * batch needs (basin, stratum, grain map) are added before the first value in them. Layout:
+ * the end of the last value, and a repeated count and length are left out. An allocation has the
+ * CRC of its value, or carries the value's bytes, which go to their grains later. Structures that
+ * the batch needs (basin, stratum, grain map) are added before the first value in them. Layout:
  * `spec/format.md`, "Records". Encoding and decoding only.
  */
 
@@ -12,6 +13,7 @@ import { ByteReader, ByteWriter } from '../util/cursor.ts';
 import type { GrainIdParts } from './grain-id.ts';
 import { type MapPlacement, readFurtherExtents, writeFurtherExtents } from './grain-map.ts';
 import { basinsMax, grainIndexLimit, grainsPerValueMax, strataMax } from './layout.ts';
+import { valueCrc } from './value.ts';
 
 const opStratum = 0;
 const opAllocate = 1;
@@ -26,6 +28,10 @@ const opMask = 0x07;
 const flagAdjacent = 0x08;
 /** Count and length are the same as of the last value. */
 const flagAlike = 0x10;
+/** The record carries the bytes of the value that it allocates. */
+const flagCarried = 0x20;
+
+const runFlags = flagAdjacent | flagAlike;
 
 /** The run of grains of one value. */
 export interface GrainRun extends GrainIdParts {
@@ -44,7 +50,12 @@ export interface MapName {
 export type AddedMap = MapName & MapPlacement;
 
 export type LogOperation =
-  | ({ readonly operation: 'allocate'; readonly crc: number } & GrainRun)
+  | ({
+      readonly operation: 'allocate';
+      readonly crc: number;
+      /** The value's bytes, if the record carries them. */
+      readonly bytes?: Uint8Array | undefined;
+    } & GrainRun)
   | ({ readonly operation: 'archive' } & GrainRun)
   | ({ readonly operation: 'free' } & GrainRun)
   | { readonly operation: 'add-basin'; readonly basin: number }
@@ -84,11 +95,31 @@ export class LogRecordWriter {
 
   constructor(preamble: RecordPreamble, capacityBytes?: number) {
     this.#writer = new ByteWriter(capacityBytes);
+    this.#begin(preamble);
+  }
+
+  /** Begins another record in the same memory: the body of the one before changes. */
+  restart(preamble: RecordPreamble): void {
+    this.#writer.restart();
+    this.#basin = -1;
+    this.#stratum = -1;
+    this.#next = 0;
+    this.#count = 0;
+    this.#length = 0;
+    this.#begin(preamble);
+  }
+
+  #begin(preamble: RecordPreamble): void {
     this.#writer.u48(preamble.batch);
     this.#writer.u48(preamble.committedAt);
     this.#writer.u64(preamble.embeddedHeader);
     this.#writer.u48(preamble.checkpoint);
     this.#writer.u48(preamble.retainedLogBytes);
+  }
+
+  /** Bytes of the body so far. */
+  get length(): number {
+    return this.#writer.length;
   }
 
   /** Names the stratum of the next values. */
@@ -102,11 +133,11 @@ export class LogRecordWriter {
     this.#next = 0;
   }
 
-  #run(op: number, run: GrainRun): void {
+  #run(op: number, run: GrainRun, flags = 0): void {
     this.#enter(run.basin, run.stratum);
     const adjacent = run.index === this.#next;
     const alike = run.count === this.#count && run.length === this.#length;
-    this.#writer.u8(op | (adjacent ? flagAdjacent : 0) | (alike ? flagAlike : 0));
+    this.#writer.u8(op | flags | (adjacent ? flagAdjacent : 0) | (alike ? flagAlike : 0));
     if (!adjacent) this.#writer.zigzag(run.index - this.#next);
     if (!alike) {
       this.#writer.u8(run.count);
@@ -120,6 +151,12 @@ export class LogRecordWriter {
   allocate(run: GrainRun, crc: number): void {
     this.#run(opAllocate, run);
     this.#writer.u32(crc);
+  }
+
+  /** Allocates a value whose bytes the record carries: `run.length` of `bytes`, from `from` on. */
+  carry(run: GrainRun, bytes: Uint8Array, from: number): void {
+    this.#run(opAllocate, run, flagCarried);
+    this.#writer.bytes(bytes.subarray(from, from + run.length));
   }
 
   archive(run: GrainRun): void {
@@ -249,7 +286,8 @@ function decodeOperation(reader: ByteReader, runs: RunReader): LogOperation | un
   const code = reader.u8();
   const op = code & opMask;
   const isRun = op === opAllocate || op === opArchive || op === opFree;
-  const known = isRun ? opMask | flagAdjacent | flagAlike : opMask;
+  const flags = op === opAllocate ? runFlags | flagCarried : runFlags;
+  const known = isRun ? opMask | flags : opMask;
   if ((code & ~known) !== 0) reader.fail('an unknown operation', known, code);
   switch (op) {
     case opStratum:
@@ -258,7 +296,9 @@ function decodeOperation(reader: ByteReader, runs: RunReader): LogOperation | un
     // Field by field: a record may have a hundred thousand values.
     case opAllocate: {
       const { basin, stratum, index, count, length } = runs.read(code);
-      return { operation: 'allocate', basin, stratum, index, count, length, crc: reader.u32() };
+      const bytes = (code & flagCarried) === 0 ? undefined : reader.bytes(length);
+      const crc = bytes === undefined ? reader.u32() : valueCrc(runs, bytes);
+      return { operation: 'allocate', basin, stratum, index, count, length, crc, bytes };
     }
     case opArchive: {
       const { basin, stratum, index, count, length } = runs.read(code);

@@ -50,9 +50,7 @@ export function encodeRecordSectors(
 ): Uint8Array<ArrayBuffer> {
   const sectors = extent === undefined ? inlineSectors(body.length) : 1;
   const payload = new Uint8Array(recordHeadBytes + (extent === undefined ? body.length : 0));
-  setU32(payload, 0, body.length);
-  setU32(payload, 4, crc32(body));
-  setU16(payload, 8, sectors);
+  setRecordHead(payload, 0, body, sectors);
   payload[10] = extent === undefined ? 0 : 1;
   setU48(payload, 12, extent?.page ?? 0);
   setU32(payload, 18, extent?.pages ?? 0);
@@ -66,6 +64,33 @@ export function encodeRecordSectors(
     sealSector(sector, at, part.length, salt);
   }
   return bytes;
+}
+
+/** Bytes of the longest body that fits into one sector. */
+export const oneSectorBodyMax = logPayloadBytes - recordHeadBytes;
+
+/**
+ * As `encodeRecordSectors`, for a body of up to `oneSectorBodyMax` bytes, into `sector`: one
+ * sector, whatever it held before.
+ */
+export function encodeOneSector(
+  sector: Uint8Array,
+  body: Uint8Array,
+  { epoch, batch, sector: number }: RecordPlace,
+  salt: Uint8Array,
+): void {
+  const used = recordHeadBytes + body.length;
+  sector.fill(0, logSectorHeadBytes);
+  setRecordHead(sector, logSectorHeadBytes, body, 1);
+  sector.set(body, logSectorHeadBytes + recordHeadBytes);
+  sealSector(sector, { epoch, batch, sector: number, ordinal: 0 }, used, salt);
+}
+
+/** The head of a record at `at`, without the extent of its body. */
+function setRecordHead(bytes: Uint8Array, at: number, body: Uint8Array, sectors: number): void {
+  setU32(bytes, at, body.length);
+  setU32(bytes, at + 4, crc32(body));
+  setU16(bytes, at + 8, sectors);
 }
 
 function sealSector(
@@ -110,9 +135,19 @@ export function decodeLogSector(
   };
 }
 
-/** A loop: opening checks many blank sectors, and `every` takes ten times as long. */
+/**
+ * By words of four bytes where they are aligned: the first opening of a process checks some hundred
+ * blank sectors before this loop is compiled (0.6 ms instead of 1.4).
+ */
 function isBlank(bytes: Uint8Array): boolean {
-  for (let at = 0; at < bytes.length; at++) if (bytes[at] !== 0) return false;
+  const { buffer, byteOffset, length } = bytes;
+  if (byteOffset % 4 !== 0 || length % 4 !== 0) return areZero(bytes);
+  return areZero(new Int32Array(buffer, byteOffset, length / 4));
+}
+
+/** A loop: `every` takes ten times as long. */
+function areZero(numbers: Uint8Array | Int32Array): boolean {
+  for (let at = 0; at < numbers.length; at++) if (numbers[at] !== 0) return false;
   return true;
 }
 

@@ -5,18 +5,23 @@
  * Invariant: the result is the file that the path names, locked (unless read-only), with a
  * directory entry that survives a power cut. An existing file is never changed. A file that another
  * process may have created is never removed. A failed open leaves no descriptor and no lock, and
- * ENOENT means that the file is missing and was not to be created. `node.ts` loads this at the
- * first open. I/O on the open file is in `node-storage-file.ts`.
+ * ENOENT means that the file is missing and was not to be created. I/O on the open file is in
+ * `node-storage-file.ts`.
+ *
+ * It looks at paths synchronously, as opening reads the file: a trip to another thread takes ten
+ * times as long. Opening, making and syncing may take long, and do not block.
  */
 
-import fs from 'node:fs';
-import { dirname } from 'node:path';
+import type { BigIntStats } from 'node:fs';
 import { ioError, systemCode, VarveError } from '../errors.ts';
 import type { OpenFileOptions, StorageFile } from './file-system.ts';
 import { acquireLock } from './node-lock.ts';
+import { nodeModule } from './node-modules.ts';
 import { loadNativeExtensions } from './node-native-extensions.ts';
 import { NodeStorageFile } from './node-storage-file.ts';
 import { systemError } from './system-error.ts';
+
+const fs = nodeModule('fs');
 
 /** Tries of an open if the file is replaced before its lock is taken. */
 const attemptsMax = 10;
@@ -45,7 +50,7 @@ async function openEntry(path: string, options: OpenFileOptions): Promise<Storag
 
 /** Throws for entries that must not be opened, and makes missing folders. */
 async function prepareEntry(path: string, options: OpenFileOptions): Promise<void> {
-  const entry = await statIfThere(path);
+  const entry = statIfThere(path);
   if (entry !== undefined) {
     if (options.exclusive) throw systemError('EEXIST', 'open', path);
     // Check before opening: opening a pipe would wait for its other end.
@@ -53,19 +58,19 @@ async function prepareEntry(path: string, options: OpenFileOptions): Promise<voi
     return;
   }
   if (options.readOnly || !options.create) throw systemError('ENOENT', 'open', path);
-  await makeFolder(dirname(path));
+  await makeFolder(parentOf(path));
 }
 
-async function statIfThere(path: string): Promise<fs.BigIntStats | undefined> {
+function statIfThere(path: string): BigIntStats | undefined {
   try {
-    return await fs.promises.stat(path, { bigint: true });
+    return fs.statSync(path, { bigint: true });
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
     throw error;
   }
 }
 
-function checkRegular(entry: fs.BigIntStats, path: string): void {
+function checkRegular(entry: BigIntStats, path: string): void {
   if (entry.isDirectory()) throw systemError('EISDIR', 'open', path);
   if (entry.isFile()) return;
   const message = `${JSON.stringify(path)} is neither a file nor a folder`;
@@ -77,29 +82,33 @@ function checkRegular(entry: fs.BigIntStats, path: string): void {
  * read-only file system, and never returns in /proc.
  */
 async function makeFolder(folder: string): Promise<void> {
-  if (await isFolder(folder)) return;
-  const parent = dirname(folder);
+  if (isFolder(folder)) return;
+  const parent = parentOf(folder);
   if (parent !== folder) await makeFolder(parent);
   try {
     await fs.promises.mkdir(folder);
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') throw error;
     // Another process has just made it, or a dangling link has its name.
-    if (!(await isFolder(folder))) throw systemError('ENOTDIR', 'mkdir', folder);
+    if (!isFolder(folder)) throw systemError('ENOTDIR', 'mkdir', folder);
   }
 }
 
+function parentOf(path: string): string {
+  return nodeModule('path').dirname(path);
+}
+
 /** False if it does not exist. Throws ENOTDIR if something else has the name. */
-async function isFolder(path: string): Promise<boolean> {
-  const entry = await statIfThere(path);
+function isFolder(path: string): boolean {
+  const entry = statIfThere(path);
   if (entry !== undefined && !entry.isDirectory()) throw systemError('ENOTDIR', 'mkdir', path);
   return entry !== undefined;
 }
 
+/** Without the addon: a reader takes no lock and makes no holes. */
 async function openReader(path: string): Promise<StorageFile> {
-  const addon = await loadNativeExtensions();
   const fd = await openDescriptor(path, fs.constants.O_RDONLY);
-  return new NodeStorageFile({ fd, path, lock: undefined, addon });
+  return new NodeStorageFile({ fd, path, lock: undefined, addon: undefined });
 }
 
 /** Undefined if the path named another file when the lock was taken. */
@@ -117,10 +126,10 @@ async function openWriter(
   });
   const file = new NodeStorageFile({ fd, path, lock, addon });
   try {
-    if (await isEntryOf(path, fd)) {
+    if (isEntryOf(path, fd)) {
       // Empty: just created, here or by a process that may not have synced yet.
       if (file.length() === 0) await syncFolders(path);
-      await warnIfVolatile(path);
+      warnIfVolatile(path);
       return file;
     }
   } catch (error) {
@@ -142,8 +151,8 @@ function openDescriptor(path: string, flags: number): Promise<number> {
 }
 
 /** False if the file was moved or replaced since it was opened: its lock protects nothing. */
-async function isEntryOf(path: string, fd: number): Promise<boolean> {
-  const entry = await statIfThere(path);
+function isEntryOf(path: string, fd: number): boolean {
+  const entry = statIfThere(path);
   const file = fs.fstatSync(fd, { bigint: true });
   return entry !== undefined && entry.dev === file.dev && entry.ino === file.ino;
 }
@@ -155,11 +164,11 @@ async function isEntryOf(path: string, fd: number): Promise<boolean> {
 async function syncFolders(path: string): Promise<void> {
   // Windows has no sync of folders; NTFS logs their changes by itself.
   if (process.platform === 'win32') return;
-  const own = dirname(await fs.promises.realpath(path));
+  const own = parentOf(await fs.promises.realpath(path));
   await syncFolder(own);
   const { dev } = await fs.promises.stat(own);
-  for (let folder = own; folder !== dirname(folder); ) {
-    folder = dirname(folder);
+  for (let folder = own; folder !== parentOf(folder); ) {
+    folder = parentOf(folder);
     if ((await fs.promises.stat(folder)).dev !== dev) return;
     try {
       await syncFolder(folder);
@@ -192,10 +201,10 @@ const volatileFileSystems: ReadonlyMap<bigint, string> = new Map([
 let warned = false;
 
 /** Warns, once in each process, about a store that no sync can make durable. */
-async function warnIfVolatile(path: string): Promise<void> {
+function warnIfVolatile(path: string): void {
   if (warned || (process.platform !== 'linux' && process.platform !== 'android')) return;
-  const name = volatileFileSystems.get(await fileSystemType(path));
-  if (name === undefined || warned) return;
+  const name = volatileFileSystems.get(fileSystemType(path));
+  if (name === undefined) return;
   warned = true;
   const message =
     `varve: ${JSON.stringify(path)} is on ${name}, which lives in memory: ` +
@@ -204,9 +213,9 @@ async function warnIfVolatile(path: string): Promise<void> {
 }
 
 /** The magic number of the file system. 0 if it is unknown: the store opens anyway. */
-async function fileSystemType(path: string): Promise<bigint> {
+function fileSystemType(path: string): bigint {
   try {
-    const { type } = await fs.promises.statfs(path, { bigint: true });
+    const { type } = fs.statfsSync(path, { bigint: true });
     return BigInt.asUintN(32, type);
   } catch {
     // Deno needs a separate permission for this.

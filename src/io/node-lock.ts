@@ -10,8 +10,8 @@
  * twice it would refuse itself. Readers take no lock, and a program that takes none is not stopped.
  */
 
-import fs from 'node:fs';
 import { VarveError } from '../errors.ts';
+import { nodeModule } from './node-modules.ts';
 import type { NativeExtensions } from './node-native-extensions.ts';
 import {
   acquirePlatformLock,
@@ -19,6 +19,8 @@ import {
   type LockTarget,
   platformHolder,
 } from './node-platform-lock.ts';
+
+const fs = nodeModule('fs');
 
 /** Takes one kind of lock; undefined if another writer has it. */
 type Acquire = () => Promise<FileLock | undefined>;

@@ -13,13 +13,13 @@
  * later open would have to judge.
  */
 
-import { createHash } from 'node:crypto';
-import fs from 'node:fs';
-import { createServer, type Server } from 'node:net';
-import { setTimeout } from 'node:timers/promises';
+import type { Server } from 'node:net';
 import { systemCode } from '../errors.ts';
+import { nodeModule } from './node-modules.ts';
 import { socketOwners } from './node-socket-list.ts';
 import { systemError } from './system-error.ts';
+
+const fs = nodeModule('fs');
 
 /** A held lock. */
 export interface FileLock {
@@ -40,9 +40,9 @@ export async function acquirePlatformLock(
   switch (process.platform) {
     case 'linux':
     case 'android':
-      return acquireAbstractLock(abstractNames(identity));
+      return acquireAbstractLock(await abstractNames(identity));
     case 'win32':
-      return acquirePipeLock(pipeName(identity));
+      return acquirePipeLock(await pipeName(identity));
     case 'darwin':
     case 'freebsd':
     case 'netbsd':
@@ -59,7 +59,7 @@ export async function acquirePlatformLock(
  */
 export async function platformHolder(identity: string): Promise<string> {
   const isLinux = process.platform === 'linux' || process.platform === 'android';
-  const owners = isLinux ? await socketOwners(abstractNames(identity)) : undefined;
+  const owners = isLinux ? socketOwners(await abstractNames(identity)) : undefined;
   if (owners === undefined) return 'another process, or another thread of this one';
   return owners.here ? 'this process' : 'another process';
 }
@@ -74,17 +74,23 @@ export async function platformHolder(identity: string): Promise<string> {
  */
 const socketNameBytes = [107, 108] as const;
 
-function abstractNames(identity: string): readonly string[] {
-  const name = `\0varve-lock-${digestOf(identity)}`;
+async function abstractNames(identity: string): Promise<readonly string[]> {
+  const name = `\0varve-lock-${await shortName(identity)}`;
   return socketNameBytes.map((bytes) => name.padEnd(bytes, '-'));
 }
 
-function pipeName(identity: string): string {
-  return `\\\\.\\pipe\\varve-lock-${digestOf(identity)}`;
+async function pipeName(identity: string): Promise<string> {
+  return `\\\\.\\pipe\\varve-lock-${await shortName(identity)}`;
 }
 
-/** The identity can be a path that is longer than a name may be. */
-function digestOf(identity: string): string {
+/**
+ * Device and inode as they are; a path has characters that a name must not have, or is longer than
+ * a name may be.
+ */
+async function shortName(identity: string): Promise<string> {
+  if (/^[0-9a-f]+-[0-9a-f]+$/.test(identity)) return identity;
+  // Loaded only here: it takes longer than the lock.
+  const { createHash } = await import('node:crypto');
   return createHash('sha256').update(identity).digest('hex').slice(0, 32);
 }
 
@@ -141,8 +147,8 @@ async function listenOnAll(names: readonly string[], servers: Server[]): Promise
  */
 async function haveOtherOwners(names: readonly string[], looks: number): Promise<boolean> {
   for (let look = 1; look <= looks; look += 1) {
-    if (look > 1) await setTimeout(lookPauseMs);
-    const owners = await socketOwners(names);
+    if (look > 1) await new Promise((resolve) => setTimeout(resolve, lookPauseMs));
+    const owners = socketOwners(names);
     if (owners === undefined || !owners.here || !owners.elsewhere) return false;
   }
   return true;
@@ -160,7 +166,7 @@ async function acquirePipeLock(name: string): Promise<FileLock | undefined> {
 
 function listen(name: string): Promise<Server> {
   return new Promise((resolve, reject) => {
-    const server = createServer((connection) => connection.destroy());
+    const server = nodeModule('net').createServer((connection) => connection.destroy());
     // Keep this listener: a later error (a stranger connects and no descriptor is left) does not
     // end the lock, and must not end the process.
     server.on('error', reject);

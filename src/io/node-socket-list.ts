@@ -3,11 +3,14 @@
  *
  * It answers two questions that a bind cannot: whether another process has a name that this runtime
  * cannot bind, and whether this process has a name that is taken. It changes nothing. If /proc is
- * not readable (no permission, not mounted), the answer is unknown.
+ * not readable (no permission, not mounted), the answer is unknown. Reads are synchronous: /proc is
+ * in memory, and each trip to another thread takes longer than the read.
  */
 
-import fs from 'node:fs';
 import { systemCode } from '../errors.ts';
+import { nodeModule } from './node-modules.ts';
+
+const fs = nodeModule('fs');
 
 /** Whether this process, and whether others, have sockets with the requested names. */
 export interface SocketOwners {
@@ -18,10 +21,10 @@ export interface SocketOwners {
 /**
  * Searches exactly these names, which begin with a zero byte; undefined if the answer is unknown.
  */
-export async function socketOwners(names: readonly string[]): Promise<SocketOwners | undefined> {
+export function socketOwners(names: readonly string[]): SocketOwners | undefined {
   try {
-    const inodes = await socketInodes(names);
-    const ownCount = await countOwn(inodes);
+    const inodes = socketInodes(names);
+    const ownCount = countOwn(inodes);
     return { here: ownCount > 0, elsewhere: ownCount < inodes.size };
   } catch {
     // The reason why /proc is not readable does not matter.
@@ -35,8 +38,8 @@ export async function socketOwners(names: readonly string[]): Promise<SocketOwne
  */
 const listedSocket = /^\S+ \S+ \S+ \S+ \S+ 01 +(\d+) (@.*)$/;
 
-async function socketInodes(names: readonly string[]): Promise<ReadonlySet<string>> {
-  const list = await fs.promises.readFile('/proc/net/unix', 'latin1');
+function socketInodes(names: readonly string[]): ReadonlySet<string> {
+  const list = fs.readFileSync('/proc/net/unix', 'latin1');
   const wanted = new Set(names.map((name) => name.replaceAll('\0', '@')));
   const inodes = new Set<string>();
   for (const line of list.split('\n')) {
@@ -47,13 +50,13 @@ async function socketInodes(names: readonly string[]): Promise<ReadonlySet<strin
 }
 
 /** Number of these sockets that are open in this process, in any thread. */
-async function countOwn(inodes: ReadonlySet<string>): Promise<number> {
+function countOwn(inodes: ReadonlySet<string>): number {
   if (inodes.size === 0) return 0;
-  const descriptors = await fs.promises.readdir('/proc/self/fd');
+  const descriptors = fs.readdirSync('/proc/self/fd');
   const own = new Set<string>();
   // From the highest: a recent socket is near the end. Stops when all are found.
   for (const descriptor of descriptors.sort((a, b) => Number(b) - Number(a))) {
-    const inode = inodeIn(await linkOf(descriptor));
+    const inode = inodeIn(linkOf(descriptor));
     if (inode !== undefined && inodes.has(inode)) own.add(inode);
     if (own.size === inodes.size) break;
   }
@@ -61,9 +64,9 @@ async function countOwn(inodes: ReadonlySet<string>): Promise<number> {
 }
 
 /** Empty if the descriptor was closed meanwhile. */
-async function linkOf(descriptor: string): Promise<string> {
+function linkOf(descriptor: string): string {
   try {
-    return await fs.promises.readlink(`/proc/self/fd/${descriptor}`);
+    return fs.readlinkSync(`/proc/self/fd/${descriptor}`);
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return '';
     throw error;

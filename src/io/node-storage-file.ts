@@ -11,13 +11,15 @@
  * if the file system lacks that; fsync on the BSDs; FlushFileBuffers on Windows.
  */
 
-import fs from 'node:fs';
 import { systemCode } from '../errors.ts';
 import { callBytesMax, chunksOfOneCall, withoutFront } from './chunk-list.ts';
 import type { StorageFile } from './file-system.ts';
+import { nodeModule } from './node-modules.ts';
 import type { NativeExtensions } from './node-native-extensions.ts';
 import type { FileLock } from './node-platform-lock.ts';
 import { checkBytes, systemError } from './system-error.ts';
+
+const fs = nodeModule('fs');
 
 /** An open descriptor with its lock; the `NodeStorageFile` takes ownership of all. */
 export interface OpenDescriptor {

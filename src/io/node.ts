@@ -2,15 +2,18 @@
  * Files on this machine: `nodeFileSystem`, the default of `Store.open`.
  *
  * Invariant: importing this module loads no module of Node, so that the core also loads in a
- * browser; `node:` imports are loaded at the first `open`. The work is in `node-file-system.ts`.
+ * browser: see `node-modules.ts`. The work is in `node-file-system.ts`.
  */
 
 import type { FileSystem } from './file-system.ts';
+import { openNodeFile } from './node-file-system.ts';
+import { nodeModule } from './node-modules.ts';
+import { systemError } from './system-error.ts';
 
-/** Files on this machine. Loads Node's modules only when it opens one. */
+/** Files on this machine. Opening one rejects with ENOTSUP where there are no modules of Node. */
 export const nodeFileSystem: FileSystem = {
   async open(path, options) {
-    const { openNodeFile } = await import('./node-file-system.ts');
-    return openNodeFile(path, options);
+    if (nodeModule('fs') === undefined) throw systemError('ENOTSUP', 'open', path);
+    return await openNodeFile(path, options);
   },
 };

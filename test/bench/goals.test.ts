@@ -11,7 +11,8 @@ import { budgetSeconds, questionsOf, schedule } from '../../bench/support/schedu
 /** Figures in which everything is `value`. */
 function allAre(value: number): Figures {
   const of = (): number => value;
-  return { time: of, rate: of, bestPeerTime: of, bestPeerRate: of, figure: of };
+  const times = { time: of, average: of, p99: of, bestPeerTime: of, bestPeerAverage: of };
+  return { ...times, rate: of, bestPeerRate: of, figure: of };
 }
 
 const atMost: Goal = {
@@ -65,11 +66,11 @@ describe('the schedule', () => {
     expect(new Set(names).size).toBe(names.length);
   });
 
-  it('adds up to less than 15 minutes, and to less than 90 seconds when it is quick', () => {
+  it('adds up to less than 16 minutes, and to less than 90 seconds when it is quick', () => {
     const sum = (part: 'seconds' | 'quickSeconds'): number =>
       questionsOf(part === 'quickSeconds').reduce((total, one) => total + one[part], 0);
     expect(sum('seconds')).toBeLessThan(budgetSeconds.full);
     expect(sum('quickSeconds')).toBeLessThan(budgetSeconds.quick);
-    expect(budgetSeconds).toEqual({ full: 900, quick: 90 });
+    expect(budgetSeconds).toEqual({ full: 960, quick: 90 });
   });
 });

@@ -23,6 +23,19 @@ const bars: Chart = {
   ],
 };
 
+const pairs: Chart = {
+  shape: 'paired-bars',
+  title: 'commit',
+  scale: { of: 'time' },
+  better: 'less',
+  pair: ['fresh', 'warm'],
+  bars: [
+    { name: 'pwrite & fdatasync', kind: 'floor', values: [0.2, 0.1] },
+    { name: 'varve', kind: 'varve', values: [0.4, 0.12] },
+    { name: 'half a store', kind: 'peer', values: [null, 0.3] },
+  ],
+};
+
 const curves: Chart = {
   shape: 'curves',
   title: 'get',
@@ -109,6 +122,20 @@ describe('a chart', () => {
     expect(svg).not.toContain('NaN');
   });
 
+  it('has two bars on one scale for each that was measured fresh and warm', () => {
+    const svg = chartPicture(answerWith(pairs)) ?? '';
+    const legendAndBackground = 3 + 1;
+    expect(elementsOf(svg).get('rect')).toBe(5 + legendAndBackground);
+    for (const text of ['400 us fresh', '120 us warm', 'not measured fresh', '300 us warm']) {
+      expect(svg).toContain(`>${text}</text>`);
+    }
+    const bars = [...svg.matchAll(/<rect[^>]* width="([\d.]+)" height="15"[^>]*>/g)];
+    const [floorFresh, floorWarm, varveFresh] = bars.map(([, width]) => Number(width));
+    expect(varveFresh).toBeCloseTo(2 * (floorFresh ?? 0), 1);
+    expect(floorFresh).toBeCloseTo(2 * (floorWarm ?? 0), 1);
+    expect(svg).not.toMatch(/NaN|Infinity/);
+  });
+
   it('draws curves over decades, leaving out those without points', () => {
     const svg = chartPicture(answerWith(curves)) ?? '';
     const counts = elementsOf(svg);
@@ -121,7 +148,9 @@ describe('a chart', () => {
   it('is well-formed if nothing was measured', () => {
     const empty: Chart = { ...curves, curves: [] };
     const unmeasured: Chart = { ...bars, bars: [{ name: 'varve', kind: 'varve', value: null }] };
-    const svg = chartPicture(answerWith(empty, unmeasured)) ?? '';
+    const pair = [{ name: 'varve', kind: 'varve', values: [null, Number.NaN] }] as const;
+    const unpaired: Chart = { ...pairs, bars: pair };
+    const svg = chartPicture(answerWith(empty, unmeasured, unpaired)) ?? '';
     expect(elementsOf(svg).get('svg')).toBe(1);
     expect(svg).not.toMatch(/NaN|Infinity/);
   });

@@ -13,6 +13,7 @@ import {
   commit,
   committed,
   logOf,
+  longBytesOf,
   present,
   storePath,
   storesOfTest,
@@ -83,7 +84,7 @@ describe('the example of the Sediment article', () => {
       await store.checkpointTo(await session.commit());
       last = next;
     };
-    for (let n = 0; n < 150; n += 1) await replace(n);
+    for (let n = 0; n < 600; n += 1) await replace(n);
     const { fileBytes } = store.statistics();
     for (let n = 0; n < 400; n += 1) await replace(n);
     await check.value(store, last, patternOf(10_000, 399));
@@ -191,7 +192,7 @@ describe('checkpointTo', () => {
     const archived = await archivedOneByOne(store, 2);
     const change = (): Promise<number> =>
       commit(store, (session) => {
-        session.push(bytesOf('with it'));
+        session.push(longBytesOf('with it'));
         session.checkpointTo(3);
       });
     const fault = disk.fail('write', 'ENOSPC', { times: 2 });

@@ -83,6 +83,7 @@ describe('an entry', () => {
     expect(entries.map(({ batch }) => batch)).toEqual(Array.from({ length: 27 }, (_, n) => n + 6));
     const reader = await stores.open(storePath, { fileSystem: disk, readOnly: true });
     expect(await logOf(reader)).toEqual(entries);
+    await reader.close();
     await store.close();
     const again = await stores.open(storePath, { fileSystem: disk });
     expect(await logOf(again)).toEqual(entries);

@@ -16,6 +16,7 @@ import {
   committed,
   contentOf,
   logOf,
+  longBytesOf,
   placeOf,
   storePath,
   storesOfTest,
@@ -104,14 +105,17 @@ describe('a full disk', () => {
     expect((await logOf(store, { after: 1 }))[0]?.changes.map(({ id }) => id)).toEqual(ids);
   });
 
-  it('rejects all of them if it refuses the record, and takes the record back', async () => {
+  it.each([
+    { it: 'that carries the values', bytesFor: bytesOf, at: 1 },
+    // The values go first, then the record, in one write each.
+    { it: 'after their values', bytesFor: longBytesOf, at: 2 },
+  ])('rejects all of them if it refuses the record $it, and takes it back', async (way) => {
     for (const partialBytes of [0, 512, 700]) {
       const { store, disk, id: old } = await withValue();
-      // The values go first, then the record, in one write each.
       let writes = 0;
-      const when = (): boolean => ++writes === 2;
+      const when = (): boolean => ++writes === way.at;
       disk.fail('write', 'EIO', { when, partialBytes });
-      const commits = [1, 2].map((n) => watch(store.put(bytesOf(`refused ${n}`))));
+      const commits = [1, 2].map((n) => watch(store.put(way.bytesFor(`refused ${n}`))));
       for (const { promise } of commits) await check.rejects('VARVE_IO', () => promise);
       expect(store.currentBatch).toBe(1);
       const left = await stores.open(storePath, { fileSystem: disk, readOnly: true });
@@ -282,17 +286,32 @@ describe('a failed sync', () => {
     expect(again.recovery.clean).toBe(false);
   });
 
-  it('poisons also if a record can be neither written nor taken back', async () => {
+  it.each([
+    { it: 'that carries the value', bytesFor: bytesOf, from: 1 },
+    { it: 'after the value', bytesFor: longBytesOf, from: 2 },
+  ])('poisons also if a record $it can be neither written nor taken back', async (way) => {
     const { store, disk, id } = await withValue();
     let writes = 0;
-    const fault = disk.fail('write', 'EIO', { when: () => ++writes > 1, partialBytes: 512 });
-    await check.rejects('VARVE_POISONED', () => store.put(bytesOf('half there')));
+    const when = (): boolean => ++writes >= way.from;
+    disk.fail('write', 'EIO', { when, times: 1, partialBytes: 512 });
+    const fault = disk.fail('write', 'EIO', { when: () => writes >= way.from });
+    await check.rejects('VARVE_POISONED', () => store.put(way.bytesFor('half there')));
     fault.stop();
     await check.rejects('VARVE_POISONED', () => store.put(bytesOf('no more')));
     await check.value(store, id, bytesOf('old'));
     const from = disk.calls.length;
     await store.close();
     expect(disk.calls.slice(from).map(({ operation }) => operation)).toEqual(['close']);
+  });
+
+  it('does not poison if nothing of such a record is in the file', async () => {
+    const { store, disk, id } = await withValue();
+    const fault = disk.fail('write', 'EIO');
+    await check.rejects('VARVE_IO', () => store.put(bytesOf('not there')));
+    expect(fault.count).toBe(2);
+    fault.stop();
+    expect((await store.put(bytesOf('there'))).batch).toBe(2);
+    await check.value(store, id, bytesOf('old'));
   });
 
   it('stops large data that was being written', async () => {

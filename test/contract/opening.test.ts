@@ -22,6 +22,7 @@ import {
   check,
   committed,
   contentOf,
+  longBytesOf,
   overwrite,
   placeOf,
   storePath,
@@ -166,7 +167,7 @@ describe('a store that is damaged', () => {
   it('throws VARVE_CORRUPT from get if a value is damaged, with the place, and reads the rest', async () => {
     const fileSystem = memoryFileSystem();
     const first = await stores.open(storePath, { fileSystem });
-    const damaged = await committed(first, bytesOf('this one will rot'));
+    const damaged = await committed(first, longBytesOf('this one will rot'));
     const sound = await committed(first, bytesOf('this one will not'));
     await first.close();
     const offset = placeOf(await contentOf(fileSystem), bytesOf('this one will rot'));

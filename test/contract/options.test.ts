@@ -16,6 +16,7 @@ import {
   check,
   committed,
   contentOf,
+  longBytesOf,
   overwrite,
   present,
   storePath,
@@ -197,7 +198,7 @@ describe('recovery', () => {
     const { store, disk } = await stores.wrapped();
     const kept = await committed(store, bytesOf('acknowledged'));
     const gate = disk.hold('datasync');
-    const lost = watch(store.put(bytesOf('not acknowledged')));
+    const lost = watch(store.put(longBytesOf('not acknowledged')));
     await gate.reached();
     const left = await contentOf(disk.inner);
     const offset = Buffer.from(left).indexOf('not acknowledged');

@@ -13,6 +13,7 @@ import {
   check,
   commit,
   committed,
+  longBytesOf,
   storesOfTest,
   textOf,
   turns,
@@ -86,7 +87,7 @@ describe('the end by commit', () => {
     const { store, disk } = await stores.wrapped();
     const old = await committed(store, bytesOf('old'));
     const session = store.session();
-    const id = session.push(bytesOf('refused'));
+    const id = session.push(longBytesOf('refused'));
     disk.fail('write', 'ENOSPC', { times: 2 });
     await check.rejects('VARVE_IO', () => session.commit());
     check.throws('VARVE_SESSION_ENDED', () => session.get(id));
@@ -208,7 +209,7 @@ describe('commitSync', () => {
     const id = await committed(store, bytesOf('old'));
     const session = store.session();
     session.archive(id);
-    session.push(bytesOf('refused'));
+    session.push(longBytesOf('refused'));
     const fault = disk.fail('write', 'ENOSPC', { times: 2 });
     expect(check.throws('VARVE_IO', () => session.commitSync()).cause).toBe(fault.error);
     await expectEnded(session, id);

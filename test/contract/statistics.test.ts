@@ -14,6 +14,7 @@ import {
   contentOf,
   findingsOf,
   listOf,
+  longBytesOf,
   overwrite,
   placeOf,
   present,
@@ -289,7 +290,7 @@ describe('verify of a damaged store', () => {
     let id: GrainId | undefined;
     const { store, offset } = await damaged(async (first) => {
       for (let n = 0; n < 20; n += 1) await first.put(patternOf(500, n));
-      id = await committed(first, bytesOf('this one will rot'));
+      id = await committed(first, longBytesOf('this one will rot'));
       return bytesOf('this one will rot');
     });
     expect(await findingsOf(store, false)).toEqual([]);
@@ -305,7 +306,8 @@ describe('verify of a damaged store', () => {
     const fileSystem = memoryFileSystem();
     const first = await stores.open(storePath, { fileSystem });
     const ids: GrainId[] = [];
-    for (let n = 0; n < 30; n += 1) ids.push(await committed(first, bytesOf(`the value of ${n}.`)));
+    for (let n = 0; n < 30; n += 1)
+      ids.push(await committed(first, longBytesOf(`the value of ${n}.`)));
     await first.close();
     const content = await contentOf(fileSystem);
     const rotten = [3, 11, 29];

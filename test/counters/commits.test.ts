@@ -1,8 +1,8 @@
 /**
  * What one commit writes: in how many places of the file, and how many bytes.
  *
- * A commit is two regions, with one call each: its values side by side, and its record. More it is
- * where values go into holes that lie apart, where they go on in the next grain map, and where a long
+ * A small commit is one region, its record, which carries the values. Any other is two, with one
+ * call each: its values side by side, and its record. More it is where values go into holes that lie apart, where they go on in the next grain map, and where a long
  * record has a body of its own. What rides on commits is for `many-commits.test.ts`, what a region
  * costs for `bench/`.
  */
@@ -54,7 +54,7 @@ async function begun(): Promise<{ disk: CountedDisk; store: Store }> {
 }
 
 describe('a commit into new space', () => {
-  it.each([1, 10, 100])('of %i values is two regions: the values, the record', async (count) => {
+  it.each([10, 100])('of %i values is two regions: the values, the record', async (count) => {
     const { disk, store } = await begun();
     const counts = await disk.during(() => push(store, alike(count)));
     const values = count * grainBytes(valueBytes);
@@ -65,9 +65,27 @@ describe('a commit into new space', () => {
     await store.close();
   });
 
-  it('of one value is its grains and a sector', async () => {
+  it('of some small values is one region: a record that carries them', async () => {
     const { disk, store } = await begun();
-    for (const length of [0, 16, 24, 100, 1000, 4096]) {
+    for (const lengths of [
+      [0],
+      [16],
+      [24],
+      [100],
+      [380],
+      [16, 100, 50],
+      Array<number>(7).fill(9),
+    ]) {
+      const counts = await disk.during(() => push(store, lengths));
+      expect(counts).toEqual(only({ syncs: 1, writes: 1, regions: 1, bytesWritten: sectorBytes }));
+    }
+    await check.sound(store);
+    await store.close();
+  });
+
+  it('of one value of more than 512 bytes is its grains and a sector', async () => {
+    const { disk, store } = await begun();
+    for (const length of [505, 1000, 4096]) {
       const counts = await disk.during(() => push(store, [length]));
       const bytesWritten = grainBytes(length) + sectorBytes;
       expect(counts).toEqual(only({ syncs: 1, writes: 2, regions: 2, bytesWritten }));
@@ -124,7 +142,16 @@ describe('a commit into space that was freed', () => {
     return { disk, store, pushed };
   }
 
-  it.each([1, 10, 50])(
+  it('is one region if one value was freed there', async () => {
+    const { disk, store, pushed } = await filled(8, 1);
+    await free(store, pushed[3] as GrainId[]);
+    const counts = await disk.during(() => push(store, alike(1)));
+    expect(counts).toEqual(only({ syncs: 1, writes: 1, regions: 1, bytesWritten: sectorBytes }));
+    await check.sound(store);
+    await store.close();
+  });
+
+  it.each([10, 50])(
     'is two regions if %i values of one session were freed there',
     async (count) => {
       const { disk, store, pushed } = await filled(8, count);

@@ -1,6 +1,7 @@
 /**
  * Which bytes of a store's file mean something, read by `spec/format.md` alone: the structures that
- * the newer file header leads to, the records after the checkpoint, the values that should be there.
+ * the newer file header leads to, the records after the checkpoint, the values that should be there. A value that a record after the
+ * base carries is a part of that record: its grains mean nothing.
  *
  * Invariant: it shares no code with the store, and takes the store to be sound. What no piece covers
  * means nothing: free grains, padding, unnamed slots, blank or forgotten sectors of the log.
@@ -64,6 +65,8 @@ class Reading {
   readonly #pieces: Piece[] = [];
   readonly #slots: Range[] = [];
   readonly #log = new Map<number, Range>();
+  /** The records after the base, without what goes before their parts in each sector. */
+  readonly #unsettled = new Map<number, Buffer>();
   /** The newer header. */
   readonly #header: number;
 
@@ -213,6 +216,11 @@ class Reading {
       const ranges = records.get(batch);
       if (ranges === undefined) throw new Error(`there is no record of batch ${batch}`);
       this.#pieces.push({ kind: 'record', name: `the record of batch ${batch}`, ranges, batch });
+      if (batch <= this.base) continue;
+      const parts = ranges.map(({ from, to }) =>
+        this.#file.subarray(from + (to - from === sector ? 32 : 0), to),
+      );
+      this.#unsettled.set(batch, Buffer.concat(parts));
     }
   }
 
@@ -233,6 +241,9 @@ class Reading {
       for (const { operation, id } of changes) if (operation === 'allocate') batches.set(id, batch);
     }
     for (const [id, { bytes }] of values) {
+      // A record that does not carry the value has only its CRC.
+      if (this.#unsettled.get(batches.get(id) ?? 0)?.includes(Buffer.from(bytes)) === true)
+        continue;
       const ranges = this.#find(id, bytes);
       const name = `value ${id.toString(16)}`;
       this.#pieces.push({ kind: 'value', name, ranges, id, batch: batches.get(id) as number });

@@ -88,18 +88,22 @@ function isHealable({ kind, twin }: Piece, checkpoint: number): boolean {
   return kind !== 'root' && (kind === 'header' || (twin?.stamp ?? -1) >= checkpoint);
 }
 
-describe.each([true, false])('a store, closed: %s,', patience, (closed) => {
-  it('keeps everything if the power is cut during healing', async () => {
-    const campaign = new Campaign(await patientOf({ closed }));
-    const { pieces, checkpoint } = campaign.patient.anatomy;
-    const structures = pieces.filter(({ kind }) => kind !== 'record' && kind !== 'value');
-    for (const piece of structures.filter((one) => isHealable(one, checkpoint))) {
-      const bytes = campaign.bytes.slice();
-      for (const { from, to } of piece.ranges) bytes.fill(0xa5, from, to);
-      await healAndCut(campaign, { ranges: piece.ranges, bytes });
-    }
-  });
-});
+describe.each([{ closed: true }, { closed: false }, { closed: false, carrying: true }])(
+  'a store, %o,',
+  patience,
+  (kind) => {
+    it('keeps everything if the power is cut during healing', async () => {
+      const campaign = new Campaign(await patientOf(kind));
+      const { pieces, checkpoint } = campaign.patient.anatomy;
+      const structures = pieces.filter(({ kind }) => kind !== 'record' && kind !== 'value');
+      for (const piece of structures.filter((one) => isHealable(one, checkpoint))) {
+        const bytes = campaign.bytes.slice();
+        for (const { from, to } of piece.ranges) bytes.fill(0xa5, from, to);
+        await healAndCut(campaign, { ranges: piece.ranges, bytes });
+      }
+    });
+  },
+);
 
 afterAll(() => {
   console.log(`power cuts while a store is made good: ${cuts}`);

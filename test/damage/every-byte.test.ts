@@ -108,6 +108,7 @@ const masks = [0xff, 0x01, 0x80, 0x10] as const;
 const kinds: readonly SpecimenKind[] = [
   { closed: true },
   { closed: false },
+  { closed: false, carrying: true },
   ...(damageScale > 1
     ? [
         { closed: false, checkpoint: true },

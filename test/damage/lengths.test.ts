@@ -37,6 +37,7 @@ const kinds = [
   { closed: false },
   { closed: false, large: true },
   { closed: false, checkpoint: true },
+  { closed: false, carrying: true },
 ];
 
 describe.each(kinds)('a store, %o', patience, (kind) => {

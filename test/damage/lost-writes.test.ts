@@ -44,6 +44,8 @@ const kinds = [
   { closed: true },
   { closed: false },
   { closed: false, large: true, checkpoint: true },
+  { closed: true, carrying: true },
+  { closed: false, carrying: true },
 ];
 
 describe.each(kinds)('a store, %o,', patience, (kind) => {
@@ -77,6 +79,8 @@ describe.each(kinds)('a store, %o,', patience, (kind) => {
 // ── a whole value of the same id ──
 
 const path = 'store';
+/** Too many for a record to carry. */
+const reusedBytes = 600;
 
 /**
  * A store with a value that has the id of one before, and what follows; its file, in which the old
@@ -85,18 +89,18 @@ const path = 'store';
 async function reused(after: (store: Store, fileSystem: FileSystem) => Promise<FileSystem>) {
   const fileSystem = memoryFileSystem();
   const store = await Store.open(path, { fileSystem });
-  const { id } = await store.put(patternOf(120, 1));
+  const { id } = await store.put(patternOf(reusedBytes, 1));
   const old = await contentOf(fileSystem, path);
   const session = store.session();
   session.archive(id);
   await session.commit();
   await store.checkpointTo(store.currentBatch);
-  const again = await store.put(patternOf(120, 2));
+  const again = await store.put(patternOf(reusedBytes, 2));
   expect(again.id).toBe(id);
   const { batch } = again;
   const bytes = await contentOf(await after(store, fileSystem), path);
-  const offset = Buffer.from(old).indexOf(patternOf(120, 1)) - 8;
-  bytes.set(old.subarray(offset, offset + 128), offset);
+  const offset = Buffer.from(old).indexOf(patternOf(reusedBytes, 1)) - 8;
+  bytes.set(old.subarray(offset, offset + 8 + reusedBytes), offset);
   return { bytes, id, batch, offset };
 }
 
@@ -174,7 +178,7 @@ describe('a reused grain in which the disk kept the old value', () => {
     });
     const store = await openOver(bytes);
     expect(await lostIn(store)).toEqual([]);
-    expectSameBytes(store.get(id) as Uint8Array, patternOf(120, 1));
+    expectSameBytes(store.get(id) as Uint8Array, patternOf(reusedBytes, 1));
     await store.close();
   });
 });

@@ -10,6 +10,7 @@ import { magic, pageBytes, sectorBytes } from '../../src/format/layout.ts';
 import type { Piece, Range } from './anatomy.ts';
 import type { Patient } from './damage-trial.ts';
 import { patience, strideOf } from './scale.ts';
+import type { SpecimenKind } from './specimens.ts';
 import { Campaign, type Depth, patientOf } from './wounds.ts';
 
 const reports: string[] = [];
@@ -89,13 +90,20 @@ async function swap(campaign: Campaign, [one, other]: [Piece, Piece], depth: Dep
   expect([...outcome.failed.keys()].sort()).toEqual([one.id, other.id].sort());
 }
 
-describe.each([true, false])('a small store, closed: %s', patience, (closed) => {
+const small: readonly SpecimenKind[] = [
+  { closed: true },
+  { closed: false },
+  { closed: true, carrying: true },
+  { closed: false, carrying: true },
+];
+
+describe.each(small)('a small store, %o', patience, (kind) => {
   it.each([
     ['page zeroed', pageBytes, 0],
     ['sector zeroed', sectorBytes, 0],
     ['sector filled with 0xff', sectorBytes, 0xff],
   ])('returns right bytes or reports the damage, with each %s', async (_, unit, value) => {
-    const campaign = new Campaign(await patientOf({ closed }));
+    const campaign = new Campaign(await patientOf(kind));
     await fill(campaign, unit, value);
     expect(campaign.tried).toBeGreaterThan(20);
     reports.push(campaign.report());
@@ -178,13 +186,13 @@ describe.each([true, false])('a larger store, closed: %s', patience, (closed) =>
   });
 });
 
-describe.each([true, false])('a log of two segments, closed: %s', patience, (closed) => {
+describe.each(small)('a log of two segments, %o', patience, (kind) => {
   it.each([
     ['page zeroed', pageBytes, 0],
     ['sector zeroed', sectorBytes, 0],
     ['sector filled with 0xff', sectorBytes, 0xff],
   ])('is read right, or is said to be damaged, with each %s', async (_, unit, value) => {
-    const campaign = new Campaign(await patientOf({ closed, rolled: true }));
+    const campaign = new Campaign(await patientOf({ ...kind, rolled: true }));
     const { log, base } = campaign.patient.anatomy;
     const bytes = new Uint8Array(unit).fill(value);
     const unsettled = campaign.patient.anatomy.pieces.filter(({ batch }) => (batch ?? 0) > base);

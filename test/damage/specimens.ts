@@ -33,6 +33,11 @@ const kibibyte = 1024;
 const headed: LifeSettings = { limits: headedLimits };
 const settling: LifeSettings = { settleBytes: 3 * kibibyte };
 
+/** The records carry small values, or all values are in their grains when a commit returns. */
+function carryingOrNot(settings: LifeSettings, carrying: boolean): LifeSettings {
+  return carrying ? settings : { ...settings, limits: { ...settings.limits, carriedBytes: 0 } };
+}
+
 function lengths(count: number, length: number): number[] {
   return Array.from({ length: count }, (_, at) => length + (at % 4) * 23);
 }
@@ -71,12 +76,12 @@ function oldestLong(life: Life): GrainId[] {
 }
 
 /** From nothing to a store that has been settled many times, with nothing to be healed from. */
-async function youth(disk: SimulatedDisk): Promise<Life> {
-  const first = new Life(disk, headed);
+async function youth(disk: SimulatedDisk, carrying: boolean): Promise<Life> {
+  const first = new Life(disk, carryingOrNot(headed, carrying));
   await first.open();
   await first.push(...lengths(10, 40));
   await first.close();
-  const life = new Life(disk, settling, first.expected);
+  const life = new Life(disk, carryingOrNot(settling, carrying), first.expected);
   await life.open();
   await life.push(9000, 2000, ...lengths(4, 40));
   for (let round = 0; round < 3; round++) {
@@ -130,10 +135,11 @@ async function middleAge(life: Life, large: boolean): Promise<void> {
 }
 
 /** A lane of the first segment has 64 sectors: what follows the close ends it and begins another. */
-async function rolledOver(life: Life): Promise<Life> {
+async function rolledOver(life: Life, carrying: boolean): Promise<Life> {
   while (life.expected.current.batch < 118) await life.push(25);
   await life.close();
-  const last = new Life(life.disk, { settleBytes: 1024 * kibibyte }, life.expected);
+  const seldom = carryingOrNot({ settleBytes: 1024 * kibibyte }, carrying);
+  const last = new Life(life.disk, seldom, life.expected);
   await last.open();
   for (let at = 0; at < 10; at++) await last.push(30 + at, 60);
   return last;
@@ -156,6 +162,16 @@ async function lastDays(life: Life, { large = false, checkpoint = false }: Speci
   });
 }
 
+/** Carried values that stay, one that was archived, and a last record of several sectors. */
+async function carriedValues(life: Life): Promise<void> {
+  for (const length of [20, 33, 90]) await life.push(length);
+  await life.commit((draft) => {
+    draft.archive(...life.live.slice(-2, -1));
+    draft.push(44);
+  });
+  await life.push(60, 300, 900);
+}
+
 export interface SpecimenKind {
   readonly closed: boolean;
   /** With a record that has a body of its own, and values in several places. */
@@ -164,17 +180,20 @@ export interface SpecimenKind {
   readonly rolled?: boolean;
   /** One of the last batches checkpoints all before it. */
   readonly checkpoint?: boolean;
+  /** Records carry the values of small batches. */
+  readonly carrying?: boolean;
 }
 
 export async function specimenOf(kind: SpecimenKind): Promise<Specimen> {
   return await repeatably(async () => {
-    const { closed, large = false, checkpoint = false, rolled = false } = kind;
-    let life = await youth(new SimulatedDisk());
+    const { closed, large = false, checkpoint = false, rolled = false, carrying = false } = kind;
+    let life = await youth(new SimulatedDisk(), carrying);
     if (large) await severalPlaces(life);
     if (large) await longRecords(life);
     await middleAge(life, large);
-    if (rolled) life = await rolledOver(life);
+    if (rolled) life = await rolledOver(life, carrying);
     await lastDays(life, kind);
+    if (carrying) await carriedValues(life);
     if (closed) await life.close();
     const { disk, expected } = life;
     const image = powerCut(disk.state, () => true);
@@ -185,7 +204,8 @@ export async function specimenOf(kind: SpecimenKind): Promise<Specimen> {
     const size = large ? 'larger' : 'small';
     const late = checkpoint ? ', with a late checkpoint' : '';
     const long = rolled ? ', with a long log' : '';
-    const name = `a ${size} store that was ${closed ? '' : 'not '}closed${late}${long}`;
+    const carried = carrying ? ', with carried values' : '';
+    const name = `a ${size} store that was ${closed ? '' : 'not '}closed${late}${long}${carried}`;
     return { name, bytes, closed, expected, ids: [...ids], disk };
   });
 }

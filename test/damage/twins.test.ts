@@ -25,6 +25,7 @@ const kinds: readonly SpecimenKind[] = [
   { closed: true, checkpoint: true },
   { closed: false, checkpoint: true },
   { closed: false, large: true, checkpoint: true },
+  { closed: false, carrying: true },
 ];
 
 /** Ways to damage it: its kind, its CRC, its place, its middle, its end, all of it. */

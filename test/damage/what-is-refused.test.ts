@@ -66,6 +66,8 @@ it('nothing more is refused than the table says', patience, async () => {
     { closed: false },
     { closed: true, checkpoint: true },
     { closed: false, checkpoint: true },
+    { closed: true, carrying: true },
+    { closed: false, carrying: true },
   ]) {
     const campaign = new Campaign(await patientOf(kind));
     const { anatomy } = campaign.patient;

@@ -91,8 +91,11 @@ describe('the sectors of a record', () => {
 });
 
 describe('a sector', () => {
-  it('of zeros is blank', () => {
-    expect(decodeLogSector(new Uint8Array(sectorBytes), 5, noSalt)).toBe('blank');
+  it('of zeros is blank, also if its memory is not aligned', () => {
+    for (const offset of [0, 1, 2, 4]) {
+      const bytes = new Uint8Array(new ArrayBuffer(sectorBytes + 8), offset, sectorBytes);
+      expect(decodeLogSector(bytes, 5, noSalt)).toBe('blank');
+    }
   });
 
   it('with any bit flipped is rotten', () => {
@@ -126,9 +129,13 @@ describe('a sector', () => {
   });
 
   it('that begins with zeros is not blank for that', () => {
-    const bytes = new Uint8Array(sectorBytes);
-    bytes[sectorBytes - 1] = 1;
-    expect(decodeLogSector(bytes, 5, noSalt)).toBe('rotten');
+    for (const offset of [0, 1, 2, 4]) {
+      for (const at of [4, sectorBytes / 2 + 1, sectorBytes - 1]) {
+        const bytes = new Uint8Array(new ArrayBuffer(sectorBytes + 8), offset, sectorBytes);
+        bytes[at] = 0x80;
+        expect(decodeLogSector(bytes, 5, noSalt)).toBe('rotten');
+      }
+    }
   });
 
   it('that claims more payload than it has is rotten under a sound checksum too', () => {

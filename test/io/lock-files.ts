@@ -55,7 +55,7 @@ export function openTarget(path: string): LockTarget {
   return { fd, path };
 }
 
-export const lockHolder = fileURLToPath(new URL('../support/lock-holder.mjs', import.meta.url));
+const lockHolder = fileURLToPath(new URL('../support/lock-holder.mjs', import.meta.url));
 export const lockInCluster = fileURLToPath(
   new URL('../support/lock-in-cluster.mjs', import.meta.url),
 );
@@ -66,10 +66,9 @@ export class Holder {
   readonly #lines: AsyncIterator<string>;
   readonly #exited: Promise<unknown[]>;
 
-  constructor(program: string, ...args: string[]) {
-    const child = spawn(process.execPath, [program, ...args], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+  /** `args` are those of Node: options, the program, its arguments. */
+  constructor(args: readonly string[]) {
+    const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#process = child;
     this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     this.#exited = once(child, 'exit');
@@ -99,6 +98,11 @@ export class Holder {
     this.#process.stdin?.end();
     await this.#exited;
   }
+}
+
+/** A process that takes the lock, as a store does where the addon loads and where it does not. */
+export function holderOf(kind: (typeof kinds)[number], ...args: string[]): Holder {
+  return new Holder([...(kind === 'fallback' ? ['--no-addons'] : []), lockHolder, ...args]);
 }
 
 /** As a store takes it here, and as one does where the addon does not load. */

@@ -77,7 +77,9 @@ describe('opening something that is not a file', () => {
   it('refuses with EEXIST a file that another process makes just before this one', async () => {
     const path = join(folder, 'store');
     fs.writeFileSync(path, 'bytes');
-    vi.spyOn(fs.promises, 'stat').mockRejectedValueOnce(codeError('ENOENT'));
+    vi.spyOn(fs, 'statSync').mockImplementationOnce(() => {
+      throw codeError('ENOENT');
+    });
     await expect(open(path, { exclusive: true })).rejects.toMatchObject({ code: 'EEXIST' });
     expect(fs.readFileSync(path, 'utf8')).toBe('bytes');
   });
@@ -140,7 +142,9 @@ describe('opening in a folder', () => {
   });
 
   it('opens if the kind of the file system is unknown', async () => {
-    vi.spyOn(fs.promises, 'statfs').mockRejectedValue(codeError('EACCES'));
+    vi.spyOn(fs, 'statfsSync').mockImplementation(() => {
+      throw codeError('EACCES');
+    });
     const file = await open(join(folder, 'store'));
     expect(file.length()).toBe(0);
   });

@@ -19,8 +19,8 @@ import {
   addonThat,
   Holder,
   here,
+  holderOf,
   kinds,
-  lockHolder,
   lockInCluster,
   locksOfTest,
   newFile,
@@ -31,8 +31,8 @@ locksOfTest();
 
 for (const first of kinds) {
   for (const second of kinds) {
-    const hold = (path: string): Holder => new Holder(lockHolder, first, path);
-    const ask = (path: string): Holder => new Holder(lockHolder, second, path);
+    const hold = (path: string): Holder => holderOf(first, path);
+    const ask = (path: string): Holder => holderOf(second, path);
     const take = here[first];
     const takeSecond = here[second];
 
@@ -90,7 +90,7 @@ for (const first of kinds) {
 
       it('does not keep its holder from ending', async () => {
         const path = newFile();
-        const holder = new Holder(lockHolder, first, path, 'leave');
+        const holder = holderOf(first, path, 'leave');
         expect(await holder.line()).toBe('held');
         expect(await holder.exit()).toBe(0);
         expect(await ask(path).line()).toBe('held');
@@ -164,7 +164,7 @@ async function messageInThread(path: string): Promise<unknown> {
       .then(({ nodeFileSystem }) => nodeFileSystem.open(workerData.path, workerData.options))
       .then((file) => file.close().then(() => 'held'), (error) => error.message);
     answer.then((message) => parentPort.postMessage(message));`;
-  const library = new URL('../../dist/io/node.js', import.meta.url).href;
+  const library = new URL('../../dist/index.js', import.meta.url).href;
   const options = { create: false, exclusive: false, readOnly: false };
   const worker = new Worker(program, { eval: true, workerData: { library, path, options } });
   const [message] = await once(worker, 'message');
@@ -186,14 +186,14 @@ describe('the locks of a writer, all or none', () => {
     const path = newFile();
     const lock = await here.file(openTarget(path));
     expect(await isByteFree(path)).toBe(false);
-    expect(await new Holder(lockHolder, 'fallback', path).line()).toBe('VARVE_LOCKED');
+    expect(await holderOf('fallback', path).line()).toBe('VARVE_LOCKED');
     await lock.release();
     expect(await isByteFree(path)).toBe(true);
   });
 
   it('are none if the last is taken', async () => {
     const path = newFile();
-    const holder = new Holder(lockHolder, 'fallback', path);
+    const holder = holderOf('fallback', path);
     expect(await holder.line()).toBe('held');
     await expect(here.file(openTarget(path))).rejects.toMatchObject({ code: 'VARVE_LOCKED' });
     expect(await isByteFree(path)).toBe(true);
@@ -206,7 +206,7 @@ describe('the locks of a writer, all or none', () => {
       await expect(here.file(openTarget(path))).rejects.toMatchObject({ code: 'EACCES' });
       listening.mockRestore();
       expect(await isByteFree(path)).toBe(true);
-      expect(await new Holder(lockHolder, 'fallback', path).line()).toBe('held');
+      expect(await holderOf('fallback', path).line()).toBe('held');
     }
   });
 
@@ -214,7 +214,7 @@ describe('the locks of a writer, all or none', () => {
     const path = newFile();
     const addon = addonThat({ tryLock: codeError('ENOLCK') });
     await expect(acquireLock(openTarget(path), addon)).rejects.toMatchObject({ code: 'ENOLCK' });
-    expect(await new Holder(lockHolder, 'fallback', path).line()).toBe('held');
+    expect(await holderOf('fallback', path).line()).toBe('held');
   });
 
   it('are all released, even if releasing one of them fails', async () => {
@@ -222,7 +222,7 @@ describe('the locks of a writer, all or none', () => {
     const addon = addonThat({ unlock: codeError('EIO') });
     const lock = await acquireLock(openTarget(path), addon);
     await expect(lock.release()).rejects.toMatchObject({ code: 'EIO' });
-    expect(await new Holder(lockHolder, 'fallback', path).line()).toBe('held');
+    expect(await holderOf('fallback', path).line()).toBe('held');
   });
 
   it('keep the file from no next writer after a failure', async () => {
@@ -257,7 +257,7 @@ function failListening(failing: number, code: string) {
 
 describe('the lock without native code', () => {
   it('is not shared by the workers of a cluster', async () => {
-    const cluster = new Holder(lockInCluster, newFile());
+    const cluster = new Holder([lockInCluster, newFile()]);
     expect(await cluster.line()).toBe('held');
     expect(await cluster.line()).toBe('VARVE_LOCKED');
     expect(await cluster.exit()).toBe(0);

@@ -52,44 +52,54 @@ const shown = (name: string) => name.replaceAll('\0', '@');
 
 /** What reading the list gives: the real one and the lines that this adds to it each time. */
 function addLines(lines: () => readonly string[]): () => number {
-  const { readFile } = fs.promises;
   let count = 0;
-  vi.spyOn(fs.promises, 'readFile').mockImplementation((async (file: string) => {
+  replaceList((list) => {
     count += 1;
-    return [await readFile(file, 'latin1'), ...lines()].join('\n');
-  }) as never);
+    return [list, ...lines()].join('\n');
+  });
   return () => count;
 }
 
+/** Reading the list, and no other file, gives what `change` makes of the real one. */
+function replaceList(change: (list: string) => string) {
+  const { readFileSync } = fs;
+  return vi.spyOn(fs, 'readFileSync').mockImplementation(((...args: [string, 'latin1']) => {
+    const text = readFileSync(...args);
+    return args[0] === '/proc/net/unix' ? change(text) : text;
+  }) as never);
+}
+
 describe.skipIf(process.platform !== 'linux')('the owner of the sockets of a name', () => {
-  it('is none for a name that no process has', async () => {
-    expect(await socketOwners([fullName('none')])).toEqual({ here: false, elsewhere: false });
+  it('is none for a name that no process has', () => {
+    expect(socketOwners([fullName('none')])).toEqual({ here: false, elsewhere: false });
   });
 
   it('is this process while it has one of that name, and no longer', async () => {
     const names = [fullName('own'), fullName('other')];
     const server = await listening(fullName('own'));
-    expect(await socketOwners(names)).toEqual({ here: true, elsewhere: false });
-    expect(await socketOwners([fullName('other')])).toEqual({ here: false, elsewhere: false });
+    expect(socketOwners(names)).toEqual({ here: true, elsewhere: false });
+    expect(socketOwners([fullName('other')])).toEqual({ here: false, elsewhere: false });
     await new Promise((resolve) => server.close(resolve));
-    expect(await socketOwners(names)).toEqual({ here: false, elsewhere: false });
+    expect(socketOwners(names)).toEqual({ here: false, elsewhere: false });
   });
 
-  it('is another process for a socket that is not of this one', async () => {
+  it('is another process for a socket that is not of this one', () => {
     addLines(() => [line('01', fullName('foreign'))]);
-    expect(await socketOwners([fullName('foreign')])).toEqual({ here: false, elsewhere: true });
+    expect(socketOwners([fullName('foreign')])).toEqual({ here: false, elsewhere: true });
   });
 
-  it('is none for a longer or shorter name, or for a connection to a socket', async () => {
+  it('is none for a longer or shorter name, or for a connection to a socket', () => {
     const name = fullName('close');
     const others = [`${name}\0`, name.slice(0, -1), `${name}-`];
     addLines(() => [...others.map((other) => line('01', other)), line('03', name)]);
-    expect(await socketOwners([name])).toEqual({ here: false, elsewhere: false });
+    expect(socketOwners([name])).toEqual({ here: false, elsewhere: false });
   });
 
-  it('is unknown if the list cannot be read', async () => {
-    vi.spyOn(fs.promises, 'readFile').mockRejectedValue(new Error('no permission'));
-    expect(await socketOwners([fullName('unknown')])).toBeUndefined();
+  it('is unknown if the list cannot be read', () => {
+    replaceList(() => {
+      throw new Error('no permission');
+    });
+    expect(socketOwners([fullName('unknown')])).toBeUndefined();
   });
 });
 
@@ -174,7 +184,7 @@ describe.skipIf(process.platform !== 'linux')('a writer that gives both names', 
 
   it('gets the lock if the list cannot be read, or does not show its own sockets', async () => {
     for (const list of ['', foreign(['\0some other'])]) {
-      const read = vi.spyOn(fs.promises, 'readFile').mockResolvedValue(list);
+      const read = replaceList(() => list);
       const lock = await acquireLock({ fd, path }, undefined);
       await lock.release();
       read.mockRestore();

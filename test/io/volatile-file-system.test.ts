@@ -45,7 +45,7 @@ async function freshFileSystem(): Promise<FileSystem> {
 
 function setFileSystemType(type: bigint): void {
   Object.defineProperty(process, 'platform', { value: 'linux' });
-  vi.spyOn(fs.promises, 'statfs').mockResolvedValue({ type } as never);
+  vi.spyOn(fs, 'statfsSync').mockReturnValue({ type } as never);
 }
 
 async function openAndClose(fileSystem: FileSystem, name: string): Promise<void> {

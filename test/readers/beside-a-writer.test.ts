@@ -292,7 +292,8 @@ it('a waiting follower continues with a refresh, and is refused when the reader 
 it('verify finds damage beside a quiet writer, but not in values that were freed', async () => {
   const fileSystem = memoryFileSystem();
   let writer = await Store.open(path, { fileSystem });
-  const ids = pushAll(writer, { byte: 65, count: 3 });
+  // More than a record carries.
+  const ids = pushAll(writer, { byte: 65, count: 6 });
   await writer.close();
   const at = Buffer.from(await contentOf(fileSystem, path)).indexOf(new Uint8Array(100).fill(65));
   await overwrite(fileSystem, new Uint8Array([64]), at, path);

@@ -8,6 +8,8 @@ import { type GrainId, memoryFileSystem, Store } from '../../src/index.ts';
 
 const path = 'store';
 const encoder = new TextEncoder();
+/** More than a record carries. */
+const length = 600;
 
 async function findings(
   store: Store,
@@ -22,7 +24,7 @@ async function findings(
 it('a lost write is found while the log has its batch, and not after', async () => {
   const fileSystem = memoryFileSystem();
   const store = await Store.open(path, { fileSystem });
-  const { id } = await store.put(encoder.encode('the first value, whole and sound'));
+  const { id } = await store.put(encoder.encode('the first value'.padEnd(length)));
   const file = await fileSystem.open(path, { create: false, exclusive: false, readOnly: true });
   const before = new Uint8Array(file.length());
   file.readSync(before, 0);
@@ -31,14 +33,14 @@ it('a lost write is found while the log has its batch, and not after', async () 
   session.archive(id);
   await session.commit();
   await store.checkpointTo(store.currentBatch);
-  const again = await store.put(encoder.encode('the other value, whole and sound'));
+  const again = await store.put(encoder.encode('the other value'.padEnd(length)));
   expect(again.id).toBe(id);
   await store.put(encoder.encode('another'));
   await store.close();
   await file.close();
 
   const disk = await fileSystem.open(path, { create: false, exclusive: false, readOnly: false });
-  disk.writeSync([before.subarray(offset, offset + 40)], offset);
+  disk.writeSync([before.subarray(offset, offset + 8 + length)], offset);
   await disk.close();
   const opened = await Store.open(path, { fileSystem });
   expect(await findings(opened)).toEqual([

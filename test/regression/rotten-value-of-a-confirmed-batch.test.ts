@@ -51,11 +51,11 @@ async function copyOf(bytes: Uint8Array): Promise<FileSystem> {
 it('is forgotten when the value is freed: the next one in its grains is read normally', async () => {
   const fileSystem = memoryFileSystem();
   const writer = await Store.open(path, { fileSystem });
-  const { id } = await writer.put(patternOf(300, 1));
+  const { id } = await writer.put(patternOf(600, 1));
   const left = await copyOf(await contentOf(fileSystem, path));
   await Store.open(path, { fileSystem: left });
   const bytes = await contentOf(left, path);
-  const at = Buffer.from(bytes).indexOf(patternOf(300, 1));
+  const at = Buffer.from(bytes).indexOf(patternOf(600, 1));
   bytes[at + 7] = (bytes[at + 7] as number) ^ 4;
   const damaged = await copyOf(bytes);
   const store = await Store.open(path, { fileSystem: damaged });
@@ -69,10 +69,10 @@ it('is forgotten when the value is freed: the next one in its grains is read nor
   await store.checkpointTo(store.currentBatch);
   expect(store.get(id)).toBe(undefined);
 
-  const again = await store.put(patternOf(300, 2));
+  const again = await store.put(patternOf(600, 2));
   expect(again.id).toBe(id);
-  expect(store.get(id)).toEqual(patternOf(300, 2));
-  expect(await store.getAsync(id)).toEqual(patternOf(300, 2));
+  expect(store.get(id)).toEqual(patternOf(600, 2));
+  expect(await store.getAsync(id)).toEqual(patternOf(600, 2));
   for await (const finding of store.verify({ deep: true })) expect(finding).toBe(undefined);
   await store.close();
 });

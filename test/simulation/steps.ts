@@ -90,8 +90,11 @@ export function planOf(seed: number): SimulationPlan {
   const random = new Random(seed);
   // Drawn apart: the other lives stay as they were.
   const intrudes = new Random(seed + 1).chance(0.2);
+  const carriedBytes = [0, 64, 512, 512, 4096][new Random(seed + 2).below(5)] ?? 0;
+  const chosen = settingsOf(random);
   const settings = {
-    ...settingsOf(random),
+    ...chosen,
+    limits: { ...chosen.limits, carriedBytes },
     ...(random.chance(0.3) ? { sameBytes: true } : {}),
     ...(intrudes ? { intrudes } : {}),
   };

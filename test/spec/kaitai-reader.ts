@@ -77,7 +77,9 @@ interface KaitaiOperation {
   readonly index: number;
   readonly count: number;
   readonly length: number;
+  readonly isCarried: boolean;
   readonly valueCrc: U48;
+  readonly valueBytes: readonly U48[];
   readonly structure: unknown;
 }
 export interface KaitaiRecord {
@@ -157,7 +159,8 @@ export async function compileKsy(path: URL): Promise<Compiled> {
 export interface FoundValue {
   readonly id: string;
   readonly archived: boolean;
-  readonly crc: number;
+  /** Undefined if a record carries the value. */
+  readonly crc: number | undefined;
   readonly data: Uint8Array;
 }
 
@@ -275,12 +278,21 @@ export class KaitaiReader {
         const before = found.get(id);
         if (operation.operation === codes.FREE) found.delete(id);
         else if (operation.operation === codes.ALLOCATE) {
-          const { crc, data } = this.#gather(places.of(basin, stratum, index));
-          found.set(id, { id, archived: false, crc, data });
+          found.set(id, { id, archived: false, ...this.#allocated(operation, places) });
         } else if (before !== undefined) found.set(id, { ...before, archived: true });
       }
     }
     return found;
+  }
+
+  /** The value that an operation allocates: a carried one is that of the record. */
+  #allocated(operation: KaitaiOperation, places: Places): Pick<FoundValue, 'crc' | 'data'> {
+    const { basin, stratum, index, isCarried, valueBytes } = operation;
+    if (isCarried) {
+      return { crc: undefined, data: Uint8Array.from(valueBytes, ({ value }) => value) };
+    }
+    const { crc, data } = this.#gather(places.of(basin, stratum, index));
+    return { crc, data };
   }
 
   #places(): Places {

@@ -160,6 +160,18 @@ describe('the operations in the spec', () => {
     expect(written(add)).toEqual([...bytesOf('stratum'), ...bytesOf(name)]);
   });
 
+  it('have the bytes of a carried value in the place of its CRC', () => {
+    const bytes = patternOf(run.length + 20);
+    const carried = written((writer) => writer.carry(run, bytes, 8));
+    const value = [...bytes.subarray(8, 8 + run.length)];
+    const carriedFlag = 0x20;
+    expect(carried).toEqual([
+      ...bytesOf('stratum'),
+      ...bytesOf('allocate', carriedFlag).slice(0, -4),
+      ...value,
+    ]);
+  });
+
   it('leave out the fields that are those of the run before', () => {
     const adjacent = 0x08;
     const alike = 0x10;

@@ -49,7 +49,7 @@ const rooms: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     grains: ['file'],
     log: ['file'],
     values: ['file', 'grains'],
-    settle: ['file', 'grains', 'log'],
+    settle: ['file', 'grains', 'log', 'values'],
     state: ['file', 'grains', 'log', 'values', 'settle'],
     commit: openStore,
     open: openStore,

@@ -2,29 +2,20 @@
  * A process that takes the writer's lock on a file, for test/io/node-lock.test.ts: it says on
  * stdout what came of it, one word or error code a line, and then obeys lines on stdin. It ends
  * with its stdin, so that none outlives the tests. Runs the built library, for Node 20 runs no
- * TypeScript.
+ * TypeScript. With `--no-addons` it has the lock without native code.
  *
- * Arguments: `file` (as a store opens it) or `fallback` (the lock without native code), the path,
- * and optionally `leave`: end at once without letting go of the lock.
+ * Arguments: the path, and optionally `leave`: end at once without letting go of the lock.
  */
 
 import { spawn } from 'node:child_process';
-import fs from 'node:fs';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 
-const [kind, path = '', leave] = process.argv.slice(2);
-
-/** @param {string} module */
-const load = (module) => import(new URL(`../../dist/io/${module}`, import.meta.url).href);
+const [path = '', leave] = process.argv.slice(2);
 
 async function take() {
-  if (kind === 'fallback') {
-    const { acquireLock } = await load('node-lock.js');
-    const lock = await acquireLock({ fd: fs.openSync(path, 'r+'), path }, undefined);
-    return () => lock.release();
-  }
-  const { nodeFileSystem } = await load('node.js');
+  const library = new URL('../../dist/index.js', import.meta.url).href;
+  const { nodeFileSystem } = await import(library);
   const file = await nodeFileSystem.open(path, { create: true, exclusive: false, readOnly: false });
   return () => file.close();
 }

@@ -1,20 +1,20 @@
 /**
  * Two workers of one cluster that ask for the lock without native code on the same file, one after
  * the other, for test/io/node-lock.test.ts. Prints what came of each, a word or code a line, and
- * ends. A cluster's workers share the sockets that they listen on, unless told otherwise.
+ * ends. A cluster's workers share the sockets that they listen on, unless told otherwise. They have
+ * no addon, as those of a process without it.
  */
 
 import cluster from 'node:cluster';
 import { once } from 'node:events';
-import fs from 'node:fs';
 import process from 'node:process';
 
 const path = process.argv[2] ?? '';
 
 async function take() {
-  const { acquireLock } = await import(new URL('../../dist/io/node-lock.js', import.meta.url).href);
+  const { nodeFileSystem } = await import(new URL('../../dist/index.js', import.meta.url).href);
   try {
-    await acquireLock({ fd: fs.openSync(path, 'r+'), path }, undefined);
+    await nodeFileSystem.open(path, { create: false, exclusive: false, readOnly: false });
     return 'held';
   } catch (error) {
     return /** @type {NodeJS.ErrnoException} */ (error).code;
@@ -22,6 +22,7 @@ async function take() {
 }
 
 if (cluster.isPrimary) {
+  cluster.setupPrimary({ execArgv: ['--no-addons'] });
   const workers = [];
   for (let count = 0; count < 2; count += 1) {
     const worker = cluster.fork();

@@ -29,9 +29,10 @@ function legend(kinds: readonly Kind[]): Piece {
 }
 
 function kindsOf(charts: readonly Chart[]): Kind[] {
-  const found = new Set(
-    charts.flatMap((chart) => (chart.shape === 'bars' ? chart.bars : [])).map(({ kind }) => kind),
+  const kinds = charts.flatMap((chart) =>
+    chart.shape === 'curves' ? [] : chart.bars.map(({ kind }) => kind),
   );
+  const found = new Set(kinds);
   return (['floor', 'varve', 'peer'] as const).filter((kind) => found.has(kind));
 }
 
@@ -40,7 +41,7 @@ export function chartPicture({ title, sections }: Answer): string | undefined {
   const charts = sections.flatMap((section) => section.charts);
   if (charts.length === 0) return undefined;
   const panels = charts.map((chart) =>
-    chart.shape === 'bars' ? barPanel(chart, width) : curvePanel(chart, width),
+    chart.shape === 'curves' ? curvePanel(chart, width) : barPanel(chart, width),
   );
   const kinds = kindsOf(charts);
   return picture(title, width, [...(kinds.length > 0 ? [legend(kinds)] : []), ...panels]);

@@ -86,6 +86,9 @@ function openOrdered(loaded: unknown, folder: string): OrderedPeer {
       if (to - from === 1) write.run(entries.keys[from], entries.values[from]);
       else writeAll(entries, from, to);
     },
+    putSync({ keys, values }, at) {
+      write.run(keys[at], values[at]);
+    },
     get: (key) => read.get(key) as Uint8Array | undefined,
     scan(from, limit) {
       let sum = 0;

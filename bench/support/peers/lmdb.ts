@@ -76,6 +76,11 @@ function openOrdered(loaded: unknown, folder: string): OrderedPeer {
         }
       });
     },
+    putSync({ keys, values }, at) {
+      database.transactionSync(() => {
+        void database.put(keys[at] as Buffer, values[at] as Buffer);
+      });
+    },
     get: (key) => database.getBinaryFast(key),
     scan(from, limit) {
       let sum = 0;

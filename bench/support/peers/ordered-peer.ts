@@ -11,6 +11,8 @@ import type { Entries } from '../random-entries.ts';
 export interface OrderedPeer {
   /** Stores the entries from the index `from` to before `to`, as its quickest bulk write does. */
   put(entries: Entries, from: number, to: number): void | Promise<void>;
+  /** Stores one entry on the calling thread, if the peer can do that. */
+  putSync?(entries: Entries, at: number): void;
   /** The value as its quickest synchronous read gives it: good until the next. */
   get?(key: Buffer): Uint8Array | undefined;
   /** Reads `limit` entries from the key on. */

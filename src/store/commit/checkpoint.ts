@@ -54,6 +54,31 @@ export function* freedBetween(
 }
 
 /**
+ * As `freedBetween`, at once; undefined if the log must be read, or if it is more than `most`
+ * batches or values. Throws as `freedBetween`.
+ */
+export function freedFromMemory(
+  core: StoreCore,
+  checkpoint: number,
+  target: number,
+  most: number,
+): Freed | undefined {
+  if (target - checkpoint > most) return undefined;
+  const values: GrainRun[] = [];
+  let logBytes = 0;
+  for (let batch = checkpoint + 1; batch <= target; batch++) {
+    const archived = core.archives.get(batch);
+    if (archived === undefined || values.length + archived.values.length > most) return undefined;
+    logBytes += archived.logBytes;
+    for (const run of archived.values) {
+      checkArchived(core, run, batch);
+      values.push(run);
+    }
+  }
+  return { values, logBytes };
+}
+
+/**
  * Loads the value's marks now: after the batch with the checkpoint is durable, no read may fail.
  * Throws `VARVE_CORRUPT` if they contradict the record that archived the value.
  */

@@ -7,9 +7,10 @@
  * keep the order in which their sessions queued.
  */
 
+import { valuePrefixBytes } from '../../format/layout.ts';
 import type { GrainRun } from '../../format/log-record.ts';
 import { LogRecordWriter } from '../../format/log-record.ts';
-import { assert } from '../../util/assert.ts';
+import { assert, present } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { Atlas } from '../grains/atlas.ts';
 import type { BasinState } from '../grains/basin-state.ts';
@@ -17,7 +18,7 @@ import type { GrainMap } from '../grains/grain-map.ts';
 import type { Stratum } from '../grains/stratum.ts';
 import type { Published } from '../settle/settle.ts';
 import type { Freed } from '../state/recent-archives.ts';
-import type { SessionWork } from './session-work.ts';
+import type { SessionWork, StagedValue } from './session-work.ts';
 
 export interface BatchPlan {
   readonly after: Published;
@@ -28,6 +29,8 @@ export interface BatchPlan {
   readonly body: Uint8Array;
   /** Values that the record allocates, archives or frees. */
   readonly entries: number;
+  /** The record carries the bytes of all its new values. */
+  readonly carries: boolean;
 }
 
 /** Structures that the batch's values need and that are not durable yet, in order of creation. */
@@ -36,6 +39,8 @@ export interface AddedStructures {
   readonly strata: readonly Stratum[];
   readonly maps: readonly { readonly stratum: Stratum; readonly map: GrainMap }[];
 }
+
+export const nothingAdded: AddedStructures = { basins: [], strata: [], maps: [] };
 
 /** An empty map that the batch gives back. */
 export interface DroppedMap {
@@ -58,6 +63,8 @@ export interface BatchRequest {
   readonly now: number;
   /** Sort long lists of values, for a shorter record. */
   readonly isShort?: boolean;
+  /** The record carries the bytes of all new values: none is in the file. */
+  readonly carries?: boolean;
 }
 
 /** In a short record, lists of at least this many values are sorted. */
@@ -69,7 +76,7 @@ const sortedFrom = 500;
  * Requires: no batch is published in its pauses.
  */
 export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan> {
-  const { before, works, freed, checkpoint, dropped, isShort = false } = request;
+  const { before, works, freed, checkpoint, dropped, isShort = false, carries = false } = request;
   assert(checkpoint >= before.checkpoint, 'a batch does not take a checkpoint back');
   assert(request.retainedLogBytes >= 0, 'a checkpoint forgets no more log than there is');
   let embeddedHeader = before.embeddedHeader;
@@ -94,8 +101,9 @@ export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan
     const sorted = isShort && isLong(operations) ? yield* archivesSorted(operations) : operations;
     for (const value of sorted) {
       if (entries++ % stepsPerPause === 0) yield pause;
-      if (value.operation === 'allocate') writer.allocate(value, value.crc);
-      else writer.archive(value);
+      if (value.operation === 'archive') writer.archive(value);
+      else if (carries) writer.carry(value, bytesOf(value), valuePrefixBytes);
+      else writer.allocate(value, value.crc);
     }
     const { values = [] } = freed.get(work) ?? {};
     for (const run of isShort && isLong(values) ? yield* sortedByPlace(values) : values) {
@@ -103,7 +111,11 @@ export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan
       writer.free(run);
     }
   }
-  return { after, works, freed, added, dropped, body: writer.finish(), entries };
+  return { after, works, freed, added, dropped, body: writer.finish(), entries, carries };
+}
+
+function bytesOf({ bytes }: StagedValue): Uint8Array {
+  return present(bytes, 'the bytes of a carried value');
 }
 
 type Operation = SessionWork['operations'][number];
@@ -201,7 +213,7 @@ function* structuresNeeded(atlas: Atlas, works: readonly SessionWork[]): Steps<A
       lastIndex.set(home, Math.max(index, lastIndex.get(home) ?? 0));
     }
   }
-  if (lastIndex.size === 0) return { basins: [], strata: [], maps: [] };
+  if (lastIndex.size === 0) return nothingAdded;
   const homes = [...lastIndex.keys()];
   const lastBasin = Math.max(...homes.map((stratum) => stratum.basin));
   const basins = atlas.basins.slice(0, lastBasin + 1);

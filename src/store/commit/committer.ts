@@ -20,7 +20,8 @@ import { type Batch, DurableWriter, isPoisoned } from './durable-writer.ts';
 import { FullDisk, freedWithoutBody } from './full-disk.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
 import type { SessionWork } from './session-work.ts';
-import { writeValues } from './value-writer.ts';
+import { type SmallRecord, SmallRecords } from './small-record.ts';
+import { recordCarries, writeValues } from './value-writer.ts';
 
 const nothingFreed = new Map<SessionWork, Freed>();
 
@@ -29,6 +30,7 @@ export class Committer {
   readonly #writer: DurableWriter;
   readonly #givenBack: GivenBackMaps;
   readonly #fullDisk: FullDisk;
+  readonly #small: SmallRecords;
   readonly #queue = new CommitQueue();
   #running: Promise<void> | undefined;
   /** Rejections of sessions taken out of the batch in flight, to be called when it is over. */
@@ -38,6 +40,7 @@ export class Committer {
     this.#core = core;
     this.#writer = new DurableWriter(core);
     this.#givenBack = new GivenBackMaps(core);
+    this.#small = new SmallRecords(core);
     this.#fullDisk = new FullDisk(core, this.#writer, this.#givenBack);
   }
 
@@ -96,10 +99,17 @@ export class Committer {
     const core = this.#core;
     core.committing = true;
     this.#writer.batchBegins();
-    const left = new Set(waiting);
+    let left: Iterable<Waiting> = waiting;
     try {
       core.checkSound();
-      yield* this.#makeDurable(left);
+      const [first] = waiting;
+      const small = waiting.length === 1 && first ? this.#small.of(first.work) : undefined;
+      if (small !== undefined && first !== undefined) yield* this.#commitSmall(small, first);
+      else {
+        const all = new Set(waiting);
+        left = all;
+        yield* this.#makeDurable(all);
+      }
       if (core.space.tight) yield* this.#fullDisk.reclaim(this.#rejected.length > 0);
       this.#over();
       for (const one of left) one.durable();
@@ -114,6 +124,13 @@ export class Committer {
       for (const one of left) one.failed(error);
     }
     core.checkpointUnderWay = core.published.checkpoint;
+  }
+
+  *#commitSmall(record: SmallRecord, one: Waiting): Steps<void> {
+    this.#core.checkpointUnderWay = record.plan.after.checkpoint;
+    yield* this.#writer.commitSmall(record);
+    this.#core.counters.sessionsCommitted += 1;
+    one.batch = this.#core.published.currentBatch;
   }
 
   /** Poisons the store if the session's grains cannot be given back; every caller is answered. */
@@ -140,18 +157,22 @@ export class Committer {
    * way: from the reserve, with the checkpoint in steps and a sorted record.
    */
   *#makeDurable(left: Set<Waiting>): Steps<void> {
-    yield* this.#writeValues(left);
+    let carries = recordCarries(this.#core, worksOf(left));
+    if (!carries) yield* this.#writeValues(left);
     for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {
       try {
-        return yield* this.#logTogether(left);
+        return yield* this.#logTogether(left, { carries });
       } catch (error) {
         if (!this.#isRefusedRecord(error)) throw error;
       }
+      // On a full disk records are short.
+      if (carries) yield* this.#writeValues(left);
+      carries = false;
     }
     if (left.size > 1) return this.#takeApart(left);
     yield* this.#fullDisk.reclaim(true);
     this.#core.checkSound();
-    yield* this.#logTogether(left, freedWithoutBody);
+    yield* this.#logTogether(left, { carries, freedMax: freedWithoutBody });
   }
 
   /** Writes all values; rejects only the sessions whose values the disk refuses. */
@@ -176,14 +197,17 @@ export class Committer {
 
   /**
    * Logs the sessions of `left` in one batch; on a full disk, steps of a checkpoint before it free
-   * `freedMax` values each. Requires: their values are written.
+   * `freedMax` values each. Requires: their values are written, or the record `carries` them.
    */
-  *#logTogether(left: Set<Waiting>, freedMax?: number): Steps<void> {
+  *#logTogether(
+    left: Set<Waiting>,
+    { carries, freedMax }: { carries: boolean; freedMax?: number },
+  ): Steps<void> {
     const core = this.#core;
     if (core.space.tight) yield* this.#fullDisk.checkpointInSteps(worksOf(left), freedMax);
     const batch = yield* this.#decide(left);
     if (left.size === 0) return;
-    yield* this.#writer.commit(batch);
+    yield* this.#writer.commit({ ...batch, carries });
     core.counters.sessionsCommitted += left.size;
     for (const one of left) one.batch = core.published.currentBatch;
   }

@@ -21,6 +21,7 @@ import type { HousekeepingRound, HousekeepingWish } from '../settle/housekeeping
 import type { StoreCore } from '../state/core.ts';
 import { type BatchPlan, type BatchRequest, planBatch } from './commit-plan.ts';
 import { forgetBatch, publishBatch } from './publish.ts';
+import type { SmallRecord } from './small-record.ts';
 import { smallBatchBytes, valueBytes } from './value-writer.ts';
 
 /** Rounds of housekeeping at most, to make room for one record or to settle. */
@@ -30,7 +31,7 @@ const roundsMax = 24;
 const bodyPagesKept = 4;
 
 /** The content of a batch. */
-export type Batch = Pick<BatchRequest, 'works' | 'freed' | 'checkpoint' | 'dropped'>;
+export type Batch = Pick<BatchRequest, 'works' | 'freed' | 'checkpoint' | 'dropped' | 'carries'>;
 
 /** The store has been poisoned: what the batch wrote may be durable, and nothing is taken back. */
 export function isPoisoned(error: unknown): boolean {
@@ -60,7 +61,7 @@ export class DurableWriter {
   /**
    * Plans the batch, makes it durable and publishes it.
    *
-   * Requires: its values are written.
+   * Requires: its values are written, or its record carries them.
    * Throws: `VARVE_IO`, with nothing published, or `VARVE_POISONED`.
    */
   *commit(batch: Batch): Steps<void> {
@@ -70,7 +71,23 @@ export class DurableWriter {
     yield* this.#publish(plan, target);
   }
 
-  *#plan({ works, freed, checkpoint, dropped }: Batch): Steps<BatchPlan> {
+  /**
+   * As `commit`, for a record that is encoded: its batch needs nothing else. Throws as `commit`.
+   */
+  *commitSmall({ plan, target, bytes }: SmallRecord): Steps<void> {
+    try {
+      this.#core.writer.writeNow(bytes, target.sector * sectorBytes);
+    } catch (error) {
+      const failure = ioError('writing the commit log', this.#core.path, error);
+      this.#recordRefused = true;
+      yield* this.#blank(target.sector, failure);
+      throw failure;
+    }
+    yield* this.#sync();
+    yield* this.#publish(plan, target);
+  }
+
+  *#plan({ works, freed, checkpoint, dropped, carries = false }: Batch): Steps<BatchPlan> {
     const { atlas, log, space, published: before } = this.#core;
     let passedBytes = 0;
     for (const { logBytes } of freed.values()) passedBytes += logBytes;
@@ -79,8 +96,17 @@ export class DurableWriter {
     const now = this.#plannedAt;
     const isShort = space.tight;
     // Field by field: this runs for each commit.
-    const parts = { before, works, freed, checkpoint, retainedLogBytes, dropped, now, isShort };
-    return yield* planBatch(atlas, parts);
+    return yield* planBatch(atlas, {
+      before,
+      works,
+      freed,
+      checkpoint,
+      retainedLogBytes,
+      dropped,
+      now,
+      isShort,
+      carries,
+    });
   }
 
   /** Writes everything of the batch but its values. */
@@ -198,6 +224,7 @@ export class DurableWriter {
     for (const write of round.writes) {
       try {
         yield* this.#core.writer.write(write);
+        this.#core.housekeeping.wrote(write);
         // Pause here only. The fill's zeros were chosen before; in a pause after that, values could
         // be written there, and the zeros would overwrite them. They are the first writes.
         if (write.purpose === 'settle') yield pause;
@@ -230,8 +257,8 @@ export class DurableWriter {
   /**
    * Writes the record. If the write fails, a part of the record may be in the file: its first
    * sector is blanked and synced, so that the next open cannot find a valid record. If that fails
-   * too, the store is poisoned. This cannot be avoided: the whole record may be on the disk, and
-   * only a write can void it.
+   * too, and the sector is not blank, the store is poisoned. This cannot be avoided: the whole
+   * record may be on the disk, and only a write can void it.
    *
    * The body in an extent is written first: it is no part of the log until a sector names it. If
    * the disk refuses that write, there is nothing to take back.
@@ -258,10 +285,21 @@ export class DurableWriter {
     try {
       yield* this.#write('blanking a record', sector * sectorBytes, new Uint8Array(sectorBytes));
     } catch (error) {
+      // A full disk takes neither write: file systems that copy on write need space for both.
+      if (this.#isBlank(sector)) return yield* this.#sync();
       const message = 'a record could be neither written nor blanked';
       throw this.#core.poison(new AggregateError([cause, error], message));
     }
     yield* this.#sync();
+  }
+
+  #isBlank(sector: number): boolean {
+    try {
+      const bytes = this.#core.reader.bytes(sector * sectorBytes, sectorBytes);
+      return bytes.every((byte) => byte === 0);
+    } catch {
+      return false;
+    }
   }
 
   /** Throws `VARVE_IO`. */

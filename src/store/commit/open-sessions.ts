@@ -10,22 +10,22 @@
 import type { SessionWork } from './session-work.ts';
 
 export class OpenSessions {
-  readonly #works = new Set<SessionWork>();
+  /** Sessions made in earlier turns: watched. */
+  readonly #watched = new Set<SessionWork>();
   /** Sessions made in this turn: held, not yet watched. */
   readonly #fresh = new Map<SessionWork, object>();
   #turnUnderWay = false;
   readonly #collected = new FinalizationRegistry<SessionWork>((work) => {
-    this.#works.delete(work);
+    this.#watched.delete(work);
     if (work.isOpen) work.giveUp();
   });
 
   get size(): number {
-    return this.#works.size;
+    return this.#watched.size + this.#fresh.size;
   }
 
   /** `session` is the object that the user holds. */
   add(work: SessionWork, session: object): void {
-    this.#works.add(work);
     this.#fresh.set(work, session);
     if (this.#turnUnderWay) return;
     this.#turnUnderWay = true;
@@ -34,19 +34,24 @@ export class OpenSessions {
 
   #watch(): void {
     this.#turnUnderWay = false;
-    for (const [work, session] of this.#fresh) this.#collected.register(session, work, session);
+    for (const [work, session] of this.#fresh) {
+      this.#watched.add(work);
+      this.#collected.register(session, work, session);
+    }
     this.#fresh.clear();
   }
 
   /** The session has ended. */
   delete(work: SessionWork, session: object): void {
-    this.#works.delete(work);
-    if (!this.#fresh.delete(work)) this.#collected.unregister(session);
+    if (this.#fresh.delete(work)) return;
+    this.#watched.delete(work);
+    this.#collected.unregister(session);
   }
 
   /** Abandons every session: the store is closed. */
   abandonAll(): void {
-    for (const work of this.#works) work.closeWithStore();
-    this.#works.clear();
+    for (const work of [...this.#watched, ...this.#fresh.keys()]) work.closeWithStore();
+    this.#watched.clear();
+    this.#fresh.clear();
   }
 }

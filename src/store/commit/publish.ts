@@ -13,12 +13,14 @@ import { pageBytes } from '../../format/layout.ts';
 import type { GrainRun } from '../../format/log-record.ts';
 import { assert, present } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
-import type { Stratum } from '../grains/stratum.ts';
 import { type RecordTarget, recordBytes } from '../log/commit-log.ts';
 import type { StoreCore } from '../state/core.ts';
 import { statisticsOf } from '../state/statistics.ts';
 import type { StoreStatistics } from '../state/store-statistics.ts';
 import type { BatchPlan } from './commit-plan.ts';
+import type { StagedValue } from './session-work.ts';
+
+const none: GrainRun[] = [];
 
 /**
  * Publishes with pauses, in which sessions may push and withdraw and values may be read.
@@ -31,16 +33,18 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
   for (const { basin } of plan.added.basins) basin.becomeDurable();
   for (const stratum of plan.added.strata) stratum.becomeDurable();
   for (const { map } of plan.added.maps) map.becomeDurable();
-  const touched = new Set<Stratum>();
-  const archived: GrainRun[] = [];
+  let archived = none;
   let logBytes = 0;
   let entries = 0;
   for (const work of plan.works) {
     for (const value of work.operations) {
       if (++entries % stepsPerPause === 0) yield pause;
-      touched.add(value.home);
+      atlas.basinOf(value.home).touched();
       value.home.publish(value.operation, value);
-      if (value.operation === 'archive') archived.push(value);
+      if (plan.carries && value.operation === 'allocate') carry(core, plan, value);
+      if (value.operation !== 'archive') continue;
+      if (archived === none) archived = [];
+      archived.push(value);
     }
     const freed = plan.freed.get(work);
     if (freed === undefined) continue;
@@ -55,15 +59,14 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
       core.values.freed(stratum.offsetOf(run.index));
       const vacated = stratum.publish('free', run);
       if (vacated !== undefined) atlas.vacated.set(vacated, stratum);
-      touched.add(stratum);
+      atlas.basinOf(stratum).touched();
     }
   }
   for (const { stratum, map } of plan.dropped) {
     assert(map.takenGrains === 0, 'a retired map stays empty');
     atlas.dropMap(stratum, map.firstIndex);
-    touched.add(stratum);
+    atlas.basinOf(stratum).touched();
   }
-  for (const stratum of touched) atlas.basinOf(stratum).touched();
   log.accept(target, plan.after.currentBatch, plan.entries, archived.length);
   log.passed(plan.after.checkpoint, logBytes);
   core.archives.add(plan.after.currentBatch, { values: archived, logBytes: recordBytes(target) });
@@ -71,6 +74,12 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
   core.publish(plan.after);
   core.counters.commits += 1;
   core.statisticsBefore = undefined;
+}
+
+/** Only the record has the value's bytes: reads find them in memory until a settle writes them. */
+function carry(core: StoreCore, { after }: BatchPlan, value: StagedValue): void {
+  const bytes = present(value.bytes, 'the bytes of a carried value');
+  core.values.carry(after.currentBatch, value.home.offsetOf(value.index), bytes);
 }
 
 /** The batch is durable: if the file's length cannot be read, its pages in use stand for it. */

@@ -62,7 +62,7 @@ export class SessionWork {
   /** Bytes of the grains of every value pushed, in memory or in the file. */
   #pushedBytes = 0;
   readonly #memory: StagingMemory;
-  readonly #slabs = new Set<StagingSlab>();
+  readonly #slabs: StagingSlab[] = [];
   #byId: Map<bigint, StagedValue> | undefined;
 
   constructor(memory: StagingMemory = new StagingMemory()) {

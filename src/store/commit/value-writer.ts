@@ -1,5 +1,6 @@
 /**
- * Writes values to their grains: those of a batch before its record is written, those of an open
+ * Writes values to their grains: those of a batch before its record is written, if the record does
+ * not carry them, those of an open
  * session ahead of its commit, and a single large one without blocking the event loop.
  *
  * Invariants:
@@ -14,11 +15,13 @@
 import { invalidArgument, ioError } from '../../errors.ts';
 import type { GrainIdParts } from '../../format/grain-id.ts';
 import { pageBytes, valuePrefixBytes } from '../../format/layout.ts';
+import type { GrainRun } from '../../format/log-record.ts';
 import { encodeValuePrefix, valueCrc, valueCrcStart } from '../../format/value.ts';
 import { crc32 } from '../../util/crc.ts';
 import { endOfWrites, type FileWrite, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { endOf, type FilePart, partsWithin, writesTo } from '../file/file-parts.ts';
 import type { Reservation } from '../grains/atlas.ts';
+import type { GrainMap } from '../grains/grain-map.ts';
 import type { StoreCore } from '../state/core.ts';
 import { MergedWrites } from './merged-writes.ts';
 import type { SessionWork, StagedValue } from './session-work.ts';
@@ -44,6 +47,57 @@ export function valueBytes(works: Iterable<SessionWork>): number {
 }
 
 // ── a batch ──
+
+/**
+ * If values lie at `scatteredFrom` places or more, their record carries `scatteredTimes` as many
+ * bytes as otherwise.
+ */
+const scatteredTimes = 5;
+const scatteredFrom = 3;
+const carriedOperationsMax = 256;
+
+/**
+ * True if the record of this batch should carry its values. Not if a later write of them to their
+ * grains could be refused.
+ */
+export function recordCarries(core: StoreCore, works: readonly SessionWork[]): boolean {
+  const { carriedBytes } = core;
+  if (core.space.tight) return false;
+  let bytes = 0;
+  let operations = 0;
+  let places = 0;
+  let end = -1;
+  for (const work of works) {
+    if (work.stagedBytes !== work.pushedBytes) return false;
+    bytes += work.pushedBytes;
+    operations += work.operations.length;
+    if (bytes > carriedBytes * scatteredTimes || operations > carriedOperationsMax) return false;
+    for (const value of work.operations) {
+      if (value.operation === 'archive') continue;
+      const map = value.home.mapOf(value.index);
+      if (!isBacked(core, map, value)) return false;
+      const offset = map.grainOffset(value.index);
+      if (offset !== end) places += 1;
+      end = offset + (value.count << map.grainExp);
+    }
+  }
+  return bytes > 0 && (bytes <= carriedBytes || places >= scatteredFrom);
+}
+
+/**
+ * True if the grains are in one piece of the file, and a later write of them cannot be refused for
+ * lack of space.
+ */
+export function isBacked(
+  { writer }: StoreCore,
+  map: GrainMap,
+  { index, count }: GrainRun,
+): boolean {
+  if (map.spread) return false;
+  const offset = map.grainOffset(index);
+  const endPage = Math.ceil((offset + (count << map.grainExp)) / pageBytes);
+  return writer.known.has(Math.floor(offset / pageBytes), endPage);
+}
 
 /** Writes all values; returns the sessions whose values the disk refuses, with the errors. */
 export function* writeValues(

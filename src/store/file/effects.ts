@@ -72,6 +72,11 @@ export function performSync<T>(file: StorageFile | undefined, steps: Steps<T>): 
   return step.value;
 }
 
+/** Performs one write on the calling thread: a small one, which both performers do in this way. */
+export function writeNow(file: StorageFile, chunks: readonly Uint8Array[], offset: number): void {
+  file.writeSync(chunks, offset);
+}
+
 /** Runs steps that only pause, in one go. */
 export function inOneGo<T>(steps: Steps<T>): T {
   return performSync(undefined, steps);

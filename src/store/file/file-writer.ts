@@ -20,9 +20,12 @@ import {
   performSync,
   type Steps,
   writeBytes,
+  writeNow,
 } from './effects.ts';
 import type { FileReader } from './file-reader.ts';
 import type { Space } from './space.ts';
+import { WrittenPages } from './written-pages.ts';
+import { ZeroedPages } from './zeroed-pages.ts';
 
 /** Bytes by which the file grows for large writes: a 32nd of it, from 64 KiB to 16 MiB. */
 const lengthStepShare = 32;
@@ -41,6 +44,10 @@ export interface WriteObserver {
 }
 
 export class FileWriter {
+  /** Pages that this process has filled ahead. */
+  readonly zeroed = new ZeroedPages();
+  /** Pages that have blocks on the disk. */
+  readonly known: WrittenPages;
   readonly #reader: FileReader;
   readonly #space: Space;
   readonly #observer: WriteObserver;
@@ -50,7 +57,9 @@ export class FileWriter {
   #bytesWritten = 0;
   #syncs = 0;
 
-  constructor(reader: FileReader, space: Space, observer: WriteObserver) {
+  /** `isNew`: the file is as creation has written it. */
+  constructor(reader: FileReader, space: Space, observer: WriteObserver, isNew = false) {
+    this.known = new WrittenPages(isNew ? 0 : space.frontierPage, space.frontierPage);
     this.#reader = reader;
     this.#space = space;
     this.#observer = observer;
@@ -82,6 +91,7 @@ export class FileWriter {
     const page = Math.floor(offset / pageBytes);
     const endPage = Math.ceil((offset + bytes) / pageBytes);
     this.#space.reach(endPage);
+    this.zeroed.remove(page, endPage);
     this.#writesInFlight += 1;
     this.#inFlightEnd = Math.max(this.#inFlightEnd, offset + bytes);
     try {
@@ -95,8 +105,32 @@ export class FileWriter {
       if (this.#writesInFlight === 0) this.#inFlightEnd = 0;
     }
     this.#space.written(page, endPage);
+    this.known.add(page, endPage);
     this.#observer.written(chunks, offset);
     this.#bytesWritten += bytes;
+  }
+
+  /**
+   * As `write`, for a small chunk on the calling thread: both performers write such a chunk in this
+   * way. Throws the file's error.
+   */
+  writeNow(chunk: Uint8Array, offset: number): void {
+    const page = Math.floor(offset / pageBytes);
+    const endPage = Math.ceil((offset + chunk.length) / pageBytes);
+    const chunks = [chunk];
+    this.#space.reach(endPage);
+    this.zeroed.remove(page, endPage);
+    try {
+      writeNow(this.#reader.file, chunks, offset);
+    } catch (error) {
+      this.#space.refused(page, endPage, isFull(error));
+      this.#observer.forget(offset, chunk.length);
+      throw error;
+    }
+    this.#space.written(page, endPage);
+    this.known.add(page, endPage);
+    this.#observer.written(chunks, offset);
+    this.#bytesWritten += chunk.length;
   }
 
   *sync(): Steps<void> {

@@ -102,6 +102,12 @@ export class Space {
     return this.#end + Math.ceil(growthBytes((this.#end * pageBytes) / 2) / pageBytes);
   }
 
+  /** True if neither the file nor the reserve should be filled ahead now. */
+  get isFilledAhead(): boolean {
+    if ((this.#reserve?.pages ?? 0) < this.#reserveFor(this.#end)) return false;
+    return this.#frontier - this.usedEndPage > (this.fillPage - this.#end) / 2;
+  }
+
   /** Requires: called before a write or zero-fill up to `endPage` is issued. */
   reach(endPage: number): void {
     if (endPage > this.#frontier) this.#frontier = endPage;
@@ -320,15 +326,7 @@ export class Space {
     return grow || this.#end + pages <= this.#wall ? this.#grow(pages) : undefined;
   }
 
-  /**
-   * Pages, up to `wanted`, that values can get without growth, if these are at least `least`;
-   * otherwise `wanted`.
-   */
-  available(wanted: number, least: number): number {
-    return this.availableBacked(wanted, least) ?? wanted;
-  }
-
-  /** As `available`, but undefined if there are fewer than `least`. */
+  /** Pages, up to `wanted`, for values without growth; undefined if fewer than `least`. */
   availableBacked(wanted: number, least: number): number | undefined {
     if (this.#wall < anywhere) this.keepReserve();
     const longest = this.#free.longest(least, this.#wall);

@@ -83,7 +83,7 @@ export function placeMap(
     return spread(wanted, space.gather(pages, least, most));
   }
   const least = Math.max(mapPages(count, grainExp), pieceBytesMin / pageBytes);
-  const available = space.available(pages, least) - mapOverheadPages(wanted);
+  const available = (space.availableBacked(pages, least) ?? pages) - mapOverheadPages(wanted);
   const fitting = Math.floor((available * pageBytes) / 2 ** grainExp);
   const grains = Math.max(count, Math.min(wanted, fitting));
   const page = space.allocateForValues(mapPages(grains, grainExp));

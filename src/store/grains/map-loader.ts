@@ -139,7 +139,10 @@ export class MapLoader {
         page.load(content, stamp);
         if (behind !== undefined) this.#catchUp(page, behind);
       } else page.healed();
-      page.check(map.page * pageBytes);
+      // A page that was never written has no marks to check.
+      if (content !== undefined || behind !== undefined || lacking !== undefined) {
+        page.check(map.page * pageBytes);
+      }
       if (newer !== undefined) {
         page.rewrittenAs(newer);
         if (!map.hasHead) map.rewrittenAs(newer);

@@ -89,7 +89,7 @@ export class MarkPage {
     const owned = new Uint8Array(marksBytes);
     if (marks !== undefined) owned.set(marks);
     this.#marks = owned;
-    this.#taken = takenBits(owned, this.grains);
+    this.#taken = takenBits(marks, this.grains);
     this.stamp = stamp;
   }
 
@@ -204,11 +204,15 @@ export class MarkPage {
     let longest = 0;
     for (let at = 0; at < whole; at++) {
       const byte = marks[at] as number;
-      if (byte === 0) run += 4;
-      else {
-        longest = Math.max(longest, run + (freeBefore[byte] as number), freeWithin[byte] as number);
-        run = freeAfter[byte] as number;
+      if (byte === 0) {
+        const end = endOfZeros(marks, at, whole);
+        run += 4 * (end - at);
+        free += 4 * (end - at);
+        at = end - 1;
+        continue;
       }
+      longest = Math.max(longest, run + (freeBefore[byte] as number), freeWithin[byte] as number);
+      run = freeAfter[byte] as number;
       free += fourFree[byte] as number;
     }
     for (let at = whole * 4; at < this.grains; at++) {
@@ -273,6 +277,13 @@ function isRun(marks: Uint8Array, from: number, to: number, mark: number): boole
   return true;
 }
 
+/** The first byte from `from` up to `to` that is not 0; a native search in the last, empty part. */
+function endOfZeros(marks: Uint8Array, from: number, to: number): number {
+  let end = from;
+  while (end < to && marks[end] === 0) end += 1;
+  return end;
+}
+
 function fillRun(marks: Uint8Array, from: number, to: number, mark: number): void {
   const wholeFrom = Math.min(to, (from + 3) & ~3);
   const wholeTo = Math.max(wholeFrom, to & ~3);
@@ -330,9 +341,9 @@ for (let byte = 0; byte < 256; byte++) {
 }
 
 /** Bitmap of the grains that are not free; grains after the end of the page count as taken. */
-function takenBits(marks: Uint8Array, grains: number): Uint32Array {
+function takenBits(marks: Uint8Array | undefined, grains: number): Uint32Array {
   const words = new Uint32Array(wordCount);
-  for (let at = 0; at < marksBytes; at++) {
+  for (let at = 0; marks !== undefined && at < marksBytes; at++) {
     const four = fourTaken[marks[at] as number] as number;
     const word = at >>> 3;
     words[word] = (words[word] as number) | (four << ((at & 7) * 4));

@@ -75,9 +75,16 @@ export function laneRange(segment: SegmentExtent, lane: number): { from: number;
 /** A segment's share of the file: two or three exist at a time. */
 const segmentShare = 256;
 
-/** A place for a segment as long as the size of the file asks; shorter on a full disk. */
-function placeForSegment(space: Space, keep: number): Extent {
-  const wanted = space.endPage / segmentShare;
+/** Segments become twice as long as the one before, up to this length. */
+const segmentPagesUsual = 32;
+
+/**
+ * A place for the segment after one of `before` pages: twice as long, or as long as the size of the
+ * file asks; shorter on a full disk. A new segment takes two headers, each with a commit.
+ */
+function placeForSegment(space: Space, keep: number, before: number): Extent {
+  const longer = space.tight ? segmentPagesMin : Math.min(2 * before, segmentPagesUsual);
+  const wanted = Math.max(longer, space.endPage / segmentShare);
   let pages = segmentPagesMin;
   while (pages * 2 <= wanted && pages < segmentPagesMax) pages *= 2;
   while (space.tight && pages > segmentPagesShort && !space.hasBacked(pages, keep)) pages /= 2;
@@ -186,6 +193,20 @@ export class CommitLog {
     return { ...target, sectors: 1, extent: { page, pages } };
   }
 
+  /**
+   * As `place`, for a record of one sector; undefined also if it is in the next segment, or if a
+   * next segment is wanted or being made.
+   */
+  placeOfOneSector(batch: number): RecordTarget | undefined {
+    if (this.#next === undefined ? this.wantsNext : this.#next.state !== 'ready') return undefined;
+    const segment = this.current;
+    const lane = batch % lanesPerSegment;
+    const sector = this.#positions[lane] as number;
+    const laneSectors = (segment.pages * sectorsPerPage) / lanesPerSegment;
+    const end = segment.page * sectorsPerPage + (lane + 1) * laneSectors;
+    return sector < end ? { segment, sector, sectors: 1, extent: undefined } : undefined;
+  }
+
   /** Pages of the longest record body that only archives, `least` at least. */
   #longestArchive(least: number): number {
     let longest = least;
@@ -257,11 +278,12 @@ export class CommitLog {
    */
   reserveNext(space: Space, keep = 0): LogSegment {
     assert(this.#next === undefined, 'there is one next segment');
-    let place = placeForSegment(space, keep);
+    const before = this.current.pages;
+    let place = placeForSegment(space, keep, before);
     const first = place;
     const isElsewhere = !space.tight || space.hasBacked(first.pages, keep);
     if (this.#refusedPlace !== undefined && overlap(first, this.#refusedPlace) && isElsewhere) {
-      place = placeForSegment(space, keep);
+      place = placeForSegment(space, keep, before);
       // Free the first place only now: otherwise it would be found again.
       space.free(first.page, first.pages);
     }

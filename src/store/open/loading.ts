@@ -33,7 +33,7 @@ import type { OpenedStore } from '../state/core.ts';
 import { usedExtents } from '../state/extents.ts';
 import { ValueReader } from '../values/value-reader.ts';
 import type { HeaderChoice } from './header-choice.ts';
-import type { OpenRequest } from './open-request.ts';
+import { carriedBytesMax, type OpenRequest } from './open-request.ts';
 import { applyRecord, type Replayed, type ReplayParts, replayLog } from './replay.ts';
 
 /** The result of opening before it writes anything. */
@@ -97,7 +97,9 @@ export function* loadStore(
     headers: restoreHeaders(choice),
     published,
     history,
+    isNew: isNew(choice) && published.currentBatch === 0,
     settleBytes,
+    carriedBytes: request.limits.carriedBytes ?? carriedBytesMax,
     nextEpoch: nextEpoch(choice, scan),
     recovery: {
       clean: isClean(choice, scan),
@@ -275,7 +277,11 @@ function nextEpoch({ header, other }: HeaderChoice, scan: LogScan): number {
 }
 
 /** The last process closed the store, or it is new. */
-function isClean({ header }: HeaderChoice, scan: LogScan): boolean {
+function isClean(choice: HeaderChoice, scan: LogScan): boolean {
   if (scan.written) return false;
-  return header.clean || (header.generation <= headerCopies && header.epoch === 1);
+  return choice.header.clean || isNew(choice);
+}
+
+function isNew({ header }: HeaderChoice): boolean {
+  return header.generation <= headerCopies && header.epoch === 1;
 }

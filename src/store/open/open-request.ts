@@ -5,8 +5,22 @@
  * Shape only; `store-options.ts` makes it from the caller's options.
  */
 
+import { sectorBytes } from '../../format/layout.ts';
 import type { FileSystem } from '../../io/file-system.ts';
 import type { AtlasLimits } from '../grains/atlas.ts';
+
+/**
+ * A record carries the values of its batch if their grains have up to this many bytes: mostly one
+ * sector of the log then has everything. A second place in the file makes a sync of 100 us 20 us
+ * longer. More bytes would cost space: log stays until a checkpoint.
+ */
+export const carriedBytesMax = sectorBytes;
+
+/** Limits that tests lower. */
+export interface StoreLimits extends AtlasLimits {
+  /** Default: `carriedBytesMax`. */
+  readonly carriedBytes?: number | undefined;
+}
 
 /** `StoreOptions`, checked and complete. */
 export interface OpenRequest {
@@ -18,6 +32,6 @@ export interface OpenRequest {
   readonly cacheBytes: number;
   /** Undefined: chosen by the file's size. */
   readonly settleBytes: number | undefined;
-  readonly limits: AtlasLimits;
+  readonly limits: StoreLimits;
   readonly signal: AbortSignal | undefined;
 }

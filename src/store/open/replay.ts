@@ -4,9 +4,9 @@
  *
  * Invariant: a record is applied only to structures whose stamp is before its batch. Only the last
  * record, if the header does not confirm it, can be of a batch that was never acknowledged. It is
- * kept if its body is whole and each value that it allocated has, in the file, the length and CRC
- * of the record; otherwise it is taken back. If the header confirms it, a body that is not whole is
- * `VARVE_CORRUPT`, and a value that differs from the record is lost alone.
+ * kept if its body is whole and each value that it allocated and does not carry has, in the file,
+ * the length and CRC of the record; otherwise it is taken back. If the header confirms it, a body
+ * that is not whole is `VARVE_CORRUPT`, and a value that differs from the record is lost alone.
  *
  * It pauses every few values: no other code has the store before it is open.
  */
@@ -21,8 +21,10 @@ import {
   lanesPerSegment,
   markPagesMax,
   sectorBytes,
+  valuePrefixBytes,
 } from '../../format/layout.ts';
 import type { AddedMap, GrainRun, LogRecord } from '../../format/log-record.ts';
+import { encodeValuePrefix } from '../../format/value.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { type FileReader, ReadAhead } from '../file/file-reader.ts';
 import type { Atlas } from '../grains/atlas.ts';
@@ -71,11 +73,10 @@ export function* replayLog(
       throw corrupt(`batch ${batch} was durable and is damaged: ${record}`, { batch, offset });
     }
     const torn = isLast ? yield* tornValues(parts, record, isConfirmed) : [];
-    for (const place of torn) {
-      if (!isConfirmed) return { last, reverted: found };
-      parts.values.distrust(place.offset);
-    }
+    if (torn.length > 0 && !isConfirmed) return { last, reverted: found };
     yield* applyRecord(parts, record);
+    yield* takeCarried(parts, record);
+    for (const { offset } of torn) parts.values.distrust(offset);
     last = { found, record };
     kept(last);
   }
@@ -93,6 +94,34 @@ function* readRecord(
   const record = yield* decodedRecord(body);
   if (record.batch !== found.batch) return `it is of batch ${record.batch}`;
   return record.checkpoint < record.batch ? record : `its checkpoint is ${record.checkpoint}`;
+}
+
+/**
+ * Takes the values that the record carries into memory, and forgets those that it frees: whatever
+ * the stamps of the structures say, the grains do not have these bytes yet.
+ */
+function* takeCarried({ atlas, values }: ReplayParts, record: LogRecord): Steps<void> {
+  const { batch } = record;
+  let looked = 0;
+  for (const one of record.operations) {
+    if (looked++ % stepsPerPause === 0) yield pause;
+    if (one.operation !== 'allocate' && one.operation !== 'free') continue;
+    const map = atlas.stratum(one.basin, one.stratum)?.mapWith(one.index);
+    // A later record drops the map, after all of its values were freed.
+    if (map === undefined) continue;
+    const offset = map.grainOffset(one.index);
+    values.freed(offset);
+    if (one.operation === 'allocate' && one.bytes !== undefined) {
+      const capacity = one.count << map.grainExp;
+      if (map.spread || valuePrefixBytes + one.length > capacity) {
+        throw corrupt('the commit log carries a value that does not fit its grains', { batch });
+      }
+      const grains = new Uint8Array(capacity);
+      encodeValuePrefix(grains, one.length, one.crc);
+      grains.set(one.bytes, valuePrefixBytes);
+      values.carry(batch, offset, grains);
+    }
+  }
 }
 
 /** Values of the record that differ in the file: all, or only the first. */
@@ -115,13 +144,16 @@ function* tornValues(
   return torn;
 }
 
-/** The values that a record allocated, and their places, whether it has been applied or not. */
+/**
+ * The values that a record allocated and does not carry, and their places, whether it has been
+ * applied or not.
+ */
 export function* valuesOf(
   atlas: Atlas,
   record: LogRecord,
 ): Generator<{ run: GrainRun; crc: number; place: ValuePlace }> {
   for (const operation of record.operations) {
-    if (operation.operation !== 'allocate') continue;
+    if (operation.operation !== 'allocate' || operation.bytes !== undefined) continue;
     const place = placeIn(atlas, record, operation);
     if (place === undefined) {
       throw corrupt('the commit log names grains that no map has', { batch: record.batch });

@@ -10,8 +10,8 @@ import type { FileSystem } from '../../io/file-system.ts';
 import { nodeFileSystem } from '../../io/node.ts';
 import { pathOfFileUrl } from '../../util/file-url.ts';
 import { checkFlag, checkNames, checkSignal, type NamesOf } from '../../util/options.ts';
-import { type AtlasLimits, defaultLimits } from '../grains/atlas.ts';
-import type { OpenRequest } from './open-request.ts';
+import { defaultLimits } from '../grains/atlas.ts';
+import type { OpenRequest, StoreLimits } from './open-request.ts';
 
 export interface StoreOptions {
   /**
@@ -84,7 +84,7 @@ function checkPath(value: unknown): string {
 export function checkOptions(
   path: unknown,
   options: StoreOptions,
-  limits: AtlasLimits = defaultLimits,
+  limits: StoreLimits = defaultLimits,
 ): OpenRequest {
   const file = checkPath(path);
   checkNames('Store.open', options, names);

@@ -1,7 +1,7 @@
 /**
  * Housekeeping: writes that ride on commits, so that opening stays fast and later commits small.
- * They are settles, file header copies (also the one that opening left behind), the next log
- * segment and zeros ahead of need.
+ * They are settles, with the values that the log carries, file header copies (also the one that
+ * opening left behind), the next log segment and zeros ahead of need.
  *
  * Invariant: it makes no sync while the store is open; its writes count only after a sync that
  * began later (`synced`). A failed write is repeated unchanged in the next round, before anything
@@ -11,20 +11,22 @@
 
 import { headerSegmentsMax, pageBytes, segmentPagesMin } from '../../format/layout.ts';
 import { present } from '../../util/assert.ts';
-import type { FileWrite } from '../file/effects.ts';
+import { type FileWrite, writeBytes } from '../file/effects.ts';
 import type { LogSegment } from '../log/commit-log.ts';
+import type { HomeWrite } from '../values/carried-values.ts';
 import { Settle, type SettleParts } from './settle.ts';
 
 /** Settle writes that ride on one commit. */
 const settleWritesMax = 64;
 /**
- * A settle is due when the log since the last one reaches a 32nd of the file (at least 64 KiB, at
+ * A settle is due when the log since the last one reaches a 32nd of the file (at least 256 KiB, at
  * most 1 MiB), or the extents that wait for one reach a 64th (at least 64 KiB). So a small store
- * stays small.
+ * stays small. 256 KiB are 512 small commits, which an opening replays in 2 ms.
  */
 const logShare = 32;
 const leavingShare = 64;
-const settleBytesMin = 64 * 1024;
+const settleBytesMin = 256 * 1024;
+const leavingBytesMin = 64 * 1024;
 const settleBytesMax = 1024 * 1024;
 /**
  * A settle is also due when opening after a kill would replay at least `replayMax` values, which
@@ -41,7 +43,9 @@ const segmentsBeforeSettle = headerSegmentsMax - 8;
 
 /** A write and its purpose. */
 export interface HousekeepingWrite extends FileWrite {
-  readonly purpose: 'settle' | 'header' | 'segment' | 'fill';
+  readonly purpose: 'home' | 'settle' | 'header' | 'segment' | 'fill';
+  /** For 'home': the values that it writes to their grains. */
+  readonly values?: HomeWrite['values'];
 }
 
 /** The writes of one round; `repeated`: a write of the round before failed. */
@@ -67,6 +71,8 @@ export class Housekeeping {
   readonly #settleBytes: number | undefined;
   #settle: Settle | undefined;
   #failed: HousekeepingWrite[] = [];
+  /** Writes of carried values that have returned, and that no sync covers yet. */
+  #home: HomeWrite[] = [];
   #hasFailed = false;
   /** Number of documents of this settle that the disk has refused. */
   #madeAgain = 0;
@@ -93,6 +99,13 @@ export class Housekeeping {
     return this.atRest && this.#parts.headers.agreed;
   }
 
+  /** A commit finds nothing to write besides its own, and nothing that waits for its sync. */
+  get quiet(): boolean {
+    if (this.#settle !== undefined || this.#hasFailed || this.#failed.length > 0) return false;
+    const { headers, space } = this.#parts;
+    return headers.agreed && space.isFilledAhead && !this.settleDue;
+  }
+
   get #unsettledSegments(): number {
     const { segments } = this.#parts.log;
     return segments.length - segments.indexOf(this.#firstSegment);
@@ -108,7 +121,7 @@ export class Housekeeping {
     if (log.bytesSinceSettle >= (this.#settleBytes ?? share)) return true;
     if (this.#settleBytes === undefined && this.#replayIsLong) return true;
     const leavingBytes = atlas.leavingPages * pageBytes;
-    return leavingBytes >= Math.max(settleBytesMin, fileBytes / leavingShare);
+    return leavingBytes >= Math.max(leavingBytesMin, fileBytes / leavingShare);
   }
 
   /** Replay at opening would take long, and longer than a settle of the dirty mark pages. */
@@ -146,7 +159,10 @@ export class Housekeeping {
       if (write !== undefined) writes.push({ ...write, purpose });
     };
     const count = how.urgent ? Number.POSITIVE_INFINITY : settleWritesMax;
-    for (const write of this.#settle?.take(count) ?? []) add('settle', write);
+    if (this.#settle !== undefined) {
+      for (const write of this.#settle.takeHome(count)) add('home', write);
+      for (const write of this.#settle.take(count - writes.length)) add('settle', write);
+    }
     add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));
     add('segment', this.#planSegment(how.room, how.keep ?? 0));
     const fill = how.fill ? this.#planFill() : this.#planReserve();
@@ -164,6 +180,8 @@ export class Housekeeping {
     const whole = Number.POSITIVE_INFINITY;
     if (space.tight && !needed && !space.hasBacked(segmentPagesMin, whole)) return undefined;
     const { page, pages } = log.reserveNext(space, space.tight && !needed ? whole : keep);
+    // The zeros that were filled in ahead are durable with the next sync, as those of a write are.
+    if (this.#parts.writer.zeroed.has(page, pages) && !space.tight) return undefined;
     return { offset: page * pageBytes, chunks: zeroPages(pages) };
   }
 
@@ -174,8 +192,7 @@ export class Housekeeping {
     const missing = space.topUpReserve();
     const from = space.frontierPage;
     const wanted = Math.max(space.fillPage, space.endPage + missing);
-    const isAhead = from - space.usedEndPage > (space.fillPage - space.endPage) / 2;
-    if (isAhead && missing === 0) return undefined;
+    if (space.isFilledAhead && missing === 0) return undefined;
     return this.#fill(from, wanted);
   }
 
@@ -196,6 +213,18 @@ export class Housekeeping {
     return { offset: from * pageBytes, chunks, blocking: true };
   }
 
+  /** A planned write has returned. */
+  wrote({ purpose, values, offset, chunks }: HousekeepingWrite): void {
+    if (purpose === 'fill') {
+      const { zeroed } = this.#parts.writer;
+      const page = offset / pageBytes;
+      zeroed.add(page, page + writeBytes({ offset, chunks }) / pageBytes);
+    }
+    if (purpose !== 'home') return;
+    const written = present(values, 'the values of a write to their grains');
+    this.#home.push({ offset, chunks, values: written });
+  }
+
   /** A planned write failed. */
   failed(write: HousekeepingWrite): void {
     // Without zeros ahead commits are only slower.
@@ -211,13 +240,16 @@ export class Housekeeping {
     if (isMadeAgain && this.#parts.space.tight && this.#madeAgain++ < madeAgainMax) return;
     this.#hasFailed = true;
     if (write.purpose === 'header') this.#parts.headers.failed();
-    else if (!isMadeAgain) this.#failed.push(write);
+    // A value may be freed before the next round: that one writes what is still to be written.
+    else if (!isMadeAgain && write.purpose !== 'home') this.#failed.push(write);
   }
 
   /** A sync has completed that began after every planned write had returned. */
   synced(): void {
     const { headers, log } = this.#parts;
     headers.synced();
+    for (const write of this.#home) this.#parts.values.carried.wentHome(write);
+    this.#home = [];
     if (this.#failed.length > 0) return;
     if (this.#settle?.synced() === 'headers') this.#firstSegment = this.#settle.firstSegment;
     if (this.#settle?.done === true) this.#settle = undefined;

@@ -3,9 +3,10 @@
  * opening does not need the log before it.
  *
  * It rides on commits, some writes with each, in three steps with a completed sync between them:
- * (1) the structures, each into the slot that no header names; (2) one copy of the file header,
- * which names them; (3) the other copy. Only then the replaced slots, the old places of moved
- * documents and the log before it are used again.
+ * (1) the structures, each into the slot that no header names, and the values that the log carries,
+ * to their grains; (2) one copy of the file header, which names the structures; (3) the other copy.
+ * Only then the replaced slots, the old places of moved documents and the log before it are used
+ * again.
  *
  * A structure is written as of the last published batch at that time, and its stamp says so. The
  * header's `base` is the batch at which the settle began: later changes may concern structures that
@@ -25,11 +26,13 @@ import { encodeRoot } from '../../format/root.ts';
 import { assert, checks } from '../../util/assert.ts';
 import type { FileWrite } from '../file/effects.ts';
 import type { Extent, Space } from '../file/space.ts';
+import type { ZeroedPages } from '../file/zeroed-pages.ts';
 import type { Atlas } from '../grains/atlas.ts';
 import type { BasinState } from '../grains/basin-state.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { DirtyPage } from '../grains/stratum.ts';
 import type { CommitLog, LogSnapshot } from '../log/commit-log.ts';
+import type { CarriedValues, HomeWrite } from '../values/carried-values.ts';
 import type { HeaderCopies, SettledState } from './header-copies.ts';
 
 /** The state after the last published batch. */
@@ -42,6 +45,8 @@ export interface Published {
 /** The parts of the store that a settle reads and changes. */
 export interface SettleParts {
   readonly reader: { readonly salt: Uint8Array };
+  readonly values: { readonly carried: CarriedValues };
+  readonly writer: { readonly zeroed: ZeroedPages };
   readonly atlas: Atlas;
   readonly space: Space;
   readonly log: CommitLog;
@@ -106,6 +111,21 @@ export class Settle {
     return this.#snapshot.current;
   }
 
+  /**
+   * Up to `count` writes of values that records up to the base carry, to their grains. Those that
+   * fail are there again in the next round.
+   */
+  takeHome(count: number): HomeWrite[] {
+    if (this.#step !== 'structures') return [];
+    return this.#parts.values.carried.writesUpTo(this.#base.currentBatch, count);
+  }
+
+  /** True if every record up to the base can be forgotten. */
+  get #isWritten(): boolean {
+    if (this.#settled === undefined) return false;
+    return !this.#parts.values.carried.hasUpTo(this.#base.currentBatch);
+  }
+
   /** Up to `count` writes of the first step; empty after the last one. */
   take(count: number): FileWrite[] {
     const writes: FileWrite[] = [];
@@ -163,7 +183,7 @@ export class Settle {
   /** A sync has completed that covers every write taken so far. */
   synced(): 'structures' | 'headers' | 'done' {
     const { headers, log, space } = this.#parts;
-    if (this.#step === 'structures' && this.#settled !== undefined) {
+    if (this.#step === 'structures' && this.#settled !== undefined && this.#isWritten) {
       const segments = log.listFrom(this.#snapshot.current);
       headers.change({ settled: this.#settled, segments, clean: this.#clean });
       this.#step = 'headers';

@@ -52,7 +52,11 @@ export interface OpenedStore {
   /** The core sets `retained` to the log and checkpoint of the open store. */
   readonly history: { retained: RetainedLog };
   readonly recovery: RecoveryReport;
+  /** No batch was ever committed: the file is as creation has written it. */
+  readonly isNew: boolean;
   readonly settleBytes: number | undefined;
+  /** A record carries its values if their grains have up to this many bytes. */
+  readonly carriedBytes: number;
   /** An epoch above every one in the file. */
   readonly nextEpoch: number;
 }
@@ -69,6 +73,7 @@ export class StoreCore {
   readonly log: CommitLog;
   readonly headers: HeaderCopies;
   readonly housekeeping: Housekeeping;
+  readonly carriedBytes: number;
   readonly guards = new Guards();
   readonly staging = new StagingMemory();
   readonly archives = new RecentArchives();
@@ -91,7 +96,7 @@ export class StoreCore {
     this.readOnly = opened.readOnly;
     this.recovery = opened.recovery;
     this.reader = opened.reader;
-    this.writer = new FileWriter(opened.reader, opened.space, opened.values);
+    this.writer = new FileWriter(opened.reader, opened.space, opened.values, opened.isNew);
     this.values = opened.values;
     this.atlas = opened.atlas;
     this.space = opened.space;
@@ -100,6 +105,7 @@ export class StoreCore {
     this.#published = opened.published;
     const checkpoint = (): number => this.headers.content.settled.checkpoint;
     opened.history.retained = { log: this.log, checkpoint };
+    this.carriedBytes = opened.carriedBytes;
     this.housekeeping = new Housekeeping(this, opened.settleBytes);
   }
 

@@ -19,38 +19,45 @@ export interface Freed {
 const valuesMax = 16_384;
 const batchesMax = 1024;
 
+const noValues: readonly GrainRun[] = [];
+
 export class RecentArchives {
-  /** By batch, oldest first. */
-  readonly #batches = new Map<number, Freed>();
+  /** By batch, modulo `batchesMax`. An object for each batch would make a small commit slower. */
+  readonly #valuesOf: (readonly GrainRun[])[] = [];
+  readonly #logBytesOf: number[] = [];
   #values = 0;
+  /** The batches after `#oldest` up to `#newest` have entries. */
+  #oldest = 0;
   #newest = 0;
 
   get(batch: number): Freed | undefined {
-    return this.#batches.get(batch);
+    if (batch <= this.#oldest || batch > this.#newest) return undefined;
+    const at = batch % batchesMax;
+    return { values: this.#valuesOf[at] ?? noValues, logBytes: this.#logBytesOf[at] ?? 0 };
   }
 
-  /** Requires: `batch` is the newest. */
-  add(batch: number, archived: Freed): void {
-    assert(batch > this.#newest, 'archives are added in batch order');
+  /** Requires: `batch` is the one after the last that was added, if any was. */
+  add(batch: number, { values, logBytes }: Freed): void {
+    if (this.#newest === 0) this.#oldest = batch - 1;
+    else assert(batch === this.#newest + 1, 'archives are added in batch order');
+    if (batch - this.#oldest > batchesMax) this.#forgetOldest();
+    const at = batch % batchesMax;
+    this.#valuesOf[at] = values;
+    this.#logBytesOf[at] = logBytes;
     this.#newest = batch;
-    this.#batches.set(batch, archived);
-    this.#values += archived.values.length;
-    for (const oldest of this.#batches.keys()) {
-      if (this.#values <= valuesMax && this.#batches.size <= batchesMax) return;
-      this.#forget(oldest);
-    }
+    this.#values += values.length;
+    while (this.#values > valuesMax) this.#forgetOldest();
   }
 
-  #forget(batch: number): void {
-    this.#values -= this.#batches.get(batch)?.values.length ?? 0;
-    this.#batches.delete(batch);
+  #forgetOldest(): void {
+    this.#oldest += 1;
+    const at = this.#oldest % batchesMax;
+    this.#values -= this.#valuesOf[at]?.length ?? 0;
+    this.#valuesOf[at] = noValues;
   }
 
   /** Drops the batches up to the checkpoint. */
   forgetUpTo(checkpoint: number): void {
-    for (const batch of this.#batches.keys()) {
-      if (batch > checkpoint) return;
-      this.#forget(batch);
-    }
+    while (this.#oldest < Math.min(checkpoint, this.#newest)) this.#forgetOldest();
   }
 }

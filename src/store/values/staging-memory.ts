@@ -26,8 +26,8 @@ export class StagingMemory {
   #current: StagingSlab | undefined;
   readonly #spare: StagingSlab[] = [];
 
-  /** Takes `length` bytes for the holder of `slabs`, and adds their slab to that set. */
-  take(length: number, slabs: Set<StagingSlab>): Uint8Array {
+  /** Takes `length` bytes for the holder of `slabs`, and adds their slab to that list. */
+  take(length: number, slabs: StagingSlab[]): Uint8Array {
     let slab = this.#current;
     if (slab === undefined || slab.used + length > slab.bytes.length) {
       assert(length <= stagedBytesMax, 'longer values are written, not staged');
@@ -36,8 +36,8 @@ export class StagingMemory {
     }
     const from = slab.used;
     slab.used = from + length;
-    if (!slabs.has(slab)) {
-      slabs.add(slab);
+    if (!slabs.includes(slab)) {
+      slabs.push(slab);
       slab.holders += 1;
     }
     return slab.bytes.subarray(from, slab.used);
@@ -46,7 +46,7 @@ export class StagingMemory {
   /**
    * Releases all that the holder of `slabs` took. Requires: no write of these bytes is in flight.
    */
-  release(slabs: Set<StagingSlab>): void {
+  release(slabs: StagingSlab[]): void {
     for (const slab of slabs) {
       assert(slab.holders > 0, 'each holder releases a slab once');
       slab.holders -= 1;
@@ -54,6 +54,6 @@ export class StagingMemory {
       slab.used = 0;
       if (slab !== this.#current && this.#spare.length < spareMax) this.#spare.push(slab);
     }
-    slabs.clear();
+    slabs.length = 0;
   }
 }

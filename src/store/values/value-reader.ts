@@ -3,7 +3,8 @@
  *
  * Invariant: it returns the bytes that were pushed under that id, in new memory, or throws
  * `VARVE_CORRUPT`. Small values go through the block cache. Larger ones are read straight into the
- * result, which saves a second copy. The Atlas decides whether a value exists.
+ * result, which saves a second copy. Values that only the log has (`carried`) are laid over what is
+ * read. The Atlas decides whether a value exists.
  */
 
 import { corrupt, type VarveError, type VarveErrorFacts } from '../../errors.ts';
@@ -19,6 +20,7 @@ import type { FileReader, ReadAhead } from '../file/file-reader.ts';
 import type { WriteObserver } from '../file/file-writer.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import { BlockCache, blockBytes } from './block-cache.ts';
+import { CarriedValues, layOver } from './carried-values.ts';
 
 /** Values up to this length, with prefix and padding, are read through the cache. */
 const cachedBytesMax = 64 * 1024;
@@ -55,6 +57,7 @@ export function valuePlace(
 }
 
 export class ValueReader implements WriteObserver {
+  readonly carried = new CarriedValues();
   readonly #file: FileReader;
   readonly #cacheBytes: number;
   #cache: BlockCache;
@@ -66,19 +69,31 @@ export class ValueReader implements WriteObserver {
   constructor(file: FileReader, cacheBytes: number) {
     this.#file = file;
     this.#cacheBytes = cacheBytes;
-    this.#cache = new BlockCache(sourceOf(file), cacheBytes);
+    this.#cache = new BlockCache(this.#source, cacheBytes);
+  }
+
+  /** The file as the cache reads it, with the carried values. */
+  get #source(): Pick<StorageFile, 'readSync'> {
+    return {
+      readSync: (target, offset) => {
+        const read = this.#file.fillUpTo(target, offset);
+        if (read < target.length) target.fill(0, read);
+        this.carried.overlay(target, offset);
+        return target.length;
+      },
+    };
   }
 
   /** Takes the cache of another reader of the same file, and leaves that one without a cache. */
   takeCacheOf(other: ValueReader): void {
     this.#cache = other.#cache;
-    this.#cache.readFrom(sourceOf(this.#file));
-    other.#cache = new BlockCache(sourceOf(other.#file), 0);
+    this.#cache.readFrom(this.#source);
+    other.#cache = new BlockCache(other.#source, 0);
   }
 
   /** Begins with an empty cache. */
   dropCache(): void {
-    this.#cache = new BlockCache(sourceOf(this.#file), this.#cacheBytes);
+    this.#cache = new BlockCache(this.#source, this.#cacheBytes);
   }
 
   /**
@@ -89,8 +104,15 @@ export class ValueReader implements WriteObserver {
     this.#distrusted.add(offset);
   }
 
+  /** The record of `batch` carries the value at `offset`: prefix, bytes and padding. */
+  carry(batch: number, offset: number, bytes: Uint8Array): void {
+    this.carried.add(batch, offset, bytes);
+    this.#cache.written([bytes], offset);
+  }
+
   /** The value at `offset` was freed. */
   freed(offset: number): void {
+    this.carried.remove(offset);
     this.#cache.uncheck(offset);
     this.#distrusted.delete(offset);
   }
@@ -120,13 +142,18 @@ export class ValueReader implements WriteObserver {
     if (place.parts !== undefined) this.#fillParts(target, place.parts, at);
     else if (this.#cache.usable && place.capacity <= cachedBytesMax) {
       this.#cache.copy(place.offset + at, target.length, target, 0);
-    } else this.#file.fill(target, place.offset + at);
+    } else this.#read(target, place.offset + at);
+  }
+
+  #read(target: Uint8Array, offset: number): void {
+    this.#file.fill(target, offset);
+    this.carried.overlay(target, offset);
   }
 
   #fillParts(target: Uint8Array, parts: readonly FilePart[], at: number): void {
     let filled = 0;
     for (const { offset, bytes } of partsWithin(parts, at, target.length)) {
-      this.#file.fill(target.subarray(filled, filled + bytes), offset);
+      this.#read(target.subarray(filled, filled + bytes), offset);
       filled += bytes;
     }
   }
@@ -232,7 +259,12 @@ export class ValueReader implements WriteObserver {
   async #fillAsync(target: Uint8Array, place: ValuePlace, at: number): Promise<void> {
     let filled = 0;
     for (const { offset, bytes } of partsWithin(partsOf(place), at, target.length)) {
-      await this.#file.fillAsync(target.subarray(filled, filled + bytes), offset);
+      const part = target.subarray(filled, filled + bytes);
+      // A value may be written to its grains, and leave, during the read.
+      const carried = this.carried.within(offset, bytes);
+      await this.#file.fillAsync(part, offset);
+      layOver(part, offset, carried);
+      this.carried.overlay(part, offset);
       filled += bytes;
     }
   }
@@ -272,10 +304,6 @@ export class ValueReader implements WriteObserver {
 function damaged({ id, offset }: ValuePlace, message: string, facts?: VarveErrorFacts): VarveError {
   const grainId = joinGrainId(id.basin, id.stratum, id.index);
   return corrupt(message, { offset, grainId, ...facts });
-}
-
-function sourceOf(file: FileReader): Pick<StorageFile, 'readSync'> {
-  return { readSync: (to, at) => file.fillUpTo(to, at) };
 }
 
 /** `bytes`: the value's grains, fewer at the end of the file. */

@@ -26,6 +26,7 @@ import {
   committed,
   contentOf,
   listOf,
+  longBytesOf,
   overwrite,
   placeOf,
   storePath,
@@ -276,9 +277,9 @@ describe('the table of errors in the README', () => {
 
   it.each(Object.entries(ways))('says what still works after %s', async (code, way) => {
     const { store, disk } = await stores.wrapped();
-    const id = await committed(store, bytesOf('the value'));
+    const id = await committed(store, longBytesOf('the value'));
     const session = store.session();
-    session.push(bytesOf('staged'));
+    session.push(longBytesOf('staged'));
     const goesOn = await way({ store, disk, id, session }, code as VarveErrorCode);
     expect(rows.find((row) => row[1] === code)?.[3]).toBe(goesOn);
   });

@@ -163,10 +163,10 @@ describe('space', () => {
       ],
       0,
     );
-    expect(space.available(15, 5)).toBe(15);
-    expect(space.available(25, 5)).toBe(20);
-    expect(space.available(25, 20)).toBe(20);
-    expect(space.available(25, 21)).toBe(25);
+    expect(space.availableBacked(15, 5)).toBe(15);
+    expect(space.availableBacked(25, 5)).toBe(20);
+    expect(space.availableBacked(25, 20)).toBe(20);
+    expect(space.availableBacked(25, 21)).toBe(undefined);
   });
 
   it('cannot be rebuilt from stretches that overlap: VARVE_CORRUPT, with the place', () => {

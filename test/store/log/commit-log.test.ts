@@ -199,8 +199,8 @@ describe('the commit log', () => {
     const first = log.reserveNext(space).page;
     log.forgetNext(space);
     expect(space.endPage).toBe(first);
-    expect(log.reserveNext(space).page).toBe(first + 16);
-    expect(space.freePages).toBe(16);
+    expect(log.reserveNext(space).page).toBe(first + 32);
+    expect(space.freePages).toBe(32);
     log.nextIsFilled();
   });
 
@@ -266,7 +266,7 @@ describe('the commit log', () => {
       pair.space.allocate(endPage - pair.space.endPage);
       return pair.log.reserveNext(pair.space).pages;
     };
-    expect(pagesIn(100)).toBe(16);
+    expect(pagesIn(100)).toBe(32);
     expect(pagesIn(64 * 256)).toBe(64);
     expect(pagesIn(1_000_000)).toBe(256);
   });

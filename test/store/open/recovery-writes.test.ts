@@ -15,6 +15,9 @@ import { headersOf, namedBy } from '../../support/disks/named-ranges.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
 import { check } from '../../support/fixtures/store-checks.ts';
 
+/** More than a record carries. */
+const valueBytes = 600;
+
 async function open(disk: SimulatedDisk): Promise<Store> {
   return await Store.open('store', { fileSystem: disk });
 }
@@ -46,7 +49,7 @@ async function withBatches(count: number): Promise<{ disk: SimulatedDisk; ids: G
   const disk = new SimulatedDisk();
   const store = await open(disk);
   const ids: GrainId[] = [];
-  for (let at = 0; at < count; at++) ids.push((await store.put(patternOf(100, at))).id);
+  for (let at = 0; at < count; at++) ids.push((await store.put(patternOf(valueBytes, at))).id);
   return { disk, ids };
 }
 
@@ -91,7 +94,7 @@ it('an opening raises the epoch above every one in the log, whatever the headers
 it('an opening that takes a batch back leaves no record of it', async () => {
   const { disk, ids } = await withBatches(3);
   expect(recordsOf(disk)).toContain('the record of batch 3');
-  const value = patternOf(100, 2);
+  const value = patternOf(valueBytes, 2);
   const { durable } = disk.state;
   const bytes = new Uint8Array(durable.length);
   durable.read(bytes, 0);

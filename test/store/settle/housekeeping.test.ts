@@ -50,7 +50,7 @@ describe('a settle', () => {
     }
     expect(segments).toBeLessThan(4);
     expect(lab.core.published.currentBatch - base(lab)).toBeLessThan(30);
-    expect(lab.core.reader.length()).toBeLessThan(600 * 1024);
+    expect(lab.core.reader.length()).toBeLessThan(850 * 1024);
     expect(await lab.findings()).toEqual([]);
     await lab.close();
   });

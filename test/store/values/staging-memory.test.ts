@@ -23,7 +23,7 @@ describe('staging memory', () => {
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const memory = new StagingMemory();
         const holders = Array.from({ length: 6 }, () => ({
-          slabs: new Set<StagingSlab>(),
+          slabs: [] as StagingSlab[],
           parts: [] as { bytes: Uint8Array; mark: number }[],
         }));
         for (const [at, { holder, take }] of steps.entries()) {
@@ -54,10 +54,10 @@ describe('staging memory', () => {
     const memory = new StagingMemory();
     const buffers = new Set<unknown>();
     for (let round = 0; round < 50; round++) {
-      const slabs = new Set<StagingSlab>();
+      const slabs = [] as StagingSlab[];
       for (let at = 0; at < 3; at++) buffers.add(memory.take(mebibyte / 2 - 7, slabs).buffer);
       memory.release(slabs);
-      expect(slabs.size).toBe(0);
+      expect(slabs.length).toBe(0);
     }
     expect(buffers.size).toBe(2);
   });
@@ -65,7 +65,7 @@ describe('staging memory', () => {
   it('comes back from sessions that commit, are abandoned, or have nothing left to commit', async () => {
     const lab = await openLab({});
     const buffers = new Set<unknown>();
-    const slabs = new Set<StagingSlab>();
+    const slabs = [] as StagingSlab[];
     for (let round = 0; round < 40; round++) {
       const committed = lab.session();
       committed.push(patternOf(300_000));

@@ -6,7 +6,8 @@
  */
 
 import type { Store } from '../../../src/index.ts';
-import { type AtlasLimits, defaultLimits } from '../../../src/store/grains/atlas.ts';
+import { defaultLimits } from '../../../src/store/grains/atlas.ts';
+import type { StoreLimits } from '../../../src/store/open/open-request.ts';
 import { checkOptions } from '../../../src/store/open/store-options.ts';
 import { openStore } from '../../../src/store/store.ts';
 import type { SimulatedDisk } from '../disks/simulated-disk.ts';
@@ -16,7 +17,7 @@ const cacheBytes = 128 * 1024;
 
 export interface LifeSettings {
   readonly settleBytes?: number;
-  readonly limits?: Partial<AtlasLimits>;
+  readonly limits?: Partial<StoreLimits>;
   /** Values of one length have the same bytes: what is done twice leaves the same behind. */
   readonly sameBytes?: boolean;
   /** One more session pushes and commits whenever operations of the disk are under way. */

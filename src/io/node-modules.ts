@@ -1,0 +1,26 @@
+/**
+ * The built-in modules of Node that files of this machine need.
+ *
+ * Invariant: nothing is imported, so the files that use this also load in a browser, as a part of
+ * the core: an import of a file of their own would cost 2 ms at the first open. There the modules
+ * are undefined: `node.ts` opens no file without them. A module that Node has not loaded by itself
+ * is asked for where it is used, not when varve is imported.
+ */
+
+import type fs from 'node:fs';
+import type module from 'node:module';
+import type net from 'node:net';
+import type path from 'node:path';
+import { builtinModule } from '../util/builtin-module.ts';
+
+interface NodeModules {
+  fs: typeof fs;
+  module: typeof module;
+  net: typeof net;
+  path: typeof path;
+}
+
+/** The module, where there is Node. */
+export function nodeModule<Name extends keyof NodeModules>(name: Name): NodeModules[Name] {
+  return builtinModule<NodeModules[Name]>(`node:${name}`) as NodeModules[Name];
+}

@@ -1,0 +1,139 @@
+/**
+ * The record of a small commit: of one session, with some values that the record carries, perhaps a
+ * checkpoint over batches whose archives are in memory, and with nothing else to do. Nearly every
+ * commit is of this kind.
+ *
+ * Invariant: it is the record, at the place, that `planBatch` and `CommitLog.place` would give; a
+ * batch for which it gives none takes the general way. It decides, and encodes in memory that it
+ * uses again. It changes nothing: `DurableWriter` writes and publishes the record.
+ */
+
+import { sectorBytes, valuePrefixBytes } from '../../format/layout.ts';
+import { type GrainRun, LogRecordWriter } from '../../format/log-record.ts';
+import { encodeOneSector, oneSectorBodyMax } from '../../format/log-sector.ts';
+import type { RecordTarget } from '../log/commit-log.ts';
+import type { Published } from '../settle/settle.ts';
+import type { StoreCore } from '../state/core.ts';
+import { freedFromMemory } from './checkpoint.ts';
+import { type BatchPlan, nothingAdded } from './commit-plan.ts';
+import type { SessionWork } from './session-work.ts';
+import { isBacked } from './value-writer.ts';
+
+const operationsMax = 16;
+/** Values that its checkpoint frees, and batches that this passes, at most. */
+const freedMax = 64;
+const nothingFreed: BatchPlan['freed'] = new Map();
+const none: readonly GrainRun[] = [];
+const nothingDropped: BatchPlan['dropped'] = [];
+
+/** A record that is encoded, and what it does. */
+export interface SmallRecord {
+  readonly plan: BatchPlan;
+  readonly target: RecordTarget;
+  /** The sector; valid until the next record is encoded. */
+  readonly bytes: Uint8Array;
+}
+
+export class SmallRecords {
+  readonly #core: StoreCore;
+  readonly #bytes = new Uint8Array(sectorBytes);
+  #writer: LogRecordWriter | undefined;
+
+  constructor(core: StoreCore) {
+    this.#core = core;
+  }
+
+  /** The record of `work` alone; undefined if the batch must take the general way. */
+  of(work: SessionWork): SmallRecord | undefined {
+    const core = this.#core;
+    const { log, published, space } = core;
+    const { operations } = work;
+    const count = operations.length;
+    if (space.tight || core.atlas.vacated.size > 0 || core.poisoned) return undefined;
+    if (work.writeError !== undefined) return undefined;
+    if (count > operationsMax || work.stagedBytes !== work.pushedBytes) return undefined;
+    if (work.pushedBytes > core.carriedBytes || !this.#headerIsOwn(work)) return undefined;
+    if (!core.housekeeping.quiet) return undefined;
+    const batch = published.currentBatch + 1;
+    const target = log.placeOfOneSector(batch);
+    if (target === undefined) return undefined;
+    const freed = this.#freed(work);
+    if (freed === undefined) return undefined;
+    const after = this.#after(work, batch, freed === nothingFreed ? 0 : this.#target(work));
+    const body = this.#encode(work, after, freed);
+    if (body === undefined) return undefined;
+    const { sector } = target;
+    const place = { epoch: core.headers.content.epoch, batch, sector };
+    encodeOneSector(this.#bytes, body, place, core.reader.salt);
+    const plan = {
+      after,
+      works: [work],
+      freed,
+      added: nothingAdded,
+      dropped: nothingDropped,
+      body,
+      entries: count + (freed.get(work)?.values.length ?? 0),
+      carries: true,
+    };
+    return { plan, target, bytes: this.#bytes };
+  }
+
+  /** An embedded header that is not of this session may have been freed. */
+  #headerIsOwn({ embeddedHeader, operations }: SessionWork): boolean {
+    if (typeof embeddedHeader !== 'bigint') return true;
+    for (let at = operations.length - 1; at >= 0; at--) {
+      const one = operations[at];
+      if (one?.operation === 'allocate' && one.id === embeddedHeader) return true;
+    }
+    return false;
+  }
+
+  /** The checkpoint that the session asks for; 0 if it asks for none. */
+  #target({ checkpointTo }: SessionWork): number {
+    return checkpointTo === undefined ? 0 : this.#core.guards.limit(checkpointTo);
+  }
+
+  /** Values that the checkpoint of the session frees; undefined if the log must be read. */
+  #freed(work: SessionWork): BatchPlan['freed'] | undefined {
+    const { checkpoint } = this.#core.published;
+    const target = this.#target(work);
+    if (target <= checkpoint) return work.onlyCheckpoints ? undefined : nothingFreed;
+    const freed = freedFromMemory(this.#core, checkpoint, target, freedMax);
+    return freed && new Map([[work, freed]]);
+  }
+
+  #after({ embeddedHeader }: SessionWork, currentBatch: number, target: number): Published {
+    const { checkpoint: reached, embeddedHeader: before } = this.#core.published;
+    const checkpoint = Math.max(reached, target);
+    const header = embeddedHeader === undefined ? before : (embeddedHeader ?? 0n);
+    return { currentBatch, checkpoint, embeddedHeader: header };
+  }
+
+  #encode(work: SessionWork, after: Published, freed: BatchPlan['freed']): Uint8Array | undefined {
+    const { log } = this.#core;
+    const { values: freedValues = none, logBytes = 0 } = freed.get(work) ?? {};
+    const preamble = {
+      batch: after.currentBatch,
+      committedAt: Math.max(0, Math.floor(Date.now())),
+      embeddedHeader: after.embeddedHeader,
+      checkpoint: after.checkpoint,
+      retainedLogBytes: log.retainedWithout(logBytes),
+    };
+    if (this.#writer === undefined) this.#writer = new LogRecordWriter(preamble, sectorBytes);
+    else this.#writer.restart(preamble);
+    const writer = this.#writer;
+    for (const value of work.operations) {
+      if (value.operation === 'archive') writer.archive(value);
+      else {
+        const map = value.home.mapOf(value.index);
+        if (value.bytes === undefined || !map.durable) return undefined;
+        if (!isBacked(this.#core, map, value)) return undefined;
+        writer.carry(value, value.bytes, valuePrefixBytes);
+      }
+      if (writer.length > oneSectorBodyMax) return undefined;
+    }
+    for (const run of freedValues) writer.free(run);
+    if (writer.length > oneSectorBodyMax) return undefined;
+    return writer.finish();
+  }
+}
