@@ -113,7 +113,7 @@ function rowOf(name: string, rounds: readonly Round[]): string[] {
 async function measure(folder: string, quick: boolean): Promise<FreeResult> {
   const entries = quick ? 100_000 : 300_000;
   const count = quick ? 10_000 : 40_000;
-  const repeat = quick ? 2 : 5;
+  const repeat = quick ? 2 : 3;
   const { forest, tree } = await forestBed(folder, entries);
   const { keys } = entriesOf(randomNumbers(entries), valueBytes);
   const { values } = entriesOf(randomNumbers(10_000, 2), valueBytes);
