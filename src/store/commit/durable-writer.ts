@@ -72,9 +72,13 @@ export class DurableWriter {
   }
 
   /**
-   * As `commit`, for a record that is encoded: its batch needs nothing else. Throws as `commit`.
+   * As `commit`, for a record that is encoded and fits into the current segment: its batch adds no
+   * structure. Throws as `commit`.
    */
   *commitSmall({ plan, target, bytes }: SmallRecord): Steps<void> {
+    if (!this.#core.housekeeping.quiet) {
+      yield* this.#houseKeep({ urgent: false, room: false, fill: true });
+    }
     try {
       this.#core.writer.writeNow(bytes, target.sector * sectorBytes);
     } catch (error) {

@@ -1,7 +1,7 @@
 /**
- * The record of a small commit: of one session, with some values that the record carries, perhaps a
- * checkpoint over batches whose archives are in memory, and with nothing else to do. Nearly every
- * commit is of this kind.
+ * The record of a small commit: of one session, with some values that the record carries, perhaps
+ * a checkpoint over batches whose archives are in memory, without a new structure and without a
+ * settle that begins. Nearly every commit is of this kind.
  *
  * Invariant: it is the record, at the place, that `planBatch` and `CommitLog.place` would give; a
  * batch for which it gives none takes the general way. It decides, and encodes in memory that it
@@ -53,7 +53,7 @@ export class SmallRecords {
     if (work.writeError !== undefined) return undefined;
     if (count > operationsMax || work.stagedBytes !== work.pushedBytes) return undefined;
     if (work.pushedBytes > core.carriedBytes || !this.#headerIsOwn(work)) return undefined;
-    if (!core.housekeeping.quiet) return undefined;
+    if (core.housekeeping.settleDue) return undefined;
     const batch = published.currentBatch + 1;
     const target = log.placeOfOneSector(batch);
     if (target === undefined) return undefined;

@@ -194,11 +194,9 @@ export class CommitLog {
   }
 
   /**
-   * As `place`, for a record of one sector; undefined also if it is in the next segment, or if a
-   * next segment is wanted or being made.
+   * As `place`, for a record of one sector; undefined also if it is in the next segment.
    */
   placeOfOneSector(batch: number): RecordTarget | undefined {
-    if (this.#next === undefined ? this.wantsNext : this.#next.state !== 'ready') return undefined;
     const segment = this.current;
     const lane = batch % lanesPerSegment;
     const sector = this.#positions[lane] as number;

@@ -102,8 +102,9 @@ export class Housekeeping {
   /** A commit finds nothing to write besides its own, and nothing that waits for its sync. */
   get quiet(): boolean {
     if (this.#settle !== undefined || this.#hasFailed || this.#failed.length > 0) return false;
-    const { headers, space } = this.#parts;
-    return headers.agreed && space.isFilledAhead && !this.settleDue;
+    const { headers, log, space } = this.#parts;
+    if (log.nextState === 'none' ? log.wantsNext : log.nextState !== 'ready') return false;
+    return headers.agreed && space.isFilledAhead;
   }
 
   get #unsettledSegments(): number {

@@ -22,12 +22,13 @@ beforeEach(() => {
 });
 
 afterEach(() => {
+  vi.unstubAllGlobals();
   vi.restoreAllMocks();
 });
 
 const count = 3000;
 /** Turns in which a refresh must end, whatever the writer does in them. */
-const turnsMax = 1500;
+const turnsMax = 3000;
 
 async function readerOf(fileSystem: FileSystem): Promise<StoreReader> {
   const request = checkOptions(labPath, { fileSystem, readOnly: true }, defaultLimits);
@@ -190,6 +191,8 @@ it.each([20, 1000])(
     commit();
     const reader = await Store.open(labPath, { fileSystem, readOnly: true });
     commit();
+    // A pause of a reader is one turn here, not some milliseconds, in which any number may pass.
+    vi.stubGlobal('setTimeout', (resume: () => void) => setImmediate(resume));
     const atCall = writer.currentBatch;
     let turns = 0;
     let isOver = false;
