@@ -105,14 +105,8 @@ function shownObject(value: object): string {
 
 /** The error for an argument outside of the contract. Nothing has been changed. */
 export function invalidArgument(what: string, expected: string, actual: unknown): VarveError {
-  return new VarveError(
-    'VARVE_INVALID_ARGUMENT',
-    `${what}: expected ${expected}, got ${shown(actual)}`,
-    {
-      expected,
-      actual,
-    },
-  );
+  const message = `${what}: expected ${expected}, got ${shown(actual)}`;
+  return new VarveError('VARVE_INVALID_ARGUMENT', message, { expected, actual });
 }
 
 /** The error for stored bytes that violate the format. */
@@ -127,11 +121,8 @@ export function corrupt(message: string, facts: VarveErrorFacts = {}): VarveErro
 
 /** The error for a failed internal check. */
 export function internal(message: string, facts: VarveErrorFacts = {}): VarveError {
-  return new VarveError(
-    'VARVE_INTERNAL',
-    `${message} (this is a defect in varve, please report it)`,
-    facts,
-  );
+  const words = `${message} (this is a defect in varve, please report it)`;
+  return new VarveError('VARVE_INTERNAL', words, facts);
 }
 
 /** True for a `VarveError`; with `code`, only for one of that code. */
@@ -149,8 +140,6 @@ export function systemCode(error: unknown): string | undefined {
 export function ioError(action: string, path: string, cause: unknown): VarveError {
   if (cause instanceof VarveError) return cause;
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new VarveError('VARVE_IO', `${action} failed on ${shown(path)}: ${reason}`, {
-    path,
-    cause,
-  });
+  const message = `${action} failed on ${shown(path)}: ${reason}`;
+  return new VarveError('VARVE_IO', message, { path, cause });
 }

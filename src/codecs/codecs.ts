@@ -7,6 +7,7 @@
  */
 
 import { invalidArgument, VarveError } from '../errors.ts';
+import { assert } from '../util/assert.ts';
 import {
   getU32BigEndian,
   getU64BigEndian,
@@ -166,13 +167,10 @@ const f64 = fixed<number>(
     // -0 differs from 0 in its sign only, and sorts directly before it.
     double[0] = value;
     const top = halves[highHalf] as number;
+    const rest = halves[lowHalf] as number;
     const negative = top >>> 31 === 1;
     setU32BigEndian(target, 0, negative ? ~top : top ^ 0x8000_0000);
-    setU32BigEndian(
-      target,
-      4,
-      negative ? ~(halves[lowHalf] as number) : (halves[lowHalf] as number),
-    );
+    setU32BigEndian(target, 4, negative ? ~rest : rest);
   },
   (stored, at) => {
     const top = getU32BigEndian(stored, at);
@@ -239,6 +237,7 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
     all.set(part, at);
     at += part.length;
   }
+  assert(at === all.length, 'the parts of a tuple fill its encoding');
   return all;
 }
 

@@ -35,7 +35,7 @@ const kinds: readonly SealedKind[] = ['forest', 'node', 'value', 'pushed', 'tag'
 
 /** Kind and number as bytes. Requires: no other value of the forest has both. */
 export function contextOf(kind: SealedKind, number: number): Uint8Array {
-  assert(Number.isSafeInteger(number), 'seal numbers are safe integers');
+  assert(Number.isSafeInteger(number) && number >= 0, 'seal numbers are safe integers from 0');
   const context = new Uint8Array(9);
   context[0] = kinds.indexOf(kind);
   setU64(context, 1, number);

@@ -102,11 +102,8 @@ export function checkForestOptions(
   const { overheadBytes: added } = vault;
   if (added === undefined) return;
   if (!Number.isSafeInteger(added) || added < 0 || added > overheadBytesMax) {
-    throw invalidArgument(
-      'vault: overheadBytes',
-      `a whole number up to ${overheadBytesMax}`,
-      added,
-    );
+    const expected = `a whole number up to ${overheadBytesMax}`;
+    throw invalidArgument('vault: overheadBytes', expected, added);
   }
 }
 

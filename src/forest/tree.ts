@@ -13,7 +13,8 @@ import type { ForestWriter } from './commits/forest-writer.ts';
 import type { Tree, TreeChange } from './contract.ts';
 import type { ForestCore } from './forest-core.ts';
 import { emptyRoot, type TreeRoot } from './nodes/node.ts';
-import { Changes, readChanges } from './reads/changes.ts';
+import { changeAt, findChanges } from './reads/changes.ts';
+import { Entries } from './reads/range-iterators.ts';
 import { TreeReads } from './reads/tree-reads.ts';
 import { type TreeRecord, treeOf } from './trees/tree-record.ts';
 import { checkConfig, type TreeSchema } from './trees/tree-schema.ts';
@@ -127,10 +128,14 @@ export class ForestTree<K, V, R> extends TreeReads<K, V, R> implements Tree<K, V
     options: { after?: number | undefined; limit?: number | undefined } = {},
   ): IterableIterator<TreeChange<K, V>> {
     const core = this.#core;
-    const { history = emptyRoot, sequence = 0 } = this.#versioned() ?? {};
+    const schema = this.#schema;
+    const { history: root = emptyRoot, sequence = 0 } = this.#versioned() ?? {};
     const { nodes } = core.durable;
-    const asked = readChanges(nodes, this.#schema.historyShape, { history, sequence }, options);
+    const history = { nodes, shape: schema.historyShape, root, reverse: false };
+    const positions = findChanges(history, sequence, options);
     const hold = core.durable.hold(() => core.checkOpen());
-    return new Changes(nodes, this.#schema, { ...asked, hold });
+    return new Entries(history, positions, hold, (leaf, index) => {
+      return changeAt(nodes, schema, leaf, index);
+    });
   }
 }

@@ -277,16 +277,12 @@ class ForestWalk {
     return referents;
   }
 
-  async *#shares(shares: TreeRoot): AsyncGenerator<Finding> {
+  async *#shares(root: TreeRoot): AsyncGenerator<Finding> {
     const counted = new Map<GrainId, number>();
-    if (shares.ref !== undefined) {
-      const cursor = new TreeCursor(
-        this.#version.nodes,
-        this.#core.state.context.sharesShape,
-        shares.ref,
-        0,
-      );
-      for (let left = shares.count; left > 0; left--) {
+    if (root.ref !== undefined) {
+      const { sharesShape: shape } = this.#core.state.context;
+      const cursor = new TreeCursor({ nodes: this.#version.nodes, shape, root }, 0);
+      for (let left = root.count; left > 0; left--) {
         await this.#breathe();
         const { entries } = cursor.leaf;
         const at = entries.offset(cursor.index);

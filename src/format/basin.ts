@@ -86,8 +86,7 @@ export function decodeBasin(bytes: Uint8Array, offset: number): Basin {
   const reader = new ByteReader(bytes, 'a basin', offset, sealBytes);
   const count = reader.u32();
   if (count > strataMax) reader.fail('too many strata', strataMax, count);
-  const strata: StratumEntry[] = [];
-  for (let at = 0; at < count; at++) strata.push(decodeStratum(reader));
+  const strata = reader.list(count, () => decodeStratum(reader));
   reader.end();
   return { strata };
 }

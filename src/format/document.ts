@@ -6,6 +6,7 @@
  * that it was never written. Layout: `spec/format.md`, "Documents".
  */
 
+import { assert } from '../util/assert.ts';
 import type { ByteReader, ByteWriter } from '../util/cursor.ts';
 import { pageBytes, sealBytes } from './layout.ts';
 import { openSealed, type Seal, sealBytesOf } from './seal.ts';
@@ -74,6 +75,7 @@ export function sealDocument(
   salt: Uint8Array,
 ): DocumentName {
   const { kind, page, capacityPages, generation, stamp } = place;
+  assert(bytes.length <= capacityPages * pageBytes, 'a document fits into its slot');
   const at = slotPage(page, capacityPages, generation);
   const crc = sealBytesOf(bytes, { kind, generation, length: bytes.length, stamp, page: at }, salt);
   return { page, capacityPages, generation, length: bytes.length, crc };

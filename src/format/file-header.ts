@@ -55,6 +55,8 @@ export interface FileHeader {
 
 export function encodeFileHeader(header: FileHeader): Uint8Array<ArrayBuffer> {
   assert(header.segments.length <= headerSegmentsMax, 'the file header has room for its segments');
+  assert(header.segments.length > 0, 'the commit log has a segment');
+  assert(header.salt.length === saltBytes, 'a salt has its length');
   const writer = new ByteWriter(sectorBytes);
   for (const byte of magic) writer.u8(byte);
   writer.u32(formatVersion);
@@ -73,17 +75,16 @@ export function encodeFileHeader(header: FileHeader): Uint8Array<ArrayBuffer> {
   writer.u48(header.laneSectors[0]);
   writer.u48(header.laneSectors[1]);
   writer.u16(header.segments.length);
-  assert(
-    writer.length === headerSegmentsOffset,
-    'the fixed part of the file header has its length',
-  );
+  assert(writer.length === headerSegmentsOffset, 'the segments have their place in the header');
   for (const segment of header.segments) {
     writer.u48(segment.page);
     writer.u32(segment.pages);
   }
   writer.zeros(headerCrcOffset - writer.length);
   writer.u32(crc32(writer.view()));
-  return writer.view();
+  const bytes = writer.view();
+  assert(bytes.length === sectorBytes, 'a file header is one sector');
+  return bytes;
 }
 
 /** The state of one copy: a header, or the reason why there is none. */
@@ -123,6 +124,7 @@ function decodeFields(reader: ByteReader): FileHeader {
   const epoch = reader.u32();
   const cleanMark = reader.u8();
   if (cleanMark > 1) reader.fail('an unknown mark', '0 or 1', cleanMark);
+  const clean = cleanMark === 1;
   reader.zeros(1);
   const base = reader.u48();
   const confirmed = reader.u48();
@@ -133,23 +135,11 @@ function decodeFields(reader: ByteReader): FileHeader {
   const laneSectors = [reader.u48(), reader.u48()] as const;
   const count = reader.u16();
   if (count < 1 || count > headerSegmentsMax) reader.fail('a wrong number of segments', '', count);
-  const segments: SegmentExtent[] = [];
-  for (let at = 0; at < count; at++) segments.push(decodeSegment(reader));
+  const segments = reader.list(count, () => decodeSegment(reader));
   reader.zeros(reader.remaining);
-  return {
-    salt,
-    generation,
-    epoch,
-    clean: cleanMark === 1,
-    base,
-    confirmed,
-    checkpoint,
-    embeddedHeader,
-    root,
-    retainedLogBytes,
-    laneSectors,
-    segments,
-  };
+  const batches = { base, confirmed, checkpoint };
+  const state = { embeddedHeader, root, retainedLogBytes, laneSectors, segments };
+  return { salt, generation, epoch, clean, ...batches, ...state };
 }
 
 /** A creation that was cut before it wrote copy 1: `header` is copy 0, the first header ever. */

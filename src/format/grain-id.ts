@@ -7,6 +7,7 @@
  */
 
 import { invalidArgument } from '../errors.ts';
+import { assert } from '../util/assert.ts';
 import { halves, highHalf, lowHalf, wide } from '../util/bigint-halves.ts';
 import { setU48 } from '../util/little-endian.ts';
 import { basinsMax, grainIndexLimit, strataMax } from './layout.ts';
@@ -54,6 +55,8 @@ export function partsOfGrainId(id: bigint): GrainIdParts | undefined {
 
 /** Joins parts to an id. Requires: all parts are in range. */
 export function joinGrainId(basin: number, stratum: number, index: number): GrainId {
+  assert(basin < basinsMax && stratum < strataMax, 'a GrainId has room for basin and stratum');
+  assert(index >= 0 && index < grainIndexLimit, 'a GrainId has room for an index');
   halves[lowHalf] = index >>> 0;
   halves[highHalf] = ((basin + 1) << 24) | ((stratum + 1) << 16) | Math.floor(index / twoTo32);
   return wide[0] as GrainId;

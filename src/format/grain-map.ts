@@ -9,6 +9,7 @@
  * to the next. Layout: `spec/format.md`, "Grain map". Encoding, decoding and places only.
  */
 
+import { assert } from '../util/assert.ts';
 import { ByteReader, ByteWriter } from '../util/cursor.ts';
 import {
   furtherExtentsMax,
@@ -109,9 +110,7 @@ export function writeFurtherExtents(writer: ByteWriter, further: readonly MapExt
 /** Reads `count` extents. Throws `VARVE_CORRUPT` for more than a map may have. */
 export function readFurtherExtents(reader: ByteReader, count: number): MapExtent[] {
   if (count > furtherExtentsMax) reader.fail('too many extents', furtherExtentsMax, count);
-  const further: MapExtent[] = [];
-  for (let at = 0; at < count; at++) further.push({ page: reader.u48(), pages: reader.u32() });
-  return further;
+  return reader.list(count, () => ({ page: reader.u48(), pages: reader.u32() }));
 }
 
 /** Page, generation and stamp of a seal. */
@@ -128,6 +127,7 @@ export interface SealedPage {
 }
 
 export function encodeMapHead(head: MapHead, place: PagePlace, salt: Uint8Array): SealedPage {
+  assert(head.pages.length <= markPagesMax, 'a head fits into its page');
   const writer = new ByteWriter(pageBytes);
   writer.zeros(sealBytes);
   writer.u48(head.firstIndex);
@@ -162,20 +162,16 @@ export function decodeMapHead(
   if (count > markPagesMax || count !== markPageCount(grains)) {
     reader.fail('a wrong number of mark pages', markPageCount(grains), count);
   }
-  const pages: MarkPageName[] = [];
-  for (let at = 0; at < count; at++) {
-    pages.push({
-      generation: reader.u32(),
-      crc: reader.u32(),
-      free: reader.u16(),
-      longestFree: reader.u16(),
-    });
-  }
+  const pages = reader.list(count, (): MarkPageName => {
+    const name = { generation: reader.u32(), crc: reader.u32() };
+    return { ...name, free: reader.u16(), longestFree: reader.u16() };
+  });
   return { firstIndex, grains, pages, stamp: seal.stamp };
 }
 
 /** Seals the marks (4,064 bytes) of one mark page. */
 export function encodeMarkPage(marks: Uint8Array, place: PagePlace, salt: Uint8Array): SealedPage {
+  assert(marks.length === pageBytes - sealBytes, 'marks fill their page');
   const bytes = new Uint8Array(pageBytes);
   bytes.set(marks, sealBytes);
   const crc = sealBytesOf(bytes, { kind: kindMarks, length: pageBytes, ...place }, salt);

@@ -8,6 +8,7 @@
  * reads the file.
  */
 
+import { assert } from '../util/assert.ts';
 import { crc32 } from '../util/crc.ts';
 import { getU16, getU32, getU48, setU16, setU32, setU48 } from '../util/little-endian.ts';
 import {
@@ -49,6 +50,7 @@ export function encodeRecordSectors(
   salt: Uint8Array,
 ): Uint8Array<ArrayBuffer> {
   const sectors = extent === undefined ? inlineSectors(body.length) : 1;
+  assert(sectors <= 0xffff, 'the sectors of a record are counted in 16 bits');
   const payload = new Uint8Array(recordHeadBytes + (extent === undefined ? body.length : 0));
   setRecordHead(payload, 0, body, sectors);
   payload[10] = extent === undefined ? 0 : 1;
@@ -99,6 +101,8 @@ function sealSector(
   used: number,
   salt: Uint8Array,
 ): void {
+  assert(salt.length === saltBytes, 'a salt has its length');
+  assert(used <= logPayloadBytes, 'a sector has room for its part of the record');
   bytes.set(salt, 4);
   setU32(bytes, 12, place.epoch);
   setU48(bytes, 16, place.batch);

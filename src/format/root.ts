@@ -5,6 +5,7 @@
  * `spec/format.md`, "Root". Encoding and decoding only.
  */
 
+import { assert } from '../util/assert.ts';
 import { ByteReader, ByteWriter } from '../util/cursor.ts';
 import { type DocumentName, decodeDocumentName, encodeDocumentName } from './document.ts';
 import { decodeSegment } from './file-header.ts';
@@ -33,6 +34,7 @@ export interface Root {
 
 /** Bytes of the document, with room for the seal at the start. */
 export function encodeRoot(root: Root): Uint8Array<ArrayBuffer> {
+  assert(root.basins.length <= basinsMax, 'a GrainId can name every basin');
   const writer = new ByteWriter(1024);
   writer.zeros(sealBytes);
   writer.u32(root.basins.length);
@@ -58,16 +60,13 @@ export function decodeRoot(bytes: Uint8Array, offset: number): Root {
   const segmentCount = reader.u32();
   const bodyCount = reader.u32();
   if (basinCount > basinsMax) reader.fail('too many basins', basinsMax, basinCount);
-  const basins: DocumentName[] = [];
-  for (let at = 0; at < basinCount; at++) basins.push(decodeDocumentName(reader));
-  const segments: SegmentEntry[] = [];
-  for (let at = 0; at < segmentCount; at++) {
-    segments.push({ ...decodeSegment(reader), firstBatch: reader.u48() });
-  }
-  const bodies: BodyEntry[] = [];
-  for (let at = 0; at < bodyCount; at++) {
-    bodies.push({ page: reader.u48(), pages: reader.u32(), batch: reader.u48() });
-  }
+  const basins = reader.list(basinCount, () => decodeDocumentName(reader));
+  const segments = reader.list(segmentCount, () => {
+    return { ...decodeSegment(reader), firstBatch: reader.u48() };
+  });
+  const bodies = reader.list(bodyCount, () => {
+    return { page: reader.u48(), pages: reader.u32(), batch: reader.u48() };
+  });
   reader.end();
   return { basins, segments, bodies };
 }

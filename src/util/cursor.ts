@@ -7,9 +7,20 @@
  */
 
 import { corrupt } from '../errors.ts';
-import { getU16, getU32, getU48, setU16, setU32, setU48 } from './little-endian.ts';
+import { assert } from './assert.ts';
+import {
+  getU16,
+  getU32,
+  getU48,
+  setU16,
+  setU32,
+  setU48,
+  setVarint,
+  varintBytesMax,
+} from './little-endian.ts';
 
-const twoTo32 = 0x1_0000_0000;
+/** The weight of the last byte that a varint may have. */
+const scaleMax = 128 ** (varintBytesMax - 1);
 /** Memory that a writer keeps at a restart. */
 const keptBytesMax = 64 * 1024;
 
@@ -66,16 +77,9 @@ export class ByteWriter {
 
   /** Seven bits a byte, low ones first; any safe integer from 0. */
   varint(value: number): void {
-    let rest = value;
-    while (rest >= twoTo32) {
-      this.u8((rest % 128) | 0x80);
-      rest = Math.floor(rest / 128);
-    }
-    while (rest >= 0x80) {
-      this.u8((rest & 0x7f) | 0x80);
-      rest >>>= 7;
-    }
-    this.u8(rest);
+    assert(value >= 0, 'a varint is not negative');
+    const at = this.#reserve(varintBytesMax);
+    this.#at = setVarint(this.#bytes, at, value);
   }
 
   /** A signed safe integer (below 2^52 in size) as a varint: 0, -1, 1, -2, … */
@@ -89,6 +93,7 @@ export class ByteWriter {
   }
 
   zeros(count: number): void {
+    assert(count >= 0, 'a field is not longer than the room for it');
     const at = this.#reserve(count);
     this.#bytes.fill(0, at, at + count);
   }
@@ -110,13 +115,14 @@ export class ByteWriter {
  * errors.
  */
 export class ByteReader {
-  readonly #bytes: Uint8Array;
+  /** All bytes, also those before and behind the cursor. */
+  readonly source: Uint8Array;
   readonly #what: string;
   readonly #offset: number | undefined;
   #at: number;
 
   constructor(bytes: Uint8Array, what: string, offset?: number | undefined, from = 0) {
-    this.#bytes = bytes;
+    this.source = bytes;
     this.#what = what;
     this.#offset = offset;
     this.#at = from;
@@ -127,7 +133,7 @@ export class ByteReader {
   }
 
   get remaining(): number {
-    return this.#bytes.length - this.#at;
+    return this.source.length - this.#at;
   }
 
   fail(message: string, expected?: unknown, actual?: unknown): never {
@@ -135,47 +141,50 @@ export class ByteReader {
     throw corrupt(`${this.#what}: ${message}`, { offset, expected, actual });
   }
 
-  #take(count: number): number {
+  /** Passes over `count` bytes; returns the index of the first. */
+  take(count: number): number {
+    assert(count >= 0, 'a cursor goes forward');
     const at = this.#at;
-    if (count > this.#bytes.length - at) this.fail('ends too early', count, this.remaining);
+    if (count > this.source.length - at) this.fail('ends too early', count, this.remaining);
     this.#at = at + count;
     return at;
   }
 
   u8(): number {
-    return this.#bytes[this.#take(1)] as number;
+    return this.source[this.take(1)] as number;
   }
 
   u16(): number {
-    return getU16(this.#bytes, this.#take(2));
+    return getU16(this.source, this.take(2));
   }
 
   u32(): number {
-    return getU32(this.#bytes, this.#take(4));
+    return getU32(this.source, this.take(4));
   }
 
   u48(): number {
-    return getU48(this.#bytes, this.#take(6));
+    return getU48(this.source, this.take(6));
   }
 
   u64(): bigint {
-    const at = this.#take(8);
-    return BigInt(getU32(this.#bytes, at)) + (BigInt(getU32(this.#bytes, at + 4)) << 32n);
+    const at = this.take(8);
+    return BigInt(getU32(this.source, at)) + (BigInt(getU32(this.source, at + 4)) << 32n);
   }
 
   varint(): number {
+    const { source } = this;
     let value = 0;
     let scale = 1;
-    for (let count = 0; count < 8; count++) {
-      const byte = this.u8();
+    for (let at = this.#at; at < source.length; at++, scale *= 128) {
+      const byte = source[at] as number;
       value += (byte & 0x7f) * scale;
-      if (byte < 0x80) {
-        if (!Number.isSafeInteger(value)) this.fail('a number is too large');
-        return value;
-      }
-      scale *= 128;
+      if (byte >= 0x80 && scale < scaleMax) continue;
+      this.#at = at + 1;
+      if (byte >= 0x80) this.fail('a number has too many bytes');
+      if (!Number.isSafeInteger(value)) this.fail('a number is too large');
+      return value;
     }
-    return this.fail('a number has too many bytes');
+    return this.fail('ends too early');
   }
 
   zigzag(): number {
@@ -184,8 +193,15 @@ export class ByteReader {
   }
 
   bytes(count: number): Uint8Array {
-    const at = this.#take(count);
-    return this.#bytes.subarray(at, at + count);
+    const at = this.take(count);
+    return this.source.subarray(at, at + count);
+  }
+
+  /** Reads `count` structures, one after the other. */
+  list<T>(count: number, read: () => T): T[] {
+    const all: T[] = [];
+    for (let left = count; left > 0; left--) all.push(read());
+    return all;
   }
 
   /** Reads bytes that must be zero in this version of the format. */

@@ -50,3 +50,15 @@ export function setU64(bytes: Uint8Array, at: number, value: number): void {
   setU32(bytes, at, value >>> 0);
   setU32(bytes, at + 4, Math.floor(value / twoTo32));
 }
+
+/** Bytes of a varint, at most. */
+export const varintBytesMax = 8;
+
+/** Writes a safe integer from 0, seven bits a byte, low ones first; returns where it ends. */
+export function setVarint(bytes: Uint8Array, at: number, value: number): number {
+  let end = at;
+  let rest = value;
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes[end++] = (rest % 0x80) | 0x80;
+  bytes[end++] = rest;
+  return end;
+}

@@ -54,11 +54,9 @@ function listOf(names: Readonly<Record<string, true>>): string {
 function unknown(what: string, name: string, names: Readonly<Record<string, true>>): VarveError {
   const near = Object.keys(names).find((one) => isNear(one.toLowerCase(), name.toLowerCase()));
   const guess = near === undefined ? '' : `: did you mean '${near}'?`;
-  const message = `${what} does not know '${name}'${guess} (it knows ${listOf(names)})`;
-  return new VarveError('VARVE_INVALID_ARGUMENT', message, {
-    expected: listOf(names),
-    actual: name,
-  });
+  const expected = listOf(names);
+  const message = `${what} does not know '${name}'${guess} (it knows ${expected})`;
+  return new VarveError('VARVE_INVALID_ARGUMENT', message, { expected, actual: name });
 }
 
 /** True if they differ by one letter added, removed or changed, or by two neighbours swapped. */

@@ -97,13 +97,13 @@ describe('key codecs', () => {
     );
   });
 
-  it('describe themselves', () => {
+  it('have names and lengths made of those of their parts', () => {
     expect(codecs.tuple(codecs.u32, codecs.utf8).name).toBe('tuple(u32,utf8)');
     expect(codecs.tuple(codecs.u32, codecs.u64).byteLength).toBe(12);
     expect(codecs.tuple(codecs.utf8).byteLength).toBe(undefined);
   });
 
-  it('refuse values that they would not decode equally', () => {
+  it('refuse values that would not decode to an equal value', () => {
     const invalid = expect.objectContaining({ code: 'VARVE_INVALID_ARGUMENT' }) as Error;
     const wrong: [KeyCodec<never>, unknown[]][] = [
       [codecs.bytes as never, ['a', [1], undefined]],
@@ -120,7 +120,7 @@ describe('key codecs', () => {
     }
   });
 
-  it('do not take bytes that they did not give', () => {
+  it('refuse bytes that no value encodes to', () => {
     const refused = expect.objectContaining({ code: 'VARVE_CODEC' }) as Error;
     const tuple = codecs.tuple(codecs.utf8, codecs.u32);
     const wrong = [new Uint8Array(1), new Uint8Array([0, 7, 1, 1, 1, 1]), new Uint8Array([0, 1])];
@@ -128,7 +128,7 @@ describe('key codecs', () => {
     expect(() => codecs.u64.decode(new Uint8Array(7))).toThrow(refused);
   });
 
-  it('f64 gives -0 back, directly before 0 and another key', async () => {
+  it('f64 keeps -0: a key of its own, directly before 0', async () => {
     const keys = [Number.NEGATIVE_INFINITY, -1, -5e-324, -0, 0, 5e-324, 1, Number.MAX_VALUE];
     const encoded = keys.map((key) => codecs.f64.encode(key));
     expect(encoded.map((one) => codecs.f64.decode(one.slice()))).toEqual(keys);

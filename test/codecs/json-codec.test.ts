@@ -58,7 +58,7 @@ const refused: readonly (readonly [string, unknown, string])[] = [
   ['a cycle', { top: circle }, 'value.top.a[1].inner'],
 ];
 
-describe('json refuses, with the place and the reason,', () => {
+describe('json refuses, naming the place and the reason,', () => {
   it.each(refused)('%s', (_, value, place) => {
     expect(() => json.encode(value)).toThrow(code('CODEC'));
     expect(() => json.encode(value)).toThrow(`json would not give back ${place}: it is `);
@@ -79,7 +79,7 @@ describe('json refuses, with the place and the reason,', () => {
     expect(() => json.encode(deep)).toThrow(code('CODEC'));
   });
 
-  it('and the tree stays as it was', async () => {
+  it('the value of a put or an update, and the tree stays as it was', async () => {
     const forest = await Forest.inMemory();
     const tree = forest.tree('t', { key: codecs.utf8, value: json });
     await tree.put('a', 1);
@@ -97,7 +97,7 @@ describe('json refuses, with the place and the reason,', () => {
   });
 });
 
-describe('json takes', () => {
+describe('json accepts', () => {
   it.each([
     ['half of a surrogate pair, as text and as a name', { '\udc00': 'a\ud800' }],
     ['a property that is named __proto__', JSON.parse('{"a":{"__proto__":{"b":1}}}')],
@@ -131,7 +131,7 @@ describe('json', () => {
     withUnicodeString: true,
   });
 
-  it('gives back equal whatever it takes, and refuses the rest with VARVE_CODEC', () => {
+  it('returns an equal value for each that it accepts, and refuses the rest with VARVE_CODEC', () => {
     let taken = 0;
     fc.assert(
       fc.property(anything, (value) => {
@@ -150,7 +150,7 @@ describe('json', () => {
     expect(taken).toBeGreaterThan(100);
   });
 
-  it('takes every value that JSON has', () => {
+  it('accepts every value of JSON', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         // A parsed value is what JSON has: -0 is text that JSON.stringify does not write.

@@ -32,7 +32,7 @@ it('a large value that is transferred while it is written is refused, and nothin
   await store.close();
 });
 
-it('bytes of another realm, of a shared buffer, and empty ones are values', async () => {
+it('bytes of another realm, of a shared buffer and empty bytes can be stored', async () => {
   const store = await Store.inMemory();
   const other: Uint8Array = runInNewContext('new Uint8Array([1, 2, 3])');
   const shared = new Uint8Array(new SharedArrayBuffer(3)).fill(4);

@@ -46,7 +46,7 @@ function readable(store: Store, values: readonly { id: GrainId }[]): boolean[] {
 
 describe('the example of the Sediment article', () => {
   for (const where of ['in memory', 'on a real disk'] as const) {
-    it(`gets what was archived until it is checkpointed, and uses the space again, ${where}`, async () => {
+    it(`reads an archived value until the checkpoint, then uses its space again, ${where}`, async () => {
       const folder = makeTemporaryFolder();
       onTestFinished(() => removeTemporaryFolder(folder));
       const fileSystem = where === 'in memory' ? memoryFileSystem() : undefined;
@@ -123,7 +123,7 @@ describe('checkpointTo', () => {
     expect(store.statistics().commitLogBytes).toBeLessThan(before);
   });
 
-  it('resolves to the batch that made it durable, once that is', async () => {
+  it('resolves to the batch that made it durable, after the sync of that batch', async () => {
     const { store, disk } = await stores.wrapped();
     const [value] = await archivedOneByOne(store, 1);
     const gate = disk.hold('datasync');
@@ -136,7 +136,7 @@ describe('checkpointTo', () => {
     expect(store).toMatchObject({ checkpoint: 2, currentBatch: 3 });
   });
 
-  it('changes nothing for a batch at or before the checkpoint, and 0', async () => {
+  it('changes nothing for a batch at or before the checkpoint, nor for 0', async () => {
     const { store, disk } = await stores.wrapped();
     await archivedOneByOne(store, 3);
     await store.checkpointTo(3);
@@ -177,7 +177,7 @@ describe('checkpointTo', () => {
     expect([...freed].sort()).toEqual(archived.map(({ id }) => id).sort());
   });
 
-  it('does not go back in a session that asks twice', async () => {
+  it('keeps the higher batch if a session asks twice', async () => {
     const { store } = await stores.wrapped();
     await archivedOneByOne(store, 3);
     await commit(store, (session) => {
@@ -325,7 +325,7 @@ describe('a guard', () => {
     expect(store.guard(2).batch).toBe(2);
   });
 
-  it('throws VARVE_LOG_TRUNCATED for a batch before a checkpoint under way', async () => {
+  it('throws VARVE_LOG_TRUNCATED for a batch before a checkpoint in flight', async () => {
     const { store, disk } = await stores.wrapped();
     await archivedOneByOne(store, 3);
     const gate = disk.hold('datasync');
@@ -339,7 +339,7 @@ describe('a guard', () => {
     expect(store.checkpoint).toBe(3);
   });
 
-  it('can hold a batch again when the checkpoint that was under way has failed', async () => {
+  it('can hold a batch again when the checkpoint in flight has failed', async () => {
     const { store, disk } = await stores.wrapped();
     await archivedOneByOne(store, 3);
     disk.fail('write', 'EIO', { times: 1 });
@@ -349,7 +349,7 @@ describe('a guard', () => {
     expect(store.checkpoint).toBe(guard.batch);
   });
 
-  it('throws VARVE_INVALID_ARGUMENT for a batch after the current one, and no batch', async () => {
+  it('throws VARVE_INVALID_ARGUMENT for a batch after the current one or a wrong type', async () => {
     const { store } = await stores.wrapped();
     await store.put(bytesOf('one'));
     for (const wrong of [2, -1, 0.5, Number.NaN, '1', 1n, null, {}]) {
@@ -358,7 +358,7 @@ describe('a guard', () => {
     expect(store.guard(undefined).batch).toBe(1);
   });
 
-  it('can be held in a store that is read-only', async () => {
+  it('can be held in a read-only store', async () => {
     const { store, disk } = await stores.wrapped();
     await store.put(bytesOf('one'));
     const reader = await stores.open(storePath, { fileSystem: disk, readOnly: true });

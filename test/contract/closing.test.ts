@@ -132,7 +132,7 @@ describe('every method', () => {
 });
 
 describe('close', () => {
-  it('waits for the commit under way and for those queued', async () => {
+  it('waits for the commit in flight and for queued ones', async () => {
     const { store, disk } = await stores.wrapped();
     const gate = disk.hold('datasync');
     const first = watch(store.put(bytesOf('first')));
@@ -166,7 +166,7 @@ describe('close', () => {
     await check.value(again, id, patternOf(6 * mebibyte));
   });
 
-  it('abandons open sessions: nothing of them is there afterwards', async () => {
+  it('abandons open sessions, and nothing of them is stored', async () => {
     const { store, disk } = await stores.wrapped();
     const old = await committed(store, bytesOf('old'));
     const small = store.session();
@@ -219,7 +219,7 @@ describe('close', () => {
     expect(disk.count('close')).toBe(1);
   });
 
-  it('comes with `await using`', async () => {
+  it('runs at the end of `await using`', async () => {
     const { store: first, disk } = await stores.wrapped();
     await first.close();
     let id: GrainId | undefined;
@@ -263,7 +263,7 @@ describe('close', () => {
     await check.rejects('VARVE_CLOSED', () => waiting.promise);
   });
 
-  it('ends verify that is under way with VARVE_CLOSED', async () => {
+  it('ends a verification in progress with VARVE_CLOSED', async () => {
     const { store } = await stores.wrapped();
     for (let n = 0; n < 12; n += 1) await store.put(patternOf(mebibyte, n));
     // However fast the machine is, verify rests after each step.
@@ -284,7 +284,7 @@ describe('close on a real disk', () => {
   });
   afterEach(() => removeTemporaryFolder(folder));
 
-  it('leaves a getAsync under way its value, or VARVE_CLOSED', async () => {
+  it('lets a getAsync in flight return its value or reject with VARVE_CLOSED', async () => {
     const store = await stores.open(join(folder, 'store'), { cacheBytes: 0 });
     const ids: GrainId[] = [];
     for (let n = 0; n < 4; n += 1) ids.push(await committed(store, patternOf(9 * mebibyte, n)));

@@ -89,7 +89,7 @@ describe('an entry', () => {
     expect(await logOf(again)).toEqual(entries);
   });
 
-  it('may say very much: thousands of changes in one batch', async () => {
+  it('can list thousands of changes of one batch', async () => {
     const { store } = await stores.wrapped();
     const session = store.session();
     const ids = Array.from({ length: 5000 }, (_, n) => session.push(patternOf(n % 60, n)));
@@ -101,7 +101,7 @@ describe('an entry', () => {
 });
 
 describe('a range', () => {
-  it('begins after the checkpoint, or after the batch that is asked for', async () => {
+  it('begins after the checkpoint, or after the given batch', async () => {
     const { store } = await stores.wrapped();
     await fill(store, 6);
     const batches = async (after?: number): Promise<number[]> =>
@@ -157,7 +157,7 @@ describe('a range', () => {
 });
 
 describe('iterating', () => {
-  it('holds a guard from the first entry to the end', async () => {
+  it('keeps a guard from the first entry to the end', async () => {
     const { store } = await stores.wrapped();
     await fill(store, 4);
     const iterator = iteratorOf(store, { after: 1 });
@@ -203,7 +203,7 @@ describe('iterating', () => {
     expect(store.statistics().oldestGuard).toBe(undefined);
   });
 
-  it('can be done by several at their own pace', async () => {
+  it('works for several iterators, each at its own pace', async () => {
     const { store } = await stores.wrapped();
     await fill(store, 5);
     const [one, other] = [iteratorOf(store), iteratorOf(store, { after: 3 })];
@@ -281,7 +281,7 @@ describe('following', () => {
     }
   });
 
-  it('hears of an abort in the moment in which a batch becomes durable', async () => {
+  it('ends on an abort at the moment when a batch becomes durable', async () => {
     const { store } = await stores.wrapped();
     await fill(store, 1);
     const reason = new Error('just now');
@@ -301,7 +301,7 @@ describe('following', () => {
     }
   });
 
-  it('hears of an abort in the moment in which a commit turns out to change nothing', async () => {
+  it('ends on an abort at the moment when a commit turns out to change nothing', async () => {
     const { store } = await stores.wrapped();
     await fill(store, 2);
     using _ = store.guard(0);
@@ -322,7 +322,7 @@ describe('following', () => {
     }
   });
 
-  it('hears of a close in the moment in which a commit turns out to change nothing', async () => {
+  it('ends on a close at the moment when a commit turns out to change nothing', async () => {
     for (let hops = 0; hops < 20; hops += 1) {
       const { store } = await stores.wrapped();
       await fill(store, 2);

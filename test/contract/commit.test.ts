@@ -27,7 +27,7 @@ import {
 const stores = storesOfTest();
 
 describe('batches', () => {
-  it('are 1 first, then each the next, over sessions, puts, checkpoints and reopening', async () => {
+  it('are numbered from 1 without gaps, over sessions, puts, checkpoints and reopening', async () => {
     const { store, disk } = await stores.wrapped();
     const { id, batch } = await store.put(bytesOf('first'));
     expect(batch).toBe(1);
@@ -41,7 +41,7 @@ describe('batches', () => {
     expect((await again.put(bytesOf('second'))).batch).toBe(5);
   });
 
-  it('are one for sessions that commit at once, and their changes in order of commit', async () => {
+  it('hold all sessions that commit at once, their changes in the order of the commits', async () => {
     const { store } = await stores.wrapped();
     const sessions = [0, 1, 2, 3].map(() => store.session());
     const ids = sessions.map((session, n) => session.push(bytesOf(`session ${n}`)));
@@ -90,7 +90,7 @@ describe('a commit', () => {
     expect(store.statistics()).toMatchObject({ values: 4, archivedValues: 1 });
   });
 
-  it('is there after the store was left without closing it', async () => {
+  it('survives if the store is not closed', async () => {
     const { store, disk } = await stores.wrapped();
     const ids = [];
     for (let n = 0; n < 30; n += 1) ids.push(await committed(store, patternOf(n * 40, n)));
@@ -157,7 +157,7 @@ describe('a promise', () => {
     expect(store.statistics().values).toBe(120);
   });
 
-  it('means that the log record, too, was in the file when the sync began', async () => {
+  it('resolves only if the log record was in the file when the sync began', async () => {
     const { store, disk } = await stores.wrapped();
     disk.keepDurable();
     const { id } = await store.put(bytesOf('whole'));
@@ -211,7 +211,7 @@ describe('group commit', () => {
     expect(made).toBeGreaterThanOrEqual(commits);
   });
 
-  it('takes sessions that arrive during a sync into the next one', async () => {
+  it('puts sessions that arrive during a sync into the next batch', async () => {
     const { store, disk } = await stores.wrapped();
     const gate = disk.hold('datasync');
     const first = watch(store.put(bytesOf('first')));

@@ -91,7 +91,7 @@ describe('setEmbeddedHeader', () => {
     expect(store.embeddedHeader).toBe(old);
   });
 
-  it('of the session that commits last wins within a batch; in a session, the last call', async () => {
+  it('of the last session to commit wins in a batch; in a session, the last call', async () => {
     const { store } = await stores.wrapped();
     const sessions = ['one', 'two', 'three'].map((text) => {
       const session = store.session();
@@ -108,7 +108,7 @@ describe('setEmbeddedHeader', () => {
     ]);
   });
 
-  it('alone is something to commit', async () => {
+  it('makes a commit, also if the session did nothing else', async () => {
     const { store } = await stores.wrapped();
     expect(await commit(store, (session) => session.setEmbeddedHeader(null))).toBe(1);
     expect(store.currentBatch).toBe(1);
@@ -128,7 +128,7 @@ describe('setEmbeddedHeader', () => {
 });
 
 describe('updateEmbeddedHeader', () => {
-  it('commits the session that it gives, with the id that comes back as the header', async () => {
+  it('commits the session that it passes, with the returned id as the header', async () => {
     const { store } = await stores.wrapped();
     const batch = await store.updateEmbeddedHeader((session, current) => {
       expect(current).toBe(undefined);
@@ -260,7 +260,7 @@ describe('updateEmbeddedHeader', () => {
     expect(await store.updateEmbeddedHeader(() => null)).toBe(1);
   });
 
-  it('does not keep sessions of others waiting', async () => {
+  it('does not make other sessions wait', async () => {
     const { store } = await stores.wrapped();
     let finish: (() => void) | undefined;
     const updating = store.updateEmbeddedHeader(async (session) => {

@@ -24,7 +24,7 @@ describe('a VarveError', () => {
     expect('cause' in bare).toBe(false);
   });
 
-  it("of the disk's holds the system's error as its cause", async () => {
+  it("for a failure of the disk has the system's error as its cause", async () => {
     const disk = new WrappedFileSystem(memoryFileSystem());
     const fault = disk.fail('open', 'EACCES');
     const open = () => stores.open(storePath, { fileSystem: disk });

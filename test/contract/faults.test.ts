@@ -58,7 +58,7 @@ describe('a full disk', () => {
     });
   }
 
-  it('leaves nothing to be seen after reopening', async () => {
+  it('leaves nothing of the refused commit after reopening', async () => {
     const { store, disk, id: old } = await withValue();
     const fault = disk.fail('write', 'ENOSPC', { partialBytes: 300 });
     const session = store.session();
@@ -87,7 +87,7 @@ describe('a full disk', () => {
     expect(await commit(store, (next) => next.archive(old))).toBe(2);
   });
 
-  it('rejects, of sessions that share a batch, only those whose bytes it refused', async () => {
+  it('rejects only those sessions of a batch whose bytes it refused', async () => {
     const { store, disk } = await withValue();
     const small = [store.session(), store.session()];
     const ids = small.map((session, n) => session.push(bytesOf(`small ${n}`)));
@@ -150,7 +150,7 @@ describe('a full disk', () => {
     for (const [id, n] of kept) await check.value(again, id, patternOf(100 + n, n));
   });
 
-  it('does not keep close from unlocking', async () => {
+  it('does not stop close from unlocking', async () => {
     const { store, disk, id } = await withValue();
     const fault = disk.fail('write', 'ENOSPC');
     const error = await check.rejects('VARVE_IO', () => store.close());
@@ -232,7 +232,7 @@ describe('a failed sync', () => {
     await store.close();
   });
 
-  it('leaves reads as they were', async () => {
+  it('does not affect reads', async () => {
     const { store, old, lost } = await poisoned();
     await check.value(store, old, bytesOf('old'));
     await check.noValue(store, lost);
@@ -252,7 +252,7 @@ describe('a failed sync', () => {
     await stores.open(storePath, { fileSystem: disk });
   });
 
-  it('says after reopening whether the batch survived, and either way it is whole', async () => {
+  it('keeps or loses the whole batch, and the reopened store says which', async () => {
     const { store, disk, old, lost } = await poisoned();
     const offset = placeOf(await contentOf(disk.inner), bytesOf('who knows'));
     await store.close();
@@ -314,7 +314,7 @@ describe('a failed sync', () => {
     await check.value(store, id, bytesOf('old'));
   });
 
-  it('stops large data that was being written', async () => {
+  it('stops the writing of large data', async () => {
     const { store, disk } = await withValue();
     const writing = disk.hold('write');
     const large = watch(store.put(new Uint8Array(20 * mebibyte)));

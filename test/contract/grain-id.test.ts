@@ -63,7 +63,7 @@ describe('GrainId.of and GrainId.parts', () => {
     );
   });
 
-  it('give no two places one id', () => {
+  it('give each place an id of its own', () => {
     fc.assert(
       fc.property(anyParts, anyParts, (one, other) => {
         const same =
@@ -74,7 +74,7 @@ describe('GrainId.of and GrainId.parts', () => {
     );
   });
 
-  it('count parts from 0, and never make 0n of them', () => {
+  it('count parts from 0 and never give 0n', () => {
     expect(GrainId.of(0, 0, 0)).not.toBe(0n);
     expect(GrainId.parts(GrainId.of(0, 0, 0))).toEqual({ basin: 0, stratum: 0, index: 0 });
   });
@@ -103,7 +103,7 @@ describe('GrainId.of and GrainId.parts', () => {
     }
   });
 
-  it('take apart the ids of stored values, neighbours in their stratum', async () => {
+  it('split the ids of stored values, which are neighbours in their stratum', async () => {
     const { store } = await stores.wrapped();
     const session = store.session();
     const ids = [session.push(bytesOf('one')), session.push(bytesOf('two'))];
@@ -134,7 +134,7 @@ describe('GrainId.format and GrainId.parse', () => {
     );
   });
 
-  it('give a text that can be the name of a file and stand on a command line', () => {
+  it('give a text that is safe as a file name and on a command line', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 1n, max: lastU64 }), (value) => {
         expect(GrainId.format(GrainId.from(value))).toMatch(/^[a-z0-9][a-z0-9.-]*$/);
@@ -165,7 +165,7 @@ describe('GrainId.format and GrainId.parse', () => {
     }
   });
 
-  it('refuse any text that is not written as format writes it', () => {
+  it('refuse every text that differs from the one that format returns', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[0-9a-fx-]{1,24}$/)), (text) => {
         let id: GrainId;

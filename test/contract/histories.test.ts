@@ -373,7 +373,7 @@ async function runHistory(options: StoreOptions, taken: readonly Step[]): Promis
   await run.end();
 }
 
-describe('any history leaves what the contract says', () => {
+describe('the store is what the contract says after', () => {
   it.each([
     ['settling at every commit', { settleBytes: 1 }],
     ['settling often, so that short histories come by everything', { settleBytes: 1500 }],
@@ -385,7 +385,7 @@ describe('any history leaves what the contract says', () => {
     await fc.assert(history, { numRuns: 12, endOnFailure: true });
   });
 
-  it('over a long history', async () => {
+  it('a long history', async () => {
     const history = fc.asyncProperty(historyOf(1000, 1000), (taken) =>
       runHistory({ settleBytes: 2048 }, taken),
     );

@@ -51,7 +51,7 @@ describe('create and exclusive', () => {
     await check.rejects('VARVE_EXISTS', () => stores.open(path, { exclusive: true }));
   });
 
-  it('default when they are undefined', async () => {
+  it('have their defaults when they are undefined', async () => {
     const options = { create: undefined, exclusive: undefined, readOnly: undefined };
     const rest = { fileSystem: undefined, cacheBytes: undefined, settleBytes: undefined };
     const path = join(folder, 'store');
@@ -116,7 +116,7 @@ describe('readOnly', () => {
     expect(guard.batch).toBe(1);
   });
 
-  it('never writes, syncs or grows the file, on close neither', async () => {
+  it('never writes, syncs or grows the file, not even on close', async () => {
     const { store: writer, disk, id } = await someStore();
     await writer.close();
     const before = await contentOf(disk.inner);
@@ -228,7 +228,7 @@ describe('cacheBytes and settleBytes', () => {
     }
   });
 
-  it('settle as often as one likes without losing anything', async () => {
+  it('lose nothing, however often they make the store settle', async () => {
     const { store, disk } = await stores.wrapped({ settleBytes: 1 });
     const ids = [];
     for (let n = 0; n < 40; n += 1) ids.push(await committed(store, patternOf(50 + n, n)));
@@ -241,7 +241,7 @@ describe('cacheBytes and settleBytes', () => {
 describe('signal', () => {
   const reason = new Error('the user left');
 
-  it('rejects with its own reason if it was aborted before, and touches nothing', async () => {
+  it('rejects with its reason if it was aborted before, and touches nothing', async () => {
     const disk = new WrappedFileSystem(memoryFileSystem());
     const signal = AbortSignal.abort(reason);
     const open = Store.open(storePath, { fileSystem: disk, signal });
@@ -249,7 +249,7 @@ describe('signal', () => {
     expect(disk.calls).toEqual([]);
   });
 
-  it('rejects with its own reason if it is aborted during opening, and unlocks', async () => {
+  it('rejects with its reason if it is aborted during opening, and unlocks', async () => {
     const disk = new WrappedFileSystem(memoryFileSystem());
     const gate = disk.hold('datasync');
     const controller = new AbortController();
@@ -261,7 +261,7 @@ describe('signal', () => {
     await stores.open(storePath, { fileSystem: disk });
   });
 
-  it('does nothing to a store that is open', async () => {
+  it('does nothing to an open store', async () => {
     const controller = new AbortController();
     const { store } = await stores.wrapped({ signal: controller.signal });
     controller.abort(reason);
@@ -309,7 +309,7 @@ describe('arguments that are refused', () => {
     expect(fs.readdirSync(folder)).toEqual([]);
   });
 
-  it('are VARVE_INVALID_ARGUMENT if a method does not know a name', async () => {
+  it('are VARVE_INVALID_ARGUMENT if the name of an option is unknown', async () => {
     await check.rejects('VARVE_INVALID_ARGUMENT', () =>
       Store.inMemory({ readOnly: true } as object),
     );
@@ -332,7 +332,7 @@ describe('Store.inMemory', () => {
     expect(fs.existsSync(':memory:')).toBe(false);
   });
 
-  it('is another one each time', async () => {
+  it('makes another store each time', async () => {
     const one = stores.keep(await Store.inMemory());
     const other = stores.keep(await Store.inMemory({ cacheBytes: 0 }));
     const id = await committed(one, bytesOf('of one'));

@@ -57,7 +57,7 @@ describe('the end by commit', () => {
     await check.value(store, id, bytesOf('staged'));
   });
 
-  it('is not undone by abandon or dispose while it is under way', async () => {
+  it('is not undone by abandon or dispose while the commit is in flight', async () => {
     const { store, disk } = await stores.wrapped();
     const session = store.session();
     const id = session.push(bytesOf('stays'));
@@ -71,7 +71,7 @@ describe('the end by commit', () => {
     await check.value(store, id, bytesOf('stays'));
   });
 
-  it('makes `using` and `return session.commit()` right', async () => {
+  it('works with `using` and `return session.commit()`', async () => {
     const { store } = await stores.wrapped();
     let id: GrainId | undefined;
     const write = (): Promise<number> => {
@@ -258,7 +258,7 @@ describe('a session that is garbage-collected unended', () => {
     await check.sound(store);
   });
 
-  it('is not abandoned while its commit is under way', async () => {
+  it('is not abandoned while its commit is in flight', async () => {
     const { store, disk } = await stores.wrapped();
     const gate = disk.hold('datasync');
     let id: GrainId | undefined;

@@ -104,7 +104,7 @@ describe('push', () => {
     expect(await session.commit()).toBe(0);
   });
 
-  it('says in commit, not before, that writing ahead of it failed; nothing stays', async () => {
+  it('rejects in commit, not before, if writing ahead failed, and keeps nothing', async () => {
     const { store, disk } = await stores.wrapped();
     const free = store.statistics().freeBytes;
     const session = store.session();
@@ -265,7 +265,7 @@ describe('archive', () => {
     check.throws('VARVE_ALREADY_ARCHIVED', () => store.session().archive(id));
   });
 
-  it('can be done by another once the session that had done it is abandoned', async () => {
+  it('is possible again once the session that archived the value is abandoned', async () => {
     const { store, id } = await withValue();
     const other = store.session();
     other.archive(id);
@@ -284,7 +284,7 @@ describe('archive', () => {
 });
 
 describe('withdrawing', () => {
-  it('gives the grains of a value of this very session back at once', async () => {
+  it("frees the grains of the session's own value at once", async () => {
     const { store } = await stores.wrapped();
     const session = store.session();
     const kept = session.push(bytesOf('kept'));
@@ -303,7 +303,7 @@ describe('withdrawing', () => {
     expect(textOf(store.get(withdrawn))).toBe('instead');
   });
 
-  it('leaves a session with nothing to commit if it pushed nothing else', async () => {
+  it('leaves the session with nothing to commit if it pushed nothing else', async () => {
     const { store, disk } = await stores.wrapped();
     const session = store.session();
     for (const length of [0, 100, 70_000, 2 * mebibyte]) {

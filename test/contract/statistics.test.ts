@@ -118,7 +118,7 @@ describe('statistics', () => {
     expect(bytesWritten).toBe(bytesSince(from));
   });
 
-  it('have one row for each stratum, that add up', async () => {
+  it('have one row for each stratum, and the rows add up to the totals', async () => {
     const { store } = await stores.wrapped();
     for (const length of [10, 100, 1000, 10_000, 100_000, mebibyte]) {
       await store.put(patternOf(length));
@@ -138,7 +138,7 @@ describe('statistics', () => {
 });
 
 describe('the size of a store', () => {
-  it('is small for little: ten values of 100 bytes, one of 1 MiB', async () => {
+  it('is small for small contents: ten values of 100 bytes, one of 1 MiB', async () => {
     const ten = (await stores.wrapped()).store;
     for (let n = 0; n < 10; n += 1) await ten.put(patternOf(100, n));
     expect(ten.statistics().fileBytes).toBeLessThanOrEqual(256 * 1024);
@@ -210,7 +210,7 @@ describe('verify of a sound store', () => {
     await Promise.all([small.promise, large.promise]);
   });
 
-  it('yields nothing while others commit, archive and checkpoint under way', async () => {
+  it('yields nothing while others commit, archive and checkpoint', async () => {
     const { store } = await stores.wrapped({ settleBytes: 3000 });
     for (let n = 0; n < 10; n += 1) await store.put(patternOf(mebibyte, n));
     let done = false;

@@ -41,7 +41,7 @@ const lengths = [
 ];
 
 describe('values of every size', () => {
-  it('go in by put and come back, now and after reopening', async () => {
+  it('are put and read back, now and after reopening', async () => {
     const { store, disk } = await stores.wrapped();
     const ids = [];
     for (const length of lengths) ids.push(await committed(store, patternOf(length, length)));
@@ -55,7 +55,7 @@ describe('values of every size', () => {
     }
   });
 
-  it('go in by push, all in one session, and come back', async () => {
+  it('are pushed in one session and read back', async () => {
     const { store, disk } = await stores.wrapped();
     const session = store.session();
     const ids = lengths.map((length) => session.push(patternOf(length, length)));
@@ -71,7 +71,7 @@ describe('values of every size', () => {
     }
   });
 
-  it('go in by commitSync and come back', async () => {
+  it('are committed by commitSync and read back', async () => {
     const { store } = await stores.wrapped();
     for (const length of lengths) {
       const session = store.session();
@@ -81,7 +81,7 @@ describe('values of every size', () => {
     }
   });
 
-  it('go in at random, many to a session, and come back', async () => {
+  it('are pushed in random order, many in a session, and read back', async () => {
     const { store, disk } = await stores.wrapped();
     const sizes = fc.sample(fc.oneof(fc.nat(300), fc.nat(20_000), fc.nat(200_000)), 300);
     const ids: GrainId[] = [];
@@ -172,14 +172,14 @@ describe('the bytes given and returned', () => {
   });
 });
 
-describe('an id that is not that of a committed value', () => {
+describe('an id without a committed value', () => {
   async function somewhere(): Promise<{ store: Store; id: GrainId }> {
     const { store } = await stores.wrapped();
     const { id } = await store.put(patternOf(5000));
     return { store, id };
   }
 
-  it('gives undefined: 0n, an id inside a value, one never given out', async () => {
+  it('gives undefined if it is 0n, inside a value or never given out', async () => {
     const { store, id } = await somewhere();
     const { basin, stratum, index } = GrainId.parts(id);
     await check.noValue(store, 0n as GrainId);
@@ -192,7 +192,7 @@ describe('an id that is not that of a committed value', () => {
     await check.noValue(store, GrainId.from(2n ** 64n - 1n));
   });
 
-  it('gives undefined for a bigint that is no u64, and not the value it is congruent to', async () => {
+  it('gives undefined if it is no u64, not the value of the id modulo 2^64', async () => {
     const { store, id } = await somewhere();
     await check.noValue(store, (id + 2n ** 64n) as GrainId);
     await check.noValue(store, (id - 2n ** 64n) as GrainId);
@@ -223,7 +223,7 @@ describe('an id that is not that of a committed value', () => {
 });
 
 describe('a value that is archived, then freed', () => {
-  it('is readable until it is checkpointed away, and no longer', async () => {
+  it('is readable until a checkpoint frees it, and no longer', async () => {
     const { store } = await stores.wrapped();
     const id = await committed(store, bytesOf('old'));
     const batch = await commit(store, (session) => session.archive(id));
@@ -234,7 +234,7 @@ describe('a value that is archived, then freed', () => {
     await check.noValue(store, id);
   });
 
-  it('gives undefined to a getAsync under way when its grains have another value', async () => {
+  it('gives undefined to a getAsync in flight when its grains have another value', async () => {
     for (const length of [100, 3 * mebibyte]) {
       const { store, disk } = await stores.wrapped({ cacheBytes: 0 });
       const id = await committed(store, patternOf(length));
@@ -251,7 +251,7 @@ describe('a value that is archived, then freed', () => {
     }
   });
 
-  it('gives undefined to a getAsync under way when it is only freed', async () => {
+  it('gives undefined to a getAsync in flight when it is only freed', async () => {
     const { store, disk } = await stores.wrapped({ cacheBytes: 0 });
     const id = await committed(store, bytesOf('going'));
     const gate = disk.hold('read');

@@ -83,7 +83,7 @@ describe('a commit into new space', () => {
     await store.close();
   });
 
-  it('of one value of more than 512 bytes is its grains and a sector', async () => {
+  it('of one value of more than 512 bytes writes its grains and one sector', async () => {
     const { disk, store } = await begun();
     for (const length of [505, 1000, 4096]) {
       const counts = await disk.during(() => push(store, [length]));
@@ -93,7 +93,7 @@ describe('a commit into new space', () => {
     await store.close();
   });
 
-  it('of 1,000 values is three: in a young store the body of the record has a place of its own', async () => {
+  it('of 1,000 values is three regions: a young store puts the body of the record elsewhere', async () => {
     const disk = new CountedDisk();
     const lab = await openLab({ fileSystem: disk.fileSystem, limits: { mapBytesMin: mebibyte } });
     push(lab, [16]);
@@ -105,7 +105,7 @@ describe('a commit into new space', () => {
     await lab.close();
   });
 
-  it('of 1,000 values is two if the log has the longer segments of a file of 32 MiB', async () => {
+  it('of 1,000 values is two regions with the longer log segments of a file of 32 MiB', async () => {
     const disk = new CountedDisk();
     const limits = { mapBytesMin: mebibyte };
     const lab = await openLab({ fileSystem: disk.fileSystem, limits });
@@ -119,7 +119,7 @@ describe('a commit into new space', () => {
     await lab.close();
   });
 
-  it('of 64 sessions that push in turn is two, as of one', async () => {
+  it('of 64 sessions that push in turn is two regions, as of one', async () => {
     const { disk, store } = await begun();
     const counts = await disk.during(async () => {
       const sessions = Array.from({ length: 64 }, () => store.session());

@@ -26,7 +26,7 @@ async function checkpoint({ store }: FullDiskLife): Promise<void> {
   await store.checkpointTo(store.currentBatch);
 }
 
-it('has passed whole batches wherever the power goes, and loses nothing', async () => {
+it('a checkpoint in steps has passed whole batches at any power cut, and loses nothing', async () => {
   const whole = await toBeFreed();
   const before = whole.life.disk.operations.length;
   await checkpoint(whole.life);

@@ -43,7 +43,7 @@ it.each(named(workloads))('the workload of %s writes heads', async (_, workload)
   expect(headsWritten(operations)).toBeGreaterThanOrEqual(2);
 });
 
-it('such a history and such a workload exist', () => {
+it('a history and a workload that write heads exist', () => {
   expect([named(histories).length, named(workloads).length]).toEqual([1, 1]);
 });
 

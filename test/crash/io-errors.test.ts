@@ -95,10 +95,7 @@ async function fail(
   number: number,
   faultOf: (operation: DiskOperation) => Fault | undefined,
 ): Promise<void> {
-  const disk = new SimulatedDisk({
-    seed: number,
-    faultOf,
-  });
+  const disk = new SimulatedDisk({ seed: number, faultOf });
   const life = new Life(disk, history.settings);
   const poisoned = await runWithFaults(life, history);
   counts.faults += 1;

@@ -95,8 +95,8 @@ function cutOf(state: DiskState, keeps = (): boolean => false): DiskState {
   return restarted(powerCut(state, keeps));
 }
 
-describe('the marks of a new map are backed', () => {
-  it('before the record: a power cut up to it leaves nothing of the batch', async () => {
+describe('the zeros that back the marks of a new map', () => {
+  it('are written before the record: a power cut up to it leaves nothing of the batch', async () => {
     const { disk, id, marks, record, end } = await traced();
     expect(marks.length).toBeGreaterThan(0);
     expect(record).toBeGreaterThan(marks.at(-1) as number);
@@ -120,13 +120,13 @@ describe('the marks of a new map are backed', () => {
     }
   });
 
-  it('with the record: a power cut after the sync loses nothing', async () => {
+  it('are synced with the record: a power cut after the sync loses nothing', async () => {
     const { disk, id, ids, end } = await traced();
     const state = disk.before[end] ?? disk.state;
     await goesOn(cutOf(state), id, ids);
   });
 
-  it('or the batch is rejected, and the next has its place', async () => {
+  it('reject the batch if their write or the record fails, and the next batch has its place', async () => {
     const { marks, record } = await traced();
     for (const failing of [...marks, record]) {
       const { disk, lab, id } = await opened();

@@ -85,18 +85,18 @@ describe('a short read', () => {
   }
 
   for (const count of [0, 3, 800]) {
-    it(`of ${count} bytes is gone on with: the length is right`, async () => {
+    it(`of ${count} bytes is continued: the length is right`, async () => {
       const { store, id } = await reopened(count);
       expect(store.lengthOf(id)).toBe(900);
       expectSameBytes(store.get(id) as Uint8Array, bytes);
     });
 
-    it(`of ${count} bytes is gone on with: the bytes are right`, async () => {
+    it(`of ${count} bytes is continued: the bytes are right`, async () => {
       const { store, id } = await reopened(count);
       expectSameBytes(store.get(id) as Uint8Array, bytes);
     });
 
-    it(`of ${count} bytes is gone on with: the bytes read without blocking are`, async () => {
+    it(`of ${count} bytes is continued: the bytes read without blocking are right`, async () => {
       const { store, id } = await reopened(count);
       expectSameBytes((await store.getAsync(id)) as Uint8Array, bytes);
     });
@@ -112,7 +112,7 @@ describe('a short read', () => {
     });
   }
 
-  it('that is all there is to be had is VARVE_IO, and no value of zeros', async () => {
+  it('that cannot be continued is VARVE_IO, not a value of zeros', async () => {
     const disk = new SimulatedDisk();
     const first = await stores.open('store', { fileSystem: disk });
     const { id } = await first.put(bytes);
@@ -168,7 +168,7 @@ describe('a read that fails costs no space', () => {
     return fileBytes;
   }
 
-  it('if a value was to go into a map that could not be opened', async () => {
+  it('if a map cannot be opened for a new value', async () => {
     expect(await put(true)).toBe(await put(false));
   });
 
@@ -210,7 +210,7 @@ describe('a read that fails costs no space', () => {
     return { fileBytes: store.statistics().fileBytes, refusals, reads };
   }
 
-  it('if empty maps were to be dropped, and one could not be opened', async () => {
+  it('if one of the empty maps to be dropped cannot be opened', async () => {
     const { fileBytes, reads } = await emptied(-1);
     expect(reads).toBeGreaterThan(3);
     for (let failing = 0; failing < reads; failing++) {

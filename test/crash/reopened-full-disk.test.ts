@@ -42,7 +42,7 @@ async function emptyAndRefill(settings: FullDiskSettings, deleteAll: Deleting): 
 const kinds: readonly Capacity[] = ['length', 'sparse'];
 const whole = Number.POSITIVE_INFINITY;
 
-describe.each(kinds)('opened again on a full disk if %s counts', (kind) => {
+describe.each(kinds)('a store opened again on a full disk (%s counts):', (kind) => {
   // Some 24,000 values of 30 bytes, 13,000 of 100, 1,700 of 1,000.
   it.each([
     [30, 50, 'any'],

@@ -27,7 +27,7 @@ it.each([
   [3, 8, 40],
   [5, 8, 40],
 ])(
-  'is emptied (seed %d, a checkpoint after %d deletions of up to %d values)',
+  'a full store is emptied (seed %d, a checkpoint after %d deletions of up to %d values)',
   async (seed, each, most) => {
     const settings = { pages: 451, step: 184, lengthOf: () => 1000 };
     const { life } = await filledLife({ seed, kind: 'sparse', ...settings });

@@ -17,10 +17,7 @@ const reports: string[] = [];
 
 async function cutAt(campaign: Campaign, length: number): Promise<void> {
   const { bytes, tried } = campaign;
-  const damage = {
-    ranges: [{ from: length, to: bytes.length }],
-    bytes: bytes.subarray(0, length),
-  };
+  const damage = { ranges: [{ from: length, to: bytes.length }], bytes: bytes.subarray(0, length) };
   await campaign.suffer(`cut to ${length} bytes`, damage, {
     deep: tried % strideOf(40) === 0,
     liveOn: tried % strideOf(20) === 0,

@@ -49,7 +49,7 @@ const kinds = [
 ];
 
 describe.each(kinds)('a store, %o,', patience, (kind) => {
-  it('has lost a write, and returns right bytes or an error', async () => {
+  it('returns right bytes or an error after a lost write', async () => {
     const campaign = new Campaign(await patientOf(kind));
     const { patient, bytes } = campaign;
     let stale = 0;
@@ -170,7 +170,7 @@ describe('a reused grain in which the disk kept the old value', () => {
     await store.close();
   });
 
-  it('is not found any more after a checkpoint', async () => {
+  it('is no longer found after a checkpoint', async () => {
     const { bytes, id } = await reused(async (store, fileSystem) => {
       await store.checkpointTo(store.currentBatch);
       await store.close();

@@ -191,7 +191,7 @@ describe.each(small)('a log of two segments, %o', patience, (kind) => {
     ['page zeroed', pageBytes, 0],
     ['sector zeroed', sectorBytes, 0],
     ['sector filled with 0xff', sectorBytes, 0xff],
-  ])('is read right, or is said to be damaged, with each %s', async (_, unit, value) => {
+  ])('is read correctly or reported as damaged, with each %s', async (_, unit, value) => {
     const campaign = new Campaign(await patientOf({ ...kind, rolled: true }));
     const { log, base } = campaign.patient.anatomy;
     const bytes = new Uint8Array(unit).fill(value);

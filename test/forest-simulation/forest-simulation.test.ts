@@ -34,7 +34,7 @@ describe('a program', () => {
     }
   });
 
-  it('can be run whatever steps are left out of it', async () => {
+  it('runs with any of its steps left out', async () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(100_000), fc.nat(), async (seed, out) => {
         const { settings, steps } = planOf(seed);
@@ -144,7 +144,7 @@ describe('the state after a failed sync', () => {
 });
 
 describe('the pushed values of a state', () => {
-  it('differ if an id is the value of somebody else, and a vault that fails is an error', async () => {
+  it('differ if an id has the value of another user; a vault that fails is an error', async () => {
     const chaos = new Chaos();
     const vault = vaultOf('checked', chaos);
     await using forest = await Forest.inMemory({ vault });

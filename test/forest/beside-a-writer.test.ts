@@ -214,7 +214,7 @@ describe('retainMs', () => {
     }
   });
 
-  it('lets a reader go on for that long', async () => {
+  it('lets a reader read its state for that long', async () => {
     const fileSystem = memoryFileSystem();
     const settings = { fileSystem, nodeBytes: 512, journalBytes: 0, retainMs: 3_600_000 };
     const bank = new Bank(await Forest.open(path, settings), 3);
@@ -226,7 +226,7 @@ describe('retainMs', () => {
     await bank.forest.close();
   });
 
-  it('keeps few times, and frees no batch that is younger than its limit', () => {
+  it('remembers few points in time, and frees no batch younger than its limit', () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 0 });
     try {
       const retention = new Retention(1000);

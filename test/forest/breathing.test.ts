@@ -83,7 +83,7 @@ describe('while all nodes are in memory', () => {
     await endSound(forest);
   });
 
-  it('verify gives it one, too', async () => {
+  it('verify gives the event loop a turn within 10 ms of work, too', async () => {
     const { forest, slowMap } = await filled(3000, codecs.uint);
     slowMap();
     const spans = await workBetweenTurns(async () => {
@@ -103,7 +103,7 @@ describe('while all nodes are in memory', () => {
   });
 });
 
-describe('a turn that comes in the midst of a read', () => {
+describe('a turn in the middle of a read', () => {
   it('may close the forest: rangeAsync and verify then throw', async () => {
     const reads: readonly ((filled: Awaited<ReturnType<typeof open>>) => Promise<void>)[] = [
       async ({ tree }) => {

@@ -40,7 +40,7 @@ const entries = some.map((key) => [key, key * 100]);
 describe.each([
   ['of one length', fixed],
   ['of any length', loose],
-])('one codec %s, with one memory, for keys and values', (_, codec) => {
+])('one codec %s for keys and values, with one buffer for all encodings', (_, codec) => {
   async function filled() {
     const forest = await Forest.inMemory({ nodeBytes: 500 });
     const reducer = {
@@ -107,7 +107,7 @@ describe.each([
     await endSound(forest);
   });
 
-  it('is right as every part of a tuple', async () => {
+  it('works as every part of a tuple', async () => {
     const forest = await Forest.inMemory();
     const inner = codecs.tuple(codec, codecs.bytes, codec);
     const tree = forest.tree('t', { key: codecs.tuple(codec, inner, codec), value: codec });
@@ -119,7 +119,7 @@ describe.each([
 });
 
 describe('bytes that are given', () => {
-  it('as a key, in memory that the codec of the value uses, are the key', async () => {
+  it('are the key also if the codec of the value overwrites their memory', async () => {
     const forest = await Forest.inMemory();
     const tree = forest.tree('t', given);
     await tree.put(write(1), 10);
@@ -210,7 +210,7 @@ describe('bytes that are given', () => {
 });
 
 describe('a codec that reads its own tree', () => {
-  it('as keys are encoded, of a built-in kind, leaves the key that is being put', async () => {
+  it('by keys of a built-in codec does not change the key of the put', async () => {
     const forest = await Forest.inMemory();
     const curious: Codec<number> = {
       name: 'curious',

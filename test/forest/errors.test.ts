@@ -41,7 +41,7 @@ describe('a tree', () => {
     await endSound(forest);
   });
 
-  it('asked for in two ways before its first change is refused the second time', async () => {
+  it('asked for with two sets of codecs before its first change is refused the second time', async () => {
     const forest = await Forest.inMemory();
     forest.tree('t', numbers);
     expect(() => forest.tree('t')).toThrow(code('TREE_MISMATCH'));
@@ -49,7 +49,7 @@ describe('a tree', () => {
     await endSound(forest);
   });
 
-  it('that is dropped may be made otherwise', async () => {
+  it('that was dropped may be made with other codecs', async () => {
     const forest = await Forest.inMemory();
     const tree = forest.tree('t', numbers);
     await tree.put(1, 1);
@@ -106,7 +106,7 @@ describe('codecs', () => {
     await endSound(forest);
   });
 
-  it('of one length that give another are refused', async () => {
+  it('of a fixed length that give another length are refused', async () => {
     const forest = await Forest.inMemory();
     const short: Codec<number> = {
       name: 'short',
@@ -250,7 +250,7 @@ describe('a forest', () => {
     await reading.close();
   });
 
-  it('that is closed refuses everything, and closing again is nothing', async () => {
+  it('that is closed refuses every call except another close', async () => {
     const forest = await Forest.inMemory();
     const tree = forest.tree('t', numbers);
     await Promise.all([tree.put(1, 1), tree.put(5, 5)]);

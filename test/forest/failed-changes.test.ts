@@ -18,7 +18,7 @@ async function turns(count: number): Promise<void> {
 }
 
 describe('a put that cannot read a node, beside another put of the same commit', () => {
-  it('changes nothing: the tree is there, and nothing of it is archived', async () => {
+  it('changes nothing: the tree stays, and nothing of it is archived', async () => {
     const disk = new WrappedFileSystem(memoryFileSystem());
     const open = () => Forest.open('f', { fileSystem: disk, nodeBytes: 512, cacheBytes: 0 });
     let forest = await open();
@@ -117,32 +117,35 @@ describe('a read that fails while a commit is decided on', () => {
   });
 });
 
-describe('a transaction that has pushed and fails when the store takes no commits any more', () => {
+describe('a transaction that has pushed and fails when the store accepts no more commits', () => {
   const pushed = new Uint8Array(10);
 
-  it.each(['closed', 'poisoned'] as const)('settles, as do those behind it (%s)', async (how) => {
-    const disk = new WrappedFileSystem(memoryFileSystem());
-    const store = await Store.open('s', { fileSystem: disk });
-    const forest = await Forest.on(store);
-    const failing = forest.transaction(async (tx) => {
-      tx.push(pushed);
-      await turns(20);
-      throw new Error('the body throws');
-    });
-    const behind = forest.transaction(() => undefined);
-    const told = Promise.allSettled([failing, behind]);
-    await turns(2);
-    if (how === 'closed') await store.close();
-    else {
-      disk.fail('datasync', 'EIO');
-      await expect(store.put(pushed)).rejects.toThrow(code('POISONED'));
-    }
-    const [one, two] = await told;
-    expect(one).toMatchObject({ reason: { message: 'the body throws' } });
-    expect(two).toMatchObject({ reason: { code: `VARVE_${how.toUpperCase()}` } });
-    await forest.close();
-    await store.close();
-  });
+  it.each(['closed', 'poisoned'] as const)(
+    'settles, and later transactions do too (%s)',
+    async (how) => {
+      const disk = new WrappedFileSystem(memoryFileSystem());
+      const store = await Store.open('s', { fileSystem: disk });
+      const forest = await Forest.on(store);
+      const failing = forest.transaction(async (tx) => {
+        tx.push(pushed);
+        await turns(20);
+        throw new Error('the body throws');
+      });
+      const behind = forest.transaction(() => undefined);
+      const told = Promise.allSettled([failing, behind]);
+      await turns(2);
+      if (how === 'closed') await store.close();
+      else {
+        disk.fail('datasync', 'EIO');
+        await expect(store.put(pushed)).rejects.toThrow(code('POISONED'));
+      }
+      const [one, two] = await told;
+      expect(one).toMatchObject({ reason: { message: 'the body throws' } });
+      expect(two).toMatchObject({ reason: { code: `VARVE_${how.toUpperCase()}` } });
+      await forest.close();
+      await store.close();
+    },
+  );
 
   it('settles if its body succeeds', async () => {
     const forest = await Forest.inMemory();
@@ -162,7 +165,7 @@ describe('a transaction that has pushed and fails when the store takes no commit
 });
 
 describe('a body', () => {
-  it('whose result throws when it is looked at fails, and others go on', async () => {
+  it('whose result throws when it is read fails alone', async () => {
     const forest = await Forest.inMemory();
     const tree = forest.tree('t', numbers);
     const strict = new Proxy(

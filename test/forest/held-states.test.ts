@@ -78,7 +78,7 @@ describe('a node that waits in memory, is pushed for a fork and withdrawn in the
 });
 
 describe('an id that a commit withdraws', () => {
-  it('names the next value that is given it, which can be archived', async () => {
+  it('can name the next value, which can be archived', async () => {
     for (let fill = 0; fill < 40; fill++) {
       const forest = await Forest.inMemory();
       const bytes = new Uint8Array(2000);

@@ -204,7 +204,7 @@ class Life {
 const lives = fc.tuple(fc.array(stepArbitrary(), { maxLength: 14 }), fc.constantFrom(...journals));
 
 describe.each(dialects)('a forest of trees: $name', (dialect) => {
-  it('answers as plain maps do, whatever is done to it', async () => {
+  it('answers as plain maps do, after any operations', async () => {
     await fc.assert(
       fc.asyncProperty(lives, async ([steps, journalBytes]) => {
         const life = new Life(dialect, journalBytes);

@@ -62,7 +62,7 @@ describe('a range', () => {
     await endSound(forest);
   });
 
-  it('of deleteRange has to be given', async () => {
+  it('is required by deleteRange', async () => {
     const { forest, tree } = await ten();
     const all = (writable: { deleteRange(range?: Range<number>): number }) =>
       writable.deleteRange();

@@ -129,7 +129,7 @@ describe.each(vaults)('a pushed value %s', (_name, vaultOf) => {
     await endSound(forest);
   });
 
-  it('is the content of a plain map, whatever is pushed, archived and abandoned', async () => {
+  it('is what a plain map has, whatever is pushed, archived and abandoned', async () => {
     const step = fc.record({
       kind: fc.constantFrom('push', 'push', 'push', 'archive', 'throw', 'wait'),
       data: fc.uint8Array({ maxLength: 200 }),
@@ -247,7 +247,7 @@ describe('a value pushed into an encrypted forest', () => {
     await forest.close();
   });
 
-  it('never takes the place of a node, a long value or the root, nor one of them its own', async () => {
+  it('is not accepted as a node, a long value or the root, nor one of them as it', async () => {
     const fileSystem = memoryFileSystem();
     const options = { fileSystem, vault: aesGcm({ key }), journalBytes: 0 };
     const first = await Forest.open('a.varve', options);
@@ -317,7 +317,7 @@ describe('a value pushed into an encrypted forest', () => {
     await forest.close();
   });
 
-  it('of the same id and key is taken for it: one put back, or of another forest', async () => {
+  it('cannot be told from an older one, or one of another forest, of the same id and key', async () => {
     const one = await Forest.inMemory({ vault: vaultOf() });
     const other = await Forest.inMemory({ vault: vaultOf() });
     const id = await one.transaction((tx) => tx.push(bytesOf('one')));
@@ -355,7 +355,7 @@ describe('a value pushed into an encrypted forest', () => {
 });
 
 describe('get', () => {
-  it('without a vault is that of the store', async () => {
+  it('without a vault returns what get of the store returns', async () => {
     const forest = await Forest.inMemory();
     await forest.tree('t', words).put('a', 'b');
     const root = forest.store.embeddedHeader as GrainId;
@@ -364,23 +364,26 @@ describe('get', () => {
     await forest.close();
   });
 
-  it.each([undefined, aesGcm({ key })])('takes ids, while its owner is open', async (vault) => {
-    const forest = await Forest.inMemory({ vault });
-    const refused = code('INVALID_ARGUMENT');
-    expect(() => forest.get(1 as never)).toThrow(refused);
-    await expect(forest.getAsync('a' as never)).rejects.toEqual(refused);
-    let ended: Transaction | undefined;
-    const id = await forest.transaction((tx) => {
-      ended = tx;
-      expect(() => tx.get(1 as never)).toThrow(refused);
-      expect(() => tx.push('a' as never)).toThrow(refused);
-      return tx.push(bytesOf('a'));
-    });
-    expect(() => ended?.get(id)).toThrow(code('TRANSACTION_ENDED'));
-    const reading = forest.getAsync(id);
-    expect(textOf(await reading)).toBe('a');
-    await forest.close();
-    expect(() => forest.get(id)).toThrow(code('CLOSED'));
-    await expect(forest.getAsync(id)).rejects.toEqual(code('CLOSED'));
-  });
+  it.each([undefined, aesGcm({ key })])(
+    'accepts only ids, and only while its owner is open',
+    async (vault) => {
+      const forest = await Forest.inMemory({ vault });
+      const refused = code('INVALID_ARGUMENT');
+      expect(() => forest.get(1 as never)).toThrow(refused);
+      await expect(forest.getAsync('a' as never)).rejects.toEqual(refused);
+      let ended: Transaction | undefined;
+      const id = await forest.transaction((tx) => {
+        ended = tx;
+        expect(() => tx.get(1 as never)).toThrow(refused);
+        expect(() => tx.push('a' as never)).toThrow(refused);
+        return tx.push(bytesOf('a'));
+      });
+      expect(() => ended?.get(id)).toThrow(code('TRANSACTION_ENDED'));
+      const reading = forest.getAsync(id);
+      expect(textOf(await reading)).toBe('a');
+      await forest.close();
+      expect(() => forest.get(id)).toThrow(code('CLOSED'));
+      await expect(forest.getAsync(id)).rejects.toEqual(code('CLOSED'));
+    },
+  );
 });

@@ -101,7 +101,7 @@ describe.each([
     await endSound(forest());
   });
 
-  it('not versioned in between, still continues above them', async () => {
+  it('continues above them also if it was not versioned in between', async () => {
     const { tree, drop, forest, reopen } = await home();
     await put(tree('t'), 5);
     await drop('t');
@@ -115,7 +115,7 @@ describe.each([
     await endSound(forest());
   });
 
-  it('by a fork to its name, continues above the numbers of both', async () => {
+  it('continues above the numbers of both if a fork to its name makes it', async () => {
     const { tree, drop, forest, reopen } = await home();
     await put(tree('short'), 2);
     await put(tree('long'), 9);
@@ -158,7 +158,7 @@ describe('in one transaction', () => {
 });
 
 describe('a forest of version 2', () => {
-  it('is read, and is of version 4 once it was written', async () => {
+  it('is read, and has version 4 after its next commit', async () => {
     const store = await Store.inMemory();
     let forest = await Forest.on(store, { journalBytes: 0 });
     await put(forest.tree('t', versioned), 3);

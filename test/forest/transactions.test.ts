@@ -299,7 +299,7 @@ describe('values of the user', () => {
     await endSound(forest);
   });
 
-  it('that one transaction pushes the next may archive, durable or not', async () => {
+  it('pushed by one transaction may be archived by the next, durable or not', async () => {
     const { forest } = await withTree();
     let id: Parameters<Store['get']>[0] | undefined;
     const first = forest.transaction((tx) => {

@@ -12,10 +12,7 @@ import { expectSameBytes } from '../support/bytes.ts';
 import { endSound, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
-const summed = {
-  ...numbers,
-  reducer: reducers.sum((_key: number, value: number) => value),
-};
+const summed = { ...numbers, reducer: reducers.sum((_key: number, value: number) => value) };
 const released = expect.objectContaining({ code: 'VARVE_SNAPSHOT_RELEASED' });
 
 /** A forest on a disk in memory, with a tree of `count` entries. */
@@ -178,7 +175,7 @@ describe('counting and summing', () => {
     await endSound(forest);
   });
 
-  it('goes by whatever reducer there is', async () => {
+  it('uses the reducer of the tree: count, min, max or histogram', async () => {
     const forest = await Forest.inMemory({ nodeBytes: 1000 });
     const of = (_key: number, value: number): number => value;
     const kinds = {
@@ -329,7 +326,7 @@ describe('a forest on a store', () => {
     await store.close();
   });
 
-  it('tells of each commit that changed a tree', async () => {
+  it('reports each commit that changed a tree', async () => {
     const { forest, tree } = await filled(1);
     const told: unknown[] = [];
     const stop = forest.onCommit((commit) => told.push(commit));
@@ -341,7 +338,7 @@ describe('a forest on a store', () => {
     await forest.close();
   });
 
-  it('holds nodes only while they are read', async () => {
+  it('holds a state only while it is read', async () => {
     const { forest, tree } = await filled(3000);
     for (const _ of tree.range()) break;
     for (const _ of tree.range({ limit: 3 }));

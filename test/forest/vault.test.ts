@@ -182,14 +182,14 @@ describe('an encrypted forest', () => {
     expect(nonces.size).toBeGreaterThan(sealed);
   });
 
-  it('needs a key of 32 bytes, and compression a level that there is', () => {
+  it('needs a key of 32 bytes, and compression a level from 0 to 9', () => {
     const invalid = expect.objectContaining({ code: 'VARVE_INVALID_ARGUMENT' }) as Error;
     expect(() => aesGcm({ key: new Uint8Array(16) })).toThrow(invalid);
     expect(() => aesGcm({ key: 'a'.repeat(32) as never })).toThrow(invalid);
     expect(() => compressed({ level: 0 })).toThrow(invalid);
   });
 
-  it('adds the number of bytes that it declares', () => {
+  it('adds as many bytes as it declares', () => {
     const plain = new Uint8Array(100).fill(1);
     for (const vault of [aesGcm({ key }), aesGcm({ key, inner: aesGcm({ key }) })]) {
       const sealed = vault.seal(plain, new Uint8Array(9));

@@ -219,11 +219,7 @@ const runs: fc.Arbitrary<GrainRun[]> = fc
 
 const structure: fc.Arbitrary<LogOperation> = fc.oneof(
   fc.record({ operation: fc.constant('add-basin' as const), basin: place.basin }),
-  fc.record({
-    operation: fc.constant('add-stratum' as const),
-    ...place,
-    grainExp: upTo(0xff),
-  }),
+  fc.record({ operation: fc.constant('add-stratum' as const), ...place, grainExp: upTo(0xff) }),
   fc.record({
     operation: fc.constant('add-map' as const),
     ...place,

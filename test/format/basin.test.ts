@@ -66,7 +66,7 @@ describe('a basin', () => {
     );
   });
 
-  it('has at most 254 strata, and no room is made for those that it claims', () => {
+  it('has at most 254 strata, and a larger claim takes no memory', () => {
     const bytes = encodeBasin({ strata: [] });
     setU32(bytes, sealBytes, strataMax + 1);
     expectCorrupt(() => decodeBasin(bytes, 0));
@@ -120,7 +120,7 @@ describe('a basin', () => {
     expectCorrupt(() => decoded({ ...headed, further: extents(1, pages) }));
   });
 
-  it('has no room for extents that it claims and does not have', () => {
+  it('is refused if it claims extents that it does not have', () => {
     const bytes = basinOf([map]);
     for (const count of [1, furtherExtentsMax, furtherExtentsMax + 1, 0xffff]) {
       const claims = bytes.slice();

@@ -111,7 +111,7 @@ describe('a document', () => {
   });
 });
 
-it('no document has generation 0', () => {
+it('never has generation 0', () => {
   expect(noDocument.generation).toBe(0);
   const writer = new ByteWriter();
   encodeDocumentName(writer, noDocument);

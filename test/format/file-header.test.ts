@@ -138,7 +138,7 @@ describe('a file header', () => {
     );
   });
 
-  it('keeps a salt of its own, whatever becomes of the sector', () => {
+  it('keeps a copy of the salt, and later changes of the sector do not reach it', () => {
     const header = oneHeader();
     const sector = encodeFileHeader(header);
     const found = decodeFileHeader(sector, 0);

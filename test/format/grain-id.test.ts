@@ -28,7 +28,7 @@ describe('a GrainId', () => {
     expect(GrainId.of(1, 2, 3)).toBe(0x0203_0000_0000_0003n);
   });
 
-  it('gives its parts back, as itself, in text, and on disk', () => {
+  it('gives its parts back from itself, its text and its bytes', () => {
     fc.assert(
       fc.property(parts, (of) => {
         const { basin, stratum, index } = of;
@@ -65,7 +65,7 @@ describe('a GrainId', () => {
 });
 
 describe('splitGrainId', () => {
-  it('says no to every number that can name no value', () => {
+  it('returns false for every number that can name no value', () => {
     const top = (byte: number): bigint => BigInt(byte) << 56n;
     const next = (byte: number): bigint => BigInt(byte) << 48n;
     for (const id of [

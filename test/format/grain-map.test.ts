@@ -83,7 +83,7 @@ describe('the head of a grain map', () => {
     );
   });
 
-  it('has just the mark pages that its grains need', () => {
+  it('has exactly the mark pages that its grains need', () => {
     const ofFile = new Uint8Array(8);
     const page = { generation: 1, crc: 2, free: 3, longestFree: 3 };
     const where = { page: 9, generation: 1, stamp: 0 };
@@ -156,7 +156,7 @@ describe('the pages of a map', () => {
     expect(markPagePage(single, 0, 7)).toBe(11);
   });
 
-  it('of the largest map are as many marks as one head can name', () => {
+  it('of the largest map include as many mark pages as one head can name', () => {
     expect(markPageCount(markPagesMax * grainsPerMarkPage)).toBe(markPagesMax);
     expect(markPageCount(1)).toBe(1);
     expect(markPageCount(grainsPerMarkPage + 1)).toBe(2);

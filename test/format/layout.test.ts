@@ -49,7 +49,7 @@ it('the largest record that a lane takes fits the smallest lane', () => {
   expect(layout.logSectorHeadBytes + layout.recordHeadBytes).toBeLessThan(layout.sectorBytes);
 });
 
-it('the largest grain holds the largest value in no more than 255', () => {
+it('the largest value takes at most 255 of the largest grains', () => {
   const bytes = layout.grainsPerValueMax * 2 ** layout.grainExpMax;
   expect(bytes).toBeGreaterThanOrEqual(layout.valueBytesMax + layout.valuePrefixBytes);
   expect((layout.grainExpMax - layout.grainExpMin) % layout.grainExpStep).toBe(0);

@@ -69,7 +69,7 @@ function run(index: number, part: Partial<GrainRun> = {}): GrainRun {
 }
 
 describe('a record', () => {
-  it('gives back its preamble and every operation in order', () => {
+  it('decodes to its preamble and every operation in order', () => {
     fc.assert(
       fc.property(preamble, operations, (before, list) => {
         const record = decodeLogRecord(write(before, list), 0);
@@ -106,13 +106,13 @@ describe('a record', () => {
     expect(bytesOf(101) - bytesOf(1)).toBe(5 * 100);
   });
 
-  it('tells a run by its distance to the last, forwards and back, to the ends of a stratum', () => {
+  it('encodes a run by its distance to the last, forwards and back, to the ends of a stratum', () => {
     const indexes = [0, grainIndexLimit - 4, 5, 9, 2 ** 32, 2 ** 32 - 4];
     const list = indexes.map((index): LogOperation => ({ operation: 'free', ...run(index) }));
     expect(decodeLogRecord(write(first, list), 0).operations).toEqual(list);
   });
 
-  it('remembers no place from one stratum to another', () => {
+  it('counts distances anew in each stratum', () => {
     const list: LogOperation[] = [
       { operation: 'archive', ...run(8) },
       { operation: 'archive', ...run(0, { stratum: 1 }) },

@@ -128,7 +128,7 @@ describe('a sector', () => {
     );
   });
 
-  it('that begins with zeros is not blank for that', () => {
+  it('that only begins with zeros is not blank', () => {
     for (const offset of [0, 1, 2, 4]) {
       for (const at of [4, sectorBytes / 2 + 1, sectorBytes - 1]) {
         const bytes = new Uint8Array(new ArrayBuffer(sectorBytes + 8), offset, sectorBytes);

@@ -40,7 +40,7 @@ describe('the root', () => {
     );
   });
 
-  it('names no more basins than a GrainId can tell apart, and makes no room for those claimed', () => {
+  it('names no more basins than a GrainId can, and a larger claim takes no memory', () => {
     const bytes = encodeRoot({ basins: [], segments: [], bodies: [] });
     setU32(bytes, sealBytes, basinsMax + 1);
     expectCorrupt(() => decodeRoot(bytes, 0));

@@ -76,7 +76,7 @@ describe('a seal', () => {
     );
   });
 
-  it('is not found in bytes that were not sealed', () => {
+  it('is refused in bytes that were not sealed', () => {
     const at = { kind: kindMap, page: 7 };
     const ofFile = new Uint8Array(8);
     fc.assert(
@@ -107,7 +107,7 @@ describe('a seal', () => {
     );
   });
 
-  it('covers its own bytes and no more than there are', () => {
+  it('covers at least its own bytes and at most the length of the buffer', () => {
     const seal = { kind: kindMap, generation: 1, stamp: 0, page: 0 };
     const act = (length: number) => () =>
       sealBytesOf(new Uint8Array(40), { ...seal, length }, new Uint8Array(8));

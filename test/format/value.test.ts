@@ -132,7 +132,7 @@ describe('the checksum of a value', () => {
     );
   });
 
-  it('is another for the same bytes under another id, and for other bytes', () => {
+  it('differs for the same bytes under another id, and for other bytes', () => {
     const bytes = new Uint8Array(20).fill(7);
     const here = valueCrc({ basin: 0, stratum: 0, index: 5 }, bytes);
     expect(valueCrc({ basin: 0, stratum: 0, index: 6 }, bytes)).not.toBe(here);

@@ -156,7 +156,7 @@ function expectForest(forest: Forest): void {
   ]);
 }
 
-it.runIf(makes)('make those of the current versions', async () => {
+it.runIf(makes)('makes the golden files of the current versions', async () => {
   const ids = fileOf(`store-${formatVersion}.json`);
   await make(`store-${formatVersion}`, async (fileSystem) => {
     const { store, told } = await fillStore(fileSystem);

@@ -57,7 +57,7 @@ for (const first of kinds) {
         expect(await ask(path).line()).toBe('held');
       });
 
-      it('is free as soon as its holder lets go of it', async () => {
+      it('is free as soon as its holder releases it', async () => {
         const path = newFile();
         const holder = hold(path);
         expect(await holder.line()).toBe('held');
@@ -129,7 +129,7 @@ for (const first of kinds) {
         expect(await messageInThread(path)).toBe('held');
       });
 
-      it('is refused within this process, and free once let go', async () => {
+      it('is refused within this process, and free once released', async () => {
         const path = newFile();
         const lock = await take(openTarget(path));
         await expect(takeSecond(openTarget(path))).rejects.toMatchObject({
@@ -225,7 +225,7 @@ describe('the locks of a writer, all or none', () => {
     expect(await holderOf('fallback', path).line()).toBe('held');
   });
 
-  it('keep the file from no next writer after a failure', async () => {
+  it('do not stop the next writer after a failure', async () => {
     const target = openTarget(newFile());
     const listening = failListening(2, 'EMFILE');
     await expect(here.fallback(target)).rejects.toMatchObject({ code: 'EMFILE' });

@@ -120,7 +120,7 @@ describe('a system that fails calls', () => {
 });
 
 describe('buffers', () => {
-  it('are handed to the system themselves, not copies of them', async () => {
+  it('go to the system without a copy', async () => {
     const writevSync = vi.spyOn(fs, 'writevSync');
     const writev = vi.spyOn(fs, 'writev');
     file.writeSync(chunks, 0);

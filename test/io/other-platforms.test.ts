@@ -70,7 +70,7 @@ describe('the lock on another platform', () => {
     expect(openDescriptors()).toBe(before);
   });
 
-  it('is the one of O_EXLOCK on macOS and the BSDs, and ends with its descriptor', async () => {
+  it('is O_EXLOCK on macOS and the BSDs, and ends with its descriptor', async () => {
     setPlatform('freebsd');
     const target = openTarget(newFile());
     const before = openDescriptors();

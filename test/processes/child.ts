@@ -18,9 +18,7 @@ export class Child {
 
   constructor(script: string | Command, ...args: readonly string[]) {
     const [program, ...first] = typeof script === 'string' ? [...node, script] : script;
-    const child = spawn(program, [...first, ...args], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+    const child = spawn(program, [...first, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#process = child;
     this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     this.#exited = once(child, 'exit');

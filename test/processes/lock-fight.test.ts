@@ -55,7 +55,7 @@ async function fight(path: string, both: readonly [Child, Child]): Promise<[Chil
 }
 
 it(
-  'of two processes that open a store at once one gets it, and after it the other',
+  'one of two processes that open a store at once gets it, and after it the other',
   async () => {
     const path = join(folder, 'fought-for');
     const random = randomFrom(7);
@@ -94,7 +94,7 @@ it(
   300_000 * crashScale,
 );
 
-it('if two processes create a store at once, one does and the other opens that store', async () => {
+it('one of two processes that create a store at once does, and the other opens that store', async () => {
   const both: [Child, Child] = [await contender(), await contender()];
   for (let round = 0; round < newStores; round++) {
     const path = join(folder, `new-${round}`, 'store');

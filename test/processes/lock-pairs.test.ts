@@ -109,7 +109,7 @@ describe.each(pairs)('%s first, %s second', (firstKind, secondKind) => {
 });
 
 describe.each(pairs.filter(([first, second]) => first < second))('%s and %s', (one, other) => {
-  it('are never both let in when they open at once, and leave no lock when both are out', async () => {
+  it('never both have the lock when they open at once, and leave no lock behind', async () => {
     const both = [await contender(one), await contender(other)] as const;
     for (let round = 0; round < 5; round += 1) {
       const path = newPath();

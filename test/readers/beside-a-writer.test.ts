@@ -43,7 +43,7 @@ async function readerOf(fileSystem: FileSystem, options: StoreOptions = {}): Pro
   return await Store.open(path, { fileSystem, readOnly: true, ...options });
 }
 
-it('a value that was freed since is gone, whatever has its grains', async () => {
+it('a value that was freed since is VARVE_SNAPSHOT_GONE, whatever has its grains', async () => {
   const fileSystem = memoryFileSystem();
   const writer = await Store.open(path, { fileSystem });
   const first = pushAll(writer, { byte: 1 });
@@ -67,7 +67,7 @@ it('a value that was freed since is gone, whatever has its grains', async () => 
   for (const id of third) expect(reader.get(id)?.[0]).toBe(3);
 });
 
-it('no live value is gone while the checkpoint is at or before the batch of the reader', async () => {
+it('no live value is VARVE_SNAPSHOT_GONE before a checkpoint passes the reader', async () => {
   const fileSystem = memoryFileSystem();
   let writer = await Store.open(path, { fileSystem, settleBytes: 2048 });
   const kept = pushAll(writer, { byte: 1 });
@@ -80,7 +80,7 @@ it('no live value is gone while the checkpoint is at or before the batch of the 
   for (const id of kept) expect(reader.get(id)?.[0]).toBe(1);
 });
 
-it('a reader that slept while the log was used again gives nothing that is not of its batch', async () => {
+it('a reader that was idle while the log was used again reads only its own batch', async () => {
   const fileSystem = memoryFileSystem();
   const writer = await Store.open(path, { fileSystem, settleBytes: 2048 });
   const kept = pushAll(writer, { byte: 255, count: 3 });
@@ -217,7 +217,7 @@ it('an opening succeeds beside a writer that commits all the time', async () => 
   }
 });
 
-it('a page of a map that lay there before is not taken for a newer one', async () => {
+it('a page of an earlier map in the same place is not taken for a newer one', async () => {
   const fileSystem = memoryFileSystem();
   let lab = await openLab({ fileSystem });
   let session = lab.session();

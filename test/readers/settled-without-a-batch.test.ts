@@ -40,7 +40,7 @@ async function damageEveryMarkPage(fileSystem: FileSystem): Promise<void> {
   expect(damaged).toBeGreaterThan(0);
 }
 
-it('a mark page that rots is damage after a refresh, not gone for ever', async () => {
+it('a rotten mark page is VARVE_CORRUPT after a refresh, not VARVE_SNAPSHOT_GONE', async () => {
   const fileSystem = memoryFileSystem();
   const { reader, ids } = await readerPastItsWriter(fileSystem);
   await damageEveryMarkPage(fileSystem);

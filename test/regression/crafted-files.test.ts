@@ -154,7 +154,7 @@ it('a map beyond any possible file, or beyond the last possible grain, is refuse
   await expectRefused(imageOf({ records: added(60, 2 ** 48 - 50) }));
 });
 
-it('marks that cannot be are refused the second time too', async () => {
+it('impossible marks are refused the second time too', async () => {
   const disk = new GivenFile(new Uint8Array(0));
   const store = await openImage(disk);
   const { id } = await store.put(patternOf(100));
@@ -186,7 +186,7 @@ it('a value longer than the file takes no memory before that is noticed', async 
   await store.close();
 });
 
-it('a file that ends before values of two batches is refused as it is', async () => {
+it('a file that ends before values of two batches is refused and not changed', async () => {
   const disk = new GivenFile(new Uint8Array(0));
   const store = await openImage(disk);
   await store.put(patternOf(10));

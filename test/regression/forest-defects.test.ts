@@ -118,7 +118,7 @@ describe('the durable state', () => {
 });
 
 describe('a cache of nodes with next to no room', () => {
-  it('reads nodes that are gone and come back without end', async () => {
+  it('reads evicted nodes again, without an endless loop', async () => {
     const forest = await Forest.inMemory({ nodeCacheBytes: 0 });
     const one = forest.tree('one', words);
     await one.put('x', '1');
@@ -278,7 +278,7 @@ describe('closing', () => {
 });
 
 describe('a put that is refused before it has changed anything', () => {
-  it('leaves nothing that a later transaction is undone by', async () => {
+  it('leaves no trace by which a later transaction is undone', async () => {
     const forest = await Forest.inMemory({ nodeBytes: 500, nodeCacheBytes: 0, cacheBytes: 0 });
     const tree = forest.tree('t', numbers);
     await forest.transaction((tx) => {
@@ -294,7 +294,7 @@ describe('a put that is refused before it has changed anything', () => {
     await endSound(forest);
   });
 
-  it('does not make a later fork forgotten', async () => {
+  it('does not make a later fork lose its nodes', async () => {
     const forest = await Forest.inMemory({ nodeBytes: 500 });
     const tree = forest.tree('t', numbers);
     await tree.put(1, 1);
@@ -351,7 +351,7 @@ describe('a codec of the user that commits', () => {
   });
 });
 
-describe('a put that cannot be', () => {
+describe('a put that fails', () => {
   it('is not reported to listeners as a change of its tree', async () => {
     const forest = await Forest.inMemory({ nodeBytes: 500, nodeCacheBytes: 0, cacheBytes: 0 });
     const [one, other] = [forest.tree('one', numbers), forest.tree('other', numbers)];

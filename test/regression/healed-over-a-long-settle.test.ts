@@ -69,7 +69,7 @@ async function archiveOneByOne(lab: CoreLab, ids: readonly GrainId[]): Promise<v
   }
 }
 
-describe('changes made during a settle are in what is healed', () => {
+describe('changes made during a settle survive the healing', () => {
   it.each([1, 2, 3, 4, 5, 6])('of a basin, after %i commits', async (commits) => {
     const fileSystem = memoryFileSystem();
     const lab = await openLab({ fileSystem, ...manyStrata });

@@ -11,7 +11,7 @@ import { expectSameBytes, patternOf } from '../support/bytes.ts';
 
 const path = 'store';
 
-it('marks are made good from the log that a checkpoint has let go and no settle has', async () => {
+it('marks are healed from the log that a checkpoint has passed but no settle has', async () => {
   const fileSystem = memoryFileSystem();
   const first = await Store.open(path, { fileSystem });
   const { id } = await first.put(patternOf(9000));

@@ -88,8 +88,8 @@ async function messages(lab: CoreLab): Promise<string[]> {
   return (await lab.findings()).map(({ message }) => message);
 }
 
-describe.each(trials)('of %s whose twin names older pages', (_, trial) => {
-  it('every value is there, also after the next settles', async () => {
+describe.each(trials)('the healing of %s whose twin names older pages', (_, trial) => {
+  it('keeps every value, also after the next settles', async () => {
     const fileSystem = memoryFileSystem();
     const { kind, options } = trial;
     const ids = await settledOver(trial, fileSystem);
@@ -115,7 +115,7 @@ describe.each(trials)('of %s whose twin names older pages', (_, trial) => {
     }
   });
 
-  it('every value is there after a process that ends without a settle', async () => {
+  it('keeps every value after a process that ends without a settle', async () => {
     const fileSystem = memoryFileSystem();
     const { kind, options } = trial;
     const ids = await settledOver(trial, fileSystem);
@@ -131,7 +131,7 @@ describe.each(trials)('of %s whose twin names older pages', (_, trial) => {
   });
 
   it.each([1, 2])(
-    'every value is there if the next settle was cut after %i commits',
+    'keeps every value if the next settle was cut after %i commits',
     async (commits) => {
       const fileSystem = memoryFileSystem();
       const { kind, options } = trial;
@@ -161,7 +161,7 @@ describe.each(trials)('of %s whose twin names older pages', (_, trial) => {
     },
   );
 
-  it('nothing is lost without a word if the newer page is damaged too', async () => {
+  it('reports the loss if the newer page is damaged too', async () => {
     const fileSystem = memoryFileSystem();
     const { kind, options } = trial;
     const ids = await settledOver(trial, fileSystem);

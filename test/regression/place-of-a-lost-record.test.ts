@@ -22,7 +22,7 @@ it.each([
   ['the first, with later ones there,', 1, false],
   ['one with later ones there', 3, false],
   ['the last, which the header confirms,', 5, true],
-])('gives the place of a missing record: %s', async (_, batch, confirmed) => {
+])('an opening reports the place of a missing record: %s', async (_, batch, confirmed) => {
   const fileSystem = memoryFileSystem();
   const store = await Store.open(path, { fileSystem });
   for (let at = 0; at < 5; at++) await store.put(patternOf(20, at));

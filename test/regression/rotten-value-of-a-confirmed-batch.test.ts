@@ -13,34 +13,37 @@ import { contentOf, overwrite } from '../support/fixtures/store-checks.ts';
 
 const path = 'store';
 
-it.each([true, false])('costs that value only, opened read-only: %s', async (readOnly) => {
-  const fileSystem = memoryFileSystem();
-  const writer = await Store.open(path, { fileSystem });
-  const session = writer.session();
-  const [first, rotten, last] = [1, 2, 3].map((seed) => session.push(patternOf(300, seed)));
-  await session.commit();
-  if (first === undefined || rotten === undefined || last === undefined) throw new Error('three');
-  const left = await copyOf(await contentOf(fileSystem, path));
-  // This opening confirms the last batch, and is killed.
-  await Store.open(path, { fileSystem: left });
-  const bytes = await contentOf(left, path);
-  const at = Buffer.from(bytes).indexOf(patternOf(300, 2));
-  bytes[at + 7] = (bytes[at + 7] as number) ^ 4;
-  for (let opening = 0; opening < 2; opening++) {
-    const damaged = await copyOf(bytes);
-    const store = await Store.open(path, { fileSystem: damaged, readOnly });
-    expect(store.currentBatch).toBe(1);
-    expect(store.get(first)).toEqual(patternOf(300, 1));
-    expect(store.get(last)).toEqual(patternOf(300, 3));
-    const corrupt = expect.objectContaining({ code: 'VARVE_CORRUPT', grainId: rotten });
-    expect(() => store.get(rotten)).toThrow(corrupt);
-    const found = [];
-    for await (const { grainId } of store.verify({ deep: true })) found.push(grainId);
-    expect(found).toEqual([rotten]);
-    await store.close();
-    bytes.set((await contentOf(damaged, path)).subarray(0, bytes.length));
-  }
-});
+it.each([true, false])(
+  'rot in a value of a confirmed batch costs only that value, opened read-only: %s',
+  async (readOnly) => {
+    const fileSystem = memoryFileSystem();
+    const writer = await Store.open(path, { fileSystem });
+    const session = writer.session();
+    const [first, rotten, last] = [1, 2, 3].map((seed) => session.push(patternOf(300, seed)));
+    await session.commit();
+    if (first === undefined || rotten === undefined || last === undefined) throw new Error('three');
+    const left = await copyOf(await contentOf(fileSystem, path));
+    // This opening confirms the last batch, and is killed.
+    await Store.open(path, { fileSystem: left });
+    const bytes = await contentOf(left, path);
+    const at = Buffer.from(bytes).indexOf(patternOf(300, 2));
+    bytes[at + 7] = (bytes[at + 7] as number) ^ 4;
+    for (let opening = 0; opening < 2; opening++) {
+      const damaged = await copyOf(bytes);
+      const store = await Store.open(path, { fileSystem: damaged, readOnly });
+      expect(store.currentBatch).toBe(1);
+      expect(store.get(first)).toEqual(patternOf(300, 1));
+      expect(store.get(last)).toEqual(patternOf(300, 3));
+      const corrupt = expect.objectContaining({ code: 'VARVE_CORRUPT', grainId: rotten });
+      expect(() => store.get(rotten)).toThrow(corrupt);
+      const found = [];
+      for await (const { grainId } of store.verify({ deep: true })) found.push(grainId);
+      expect(found).toEqual([rotten]);
+      await store.close();
+      bytes.set((await contentOf(damaged, path)).subarray(0, bytes.length));
+    }
+  },
+);
 
 async function copyOf(bytes: Uint8Array): Promise<FileSystem> {
   const fileSystem = memoryFileSystem();
@@ -48,7 +51,7 @@ async function copyOf(bytes: Uint8Array): Promise<FileSystem> {
   return fileSystem;
 }
 
-it('is forgotten when the value is freed: the next one in its grains is read normally', async () => {
+it('rot is forgotten when the value is freed: the next one in its grains is read normally', async () => {
   const fileSystem = memoryFileSystem();
   const writer = await Store.open(path, { fileSystem });
   const { id } = await writer.put(patternOf(600, 1));

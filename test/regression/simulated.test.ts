@@ -18,7 +18,7 @@ beforeEach(() => {
 
 afterEach(() => stopTicking());
 
-it('there are lives that once failed', () => {
+it('the list of lives that once failed is not empty', () => {
   expect(names.length).toBeGreaterThan(0);
 });
 

@@ -15,23 +15,17 @@ export const faultsOfCommits: readonly SeededFault[] = [
       '    this.#core.housekeeping.synced();',
       '    yield* this.#publish(plan, target);',
     ),
-    caughtBy: {
-      file: 'test/crash/every-cut.test.ts',
-      test: 'archive, checkpoint, reuse',
-    },
+    caughtBy: { file: 'test/crash/every-cut.test.ts', test: 'archive, checkpoint, reuse' },
   },
   {
     name: 'a batch is published before its sync',
     file: 'store/commit/durable-writer.ts',
     find: lines('    yield* this.#sync();', '    yield* this.#publish(plan, target);'),
     replace: lines('    yield* this.#publish(plan, target);', '    yield* this.#sync();'),
-    caughtBy: {
-      file: 'test/contract/faults.test.ts',
-      test: 'a failed sync leaves reads as they were',
-    },
+    caughtBy: { file: 'test/contract/faults.test.ts', test: 'a failed sync does not affect reads' },
   },
   {
-    name: 'sessions that share a batch are told of it before its sync',
+    name: 'sessions that share a batch resolve before its sync',
     file: 'store/commit/committer.ts',
     find: '    yield* this.#writer.commit(batch);',
     replace: lines(
@@ -48,7 +42,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a session that comes while a batch is being synced is told that batch',
+    name: 'a session that commits while a batch is being synced resolves to that batch',
     file: 'store/commit/committer.ts',
     find: '      this.#queue.add(new Waiting(work, resolve, reject));',
     replace: lines(
@@ -100,13 +94,13 @@ export const faultsOfCommits: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a poisoned store goes on taking commits',
+    name: 'a poisoned store still accepts commits',
     file: 'store/state/core.ts',
     find: '    if (this.#poison !== undefined) throw this.#poison;',
     replace: '',
     caughtBy: {
       file: 'test/contract/faults.test.ts',
-      test: 'a failed sync stops large data that was being written',
+      test: 'a failed sync stops the writing of large data',
     },
   },
   {
@@ -116,17 +110,17 @@ export const faultsOfCommits: readonly SeededFault[] = [
     replace: '!core.readOnly',
     caughtBy: {
       file: 'test/contract/faults.test.ts',
-      test: 'a failed sync stops large data that was being written',
+      test: 'a failed sync stops the writing of large data',
     },
   },
   {
-    name: 'a large value goes on being written after a failed sync',
+    name: 'the writing of a large value continues after a failed sync',
     file: 'store/commit/value-writer.ts',
     find: '    core.checkSound();',
     replace: '',
     caughtBy: {
       file: 'test/contract/faults.test.ts',
-      test: 'a failed sync stops large data that was being written',
+      test: 'a failed sync stops the writing of large data',
     },
   },
   {
@@ -136,7 +130,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/contract/faults.test.ts',
-      test: 'a failed sync poisons also if a record can be neither written nor taken back',
+      test: 'can be neither written nor taken back',
     },
   },
   {
@@ -157,13 +151,13 @@ export const faultsOfCommits: readonly SeededFault[] = [
     },
   },
   {
-    name: 'the store goes on where a record can be neither written nor blanked',
+    name: 'the store is not poisoned if a record can be neither written nor blanked',
     file: 'store/commit/durable-writer.ts',
     find: '      throw this.#core.poison(new AggregateError([cause, error], message));',
     replace: '      throw new AggregateError([cause, error], message);',
     caughtBy: {
       file: 'test/contract/faults.test.ts',
-      test: 'a failed sync poisons also if a record can be neither written nor taken back',
+      test: 'can be neither written nor taken back',
     },
   },
   {
@@ -228,7 +222,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a value that its own session withdrew is committed all the same',
+    name: 'a value that its own session withdrew is committed',
     file: 'store/commit/session-work.ts',
     find: "operation.operation === 'archive' || !operation.withdrawn",
     replace: "operation.operation === 'archive' || operation.operation === 'allocate'",
@@ -313,31 +307,31 @@ export const faultsOfCommits: readonly SeededFault[] = [
     replace: '    return batch;',
     caughtBy: {
       file: 'test/store/state/guards.test.ts',
-      test: 'guards hold back to the oldest that has not been released, whatever is released how often',
+      test: 'guards hold checkpoints back to the oldest one not released, however often others are',
     },
   },
   {
-    name: 'of several guards the youngest holds checkpoints back',
+    name: 'the youngest of several guards holds checkpoints back',
     file: 'store/state/guards.ts',
     find: 'batch < oldest',
     replace: 'batch > oldest',
     caughtBy: {
       file: 'test/store/state/guards.test.ts',
-      test: 'guards hold back to the oldest that has not been released, whatever is released how often',
+      test: 'guards hold checkpoints back to the oldest one not released, however often others are',
     },
   },
   {
-    name: 'a guard can be had of a batch that a checkpoint under way passes',
+    name: 'a guard can hold a batch that a checkpoint in flight passes',
     file: 'store/readers/log-entries.ts',
     find: 'Math.max(core.published.checkpoint, core.checkpointUnderWay)',
     replace: 'core.published.checkpoint',
     caughtBy: {
       file: 'test/contract/checkpoint.test.ts',
-      test: 'a guard throws VARVE_LOG_TRUNCATED for a batch before a checkpoint under way',
+      test: 'a guard throws VARVE_LOG_TRUNCATED for a batch before a checkpoint in flight',
     },
   },
   {
-    name: 'the bytes of the log that a checkpoint forgets go on being counted',
+    name: 'the bytes of the log that a checkpoint forgets stay counted',
     file: 'store/log/commit-log.ts',
     find: '    this.#retainedBytes = this.retainedWithout(bytes);',
     replace: '',
@@ -347,7 +341,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a read that began within a publishing does not look for what is freed after',
+    name: 'a read that began during a publish misses values that are freed after it',
     file: 'store/commit/publish.ts',
     find: '      core.freeings += 1;',
     replace: '      if (run === freed.values[0]) core.freeings += 1;',
@@ -357,7 +351,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a verification goes on while a batch is there in part',
+    name: 'a verification continues while a batch is published in part',
     file: 'store/verify/verify.ts',
     find: '  } while (core.publishing);',
     replace: '  } while (false);',

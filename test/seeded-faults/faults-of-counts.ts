@@ -38,7 +38,7 @@ export const faultsOfCounts: readonly SeededFault[] = [
     caughtBy: { file: trees, test: 'gives its space back by itself' },
   },
   {
-    name: 'a snapshot that is released twice lets go of the states of others',
+    name: 'a snapshot that is released twice releases the states of others',
     file: 'forest/commits/forest-version.ts',
     find: '        if (!held) return;',
     replace: '',

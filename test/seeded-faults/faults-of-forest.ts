@@ -28,7 +28,7 @@ export const faultsOfForest: readonly SeededFault[] = [
     caughtBy: { file: journal, test: 'stay logged beside a tree with a reducer' },
   },
   {
-    name: 'what replaced nodes waits for is archived only for the last commit',
+    name: 'nodes replaced by logged commits are not archived, only those of the last commit',
     file: 'forest/commits/commit-preparation.ts',
     find: '[...journal.garbage, group.garbage, this.#ofCatalog]',
     replace: '[group.garbage, this.#ofCatalog]',
@@ -49,28 +49,28 @@ export const faultsOfForest: readonly SeededFault[] = [
     caughtBy: { file: 'test/forest/crash/faults.test.ts' },
   },
   {
-    name: 'a fork that comes to nothing leaves nodes of others in its group',
+    name: 'a fork that fails leaves nodes of other trees in its group',
     file: 'forest/commits/working-state.ts',
     find: '    const ids = [...pushed, ...this.#group.withdraw(stored, own)];',
     replace: '    const ids = [...pushed];',
     caughtBy: { file: journal, test: 'if a fork of their tree that joins them fails' },
   },
   {
-    name: 'an opening does the newest changes first',
+    name: 'an opening replays the newest changes first',
     file: 'forest/commits/stored-state.ts',
     find: '    const changes = chain.flatMap(({ root }) => root.changes);',
     replace: '    const changes = [...chain].reverse().flatMap(({ root }) => root.changes);',
     caughtBy: { file: journal, test: 'pushes one value, whatever nodes it changes' },
   },
   {
-    name: 'an opening forgets what the changes done again replace',
+    name: 'an opening forgets the nodes that replayed changes replace',
     file: 'forest/commits/replay.ts',
     find: '    this.garbage.addStored(garbage);',
     replace: '',
     caughtBy: { file: journal, test: 'pushes one value, whatever nodes it changes' },
   },
   {
-    name: 'changes that cannot be done again are lost',
+    name: 'changes that cannot be replayed are lost',
     file: 'forest/journal/journal.ts',
     find: 'return { ...first, changes: this.kept };',
     replace: 'return { ...first, changes: [] };',
@@ -84,7 +84,7 @@ export const faultsOfForest: readonly SeededFault[] = [
     caughtBy: { file: trees, test: 'shares nodes until they change' },
   },
   {
-    name: 'what is below a shared node does not gain the copy as a referent',
+    name: 'a child of a shared node does not gain the copy as a referent',
     file: 'forest/trees/edit.ts',
     find: '    if (!copy.leaf) for (const child of copy.refs) this.shares.add(child.id);',
     replace: '    if (!copy.leaf) return;',
@@ -119,7 +119,7 @@ export const faultsOfForest: readonly SeededFault[] = [
     caughtBy: { file: trees, test: 'keeps the state at its creation' },
   },
   {
-    name: 'what a transaction under way has pushed is not noted in the root',
+    name: 'values pushed by an open transaction are not listed in the root',
     file: 'forest/commits/group-commits.ts',
     find: '    const pending = [...(this.#owner.running?.edit.pushed ?? [])];',
     replace: '    const pending = [...(this.#owner.running?.edit.pushed ?? []).slice(0, 0)];',
@@ -133,7 +133,7 @@ export const faultsOfForest: readonly SeededFault[] = [
     caughtBy: { file: transactions, test: 'frees its pushed values if it fails' },
   },
   {
-    name: 'after a failed commit transactions go on from its state',
+    name: 'transactions continue from the state of a failed commit',
     file: 'forest/commits/working-state.ts',
     find: '    const next = this.takeGroup();',
     replace: lines(
@@ -179,7 +179,7 @@ export const faultsOfForest: readonly SeededFault[] = [
     caughtBy: { file: vault, test: 'returns the values that were put' },
   },
   {
-    name: 'an opening tells the vault numbers again',
+    name: 'an opening gives the vault numbers that were already used',
     file: 'forest/commits/durable-state.ts',
     find: '    nodes.sealFrom(nextSeal + skipped(vault));',
     replace: '',
@@ -200,7 +200,7 @@ export const faultsOfForest: readonly SeededFault[] = [
     caughtBy: { file: 'test/forest/codec-memory.test.ts', test: 'stores the values that were put' },
   },
   {
-    name: 'a reduction holds nothing while the user commits in it',
+    name: 'a reduction holds no state while the user commits in it',
     file: 'forest/reads/tree-reads.ts',
     find: '    const hold = this.#point.holdBriefly();',
     replace: '    const hold = { release: (): void => undefined };',

@@ -8,7 +8,7 @@
 import { lines, type SeededFault } from './seeded-fault.ts';
 
 const stratum = 'test/store/grains/stratum.test.ts';
-const findsFreed = 'a stratum finds a freed run before anybody has to add a map';
+const findsFreed = 'a stratum finds a freed run before a map has to be added';
 
 export const faultsOfInvariants: readonly SeededFault[] = [
   {
@@ -67,10 +67,7 @@ export const faultsOfInvariants: readonly SeededFault[] = [
     file: 'store/values/block-cache.ts',
     find: '    if (found < 0) return this.#read(block);',
     replace: '    if (found < 0 || block > 0) return this.#read(block);',
-    caughtBy: {
-      file: 'test/store/freed-reads.test.ts',
-      assertion: 'a block has one cell',
-    },
+    caughtBy: { file: 'test/store/freed-reads.test.ts', assertion: 'a block has one cell' },
   },
   {
     name: 'the reserve stays in reserve after it was freed',

@@ -38,7 +38,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     },
   },
   {
-    name: 'another process that writes the file is not heeded',
+    name: 'the lock of a writer in another process is ignored',
     file: 'io/node-lock.ts',
     find: '    if (locks === undefined) throw locked(target.path, await platformHolder(identity));',
     replace: '    if (locks === undefined) return { release: async () => undefined };',
@@ -48,7 +48,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a writer takes one kind of lock where others take two',
+    name: 'a writer takes only one of two kinds of lock',
     file: 'io/node-lock.ts',
     find: '  return hasOneKind ? [native] : [native, platform];',
     replace: '  return hasOneKind ? [native] : [native, platform].slice(0, 1);',
@@ -58,7 +58,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     },
   },
   {
-    name: 'another writer in this process is not heeded',
+    name: 'the lock of another writer in this process is ignored',
     file: 'io/node-lock.ts',
     find: "  if (heldHere.has(identity)) throw locked(target.path, 'this process');",
     replace: '',
@@ -120,13 +120,13 @@ export const faultsOfOpening: readonly SeededFault[] = [
     },
   },
   {
-    name: 'of two records of one batch the one with the older epoch counts',
+    name: 'the record with the older epoch counts if two are of one batch',
     file: 'store/log/log-scan.ts',
     find: 'other.epoch < record.epoch',
     replace: 'other.epoch > record.epoch',
     caughtBy: {
       file: 'test/store/log/log-scan.test.ts',
-      test: 'the scan counts, of two records of one batch, the one with the higher epoch',
+      test: 'the scan counts the one with the higher epoch if two records are of one batch',
     },
   },
   {
@@ -180,7 +180,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     },
   },
   {
-    name: 'of the last batch’s values only the prefix is looked at',
+    name: 'only the prefixes of the last batch’s values are checked',
     file: 'store/open/replay.ts',
     find: 'found.computed === crc && found.stored === crc',
     replace: 'found.stored === crc',
@@ -255,7 +255,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     },
   },
   {
-    name: 'the log goes on over the last record that was kept',
+    name: 'the log continues over the last record that was kept',
     file: 'store/open/loading.ts',
     find: 'Math.max(position, sector + head.sectors)',
     replace: 'Math.max(position, sector)',
@@ -294,7 +294,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     },
   },
   {
-    name: 'opening does not make the header durable that it goes by',
+    name: 'opening does not sync the header that it relies on',
     file: 'store/open/recovery.ts',
     find: '  if (!choice.agreed) {',
     replace: '  if (false) {',
@@ -304,7 +304,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     },
   },
   {
-    name: 'of two header copies that say the same opening writes the older, which alone is durable',
+    name: 'opening overwrites the older of two equal header copies, the only durable one',
     file: 'store/open/recovery.ts',
     find: 'headers.doubt(choice.agreed ? choice.copy : 1 - choice.copy);',
     replace: 'headers.doubt(1 - choice.copy);',
@@ -314,7 +314,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     },
   },
   {
-    name: 'of two header copies that differ opening writes the newer over',
+    name: 'opening overwrites the newer of two header copies that differ',
     file: 'store/open/recovery.ts',
     find: 'choice.agreed ? choice.copy : 1 - choice.copy',
     replace: 'choice.copy',
@@ -334,13 +334,13 @@ export const faultsOfOpening: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a blank copy of the file header is always one that creation has yet to write',
+    name: 'every blank copy of the file header counts as not yet written by creation',
     file: 'format/file-header.ts',
     find: '  return copy === 1 && header.generation === 1;',
     replace: '  return copy >= 0 && header.generation <= 2;',
     caughtBy: {
       file: 'test/store/open/header-choice.test.ts',
-      test: 'of two copies of the file header a blank one is no damage only if it is copy 1 and creation was cut before it',
+      test: 'the choice between two copies of the file header takes a blank one for damage unless it is copy 1 and creation was cut before it',
     },
   },
   {
@@ -350,7 +350,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     replace: 'if (parentStamp !== 0) return undefined;',
     caughtBy: {
       file: 'test/regression/healed-with-newer-pages.test.ts',
-      test: 'of a basin whose twin names older pages every value is there, also after the next settles',
+      test: 'the healing of a basin whose twin names older pages keeps every value, also after the next settles',
     },
   },
   {
@@ -370,7 +370,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
     replace: 'if (this.#healed.size < 0) checkHealed',
     caughtBy: {
       file: 'test/regression/healed-with-newer-pages.test.ts',
-      test: 'of the head of a map whose twin names older pages nothing is lost without a word if the newer page is damaged too',
+      test: 'the healing of the head of a map whose twin names older pages reports the loss if the newer page is damaged too',
     },
   },
 ];

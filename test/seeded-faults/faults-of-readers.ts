@@ -18,7 +18,7 @@ export const faultsOfReaders: readonly SeededFault[] = [
     replace: 'true',
     caughtBy: {
       file: rules,
-      test: 'a value that was freed since is gone, whatever has its grains',
+      test: 'a value that was freed since is VARVE_SNAPSHOT_GONE, whatever has its grains',
     },
   },
   {
@@ -38,7 +38,7 @@ export const faultsOfReaders: readonly SeededFault[] = [
     replace: '() => true',
     caughtBy: {
       file: rules,
-      test: 'a page of a map that lay there before is not taken for a newer one',
+      test: 'a page of an earlier map in the same place is not taken for a newer one',
     },
   },
   {
@@ -58,7 +58,7 @@ export const faultsOfReaders: readonly SeededFault[] = [
     replace: 'changes?.filter((change) => change.batch > batch).at(-1)',
     caughtBy: {
       file: rules,
-      test: 'a value that was freed since is gone, whatever has its grains',
+      test: 'a value that was freed since is VARVE_SNAPSHOT_GONE, whatever has its grains',
     },
   },
   {
@@ -94,7 +94,7 @@ export const faultsOfReaders: readonly SeededFault[] = [
     },
   },
   {
-    name: 'forgetting changes goes on after a new start with a lower floor',
+    name: 'forgetting changes continues after a new start with a lower floor',
     file: 'store/log/differences.ts',
     find: '      if (this.#floor < batch) return;',
     replace: '',
@@ -110,7 +110,7 @@ export const faultsOfReaders: readonly SeededFault[] = [
     replace: '      return after;',
     caughtBy: {
       file: 'test/store/readers/taken-back.test.ts',
-      test: 'a refresh that followed a refused batch ends at a state whose values can be read',
+      test: 'a refresh that followed a batch which was taken back ends at a readable state',
     },
   },
 ];

@@ -7,7 +7,7 @@ import { lines, type SeededFault } from './seeded-fault.ts';
 
 export const faultsOfReading: readonly SeededFault[] = [
   {
-    name: 'the checksum of a value is not looked at',
+    name: 'the checksum of a value is not checked',
     file: 'store/values/value-reader.ts',
     find: '    if (expected === actual) return;',
     replace: '    if (expected === actual || place.capacity > 0) return;',
@@ -37,7 +37,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     },
   },
   {
-    name: 'the checksum of a seal is not looked at',
+    name: 'the checksum of a seal is not checked',
     file: 'format/seal.ts',
     find: "  if (crc !== getU32(bytes, 4)) return 'fails its checksum';",
     replace: '  if (crc === undefined) return "fails its checksum";',
@@ -47,7 +47,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a structure is believed that is not the one that its parent names',
+    name: 'a structure is accepted that is not the one that its parent names',
     file: 'format/seal.ts',
     find: 'found.seal.generation !== name.generation || found.crc !== name.crc',
     replace: 'found.seal.kind !== name.kind',
@@ -57,7 +57,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a structure is believed that was written to the wrong place',
+    name: 'a structure is accepted that was written to the wrong place',
     file: 'format/seal.ts',
     find: "  if (seal.page !== at.page) return 'belongs to another place';",
     replace: '',
@@ -67,7 +67,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     },
   },
   {
-    name: 'the checksum of a file header is not looked at',
+    name: 'the checksum of a file header is not checked',
     file: 'format/file-header.ts',
     find: "  if (crc !== getU32(sector, headerCrcOffset)) return { state: 'damaged' };",
     replace: "  if (crc === undefined) return { state: 'damaged' };",
@@ -77,7 +77,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     },
   },
   {
-    name: 'the checksum of a sector of the log is not looked at',
+    name: 'the checksum of a sector of the log is not checked',
     file: 'format/log-sector.ts',
     find: "  if (crc32(bytes.subarray(4, sectorBytes)) !== getU32(bytes, 0)) return 'rotten';",
     replace: '',
@@ -87,7 +87,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a sector of the log is believed that was written to the wrong place',
+    name: 'a sector of the log is accepted that was written to the wrong place',
     file: 'format/log-sector.ts',
     find: 'getU48(bytes, 24) !== sector || used > logPayloadBytes',
     replace: 'used > logPayloadBytes',
@@ -97,7 +97,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a sector of the log of another file is believed',
+    name: 'a sector of the log of another file is accepted',
     file: 'format/log-sector.ts',
     find: "if (bytes[4 + at] !== salt[at]) return 'rotten';",
     replace: "if (bytes[4 + at] === undefined) return 'rotten';",
@@ -107,7 +107,7 @@ export const faultsOfReading: readonly SeededFault[] = [
     },
   },
   {
-    name: 'the checksum of a record’s body is not looked at',
+    name: 'the checksum of a record’s body is not checked',
     file: 'store/log/record-reader.ts',
     find: "  if (crc32(body) !== found.head.bodyCrc) return 'the body fails its checksum';",
     replace: '',
@@ -127,13 +127,13 @@ export const faultsOfReading: readonly SeededFault[] = [
     },
   },
   {
-    name: 'marks that no history leaves behind are believed',
+    name: 'marks that no history leaves behind are accepted',
     file: 'store/grains/mark-page.ts',
     find: '    if (this.#isSound()) return;',
     replace: '    if (this.loaded) return;',
     caughtBy: {
       file: 'test/store/grains/mark-page.test.ts',
-      test: 'a mark page refuses just those marks that no values have',
+      test: 'a mark page refuses exactly those marks that no values have',
     },
   },
   {
@@ -147,44 +147,44 @@ export const faultsOfReading: readonly SeededFault[] = [
     },
   },
   {
-    name: 'the cache keeps what was there where a write failed',
+    name: 'the cache keeps the old bytes after a failed write',
     file: 'store/file/file-writer.ts',
     find: '      this.#observer.forget(offset, bytes);',
     replace: '',
     caughtBy: { file: 'test/store/commit/retry-alone.test.ts' },
   },
   {
-    name: 'the cache goes on giving a value that was freed',
+    name: 'the cache still returns a value that was freed',
     file: 'store/values/value-reader.ts',
     find: lines('    this.#cache.uncheck(offset);', '    this.#distrusted.delete(offset);'),
     replace: '    this.#distrusted.delete(offset);',
     caughtBy: { file: 'test/store/freed-reads.test.ts' },
   },
   {
-    name: 'what was checked in a block stays so when the block is written',
+    name: 'values of a block stay marked as checked when the block is written',
     file: 'store/values/block-cache.ts',
     find: '        this.#table.uncheck(cell);',
     replace: '',
     caughtBy: { file: 'test/store/values/block-cache.test.ts' },
   },
   {
-    name: 'a value that was freed while it was read is given back as it was found',
+    name: 'a value that was freed while it was read is returned',
     file: 'store/state/core.ts',
     find: '        if (freeings === this.freeings) return bytes;',
     replace: '        if (freeings <= this.freeings) return bytes;',
     caughtBy: {
       file: 'test/contract/values.test.ts',
-      test: 'a value that is archived, then freed gives undefined to a getAsync under way when it is only freed',
+      test: 'a value that is archived, then freed gives undefined to a getAsync in flight when it is only freed',
     },
   },
   {
-    name: 'a read that damage broke off while values were freed is not tried again',
+    name: 'a read that finds damage while values are freed is not tried again',
     file: 'store/state/core.ts',
     find: "!isVarveError(error, 'VARVE_CORRUPT') || freeings === this.freeings",
     replace: 'freeings <= this.freeings',
     caughtBy: {
       file: 'test/contract/values.test.ts',
-      test: 'a value that is archived, then freed gives undefined to a getAsync under way when its grains have another value',
+      test: 'a value that is archived, then freed gives undefined to a getAsync in flight when its grains have another value',
     },
   },
 ];

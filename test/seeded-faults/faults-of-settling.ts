@@ -148,7 +148,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a basin is not marked as changed where a mark page of it is written',
+    name: 'a basin is not marked as changed when a mark page of it is written',
     file: 'store/settle/settle.ts',
     find: '    for (const { stratum } of this.#dirty) atlas.basinOf(stratum).touched();',
     replace: '',
@@ -185,7 +185,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
     replace: 'const next = this.#next?.segment;',
     caughtBy: {
       file: 'test/store/log/commit-log.test.ts',
-      test: 'the commit log drops no segment that its own records go on in',
+      test: 'the commit log drops no segment that its records continue in',
     },
   },
   {
@@ -205,7 +205,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
     replace: 'following.firstBatch - 2 <= checkpoint',
     caughtBy: {
       file: 'test/store/log/commit-log.test.ts',
-      test: 'the commit log drops no segment that its own records go on in',
+      test: 'the commit log drops no segment that its records continue in',
     },
   },
   {
@@ -235,10 +235,10 @@ export const faultsOfSettling: readonly SeededFault[] = [
     },
   },
   {
-    name: 'while zeros are written ahead, values can be written where they will go',
+    name: 'values can be written to pages where zeros are being written ahead',
     file: 'store/settle/housekeeping.ts',
-    find: 'chunks, blocking: true }',
-    replace: 'chunks, blocking: false }',
+    find: 'chunks: zeroPages(pages), blocking: true }',
+    replace: 'chunks: zeroPages(pages), blocking: false }',
     caughtBy: {
       file: 'test/regression/fill-over-a-value.test.ts',
       test: 'a value written while space ahead is filled stays as it was pushed',

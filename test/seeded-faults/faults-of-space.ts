@@ -13,7 +13,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
     replace: '    this.#allocator.release(page, index - page.firstIndex, count + 1);',
     caughtBy: {
       file: 'test/store/grains/stratum.test.ts',
-      test: 'a stratum finds a freed run before anybody has to add a map',
+      test: 'a stratum finds a freed run before a map has to be added',
     },
   },
   {
@@ -57,7 +57,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
     },
   },
   {
-    name: 'a value has a grain too few where its bytes just need one more',
+    name: 'a value lacks its last grain if only one byte is in it',
     file: 'format/value.ts',
     find: '  return Math.ceil((length + valuePrefixBytes) / (1 << grainExp));',
     replace: '  return Math.ceil((length + valuePrefixBytes - 1) / (1 << grainExp));',
@@ -77,7 +77,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
     },
   },
   {
-    name: 'what is left behind a value is filled with what was there before',
+    name: 'the padding of a value has old bytes instead of zeros',
     file: 'store/commit/session-work.ts',
     find: '    bytes.set(data, valuePrefixBytes);',
     replace: '    bytes.set(data, valuePrefixBytes - 1);',
@@ -103,7 +103,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/store/grains/stratum.test.ts',
-      test: 'a stratum gives nothing out of a map that one value had to itself and left',
+      test: 'a stratum gives no grains of a map that one value had to itself until it was freed',
     },
   },
   {
@@ -116,7 +116,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
     ),
     caughtBy: {
       file: 'test/store/settle/housekeeping.test.ts',
-      test: 'a settle begins at last, though every batch leaves a map that can be given back',
+      test: 'a settle begins in the end, though every batch leaves a map that can be given back',
     },
   },
   {
@@ -153,7 +153,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
     },
   },
   {
-    name: 'the second place of a map is taken for free on opening',
+    name: 'the second place of a map counts as free on opening',
     file: 'store/state/extents.ts',
     find: 'used.push(...map.extents)',
     replace: 'used.push(...map.extents.slice(0, 1))',
@@ -163,7 +163,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
     },
   },
   {
-    name: 'the other slot of a document is taken for free on opening',
+    name: 'the other slot of a document counts as free on opening',
     file: 'store/state/extents.ts',
     find: 'used.push({ page, pages: 2 * capacityPages })',
     replace: 'used.push({ page, pages: capacityPages })',

@@ -52,7 +52,7 @@ export const faultsOfVaults: readonly SeededFault[] = [
     caughtBy: { file: 'test/forest/errors.test.ts', test: 'keeps its root' },
   },
   {
-    name: 'a value that is not made leaves its grains reserved',
+    name: 'a value whose making fails leaves its grains reserved',
     file: 'store/session.ts',
     find: '      stratum.release(index, count);\n      throw error;',
     replace: '      throw error;',

@@ -43,11 +43,14 @@ describe('a simulated life', () => {
     }
   });
 
-  it.each(Array.from({ length: 60 }, (_, at) => 1001 + at))('holds: seed %i', async (seed) => {
-    expect(await runPlan(planOf(seed), { seed, cutsBeside: 0.1 }, noCounts())).toBe(undefined);
-  });
+  it.each(Array.from({ length: 60 }, (_, at) => 1001 + at))(
+    'keeps every promise: seed %i',
+    async (seed) => {
+      expect(await runPlan(planOf(seed), { seed, cutsBeside: 0.1 }, noCounts())).toBe(undefined);
+    },
+  );
 
-  it('can be run whatever steps are left out of it', async () => {
+  it('runs with any of its steps left out', async () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(100_000), fc.nat(), async (seed, out) => {
         const { settings, steps } = planOf(seed);
@@ -59,7 +62,7 @@ describe('a simulated life', () => {
     );
   });
 
-  it('makes cuts beside it, which do not change its course', async () => {
+  it('is not changed by the power cuts that are tried beside it', async () => {
     const seed = 11;
     const [alone, beside] = [noCounts(), noCounts()];
     await runPlan(planOf(seed), { seed, cutsBeside: 0 }, alone);

@@ -67,7 +67,7 @@ describe('the table of codecs', () => {
     expect([...names].sort()).toEqual(Object.keys(codecs).sort());
   });
 
-  it.each(codecRows())('is right of $name: $stored', ({ name, bytes, example, stored }) => {
+  it.each(codecRows())('holds for $name: $stored', ({ name, bytes, example, stored }) => {
     const { codec: any, of } = known[name] as (typeof known)[string];
     const codec = any as Codec<unknown>;
     const value = of === undefined ? example : of(example as never);

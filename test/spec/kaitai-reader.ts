@@ -361,10 +361,7 @@ class Places {
     const markPages = Math.ceil(grains / 16_256);
     const overheadPages = (markPages > 1 ? 2 : 0) + 2 * markPages;
     const numPages = overheadPages + Math.ceil((grains * 2 ** grainExp) / 4096);
-    const further = furtherExtents.map((one) => ({
-      page: one.page.value,
-      pages: one.pages.value,
-    }));
+    const further = furtherExtents.map((one) => ({ page: one.page.value, pages: one.pages.value }));
     const parts = partsOf({ page: page.value, numPages, overheadPages }, further);
     this.stretch(basin.value, stratum.value, { from: firstIndex.value, grains, parts });
   }

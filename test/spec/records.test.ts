@@ -172,7 +172,7 @@ describe('the operations in the spec', () => {
     ]);
   });
 
-  it('leave out the fields that are those of the run before', () => {
+  it('leave out the fields that equal those of the run before', () => {
     const adjacent = 0x08;
     const alike = 0x10;
     const found = written((writer) => {
@@ -195,7 +195,7 @@ describe('the operations in the spec', () => {
     ]);
   });
 
-  it('are all that there are', () => {
+  it('are all operations of the format', () => {
     expect(rows.map(([code]) => Number(code))).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
   });
 });

@@ -40,7 +40,7 @@ describe('a value that was read from the cache', () => {
     [20, 100],
     [900, 33],
   ])(
-    'is gone once freed, and its successor reads correctly: %i, then %i bytes',
+    'is undefined once freed, and its successor reads correctly: %i, then %i bytes',
     async (one, other) => {
       const { store } = await stores.wrapped();
       const ids = await filled(store, one, 1);

@@ -301,7 +301,7 @@ class Once extends Breather {
   }
 }
 
-it('a verification says that the store is closed, at whatever step it is closed', async () => {
+it('a verification ends with VARVE_CLOSED, at whatever step the store is closed', async () => {
   let outcome: unknown;
   let step = 0;
   for (; outcome !== 'whole'; step++) {
@@ -322,7 +322,7 @@ it('a verification says that the store is closed, at whatever step it is closed'
   expect(step).toBeGreaterThan(200);
 });
 
-it('a verification says that the store is closed, at whatever microtask it is closed', async () => {
+it('a verification ends with VARVE_CLOSED, at whatever microtask the store is closed', async () => {
   let refused = 0;
   for (let hops = 0; hops < 60; hops++) {
     const lab = await labWith(2, 3);
@@ -362,7 +362,7 @@ it('a verification finds nothing, at whichever step a session pushes', async () 
   }
 });
 
-it('a verification finds nothing, at whatever step a map goes that holds nothing', async () => {
+it('a verification finds nothing, at whichever step an empty map is dropped', async () => {
   let isWhole = false;
   let gone = 0;
   for (let step = 1; !isWhole; step++) {

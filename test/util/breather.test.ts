@@ -71,7 +71,7 @@ it.each([
   expect(turns).toBe(3);
 });
 
-it('works for a growing time between turns if it chases a writer', async () => {
+it('works for longer and longer between turns if it chases a writer', async () => {
   let time = 0;
   const breather = new Breather(() => time, 1 / 64);
   const stretches: number[] = [];

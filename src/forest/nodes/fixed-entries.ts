@@ -180,6 +180,7 @@ export class FixedEntries {
   }
 
   replace(index: number, value: Uint8Array, _word: number): void {
+    assert(value.length === this.#entryBytes - this.#keyBytes, 'all values have one length');
     copyBytes(value, this.#bytes, this.valueOffset(index));
   }
 
@@ -199,6 +200,7 @@ export class FixedEntries {
   }
 
   #copy(from: number, to: number, room: number): FixedEntries {
+    assert(from <= to && to <= this.count, 'copied entries are there');
     const copy = this.#empty();
     copy.#setBytes(this.#memory.take(room * this.#entryBytes));
     copy.#bytes.set(this.#bytes.subarray(this.offset(from), this.offset(to)));
@@ -217,6 +219,7 @@ export class FixedEntries {
   }
 
   concat(other: FixedEntries): FixedEntries {
+    assert(this.#entryBytes === other.#entryBytes, 'all entries have one length');
     const both = this.#copy(0, this.count, this.count + other.count + roomMin);
     both.#bytes.set(other.#bytes.subarray(other.#base, other.offset(other.count)), both.live);
     both.count += other.count;

@@ -8,7 +8,16 @@
 
 import { corrupt } from '../../errors.ts';
 import { assert, checks } from '../../util/assert.ts';
-import { getU16, getU32, getU64, setU32, setU64 } from '../../util/little-endian.ts';
+import { ByteReader } from '../../util/cursor.ts';
+import {
+  getU16,
+  getU32,
+  getU64,
+  setU32,
+  setU64,
+  setVarint,
+  varintBytesMax,
+} from '../../util/little-endian.ts';
 import { type NodeEntries, newEntries } from './entries.ts';
 import { FixedEntries } from './fixed-entries.ts';
 import type { TreeShape } from './node.ts';
@@ -26,8 +35,6 @@ import { SortedEntries } from './sorted-entries.ts';
 
 const flagParts = 1;
 const levelMax = 255;
-/** Bytes of a varint, at most. */
-const varintMax = 8;
 
 /** Encodes nodes in memory that it reuses. */
 export class NodeWriter {
@@ -53,22 +60,23 @@ export class NodeWriter {
 
   #reserve(node: TreeNode): void {
     const entries = node.leaf ? node.entries : node.separators;
-    let bytesMax = nodeHeadBytes + entries.live + entries.count * 2 * varintMax;
+    let bytesMax = nodeHeadBytes + entries.live + entries.count * 2 * varintBytesMax;
     if (!node.leaf) {
-      bytesMax += node.refs.length * 4 * varintMax;
+      bytesMax += node.refs.length * 4 * varintBytesMax;
       for (const part of node.storedParts) bytesMax += part?.length ?? 0;
     }
     if (this.#bytes.length < bytesMax) this.#bytes = new Uint8Array(bytesMax * 2);
   }
 
   #leaf({ entries }: Leaf, { keyBytes, valueBytes }: TreeShape): void {
-    if (keyBytes < 0 || valueBytes < 0) {
-      for (let index = 0; index < entries.count; index++) {
-        if (keyBytes < 0) this.#varint(entries.keyBytes(index));
-        if (valueBytes < 0) this.#varint(entries.word(index));
-      }
+    const bytes = this.#bytes;
+    let at = this.#at;
+    const hasLengths = keyBytes < 0 || valueBytes < 0;
+    for (let index = 0; hasLengths && index < entries.count; index++) {
+      if (keyBytes < 0) at = setVarint(bytes, at, entries.keyBytes(index));
+      if (valueBytes < 0) at = setVarint(bytes, at, entries.word(index));
     }
-    this.#at = entries.writeTo(this.#bytes, this.#at);
+    this.#at = entries.writeTo(bytes, at);
   }
 
   #branch(branch: Branch, { keyBytes, partBytes, sealed }: TreeShape): void {
@@ -86,10 +94,11 @@ export class NodeWriter {
     for (let index = 0; index < refs.length; index++) {
       const ref = refs[index] as NodeRef;
       assert(ref.stored, 'a child is stored before its branch');
+      assert((counts[index] as number) > 0, 'a stored child has entries');
       setU32(bytes, this.#at, ref.low);
       setU32(bytes, this.#at + 4, ref.high);
-      this.#at += 8;
-      if (sealed) this.#wide(ref.seal);
+      if (sealed) setU64(bytes, this.#at + 8, ref.seal);
+      this.#at += sealed ? 16 : 8;
       this.#varint((counts[index] as number) * 2 + (branch.isLong(index) ? 1 : 0));
       if (partBytes >= 0) this.#part(storedParts[index]);
     }
@@ -102,65 +111,36 @@ export class NodeWriter {
     this.#at += part.length;
   }
 
-  #wide(value: number): void {
-    setU64(this.#bytes, this.#at, value);
-    this.#at += 8;
-  }
-
   #varint(value: number): void {
-    while (value >= 0x80) {
-      this.#bytes[this.#at++] = (value % 0x80) | 0x80;
-      value = Math.floor(value / 0x80);
-    }
-    this.#bytes[this.#at++] = value;
+    this.#at = setVarint(this.#bytes, this.#at, value);
   }
 }
 
 /** A cursor over a node's bytes; its errors have the node's id. */
-class NodeReader {
-  readonly bytes: Uint8Array;
+class NodeReader extends ByteReader {
   readonly #ref: NodeRef;
-  at = nodeHeadBytes;
 
   constructor(bytes: Uint8Array, ref: NodeRef) {
-    this.bytes = bytes;
+    super(bytes, 'a node of a tree', undefined, nodeHeadBytes);
     this.#ref = ref;
   }
 
-  fail(message: string): never {
+  override fail(message: string): never {
     throw corrupt(`a node of a tree is damaged: ${message}`, { grainId: this.#ref.id });
-  }
-
-  varint(): number {
-    let value = 0;
-    for (let scale = 1; ; scale *= 0x80) {
-      if (this.at >= this.bytes.length || scale > Number.MAX_SAFE_INTEGER)
-        this.fail('it ends early');
-      const byte = this.bytes[this.at++] as number;
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) return value;
-    }
-  }
-
-  take(count: number): number {
-    const from = this.at;
-    if (count > this.bytes.length - from) this.fail('it ends early');
-    this.at = from + count;
-    return from;
   }
 }
 
 /** Decodes a node, which keeps `bytes`. Throws `VARVE_CORRUPT`. */
 export function decodeNode(bytes: Uint8Array, ref: NodeRef, shape: TreeShape): TreeNode {
   const reader = new NodeReader(bytes, ref);
-  if (bytes.length < nodeHeadBytes) reader.fail('it ends early');
+  if (bytes.length < nodeHeadBytes) reader.fail('ends too early');
   const level = bytes[0] as number;
   const count = getU32(bytes, 4);
   // No node is empty or has more entries than bytes.
   if (count === 0 || count > bytes.length || getU16(bytes, 2) !== 0)
     reader.fail('its head is wrong');
   const node = level === 0 ? decodeLeaf(reader, count, shape) : decodeBranch(reader, count, shape);
-  if (reader.at !== bytes.length) reader.fail('bytes are left over');
+  reader.end();
   if (checks.strict) checkNode(node);
   return node;
 }
@@ -169,15 +149,14 @@ function decodeLeaf(reader: NodeReader, count: number, shape: TreeShape): Leaf {
   const { keyBytes, valueBytes } = shape;
   const empty = newEntries(keyBytes, valueBytes, shape.memory);
   if (empty instanceof FixedEntries) return new Leaf(0, decodeFixed(reader, count, empty));
-  const lengthsAt = reader.at;
-  skipLengths(reader, count, shape);
-  const entries = SortedEntries.over(reader.bytes, count, shape.memory);
+  const lengthsEach = (keyBytes < 0 ? 1 : 0) + (valueBytes < 0 ? 1 : 0);
+  const lengths = varints(reader, count * lengthsEach);
+  const entries = SortedEntries.over(reader.source, count, shape.memory);
   const leaf = new Leaf(0, entries);
-  const lengths = new NodeReader(reader.bytes, NodeRef.at(0, 0, 0));
-  lengths.at = lengthsAt;
+  let next = 0;
   for (let index = 0; index < count; index++) {
-    const key = keyBytes < 0 ? lengths.varint() : keyBytes;
-    const word = valueBytes < 0 ? lengths.varint() : valueBytes * 2;
+    const key = keyBytes < 0 ? (lengths[next++] as number) : keyBytes;
+    const word = valueBytes < 0 ? (lengths[next++] as number) : valueBytes * 2;
     if ((word & longBit) === 1) {
       leaf.longs += 1;
       if (word !== longRefBytes * 2 + longBit)
@@ -192,18 +171,20 @@ function decodeLeaf(reader: NodeReader, count: number, shape: TreeShape): Leaf {
 /** Takes over the bytes of entries of one length. */
 function decodeFixed(reader: NodeReader, count: number, like: FixedEntries): FixedEntries {
   const from = reader.take(count * like.entryBytes(0));
-  const entries = FixedEntries.over(reader.bytes, from, like, count);
+  const entries = FixedEntries.over(reader.source, from, like, count);
   if (!entries.isSorted) reader.fail('its keys do not rise');
   return entries;
 }
 
-function skipLengths(reader: NodeReader, count: number, shape: TreeShape): void {
-  const numbers = (shape.keyBytes < 0 ? 1 : 0) + (shape.valueBytes < 0 ? 1 : 0);
-  for (let left = count * numbers; left > 0; left--) reader.varint();
+/** Not `list`: a call for each number would take longer than to read it. */
+function varints(reader: NodeReader, count: number): number[] {
+  const numbers: number[] = [];
+  for (let left = count; left > 0; left--) numbers.push(reader.varint());
+  return numbers;
 }
 
 function decodeBranch(reader: NodeReader, children: number, shape: TreeShape): Branch {
-  const { bytes } = reader;
+  const { source: bytes } = reader;
   const branch = new Branch(0, bytes[0] as number, decodeSeparators(reader, children - 1, shape));
   const hasParts = bytes[1] === flagParts;
   if (hasParts !== shape.partBytes >= 0) reader.fail("its reducer values do not match the tree's");
@@ -214,17 +195,15 @@ function decodeBranch(reader: NodeReader, children: number, shape: TreeShape): B
     const ref = NodeRef.at(getU32(bytes, from), getU32(bytes, from + 4), seal);
     if (!ref.stored) reader.fail('a child has no id');
     const word = reader.varint();
-    const isSafe = Number.isSafeInteger(word) && Number.isSafeInteger(seal);
-    if (word < 2 || !isSafe) reader.fail('the count or the seal of a child is wrong');
+    if (word < 2 || !Number.isSafeInteger(seal))
+      reader.fail('the count or the seal of a child is wrong');
     ref.levelExpected = branch.level - 1;
     ref.totalExpected = Math.floor(word / 2);
     branch.refs.push(ref);
     branch.counts.push(Math.floor(word / 2));
     if (word % 2 === 1) longs.push(index);
     if (!hasParts) continue;
-    const length = reader.varint();
-    const part = reader.take(length);
-    branch.storedParts.push(bytes.subarray(part, part + length));
+    branch.storedParts.push(reader.bytes(reader.varint()));
   }
   for (const index of longs) branch.setLong(index, true);
   return branch;
@@ -233,8 +212,8 @@ function decodeBranch(reader: NodeReader, children: number, shape: TreeShape): B
 function decodeSeparators(reader: NodeReader, count: number, shape: TreeShape): NodeEntries {
   const empty = newEntries(shape.keyBytes, 0, shape.memory);
   if (empty instanceof FixedEntries) return decodeFixed(reader, count, empty);
-  const lengths = Array.from({ length: count }, () => reader.varint());
-  const separators = SortedEntries.over(reader.bytes, count, shape.memory);
+  const lengths = varints(reader, count);
+  const separators = SortedEntries.over(reader.source, count, shape.memory);
   for (const length of lengths) separators.add(reader.take(length), length, 0);
   if (!separators.sealHeads()) reader.fail('its separators do not rise');
   return separators;

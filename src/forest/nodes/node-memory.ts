@@ -38,6 +38,7 @@ export class NodeMemory {
       const kept = this.#pieces[at]?.pop();
       if (kept === undefined) continue;
       this.#keptBytes -= kept.length;
+      assert(this.#keptBytes >= 0, 'the pool counts its bytes');
       return kept;
     }
     return new Uint8Array(units * unitBytes);

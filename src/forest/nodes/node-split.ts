@@ -61,6 +61,8 @@ function splitLeaf(leaf: Leaf, shape: TreeShape, run: number): Split {
     left.countLongs();
     right.countLongs();
   }
+  assert(left.total + right.total === leaf.total, 'a split keeps all entries');
+  assert(left.longs + right.longs === leaf.longs, 'a split keeps all long values');
   if (run >= runsMin) right.run = run;
   if (run <= -runsMin) left.run = run;
   const separator = shape.keyBytes < 0 ? shortest(entries, at) : entries.key(at).slice();
@@ -103,7 +105,10 @@ export function joinNodes(left: TreeNode, right: TreeNode, separator: Uint8Array
   if (left.leaf && right.leaf) {
     const both = new Leaf(left.owner, concatEntries(left.entries, right.entries));
     both.longs = left.longs + right.longs;
+    assert(both.total === left.total + right.total, 'joined nodes keep all entries');
     return both;
   }
-  return (left as Branch).concat(right as Branch, separator);
+  const both = (left as Branch).concat(right as Branch, separator);
+  assert(both.total === left.total + right.total, 'joined nodes keep all entries');
+  return both;
 }

@@ -185,18 +185,11 @@ export class NodeStore {
  */
 function checkExpected({ id, levelExpected, totalExpected }: NodeRef, node: TreeNode): void {
   const { level, total } = node;
-  if (
-    (levelExpected < 0 || level === levelExpected) &&
-    (totalExpected < 0 || total === totalExpected)
-  )
-    return;
+  const isLevel = levelExpected < 0 || level === levelExpected;
+  if (isLevel && (totalExpected < 0 || total === totalExpected)) return;
+  const message = 'a node has another level or number of entries than its parent says';
   const expected = `level ${levelExpected}, ${totalExpected} entries`;
-  const actual = `level ${level}, ${total} entries`;
-  throw corrupt('a node has another level or number of entries than its parent says', {
-    grainId: id,
-    expected,
-    actual,
-  });
+  throw corrupt(message, { grainId: id, expected, actual: `level ${level}, ${total} entries` });
 }
 
 function vaulted(vault: Vault, what: string, run: (vault: Vault) => Uint8Array): Uint8Array {
@@ -212,9 +205,8 @@ function vaulted(vault: Vault, what: string, run: (vault: Vault) => Uint8Array):
 
 function vaultError(vault: Vault, what: string, outcome: string, cause: unknown): VarveError {
   if (isVarveError(cause, 'VARVE_VAULT')) return cause;
-  return new VarveError('VARVE_VAULT', `${what} of the vault '${vault.name}' ${outcome}`, {
-    cause,
-  });
+  const message = `${what} of the vault '${vault.name}' ${outcome}`;
+  return new VarveError('VARVE_VAULT', message, { cause });
 }
 
 function encodeLong(low: number, high: number, seal: number): Uint8Array {

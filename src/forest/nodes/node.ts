@@ -187,6 +187,7 @@ export class Branch {
   }
 
   setLong(at: number, isLong: boolean): void {
+    assert(at < this.refs.length, 'only a child has long values');
     if (this.#longs.length === 0) {
       if (!isLong) return;
       this.#longs = this.refs.map(() => false);
@@ -264,6 +265,7 @@ export class Branch {
         return at < this.refs.length ? this.isLong(at) : next.isLong(at - this.refs.length);
       });
     }
+    assert(separators.count === both.refs.length - 1, 'separators lie between children');
     both.parts = columnOf(this, next, 'parts');
     both.storedParts = columnOf(this, next, 'storedParts') as (Uint8Array | undefined)[];
     return both;

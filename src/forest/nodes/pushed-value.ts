@@ -128,11 +128,8 @@ export function openValue(
 function tagTooLong(vault: string, cause: TagTooLong): VarveError {
   const sizes = `${plainTagBytes} bytes to ${cause.tagBytes}, and ${roomMax} is the most`;
   const message = `the vault '${vault}' seals a tag of ${sizes}`;
-  return new VarveError('VARVE_VAULT', message, {
-    cause,
-    expected: roomMax,
-    actual: cause.tagBytes,
-  });
+  const facts = { cause, expected: roomMax, actual: cause.tagBytes };
+  return new VarveError('VARVE_VAULT', message, facts);
 }
 
 function notPushed(id: GrainId): VarveError {

@@ -11,6 +11,7 @@
  */
 
 import { assert } from '../../util/assert.ts';
+import { getU32BigEndian } from '../../util/big-endian.ts';
 import { copyBytes, copyRun } from '../../util/bytes.ts';
 import type { NodeMemory } from './node-memory.ts';
 
@@ -284,6 +285,7 @@ export class SortedEntries {
   writeTo(target: Uint8Array, at: number): number {
     const slots = this.#slots;
     // Adjacent entries are copied together: mostly all but a few.
+    const start = at;
     let from = 0;
     let end = 0;
     for (let slot = 0; slot < this.count * stride; slot += stride) {
@@ -296,6 +298,7 @@ export class SortedEntries {
       end = offset + (slots[slot + 2] as number) + ((slots[slot + 3] as number) >>> 1);
     }
     copyRun({ bytes: this.#heap, from, length: end - from }, target, at);
+    assert(at + end - from - start === this.live, 'all keys and values are written');
     return at + end - from;
   }
 
@@ -329,6 +332,7 @@ export class SortedEntries {
 
   /** A copy of the entries from `from` on and before `to`, packed, with room for a few more. */
   slice(from = 0, to = this.count): SortedEntries {
+    assert(from <= to && to <= this.count, 'copied entries are there');
     let bytes = 0;
     for (let index = from; index < to; index++) bytes += this.entryBytes(index);
     const copy = this.#empty(to - from + spareSlots, bytes + spareHeap);
@@ -382,15 +386,7 @@ export class SortedEntries {
 
 /** Four bytes as a number of the same order; zeros after the end of the key. */
 function headOf(bytes: Uint8Array, from: number, end: number): number {
-  if (from + 4 <= end) {
-    return (
-      (((bytes[from] as number) << 24) |
-        ((bytes[from + 1] as number) << 16) |
-        ((bytes[from + 2] as number) << 8) |
-        (bytes[from + 3] as number)) >>>
-      0
-    );
-  }
+  if (from + 4 <= end) return getU32BigEndian(bytes, from);
   let head = 0;
   for (let at = from; at < from + 4; at++)
     head = head * 256 + (at < end ? (bytes[at] as number) : 0);

@@ -11,32 +11,25 @@ import { invalidArgument, VarveError } from '../../errors.ts';
 import { getU64BigEndian } from '../../util/big-endian.ts';
 import { checkNames } from '../../util/options.ts';
 import type { TreeChange } from '../contract.ts';
-import type { Leaf, TreeRoot, TreeShape } from '../nodes/node.ts';
+import type { Leaf } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 import { historyBound, historyPut } from '../trees/history-key.ts';
-import { historyHeadBytes, type TreeRecord } from '../trees/tree-record.ts';
+import { historyHeadBytes } from '../trees/tree-record.ts';
 import type { TreeSchema } from '../trees/tree-schema.ts';
-import { positionOf, TreeCursor } from '../trees/tree-search.ts';
+import { positionOf, TreeCursor, type TreeSource } from '../trees/tree-search.ts';
 import { checkLimit, limited, type Positions } from './range.ts';
-import { Entries, type Hold } from './range-iterators.ts';
 import { entryValue } from './tree-entries.ts';
 
-/** The history to read, and the positions in it. */
-interface ChangesAsked {
-  readonly root: TreeRoot;
-  readonly positions: Positions;
-}
-
 /**
- * Finds the changes after `after`. Throws `VARVE_INVALID_ARGUMENT`, and `VARVE_LOG_TRUNCATED` if
- * some of them were trimmed: a follower must read the whole tree again.
+ * Finds the changes after `after` in a history whose newest has the number `sequence`. Throws
+ * `VARVE_INVALID_ARGUMENT`, and `VARVE_LOG_TRUNCATED` if some of them were trimmed: a follower must
+ * read the whole tree again.
  */
-export function readChanges(
-  nodes: NodeStore,
-  shape: TreeShape,
-  { history: root, sequence }: Pick<TreeRecord, 'history' | 'sequence'>,
+export function findChanges(
+  history: TreeSource,
+  sequence: number,
   options: { readonly after?: number | undefined; readonly limit?: number | undefined },
-): ChangesAsked {
+): Positions {
   checkNames('Tree.changes', options, { after: true, limit: true });
   const { after = 0 } = options;
   if (!Number.isSafeInteger(after) || after < 0) {
@@ -46,34 +39,24 @@ export function readChanges(
     throw invalidArgument('changes: after', `at most the tree's newest, ${sequence}`, after);
   }
   const limit = checkLimit('changes: limit', options.limit);
-  const oldest = oldestKept(nodes, shape, root) ?? sequence + 1;
+  const oldest = oldestKept(history) ?? sequence + 1;
   if (after !== 0 && after < oldest - 1) {
     const message = `changes after ${after} were trimmed: 'after' may be ${oldest - 1} or later`;
     throw new VarveError('VARVE_LOG_TRUNCATED', message, { expected: oldest - 1, actual: after });
   }
-  const from = positionOf(nodes, shape, root, historyBound(after));
-  return { root, positions: limited({ from, to: root.count }, { reverse: false, limit }) };
+  const from = positionOf(history, historyBound(after));
+  return limited({ from, to: history.root.count }, { reverse: false, limit });
 }
 
 /** The sequence number of the oldest change that is kept. */
-function oldestKept(nodes: NodeStore, shape: TreeShape, { ref }: TreeRoot): number | undefined {
-  if (ref === undefined) return undefined;
-  const { entries } = new TreeCursor(nodes, shape, ref, 0).leaf;
+function oldestKept(history: TreeSource): number | undefined {
+  if (history.root.ref === undefined) return undefined;
+  const { entries } = new TreeCursor(history, 0).leaf;
   return getU64BigEndian(entries.heap, entries.offset(0));
 }
 
-export class Changes<K, V, R> extends Entries<TreeChange<K, V>> {
-  constructor(
-    nodes: NodeStore,
-    schema: TreeSchema<K, V, R>,
-    { root, positions, hold }: ChangesAsked & { readonly hold: Hold },
-  ) {
-    const range = { nodes, shape: schema.historyShape, root, reverse: false };
-    super(range, positions, hold, (leaf, index) => changeAt(nodes, schema, leaf, index));
-  }
-}
-
-function changeAt<K, V, R>(
+/** An entry of the history as a change. */
+export function changeAt<K, V, R>(
   nodes: NodeStore,
   schema: TreeSchema<K, V, R>,
   leaf: Leaf,

@@ -11,9 +11,8 @@
 
 import { assert } from '../../util/assert.ts';
 import { Breather } from '../../util/breather.ts';
-import type { Leaf, TreeRoot, TreeShape } from '../nodes/node.ts';
-import type { NodeStore } from '../nodes/node-store.ts';
-import { readPathToPosition, TreeCursor } from '../trees/tree-search.ts';
+import type { Leaf } from '../nodes/node.ts';
+import { readPathToPosition, TreeCursor, type TreeSource } from '../trees/tree-search.ts';
 import type { Positions } from './range.ts';
 
 /** Keeps a state readable until it is released. */
@@ -24,10 +23,7 @@ export interface Hold {
 }
 
 /** The tree to read, and the direction. */
-export interface TreeRange {
-  readonly nodes: NodeStore;
-  readonly shape: TreeShape;
-  readonly root: TreeRoot;
+export interface TreeRange extends TreeSource {
   readonly reverse: boolean;
 }
 
@@ -58,11 +54,10 @@ abstract class EntryIterator {
   protected step(): TreeCursor | undefined {
     if (this.#left === 0) return undefined;
     this.#hold.check();
-    const { nodes, shape, root, reverse } = this.#range;
+    const { reverse } = this.#range;
     if (this.#cursor === undefined) {
       const positions = this.#positions;
-      const at = reverse ? positions.to - 1 : positions.from;
-      this.#cursor = new TreeCursor(nodes, shape, root.ref as NonNullable<TreeRoot['ref']>, at);
+      this.#cursor = new TreeCursor(this.#range, reverse ? positions.to - 1 : positions.from);
     } else if (reverse) this.#cursor.backward();
     else this.#cursor.forward();
     this.#left -= 1;
@@ -76,16 +71,17 @@ abstract class EntryIterator {
 
   /** Reads the nodes that the next step needs, without blocking. */
   protected async ready(): Promise<void> {
-    const { nodes, shape, root, reverse } = this.#range;
+    const { reverse } = this.#range;
     const cursor = this.#cursor;
     const positions = this.#positions;
-    if (this.#left === 0 || root.ref === undefined) return;
+    if (this.#left === 0) return;
     const within =
       cursor !== undefined &&
       (reverse ? cursor.index > 0 : cursor.index + 1 < cursor.leaf.entries.count);
     if (within) return;
     const at = reverse ? positions.from + this.#left - 1 : positions.to - this.#left;
-    await readPathToPosition(nodes, shape, root.ref, at);
+    assert(at >= positions.from && at < positions.to, 'the next entry is in the range');
+    await readPathToPosition(this.#range, at);
   }
 
   protected finish(): IteratorReturnResult<undefined> {

@@ -6,12 +6,11 @@
  */
 
 import { invalidArgument } from '../../errors.ts';
+import { assert } from '../../util/assert.ts';
 import { checkFlag, checkNames, type NamesOf } from '../../util/options.ts';
 import type { Range } from '../contract.ts';
-import type { TreeRoot, TreeShape } from '../nodes/node.ts';
-import type { NodeStore } from '../nodes/node-store.ts';
 import type { TreeSchema } from '../trees/tree-schema.ts';
-import { type KeyBound, positionOf, readPathTo } from '../trees/tree-search.ts';
+import { type KeyBound, positionOf, readPathTo, type TreeSource } from '../trees/tree-search.ts';
 
 /** Entries from the position `from` on and before `to`. */
 export interface Positions {
@@ -80,30 +79,18 @@ function boundOf<K>(
 }
 
 /** The positions between the bounds; ignores `reverse` and `limit`. */
-export function positionsOf(
-  nodes: NodeStore,
-  shape: TreeShape,
-  root: TreeRoot,
-  asked: Pick<AskedRange, 'from' | 'to'>,
-): Positions {
-  const from = asked.from === undefined ? 0 : positionOf(nodes, shape, root, asked.from);
-  const to = asked.to === undefined ? root.count : positionOf(nodes, shape, root, asked.to);
+export function positionsOf(tree: TreeSource, asked: AskedRange): Positions {
+  const from = asked.from === undefined ? 0 : positionOf(tree, asked.from);
+  const to = asked.to === undefined ? tree.root.count : positionOf(tree, asked.to);
   return { from, to: Math.max(from, to) };
 }
 
 /** As `positionsOf` and `limited`, without blocking on the disk. */
-export async function positionsAsync(
-  nodes: NodeStore,
-  shape: TreeShape,
-  root: TreeRoot,
-  asked: AskedRange,
-): Promise<Positions> {
-  for (const bound of [asked.from, asked.to]) {
-    if (bound !== undefined && root.ref !== undefined) {
-      await readPathTo(nodes, shape, root.ref, bound.key);
-    }
+export async function positionsAsync(tree: TreeSource, asked: AskedRange): Promise<Positions> {
+  for (const bound of tree.root.ref === undefined ? [] : [asked.from, asked.to]) {
+    if (bound !== undefined) await readPathTo(tree, bound.key);
   }
-  return limited(positionsOf(nodes, shape, root, asked), asked);
+  return limited(positionsOf(tree, asked), asked);
 }
 
 /** Cuts positions to the limit, from the end that `reverse` selects. */
@@ -111,6 +98,7 @@ export function limited(
   { from, to }: Positions,
   { reverse, limit }: Pick<AskedRange, 'reverse' | 'limit'>,
 ): Positions {
+  assert(from >= 0 && from <= to, 'positions of a range rise');
   if (to - from <= limit) return { from, to };
   return reverse ? { from: to - limit, to } : { from, to: from + limit };
 }

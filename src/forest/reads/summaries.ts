@@ -8,6 +8,7 @@
  */
 
 import { encodePart, guarded, type Reducer } from '../../codecs/codec.ts';
+import { assert } from '../../util/assert.ts';
 import { compareBytes } from '../../util/bytes.ts';
 import type { Branch, Leaf, NodeRef, TreeNode } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
@@ -42,6 +43,7 @@ export class Summaries<K, V, R> {
   }
 
   #collect(node: TreeNode, from: number, to: number, parts: R[]): void {
+    assert(from >= 0 && to <= node.total, 'summed entries are in their node');
     if (node.leaf) {
       if (to - from === node.total) parts.push(this.whole(node));
       else for (let index = from; index < to; index++) parts.push(this.#map(node, index));
@@ -111,5 +113,6 @@ export class Summaries<K, V, R> {
       const part = this.#partOf(node, at);
       node.storedParts[at] = encodePart(this.#reducer, part).slice();
     }
+    assert(node.storedParts.length === node.refs.length, 'each child has its value');
   }
 }

@@ -15,14 +15,7 @@ import type { Leaf, TreeRoot } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 import type { TreeSchema } from '../trees/tree-schema.ts';
 import { type FoundEntry, findEntry, readPathTo, TreeCursor } from '../trees/tree-search.ts';
-import {
-  type AskedRange,
-  limited,
-  type Positions,
-  positionsAsync,
-  positionsOf,
-  readRange,
-} from './range.ts';
+import { limited, type Positions, positionsAsync, positionsOf, readRange } from './range.ts';
 import { AsyncEntries, Entries, type Hold, type TreeRange } from './range-iterators.ts';
 import { Summaries } from './summaries.ts';
 import { entryKey, entryOf, entryValue, entryValueAsync } from './tree-entries.ts';
@@ -70,8 +63,7 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   #find(nodes: NodeStore, key: Uint8Array): FoundEntry | undefined {
-    const { ref } = this.#point.root();
-    return ref === undefined ? undefined : findEntry(nodes, this.#schema.shape, ref, key);
+    return findEntry(nodes, this.#schema.shape, this.#point.root().ref, key);
   }
 
   #valueOf(nodes: NodeStore, found: FoundEntry | undefined): V | undefined {
@@ -81,15 +73,14 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
 
   async getAsync(key: K): Promise<V | undefined> {
     const bytes = this.#schema.keys.encodeKept(key);
-    const { nodes } = this.#point;
-    const { ref } = this.#point.root();
-    if (ref === undefined) return undefined;
+    const source = this.#source();
+    if (source.root.ref === undefined) return undefined;
     const hold = this.#point.hold();
     try {
-      const leaf = await readPathTo(nodes, this.#schema.shape, ref, bytes);
+      const leaf = await readPathTo(source, bytes);
       const index = leaf.entries.search(bytes);
       if (index < 0) return undefined;
-      return await entryValueAsync(nodes, this.#schema, leaf, index);
+      return await entryValueAsync(source.nodes, this.#schema, leaf, index);
     } finally {
       hold.release();
       // If the state has ended meanwhile, neither the result nor an error counts.
@@ -121,23 +112,20 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
 
   #iterate<T>(range: Range<K>, give: (leaf: Leaf, index: number) => T): IterableIterator<T> {
     const asked = readRange(this.#schema, range);
-    const source = this.#treeRange(asked);
-    const positions = limited(positionsOf(source.nodes, source.shape, source.root, asked), asked);
+    const source = this.#source(asked.reverse);
+    const positions = limited(positionsOf(source, asked), asked);
     return new Entries(source, positions, this.#point.hold(), give);
   }
 
-  #treeRange({ reverse }: AskedRange): TreeRange {
+  #source(reverse = false): TreeRange {
     const { nodes } = this.#point;
-    const root = this.#point.root();
-    return { nodes, shape: this.#schema.shape, root, reverse };
+    return { nodes, shape: this.#schema.shape, root: this.#point.root(), reverse };
   }
 
   rangeAsync(range: Range<K> = {}): AsyncIterableIterator<[K, V]> {
     const asked = readRange(this.#schema, range);
-    const source = this.#treeRange(asked);
-    const find = (): Promise<Positions> => {
-      return positionsAsync(source.nodes, source.shape, source.root, asked);
-    };
+    const source = this.#source(asked.reverse);
+    const find = (): Promise<Positions> => positionsAsync(source, asked);
     return new AsyncEntries(source, find, this.#point.hold(), async (leaf, index) => [
       entryKey(this.#schema, leaf, index),
       await entryValueAsync(source.nodes, this.#schema, leaf, index),
@@ -146,8 +134,7 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
 
   count(range: Range<K> = {}): number {
     const asked = readRange(this.#schema, range);
-    const { nodes } = this.#point;
-    const { from, to } = positionsOf(nodes, this.#schema.shape, this.#point.root(), asked);
+    const { from, to } = positionsOf(this.#source(), asked);
     return to - from;
   }
 
@@ -158,12 +145,11 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
       throw new VarveError('VARVE_TREE_MISMATCH', `the tree '${name}' has no reducer`);
     }
     const asked = readRange(this.#schema, range);
-    const { nodes } = this.#point;
-    const root = this.#point.root();
+    const source = this.#source();
     const hold = this.#point.holdBriefly();
     try {
-      const { from, to } = positionsOf(nodes, this.#schema.shape, root, asked);
-      return new Summaries(nodes, this.#schema, reducer).range(root.ref, from, to);
+      const { from, to } = positionsOf(source, asked);
+      return new Summaries(source.nodes, this.#schema, reducer).range(source.root.ref, from, to);
     } finally {
       hold.release();
     }
@@ -178,10 +164,9 @@ export class TreeReads<K, V, R> implements ReadableTree<K, V, R> {
   }
 
   #at(positionIn: (count: number) => number): [K, V] | undefined {
-    const { nodes } = this.#point;
-    const { ref, count } = this.#point.root();
-    if (ref === undefined) return undefined;
-    const { leaf, index } = new TreeCursor(nodes, this.#schema.shape, ref, positionIn(count));
-    return entryOf(nodes, this.#schema, leaf, index);
+    const source = this.#source();
+    if (source.root.ref === undefined) return undefined;
+    const { leaf, index } = new TreeCursor(source, positionIn(source.root.count));
+    return entryOf(source.nodes, this.#schema, leaf, index);
   }
 }

@@ -15,7 +15,7 @@ import { TreeReads } from '../reads/tree-reads.ts';
 import type { Edit } from '../trees/edit.ts';
 import { historyBound } from '../trees/history-key.ts';
 import type { TreeSchema } from '../trees/tree-schema.ts';
-import { positionOf, TreeCursor } from '../trees/tree-search.ts';
+import { positionOf, TreeCursor, type TreeSource } from '../trees/tree-search.ts';
 import type { OpenTree } from './open-tree.ts';
 
 /** The transaction that the tree is a part of. */
@@ -95,25 +95,13 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
     const asked = readRange(this.#schema, range);
     // The codec of the keys may have ended the transaction.
     this.#check();
-    const nodes = this.#scope.edit.nodes;
-    const root = this.#open.main?.root ?? emptyRoot;
-    const { from, to } = limited(positionsOf(nodes, this.#schema.shape, root, asked), asked);
+    const { nodes } = this.#scope.edit;
+    const source = { nodes, shape: this.#schema.shape, root: this.#open.main?.root ?? emptyRoot };
+    const { from, to } = limited(positionsOf(source, asked), asked);
     if (to === from) return 0;
-    const keys = this.#schema.config.versioned ? this.#keysAt(from, to) : [];
+    const keys = this.#schema.config.versioned ? keysAt(source, from, to) : [];
     this.#scope.change(() => this.#open.deleteAt(this.#schema, from, to, keys));
     return to - from;
-  }
-
-  #keysAt(from: number, to: number): Uint8Array[] {
-    const { ref } = this.#open.main?.root ?? emptyRoot;
-    const keys: Uint8Array[] = [];
-    if (ref === undefined) return keys;
-    const cursor = new TreeCursor(this.#scope.edit.nodes, this.#schema.shape, ref, from);
-    for (let at = from; at < to; at++) {
-      if (at > from) cursor.forward();
-      keys.push(cursor.leaf.entries.key(cursor.index).slice());
-    }
-    return keys;
   }
 
   trimHistory(through: number): void {
@@ -130,7 +118,18 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
     const { sequence, history } = record;
     const bound = historyBound(Math.min(through, sequence));
     const { nodes } = this.#scope.edit;
-    const to = positionOf(nodes, historyShape, history, bound);
+    const to = positionOf({ nodes, shape: historyShape, root: history }, bound);
     if (to > 0) this.#scope.change(() => this.#open.trim(this.#schema, to));
   }
+}
+
+/** Copies of the keys from the position `from` on and before `to`. Requires: there is one. */
+function keysAt(tree: TreeSource, from: number, to: number): Uint8Array[] {
+  const cursor = new TreeCursor(tree, from);
+  const keys: Uint8Array[] = [];
+  for (let at = from; at < to; at++) {
+    if (at > from) cursor.forward();
+    keys.push(cursor.leaf.entries.key(cursor.index).slice());
+  }
+  return keys;
 }

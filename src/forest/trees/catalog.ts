@@ -25,8 +25,7 @@ export function findRecord(
   { ref }: TreeRoot,
   name: string,
 ): TreeRecord | undefined {
-  const key = nameKey(name);
-  const found = ref === undefined ? undefined : findEntry(nodes, shape, ref, key);
+  const found = findEntry(nodes, shape, ref, nameKey(name));
   return found === undefined ? undefined : decodeRecord(found.leaf.entries.value(found.index));
 }
 
@@ -34,11 +33,11 @@ export function findRecord(
 export function* catalogEntries(
   nodes: NodeStore,
   shape: TreeShape,
-  { ref, count }: TreeRoot,
+  root: TreeRoot,
 ): Generator<{ name: string; record: TreeRecord }> {
-  if (ref === undefined) return;
-  const cursor = new TreeCursor(nodes, shape, ref, 0);
-  for (let left = count; left > 0; left--) {
+  if (root.ref === undefined) return;
+  const cursor = new TreeCursor({ nodes, shape, root }, 0);
+  for (let left = root.count; left > 0; left--) {
     const { leaf, index } = cursor;
     let name: string;
     try {

@@ -183,6 +183,7 @@ export class Edit {
     // A leaf without long values need not be read.
     if (level === 0 && !long) return;
     const node = this.nodes.load(ref, shape);
+    assert(node.level === level, 'a released node has the level that its branch says');
     if (node.leaf) for (const bytes of longsOf(node)) this.releaseLong(bytes);
     else {
       for (const [index, child] of node.refs.entries()) {

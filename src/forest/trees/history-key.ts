@@ -16,7 +16,7 @@ const noKey = new Uint8Array(0);
 
 /** Sequence number, operation and key. */
 export function historyKey(sequence: number, operation: number, key: Uint8Array): Uint8Array {
-  assert(Number.isSafeInteger(sequence), 'sequence numbers are safe integers');
+  assert(Number.isSafeInteger(sequence) && sequence > 0, 'changes are numbered from 1');
   const bytes = new Uint8Array(historyHeadBytes + key.length);
   setU64BigEndian(bytes, 0, sequence);
   bytes[historyHeadBytes - 1] = operation;

@@ -36,15 +36,9 @@ export class Shares {
     return this.#editor.root;
   }
 
-  /** Nothing has a second referent. */
-  get isEmpty(): boolean {
-    return this.#editor.root.count === 0;
-  }
-
   /** Referents beyond the first. */
   extra(id: GrainId): number {
     const { ref } = this.#editor.root;
-    if (ref === undefined) return 0;
     const found = findEntry(this.#nodes, this.#shape, ref, this.#keyOf(id));
     if (found === undefined) return 0;
     const { entries } = found.leaf;
@@ -66,7 +60,6 @@ export class Shares {
 
   /** Removes a referent. False if it was the only one. */
   take(id: GrainId): boolean {
-    if (this.isEmpty) return false;
     const extra = this.extra(id);
     if (extra === 0) return false;
     this.#set(id, extra - 1);

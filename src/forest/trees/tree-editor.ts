@@ -248,7 +248,6 @@ export class TreeEditor {
 
   /** False if there is no such entry; then nothing is copied. */
   delete(key: Uint8Array): boolean {
-    if (this.#ref === undefined) return false;
     if (findEntry(this.#nodes, this.#shape, this.#ref, key) === undefined) return false;
     const leaf = this.#leafFor(key);
     const index = leaf.entries.search(key);

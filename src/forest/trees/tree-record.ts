@@ -158,6 +158,9 @@ function kindOf({ config, sequence, isDropped }: TreeRecord): number {
 export function encodeRecord(record: TreeRecord): Uint8Array {
   const { config, main, history, sequence } = record;
   const kind = kindOf(record);
+  assert(config.versioned || history.count === 0, 'only a versioned tree has a history');
+  assert(kind !== kinds.dropped || main.count === 0, 'a dropped tree has no entries');
+  assert(kind !== kinds.dropped || sequence > 0, 'a dropped tree without a number has no record');
   const writer = new ByteWriter();
   writeText(writer, config.keyCodec);
   writeText(writer, config.valueCodec);

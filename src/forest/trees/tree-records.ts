@@ -82,6 +82,7 @@ export class TreeRecords {
    * kept: newer versions would find it if their own was evicted.
    */
   read(name: string, version: number, record: TreeRecord): void {
+    assert(version <= this.#newest, 'a record is of a version that is known');
     if (version !== this.#newest || this.#entries.has(name)) return;
     this.#entries.set(name, { record, from: version, stored: version, older: undefined });
     this.#evictIfMany();
@@ -139,6 +140,7 @@ export class TreeRecords {
       while (entry !== undefined && entry.from > at) entry = entry.older;
       if (entry !== undefined) entry.older = undefined;
     }
+    assert(done <= this.#replaced.length, 'replaced records are forgotten once');
     this.#replacedDone = done;
     if (done * 2 < this.#replaced.length) return;
     this.#replaced = this.#replaced.slice(done);

@@ -9,40 +9,36 @@ import { assert } from '../../util/assert.ts';
 import type { Branch, Leaf, NodeRef, TreeNode, TreeRoot, TreeShape } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 
+/** One state of a tree, to read. */
+export interface TreeSource {
+  readonly nodes: NodeStore;
+  readonly shape: TreeShape;
+  readonly root: TreeRoot;
+}
+
 /** An entry: its leaf, and its index there. */
 export interface FoundEntry {
   readonly leaf: Leaf;
   readonly index: number;
 }
 
-/** The leaf that has the key, or would have it. */
-function findLeaf(nodes: NodeStore, shape: TreeShape, root: NodeRef, key: Uint8Array): Leaf {
-  let node = nodes.load(root, shape);
-  while (!node.leaf) {
-    node = nodes.load(node.refs[node.childOf(key)] as NodeRef, shape);
-  }
-  return node;
-}
-
 export function findEntry(
   nodes: NodeStore,
   shape: TreeShape,
-  root: NodeRef,
+  root: NodeRef | undefined,
   key: Uint8Array,
 ): FoundEntry | undefined {
-  const leaf = findLeaf(nodes, shape, root, key);
-  const index = leaf.entries.search(key);
-  return index < 0 ? undefined : { leaf, index };
+  if (root === undefined) return undefined;
+  let node = nodes.load(root, shape);
+  while (!node.leaf) node = nodes.load(node.refs[node.childOf(key)] as NodeRef, shape);
+  const index = node.entries.search(key);
+  return index < 0 ? undefined : { leaf: node, index };
 }
 
-/** Reads, without blocking, the nodes on the path to the key. */
-export async function readPathTo(
-  nodes: NodeStore,
-  shape: TreeShape,
-  root: NodeRef,
-  key: Uint8Array,
-): Promise<Leaf> {
-  let node = await nodes.loadAsync(root, shape);
+/** Reads, without blocking, the nodes on the path to the key. Requires: the tree has entries. */
+export async function readPathTo(tree: TreeSource, key: Uint8Array): Promise<Leaf> {
+  const { nodes, shape } = tree;
+  let node = await nodes.loadAsync(tree.root.ref as NodeRef, shape);
   while (!node.leaf) node = await nodes.loadAsync(node.refs[node.childOf(key)] as NodeRef, shape);
   return node;
 }
@@ -54,12 +50,7 @@ export interface KeyBound {
 }
 
 /** Number of entries before the bound. */
-export function positionOf(
-  nodes: NodeStore,
-  shape: TreeShape,
-  root: TreeRoot,
-  bound: KeyBound,
-): number {
+export function positionOf({ nodes, shape, root }: TreeSource, bound: KeyBound): number {
   if (root.ref === undefined) return 0;
   let position = 0;
   let node = nodes.load(root.ref, shape);
@@ -69,12 +60,14 @@ export function positionOf(
     node = nodes.load(node.refs[at] as NodeRef, shape);
   }
   const index = node.entries.search(bound.key);
-  if (index < 0) return position + ~index;
-  return position + index + (bound.including ? 1 : 0);
+  position += index < 0 ? ~index : index + (bound.including ? 1 : 0);
+  assert(position <= root.count, 'a position is within its tree');
+  return position;
 }
 
 /** Index of the child that has the entry at this position of the branch. */
 function childAt({ counts }: Branch, position: number): number {
+  assert(position >= 0, 'a position counts the entries before it');
   let at = 0;
   while (at < counts.length - 1 && position >= (counts[at] as number)) {
     position -= counts[at] as number;
@@ -85,8 +78,7 @@ function childAt({ counts }: Branch, position: number): number {
 
 /** Walks through a tree in both directions, one entry at a time. */
 export class TreeCursor {
-  readonly #nodes: NodeStore;
-  readonly #shape: TreeShape;
+  readonly #tree: TreeSource;
   readonly #path: Branch[] = [];
   readonly #at: number[] = [];
   /** The leaf of the entry that the cursor is at. */
@@ -94,10 +86,10 @@ export class TreeCursor {
   index: number;
 
   /** Starts at the entry at `position`. Requires: there is one. */
-  constructor(nodes: NodeStore, shape: TreeShape, root: NodeRef, position: number) {
-    this.#nodes = nodes;
-    this.#shape = shape;
-    let node = nodes.load(root, shape);
+  constructor(tree: TreeSource, position: number) {
+    this.#tree = tree;
+    const { nodes, shape } = tree;
+    let node = nodes.load(tree.root.ref as NodeRef, shape);
     while (!node.leaf) {
       const at = childAt(node, position);
       position -= node.entriesBefore(at);
@@ -110,7 +102,7 @@ export class TreeCursor {
     this.index = position;
   }
 
-  /** Goes on to the next entry. Requires: there is one. */
+  /** Moves to the next entry. Requires: there is one. */
   forward(): void {
     this.index += 1;
     if (this.index < this.leaf.entries.count) return;
@@ -142,24 +134,20 @@ export class TreeCursor {
         this.#at[depth] = step > 0 ? 0 : node.refs.length - 1;
       }
       const ref = node.refs[this.#at[depth] as number] as NodeRef;
-      node = this.#nodes.load(ref, this.#shape);
+      node = this.#tree.nodes.load(ref, this.#tree.shape);
     }
     return node;
   }
 }
 
 /** Reads, without blocking, the nodes on the path to the entry at `position`. */
-export async function readPathToPosition(
-  nodes: NodeStore,
-  shape: TreeShape,
-  root: NodeRef,
-  position: number,
-): Promise<Leaf> {
-  let node = await nodes.loadAsync(root, shape);
+export async function readPathToPosition(tree: TreeSource, position: number): Promise<void> {
+  const { nodes, shape } = tree;
+  let node = await nodes.loadAsync(tree.root.ref as NodeRef, shape);
   while (!node.leaf) {
     const at = childAt(node, position);
     position -= node.entriesBefore(at);
     node = await nodes.loadAsync(node.refs[at] as NodeRef, shape);
   }
-  return node;
+  assert(position >= 0 && position < node.entries.count, 'the path leads to an entry');
 }

@@ -13,6 +13,7 @@ import {
   isNotWrittenYet,
 } from '../../format/file-header.ts';
 import { formatVersion, headerCopies, pageBytes, sectorBytes } from '../../format/layout.ts';
+import { compareBytes } from '../../util/bytes.ts';
 import type { FileReader } from '../file/file-reader.ts';
 import { newStoreBytes } from './creation.ts';
 
@@ -48,7 +49,7 @@ export function chooseHeader(reader: FileReader): HeaderChoice | undefined {
   const copy = second !== undefined && second.generation > (first?.generation ?? -1) ? 1 : 0;
   const header = headers[copy] as FileHeader;
   const other = headers[1 - copy];
-  if (other !== undefined && !sameBytes(other.salt, header.salt)) {
+  if (other !== undefined && compareBytes(other.salt, header.salt) !== 0) {
     throw corrupt('the two copies of the file header are of different files', { offset: 0 });
   }
   checkOrder(header, copy * pageBytes);
@@ -96,11 +97,8 @@ function unsupported(path: string, copy: HeaderCopy & { state: 'unsupported' }):
     version === formatVersion
       ? `the store uses features that this version does not know (flags ${flags.toString(16)})`
       : `the store has format version ${version}, this version reads ${formatVersion}`;
-  return new VarveError('VARVE_UNSUPPORTED_VERSION', message, {
-    path,
-    expected: formatVersion,
-    actual: version,
-  });
+  const facts = { path, expected: formatVersion, actual: version };
+  return new VarveError('VARVE_UNSUPPORTED_VERSION', message, facts);
 }
 
 function noHeader(path: string, copies: readonly HeaderCopy[]): VarveError {
@@ -113,10 +111,6 @@ function noHeader(path: string, copies: readonly HeaderCopy[]): VarveError {
 function healedWords(copy: number, copies: readonly HeaderCopy[], header: FileHeader): string[] {
   if (copies[copy]?.state === 'blank' && isNotWrittenYet(copy, header)) return [];
   return [`copy ${copy} of the file header, at byte ${copy * pageBytes}, was damaged`];
-}
-
-function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
-  return one.length === other.length && one.every((byte, at) => byte === other[at]);
 }
 
 function sameContent(one: FileHeader, other: FileHeader): boolean {

@@ -211,6 +211,7 @@ function restoreLog(
     return { ...extent, firstBatch: known?.firstBatch ?? first?.batch ?? 0 };
   });
   const currentAt = last === undefined ? 0 : header.segments.indexOf(last.found.segment);
+  assert(currentAt >= 0, 'the last record is in a segment that the header lists');
   const older = root.segments.filter(({ page }) => listed.every((one) => one.page !== page));
   const segments = [...older.map((entry) => ({ ...entry })), ...listed.slice(0, currentAt + 1)];
   const next = listed[currentAt + 1];

@@ -15,6 +15,7 @@
 import { isVarveError, type VarveError } from '../../errors.ts';
 import type { FileHeader } from '../../format/file-header.ts';
 import type { StorageFile } from '../../io/file-system.ts';
+import { present } from '../../util/assert.ts';
 import { Breather } from '../../util/breather.ts';
 import { inTurns, perform } from '../file/effects.ts';
 import { FileReader } from '../file/file-reader.ts';
@@ -109,7 +110,7 @@ async function scanned(
     if (tries > scansWithoutPause) await pause();
     else await new Breather().turn();
   }
-  throw problem as VarveError;
+  throw present(problem, 'the reason for another scan');
 }
 
 function pause(): Promise<void> {

@@ -24,7 +24,7 @@
 
 import { corrupt } from '../../errors.ts';
 import { pageBytes, sectorBytes, valuePrefixBytes } from '../../format/layout.ts';
-import { present } from '../../util/assert.ts';
+import { assert, present } from '../../util/assert.ts';
 import { datasync, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { type FilePart, partsWithin } from '../file/file-parts.ts';
 import type { FileReader } from '../file/file-reader.ts';
@@ -39,6 +39,8 @@ const pieceBytes = 8 * 1024 * 1024;
 export function* recoverFile({ opened, choice, replayed, after }: LoadedStore): Steps<void> {
   const { atlas, headers, log, published, reader } = opened;
   const { last } = replayed;
+  assert(!opened.readOnly, 'only a writer recovers the file');
+  assert(opened.nextEpoch > choice.header.epoch, 'an epoch rises with each opening');
   const isUnproven = last !== undefined && last.record.batch > choice.header.confirmed;
   if (isUnproven) {
     const stretches = yield* stretchesOf(atlas, last);

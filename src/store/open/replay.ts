@@ -25,6 +25,7 @@ import {
 } from '../../format/layout.ts';
 import type { AddedMap, GrainRun, LogRecord } from '../../format/log-record.ts';
 import { encodeValuePrefix } from '../../format/value.ts';
+import { assert } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { type FileReader, ReadAhead } from '../file/file-reader.ts';
 import type { Atlas } from '../grains/atlas.ts';
@@ -74,6 +75,10 @@ export function* replayLog(
     }
     const torn = isLast ? yield* tornValues(parts, record, isConfirmed) : [];
     if (torn.length > 0 && !isConfirmed) return { last, reverted: found };
+    assert(
+      found.batch === (last?.found.batch ?? found.batch - 1) + 1,
+      'batches are replayed in order',
+    );
     yield* applyRecord(parts, record);
     yield* takeCarried(parts, record);
     for (const { offset } of torn) parts.values.distrust(offset);

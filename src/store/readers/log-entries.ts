@@ -51,11 +51,8 @@ export function holdLog(core: StoreCore, batch: BatchId): CheckpointGuard {
   const reached = Math.max(core.published.checkpoint, core.checkpointUnderWay);
   if (batch < reached) {
     const message = `a checkpoint has freed the commit log after batch ${batch}`;
-    throw new VarveError('VARVE_LOG_TRUNCATED', message, {
-      batch,
-      expected: reached,
-      actual: batch,
-    });
+    const facts = { batch, expected: reached, actual: batch };
+    throw new VarveError('VARVE_LOG_TRUNCATED', message, facts);
   }
   return core.guards.hold(batch);
 }
@@ -167,10 +164,7 @@ class FollowedLog {
   next(): Promise<IteratorResult<CommitLogEntry, undefined>> {
     const before = this.#calls;
     const call = before === undefined ? this.#next() : before.then(() => this.#next());
-    const settled = call.then(
-      () => undefined,
-      () => undefined,
-    );
+    const settled = Promise.allSettled([call]);
     this.#calls = settled;
     void settled.then(() => {
       if (this.#calls === settled) this.#calls = undefined;

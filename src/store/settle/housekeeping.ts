@@ -166,7 +166,7 @@ export class Housekeeping {
     }
     add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));
     add('segment', this.#planSegment(how.room, how.keep ?? 0));
-    const fill = how.fill ? this.#planFill() : this.#planReserve();
+    const fill = this.#planFill(how.fill);
     // Put the fill first: during other writes a session may get pages there and write them.
     if (fill !== undefined) writes.unshift({ ...fill, purpose: 'fill' });
     return { writes, repeated };
@@ -186,32 +186,22 @@ export class Housekeeping {
     return { offset: page * pageBytes, chunks: zeroPages(pages) };
   }
 
-  /** Zeros after the last written page, if too few written pages are left ahead. */
-  #planFill(): FileWrite | undefined {
+  /**
+   * Zeros after the last written page, if too few written pages are left ahead. `ahead` false: only
+   * for the reserve, since a large batch has no other zeros written ahead.
+   */
+  #planFill(ahead: boolean): FileWrite | undefined {
     const { space } = this.#parts;
     if (space.tight) return undefined;
     const missing = space.topUpReserve();
-    const from = space.frontierPage;
-    const wanted = Math.max(space.fillPage, space.endPage + missing);
-    if (space.isFilledAhead && missing === 0) return undefined;
-    return this.#fill(from, wanted);
-  }
-
-  /** As `#planFill`, but only for the reserve: large batches have no other zeros written ahead. */
-  #planReserve(): FileWrite | undefined {
-    const { space } = this.#parts;
-    const missing = space.tight ? 0 : space.topUpReserve();
-    if (missing === 0) return undefined;
-    const from = Math.max(space.frontierPage, space.endPage);
-    return this.#fill(from, space.endPage + missing);
-  }
-
-  #fill(from: number, to: number): FileWrite | undefined {
+    const { endPage, fillPage, frontierPage } = space;
+    if (missing === 0 && !(ahead && !space.isFilledAhead)) return undefined;
+    const from = ahead ? frontierPage : Math.max(frontierPage, endPage);
+    const to = Math.max(ahead ? fillPage : 0, endPage + missing);
     const pages = Math.min(to - from, Math.ceil(fillBytesMax / pageBytes));
     if (pages <= 0) return undefined;
-    const chunks = zeroPages(pages);
     // Blocking: no session can get pages meanwhile that the zeros would overwrite.
-    return { offset: from * pageBytes, chunks, blocking: true };
+    return { offset: from * pageBytes, chunks: zeroPages(pages), blocking: true };
   }
 
   /** A planned write has returned. */

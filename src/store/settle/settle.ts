@@ -13,16 +13,17 @@
  * were written before. Replay skips changes that a stamp covers.
  */
 
-import { encodeBasin } from '../../format/basin.ts';
+import { decodeBasin, encodeBasin } from '../../format/basin.ts';
 import { type DocumentName, sealDocument, slotPage } from '../../format/document.ts';
 import {
+  decodeMapHead,
   encodeMapHead,
   encodeMarkPage,
   mapHeadPage,
   markPagePage,
 } from '../../format/grain-map.ts';
 import { kindBasin, kindRoot, pageBytes } from '../../format/layout.ts';
-import { encodeRoot } from '../../format/root.ts';
+import { decodeRoot, encodeRoot } from '../../format/root.ts';
 import { assert, checks } from '../../util/assert.ts';
 import type { FileWrite } from '../file/effects.ts';
 import type { Extent, Space } from '../file/space.ts';
@@ -86,6 +87,8 @@ export class Settle {
     const { atlas, log, headers } = parts;
     assert(headers.agreed, 'a settle begins when both header copies are past the last');
     this.#base = parts.published;
+    const { base } = headers.content.settled;
+    assert(this.#base.currentBatch >= base, 'a settle holds no fewer batches than the last');
     this.#snapshot = log.snapshot(this.#base.checkpoint);
     this.#root = headers.content.settled.root;
     this.#dirty = [...atlas.strata()].flatMap((stratum) => stratum.dirtyPages());
@@ -148,6 +151,7 @@ export class Settle {
    */
   failed({ offset, chunks }: FileWrite): boolean {
     if (!chunks.some((chunk) => this.#documentBytes.has(chunk))) return false;
+    assert(this.#step === 'structures', 'documents are written in the first step');
     this.#refusedPages.add(offset / pageBytes);
     this.#redo = true;
     this.#settled = undefined;
@@ -217,6 +221,8 @@ export class Settle {
       const place = { kind: kindBasin, stamp: this.#stamp };
       const strata = basin.strata.filter((stratum) => stratum.durable);
       const bytes = encodeBasin({ strata: strata.map((stratum) => stratum.entry()) });
+      // What is written can be read.
+      if (checks.strict) decodeBasin(bytes, 0);
       const written = this.#document(bytes, basin.name, place);
       basin.sealedAs(written.name, place.stamp);
       this.#basins.add(basin);
@@ -229,6 +235,7 @@ export class Settle {
       'the root is written after all basins',
     );
     const bytes = encodeRoot({ basins, segments, bodies });
+    if (checks.strict) decodeRoot(bytes, 0);
     const place = { kind: kindRoot, stamp: this.#stamp };
     const written = this.#document(bytes, this.#root, place);
     yield written.write;
@@ -258,7 +265,9 @@ export class Settle {
       'a head is written with or after a page of its map',
     );
     const head = { firstIndex: map.firstIndex, grains: map.grains, pages };
-    const { bytes, crc } = encodeMapHead(head, place, this.#parts.reader.salt);
+    const { salt } = this.#parts.reader;
+    const { bytes, crc } = encodeMapHead(head, place, salt);
+    if (checks.strict) decodeMapHead(bytes, { page, generation, crc }, salt);
     map.sealedAs({ generation, crc });
     return { offset: page * pageBytes, chunks: [bytes] };
   }
@@ -283,7 +292,6 @@ export class Settle {
       page = space.allocate(2 * capacityPages, 0, 'end');
       this.#given.push({ page, pages: 2 * capacityPages });
     }
-    assert(bytes.length <= capacityPages * pageBytes, 'a document fits into its slot');
     const name = sealDocument(bytes, { page, capacityPages, generation, ...as }, reader.salt);
     const offset = slotPage(page, capacityPages, generation) * pageBytes;
     this.#documentBytes.add(bytes);

@@ -36,6 +36,7 @@ export class StagingMemory {
     }
     const from = slab.used;
     slab.used = from + length;
+    assert(slab.used <= slab.bytes.length, 'a slab has room for what is taken of it');
     if (!slabs.includes(slab)) {
       slabs.push(slab);
       slab.holders += 1;

@@ -12,6 +12,7 @@ import { type GrainIdParts, joinGrainId } from '../../format/grain-id.ts';
 import { valuePrefixBytes } from '../../format/layout.ts';
 import { valueCrcStart } from '../../format/value.ts';
 import type { StorageFile } from '../../io/file-system.ts';
+import { assert } from '../../util/assert.ts';
 import { ResultMemory } from '../../util/bytes.ts';
 import { crc32 } from '../../util/crc.ts';
 import { getU32 } from '../../util/little-endian.ts';
@@ -156,6 +157,7 @@ export class ValueReader implements WriteObserver {
       this.#read(target.subarray(filled, filled + bytes), offset);
       filled += bytes;
     }
+    assert(filled === target.length, 'the parts of a value have all of its bytes');
   }
 
   /** Length in the value's prefix. Throws `VARVE_CORRUPT` if it does not fit the value's grains. */
@@ -184,8 +186,11 @@ export class ValueReader implements WriteObserver {
     const slot = this.#cache.slotOfChecked(offset);
     if (slot < 0) return undefined;
     const slab = this.#cache.slab(slot);
-    const at = this.#cache.slotStart(slot) + (offset % blockBytes);
-    return this.#memory.copy(slab, at + valuePrefixBytes, getU32(slab, at));
+    const within = offset % blockBytes;
+    const at = this.#cache.slotStart(slot) + within;
+    const length = getU32(slab, at);
+    assert(within + valuePrefixBytes + length <= blockBytes, 'a checked value is in its block');
+    return this.#memory.copy(slab, at + valuePrefixBytes, length);
   }
 
   /**
@@ -267,6 +272,7 @@ export class ValueReader implements WriteObserver {
       this.carried.overlay(part, offset);
       filled += bytes;
     }
+    assert(filled === target.length, 'the parts of a value have all of its bytes');
   }
 
   /**

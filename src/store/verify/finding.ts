@@ -17,7 +17,16 @@ export interface Finding {
 }
 
 /** Reports one inconsistency. */
-export type Report = (message: string, offset?: number, grainId?: GrainId) => void;
+export type Report = (message: string, offset?: number, grainId?: GrainId) => unknown;
+
+/** Collects what is reported to it. */
+export function collector(): { readonly findings: Finding[]; readonly report: Report } {
+  const findings: Finding[] = [];
+  return {
+    findings,
+    report: (message, offset, grainId) => findings.push({ message, offset, grainId }),
+  };
+}
 
 /** Runs a check: damage becomes a finding, any other error is thrown. */
 export function guarded(report: Report, check: () => void): void {

@@ -25,6 +25,7 @@ import {
   sectorBytes,
 } from '../../format/layout.ts';
 import { decodeRoot } from '../../format/root.ts';
+import { compareBytes } from '../../util/bytes.ts';
 import { MarkPage } from '../grains/mark-page.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { Report } from './finding.ts';
@@ -57,10 +58,8 @@ function verifyHeader(core: StoreCore, copy: number, report: Report): void {
   }
   const { confirmed } = found.header;
   if (core.readOnly || confirmed <= core.published.currentBatch) return;
-  report(
-    `copy ${copy} of the file header confirms batch ${confirmed}, which does not exist`,
-    offset,
-  );
+  const what = `copy ${copy} of the file header confirms batch ${confirmed}`;
+  report(`${what}, which does not exist`, offset);
 }
 
 function headerCopyIn(core: StoreCore, copy: number): HeaderCopy {
@@ -112,7 +111,7 @@ export function* verifyLoaded(core: StoreCore, report: Report): Generator<void> 
         if (!page.loaded || changed.has(page) || page.name.generation === 0) continue;
         const { at, bytes } = openMarks(core, map, page.ordinal, page.name);
         yield;
-        if (equalBytes(bytes.subarray(sealBytes), page.marks)) continue;
+        if (compareBytes(bytes.subarray(sealBytes), page.marks) === 0) continue;
         report('a mark page in memory differs from the disk', at * pageBytes);
       }
     }
@@ -130,8 +129,4 @@ function openMarks(
   const bytes = reader.readPage(at);
   const { stamp } = openMarkPage(bytes, { page: at, generation, crc }, reader.salt);
   return { at, bytes, stamp };
-}
-
-function equalBytes(one: Uint8Array, other: Uint8Array): boolean {
-  return one.length === other.length && one.every((byte, at) => byte === other[at]);
 }

@@ -21,7 +21,7 @@ import { recordBytes } from '../log/commit-log.ts';
 import { LogReader } from '../log/log-reader.ts';
 import type { StoreCore } from '../state/core.ts';
 import { valuePlace } from '../values/value-reader.ts';
-import { type Finding, guarded, type Report } from './finding.ts';
+import { collector, type Finding, guarded, type Report } from './finding.ts';
 import { verifyDisk, verifyLoaded } from './verify-disk.ts';
 import { verifySpace } from './verify-space.ts';
 
@@ -72,10 +72,7 @@ async function inSteps(
     // The store may close wherever this function awaits.
     core.checkOpen();
     if (core.publishing) await breathe(core, request);
-    const findings: Finding[] = [];
-    const report: Report = (message, offset, grainId) => {
-      findings.push({ message, offset, grainId });
-    };
+    const { findings, report } = collector();
     const { commits } = core.counters;
     const { bytesWritten } = core.writer;
     const changed = (): boolean =>
@@ -208,10 +205,7 @@ async function* verifyLogged(
   const last = core.published.currentBatch;
   // Values allocated after the checkpoint cannot have been freed: each must be as it was written.
   for (let batch = core.published.checkpoint + 1; batch <= last; batch++) {
-    const findings: Finding[] = [];
-    const report = (message: string, offset?: number, grainId?: GrainId): void => {
-      findings.push({ message, offset, grainId });
-    };
+    const { findings, report } = collector();
     core.checkOpen();
     const record = await readable(reader, batch, request);
     core.checkOpen();
@@ -282,8 +276,8 @@ async function* verifyValues(
         for (let at = 0; at < page.grains; at++) {
           const count = page.countAt(at);
           if (count === 0) continue;
-          const { length, finding } = verifyValue(core, stratum, page.firstIndex + at, count);
-          if (finding !== undefined) {
+          const { length, findings } = verifyValue(core, stratum, page.firstIndex + at, count);
+          for (const finding of findings) {
             yield finding;
             core.checkOpen();
           }
@@ -295,9 +289,10 @@ async function* verifyValues(
     }
     const unchanged = currentBatch === core.published.currentBatch && !core.publishing;
     if (unread > 0 || !unchanged || valueBytes === stratum.valueBytes) continue;
+    const { findings, report } = collector();
     const where = `of stratum ${stratum.basin}-${stratum.number}`;
-    const message = `bytes ${where}: ${stratum.valueBytes} are counted, ${valueBytes} are there`;
-    yield { message, offset: undefined, grainId: undefined };
+    compare(report, `bytes ${where}`, stratum.valueBytes, valueBytes);
+    yield* findings;
   }
 }
 
@@ -319,22 +314,17 @@ function verifyValue(
   stratum: Stratum,
   index: number,
   count: number,
-): { length: number; finding: Finding | undefined } {
+): { length: number; findings: readonly Finding[] } {
+  const { findings, report } = collector();
   const offset = stratum.offsetOf(index);
   const id = { basin: stratum.basin, stratum: stratum.number, index };
   const grainId = joinGrainId(stratum.basin, stratum.number, index);
   const found = core.values.measure(valuePlace(id, stratum.mapOf(index), count));
-  if (found === undefined) {
-    const finding = { message: 'a value does not fit its grains or the file', offset, grainId };
-    return { length: 0, finding };
+  const length = found?.length ?? 0;
+  if (found === undefined) report('a value does not fit its grains or the file', offset, grainId);
+  else if (found.stored !== found.computed) report('a value fails its checksum', offset, grainId);
+  else if (grainCount(length, stratum.grainExp) !== count) {
+    report(`a value of ${length} bytes has ${count} grains`, offset, grainId);
   }
-  const { length, stored, computed } = found;
-  if (stored !== computed) {
-    return { length, finding: { message: 'a value fails its checksum', offset, grainId } };
-  }
-  if (grainCount(length, stratum.grainExp) !== count) {
-    const message = `a value of ${length} bytes has ${count} grains`;
-    return { length, finding: { message, offset, grainId } };
-  }
-  return { length, finding: undefined };
+  return { length, findings };
 }

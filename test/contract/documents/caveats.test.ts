@@ -38,7 +38,7 @@ async function replaced(held: boolean): Promise<Store> {
   return store;
 }
 
-it('a guard that is never released costs the figures in the README', async () => {
+it('a guard that is never released costs as much space as the README says', async () => {
   const free = (await replaced(false)).statistics();
   const held = (await replaced(true)).statistics();
   const replacedBytes = held.archivedValues * 1000;

@@ -251,7 +251,7 @@ describe('the table of errors in the README', () => {
     expect(rows.map(([, code]) => code)).toEqual(codes);
   });
 
-  it('promises nothing after a defect', () => {
+  it('promises nothing after VARVE_INTERNAL', () => {
     const row = rows.find(([, code]) => code === 'VARVE_INTERNAL');
     expect(row?.[3]).toBe('none');
   });

@@ -43,7 +43,7 @@ describe('the exports', () => {
     expect(Object.keys(varve.GrainId).sort()).toEqual(['format', 'from', 'of', 'parse', 'parts']);
   });
 
-  it('are types that stand for those of the contract, and the other way round', () => {
+  it('are assignable to the types of the contract, and these to them', () => {
     holds<Same<varve.GrainId, contract.GrainId>>();
     holds<Same<varve.BatchId, contract.BatchId>>();
     holds<Same<varve.StoreOptions, contract.ContractStoreOptions>>();
@@ -95,7 +95,7 @@ describe('the exports', () => {
     expect(() => Reflect.construct(varve.VarveError, [])).not.toThrow();
   });
 
-  it('let an optional member be there as undefined', () => {
+  it('accept undefined for an optional member', () => {
     const options: varve.StoreOptions = { create: undefined, signal: undefined };
     const range: Parameters<varve.Store['commitLog']>[0] = { after: undefined, follow: undefined };
     const how: Parameters<varve.Store['verify']>[0] = { deep: undefined, signal: undefined };

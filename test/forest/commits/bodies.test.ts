@@ -127,7 +127,7 @@ describe('transactionSync', () => {
 });
 
 describe('many bodies that wait', () => {
-  it('are taken in their order, and one taken is not kept', () => {
+  it('are taken once each, in their order', () => {
     const waiting = new WaitingBodies<number>();
     const taken: number[] = [];
     let added = 0;
@@ -223,7 +223,7 @@ describe('many bodies of any kind', () => {
     await endSound(other);
   });
 
-  it('may not close the forest within', async () => {
+  it('cannot close their forest', async () => {
     const forest = await Forest.inMemory();
     await forest.transaction(async () => {
       await turn();

@@ -103,7 +103,7 @@ describe('a commit whose write fails', () => {
     await lab.expectSoundAndWorking(planted);
   });
 
-  it('rejects those that have ended behind it with the same error', async () => {
+  it('rejects transactions that ended after it with the same error', async () => {
     const lab = await (await new Lab().open()).plant();
     lab.fill();
     const { forest } = lab;
@@ -120,7 +120,7 @@ describe('a commit whose write fails', () => {
     await lab.expectSoundAndWorking(planted);
   });
 
-  it('rejects one under way on its state, which has pushed and forked, whatever it does', async () => {
+  it('rejects a transaction on its state that has pushed and forked, whatever it does', async () => {
     const lab = await (await new Lab().open()).plant();
     lab.fill();
     const { forest } = lab;
@@ -303,7 +303,7 @@ describe('a read that fails', () => {
     await lab.expectSoundAndWorking([0]);
   });
 
-  it('at the call of changes leaves no hold behind', async () => {
+  it('by a call of changes leaves no state held', async () => {
     const lab = await (await new Lab().open()).plant();
     const { forest, disk } = lab;
     const log = forest.tree('log', { key: codecs.uint, versioned: true });

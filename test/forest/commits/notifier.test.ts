@@ -67,7 +67,7 @@ describe('a caller that waits for a commit', () => {
     expect(commits).toEqual([durable, batch]);
   });
 
-  it('finds a commit still under way until all know of it', async () => {
+  it('finds the commit in flight until every caller has its result', async () => {
     const forest = await Forest.inMemory();
     const tree = forest.tree('t', options);
     const puts = Array.from({ length: 2500 }, (_, key) => tree.put(key, key));
@@ -80,7 +80,7 @@ describe('a caller that waits for a commit', () => {
     await forest.close();
   });
 
-  it('gets a failure in the same way', async () => {
+  it('gets a failure with at most a thousand others in one turn', async () => {
     const disk = new SimulatedDisk({ records: false });
     const forest = await Forest.open('forest', { fileSystem: disk });
     const tree = forest.tree('t', options);

@@ -95,7 +95,7 @@ const strides = new Map([['so many nodes dropped that a commit of its own frees 
 const stride = 2;
 const seeds = Array.from({ length: 4 * crashScale }, (_, at) => at + 1);
 
-describe.each(journals)('a power cut, %s bytes of changes out of nodes', (journalBytes) => {
+describe.each(journals)('a power cut, with journalBytes %s', (journalBytes) => {
   it.each(forestHistories.map((history): [string, ForestHistory] => [history.name, history]))(
     '%s',
     async (name, { steps }) => {

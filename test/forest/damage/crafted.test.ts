@@ -266,8 +266,8 @@ function branchesWithSums(): GrainId[] {
   return ids.filter((id) => (whole.get(id) as Uint8Array)[1] === 1);
 }
 
-describe('a value of the forest that says something else, with a right checksum', () => {
-  it('is refused or answered from, by every call, whatever its bytes are', async () => {
+describe('a changed value of the forest with a right checksum', () => {
+  it('is refused or read by every call, whatever its bytes are', async () => {
     expect(ids.length).toBeGreaterThan(30);
     for (const [at, id] of ids.entries()) {
       for (let times = 0; times < 6 * crashScale; times++) {
@@ -329,7 +329,7 @@ describe('a value of the forest that says something else, with a right checksum'
     }
   });
 
-  it('is refused if another node of its tree was put in its place', async () => {
+  it('is refused if it is another node of its tree', async () => {
     for (const [at, id] of ids.entries()) {
       const other = ids[(at * 7 + 3) % ids.length] as GrainId;
       await askOn(new Map([[id, whole.get(other) as Uint8Array]]));

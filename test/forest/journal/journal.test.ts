@@ -110,7 +110,7 @@ describe('replaced values', () => {
   });
 });
 
-describe('changes that wait', () => {
+describe('logged changes', () => {
   it('are written back before they are more than journalBytes', async () => {
     const { forest, tree } = await planted(500, { journalBytes: 400 });
     const seen: number[] = [];
@@ -292,7 +292,7 @@ describe('a log of changes', () => {
     );
   });
 
-  it('is VARVE_CORRUPT or some changes, whatever its bytes are', () => {
+  it('decodes to changes or is VARVE_CORRUPT, whatever its bytes are', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
         let taken = 0;
@@ -313,7 +313,7 @@ describe('a log of changes', () => {
 describe('in a vault', () => {
   const vault = () => aesGcm({ key: new Uint8Array(32).fill(3) });
 
-  it('changes that wait are sealed, and an older root in the place of one is refused', async () => {
+  it('logged changes are sealed, and an older root in the place of one is refused', async () => {
     const { forest, tree, fileSystem } = await planted(300, { vault: vault() });
     const texts = forest.tree('texts', words);
     await texts.put('a', 'b');

@@ -30,7 +30,7 @@ function losing(isLost: (bytes: Uint8Array, id: GrainId) => boolean): Set<GrainI
   return lost;
 }
 
-describe('changes that cannot be done again', () => {
+describe('changes that cannot be replayed', () => {
   it('are kept until they can be, and hinder no other tree', async () => {
     const { forest, tree, fileSystem } = await planted(500);
     const other = forest.tree('other', words);
@@ -162,7 +162,7 @@ describe('roots of many lengths', () => {
 });
 
 describe('beside other users of the store', () => {
-  it('a root that they put another value in the place of is not built upon', async () => {
+  it('a root that they have replaced by another value is not linked to', async () => {
     const fileSystem = memoryFileSystem();
     const store = await Store.open('a.varve', { fileSystem });
     const forest = await Forest.on(store);

@@ -48,7 +48,7 @@ const step = fc.oneof(
 );
 
 describe('the records in memory', () => {
-  it('are those of each version that is held', () => {
+  it('are the records of each version that is held', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const records = new TreeRecords(new Map(), 2);
@@ -110,7 +110,7 @@ describe('the records in memory', () => {
     expect(records.size).toBeLessThanOrEqual(10_000);
   });
 
-  it('have no record of a tree that does not exist', async () => {
+  it('include none of a tree that does not exist', async () => {
     const forest = await Forest.inMemory();
     const options = { key: codecs.u32, value: codecs.u32 };
     const tree = forest.tree('t', options);

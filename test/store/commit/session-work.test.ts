@@ -243,7 +243,7 @@ describe('writes', () => {
     );
   });
 
-  it('are the same in steps, however many they are and in whatever order', () => {
+  it('are the same in steps, whatever their number and order', () => {
     fc.assert(
       fc.property(fc.nat(3000), fc.integer({ min: 1, max: 997 }), (count, stride) => {
         const atlas = atlasOf();

@@ -106,7 +106,7 @@ describe('the file grows ahead of large writes', () => {
     expect(file.length()).toBe(before + page + 64 * kibibyte);
   });
 
-  it('or does not, unheard: only the space learns that the disk is full', async () => {
+  it('or does not: the space learns that the disk is full, and no caller gets an error', async () => {
     const { fileSystem, file, space, writer } = await openWriter();
     fileSystem.fail('truncate', 'ENOSPC', { times: 1 });
     writer.performSync(writer.lengthen(page));

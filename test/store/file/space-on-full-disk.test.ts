@@ -143,7 +143,7 @@ describe('space on a full disk', () => {
     expect(space.allocateForValues(6, false)).toBe(4);
   });
 
-  it('pays no attention to other errors within the file', () => {
+  it('ignores other errors within the file', () => {
     const space = new Space();
     space.rebuild([{ page: 0, pages: 8 }], 8 * pageBytes);
     space.refused(2, 3, false);

@@ -186,7 +186,7 @@ describe('space', () => {
     );
   });
 
-  it('is rebuilt once, and pays no attention to stretches without pages', () => {
+  it('is rebuilt once, and ignores stretches without pages', () => {
     const space = new Space();
     space.rebuild(
       [
@@ -238,7 +238,7 @@ describe('space', () => {
   });
 });
 
-it('growth follows size: from 64 KiB, a sixteenth while small, a sixty-fourth when large', () => {
+it('a file grows by 64 KiB at least, a sixteenth while small, a sixty-fourth when large', () => {
   const mebibyte = 1024 * 1024;
   expect(growthBytes(0)).toBe(64 * 1024);
   expect(growthBytes(8 * mebibyte)).toBe(mebibyte / 2);

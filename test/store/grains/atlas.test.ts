@@ -127,12 +127,7 @@ describe('the Atlas', () => {
     const id = { basin: 0, stratum: 0, index };
     expect(atlas.find(id)).toBe(undefined);
     stratum.publish('allocate', { ...id, count, length: 1000 });
-    expect(atlas.find(id)).toEqual({
-      stratum,
-      map: stratum.mapOf(index),
-      count,
-      archived: false,
-    });
+    expect(atlas.find(id)).toEqual({ stratum, map: stratum.mapOf(index), count, archived: false });
     stratum.publish('archive', { ...id, count, length: 1000 });
     expect(atlas.find(id)?.archived).toBe(true);
     expect(atlas.find({ ...id, index: index + 1 })).toBe(undefined);
@@ -171,7 +166,7 @@ describe('the Atlas', () => {
 describe('limits', () => {
   const tight = { grainsPerStratum: 64, strataPerBasin: 3, basins: 2 };
 
-  it('lead to the next stratum, then the next basin, then VARVE_TOO_LARGE', () => {
+  it('make a value go to the next stratum, then the next basin, then VARVE_TOO_LARGE', () => {
     const { atlas } = atlasOf(tight);
     const places = Array.from({ length: 6 * 64 }, () => atlas.reserve(20, undefined));
     const ids = places.map(({ stratum, index }) => [stratum.basin, stratum.number, index]);
@@ -186,7 +181,7 @@ describe('limits', () => {
     expect(atlas.reserve(20, undefined)).toEqual(gone);
   });
 
-  it('of maps lead to the next stratum too', () => {
+  it('of maps make a value go to the next stratum too', () => {
     const { atlas } = atlasOf({ mapsPerStratum: 2 });
     const strata = new Set<Stratum>();
     while (strata.size < 3) strata.add(atlas.reserve(8000, undefined).stratum);

@@ -12,7 +12,7 @@ function nameOf(generation: number) {
   return { ...noDocument, page: 9, capacityPages: 1, generation, length: 40 };
 }
 
-it('goes to the slot that is not named, as of no earlier batch, once it is durable', () => {
+it('a durable basin goes to the slot that is not named, as of no earlier batch', () => {
   const basin = new BasinState([], { durable: false, dirty: false });
   expect(() => basin.sealedAs(nameOf(1), 3)).toThrow(internal);
   basin.becomeDurable();
@@ -23,7 +23,7 @@ it('goes to the slot that is not named, as of no earlier batch, once it is durab
   expect(() => basin.sealedAs(nameOf(2), 2)).toThrow(internal);
 });
 
-it('is as before when the disk refused its document, and is written again', () => {
+it('a basin whose document the disk refused is as before, and is written again', () => {
   const sealed = { name: nameOf(4), stamp: 7 };
   const basin = new BasinState([], { durable: true, dirty: true, sealed });
   for (const stamp of [8, 9]) {

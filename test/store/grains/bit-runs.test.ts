@@ -59,7 +59,7 @@ describe('a run of bits', () => {
     );
   });
 
-  it('of one bit, and of 31, 32 and 33 at every place, sets just those', () => {
+  it('of one bit, and of 31, 32 and 33 at every place, sets exactly those', () => {
     for (const count of [1, 31, 32, 33, 64, 65]) {
       for (let from = 0; from + count <= bitCount; from++) {
         const words = new Uint32Array(Math.ceil(bitCount / 32));

@@ -319,7 +319,7 @@ describe('the cost of an allocation', () => {
     return CountingPage.words / rounds;
   }
 
-  it('is at worst some looks over one page, however many pages there are', () => {
+  it('is at most a few searches of one page, however many pages there are', () => {
     const worst = 6 * grainsPerMarkPage;
     expect(checkerboard(2)).toBeLessThan(worst);
     expect(checkerboard(16)).toBeLessThan(worst);

@@ -54,7 +54,7 @@ describe('the grains of the next map', () => {
 });
 
 describe('the place of a map', () => {
-  it('is sound, has room for the value, and is taken whole', () => {
+  it('is sound, has room for the value, and is used completely', () => {
     const gaps = fc.array(
       fc.tuple(fc.integer({ min: 1, max: 120 }), fc.integer({ min: 1, max: 9 })),
       { maxLength: 30 },

@@ -10,7 +10,7 @@ function mapOf(firstIndex: number, grains: number, durable = true): GrainMap {
   return new GrainMap(newMapEntry(firstIndex, { grains, page: 50, further: [] }), 5, durable);
 }
 
-it('finds the map that has a grain, in any order of queries, and none in a gap', () => {
+it('a map list finds the map that has a grain, in any order of queries, and none in a gap', () => {
   const maps = [mapOf(0, 10), mapOf(10, 5), mapOf(20, 1), mapOf(30, 100)];
   const list = new MapList(maps, 200);
   const owner = (index: number): GrainMap | undefined =>
@@ -24,7 +24,7 @@ it('finds the map that has a grain, in any order of queries, and none in a gap',
   expect(new MapList([], 0).find(0)).toBe(undefined);
 });
 
-it('adds maps only behind every map that it ever had', () => {
+it('a map list adds maps only behind every map that it ever had', () => {
   const list = new MapList([mapOf(0, 10)], 40);
   for (const firstIndex of [5, 10, 39]) {
     expect(() => list.add(mapOf(firstIndex, 5))).toThrow(
@@ -38,7 +38,7 @@ it('adds maps only behind every map that it ever had', () => {
   expect(list.find(40)).toBe(undefined);
 });
 
-it('takes out the map that begins with a grain, and no other', () => {
+it('a map list removes the map that begins with a grain, and no other', () => {
   const list = new MapList([mapOf(0, 10), mapOf(10, 10)], 20);
   expect(list.remove(5)).toBe(undefined);
   expect(list.remove(99)).toBe(undefined);
@@ -47,7 +47,7 @@ it('takes out the map that begins with a grain, and no other', () => {
   expect(list.all.map(({ firstIndex }) => firstIndex)).toEqual([10]);
 });
 
-it('for batches, the list ends before the first map that is not durable', () => {
+it('a map list ends, for batches, before the first map that is not durable', () => {
   const list = new MapList([mapOf(0, 10)], 10);
   const next = mapOf(10, 10, false);
   list.add(next);

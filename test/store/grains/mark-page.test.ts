@@ -181,7 +181,7 @@ describe('a mark page', () => {
     );
   });
 
-  it('refuses just those marks that no values have', () => {
+  it('refuses exactly those marks that no values have', () => {
     const marks = fc.array(fc.constantFrom(markFree, markContinues, markValue, markArchived), {
       maxLength: 14,
     });
@@ -206,7 +206,7 @@ describe('a mark page', () => {
     );
   });
 
-  it('lets a full page and an empty one through', () => {
+  it('accepts a full page and an empty one', () => {
     const full = Array.from({ length: grainsPerMarkPage }, (_, at) => (at % 5 === 0 ? 2 : 1));
     pageOf(grainsPerMarkPage, marksOf(full)).check(0);
     pageOf(10).check(0);

@@ -24,7 +24,7 @@ function stratumWithValues(): Stratum {
   return stratum;
 }
 
-it('is on in tests', () => {
+it('strict checks are on in tests', () => {
   expect(checks.strict).toBe(true);
 });
 

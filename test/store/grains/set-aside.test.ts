@@ -21,7 +21,7 @@ const runsArbitrary = fc
     return runs.sort((one, other) => one.turn - other.turn);
   });
 
-it('tells which grains of a page are set aside', () => {
+it('the grains of a page that are set aside are found in one pass', () => {
   fc.assert(
     fc.property(runsArbitrary, fc.nat(grains), fc.nat(grains), (runs, from, count) => {
       const aside = new SetAside();

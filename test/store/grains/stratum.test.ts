@@ -148,7 +148,7 @@ function step(pair: StratumPair, { kind, count: wanted, pick }: Command): void {
 }
 
 describe('a stratum', () => {
-  it('says the same as plain lists of maps and runs after any history', () => {
+  it('agrees with plain lists of maps and runs after any history', () => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 120 }), (commands) => {
         const pair = new StratumPair();
@@ -179,7 +179,7 @@ describe('a stratum', () => {
     expect(pair.real.reserveAt(grainsPerMarkPage - 1, 2)).toBe(false);
   });
 
-  it('finds a freed run before anybody has to add a map', () => {
+  it('finds a freed run before a map has to be added', () => {
     const pair = new StratumPair();
     pair.addMap(1000, 0);
     const runs = Array.from({ length: 20 }, () => runOf(pair.real.reserve(50), 50));
@@ -192,7 +192,7 @@ describe('a stratum', () => {
     expect(pair.real.reserve(50)).toBe(freed.index);
   });
 
-  it('finds a run again that was only reserved when the store was left unclosed', () => {
+  it('finds a run again that was only reserved when the process ended', () => {
     const pair = new StratumPair();
     pair.addMap(1000, 0);
     const value = runOf(pair.real.reserve(100), 100);
@@ -205,7 +205,7 @@ describe('a stratum', () => {
     expect(reopened.reserve(255)).toBeGreaterThanOrEqual(0);
   });
 
-  it('opens a map when something in it is asked for, and not before', () => {
+  it('opens a map when a grain of it is needed, and not before', () => {
     const pair = new StratumPair();
     for (let map = 0; map < 10; map++) {
       pair.addMap(400, 0);
@@ -262,7 +262,7 @@ describe('a stratum', () => {
     expect(pair.real.endIndex).toBe(200);
   });
 
-  it('gives nothing out of a map that one value had to itself and left', () => {
+  it('gives no grains of a map that one value had to itself until it was freed', () => {
     const stratum = new Stratum(place, { ...empty, grainExp: 11 }, new PagedMemory());
     const map = stratum.addMap({ firstIndex: 0, grains: 40, page: 10, further: [] }, true);
     const run = { ...place, stratum: place.number, index: stratum.reserve(40), count: 40 };

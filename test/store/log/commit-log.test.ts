@@ -222,10 +222,7 @@ describe('the commit log', () => {
       sectors: 8,
       extent: undefined,
     });
-    const target = pair.log.place(most + 1, 1, {
-      space: pair.space,
-      spares: 0,
-    }) as RecordTarget;
+    const target = pair.log.place(most + 1, 1, { space: pair.space, spares: 0 }) as RecordTarget;
     expect(target).toMatchObject({ sectors: 1, extent: { page: 18, pages: 1 } });
     expect(recordBytes(target)).toBe(sectorBytes + 4096);
     pair.log.accept(target, 1, 1, 0);
@@ -240,7 +237,7 @@ describe('the commit log', () => {
     expect(pair.log.retainedBytes).toBe(5 * 3 * sectorBytes);
   });
 
-  it('drops no segment that its own records go on in', () => {
+  it('drops no segment that its records continue in', () => {
     const pair = new LogPair();
     for (let times = 0; times < 10; times++) pair.append(100);
     expect(pair.log.snapshot(10).dropped).toEqual([]);

@@ -123,7 +123,7 @@ describe('the scan', () => {
     expect(batches(log.scan())).toEqual([]);
   });
 
-  it('counts, of two records of one batch, the one with the higher epoch', async () => {
+  it('counts the one with the higher epoch if two records are of one batch', async () => {
     const log = await logOf(
       { batch: 11, epoch: 4 },
       { batch: 11, epoch: 5, bodyBytes: 700 },
@@ -258,7 +258,7 @@ describe('the reader of the retained log', () => {
     expect(reader.read(3).record.batch).toBe(3);
   });
 
-  it('says VARVE_CORRUPT of a batch that is not there, or not whole', async () => {
+  it('is VARVE_CORRUPT for a batch that is missing or not whole', async () => {
     const log = await logOf({ batch: 1 }, { batch: 2, bodyBytes: 900 });
     const reader = new LogReader(log.reader, { segments });
     expect(() => reader.read(3)).toThrow(corrupt);

@@ -37,21 +37,21 @@ async function chosen(...sectors: readonly Uint8Array[]): Promise<HeaderChoice |
   return chooseHeader(new FileReader(file, 'store'));
 }
 
-describe('of two copies of the file header', () => {
-  it('the one with the higher generation is believed, in whichever place it is', async () => {
+describe('the choice between two copies of the file header', () => {
+  it('takes the one with the higher generation, in either place', async () => {
     const [low, high] = [encodeFileHeader(older), encodeFileHeader(newer)];
     expect(await chosen(low, high)).toMatchObject({ copy: 1, header: newer, other: older });
     expect(await chosen(high, low)).toMatchObject({ copy: 0, header: newer, other: older });
   });
 
-  it('those that differ in more than generation and confirmed batch do not agree', async () => {
+  it('finds that copies that differ in more than generation and confirmed batch do not agree', async () => {
     const high = encodeFileHeader(newer);
     expect(await chosen(encodeFileHeader(older), high)).toMatchObject({ agreed: true });
     const other = encodeFileHeader({ ...older, epoch: 1 });
     expect(await chosen(other, high)).toMatchObject({ agreed: false, header: newer });
   });
 
-  it('the other is chosen if one is damaged, and the damage is reported', async () => {
+  it('takes the other if one is damaged, and reports the damage', async () => {
     for (const copy of [0, 1]) {
       const sectors =
         copy === 0 ? [damaged, encodeFileHeader(older)] : [encodeFileHeader(older), damaged];
@@ -61,7 +61,7 @@ describe('of two copies of the file header', () => {
     }
   });
 
-  it('a blank one is no damage only if it is copy 1 and creation was cut before it', async () => {
+  it('takes a blank one for damage unless it is copy 1 and creation was cut before it', async () => {
     const blank = new Uint8Array(sectorBytes);
     const copyOf = (generation: number) => encodeFileHeader({ ...older, generation });
     expect((await chosen(copyOf(1), blank))?.healed).toEqual([]);
@@ -74,7 +74,7 @@ describe('of two copies of the file header', () => {
     }
   });
 
-  it('those of different files are corruption', async () => {
+  it('refuses copies of different files as VARVE_CORRUPT', async () => {
     const foreign = encodeFileHeader({ ...newer, salt: new Uint8Array(8).fill(9) });
     await expect(chosen(encodeFileHeader(older), foreign)).rejects.toMatchObject({
       code: 'VARVE_CORRUPT',

@@ -16,7 +16,7 @@ function push(writer: Store, byte: number): GrainId {
   return id;
 }
 
-it('a refresh that followed a refused batch ends at a state whose values can be read', async () => {
+it('a refresh that followed a batch which was taken back ends at a readable state', async () => {
   for (const later of [0, 1, 2]) {
     const inner = memoryFileSystem();
     const disk = new WrappedFileSystem(inner);

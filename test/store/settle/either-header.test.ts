@@ -57,7 +57,7 @@ const strides = new Map([
   [settleOverCommits.name, 3],
 ]);
 
-describe('one copy of the file header is lost, after any sync of', () => {
+describe('no durable batch is lost with one copy of the file header, after any sync of', () => {
   ticking(vi);
 
   const all = [...histories, settleOverCommits, documentsThatMove, placesThatChange];

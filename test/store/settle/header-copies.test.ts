@@ -121,7 +121,7 @@ describe('header copies', () => {
     expect(offsets).toEqual([copy * pageBytes, (1 - copy) * pageBytes, undefined]);
   });
 
-  it('go on with the copy whose write failed', () => {
+  it('continue with the copy whose write failed', () => {
     const copies = new HeaderCopies(salt, content, [1, 2]);
     copies.change({ clean: true });
     for (let round = 0; round < 3; round++) {
@@ -130,7 +130,7 @@ describe('header copies', () => {
     }
   });
 
-  it('count nothing as written that was changed after it was planned', () => {
+  it('count no change as written that came after the plan', () => {
     const copies = new HeaderCopies(salt, content, [1, 2]);
     copies.change({ epoch: 2 });
     copies.plan(0);
@@ -159,7 +159,7 @@ describe('header copies', () => {
     expect(writes.map((write) => headerIn(write).generation)).toEqual([1, 2]);
   });
 
-  it('pay no attention to a sync with nothing planned', () => {
+  it('ignore a sync with nothing planned', () => {
     const copies = new HeaderCopies(salt, content, [1, 2]);
     copies.change({ epoch: 2 });
     copies.synced();

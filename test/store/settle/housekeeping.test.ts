@@ -15,7 +15,7 @@ function base({ core }: CoreLab): number {
 }
 
 describe('a settle', () => {
-  it('begins at last, though every batch leaves a map that can be given back', async () => {
+  it('begins in the end, though every batch leaves a map that can be given back', async () => {
     const lab = await openLab({ settleBytes: 1 });
     const live: GrainId[] = [];
     let longestWait = 0;

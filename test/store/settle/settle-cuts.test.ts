@@ -28,7 +28,7 @@ async function cut(history: History, stride: number): Promise<void> {
   );
 }
 
-describe('a power cut', () => {
+describe('no durable batch is lost by a power cut', () => {
   ticking(vi);
 
   it('in a settle that takes several commits', async () => {

@@ -60,10 +60,7 @@ export const settleOverCommits: History = {
 /** A basin outgrows its place while another basin is written for the first time. */
 export const documentsThatMove: History = {
   name: 'documents that outgrow their places',
-  settings: {
-    settleBytes: 512,
-    limits: { grainsPerStratum: grainsOfOne, strataPerBasin: 60 },
-  },
+  settings: { settleBytes: 512, limits: { grainsPerStratum: grainsOfOne, strataPerBasin: 60 } },
   async run(life) {
     await life.leadUp(async () => {
       await life.open();

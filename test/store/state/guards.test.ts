@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { type CheckpointGuard, Guards } from '../../../src/store/state/guards.ts';
 
 describe('guards', () => {
-  it('hold back to the oldest that has not been released, whatever is released how often', () => {
+  it('hold checkpoints back to the oldest one not released, however often others are', () => {
     const command = fc.oneof(
       fc.record({ hold: fc.nat(6) }),
       fc.record({ release: fc.nat(), dispose: fc.boolean() }),

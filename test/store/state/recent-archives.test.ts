@@ -17,7 +17,7 @@ function archived(count: number) {
 }
 
 describe('the archives of the last batches', () => {
-  it('is given back until a checkpoint has passed it', () => {
+  it('are kept until a checkpoint has passed them', () => {
     const recent = new RecentArchives();
     const [one, two, three] = [archived(1), archived(2), archived(0)];
     recent.add(7, one);
@@ -43,7 +43,7 @@ describe('the archives of the last batches', () => {
     expect(recent.get(3000)).toEqual(archived(0));
   });
 
-  it('is not one batch that alone is too much', () => {
+  it('leave out a batch that alone is too much', () => {
     const recent = new RecentArchives();
     recent.add(1, archived(100_000));
     expect(recent.get(1)).toBe(undefined);

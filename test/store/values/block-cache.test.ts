@@ -174,7 +174,7 @@ describe('a block cache', () => {
     expect(file.reads).toBe(2);
   });
 
-  it('does not take the block found last for there when it has made way', () => {
+  it('does not find the block found last after its eviction', () => {
     const { file, cache } = cacheOf(smallest, 200);
     expectAsFile(cache, file, 0, 10);
     expectAsFile(cache, file, 0, 10);
@@ -194,7 +194,7 @@ describe('a block cache', () => {
     expect(file.reads).toBe(0);
   });
 
-  it('takes no part in writes to blocks that it does not hold', () => {
+  it('ignores writes to blocks that it does not hold', () => {
     const { file, cache } = cacheOf(smallest, 20);
     cache.written([patternOf(3 * blockBytes)], 0);
     cache.forget(0, 5 * blockBytes);
@@ -229,7 +229,7 @@ describe('a block cache', () => {
     expect(slot).toBe(0);
   });
 
-  it('is of no use below the room for the longest value that is read through it', () => {
+  it('is not usable if it has less room than the longest value that is read through it', () => {
     expect(new BlockCache(new ArrayFile(new Uint8Array(0)), 0).usable).toBe(false);
     expect(new BlockCache(new ArrayFile(new Uint8Array(0)), smallest * blockBytes - 1).usable).toBe(
       false,

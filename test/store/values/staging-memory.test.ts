@@ -50,7 +50,7 @@ describe('staging memory', () => {
     );
   });
 
-  it('is that of before when it was released', () => {
+  it('is used again after its release', () => {
     const memory = new StagingMemory();
     const buffers = new Set<unknown>();
     for (let round = 0; round < 50; round++) {

@@ -172,7 +172,7 @@ describe('a fault in a value is found', () => {
     await expectFound(/does not fit its grains or the file/, { grainId: ids[7] as bigint });
   });
 
-  it('if it would fit fewer grains', async () => {
+  it('if fewer grains would hold it', async () => {
     const offset = stratum.offsetOf(indexOf(3));
     const bytes = patternOf(100);
     const prefix = new Uint8Array(8);
@@ -299,7 +299,7 @@ describe('a fault in the structures on the disk is found', () => {
   });
 });
 
-it('a verification of a store that is busy takes nothing under way for a fault', async () => {
+it('a verification of a busy store takes nothing in flight for a fault', async () => {
   const session = lab.session();
   session.push(patternOf(100));
   session.archive(ids[4] as GrainId);

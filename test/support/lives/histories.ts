@@ -276,10 +276,7 @@ export function randomHistory(seed: number, batches = 30): History {
   };
   return {
     name: `random history ${seed}`,
-    settings: {
-      settleBytes: (1 + random.below(8)) * kibibyte,
-      ...(narrow ? { limits } : {}),
-    },
+    settings: { settleBytes: (1 + random.below(8)) * kibibyte, ...(narrow ? { limits } : {}) },
     async run(life) {
       const choices = new Random(seed + 1);
       await life.open();
