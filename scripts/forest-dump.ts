@@ -125,7 +125,8 @@ async function sealedForest(): Promise<string> {
   dump.sealedRoot('A sealed root', dump.newestRoot);
   dump.say(
     '',
-    'After its first byte the body says: no catalog, no shares, next seal 16777220, nothing pending, depth 0.',
+    'After its first byte the body says: no catalog, no shares, next seal 16777220, nothing pending or',
+    'written, depth 0.',
   );
   dump.pushed('A pushed value', id);
   dump.say('');

@@ -72,9 +72,12 @@ export class ForestValues {
     reader.varint('next seal');
     const pending = reader.varint('pending count');
     for (let at = 0; at < pending; at++) reader.id('pending');
+    const written = reader.varint('written count');
+    for (let at = 0; at < written; at++) reader.id('written');
     const depth = reader.varint('depth');
     const earlier = depth === 0 ? undefined : reader.id('earlier');
     if (depth > 0) reader.varint('earlier, seal number');
+    if (depth > 0) reader.varint('listed');
     while (reader.remaining > 0) changes(reader);
     this.#section(`${title}, ${GrainId.format(id)}`, reader);
     return { catalog, shares, earlier };

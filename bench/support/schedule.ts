@@ -1,7 +1,7 @@
 /**
  * The questions that `npm run bench` asks, in this order, and the time that each may take.
  *
- * Invariant: the budgets add up to less than 16 minutes, and to less than 90 seconds for
+ * Invariant: the budgets add up to less than 16.5 minutes, and to less than 90 seconds for
  * those that are in a quick run; a test holds them to that. A question that takes longer is told of, not stopped.
  */
 
@@ -34,10 +34,11 @@ export const schedule: readonly Scheduled[] = [
   { name: 'forest-load', seconds: 77, quickSeconds: 4, notInQuick: true },
   { name: 'forest-commit', seconds: 84, quickSeconds: 14, notInQuick: true },
   { name: 'forest-overwrite', seconds: 30, quickSeconds: 2 },
+  { name: 'forest-tail', seconds: 28, quickSeconds: 8, notInQuick: true },
   { name: 'forest-scaling', seconds: 24, quickSeconds: 2, notInQuick: true },
 ];
 
-export const budgetSeconds = { full: 960, quick: 90 } as const;
+export const budgetSeconds = { full: 990, quick: 90 } as const;
 
 /** The questions of a run in which none is asked for by name. */
 export function questionsOf(quick: boolean): readonly Scheduled[] {

@@ -22,8 +22,8 @@ export interface ForestOptions {
   nodeCacheBytes?: number | undefined;
   /**
    * Upper bound, bytes, of the changes that roots log while their nodes stay in memory; lower in a
-   * small forest. An open after a crash replays them. Default 4 MiB; 0: every commit writes its
-   * nodes.
+   * small forest. Later commits write these nodes bit by bit. An open after a crash replays the
+   * changes. Default 4 MiB; 0: every commit writes its nodes.
    */
   journalBytes?: number | undefined;
   /**

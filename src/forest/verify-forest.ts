@@ -72,14 +72,12 @@ export async function* verifyForest(
 ): AsyncGenerator<Finding> {
   const version = core.durable;
   // Values that stay until the nodes are written.
-  const { roots, garbage } = core.state.journal;
-  const { nodes, values } = garbage;
-  const waiting = Math.max(0, roots.length - 1) + nodes.length + values.length;
+  const { waitingValues } = core.state.journal;
   const hold = version.hold(() => core.checkOpen());
   try {
     const walk = new ForestWalk(core, version, options);
     yield* walk.all();
-    options.tally?.(walk.reached + waiting);
+    options.tally?.(walk.reached + waitingValues);
   } finally {
     hold.release();
   }

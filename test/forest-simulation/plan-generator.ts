@@ -20,7 +20,7 @@ import {
   type Step,
   treeNames,
 } from './model/plan.ts';
-import { dialectCount, isVersioned, longFactor } from './world/dialects.ts';
+import { dialectCount, isVersioned, loggedDialects, longFactor } from './world/dialects.ts';
 
 /**
  * What a program does and does not do. What is in every program hides what can only be seen without
@@ -54,26 +54,62 @@ export function planOf(seed: number, leaveOut: readonly LeftOut[] = []): Plan {
     lately.splice(random.below(lately.length), 0, { do: 'settle' }, burstOf(random));
   }
   steps.push(...lately);
+  if (random.chance(0.2)) return withShares(random, habits, { settings, steps });
   return random.chance(0.015) ? withManyRoots({ settings, steps }) : { settings, steps };
 }
 
-/**
- * The plan, with so many commits in between that the journal has all the roots that it takes. Short
- * roots would become one; and in a forest that holds less, its bytes would be too many before.
- */
+/** The plan, with so many commits in between that an earlier state is written for its roots. */
 function withManyRoots({ settings, steps }: Plan): Plan {
   const { nodeBytes: _, journalBytes: __, nodeCacheBytes: ___, ...others } = settings;
   const many: Step[] = [
     { do: 'session', push: [8_000_000], archive: [], end: 'commit' },
     { do: 'transaction', ops: [{ do: 'puts', tree: 0, key: 0, step: 1, count: 120, value: 0 }] },
     { do: 'settle' },
-    { do: 'burst', tree: 0, count: 560, width: 20 },
+    { do: 'burst', tree: 0, count: 1000, width: 20 },
   ];
   const at = steps.length >> 1;
   return {
     settings: { ...others, vault: 'none', dialects: [3, settings.dialects[1]] },
     steps: [...steps.slice(0, at), { do: 'settle' }, ...many, ...steps.slice(at)],
   };
+}
+
+/** The plan, with small changes that are logged, so that commits write earlier states bit by bit. */
+function withShares(random: Random, habits: Habits, { settings, steps }: Plan): Plan {
+  const tree = familySize * random.below(2) + random.below(2);
+  const op = (): Op => {
+    const key = keyOf(random);
+    if (random.chance(0.2)) return { do: 'delete', tree, key };
+    const count = 1 + random.below(2);
+    return { do: 'puts', tree, key, step: 31, count, value: numberOf(random) };
+  };
+  const filled: Op = { do: 'puts', tree, key: 0, step: 1, count: 120, value: numberOf(random) };
+  const stretch: Step[] = [{ do: 'transaction', ops: [filled] }, { do: 'settle' }];
+  for (let left = 40 + random.below(100); left > 0; left--) {
+    const dice = random.next();
+    if (dice < 0.02) stretch.push(...some(random, habits));
+    else if (dice < 0.04) stretch.push(forkThatFails(tree, op()));
+    else if (dice < 0.07) stretch.push({ do: 'snapshot' });
+    else if (dice < 0.09) stretch.push({ do: 'release', share: random.next() });
+    else if (dice < 0.3) stretch.push({ do: 'sync', ops: [op()] }, { do: 'settle' });
+    else stretch.push(paused(random, { do: 'transaction', ops: [op()] }));
+    if (random.chance(0.5)) stretch.push({ do: 'settle' });
+  }
+  const at = random.below(steps.length);
+  const dialects = [pick(random, loggedDialects), pick(random, loggedDialects)] as const;
+  const journalBytes = pick(random, [800, 800, 2000, 4000]);
+  return {
+    settings: { ...settings, dialects, nodeBytes: 512, journalBytes },
+    steps: [...steps.slice(0, at), ...stretch, ...steps.slice(at)],
+  };
+}
+
+/** A body that stores nodes of earlier transactions, waits, and fails. */
+function forkThatFails(from: number, op: Op): Step {
+  const to = from - (from % familySize) + familySize - 1;
+  const fork: Op[] = [op, { do: 'drop', tree: to }, { do: 'fork', from, to }, { do: 'throw' }];
+  fork.splice(3, 0, { do: 'wait', turns: 3 });
+  return { do: 'transaction', ops: fork };
 }
 
 function pick<T>(random: Random, all: readonly T[]): T {

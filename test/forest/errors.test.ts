@@ -230,7 +230,7 @@ describe('a forest', () => {
     const store = await Store.inMemory();
     const root = new Uint8Array(40);
     root.set(new TextEncoder().encode('varve forest\n'));
-    root[13] = 4;
+    root[13] = 5;
     await store.updateEmbeddedHeader((session) => session.push(root));
     await expect(Forest.on(store)).rejects.toEqual(code('UNSUPPORTED_VERSION'));
     await store.close();

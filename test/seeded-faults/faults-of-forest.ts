@@ -30,15 +30,15 @@ export const faultsOfForest: readonly SeededFault[] = [
   {
     name: 'nodes replaced by logged commits are not archived, only those of the last commit',
     file: 'forest/commits/commit-preparation.ts',
-    find: '    for (const { nodes, values } of [journal.garbage, group.garbage]) {',
-    replace: '    for (const { nodes, values } of [group.garbage]) {',
-    caughtBy: { file: journal, test: 'are written back before they are more' },
+    find: '[...journal.garbage, group.garbage, this.#ofCatalog]',
+    replace: '[group.garbage, this.#ofCatalog]',
+    caughtBy: { file: journal, test: 'stay logged beside a tree with a reducer' },
   },
   {
     name: 'a tree that only earlier commits changed is not written',
     file: 'forest/commits/commit-preparation.ts',
-    find: '    for (const name of journal.trees) records.set(name, version.record(name));',
-    replace: '',
+    find: 'new Map(this.#durable.frozenTrees(journal.trees).records)',
+    replace: 'new Map(this.#durable.frozenTrees(new Set()).records)',
     caughtBy: { file: journal, test: 'stay logged beside a tree with a reducer' },
   },
   {
@@ -72,8 +72,8 @@ export const faultsOfForest: readonly SeededFault[] = [
   {
     name: 'changes that cannot be replayed are lost',
     file: 'forest/journal/journal.ts',
-    find: 'changes: this.kept, valueBytes: 0 }',
-    replace: 'changes: [], valueBytes: 0 }',
+    find: 'return { ...first, changes: this.kept };',
+    replace: 'return { ...first, changes: [] };',
     caughtBy: { file: replayed, test: 'are kept until they can be' },
   },
   {

@@ -110,8 +110,8 @@ export const faultsOfHeldStates: readonly SeededFault[] = [
   },
   {
     name: 'replaced long values wait in the file without a bound',
-    file: 'forest/journal/journal.ts',
-    find: 'this.#garbageValueBytes + valueBytes <= this.#bytesMax && ',
+    file: 'forest/journal/journal-bounds.ts',
+    find: '      part(one.valueBytes + added.valueBytes, other.valueBytes, bytesMax),',
     replace: '',
     caughtBy: {
       file: 'test/forest/journal/journal.test.ts',

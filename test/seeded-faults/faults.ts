@@ -9,6 +9,7 @@ import { faultsOfCounts } from './faults-of-counts.ts';
 import { faultsOfForest } from './faults-of-forest.ts';
 import { faultsOfHeldStates } from './faults-of-held-states.ts';
 import { faultsOfInvariants } from './faults-of-invariants.ts';
+import { faultsOfJournals } from './faults-of-journals.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
 import { faultsOfReaders } from './faults-of-readers.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
@@ -25,6 +26,7 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfSpace,
   ...faultsOfReading,
   ...faultsOfForest,
+  ...faultsOfJournals,
   ...faultsOfHeldStates,
   ...faultsOfVaults,
   ...faultsOfReaders,

@@ -177,7 +177,7 @@ describe('sealed bytes', () => {
     await forest.tree('t').put(new Uint8Array(1), new Uint8Array(1));
     const id = forest.store.embeddedHeader as GrainId;
     const stored = Buffer.from(forest.store.get(id) as Uint8Array);
-    expect(stored.subarray(0, 14).toString('latin1')).toBe('varve forest\n\x03');
+    expect(stored.subarray(0, 14).toString('latin1')).toBe('varve forest\n\x04');
     expect(stored[14]).toBe(11);
     expect(stored.subarray(15, 26).toString()).toBe('aes-256-gcm');
     let number = 0n;

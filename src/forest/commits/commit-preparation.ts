@@ -13,14 +13,14 @@
 import type { GrainId } from '../../index.ts';
 import { assert } from '../../util/assert.ts';
 import type { ForestRoot } from '../journal/forest-root.ts';
-import type { RootPlan } from '../journal/journal.ts';
+import type { RootPlan, Share, StoredRoots } from '../journal/journal.ts';
 import type { NodeRef, TreeRoot, TreeShape } from '../nodes/node.ts';
 import { nameKey } from '../trees/catalog.ts';
 import { storeNodes } from '../trees/edit.ts';
+import { Garbage } from '../trees/garbage.ts';
 import { TreeEditor, unsharedEdit } from '../trees/tree-editor.ts';
 import { encodeRecord, historyShapeOf, shapeOf, type TreeRecord } from '../trees/tree-record.ts';
-import type { DurableState } from './durable-state.ts';
-import type { VersionRoots } from './forest-version.ts';
+import type { DurableState, PreparedCommit } from './durable-state.ts';
 import type { Group } from './group.ts';
 
 /** The state that a group leaves, beside its trees. */
@@ -37,6 +37,8 @@ export class CommitPreparation {
   readonly #group: Group;
   readonly #plan: RootPlan;
   readonly #left: LeftState;
+  /** Replaced nodes of the catalog. */
+  readonly #ofCatalog = new Garbage();
 
   constructor(durable: DurableState, group: Group, plan: RootPlan, left: LeftState) {
     this.#durable = durable;
@@ -45,27 +47,59 @@ export class CommitPreparation {
     this.#left = left;
   }
 
-  /** Returns the roots that are current once the commit is durable. */
-  *steps(): Generator<void, VersionRoots> {
+  *steps(): Generator<void, PreparedCommit> {
     const { shares, pending } = this.#left;
-    const { stored } = this.#durable.journal;
-    const next = this.#plan.isLogged ? stored : { catalog: yield* this.#storeAll(), shares };
-    this.#pushRoot({ ...next, pending });
+    const share = yield* this.#pushShare();
+    const stored = yield* this.#storedRoots(share);
+    const unreached = this.#unreachedAfter(share);
+    this.#pushRoot(stored, share, unreached);
     yield* this.#archiveAll();
-    return { catalog: next.catalog, shares, pending };
+    const left = { catalog: stored.catalog, shares, pending };
+    return { left, stored, share, unreached, replaced: this.#ofCatalog.nodes };
+  }
+
+  /** Pushes some more nodes of the frozen state. */
+  *#pushShare(): Generator<void, Share | undefined> {
+    const { frozen, part } = this.#plan;
+    if (frozen === undefined) return undefined;
+    const { context } = this.#durable;
+    const { session, stored } = this.#group;
+    yield* frozen.collect(context);
+    const count = frozen.countOf(part);
+    const written: GrainId[] = [];
+    for (const { ref, shape } of frozen.upTo(count)) {
+      context.nodes.push(session, ref, shape);
+      stored.add(ref);
+      written.push(ref.id);
+      yield;
+    }
+    return { count, written, isWhole: frozen.isWhole(count) };
+  }
+
+  /** The catalog and the shares that the root names; pushes what they lack. */
+  *#storedRoots(share: Share | undefined): Generator<void, StoredRoots> {
+    const { journal } = this.#durable;
+    const { isLogged, frozen } = this.#plan;
+    if (!isLogged) return { catalog: yield* this.#storeAll(), shares: this.#left.shares };
+    if (frozen === undefined || share?.isWhole !== true) return journal.stored;
+    return { catalog: yield* this.#storeCatalog(frozen.records), shares: frozen.shares };
   }
 
   /** Pushes all nodes that are not stored, also those of earlier groups. Returns the catalog. */
   *#storeAll(): Generator<void, TreeRoot> {
-    const { journal, version, context } = this.#durable;
-    const { shares } = this.#left;
-    const records = new Map<string, TreeRecord | undefined>();
-    for (const name of journal.trees) records.set(name, version.record(name));
+    const { journal, context } = this.#durable;
+    const records = new Map(this.#durable.frozenTrees(journal.trees).records);
     for (const [name, changed] of this.#group.changed) records.set(name, changed);
     for (const one of records.values()) if (one !== undefined) yield* this.#storeTree(one);
-    const catalog = this.#changeCatalog(journal.stored.catalog, records);
-    yield* this.#store(catalog.ref, context.catalogShape);
-    yield* this.#store(shares.ref, context.sharesShape);
+    const catalog = yield* this.#storeCatalog(records);
+    yield* this.#store(this.#left.shares.ref, context.sharesShape);
+    return catalog;
+  }
+
+  /** Pushes the catalog with these records. Requires: their trees are stored. */
+  *#storeCatalog(records: ReadonlyMap<string, TreeRecord | undefined>): Generator<void, TreeRoot> {
+    const catalog = this.#changeCatalog(this.#durable.journal.stored.catalog, records);
+    yield* this.#store(catalog.ref, this.#durable.context.catalogShape);
     return catalog;
   }
 
@@ -86,7 +120,7 @@ export class CommitPreparation {
   #changeCatalog(before: TreeRoot, records: ReadonlyMap<string, TreeRecord | undefined>): TreeRoot {
     const { context } = this.#durable;
     const owner = context.nextOwner();
-    const edit = unsharedEdit({ owner }, (ref) => this.#group.garbage.addNode(ref));
+    const edit = unsharedEdit({ owner }, (ref) => this.#ofCatalog.addNode(ref));
     const catalog = new TreeEditor(context.nodes, context.catalogShape, before, edit);
     for (const [name, record] of records) {
       const key = nameKey(name);
@@ -99,13 +133,25 @@ export class CommitPreparation {
     return catalog.root;
   }
 
-  #pushRoot(roots: VersionRoots): void {
-    const { context, rootWriter } = this.#durable;
+  /** The values that nothing reaches and that later commits archive. */
+  #unreachedAfter(share: Share | undefined): readonly GrainId[] {
+    const { journal } = this.#durable;
+    const { later } = journal.unreached(this.#plan);
+    const { frozen } = this.#plan;
+    if (frozen === undefined || share?.isWhole !== true) return later;
+    const ids = [...later, ...journal.unreachedAfter(frozen)];
+    for (const ref of this.#ofCatalog.nodes) if (ref.stored) ids.push(ref.id);
+    return ids;
+  }
+
+  #pushRoot(stored: StoredRoots, share: Share | undefined, unreached: readonly GrainId[]): void {
+    const { context, journal, rootWriter } = this.#durable;
     const { nodes } = context;
-    const { depth, earlier, changes } = this.#plan;
     const seal = nodes.takeSeal();
     const { nextSeal } = nodes;
-    const root: ForestRoot = { ...roots, nextSeal, depth, earlier, changes };
+    const facts = journal.rootOf(this.#group, this.#plan, share);
+    const pending = [...this.#left.pending, ...unreached];
+    const root: ForestRoot = { ...stored, pending, nextSeal, ...facts };
     this.#group.pushRoot(rootWriter.encode(nodes, root, seal), seal);
   }
 
@@ -116,10 +162,15 @@ export class CommitPreparation {
     for (const id of [...group.archives]) this.#archiveUsers(id);
     const { context, journal } = this.#durable;
     for (const id of this.#left.leftOver) if (context.store.has(id)) group.archive(id);
-    assert(!this.#plan.isLogged || group.stored.size === 0, 'a commit logs or pushes nodes');
-    if (this.#plan.isLogged) return;
+    for (const id of journal.unreached(this.#plan).now) {
+      group.archive(id);
+      yield;
+    }
+    const { isLogged, frozen } = this.#plan;
+    assert(!isLogged || frozen !== undefined || group.stored.size === 0, 'it logs or pushes nodes');
+    if (isLogged) return;
     for (const id of journal.replacedRoots) group.archive(id);
-    for (const { nodes, values } of [journal.garbage, group.garbage]) {
+    for (const { nodes, values } of [...journal.garbage, group.garbage, this.#ofCatalog]) {
       for (const ref of nodes) {
         if (ref.stored) this.#archiveNode(ref);
         yield;

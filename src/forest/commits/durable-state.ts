@@ -7,15 +7,17 @@
  */
 
 import type { Vault } from '../../codecs/vault.ts';
-import type { BatchId, Store } from '../../index.ts';
+import type { BatchId, GrainId, Store } from '../../index.ts';
 import { assert, present } from '../../util/assert.ts';
 import { RootWriter } from '../journal/forest-root.ts';
-import { Journal, type RootPlan } from '../journal/journal.ts';
+import type { FrozenState, FrozenTrees } from '../journal/frozen-state.ts';
+import { Journal, type RootPlan, type Share, type StoredRoots } from '../journal/journal.ts';
+import type { NodeRef } from '../nodes/node.ts';
 import { reservedShareMax } from '../nodes/node-cache.ts';
 import { NodeStore } from '../nodes/node-store.ts';
 import { ForestContext } from '../trees/forest-context.ts';
 import type { TreeHandles } from '../trees/tree-handles.ts';
-import { type ForestLimits, treeOf } from '../trees/tree-record.ts';
+import { type ForestLimits, type TreeRecord, treeOf } from '../trees/tree-record.ts';
 import type { ForestVersion, VersionRoots } from './forest-version.ts';
 import type { Group } from './group.ts';
 import { StoredState } from './stored-state.ts';
@@ -32,6 +34,20 @@ const memoryMin = 2 ** 21;
 export interface StateOptions {
   readonly nodeCacheBytes: number;
   readonly vault: Vault | undefined;
+}
+
+/** A commit whose values are all pushed. */
+export interface PreparedCommit {
+  /** The roots that are current once it is durable. */
+  readonly left: VersionRoots;
+  /** The roots that its root names. */
+  readonly stored: StoredRoots;
+  /** The part of a frozen state that it wrote. */
+  readonly share: Share | undefined;
+  /** The values that nothing reaches and that later commits archive. */
+  readonly unreached: readonly GrainId[];
+  /** Replaced nodes of the catalog. */
+  readonly replaced: readonly NodeRef[];
 }
 
 export class DurableState {
@@ -91,20 +107,44 @@ export class DurableState {
     this.#reserveMemory();
   }
 
+  /** The records of these trees, and the shares, as they are durable. */
+  frozenTrees(trees: ReadonlySet<string>): FrozenTrees {
+    const records = new Map<string, TreeRecord | undefined>();
+    for (const name of trees) records.set(name, this.#version.record(name));
+    return { records, shares: this.#version.roots.shares };
+  }
+
   /** The group is durable as `batch`: what it leaves is the durable state from now on. */
-  advance(batch: BatchId, group: Group, plan: RootPlan, roots: VersionRoots): void {
-    const { nodes, handles } = this.#context;
+  advance(batch: BatchId, group: Group, plan: RootPlan, prepared: PreparedCommit): void {
+    const { handles } = this.#context;
+    const { left, stored, share, unreached, replaced } = prepared;
+    const journal = this.#journal;
     const root = present(group.root, 'the root of a commit');
     assert(batch > this.#version.batch, 'a commit is later than the state that it stands on');
-    this.#version = this.#version.next(batch, roots, group.changed);
-    if (plan.isLogged) this.#journal.logged(group, plan, root);
-    else this.#journal.flushed(roots, root);
+    if (plan.isLogged) journal.logged(group, plan, root, share);
+    else journal.flushed(stored, root);
+    this.#advanceNodes(group, plan.frozen, share);
+    for (const ref of replaced) this.#context.nodes.forget(ref);
+    const isWhole = share?.isWhole === true;
+    if (isWhole) journal.finished(stored, unreached);
+    const lacking = isWhole || !plan.isLogged ? journal.trees : undefined;
+    const { changed } = group;
+    this.#version = this.#version.next(batch, left, { changed, lacking });
     this.#reserveMemory();
-    for (const ref of group.stored) nodes.cache.add(ref);
-    for (const ref of group.garbage.nodes) nodes.forget(ref);
-    for (const [name, record] of group.changed) {
+    for (const [name, record] of changed) {
       if (treeOf(record) === undefined) handles.forget(name);
     }
+  }
+
+  #advanceNodes({ stored, garbage }: Group, frozen: FrozenState | undefined, share?: Share): void {
+    const { nodes } = this.#context;
+    for (const ref of stored) nodes.cache.add(ref);
+    for (const ref of garbage.nodes) {
+      if (frozen?.awaits(ref) === true) frozen.replaced(ref);
+      else nodes.forget(ref);
+    }
+    if (frozen === undefined || share === undefined) return;
+    for (const ref of frozen.advance(share.count)) nodes.forget(ref);
   }
 
   /** Reserves cache memory for the journal's nodes and logs and for `NodeMemory`. */

@@ -23,6 +23,12 @@ export interface VersionRoots {
   readonly pending: readonly GrainId[];
 }
 
+export interface ChangedRecords {
+  readonly changed: ReadonlyMap<string, TreeRecord | undefined>;
+  /** The trees whose current record the catalog lacks, if it is not the one before. */
+  readonly lacking: ReadonlySet<string> | undefined;
+}
+
 interface VersionFacts {
   readonly batch: BatchId;
   readonly roots: VersionRoots;
@@ -55,14 +61,9 @@ export class ForestVersion {
   }
 
   /** The version after this one, in which these records have changed. */
-  next(
-    batch: BatchId,
-    roots: VersionRoots,
-    changed: ReadonlyMap<string, TreeRecord | undefined>,
-  ): ForestVersion {
+  next(batch: BatchId, roots: VersionRoots, { changed, lacking }: ChangedRecords): ForestVersion {
     const number = this.#number + 1;
-    // A commit that logs its changes in the root does not change the stored catalog.
-    this.#records.change(number, changed, roots.catalog !== this.roots.catalog);
+    this.#records.change(number, changed, lacking);
     const facts = { batch, roots, stuck: this.#stuck };
     return new ForestVersion(this.#context, facts, this.#records, number);
   }

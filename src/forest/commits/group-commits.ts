@@ -18,8 +18,7 @@ import type { RootPlan } from '../journal/journal.ts';
 import type { Hold } from '../reads/range-iterators.ts';
 import type { TransactionScope } from '../transactions/transaction.ts';
 import { CommitPreparation } from './commit-preparation.ts';
-import type { DurableState } from './durable-state.ts';
-import type { VersionRoots } from './forest-version.ts';
+import type { DurableState, PreparedCommit } from './durable-state.ts';
 import type { Freeing } from './freeing.ts';
 import type { Group, Waiter } from './group.ts';
 import { Notifier } from './notifier.ts';
@@ -44,7 +43,7 @@ interface Flight {
   readonly group: Group;
   readonly plan: RootPlan;
   /** Pushes its nodes and its root. */
-  readonly steps: Generator<void, VersionRoots>;
+  readonly steps: Generator<void, PreparedCommit>;
 }
 
 export class GroupCommits {
@@ -115,21 +114,24 @@ export class GroupCommits {
     if (this.#freeing.comesBefore(plan)) this.#freeing.runSync();
     const flight = this.#begin(plan);
     let batch: BatchId;
-    let roots: VersionRoots;
+    let prepared: PreparedCommit;
     try {
-      roots = this.#prepare(flight) as VersionRoots;
+      prepared = this.#prepare(flight) as PreparedCommit;
       batch = flight.group.session.commitSync();
     } catch (error) {
       this.#fail(flight, error);
       return;
     }
-    this.#done(flight, roots, batch);
+    this.#done(flight, prepared, batch);
   }
 
   /** Plans the next commit. If nothing has changed, resolves the waiters and returns undefined. */
   #plan(): RootPlan | undefined {
     const state = this.#state;
-    if (!state.group.isEmpty || !state.isClear) return this.#durable.journal.plan(state.group);
+    if (!state.group.isEmpty || !state.isClear) {
+      const now = (trees: ReadonlySet<string>) => this.#durable.frozenTrees(trees);
+      return this.#durable.journal.plan(state.group, now);
+    }
     const { batch } = this.#durable.version;
     this.#notifier.add(
       state.takeGroup().waiters,
@@ -153,7 +155,7 @@ export class GroupCommits {
   // ── preparing ──
 
   /** Prepares the commit; returns undefined if the event loop's turn comes before the end. */
-  #prepare({ group, steps }: Flight, breather?: Breather): VersionRoots | undefined {
+  #prepare({ group, steps }: Flight, breather?: Breather): PreparedCommit | undefined {
     for (;;) {
       const { done, value } = steps.next();
       if (done === true) {
@@ -167,9 +169,9 @@ export class GroupCommits {
   /** Pushes nodes in steps and gives the event loop its turns in between. */
   #goOnPreparing(flight: Flight, breather?: Breather): void {
     try {
-      const roots = this.#prepare(flight, breather);
-      if (roots !== undefined) {
-        this.#commit(flight, roots);
+      const prepared = this.#prepare(flight, breather);
+      if (prepared !== undefined) {
+        this.#commit(flight, prepared);
         return;
       }
     } catch (error) {
@@ -185,7 +187,9 @@ export class GroupCommits {
 
   /**
    * Called before a body pushes nodes that are in memory only: pushes the rest of the group in
-   * flight at once. Those nodes belong to that group's session, which commits first.
+   * flight at once. Those nodes belong to that group's session, which commits first. The group that
+   * the body pushes into writes all nodes (`Group.needsNodes`), so no commit that writes a share of
+   * an earlier state names nodes of a body that may fail.
    */
   finishPreparing(): void {
     if (this.#preparing !== undefined) this.#goOnPreparing(this.#preparing);
@@ -193,20 +197,20 @@ export class GroupCommits {
 
   // ── committing ──
 
-  #commit(flight: Flight, roots: VersionRoots): void {
+  #commit(flight: Flight, prepared: PreparedCommit): void {
     // Reads use the durable state until this commit replaces it. Hold it: a checkpoint of another
     // user of the store could free what this commit archives.
     this.#held = this.#durable.version.hold(() => undefined);
     this.#preparing = undefined;
     flight.group.session.commit().then(
-      (batch) => this.#done(flight, roots, batch),
+      (batch) => this.#done(flight, prepared, batch),
       (error: unknown) => this.#fail(flight, error),
     );
   }
 
-  #done({ group, plan }: Flight, roots: VersionRoots, batch: BatchId): void {
+  #done({ group, plan }: Flight, prepared: PreparedCommit, batch: BatchId): void {
     this.#letGo();
-    this.#durable.advance(batch, group, plan, roots);
+    this.#durable.advance(batch, group, plan, prepared);
     this.#state.endCommit();
     this.#freeing.note(batch, group.archived);
     this.#notifier.add(

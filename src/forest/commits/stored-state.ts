@@ -8,6 +8,7 @@
 
 import { corrupt, isVarveError, VarveError } from '../../errors.ts';
 import type { BatchId, GrainId } from '../../index.ts';
+import { assert } from '../../util/assert.ts';
 import {
   decodeForestRoot,
   decodeSealedRoot,
@@ -28,8 +29,10 @@ const noRoot: ForestRoot = {
   shares: emptyRoot,
   nextSeal: 1,
   pending: [],
+  written: [],
   depth: 0,
   earlier: undefined,
+  listed: 0,
   changes: [],
 };
 
@@ -58,15 +61,17 @@ export class StoredState {
     this.nextSeal = nextSeal;
     const changes = chain.flatMap(({ root }) => root.changes);
     const replay = new Replay(context, { catalog, shares }, changes);
-    const { records, stuck, garbage } = replay;
+    const { records, stuck } = replay;
     this.journal = {
       stored: { catalog, shares },
       roots: chain.map(({ link }) => link),
       changes: changes.filter(({ tree }) => !stuck.has(tree)),
-      garbage,
+      garbage: replay.garbage,
       kept: changes.filter(({ tree }) => stuck.has(tree)),
     };
-    const roots = { catalog, shares: replay.shares, pending };
+    // The state that these nodes belong to was not written whole: the next commit archives them.
+    const garbage = [...pending, ...writtenOf(chain)];
+    const roots = { catalog, shares: replay.shares, pending: garbage };
     this.version = new ForestVersion(context, { batch, stuck, roots }, new TreeRecords(records));
   }
 
@@ -82,15 +87,18 @@ export class StoredState {
     checkVault(found.vault, this.#nodes.vault?.name ?? '');
     let root = this.#openRoot(found);
     const chain = [{ link: { id, seal: found.seal }, root }];
-    while (root.earlier !== undefined) {
-      const { earlier: link, depth } = root;
-      const sealed = this.#sealedRoot(link.id);
+    const ids = new Set([id]);
+    for (let needed = root.depth; needed > 0; needed--) {
+      const link = root.earlier;
+      assert(link !== undefined, 'a root of depth above 0 has a link');
       const facts = { grainId: link.id };
+      const sealed = this.#sealedRoot(link.id);
       if (sealed === undefined) throw corrupt('an earlier root of the forest is missing', facts);
       root = this.#openRoot({ ...sealed, seal: link.seal });
       // Otherwise the links could form a cycle.
-      if (root.depth !== depth - 1)
+      if (root.depth < needed - 1 || ids.has(link.id))
         throw corrupt('the roots of the forest do not form a chain', facts);
+      ids.add(link.id);
       chain.push({ link, root });
     }
     return chain.reverse();
@@ -105,16 +113,22 @@ export class StoredState {
   /**
    * Throws `VARVE_CORRUPT`; with a vault `VARVE_VAULT`, which may not notice that its key is wrong.
    */
-  #openRoot({ seal, body }: SealedRoot): ForestRoot {
+  #openRoot({ version, seal, body }: SealedRoot): ForestRoot {
     const bytes = this.#nodes.open('forest', seal, body);
     const { vault } = this.#nodes;
     try {
-      return decodeForestRoot(bytes);
+      return decodeForestRoot(bytes, version);
     } catch (cause) {
       if (vault === undefined || !isVarveError(cause, 'VARVE_CORRUPT')) throw cause;
       throw wrongKey(vault.name, cause);
     }
   }
+}
+
+/** The written nodes that no stored node reaches, as the newest root of the chain says. */
+function writtenOf(chain: readonly RootFound[]): GrainId[] {
+  const listed = chain.at(-1)?.root.listed ?? 0;
+  return chain.slice(-1 - listed).flatMap(({ root }) => root.written);
 }
 
 /** Throws `VARVE_VAULT` if the forest was made with another vault than the one given now. */

@@ -36,18 +36,27 @@ export interface ForestRoot {
   readonly nextSeal: number;
   /**
    * Values pushed by a transaction that was running: garbage, unless a later commit includes it.
+   * Also values that nothing reaches and that later commits archive.
    */
   readonly pending: readonly GrainId[];
+  /**
+   * Nodes that this commit wrote of a state that is being written bit by bit: no stored node
+   * reaches them yet.
+   */
+  readonly written: readonly GrainId[];
   /** Number of earlier roots that are needed too. */
   readonly depth: number;
   /** The newest of these; none if `depth` is 0. */
   readonly earlier: RootLink | undefined;
+  /** Number of these whose `written` counts too: the newest ones. */
+  readonly listed: number;
   /** Changes that neither the stored trees nor an earlier root has. */
   readonly changes: readonly TreeChanges[];
 }
 
 /** A root as it stands in the store. */
 export interface SealedRoot {
+  readonly version: number;
   readonly vault: string;
   readonly seal: number;
   readonly body: Uint8Array;
@@ -55,17 +64,19 @@ export interface SealedRoot {
 
 /** Bytes that no other program is likely to begin its root with. */
 const magic = new TextEncoder().encode('varve forest\n');
-const formatVersion = 3;
-/** It has records of the kinds 0 and 1 only; nothing else differs. */
-const formatVersionOldest = 2;
+const rootVersion = 4;
+/** Older roots list no written nodes. */
+const rootVersionWithWritten = 4;
+/** It has records of the kinds 0 and 1 only. */
+const rootVersionOldest = 2;
 
 /** The name of the vault is not sealed, so that an open can check it first. */
 export function encodeSealedRoot(
-  { vault, seal, body }: SealedRoot,
+  { vault, seal, body }: Omit<SealedRoot, 'version'>,
   writer = new ByteWriter(),
 ): Uint8Array {
   writer.bytes(magic);
-  writer.u8(formatVersion);
+  writer.u8(rootVersion);
   writeText(writer, vault);
   writer.varint(seal);
   writer.bytes(body);
@@ -78,28 +89,32 @@ export function decodeSealedRoot(bytes: Uint8Array): SealedRoot | undefined {
   for (const [at, byte] of magic.entries()) if (bytes[at] !== byte) return undefined;
   const reader = new ByteReader(bytes, "the forest's root", undefined, magic.length);
   const version = reader.u8();
-  if (version < formatVersionOldest || version > formatVersion) {
-    const known = `${formatVersionOldest} to ${formatVersion}`;
+  if (version < rootVersionOldest || version > rootVersion) {
+    const known = `${rootVersionOldest} to ${rootVersion}`;
     const message = `the forest is of version ${version}; this varve knows ${known}`;
-    const facts = { expected: formatVersion, actual: version };
+    const facts = { expected: rootVersion, actual: version };
     throw new VarveError('VARVE_UNSUPPORTED_VERSION', message, facts);
   }
   const vault = readText(reader);
   const seal = reader.varint();
-  return { vault, seal, body: bytes.subarray(reader.at) };
+  return { version, vault, seal, body: bytes.subarray(reader.at) };
 }
 
 export function encodeForestRoot(root: ForestRoot, writer = new ByteWriter()): Uint8Array {
   assert((root.depth === 0) === (root.earlier === undefined), 'a chain ends at depth 0');
+  assert(root.listed <= root.depth, 'lists of nodes are in roots that are needed');
   writeTreeRoot(writer, root.catalog);
   writeTreeRoot(writer, root.shares);
   writer.varint(root.nextSeal);
   writer.varint(root.pending.length);
   for (const id of root.pending) writer.u64(id);
+  writer.varint(root.written.length);
+  for (const id of root.written) writer.u64(id);
   writer.varint(root.depth);
   if (root.earlier !== undefined) {
     writer.u64(root.earlier.id);
     writer.varint(root.earlier.seal);
+    writer.varint(root.listed);
   }
   const { changes } = root;
   for (let from = 0, to = 0; from < changes.length; from = to) {
@@ -114,21 +129,29 @@ export function encodeForestRoot(root: ForestRoot, writer = new ByteWriter()): U
   return writer.view();
 }
 
-export function decodeForestRoot(bytes: Uint8Array): ForestRoot {
+export function decodeForestRoot(bytes: Uint8Array, version = rootVersion): ForestRoot {
   const reader = new ByteReader(bytes, "the forest's root");
+  const hasWritten = version >= rootVersionWithWritten;
   const catalog = readTreeRoot(reader);
   const shares = readTreeRoot(reader);
   const nextSeal = reader.varint();
-  const count = reader.varint();
-  if (count > bytes.length) reader.fail('more pending values than it has bytes');
-  const pending = Array.from({ length: count }, () => reader.u64() as GrainId);
+  const pending = readIds(reader, 'pending values');
+  const written = hasWritten ? readIds(reader, 'written nodes') : [];
   const depth = reader.varint();
   const earlier = depth === 0 ? undefined : readLink(reader);
+  const listed = hasWritten && depth > 0 ? reader.varint() : 0;
+  if (listed > depth) reader.fail('more earlier roots list written nodes than are needed');
   const changes: TreeChanges[] = [];
   while (reader.remaining > 0) {
     changes.push({ tree: readText(reader), log: reader.bytes(reader.varint()) });
   }
-  return { catalog, shares, nextSeal, pending, depth, earlier, changes };
+  return { catalog, shares, nextSeal, pending, written, depth, earlier, listed, changes };
+}
+
+function readIds(reader: ByteReader, what: string): GrainId[] {
+  const count = reader.varint();
+  if (count > reader.remaining) reader.fail(`more ${what} than it has bytes`);
+  return Array.from({ length: count }, () => reader.u64() as GrainId);
 }
 
 function readLink(reader: ByteReader): RootLink {

@@ -1,72 +1,72 @@
 /**
  * The journal: changes that are durable in roots and that no stored node has yet. A commit logs its
- * changes instead of writing nodes if that is much smaller; a later commit writes the nodes of
- * many.
+ * changes instead of writing nodes if that is much smaller; later commits write the nodes of many,
+ * each a share.
  *
- * Invariant: it has changes of durable commits only. The stored trees stay complete until nodes are
- * written: replaced nodes and values are listed here, and the commit that writes nodes archives
- * them. It decides and counts; it writes nothing.
+ * The changes are in one generation, or in two while an earlier state is being written: those of
+ * the frozen state, and those after it.
+ *
+ * Invariant: it has changes of durable commits only. The stored trees stay complete until a state
+ * is written whole: replaced nodes and values are listed here, and the commit that names the
+ * written state archives them. It decides and counts; it writes nothing.
  */
 
 import { isVarveError } from '../../errors.ts';
-import type { GrainId, StoreStatistics } from '../../index.ts';
-import { assert } from '../../util/assert.ts';
-import type { TreeRoot } from '../nodes/node.ts';
+import type { GrainId } from '../../index.ts';
+import { assert, present } from '../../util/assert.ts';
+import type { NodeRef, TreeRoot } from '../nodes/node.ts';
 import type { NodeSource } from '../nodes/node-store.ts';
 import type { Garbage } from '../trees/garbage.ts';
-import type { RootLink, TreeChanges } from './forest-root.ts';
+import type { ForestRoot, RootLink, TreeChanges } from './forest-root.ts';
+import { FrozenState, type FrozenTrees } from './frozen-state.ts';
+import { Generation, type LoggedChanges } from './generation.ts';
+import {
+  type Added,
+  JournalBounds,
+  type JournalLimits,
+  type MeasuredStore,
+  rootsMax,
+} from './journal-bounds.ts';
 
-/** Roots that an open has to read, at most. */
-const rootsMax = 500;
-/** Replaced nodes that may wait to be archived in any forest. */
-const goneMin = 500;
-/**
- * In a larger forest `nodes * share` of them may wait:
- *
- *   share = min(1, max(1 / 16, (nodeBytes / changeBytes / 256) ** 2))
- *
- * The sizes are means of the replaced nodes and of the logged changes. Example: nodes of 4096
- * bytes. Changes of 64 bytes give a share of 1/16; changes of 16 bytes give 1.
- */
-const goneShareMin = 1 / 16;
-const goneShareAllAt = 256;
-/**
- * Bytes of logs, and bytes of replaced values, that may wait in any forest.
- * `JournalLimits.logBytes` may allow less for logs.
- */
-const bytesMin = 256 * 1024;
-/** In a larger forest each of the two may reach this share of the bytes of live values. */
-const bytesShare = 1 / 4;
-/** The changes of a commit. */
-export interface JournalEntry {
+/** A state is written whole once the next generation has taken this part of its room. */
+const writtenAt = 0.9;
+/** A commit that takes more of a generation's room is large: nodes are written at once. */
+const addedMax = 1 / 8;
+
+/** Values that nothing reaches any more are archived by at most 16 commits. */
+const archivingCommits = 16;
+/** They are archived by the time that a generation has taken this part of its room. */
+const archivedAt = 1 / 4;
+/** A commit archives at least this number of them. */
+const archivedMin = 64;
+
+/** The changes of a commit, and whether they can be logged. */
+export interface JournalEntry extends LoggedChanges {
   /** The logs lack some changes, or nodes were pushed already. */
   readonly needsNodes: boolean;
-  /** Bytes of the logs of its changes. */
-  readonly logBytes: number;
-  /** Puts and deletes in these logs. */
-  readonly changes: number;
-  readonly logs: readonly TreeChanges[];
-  /** Nodes and values that it replaces or drops. */
-  readonly garbage: Garbage;
 }
 
-export interface JournalLimits {
-  /** Bytes of logs, at most. 0: every commit writes its nodes. */
-  readonly logBytes: number;
-  /** Approximate bytes of memory for nodes that are not stored, at most. */
-  readonly memoryBytes: number;
-}
-
-/** How a commit keeps its changes, and the root that it writes. */
+/** How a commit keeps its changes. */
 export interface RootPlan {
   /** The root logs the changes. Otherwise the commit pushes all nodes that are not stored. */
   readonly isLogged: boolean;
-  /** Number of earlier roots that are needed too, and the newest of them. */
-  readonly depth: number;
-  readonly earlier: RootLink | undefined;
-  readonly changes: readonly TreeChanges[];
+  /** The state that a commit that logs its changes writes a share of. */
+  readonly frozen: FrozenState | undefined;
+  /** The part of that state that is written with this commit. */
+  readonly part: number;
+  /** Number of the values that nothing reaches that the commit archives. */
+  readonly archived: number;
   /** Bytes in the file of the values that the commit replaces. */
   readonly valueBytes: number;
+}
+
+/** The part of a frozen state that a commit wrote. */
+export interface Share {
+  /** Number of the state's nodes that are durable with this commit. */
+  readonly count: number;
+  readonly written: readonly GrainId[];
+  /** All of them are: the root names the state. */
+  readonly isWhole: boolean;
 }
 
 export interface StoredRoots {
@@ -77,9 +77,8 @@ export interface StoredRoots {
 type Lengths = Pick<NodeSource, 'lengthOf'>;
 
 /** The figures of the store that decide. Archived values count until they are freed. */
-interface JournalStore {
+interface JournalStore extends MeasuredStore {
   readonly embeddedHeader: GrainId | undefined;
-  statistics(): Pick<StoreStatistics, 'values' | 'archivedValues' | 'valueBytes'>;
 }
 
 /** The journal as an open finds it. */
@@ -93,60 +92,43 @@ export interface FoundJournal {
   readonly kept: readonly TreeChanges[];
 }
 
+/** The facts of a new root that the journal knows. */
+type RootFacts = Pick<ForestRoot, 'written' | 'depth' | 'earlier' | 'listed' | 'changes'>;
+
 export class Journal {
   /** The stored catalog and shares, which the logged changes start from. */
   stored: StoredRoots;
-  /** The root that wrote `stored` and all later ones, oldest first. */
-  readonly roots: RootLink[];
-  /** Trees whose current record is not in the stored catalog. */
-  readonly trees = new Set<string>();
-  /** Stored nodes and values that the current state does not reach. */
-  readonly garbage: Garbage;
-  /** Bytes in the file of these values. */
-  #garbageValueBytes: number;
-  /** Changes of trees that cannot be read: every new root repeats them. */
+  /** Changes of trees that cannot be read: every root that drops earlier ones repeats them. */
   readonly kept: readonly TreeChanges[];
-  /** Bytes of the logs, without `kept`. */
-  bytes = 0;
-  readonly #limits: JournalLimits;
+  /** The root that named `stored`, or the first one after that state, and all later ones. */
+  readonly #roots: RootLink[];
+  /** The state that is being written. */
+  #frozen: FrozenState | undefined;
+  /** The changes after the frozen state. Without one: all. */
+  #current = new Generation();
+  /** The newest roots whose lists of written nodes count. */
+  #listed = 0;
+  /** Values of before `stored` that commits have yet to archive: the newest root lists them. */
+  #unreached: readonly GrainId[] = [];
+  /** Their number when the stored state was named. */
+  #unreachedAtFirst = 0;
+  readonly #bounds: JournalBounds;
   readonly #store: JournalStore;
   readonly #source: Lengths;
-  #isMeasured = false;
-  #liveNodes = 0;
-  #liveBytes = 0;
 
   constructor(found: FoundJournal, limits: JournalLimits, store: JournalStore, source: Lengths) {
     this.stored = found.stored;
-    this.roots = [...found.roots];
-    this.garbage = found.garbage;
+    this.#roots = [...found.roots];
     this.kept = found.kept;
-    this.#limits = limits;
+    this.#bounds = new JournalBounds(limits, store);
     this.#store = store;
     this.#source = source;
-    this.#garbageValueBytes = this.#bytesOf(found.garbage.values);
-    this.#enter(found.changes);
-  }
-
-  #enter(changes: readonly TreeChanges[]): void {
-    for (const { tree, log } of changes) {
-      this.trees.add(tree);
-      this.bytes += log.length;
-    }
-  }
-
-  /** Measures the store once after each writing of nodes. False if the store fails. */
-  #measure(): boolean {
-    if (this.#isMeasured) return true;
-    try {
-      const { values, archivedValues, valueBytes } = this.#store.statistics();
-      this.#liveNodes = values - archivedValues;
-      this.#liveBytes = (valueBytes * this.#liveNodes) / Math.max(1, values);
-    } catch (error) {
-      if (isVarveError(error)) return false;
-      throw error;
-    }
-    this.#isMeasured = true;
-    return true;
+    this.#current.found({
+      changes: found.changes,
+      garbage: found.garbage,
+      roots: Math.max(0, this.#roots.length - 1),
+      valueBytes: this.#bytesOf(found.garbage.values),
+    });
   }
 
   /** Bytes of these values in the file. A value that is missing or unreadable counts 0. */
@@ -163,73 +145,110 @@ export class Journal {
     return bytes;
   }
 
-  /** Stored nodes have all changes, except `kept`. */
+  get #generations(): readonly Generation[] {
+    const frozen = this.#frozen;
+    return frozen === undefined ? [this.#current] : [frozen.generation, this.#current];
+  }
+
+  /** Stored nodes have all changes, except `kept`, and nothing has to be archived. */
   get isEmpty(): boolean {
-    return this.trees.size === 0;
+    const isStored = this.#generations.every(({ trees }) => trees.size === 0);
+    return isStored && this.#unreached.length === 0;
   }
 
-  /** Decides whether the commit logs its changes or writes nodes. Requires: none is in flight. */
-  plan(entry: JournalEntry): RootPlan {
-    if (this.#isOpenTo(entry)) {
-      const valueBytes = this.#bytesOf(entry.garbage.values);
-      if (this.#garbageValueBytes + valueBytes <= this.#bytesMax && this.#mayWait(entry)) {
-        const link = { depth: this.roots.length, earlier: this.roots.at(-1) };
-        return { isLogged: true, ...link, changes: entry.logs, valueBytes };
-      }
+  /** Trees whose current record is not in the stored catalog. */
+  get trees(): ReadonlySet<string> {
+    if (this.#frozen === undefined) return this.#current.trees;
+    return new Set(this.#generations.flatMap(({ trees }) => [...trees]));
+  }
+
+  /** Stored nodes and values that the current state does not reach, and some never stored. */
+  get garbage(): readonly Garbage[] {
+    return this.#generations.map(({ garbage }) => garbage);
+  }
+
+  // ── planning ──
+
+  /**
+   * Decides whether the commit logs its changes or writes nodes, and what it writes of an earlier
+   * state. `now` gives the durable state. Requires: none is in flight.
+   */
+  plan(entry: JournalEntry, now: (trees: ReadonlySet<string>) => FrozenTrees): RootPlan {
+    const all = this.#unreached.length;
+    const flush = { isLogged: false, frozen: undefined, part: 0, archived: all, valueBytes: 0 };
+    if (!this.#isOpenTo(entry)) return flush;
+    const added = this.#addedBy(entry);
+    const bounds = this.#bounds;
+    const fill = bounds.fill(this.#current, added, this.#frozen?.generation);
+    const alone = bounds.fill(undefined, added);
+    const archived = this.#archivedWith(alone);
+    const log = { ...flush, isLogged: true, archived, valueBytes: added.valueBytes };
+    const isFirst = this.#frozen === undefined;
+    if (isFirst && fill <= 1) return log;
+    if (alone > addedMax) {
+      return isFirst && bounds.fillOfAll(this.#current, added) <= 1 ? log : flush;
     }
-    const link = { depth: 0, earlier: undefined };
-    return { isLogged: false, ...link, changes: this.kept, valueBytes: 0 };
+    const frozen = this.#frozen ?? new FrozenState(this.#current, now(this.#current.trees));
+    const taken = isFirst ? bounds.fill(undefined, added, this.#current) : fill;
+    return { ...log, frozen, part: taken / writtenAt };
   }
 
-  /** There is room for its logs, and they are much smaller than its nodes. */
+  /** Number of unreached values that a commit archives. `part`: of a generation's room. */
+  #archivedWith(part: number): number {
+    const share = Math.max(1 / archivingCommits, part / archivedAt);
+    return Math.max(archivedMin, Math.ceil(this.#unreachedAtFirst * Math.min(1, share)));
+  }
+
+  /** Its logs have all of its changes, and they are much smaller than its nodes. */
   #isOpenTo({ needsNodes, logBytes, garbage }: JournalEntry): boolean {
-    const { length } = this.roots;
+    const { length } = this.#roots;
     if (needsNodes || length === 0 || length >= rootsMax || !this.#isHeader) return false;
-    if (this.#limits.logBytes === 0 || !this.#measure()) return false;
-    if (this.bytes + logBytes > Math.min(this.#limits.logBytes, this.#bytesMax)) return false;
+    const bounds = this.#bounds;
+    if (bounds.limits.logBytes === 0 || !bounds.measure(this.#unreached.length)) return false;
     // With ascending keys few nodes are replaced: writing them costs hardly more than the log.
     return logBytes <= garbage.bytes;
   }
 
+  #addedBy({ logBytes, changes, garbage }: JournalEntry): Added {
+    let storedNodes = 0;
+    for (const ref of garbage.nodes) if (this.#isKept(ref)) storedNodes += 1;
+    const valueBytes = this.#bytesOf(garbage.values);
+    return { logBytes, changes, garbage, storedNodes, valueBytes };
+  }
+
+  /** The node is stored, or will be. */
+  #isKept(ref: NodeRef): boolean {
+    return ref.stored || this.#frozen?.awaits(ref) === true;
+  }
+
   /** The store's embedded header still names the newest root: no other user has replaced it. */
   get #isHeader(): boolean {
-    return this.roots.at(-1)?.id === this.#store.embeddedHeader;
+    return this.#roots.at(-1)?.id === this.#store.embeddedHeader;
   }
 
-  get #bytesMax(): number {
-    return Math.max(bytesMin, this.#liveBytes * bytesShare);
+  // ── facts for a root ──
+
+  /** `share`: what the commit writes of a frozen state; none if it writes all nodes. */
+  rootOf(entry: JournalEntry, { isLogged, frozen }: RootPlan, share: Share | undefined): RootFacts {
+    const first = { written: [], depth: 0, earlier: undefined, listed: 0 };
+    if (!isLogged) return { ...first, changes: this.kept };
+    const isWhole = share?.isWhole === true;
+    const depth = this.#roots.length - (isWhole ? this.#rootsOf(frozen as FrozenState) : 0);
+    const changes = isWhole ? [...this.kept, ...entry.logs] : entry.logs;
+    const earlier = depth === 0 ? undefined : this.#roots.at(-1);
+    if (isWhole) return { ...first, depth, earlier, changes };
+    return { written: share?.written ?? [], depth, earlier, listed: this.#listed, changes };
   }
 
-  /**
-   * Replaced nodes keep their space until nodes are written, and the new ones come on top: only a
-   * share of the forest may wait. If each commit replaces most of the forest anyway, all may.
-   */
-  #mayWait({ garbage, logBytes, changes }: JournalEntry): boolean {
-    const { nodes, meanBytes } = garbage;
-    const changesOfNode = (meanBytes * changes) / Math.max(1, logBytes);
-    const share = Math.max(goneShareMin, (changesOfNode / goneShareAllAt) ** 2);
-    const nodesMax = Math.max(goneMin, this.#liveNodes * Math.min(1, share));
-    let waiting = this.garbage.nodes.length;
-    for (const ref of nodes) if (ref.stored) waiting += 1;
-    if (waiting * meanBytes > this.#limits.memoryBytes) return false;
-    return waiting <= nodesMax || this.#liveNodes - nodes.length <= nodesMax;
+  /** Number of the oldest roots that log only changes of this state. */
+  #rootsOf(frozen: FrozenState): number {
+    // A state that is frozen by this commit has all roots.
+    return this.#roots.length - (frozen === this.#frozen ? this.#current.roots : 0);
   }
 
-  /** Bytes of all logs. */
-  get allBytes(): number {
-    let bytes = this.bytes;
-    for (const { log } of this.kept) bytes += log.length;
-    return bytes;
-  }
-
-  /** Approximate bytes of memory of nodes that are not stored, and of logs. */
-  get memoryBytes(): number {
-    return this.garbage.bytes + this.bytes * 2;
-  }
-
-  /** The roots that a commit that writes nodes archives. */
+  /** The roots that a commit that writes all nodes archives. */
   get replacedRoots(): readonly GrainId[] {
-    const ids = this.roots.map(({ id }) => id);
+    const ids = this.#roots.map(({ id }) => id);
     if (this.#isHeader) return ids;
     // Another user replaced the newest root in the embedded header and archived it: archive that
     // user's value instead.
@@ -238,27 +257,93 @@ export class Journal {
     return embeddedHeader === undefined ? own : [...own, embeddedHeader];
   }
 
-  /** A commit that logged its changes in this root is durable. */
-  logged({ logs, garbage }: JournalEntry, { depth, valueBytes }: RootPlan, root: RootLink): void {
-    assert(depth === this.roots.length, 'a root links to the newest one before it');
-    this.roots.push(root);
-    this.#enter(logs);
-    this.garbage.addStored(garbage);
-    this.#garbageValueBytes += valueBytes;
+  /** The roots and values that nothing reaches once a root names this state. */
+  unreachedAfter(frozen: FrozenState): GrainId[] {
+    const ids = this.#roots.slice(0, this.#rootsOf(frozen)).map(({ id }) => id);
+    const { nodes, values } = frozen.generation.garbage;
+    for (const ref of nodes) if (ref.stored) ids.push(ref.id);
+    for (const id of values) ids.push(id);
+    return ids;
+  }
+
+  /** The unreached values that the commit archives, and those that it leaves. */
+  unreached({ archived }: RootPlan): { now: readonly GrainId[]; later: readonly GrainId[] } {
+    return { now: this.#unreached.slice(0, archived), later: this.#unreached.slice(archived) };
+  }
+
+  // ── figures ──
+
+  /** Bytes of all logs. */
+  get allBytes(): number {
+    let bytes = 0;
+    for (const generation of this.#generations) bytes += generation.bytes;
+    for (const { log } of this.kept) bytes += log.length;
+    return bytes;
+  }
+
+  /** Approximate bytes of memory of nodes that are not stored, and of logs. */
+  get memoryBytes(): number {
+    let total = 0;
+    for (const { garbage, bytes } of this.#generations) total += garbage.bytes + bytes * 2;
+    return total;
+  }
+
+  /** Number of values in the store that the current state does not reach, without its own root. */
+  get waitingValues(): number {
+    let count = Math.max(0, this.#roots.length - 1) + this.#unreached.length;
+    for (const { nodes, values } of this.garbage) {
+      for (const ref of nodes) if (ref.stored) count += 1;
+      count += values.length;
+    }
+    return count;
+  }
+
+  // ── durable commits ──
+
+  /**
+   * A commit that logged its changes in this root is durable. `share`: what it wrote of a frozen
+   * state.
+   */
+  logged(entry: JournalEntry, plan: RootPlan, root: RootLink, share: Share | undefined): void {
+    this.#unreached = this.unreached(plan).later;
+    if (plan.frozen !== undefined && plan.frozen !== this.#frozen) {
+      assert(this.#frozen === undefined, 'one state is written at a time');
+      this.#frozen = plan.frozen;
+      this.#current = new Generation();
+    }
+    this.#roots.push(root);
+    this.#current.logged(entry, (ref) => this.#isKept(ref), plan.valueBytes);
+    const lists = share !== undefined && share.written.length > 0;
+    if (lists || this.#listed > 0) this.#listed += 1;
+  }
+
+  /**
+   * The commit that was logged last also wrote the rest of the frozen state. `unreached`: what it
+   * leaves to be archived.
+   */
+  finished(stored: StoredRoots, unreached: readonly GrainId[]): void {
+    const frozen = present(this.#frozen, 'the state that was written');
+    this.#roots.splice(0, this.#rootsOf(frozen));
+    this.#frozen = undefined;
+    this.#unreached = unreached;
+    this.#unreachedAtFirst = unreached.length;
+    this.#startFrom(stored);
   }
 
   /** A commit that wrote all nodes is durable. */
-  flushed({ catalog, shares }: StoredRoots, root: RootLink): void {
-    assert(
-      catalog.ref?.stored !== false && shares.ref?.stored !== false,
-      'stored roots are stored',
-    );
+  flushed(stored: StoredRoots, root: RootLink): void {
+    this.#roots.splice(0, this.#roots.length, root);
+    this.#frozen = undefined;
+    this.#current = new Generation();
+    this.#unreached = [];
+    this.#startFrom(stored);
+  }
+
+  #startFrom({ catalog, shares }: StoredRoots): void {
+    const isStored = catalog.ref?.stored !== false && shares.ref?.stored !== false;
+    assert(isStored, 'stored roots are stored');
     this.stored = { catalog, shares };
-    this.roots.splice(0, this.roots.length, root);
-    this.garbage.clear();
-    this.#garbageValueBytes = 0;
-    this.trees.clear();
-    this.bytes = 0;
-    this.#isMeasured = false;
+    this.#listed = 0;
+    this.#bounds.forget();
   }
 }

@@ -32,11 +32,11 @@ export class Garbage {
     this.bytes += bytes;
   }
 
-  /** As `add`, without the nodes that are in memory only. */
-  addStored(other: Garbage): void {
+  /** As `add`, without the nodes that are in memory only and stay so. */
+  addStored(other: Garbage, isKept: (ref: NodeRef) => boolean = isStored): void {
     const { meanBytes } = other;
     for (const ref of other.nodes) {
-      if (!ref.stored) continue;
+      if (!isKept(ref)) continue;
       this.nodes.push(ref);
       this.bytes += meanBytes;
     }
@@ -47,10 +47,8 @@ export class Garbage {
   get meanBytes(): number {
     return this.bytes / Math.max(1, this.nodes.length);
   }
+}
 
-  clear(): void {
-    this.nodes.length = 0;
-    this.values.length = 0;
-    this.bytes = 0;
-  }
+function isStored(ref: NodeRef): boolean {
+  return ref.stored;
 }

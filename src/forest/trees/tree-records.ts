@@ -88,11 +88,14 @@ export class TreeRecords {
     this.#evictIfMany();
   }
 
-  /** Takes in the records that a version changes. `isStored`: its catalog has all records. */
+  /**
+   * Takes in the records that a version changes. `lacking`: the trees whose current record its
+   * catalog lacks, if its catalog is not the one before.
+   */
   change(
     version: number,
     changed: ReadonlyMap<string, TreeRecord | undefined>,
-    isStored: boolean,
+    lacking: ReadonlySet<string> | undefined,
   ): void {
     assert(version > this.#newest, 'a version comes after those before it');
     this.#newest = version;
@@ -102,13 +105,16 @@ export class TreeRecords {
       this.#entries.set(name, { record, from: version, stored: Number.POSITIVE_INFINITY, older });
       this.#unstored.add(name);
     }
-    if (isStored) this.#store(version);
+    if (lacking !== undefined) this.#store(version, lacking);
     this.#evictIfMany();
   }
 
-  #store(version: number): void {
-    for (const name of this.#unstored) (this.#entries.get(name) as Entry).stored = version;
-    this.#unstored.clear();
+  #store(version: number, lacking: ReadonlySet<string>): void {
+    for (const name of this.#unstored) {
+      if (lacking.has(name)) continue;
+      (this.#entries.get(name) as Entry).stored = version;
+      this.#unstored.delete(name);
+    }
   }
 
   hold(version: number): void {

@@ -10,8 +10,8 @@ import type { Effect } from '../model/model-state.ts';
 import type { Chaos } from './chaos.ts';
 import type { ChangeKind, Reached, ViewKind } from './reached.ts';
 
-/** The journal writes its changes out if it has so many roots. */
-const rootsMax = 500;
+/** An earlier state is written whole before the journal has many more roots. */
+const rootsMany = 900;
 
 export class CommitWatch {
   readonly #reached: Reached;
@@ -38,6 +38,8 @@ export class CommitWatch {
     const { journalBytes } = forest.statistics();
     if (journalBytes > this.#journalBytes) this.#reached.note('changes told in roots');
     else if (journalBytes < this.#journalBytes) this.#reached.note('told changes written out');
+    const isLess = journalBytes > 0 && journalBytes < this.#journalBytes;
+    if (isLess) this.#reached.note('earlier state written whole');
     this.#journalBytes = journalBytes;
   }
 
@@ -64,8 +66,9 @@ export class CommitWatch {
     const sealed = stored === undefined ? undefined : decodeSealedRoot(stored);
     chaos.pause(false);
     if (sealed === undefined || sealed.vault !== '') return;
-    const { depth } = decodeForestRoot(sealed.body);
-    if (depth === 0 && this.#depth === rootsMax - 1) this.#reached.note('500 roots crossed');
+    const { depth, written } = decodeForestRoot(sealed.body, sealed.version);
+    if (written.length > 0) this.#reached.note('share of an earlier state written');
+    if (depth < rootsMany && this.#depth >= rootsMany) this.#reached.note('900 roots crossed');
     this.#depth = depth;
   }
 }

@@ -142,6 +142,9 @@ const reusingMaker = (chaos: Chaos): TreeOptions<number, number, number> => {
 
 export const dialectCount = makers.length + 1;
 
+/** Dialects without a reducer: changes of their trees can be logged. */
+export const loggedDialects = [0, 1, 3, 4, 6] as const;
+
 export function isVersioned(dialect: number): boolean {
   return makers[dialect]?.(new Chaos()).versioned === true;
 }

@@ -209,6 +209,19 @@ export const forestHistories: readonly ForestHistory[] = [
     ],
   },
   {
+    name: 'small changes, one a commit, whose states are written bit by bit',
+    steps: [
+      one(puts('fix', 0, 60), puts('rag', 0, 20)),
+      ...Array.from({ length: 20 }, (_, at) => one(put('fix', (at * 133) % 420, at))),
+      one(put('rag', 7, 1), put('rag', 70, 2)),
+      { step: 'snapshot' },
+      ...Array.from({ length: 3 }, (_, at) => one(put('fix', (at * 91) % 420, at))),
+      { step: 'release' },
+      one(fork('rag', 'rag2')),
+      ...Array.from({ length: 3 }, (_, at) => one(put('fix', (at * 77) % 420, at))),
+    ],
+  },
+  {
     name: 'forks that go apart by small changes',
     steps: [
       one(puts('rag', 0, 60), put('rag', 5, long), puts('ver', 0, 9), put('ver', 1, long)),

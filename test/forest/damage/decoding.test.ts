@@ -341,24 +341,27 @@ const records = fc
   })
   .map((record) => (record.config.versioned ? record : { ...record, history: emptyRoot }));
 const changes = fc.record({ tree: names, log: fc.uint8Array({ maxLength: 40 }) });
+const ids = fc.array(
+  fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map((id) => id as GrainId),
+  { maxLength: 5 },
+);
 const forests = fc
   .record({
     catalog: root,
     shares: root,
     nextSeal: fc.nat(2 ** 50),
-    pending: fc.array(
-      fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map((id) => id as GrainId),
-      {
-        maxLength: 5,
-      },
-    ),
+    pending: ids,
+    written: ids,
     depth: fc.nat(600),
     id: fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }),
     seal: fc.nat(2 ** 50),
+    listed: fc.nat(600),
     changes: fc.array(changes, { maxLength: 4 }),
   })
   .map(({ id, seal, ...rest }) => {
-    return { ...rest, earlier: rest.depth === 0 ? undefined : { id: id as GrainId, seal } };
+    const listed = Math.min(rest.listed, rest.depth);
+    const earlier = rest.depth === 0 ? undefined : { id: id as GrainId, seal };
+    return { ...rest, listed, earlier };
   });
 
 describe('a record of a tree, and the root of a forest', () => {
@@ -369,7 +372,7 @@ describe('a record of a tree, and the root of a forest', () => {
         expect(encodeRecord(decodeRecord(bytes))).toEqual(bytes);
         const body = encodeForestRoot(forest).slice();
         expect(encodeForestRoot(decodeForestRoot(body))).toEqual(body);
-        const sealed = { vault: name, seal: forest.nextSeal, body };
+        const sealed = { version: 4, vault: name, seal: forest.nextSeal, body };
         expect(decodeSealedRoot(encodeSealedRoot(sealed))).toEqual(sealed);
       }),
       { numRuns: numRuns / 10 },

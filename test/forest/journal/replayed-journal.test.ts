@@ -101,7 +101,8 @@ describe('changes that cannot be replayed', () => {
 
   it('make the opening fail if roots name each other', async () => {
     const store = await Store.inMemory();
-    const root = { catalog: emptyRoot, shares: emptyRoot, nextSeal: 1, pending: [], changes: [] };
+    const trees = { catalog: emptyRoot, shares: emptyRoot };
+    const root = { ...trees, nextSeal: 1, pending: [], written: [], listed: 0, changes: [] };
     const pushRoot = async (id: GrainId | undefined): Promise<GrainId> => {
       const earlier = id === undefined ? undefined : { id, seal: 0 };
       const body = encodeForestRoot({ ...root, depth: earlier === undefined ? 0 : 7, earlier });

@@ -16,6 +16,7 @@ type Records = ReadonlyMap<string, TreeRecord | undefined>;
 interface Version {
   readonly number: number;
   readonly records: Records;
+  /** The catalog may have an older record of a tree. */
   readonly catalog: Records;
 }
 
@@ -40,7 +41,7 @@ const step = fc.oneof(
     kind: fc.constant('change' as const),
     names: fc.uniqueArray(fc.constantFrom(...names), { maxLength: 3 }),
     drop: fc.boolean(),
-    isStored: fc.boolean(),
+    lacking: fc.option(fc.subarray(names), { nil: undefined }),
   }),
   fc.record({ kind: fc.constant('hold' as const) }),
   fc.record({ kind: fc.constant('release' as const), at: fc.nat() }),
@@ -65,9 +66,13 @@ describe('the records in memory', () => {
               one.names.map((name) => [name, one.drop ? undefined : newRecord()]),
             );
             const all = new Map([...now.records, ...changed]);
-            const catalog = one.isStored ? all : now.catalog;
+            const lacking = one.lacking === undefined ? undefined : new Set(one.lacking);
+            const catalog = lacking === undefined ? now.catalog : new Map(all);
+            for (const name of lacking ?? []) {
+              (catalog as Map<string, TreeRecord | undefined>).set(name, now.catalog.get(name));
+            }
             now = { number: now.number + 1, records: all, catalog };
-            records.change(now.number, changed, one.isStored);
+            records.change(now.number, changed, lacking);
           }
           for (const version of [now, ...held]) {
             for (const name of names) {
@@ -85,9 +90,9 @@ describe('the records in memory', () => {
     for (let i = 0; i < 50_000; i++) records.read(`t${i}`, 0, newRecord());
     expect(records.size).toBeLessThanOrEqual(10_000);
     const changed = new Map(Array.from({ length: 30_000 }, (_, i) => [`u${i}`, newRecord()]));
-    records.change(1, changed, false);
+    records.change(1, changed, undefined);
     for (const [name, record] of changed) expect(records.find(name, 1)?.record).toBe(record);
-    records.change(2, new Map([['last', newRecord()]]), true);
+    records.change(2, new Map([['last', newRecord()]]), new Set());
     for (let i = 0; i < 20_000; i++) records.read(`v${i}`, 2, newRecord());
     expect(records.size).toBeLessThanOrEqual(10_000);
   });
@@ -95,9 +100,9 @@ describe('the records in memory', () => {
   it('stay, beyond the bound, while a version is held whose catalog lacks them', () => {
     const records = new TreeRecords(new Map());
     const changed = new Map([['t', newRecord()]]);
-    records.change(1, changed, false);
+    records.change(1, changed, undefined);
     records.hold(1);
-    records.change(2, new Map([['u', newRecord()]]), true);
+    records.change(2, new Map([['u', newRecord()]]), new Set());
     for (let i = 0; i < 30_000; i++) records.read(`v${i}`, 2, newRecord());
     expect(records.find('t', 1)?.record).toBe(changed.get('t'));
     records.release(1);
