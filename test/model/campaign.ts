@@ -14,10 +14,13 @@ export interface Break {
   readonly reason: string;
 }
 
-/** What went wrong in the history of this seed; undefined where every promise was kept. */
-export function reasonBroken(rules: Rules, seed: number): string | undefined {
+/**
+ * What went wrong in the history of this seed; undefined where every promise was kept. `carries`:
+ * some of its records carry their values.
+ */
+export function reasonBroken(rules: Rules, seed: number, carries = true): string | undefined {
   try {
-    new History(rules, seed).run();
+    new History(rules, seed, carries).run();
     return undefined;
   } catch (error) {
     if (error instanceof BrokenPromise || error instanceof Stuck) return error.message;

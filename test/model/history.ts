@@ -35,6 +35,8 @@ interface Expected {
 export class History {
   readonly #rules: Rules;
   readonly #random: Random;
+  /** Says which records carry their values; drawn apart. */
+  readonly #carrying: Random | undefined;
   readonly #faults: RandomFaults;
   readonly #disk = new Disk();
   #engine: Engine | undefined;
@@ -56,7 +58,9 @@ export class History {
   /** Records up to here may have rotted. */
   #rottenLogUpTo = 0;
 
-  constructor(rules: Rules, seed: number) {
+  /** `carries`: some records carry their values. */
+  constructor(rules: Rules, seed: number, carries = true) {
+    this.#carrying = carries ? new Random(seed + 1_000_000) : undefined;
     this.#rules = rules;
     this.#random = new Random(seed);
     this.#faults = new RandomFaults(this.#random);
@@ -175,7 +179,7 @@ export class History {
     }
     const unchecked = engine.last - engine.checkpoint;
     const checkpoint = unchecked > 8 || random.chance(0.3) ? engine.last : undefined;
-    return { puts, frees, checkpoint, carries: random.chance(0.5) };
+    return { puts, frees, checkpoint, carries: this.#carrying?.chance(0.5) === true };
   }
 
   // ---------------------------------------------------------------------------------- opening --
