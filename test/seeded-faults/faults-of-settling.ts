@@ -59,7 +59,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
   },
   {
     name: 'a mark page is written over the copy of it that is named',
-    file: 'store/grains/mark-page.ts',
+    file: 'store/marks/mark-page.ts',
     find: 'this.name.generation + (this.#damaged ? 2 : 1)',
     replace: 'this.name.generation + 2',
     caughtBy: {

@@ -33,6 +33,12 @@ const settleBytesMax = 1024 * 1024;
  */
 const replayMax = 8192;
 const replayForEachPage = 128;
+/**
+ * A settle is also due when the dirty mark pages take a quarter of the memory for mark pages, and
+ * are more than one commit writes: they cannot be evicted. Then it writes all that are beyond a quarter with the next commit, since each
+ * commit may make more pages dirty than a settle writes otherwise.
+ */
+const dirtyShare = 4;
 const fillBytesMax = 1024 * 1024;
 /** Documents of a settle that a full disk may refuse before a commit fails. */
 const madeAgainMax = 6;
@@ -107,6 +113,7 @@ export class Housekeeping {
     const share = Math.min(settleBytesMax, Math.max(settleBytesMin, fileBytes / logShare));
     if (log.bytesSinceSettle >= (this.#settleBytes ?? share)) return true;
     if (this.#settleBytes === undefined && this.#replayIsLong) return true;
+    if (this.#dirtyBeyondShare > 0) return true;
     const leavingBytes = atlas.leavingPages * pageBytes;
     return leavingBytes >= Math.max(settleBytesMin, fileBytes / leavingShare);
   }
@@ -116,6 +123,13 @@ export class Housekeeping {
     const { atlas, log } = this.#parts;
     const units = log.replaySinceSettle;
     return units >= replayMax && units >= atlas.dirtyPages * replayForEachPage;
+  }
+
+  /** Dirty mark pages beyond their share of the memory for mark pages. */
+  get #dirtyBeyondShare(): number {
+    const { atlas } = this.#parts;
+    const pages = Math.max(atlas.loadedPages.pagesMax / dirtyShare, settleWritesMax);
+    return atlas.loadedPages.size > pages ? Math.max(0, Math.ceil(atlas.dirtyPages - pages)) : 0;
   }
 
   /** True if a settle can begin: the last one is complete. */
@@ -146,7 +160,8 @@ export class Housekeeping {
       if (write !== undefined) writes.push({ ...write, purpose });
     };
     const count = how.urgent ? Number.POSITIVE_INFINITY : settleWritesMax;
-    for (const write of this.#settle?.take(count) ?? []) add('settle', write);
+    const most = Math.max(count, this.#dirtyBeyondShare);
+    for (const write of this.#settle?.take(most) ?? []) add('settle', write);
     add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));
     add('segment', this.#planSegment(how.room, how.keep ?? 0));
     const fill = how.fill ? this.#planFill() : this.#planReserve();
