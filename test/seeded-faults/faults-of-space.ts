@@ -38,7 +38,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
   },
   {
     name: 'grains that a map does not have can be given out',
-    file: 'store/marks/mark-page.ts',
+    file: 'store/marks/packed-marks.ts',
     find: '  setRun(words, grains, wordCount * 32 - grains);',
     replace: '',
     caughtBy: {
@@ -236,7 +236,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
   {
     name: 'a settle writes mark pages of maps that were dropped since it began',
     file: 'store/settle/settle.ts',
-    find: '      if (!dirty.stratum.isDirty(dirty.page)) continue;',
+    find: '      if (!dirty.stratum.pages.dirty.has(dirty.page)) continue;',
     replace: '',
     caughtBy: {
       file: 'test/regression/map-dropped-during-a-settle.test.ts',

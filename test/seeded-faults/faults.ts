@@ -8,6 +8,7 @@ import { faultsOfCounts } from './faults-of-counts.ts';
 import { faultsOfForest } from './faults-of-forest.ts';
 import { faultsOfHeldStates } from './faults-of-held-states.ts';
 import { faultsOfInvariants } from './faults-of-invariants.ts';
+import { faultsOfMemory } from './faults-of-memory.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
 import { faultsOfReaders } from './faults-of-readers.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
@@ -28,4 +29,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfReaders,
   ...faultsOfCounts,
   ...faultsOfInvariants,
+  ...faultsOfMemory,
 ];

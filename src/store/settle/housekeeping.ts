@@ -34,9 +34,9 @@ const settleBytesMax = 1024 * 1024;
 const replayMax = 8192;
 const replayForEachPage = 128;
 /**
- * A settle is also due when the dirty mark pages take a quarter of the memory for mark pages, and
- * are more than one commit writes: they cannot be evicted. Then it writes all that are beyond a quarter with the next commit, since each
- * commit may make more pages dirty than a settle writes otherwise.
+ * A settle is also due when the dirty mark pages, which cannot be evicted, take a quarter of the
+ * memory for mark pages and are more than one commit writes. All that are beyond this go with the
+ * next commit, since each may make more pages dirty than a settle writes otherwise.
  */
 const dirtyShare = 4;
 const fillBytesMax = 1024 * 1024;
