@@ -5,8 +5,8 @@
  */
 
 import { expect } from 'vitest';
-import { grainsPerMarkPage } from '../../../src/format/layout.ts';
 import type { StratumEntry } from '../../../src/format/basin.ts';
+import { grainsPerMarkPage } from '../../../src/format/layout.ts';
 import type { GrainRun } from '../../../src/format/log-record.ts';
 import { Stratum } from '../../../src/store/grains/stratum.ts';
 import { LoadedPages } from '../../../src/store/marks/loaded-pages.ts';
