@@ -1,7 +1,7 @@
 /**
  * The model's store: commits, one at a time, and close.
  *
- * A commit writes the values, then one record that says everything it does, then the housekeeping
+ * A commit writes the values, or has its record carry them, then one record that says everything it does, then the housekeeping
  * that rides along; one sync makes all of it durable, and only then does it count. What the steps
  * protect from stands in `rules.ts`; each rule can be left out. Opening is in `opening.ts`.
  */
@@ -26,6 +26,7 @@ import {
 } from './sectors.ts';
 import {
   applyOp,
+  carryOp,
   claimSegment,
   freeSegment,
   newestHeader,
@@ -40,6 +41,8 @@ import {
 export interface SessionPlan {
   readonly puts: readonly { readonly grain: number; readonly bytes: string }[];
   readonly frees: readonly number[];
+  /** The record carries the bytes of the puts. */
+  readonly carries?: boolean | undefined;
   /** The log up to this batch is no longer wanted. */
   readonly checkpoint?: number | undefined;
 }
@@ -76,7 +79,8 @@ export class Engine {
     for (let grain = 0; grain < grainCount; grain++) {
       const sector = this.#state.disk.read(valuePlace(grain));
       const readable = sector?.kind === 'value' && sector.grain === grain;
-      const bytes = readable ? sector.bytes : unreadable;
+      const stored = readable ? sector.bytes : unreadable;
+      const bytes = this.#state.carried.get(grain)?.bytes ?? stored;
       values.push(this.isUsed(grain) ? bytes : undefined);
     }
     return values;
@@ -100,7 +104,7 @@ export class Engine {
     if (this.#blankDue) this.#blank(this.#blankDue);
     const record = this.#reserve(opsOf(plan));
     try {
-      for (const { grain, bytes } of plan.puts) {
+      for (const { grain, bytes } of plan.carries ? [] : plan.puts) {
         state.disk.write(valuePlace(grain), { kind: 'value', grain, bytes });
       }
     } catch (error) {
@@ -109,7 +113,10 @@ export class Engine {
     this.#writeRecord(record);
     writeHousekeeping(state, 'share');
     this.#sync();
-    for (const op of record.ops) applyOp(state, op, record.batch);
+    for (const op of record.ops) {
+      applyOp(state, op, record.batch);
+      carryOp(state, op, record.batch);
+    }
     passRecord(state, record);
     state.last = record.batch;
   }
@@ -200,7 +207,8 @@ export function opsOf(plan: SessionPlan): Op[] {
   const ops: Op[] = [];
   for (const grain of plan.frees) ops.push({ kind: 'free', grain });
   for (const { grain, bytes } of plan.puts) {
-    ops.push({ kind: 'allocate', grain, crc: valueCrc(grain, bytes) });
+    const carried = plan.carries ? bytes : undefined;
+    ops.push({ kind: 'allocate', grain, crc: valueCrc(grain, bytes), carried });
   }
   if (plan.checkpoint !== undefined) ops.push({ kind: 'checkpoint', batch: plan.checkpoint });
   return ops;

@@ -175,7 +175,7 @@ export class History {
     }
     const unchecked = engine.last - engine.checkpoint;
     const checkpoint = unchecked > 8 || random.chance(0.3) ? engine.last : undefined;
-    return { puts, frees, checkpoint };
+    return { puts, frees, checkpoint, carries: random.chance(0.5) };
   }
 
   // ---------------------------------------------------------------------------------- opening --

@@ -18,8 +18,16 @@ import {
   type Side,
   sameContent,
   segmentPlaces,
+  valuePlace,
 } from './sectors.ts';
-import { freeSegment, headersThatCount, newestHeader, other, type State } from './state.ts';
+import {
+  freeSegment,
+  headersThatCount,
+  newestHeader,
+  other,
+  type Settle,
+  type State,
+} from './state.ts';
 
 /** A settle begins when so many batches are only in the log. */
 const settleEvery = 3;
@@ -33,7 +41,8 @@ export function writeHousekeeping(state: State, how: 'share' | 'all'): boolean {
   const before = state.disk.writeCount;
   try {
     beginSettle(state);
-    writeMaps(state, how);
+    const wroteHome = writeHome(state);
+    if (!wroteHome || how === 'all') writeMaps(state, how);
     fillSegment(state);
     const header = nextHeader(state);
     if (header) writeHeader(state, header);
@@ -56,7 +65,7 @@ export function housekeepingSynced(state: State): void {
   }
   const { settle } = state;
   if (!settle) return;
-  if (settle.queue.length === 0) settle.durable = true;
+  if (settle.queue.length === 0 && !hasToGoHome(state, settle)) settle.durable = true;
   const named = headersThatCount(state).every((header) => header.base === settle.base);
   if (named) state.settle = undefined;
 }
@@ -95,7 +104,24 @@ function beginSettle(state: State): void {
     if ((state.touched[map] ?? 0) > (state.stamps[map] ?? 0)) queue.push(map);
   }
   if (rules.mirror && queue.some((map) => scratchSlot(state, map) === undefined)) return;
-  state.settle = { base: last, queue, written: new Map(), durable: queue.length === 0 };
+  state.settle = { base: last, queue, written: new Map(), durable: false };
+  state.settle.durable = queue.length === 0 && !hasToGoHome(state, state.settle);
+}
+
+/** Writes the values that records up to the base carry to their grains; true if there were any. */
+function writeHome(state: State): boolean {
+  const { settle, disk, carried } = state;
+  if (!settle || !hasToGoHome(state, settle)) return false;
+  for (const [grain, { bytes, batch }] of carried) {
+    if (batch > settle.base) continue;
+    disk.write(valuePlace(grain), { kind: 'value', grain, bytes });
+    carried.delete(grain);
+  }
+  return true;
+}
+
+function hasToGoHome({ carried, rules }: State, { base }: Settle): boolean {
+  return rules.carriedGoHome && [...carried.values()].some(({ batch }) => batch <= base);
 }
 
 /** The slot of a map that no header names. */
@@ -137,7 +163,8 @@ function wantedHeader(state: State): Header {
   const newest = newestHeader(state);
   const maps = [...newest.maps];
   let { base } = newest;
-  const settled = settle && settle.queue.length === 0 && (settle.durable || !rules.settleInSteps);
+  const isWritten = settle && settle.queue.length === 0 && !hasToGoHome(state, settle);
+  const settled = isWritten && (settle.durable || !rules.settleInSteps);
   if (settled && settle.base > base) {
     base = settle.base;
     for (const [map, { name }] of settle.written) maps[map] = name;

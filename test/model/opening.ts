@@ -31,6 +31,7 @@ import {
 import {
   applyOp,
   Corrupt,
+  carryOp,
   claimSegment,
   laneOf,
   newestHeader,
@@ -105,7 +106,7 @@ function pickNewest([first, second]: readonly [Header?, Header?]): Side {
 /** The record's own CRCs, not those that the values carry: these can be of an older value. */
 function valuesAreThere(disk: Disk, record: LogRecord, rules: Rules): boolean {
   return record.ops.every((op) => {
-    if (op.kind !== 'allocate') return true;
+    if (op.kind !== 'allocate' || op.carried !== undefined) return true;
     const sector = disk.read(valuePlace(op.grain));
     if (sector?.kind !== 'value' || sector.grain !== op.grain) return false;
     return !rules.valueCrcInRecord || valueCrc(sector.grain, sector.bytes) === op.crc;
@@ -118,6 +119,7 @@ function emptyState(disk: Disk, rules: Rules, epoch: number): State {
     rules,
     used: [],
     touched: new Array<number>(mapCount).fill(0),
+    carried: new Map(),
     stamps: [],
     last: 0,
     checkpoint: 0,
@@ -152,6 +154,7 @@ function replay(state: State, byBatch: ReadonlyMap<number, LogRecord>): void {
       const map = op.kind === 'checkpoint' ? undefined : Math.floor(op.grain / grainsPerMap);
       const contained = map !== undefined && batch <= (state.stamps[map] ?? 0);
       if (!contained || !state.rules.stamps) applyOp(state, op, batch);
+      if (!contained || state.rules.carriedDespiteStamp) carryOp(state, op, batch);
     }
   }
 }
@@ -246,7 +249,7 @@ function makeDurable(state: State, { clean, lastRecord, takenBack }: Decision): 
 function rewriteBatch(disk: Disk, record: LogRecord): void {
   for (const { place, sector } of encodeRecord(record)) disk.write(place, sector);
   for (const op of record.ops) {
-    if (op.kind !== 'allocate') continue;
+    if (op.kind !== 'allocate' || op.carried !== undefined) continue;
     disk.write(valuePlace(op.grain), disk.read(valuePlace(op.grain)));
   }
 }

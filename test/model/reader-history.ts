@@ -98,7 +98,8 @@ export class ReaderHistory {
       else puts.push({ grain, bytes: `v${this.#pushes}` });
     }
     const { last } = this.#engine;
-    return { puts, frees, checkpoint: random.chance(0.6) ? last : undefined };
+    const checkpoint = random.chance(0.6) ? last : undefined;
+    return { puts, frees, checkpoint, carries: random.chance(0.5) };
   }
 
   /** Opens, reads, opens again, without end. */

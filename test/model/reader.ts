@@ -35,6 +35,8 @@ export const readerRules = {
   firstChange: 'The first change after the batch of the reader says what a grain was.',
   stillInPlace: 'A record that was followed must still be there at each later look.',
   newerWithDifferences: 'A newer map counts only with the changes up to its stamp.',
+  carriedFromLog:
+    'The bytes that a record after the base carries are taken from the record, not from the grains.',
 } as const;
 
 export type ReaderRule = keyof typeof readerRules;
@@ -262,6 +264,8 @@ export class Reader {
     if (change?.kind === 'allocate' && !trustsNewer) return 'absent';
     if (marks === undefined) return 'gone';
     if (marks === 'free') return 'absent';
+    const carried = this.#without === 'carriedFromLog' ? undefined : this.#carried(grain);
+    if (carried !== undefined) return { bytes: carried };
     if (value?.kind !== 'value' || value.grain !== grain) return 'corrupt';
     return { bytes: value.bytes };
   }
@@ -286,6 +290,17 @@ export class Reader {
       }
     }
     return used;
+  }
+
+  /** The bytes of the grain that a record between the base and the batch carries. */
+  #carried(grain: number): string | undefined {
+    let carried: string | undefined;
+    for (const { ops } of this.#records.values()) {
+      for (const op of ops) {
+        if (op.kind === 'allocate' && op.grain === grain) carried = op.carried;
+      }
+    }
+    return carried;
   }
 
   *#newerMarks(map: number, grain: number): Reading<'free' | 'used by a newer map' | undefined> {

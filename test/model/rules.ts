@@ -13,6 +13,11 @@ export const ruleSentences = {
   oneHeaderAtATime: 'A header copy is written only when the write of the other one is synced.',
   namedByParent: 'Which slot of a map counts is said by the header, not by the newer stamp.',
   stamps: 'A record applies to a map only where its batch is after the stamp of the map.',
+  carriedGoHome:
+    'A header has a base only when the values that records up to it carry are in their grains, synced.',
+  freedStaysAway: 'A carried value that has been freed is not written to its grains any more.',
+  carriedDespiteStamp:
+    'Opening takes the values that a record after the base carries, whatever the stamp of their map.',
   // Commit
   freeAfterSync:
     'A grain is given out again only when the sync of the batch that freed it is over.',

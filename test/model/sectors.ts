@@ -41,7 +41,13 @@ export interface Header {
 }
 
 export type Op =
-  | { readonly kind: 'allocate'; readonly grain: number; readonly crc: string }
+  | {
+      readonly kind: 'allocate';
+      readonly grain: number;
+      readonly crc: string;
+      /** The bytes, if the record carries them: they go to the grain later. */
+      readonly carried?: string | undefined;
+    }
   | { readonly kind: 'free'; readonly grain: number }
   | { readonly kind: 'checkpoint'; readonly batch: number };
 

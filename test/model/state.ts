@@ -50,6 +50,8 @@ export interface State {
   readonly used: boolean[];
   /** For each map, the last batch that changed it, and the batch that its newest copy contains. */
   readonly touched: number[];
+  /** By grain: the bytes of values that only a record has so far, and its batch. */
+  readonly carried: Map<number, { readonly bytes: string; readonly batch: number }>;
   readonly stamps: number[];
   last: number;
   checkpoint: number;
@@ -121,6 +123,13 @@ export function applyOp(state: State, op: Op, batch: number): void {
   if (state.used[op.grain] === allocate) throw new Corrupt(`batch ${batch} does not fit its map`);
   state.used[op.grain] = allocate;
   state.touched[Math.floor(op.grain / grainsPerMap)] = batch;
+}
+
+/** Takes the bytes that a record carries into memory, and forgets those of a value that it frees. */
+export function carryOp(state: State, op: Op, batch: number): void {
+  if (op.kind === 'free' && state.rules.freedStaysAway) state.carried.delete(op.grain);
+  if (op.kind !== 'allocate') return;
+  if (op.carried !== undefined) state.carried.set(op.grain, { bytes: op.carried, batch });
 }
 
 /** The record is in the log: the next one of its lane goes behind it. */
