@@ -6,8 +6,6 @@
 import type { SeededFault } from './seeded-fault.ts';
 
 const eviction = 'test/store/marks/eviction.test.ts';
-const anyHistory =
-  'a stratum says the same as plain lists of maps and runs after any history, with only the mark pages in memory that cannot go';
 
 export const faultsOfMemory: readonly SeededFault[] = [
   {
@@ -15,7 +13,10 @@ export const faultsOfMemory: readonly SeededFault[] = [
     file: 'store/grains/stratum-pages.ts',
     find: 'if (this.#dirty.has(page) || this.#freeGrains().isTakingFrom(page)) return false;',
     replace: 'if (this.#freeGrains().isTakingFrom(page)) return false;',
-    caughtBy: { file: 'test/store/grains/stratum.test.ts', test: anyHistory },
+    caughtBy: {
+      file: eviction,
+      test: 'mark pages in memory give out what is free in those that are not loaded',
+    },
   },
   {
     name: 'a mark page is evicted before the settle that writes it has',
@@ -52,7 +53,10 @@ export const faultsOfMemory: readonly SeededFault[] = [
     file: 'store/marks/mark-page.ts',
     find: '    return isTakenBits(this.taken, this.marks, this.grains);',
     replace: '    return true;',
-    caughtBy: { file: 'test/store/grains/stratum.test.ts', test: anyHistory },
+    caughtBy: {
+      file: eviction,
+      test: 'mark pages in memory are those with changes, until a settle has written them',
+    },
   },
   {
     name: 'the free runs of an evicted mark page are forgotten',

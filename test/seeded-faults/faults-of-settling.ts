@@ -63,8 +63,8 @@ export const faultsOfSettling: readonly SeededFault[] = [
     find: 'this.name.generation + (this.#damaged ? 2 : 1)',
     replace: 'this.name.generation + 2',
     caughtBy: {
-      file: 'test/store/settle/healing.test.ts',
-      test: 'a basin that is damaged, of a map with a head, is made good from its twin and the log since',
+      file: 'test/store/settle/write-order.test.ts',
+      test: 'nothing that a copy of the file header relies on is overwritten, in group commit',
     },
   },
   {
@@ -84,7 +84,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
     replace: '    const stamp = this.#stamp + 1;',
     caughtBy: {
       file: 'test/store/settle/healing.test.ts',
-      test: 'a basin that is damaged, of a map with a head, is made good from its twin and the log since',
+      test: 'a mark page that is damaged, of a map with a head, is made good from its twin and the log since',
     },
   },
   // ── what has changed ──

@@ -3,10 +3,11 @@
  * under way, damage is healed as it would be at opening, and a batch that is durable reads nothing.
  */
 
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { mapHeadPage, markPagePage } from '../../../src/format/grain-map.ts';
 import { grainsPerMarkPage, pageBytes } from '../../../src/format/layout.ts';
 import { type GrainId, memoryFileSystem } from '../../../src/index.ts';
+import { SmallRecords } from '../../../src/store/commit/small-record.ts';
 import { defaultLimits } from '../../../src/store/grains/atlas.ts';
 import type { GrainMap } from '../../../src/store/grains/grain-map.ts';
 import type { MarkPage } from '../../../src/store/marks/mark-page.ts';
@@ -158,6 +159,36 @@ describe('mark pages in memory', () => {
     expect(all).toBeGreaterThan(10);
     expect(after).toBe(0);
     for (const id of archived) expect(lab.core.read(id)).toBe(undefined);
+  });
+
+  it('stay for a small commit, which carries a value and frees others', async () => {
+    await openNew();
+    const ids = await push(100);
+    await settle();
+    const archived = ids.filter((_, at) => at % 10 === 0);
+    await archive(archived);
+    for (const id of archived) lengths.delete(id);
+    await settle();
+    const session = lab.session();
+    const id = session.push(patternOf(20));
+    session.checkpointTo(lab.core.published.currentBatch);
+    readAll();
+    const { carried } = lab.core.values;
+    const { size } = carried;
+    const small = vi.spyOn(SmallRecords.prototype, 'of');
+    const { all, after } = await readsIn(() => session.commit());
+    expect(small).toHaveReturnedWith(expect.objectContaining({ plan: expect.anything() }));
+    small.mockRestore();
+    expect(carried.size).toBe(size + 1);
+    expect(all).toBeGreaterThan(5);
+    expect(after).toBe(0);
+    lengths.set(id, 20);
+    for (const one of archived) expect(lab.core.read(one)).toBe(undefined);
+    // The page of the carried value goes, and comes again, before and after the value is home.
+    readAll();
+    await settle();
+    readAll();
+    expect(carried.size).toBe(0);
   });
 
   it('make room for others before a settle is due by bytes', async () => {
