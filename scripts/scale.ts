@@ -2,6 +2,7 @@
  * `npm run scale`: a million values of 100 bytes over 10,000 commits are stored, found again after
  * a clean close and after none, and read back, with the times, the reads and the memory.
  *
+ * With a number it stores so many values and shows the memory instead (`scale-memory.ts`).
  * Run by hand (a quarter of a minute). Ends with an error where a value is not what was stored,
  * where opening reads more than 4 MiB, or where the process takes 300 MiB or more.
  */
@@ -19,6 +20,7 @@ import {
   timeText,
 } from '../bench/support/figures.ts';
 import { GrainId, nodeFileSystem, Store } from '../src/index.ts';
+import { showMemory } from './scale-memory.ts';
 
 const commits = 10_000;
 const valuesPerCommit = 100;
@@ -89,7 +91,7 @@ function memoryText(): string {
   return `RSS ${mebibytesText(process.memoryUsage.rss())}`;
 }
 
-await withDiskFolder('varve-scale-', async (folder) => {
+async function storeAndReopen(folder: string): Promise<void> {
   const path = join(folder, 'scale.varve');
   const unclosed = join(folder, 'unclosed.varve');
   const store = await Store.open(path);
@@ -115,4 +117,8 @@ await withDiskFolder('varve-scale-', async (folder) => {
   const peak = process.resourceUsage().maxRSS * 1024;
   console.log(`peak RSS ${mebibytesText(peak)}`);
   if (peak >= memoryMax) throw new Error(`more than ${mebibytesText(memoryMax)}`);
-});
+}
+
+const [asked] = process.argv.slice(2);
+if (asked === undefined) await withDiskFolder('varve-scale-', storeAndReopen);
+else await showMemory(Number(asked));

@@ -156,7 +156,7 @@ export class Session implements Disposable {
     this.#home.header.checkArchive(id, this.#work);
     const home = found.stratum;
     const place = valuePlace(split, found.map, found.count);
-    if (found.archived || home.claims.has(place.id.index)) {
+    if (found.archived || home.isClaimed(place.id.index)) {
       const message = `the value ${GrainId.format(id)} is archived already`;
       throw new VarveError('VARVE_ALREADY_ARCHIVED', message, { grainId: id });
     }

@@ -245,7 +245,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'two sessions can archive the same value',
     file: 'store/session.ts',
-    find: 'found.archived || home.claims.has(place.id.index)',
+    find: 'found.archived || home.isClaimed(place.id.index)',
     replace: 'found.archived',
     caughtBy: {
       file: 'test/contract/session-end.test.ts',

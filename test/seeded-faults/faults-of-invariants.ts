@@ -13,7 +13,7 @@ const findsFreed = 'a stratum finds a freed run before a map has to be added';
 export const faultsOfInvariants: readonly SeededFault[] = [
   {
     name: 'the second grain of a published value stays free',
-    file: 'store/grains/mark-page.ts',
+    file: 'store/marks/mark-page.ts',
     find: 'fillRun(marks, at + 1, at + count, markContinues);',
     replace: 'fillRun(marks, at + 2, at + count, markContinues);',
     caughtBy: { file: stratum, test: findsFreed, assertion: 'committed grains of a map' },

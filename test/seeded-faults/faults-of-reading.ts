@@ -128,11 +128,11 @@ export const faultsOfReading: readonly SeededFault[] = [
   },
   {
     name: 'marks that no history leaves behind are accepted',
-    file: 'store/grains/mark-page.ts',
-    find: '    if (this.#isSound()) return;',
+    file: 'store/marks/mark-page.ts',
+    find: '    if (areMarksPossible(this.marks, this.grains)) return;',
     replace: '    if (this.loaded) return;',
     caughtBy: {
-      file: 'test/store/grains/mark-page.test.ts',
+      file: 'test/store/marks/mark-page.test.ts',
       test: 'a mark page refuses exactly those marks that no values have',
     },
   },

@@ -59,12 +59,12 @@ export const faultsOfSettling: readonly SeededFault[] = [
   },
   {
     name: 'a mark page is written over the copy of it that is named',
-    file: 'store/grains/mark-page.ts',
+    file: 'store/marks/mark-page.ts',
     find: 'this.name.generation + (this.#damaged ? 2 : 1)',
     replace: 'this.name.generation + 2',
     caughtBy: {
-      file: 'test/store/settle/healing.test.ts',
-      test: 'a basin that is damaged, of a map with a head, is made good from its twin and the log since',
+      file: 'test/store/settle/write-order.test.ts',
+      test: 'nothing that a copy of the file header relies on is overwritten, in group commit',
     },
   },
   {
@@ -84,16 +84,16 @@ export const faultsOfSettling: readonly SeededFault[] = [
     replace: '    const stamp = this.#stamp + 1;',
     caughtBy: {
       file: 'test/store/settle/healing.test.ts',
-      test: 'a basin that is damaged, of a map with a head, is made good from its twin and the log since',
+      test: 'a mark page that is damaged, of a map with a head, is made good from its twin and the log since',
     },
   },
   // ── what has changed ──
   {
     name: 'the mark page of a value that was committed is not marked as changed',
     file: 'store/grains/stratum.ts',
-    find: lines('    this.#dirty.set(page, map);', '    this.#count(change, run, map);'),
+    find: lines('    this.pages.changed(page, map);', '    this.#count(change, run, map);'),
     replace: lines(
-      "    if (change !== 'allocate') this.#dirty.set(page, map);",
+      "    if (change !== 'allocate') this.pages.changed(page, map);",
       '    this.#count(change, run, map);',
     ),
     caughtBy: {
@@ -104,9 +104,9 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'the mark page of a value that was archived is not marked as changed',
     file: 'store/grains/stratum.ts',
-    find: lines('    this.#dirty.set(page, map);', '    this.#count(change, run, map);'),
+    find: lines('    this.pages.changed(page, map);', '    this.#count(change, run, map);'),
     replace: lines(
-      "    if (change !== 'archive') this.#dirty.set(page, map);",
+      "    if (change !== 'archive') this.pages.changed(page, map);",
       '    this.#count(change, run, map);',
     ),
     caughtBy: {
@@ -117,9 +117,9 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'the mark page of a value that was freed is not marked as changed',
     file: 'store/grains/stratum.ts',
-    find: lines('    this.#dirty.set(page, map);', '    this.#count(change, run, map);'),
+    find: lines('    this.pages.changed(page, map);', '    this.#count(change, run, map);'),
     replace: lines(
-      "    if (change !== 'free') this.#dirty.set(page, map);",
+      "    if (change !== 'free') this.pages.changed(page, map);",
       '    this.#count(change, run, map);',
     ),
     caughtBy: {
@@ -130,7 +130,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'a mark page that replay changed is not marked as changed',
     file: 'store/grains/stratum.ts',
-    find: lines('      this.#dirty.set(page, map);', '    }', '    if (as.counted)'),
+    find: lines('      this.pages.changed(page, map);', '    }', '    if (as.counted)'),
     replace: lines('    }', '    if (as.counted)'),
     caughtBy: {
       file: 'test/store/grains/stratum-replay.test.ts',

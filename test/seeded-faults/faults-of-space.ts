@@ -38,17 +38,17 @@ export const faultsOfSpace: readonly SeededFault[] = [
   },
   {
     name: 'grains that a map does not have can be given out',
-    file: 'store/grains/mark-page.ts',
+    file: 'store/marks/packed-marks.ts',
     find: '  setRun(words, grains, wordCount * 32 - grains);',
     replace: '',
     caughtBy: {
-      file: 'test/store/grains/mark-page.test.ts',
+      file: 'test/store/marks/mark-page.test.ts',
       test: 'a mark page takes nothing for free that lies behind its last grain',
     },
   },
   {
     name: 'values that were committed before the store was opened can be overwritten',
-    file: 'store/grains/mark-page.ts',
+    file: 'store/marks/mark-page.ts',
     find: '    this.#taken = takenBits(marks, this.grains);',
     replace: '    this.#taken = takenBits(undefined, this.grains);',
     caughtBy: {
@@ -236,7 +236,7 @@ export const faultsOfSpace: readonly SeededFault[] = [
   {
     name: 'a settle writes mark pages of maps that were dropped since it began',
     file: 'store/settle/settle.ts',
-    find: '      if (!dirty.stratum.isDirty(dirty.page)) continue;',
+    find: '      if (!dirty.stratum.pages.dirty.has(dirty.page)) continue;',
     replace: '',
     caughtBy: {
       file: 'test/regression/map-dropped-during-a-settle.test.ts',

@@ -10,6 +10,7 @@ import { faultsOfForest } from './faults-of-forest.ts';
 import { faultsOfHeldStates } from './faults-of-held-states.ts';
 import { faultsOfInvariants } from './faults-of-invariants.ts';
 import { faultsOfJournals } from './faults-of-journals.ts';
+import { faultsOfMemory } from './faults-of-memory.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
 import { faultsOfReaders } from './faults-of-readers.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
@@ -32,4 +33,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfReaders,
   ...faultsOfCounts,
   ...faultsOfInvariants,
+  ...faultsOfMemory,
 ];

@@ -7,6 +7,7 @@
  * stores.
  */
 
+import { loadedPageBytes } from '../../src/store/marks/mark-page.ts';
 import { headedLimits } from '../support/fixtures/core-lab.ts';
 import { Random } from '../support/random.ts';
 
@@ -64,6 +65,7 @@ export interface SimulationSettings {
     readonly mapsPerStratum?: number;
     readonly strataPerBasin?: number;
     readonly mapBytesMin?: number;
+    readonly markBytes?: number;
   };
 }
 
@@ -91,10 +93,10 @@ export function planOf(seed: number): SimulationPlan {
   // Drawn apart: the other lives stay as they were.
   const intrudes = new Random(seed + 1).chance(0.2);
   const carriedBytes = [0, 64, 512, 512, 4096][new Random(seed + 2).below(5)] ?? 0;
-  const chosen = settingsOf(random);
+  const drawn = settingsOf(random);
   const settings = {
-    ...chosen,
-    limits: { ...chosen.limits, carriedBytes },
+    ...drawn,
+    limits: { ...drawn.limits, carriedBytes, ...boundOf(new Random(seed + 3)) },
     ...(random.chance(0.3) ? { sameBytes: true } : {}),
     ...(intrudes ? { intrudes } : {}),
   };
@@ -103,6 +105,12 @@ export function planOf(seed: number): SimulationPlan {
   const count = 4 + random.below(28);
   while (steps.length < count) steps.push(faulty ? faultyStep(random) : soundStep(random));
   return { settings, steps };
+}
+
+/** In half of the lives mark pages are evicted: each that can go, or beyond the first few. */
+function boundOf(random: Random): { markBytes?: number } {
+  if (random.chance(0.5)) return {};
+  return { markBytes: random.chance(0.5) ? 0 : (1 + random.below(4)) * loadedPageBytes };
 }
 
 function settingsOf(random: Random): SimulationSettings {

@@ -41,12 +41,13 @@ const filesInRoomMax = 14;
 /** The door of a unit: the files directly in its folder, which may import every room. */
 const door = 'the door';
 /** The rooms on which the door of the store stands, each with those that it may import. */
-const openStore = ['file', 'grains', 'log', 'values', 'settle', 'state'];
+const openStore = ['file', 'marks', 'grains', 'log', 'values', 'settle', 'state'];
 const committedForest = ['contract.ts', 'nodes', 'trees', 'reads', 'journal'];
 const rooms: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   store: {
     file: [],
-    grains: ['file'],
+    marks: [],
+    grains: ['file', 'marks'],
     log: ['file'],
     values: ['file', 'grains'],
     settle: ['file', 'grains', 'log', 'values'],

@@ -79,11 +79,13 @@ export function freedFromMemory(
 }
 
 /**
- * Loads the value's marks now: after the batch with the checkpoint is durable, no read may fail.
+ * Loads the value's marks now, to stay until the batch is over: after the batch with the checkpoint
+ * is durable, no read may fail.
  * Throws `VARVE_CORRUPT` if they contradict the record that archived the value.
  */
 function checkArchived({ atlas }: StoreCore, run: GrainRun, batch: number): void {
   const spot = atlas.stratum(run.basin, run.stratum)?.find(run.index);
+  if (spot !== undefined) atlas.loadedPages.pin(spot.page);
   const isWithin = spot !== undefined && run.count > 0 && spot.at + run.count <= spot.page.grains;
   if (isWithin && spot.page.allows('free', spot.at, run.count)) return;
   const grainId = joinGrainId(run.basin, run.stratum, run.index);

@@ -156,6 +156,7 @@ export class Committer {
    */
   #over(): void {
     this.#core.committing = false;
+    this.#core.atlas.loadedPages.unpinAll();
     this.#core.wake();
     this.#tellRejected();
   }

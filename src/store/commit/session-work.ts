@@ -175,7 +175,7 @@ export class SessionWork {
     const { basin, number: stratum } = home;
     // Field by field: this runs for each archived value.
     this.#operations.push({ operation: 'archive', basin, stratum, index, count, length, home });
-    home.claims.add(index);
+    home.claim(index);
     this.preferred ??= home;
   }
 
@@ -271,7 +271,7 @@ export class SessionWork {
     let steps = 0;
     for (const value of operations) {
       if (++steps % stepsPerPause === 0) yield pause;
-      if (value.operation === 'archive') value.home.claims.delete(value.index);
+      if (value.operation === 'archive') value.home.unclaim(value.index);
       else value.home.release(value.index, value.count);
     }
     this.#operations = [];

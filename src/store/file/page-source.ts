@@ -22,14 +22,19 @@ export interface PageSource {
 
 /** The commit log, for healing damaged structures. */
 export interface LogHistory {
-  /** The records after this batch are retained, up to the base at opening. */
+  /** The records after this batch are retained. */
   readonly checkpoint: number;
+  /** The settled base at opening. */
+  readonly base: number;
   /** Stamp of the root: no structure that it leads to has a higher one. */
   readonly settled: number;
   /** The log after that base has been replayed: counters and marks are of one batch. */
   readonly replayed: boolean;
-  /** The records after `batch` up to that base. Requires: `batch` is not before `checkpoint`. */
-  after(batch: number): Iterable<LogRecord>;
+  /**
+   * The records after `batch` up to `base`, or up to `reached` if that is later. Requires: `batch`
+   * is not before `checkpoint`; `reached` is published.
+   */
+  after(batch: number, reached?: number): Iterable<LogRecord>;
   /** Reports a healed structure. */
   healed(words: string): void;
 }
@@ -37,6 +42,7 @@ export interface LogHistory {
 /** Before a file header has been read there is no log. */
 export const noHistory: LogHistory = {
   checkpoint: Number.POSITIVE_INFINITY,
+  base: 0,
   settled: 0,
   replayed: true,
   after: () => [],

@@ -51,6 +51,8 @@ export interface TwoSlots<Content> {
   readonly unwritten: Content;
   /** True for a basin or a head: the structures that it names may be older than its stamp. */
   readonly isParent: boolean;
+  /** The named generation has no later batch than this one, if it has been read before. */
+  readonly reached?: number | undefined;
   /** The stamp of the twin from which its parent was healed. */
   readonly parentStamp?: number | undefined;
   /** First page of the slot with this generation. */
@@ -121,7 +123,8 @@ function heal<Content>(
   const twin = readTwin(structure, source);
   if (twin === undefined || twin.stamp < history.checkpoint) throw damage;
   // A settle writes the pages first, and batches may change them before it writes what names them.
-  const lacking = history.after(structure.isParent ? history.checkpoint : twin.stamp);
+  const from = structure.isParent ? history.checkpoint : twin.stamp;
+  const lacking = history.after(from, structure.reached);
   structure.catchUp?.(twin, lacking);
   const offset = structure.pageOf(structure.name.generation) * pageBytes;
   history.healed(`${structure.what}, at byte ${offset}, was damaged`);

@@ -21,6 +21,7 @@ import { grainCount, grainExpFor, grainExpSuits } from '../../format/value.ts';
 import { assert, present } from '../../util/assert.ts';
 import type { PageSource } from '../file/page-source.ts';
 import type { Extent, Space } from '../file/space.ts';
+import { LoadedPages } from '../marks/loaded-pages.ts';
 import { BasinState } from './basin-state.ts';
 import type { Doubts } from './free-grains.ts';
 import type { GrainMap } from './grain-map.ts';
@@ -35,6 +36,8 @@ export interface AtlasLimits {
   readonly mapBytesMin: number;
   readonly strataPerBasin: number;
   readonly basins: number;
+  /** Memory of loaded mark pages, beyond those that cannot be evicted. */
+  readonly markBytes: number;
 }
 
 /** 16,384 maps of up to 32 MiB: half a tebibyte in a stratum, half a mebibyte in its basin. */
@@ -44,6 +47,7 @@ export const defaultLimits: AtlasLimits = {
   mapBytesMin: 64 * 1024,
   strataPerBasin: strataMax,
   basins: basinsMax,
+  markBytes: 16 * 1024 * 1024,
 };
 
 const emptyStratum = {
@@ -81,6 +85,8 @@ export class Atlas {
   leavingPages = 0;
   /** Maps made for one value that has been freed; the next batch gives them back. */
   readonly vacated = new Map<GrainMap, Stratum>();
+  /** The mark pages in memory. */
+  readonly loadedPages: LoadedPages;
   readonly #source: PageSource;
   readonly #space: Space;
   readonly #limits: AtlasLimits;
@@ -94,6 +100,7 @@ export class Atlas {
     this.#source = source;
     this.#space = space;
     this.#limits = limits;
+    this.loadedPages = new LoadedPages(limits.markBytes);
   }
 
   *strata(): Generator<Stratum> {
@@ -103,7 +110,7 @@ export class Atlas {
   /** Mark pages with published changes that no settle has written. */
   get dirtyPages(): number {
     let pages = 0;
-    for (const { dirtyCount } of this.strata()) pages += dirtyCount;
+    for (const stratum of this.strata()) pages += stratum.pages.dirty.size;
     return pages;
   }
 
@@ -307,7 +314,7 @@ export class Atlas {
     assert(home !== undefined, 'a stratum is added to a basin that is there');
     const place = { basin, number: home.strata.length, durable };
     const entry = { ...emptyStratum, grainExp };
-    const stratum = new Stratum(place, entry, this.#source);
+    const stratum = new Stratum(place, entry, this.#source, this.loadedPages);
     home.strata.push(stratum);
     this.#index(stratum);
     return stratum;

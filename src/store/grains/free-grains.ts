@@ -12,9 +12,9 @@
 import { isVarveError } from '../../errors.ts';
 import { assert } from '../../util/assert.ts';
 import type { FilePart } from '../file/file-parts.ts';
+import type { MarkChange, MarkPage } from '../marks/mark-page.ts';
 import { GrainAllocator, longestRoomyRun } from './grain-allocator.ts';
 import type { GrainMap } from './grain-map.ts';
-import type { MarkChange, MarkPage } from './mark-page.ts';
 import { SetAside } from './set-aside.ts';
 
 /** The parts of the stratum that it needs. */
@@ -64,6 +64,16 @@ export class FreeGrains {
   /** Adds a page whose longest free run has at most `hint` grains. */
   add(page: MarkPage, hint: number): void {
     this.#allocator.add(page, hint);
+  }
+
+  /** True if values are being taken from a free run of the page: it must stay loaded. */
+  isTakingFrom(page: MarkPage): boolean {
+    return this.#allocator.isCurrent(page);
+  }
+
+  /** The page was evicted. */
+  unload(page: MarkPage): void {
+    this.#allocator.unload(page);
   }
 
   /**

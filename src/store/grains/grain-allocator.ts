@@ -9,8 +9,8 @@
  * Invariant: each free run of an indexed page is the current run, or has an entry with its first
  * grain under its length (256 for all longer ones) or a longer one. Entries are not updated when
  * runs merge or shrink: a stale entry is corrected or dropped when it is found. All entries are
- * made anew if too many are stale. A page is indexed when no listed run is long enough. Before that
- * only an upper bound of its longest run is known: its hint.
+ * made anew if too many are stale. A page is indexed when no listed run is long enough. Before
+ * that, and after it was evicted, only an upper bound of its longest run is known: its hint.
  */
 
 import { isVarveError } from '../../errors.ts';
@@ -24,9 +24,9 @@ import {
   nextSet,
   runStart,
   setRun,
-} from './bit-runs.ts';
-import { LengthBuckets, runLengthMax } from './length-buckets.ts';
-import type { MarkPage } from './mark-page.ts';
+} from '../marks/bit-runs.ts';
+import { LengthBuckets, runLengthMax } from '../marks/length-buckets.ts';
+import type { MarkPage } from '../marks/mark-page.ts';
 
 const none = -1;
 /** Grains of a page, rounded up to a power of two: entry = page slot * pageStride + first grain. */
@@ -88,6 +88,20 @@ export class GrainAllocator {
     this.#pages[slot] = page;
     this.#hints[slot] = 0;
     this.#notIndexed(page, hint);
+  }
+
+  /** True if values are being taken from a run of the page. */
+  isCurrent(page: MarkPage): boolean {
+    return this.#page === page;
+  }
+
+  /**
+   * The page was evicted: its entries are stale, and its hint stands for its runs. Requires: it is
+   * not current, and its name has its longest run.
+   */
+  unload(page: MarkPage): void {
+    assert(this.#page !== page, 'the page of the current run stays loaded');
+    if (page.listed !== none) this.#notIndexed(page, Math.min(page.name.longestFree, page.grains));
   }
 
   /** Removes a page: its map is given back. */
@@ -191,6 +205,8 @@ export class GrainAllocator {
       if (page === undefined || this.#hints[slot] !== hint) continue;
       this.#hints[slot] = 0;
       if (!this.#loadOrSkip(page)) continue;
+      // Pages that are evicted and loaded again leave stale entries.
+      if (this.#runs.size >= this.#entriesBeforeRenewal) this.#renew();
       this.#index(page);
       return true;
     }

@@ -21,8 +21,8 @@ import {
 import { grainsPerMarkPage, pageBytes } from '../../format/layout.ts';
 import { assert, present } from '../../util/assert.ts';
 import type { FilePart } from '../file/file-parts.ts';
-import { runLengthMax } from './length-buckets.ts';
-import { MarkPage, unwrittenPage } from './mark-page.ts';
+import { runLengthMax } from '../marks/length-buckets.ts';
+import { MarkPage, unwrittenPage } from '../marks/mark-page.ts';
 
 export class GrainMap {
   readonly firstIndex: number;

@@ -20,8 +20,8 @@ import { kindMap, kindMarks, pageBytes, sealBytes } from '../../format/layout.ts
 import type { LogRecord } from '../../format/log-record.ts';
 import type { PageSource } from '../file/page-source.ts';
 import { readOrHeal, type SlotName, type Stamped, type TwoSlots } from '../file/twins.ts';
+import type { MarkPage } from '../marks/mark-page.ts';
 import type { GrainMap } from './grain-map.ts';
-import type { MarkPage } from './mark-page.ts';
 import { type CountedStratum, checkHealed } from './recount.ts';
 
 export class MapLoader {
@@ -33,6 +33,8 @@ export class MapLoader {
   readonly #twinStamps = new Map<GrainMap, number>();
   /** Maps whose head or basin was healed, until their marks have been counted. */
   readonly #healed = new Set<GrainMap>();
+  /** Pages of healed maps that were loaded once: a later load finds them as they were then. */
+  readonly #found = new Set<MarkPage>();
   /** Healed maps whose marks lack changes. */
   readonly #refused = new Map<GrainMap, Error>();
 
@@ -48,8 +50,8 @@ export class MapLoader {
   }
 
   /** Throws `VARVE_CORRUPT` as `checkHealed`. Requires: the log has been replayed. */
-  check(stratum: CountedStratum): void {
-    if (this.#healed.size > 0) checkHealed(stratum, this.#healed);
+  check(stratum: CountedStratum, load: (page: MarkPage) => void): void {
+    if (this.#healed.size > 0) checkHealed(stratum, this.#healed, load);
     this.#healed.clear();
   }
 
@@ -62,7 +64,8 @@ export class MapLoader {
     // Counters and marks may be of different batches.
     if (!history.replayed || newerThan !== undefined) return undefined;
     try {
-      this.check(stratum);
+      // All pages have just been loaded, and are dirty.
+      this.check(stratum, () => undefined);
       return undefined;
     } catch (error) {
       if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
@@ -131,10 +134,12 @@ export class MapLoader {
     if (page.loaded) return false;
     const refused = this.#refused.get(map);
     if (refused !== undefined) throw refused;
-    const behind = this.#behind.get(map);
+    const isFound = this.#found.has(page);
+    const behind = isFound ? undefined : this.#behind.get(map);
     try {
-      const found = readOrHeal(this.#marksOf(map, page), this.#source);
-      const { content, stamp, lacking, newer } = found;
+      const parentStamp = isFound ? undefined : this.#twinStamps.get(map);
+      const structure = { ...this.#marksOf(map, page), parentStamp };
+      const { content, stamp, lacking, newer } = readOrHeal(structure, this.#source);
       if (lacking === undefined) {
         page.load(content, stamp);
         if (behind !== undefined) this.#catchUp(page, behind);
@@ -147,7 +152,10 @@ export class MapLoader {
         page.rewrittenAs(newer);
         if (!map.hasHead) map.rewrittenAs(newer);
       }
-      return behind !== undefined || lacking !== undefined || newer !== undefined;
+      if (this.#twinStamps.has(map)) this.#found.add(page);
+      // Beside a writer a newer page is only its writer's latest.
+      const isNamedLate = newer !== undefined && this.#source.newerThan === undefined;
+      return behind !== undefined || lacking !== undefined || isNamedLate;
     } catch (error) {
       page.forget();
       throw error;
@@ -161,7 +169,7 @@ export class MapLoader {
       name: page.name,
       unwritten: undefined,
       isParent: false,
-      parentStamp: this.#twinStamps.get(map),
+      reached: this.#source.newerThan === undefined ? page.stamp : 0,
       pageOf: (generation) => markPagePage(map, page.ordinal, generation),
       read: (at) => this.#source.readPage(at),
       open: (bytes, name) => {

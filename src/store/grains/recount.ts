@@ -3,15 +3,15 @@
  * healed maps.
  *
  * Invariant: after each published change, and when the basin is written, the counters of the
- * stratum and of its maps are those of the marks. A page that is not loaded counts as its map's
- * head says. It changes nothing.
+ * stratum and of its maps are those of the marks. A page that was never loaded counts as its map's
+ * head says, an evicted one as it did then. It changes nothing.
  */
 
-import { corrupt } from '../../errors.ts';
+import { corrupt, isVarveError } from '../../errors.ts';
 import { pageBytes } from '../../format/layout.ts';
 import { assert, assertCount } from '../../util/assert.ts';
+import type { MarkCounts, MarkPage } from '../marks/mark-page.ts';
 import type { GrainMap } from './grain-map.ts';
-import type { MarkPage } from './mark-page.ts';
 import type { SetAside } from './set-aside.ts';
 
 /** The counters of a stratum that the marks give too. */
@@ -36,31 +36,69 @@ const pagesPerChange = 4;
 /**
  * The heads or the basin of these maps were healed: throws `VARVE_CORRUPT` if the marks are not
  * those that the counters count. Then a page that only the damaged structure named is damaged too,
- * and an older one was taken for it. Requires: the log has been replayed.
+ * and an older one was taken for it. Requires: the log has been replayed; `load` loads a page again
+ * that was evicted since.
  */
-export function checkHealed(stratum: CountedStratum, healed: ReadonlySet<GrainMap>): void {
+export function checkHealed(
+  stratum: CountedStratum,
+  healed: ReadonlySet<GrainMap>,
+  load: (page: MarkPage) => void,
+): void {
   let { values, archivedValues } = stratum;
   let isWhole = true;
   for (const map of stratum.maps) {
-    // Reading the values of a damaged page reports it.
-    if (!isLoaded(map)) {
+    const found = healed.has(map) ? countHealed(map, load) : countLoaded(map);
+    if (found === undefined) {
       isWhole = false;
       continue;
     }
-    let committed = 0;
-    for (const page of map.pages) {
-      const found = page.recount();
-      committed += found.committed;
-      values -= found.values;
-      archivedValues -= found.archived;
-    }
-    if (committed !== map.committedGrains && healed.has(map)) throw lacking(map);
+    values -= found.values;
+    archivedValues -= found.archived;
+    if (found.committed !== map.committedGrains && healed.has(map)) throw lacking(map);
   }
   if (isWhole && (values !== 0 || archivedValues !== 0)) throw lacking(stratum.maps[0]);
 }
 
-function isLoaded(map: GrainMap): boolean {
-  return map.opened && map.pages.every((page) => page.loaded);
+/** Counts a healed map; undefined if one of its pages is damaged: reading its values reports it. */
+function countHealed(map: GrainMap, load: (page: MarkPage) => void): Sum | undefined {
+  if (!map.opened) return undefined;
+  const sum = emptySum();
+  for (const page of map.pages) {
+    try {
+      load(page);
+    } catch (error) {
+      if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
+    }
+    if (!page.loaded) return undefined;
+    addTo(sum, page.recount());
+  }
+  return sum;
+}
+
+/** Counts a map if all of its pages are loaded. */
+function countLoaded(map: GrainMap): Sum | undefined {
+  if (!map.opened || !map.pages.every((page) => page.loaded)) return undefined;
+  const sum = emptySum();
+  for (const page of map.pages) addTo(sum, page.recount());
+  return sum;
+}
+
+interface Sum {
+  values: number;
+  archived: number;
+  committed: number;
+  taken: number;
+}
+
+function emptySum(): Sum {
+  return { values: 0, archived: 0, committed: 0, taken: 0 };
+}
+
+function addTo(sum: Sum, found: MarkCounts): void {
+  sum.values += found.values;
+  sum.archived += found.archived;
+  sum.committed += found.committed;
+  sum.taken += found.taken;
 }
 
 function lacking(map: GrainMap | undefined): Error {
@@ -105,7 +143,7 @@ export class Recount {
         sum.values += found.values;
         sum.archived += found.archived;
       }
-      isWhole &&= isLoaded(map);
+      isWhole &&= isCounted(map);
     }
     assertCount('grains of a stratum', stratum.totalGrains, sum.grains);
     assertCount('committed grains of a stratum', stratum.allocatedGrains, sum.committed);
@@ -116,13 +154,9 @@ export class Recount {
   }
 
   #countMap(map: GrainMap): { values: number; archived: number } {
-    const sum = { values: 0, archived: 0, committed: 0, taken: 0 };
+    const sum = emptySum();
     for (const page of map.pages) {
-      const found = page.loaded ? page.recount() : named(page);
-      sum.values += found.values;
-      sum.archived += found.archived;
-      sum.committed += found.committed;
-      sum.taken += found.taken;
+      addTo(sum, page.loaded ? page.recount() : (page.evictedCounts ?? named(page)));
     }
     sum.taken -= this.#stratum.setAside.grainsWithin(map.firstIndex, map.grains);
     assertCount('committed grains of a map', map.committedGrains, sum.committed);
@@ -131,8 +165,13 @@ export class Recount {
   }
 }
 
-/** A page that is not loaded, as its map names it. */
-function named({ grains, name }: MarkPage): ReturnType<MarkPage['recount']> {
+/** True if all values of the map are known, if only from before a page was evicted. */
+function isCounted(map: GrainMap): boolean {
+  return map.opened && map.pages.every((page) => page.loaded || page.evictedCounts !== undefined);
+}
+
+/** A page that was never loaded, as its map names it. */
+function named({ grains, name }: MarkPage): MarkCounts {
   const committed = grains - Math.min(grains, name.free);
   return { values: 0, archived: 0, committed, taken: committed };
 }

@@ -16,13 +16,14 @@ import type { GrainRun } from '../../format/log-record.ts';
 import { assert, checks } from '../../util/assert.ts';
 import type { FilePart } from '../file/file-parts.ts';
 import type { PageSource } from '../file/page-source.ts';
+import { LoadedPages } from '../marks/loaded-pages.ts';
+import type { MarkChange, MarkPage } from '../marks/mark-page.ts';
 import { type Doubts, FreeGrains } from './free-grains.ts';
 import { GrainMap, newMapEntry } from './grain-map.ts';
 import { MapList } from './map-list.ts';
-import { MapLoader } from './map-loader.ts';
-import type { MarkChange, MarkPage } from './mark-page.ts';
 import { Recount } from './recount.ts';
 import type { SetAside } from './set-aside.ts';
+import { StratumPages } from './stratum-pages.ts';
 
 /** The place of a grain: its page is loaded, and `at` is counted from the page's first grain. */
 export interface GrainSpot {
@@ -56,20 +57,21 @@ export class Stratum {
   valueBytes: number;
   allocatedGrains: number;
   totalGrains = 0;
-  /** Indexes of values that an open or committing session archives. */
-  readonly claims = new Set<number>();
-  readonly #loader: MapLoader;
+  /** Indexes of values that open or committing sessions archive. Their marks stay loaded. */
+  readonly #claims = new Set<number>();
+  /** Its mark pages, loaded and not. */
+  readonly pages: StratumPages;
   readonly #freeGrains: FreeGrains;
   readonly #maps: MapList;
   /** Maps that a record still to be replayed drops. Their pages may have other content by now. */
   readonly #doomed = new Set<GrainMap>();
-  readonly #dirty = new Map<MarkPage, GrainMap>();
   readonly #recount: Recount | undefined;
 
   constructor(
     place: { basin: number; number: number; durable: boolean },
     entry: StratumEntry,
     source: PageSource,
+    loaded = new LoadedPages(Number.POSITIVE_INFINITY),
   ) {
     this.basin = place.basin;
     this.number = place.number;
@@ -79,15 +81,11 @@ export class Stratum {
     this.archivedValues = entry.archivedValues;
     this.valueBytes = entry.valueBytes;
     this.allocatedGrains = entry.allocatedGrains;
-    this.#loader = new MapLoader(this, source);
+    this.pages = new StratumPages(this, { source, loaded }, () => this.#freeGrains);
     const maps = entry.maps.map((map) => new GrainMap(map, entry.grainExp, true));
     this.#maps = new MapList(maps, entry.endIndex);
     for (const map of maps) this.totalGrains += map.grains;
-    const opener = {
-      open: (map: GrainMap): void => this.#open(map),
-      load: (page: MarkPage): void => this.#load(page),
-    };
-    this.#freeGrains = new FreeGrains(this, opener, entry.allocatedGrains);
+    this.#freeGrains = new FreeGrains(this, this.pages, entry.allocatedGrains);
     this.#freeGrains.addUnopened(maps);
     this.#recount = checks.strict ? new Recount(this) : undefined;
   }
@@ -115,33 +113,6 @@ export class Stratum {
     return 1 << this.grainExp;
   }
 
-  #load(page: MarkPage): void {
-    if (page.loaded) return;
-    const map = this.mapOf(page.firstIndex);
-    if (this.#loader.load(map, page)) this.#dirty.set(page, map);
-  }
-
-  #open(map: GrainMap): void {
-    if (map.opened) return;
-    const healed = this.#loader.open(map);
-    const isHinted = this.#loader.isHinted(map);
-    for (const page of map.pages) {
-      const hint = isHinted ? Math.min(page.name.longestFree, page.grains) : page.grains;
-      this.#freeGrains.add(page, hint);
-    }
-    if (!healed) return;
-    for (const page of map.pages) this.#load(page);
-    const refusal = this.#loader.refusal(this, map);
-    if (refusal === undefined) return;
-    for (const page of map.pages) this.#dirty.delete(page);
-    throw refusal;
-  }
-
-  /** Throws `VARVE_CORRUPT` if the marks of healed maps lack changes that are counted. */
-  checkHealed(): void {
-    this.#loader.check(this);
-  }
-
   /** The map of the grain, opened or not; undefined if there is none. */
   mapWith(index: number): GrainMap | undefined {
     return this.#maps.find(index);
@@ -150,14 +121,15 @@ export class Stratum {
   /** The map of the grain, opened; undefined if there is none. */
   openedWith(index: number): GrainMap | undefined {
     const map = this.#maps.find(index);
-    if (map !== undefined && !map.opened) this.#open(map);
+    if (map !== undefined && !map.opened) this.pages.open(map);
     return map;
   }
 
   /** The mark page of the grain in an opened map, loaded. */
   loadedPage(map: GrainMap, index: number): MarkPage {
     const page = map.pageOf(index);
-    if (!page.loaded) this.#load(page);
+    if (!page.loaded) this.pages.load(page);
+    else page.use();
     return page;
   }
 
@@ -169,11 +141,32 @@ export class Stratum {
     return { map, page, at: index - page.firstIndex };
   }
 
-  /** All mark pages of a map, loaded. */
-  pagesOf(map: GrainMap): readonly MarkPage[] {
-    this.#open(map);
-    for (const page of map.pages) this.#load(page);
-    return map.pages;
+  /**
+   * The mark pages of a map, each loaded when it is its turn: it may be evicted when another page
+   * is loaded. Ends if the map is dropped meanwhile.
+   */
+  *pagesOf(map: GrainMap): Generator<MarkPage> {
+    this.pages.open(map);
+    for (const { firstIndex } of map.pages) {
+      if (this.#maps.find(firstIndex) !== map) return;
+      yield this.loadedPage(map, firstIndex);
+    }
+  }
+
+  /** True if an open or committing session archives the value. */
+  isClaimed(index: number): boolean {
+    return this.#claims.has(index);
+  }
+
+  /** A session archives a value. Requires: its page is loaded. */
+  claim(index: number): void {
+    this.#claims.add(index);
+    this.mapOf(index).pageOf(index).claim();
+  }
+
+  /** The claimed value is archived, or its session gives up. */
+  unclaim(index: number): void {
+    if (this.#claims.delete(index)) this.mapOf(index).pageOf(index).unclaim();
   }
 
   isArchived(index: number): boolean {
@@ -240,9 +233,9 @@ export class Stratum {
     const at = index - page.firstIndex;
     assert(page.isTaken(at), 'only reserved or committed grains are published');
     assert(page.apply(change, at, count), 'the marks agree with what is published');
-    this.#dirty.set(page, map);
+    this.pages.changed(page, map);
     this.#count(change, run, map);
-    if (change === 'archive') this.claims.delete(index);
+    if (change === 'archive') this.unclaim(index);
     if (change === 'free') this.release(index, count);
     this.#recount?.changed();
     if (change !== 'free' || count !== map.grains || !this.retire(map)) return undefined;
@@ -286,7 +279,7 @@ export class Stratum {
         throw corrupt(message, facts);
       }
       this.#freeGrains.replayed(change, page, at, run.count);
-      this.#dirty.set(page, map);
+      this.pages.changed(page, map);
     }
     if (as.counted) this.#countReplayed(change, run, map);
   }
@@ -304,9 +297,9 @@ export class Stratum {
    */
   basinHealed(map: GrainMap, stamp: number): void {
     if (this.#doomed.has(map)) return;
-    this.#loader.basinHealed(map, stamp);
+    this.pages.basinHealed(map, stamp);
     try {
-      this.pagesOf(map);
+      for (const _ of this.pagesOf(map));
     } catch (error) {
       if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
     }
@@ -324,7 +317,7 @@ export class Stratum {
     const map = new GrainMap(entry, this.grainExp, durable);
     this.#maps.add(map);
     this.totalGrains += map.grains;
-    this.#open(map);
+    this.pages.open(map);
     return map;
   }
 
@@ -354,30 +347,14 @@ export class Stratum {
     if (map === undefined) return undefined;
     this.#doomed.delete(map);
     this.#freeGrains.drop(map);
-    for (const page of map.opened ? map.pages : []) this.#dirty.delete(page);
+    this.pages.drop(map);
     this.totalGrains -= map.grains;
     return map;
   }
 
-  /** Number of pages with published changes that no settle has written. */
-  get dirtyCount(): number {
-    return this.#dirty.size;
-  }
-
-  /** The pages that `dirtyCount` counts. */
+  /** The pages that a settle must write. */
   dirtyPages(): DirtyPage[] {
-    return [...this.#dirty].map(([page, map]) => ({ stratum: this, map, page }));
-  }
-
-  /** False if the page has been written, or its map dropped, since it was listed. */
-  isDirty(page: MarkPage): boolean {
-    return this.#dirty.has(page);
-  }
-
-  /** The settle has written the page: later changes are for the next settle. */
-  markWritten(page: MarkPage): void {
-    const wasDirty = this.#dirty.delete(page);
-    assert(wasDirty, 'a settle writes only pages with changes');
+    return Array.from(this.pages.dirty, ([page, map]) => ({ stratum: this, map, page }));
   }
 
   /** The stratum as its basin has it. */

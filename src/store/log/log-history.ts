@@ -1,9 +1,10 @@
 /**
- * The retained commit log up to the base at opening, for healing damaged structures. Reads only.
+ * The retained commit log, for healing damaged structures. Reads only.
  *
- * A structure that is not loaded holds every batch up to that base and nothing later: a later
- * change would have loaded it. `file/twins.ts` makes the same content of its previous generation
- * and the log since.
+ * A structure that was never loaded holds every batch up to the base at opening and nothing later:
+ * a later change would have loaded it. A mark page that was loaded and evicted holds every batch up
+ * to its stamp; later ones have not changed it, or it would be loaded. `file/twins.ts` makes the
+ * same content of the previous generation and the log up to the later of the two.
  */
 
 import type { LogRecord } from '../../format/log-record.ts';
@@ -25,7 +26,7 @@ export interface RetainedLog {
 
 export class RetainedHistory implements LogHistory {
   readonly #file: FileReader;
-  readonly #base: number;
+  readonly base: number;
   readonly #healed: string[];
   readonly settled: number;
   /** The log as of the base until the store is open, then the current one. */
@@ -40,7 +41,7 @@ export class RetainedHistory implements LogHistory {
     healed: string[],
   ) {
     this.#file = file;
-    this.#base = at.base;
+    this.base = at.base;
     this.settled = at.settled;
     this.retained = retained;
     this.#healed = healed;
@@ -59,14 +60,14 @@ export class RetainedHistory implements LogHistory {
     return this.retained.checkpoint();
   }
 
-  after(batch: number): Iterable<LogRecord> {
+  after(batch: number, reached = 0): Iterable<LogRecord> {
     assert(batch >= this.checkpoint, 'only retained records are read');
-    return { [Symbol.iterator]: () => this.#records(batch) };
+    return { [Symbol.iterator]: () => this.#records(batch, Math.max(reached, this.base)) };
   }
 
-  *#records(after: number): Generator<LogRecord> {
+  *#records(after: number, last: number): Generator<LogRecord> {
     const reader = new LogReader(this.#file, this.retained.log);
-    for (let batch = after + 1; batch <= this.#base; batch++) yield reader.read(batch).record;
+    for (let batch = after + 1; batch <= last; batch++) yield reader.read(batch).record;
   }
 
   healed(words: string): void {

@@ -76,7 +76,7 @@ export function* loadStore(
     kept.push(found);
     costs.push({ bytes: recordBytes(found.head), operations: record.operations.length });
   });
-  for (const stratum of atlas.strata()) stratum.checkHealed();
+  for (const stratum of atlas.strata()) stratum.pages.checkHealed();
   const log = restoreLog(header, root, { kept, replayed, fileBytes: reader.length() });
   for (const { bytes, operations } of costs) log.addToReplay(bytes, operations);
   const published = publishedAs(header, replayed);
@@ -135,7 +135,8 @@ function loadBasins(atlas: Atlas, reader: FileReader, root: Root): HealedBasins 
     const isHealed = lacking !== undefined;
     allLacking ??= lacking;
     const strata = content.map(
-      (entry, number) => new Stratum({ basin, number, durable: true }, entry, reader),
+      (entry, number) =>
+        new Stratum({ basin, number, durable: true }, entry, reader, atlas.loadedPages),
     );
     // A healed basin is next written to the damaged slot, not over the good one.
     const generation = name.generation + (isHealed ? 1 : 0);

@@ -14,7 +14,6 @@ import { type GrainIdParts, joinGrainId, partsOfGrainId } from '../../format/gra
 import { markValue } from '../../format/layout.ts';
 import { present } from '../../util/assert.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
-import type { MarkPage } from '../grains/mark-page.ts';
 import type { LogTail } from '../log/log-tail.ts';
 import type { StoreCore } from '../state/core.ts';
 import { type ValuePlace, valuePlace } from '../values/value-reader.ts';
@@ -22,7 +21,8 @@ import { type ValuePlace, valuePlace } from '../values/value-reader.ts';
 /** The grain that an id names, in the marks as read. */
 interface Spot {
   readonly map: GrainMap;
-  readonly page: MarkPage;
+  /** The batch of the marks; the page may be evicted and found as of a later one. */
+  readonly stamp: number;
   readonly mark: number;
   /** Grains of the value that begins there; 0 if none does. */
   readonly count: number;
@@ -267,12 +267,12 @@ export class ProvenReads {
     const found = this.core.atlas.stratum(basin, stratum)?.find(index);
     if (found === undefined) throw this.gone();
     const { map, page, at } = found;
-    return { map, page, mark: page.mark(at), count: page.countAt(at) };
+    return { map, stamp: page.stamp, mark: page.mark(at), count: page.countAt(at) };
   }
 
   /** True if the marks are those of this batch, not of a later one. */
-  #isExact({ page }: Spot): boolean {
-    return page.stamp <= this.batch;
+  #isExact({ stamp }: Spot): boolean {
+    return stamp <= this.batch;
   }
 
   /** No read of the file since the log was followed: that proof covers all that is in memory. */

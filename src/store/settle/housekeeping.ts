@@ -35,6 +35,12 @@ const settleBytesMax = 1024 * 1024;
  */
 const replayMax = 8192;
 const replayForEachPage = 128;
+/**
+ * A settle is also due when the dirty mark pages, which cannot be evicted, take a quarter of the
+ * memory for mark pages and are more than one commit writes. All that are beyond this go with the
+ * next commit, since each may make more pages dirty than a settle writes otherwise.
+ */
+const dirtyShare = 4;
 const fillBytesMax = 1024 * 1024;
 /** Documents of a settle that a full disk may refuse before a commit fails. */
 const madeAgainMax = 6;
@@ -123,6 +129,7 @@ export class Housekeeping {
     const share = Math.min(settleBytesMax, Math.max(settleBytesMin, fileBytes / logShare));
     if (log.bytesSinceSettle >= (this.#settleBytes ?? share)) return true;
     if (this.#settleBytes === undefined && this.#replayIsLong) return true;
+    if (this.#dirtyBeyondShare > 0) return true;
     const leavingBytes = atlas.leavingPages * pageBytes;
     return leavingBytes >= Math.max(leavingBytesMin, fileBytes / leavingShare);
   }
@@ -132,6 +139,13 @@ export class Housekeeping {
     const { atlas, log } = this.#parts;
     const units = log.replaySinceSettle;
     return units >= replayMax && units >= atlas.dirtyPages * replayForEachPage;
+  }
+
+  /** Dirty mark pages beyond their share of the memory for mark pages. */
+  get #dirtyBeyondShare(): number {
+    const { atlas } = this.#parts;
+    const pages = Math.max(atlas.loadedPages.pagesMax / dirtyShare, settleWritesMax);
+    return atlas.loadedPages.size > pages ? Math.max(0, Math.ceil(atlas.dirtyPages - pages)) : 0;
   }
 
   /** True if a settle can begin: the last one is complete. */
@@ -165,7 +179,8 @@ export class Housekeeping {
     const count = how.urgent ? Number.POSITIVE_INFINITY : settleWritesMax;
     if (this.#settle !== undefined) {
       for (const write of this.#settle.takeHome(count)) add('home', write);
-      for (const write of this.#settle.take(count - writes.length)) add('settle', write);
+      const most = Math.max(count - writes.length, this.#dirtyBeyondShare);
+      for (const write of this.#settle.take(most)) add('settle', write);
     }
     add('header', this.#parts.headers.plan(this.#parts.published.currentBatch));
     add('segment', this.#planSegment(how.room, how.keep ?? 0));

@@ -191,6 +191,8 @@ export class Settle {
       const segments = log.listFrom(this.#snapshot.current);
       headers.change({ settled: this.#settled, segments, clean: this.#clean });
       this.#step = 'headers';
+      for (const { page } of this.#dirty) page.becomeDurable();
+      this.#parts.atlas.loadedPages.shrink();
     } else if (this.#step === 'headers' && headers.agreed) {
       log.drop(this.#snapshot.dropped, space);
       for (const { page, pages } of [...this.#left, ...this.#leaving]) space.free(page, pages);
@@ -206,7 +208,7 @@ export class Settle {
     const maps = new Set<GrainMap>();
     for (const dirty of this.#dirty) {
       // A batch since the settle began has dropped the map: the basin will not name it.
-      if (!dirty.stratum.isDirty(dirty.page)) continue;
+      if (!dirty.stratum.pages.dirty.has(dirty.page)) continue;
       yield this.#markPage(dirty);
       maps.add(dirty.map);
     }
@@ -251,7 +253,7 @@ export class Settle {
     const { bytes, crc } = encodeMarkPage(page.marks, place, this.#parts.reader.salt);
     page.sealedAs({ generation, crc }, stamp);
     if (!map.hasHead) map.sealedAs({ generation, crc });
-    stratum.markWritten(page);
+    stratum.pages.markWritten(page);
     return { offset: at * pageBytes, chunks: [bytes] };
   }
 

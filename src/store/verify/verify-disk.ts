@@ -26,7 +26,7 @@ import {
 } from '../../format/layout.ts';
 import { decodeRoot } from '../../format/root.ts';
 import { compareBytes } from '../../util/bytes.ts';
-import { MarkPage } from '../grains/mark-page.ts';
+import { MarkPage } from '../marks/mark-page.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { Report } from './finding.ts';
 import { isAtRest } from './verify-space.ts';
@@ -105,10 +105,10 @@ function* verifyMap(core: StoreCore, map: MapEntry, report: Report): Generator<v
 export function* verifyLoaded(core: StoreCore, report: Report): Generator<void> {
   if (core.readOnly || !isAtRest(core)) return;
   for (const stratum of core.atlas.strata()) {
-    const changed = new Set(stratum.dirtyPages().map(({ page }) => page));
+    const { dirty } = stratum.pages;
     for (const map of stratum.maps) {
       for (const page of map.opened ? map.pages : []) {
-        if (!page.loaded || changed.has(page) || page.name.generation === 0) continue;
+        if (!page.loaded || dirty.has(page) || page.name.generation === 0) continue;
         const { at, bytes } = openMarks(core, map, page.ordinal, page.name);
         yield;
         if (compareBytes(bytes.subarray(sealBytes), page.marks) === 0) continue;

@@ -15,10 +15,10 @@ import { grainCount } from '../../format/value.ts';
 import { Breather } from '../../util/breather.ts';
 import { inTurns, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
-import type { MarkPage } from '../grains/mark-page.ts';
 import type { Stratum } from '../grains/stratum.ts';
 import { recordBytes } from '../log/commit-log.ts';
 import { LogReader } from '../log/log-reader.ts';
+import type { MarkPage } from '../marks/mark-page.ts';
 import type { StoreCore } from '../state/core.ts';
 import { valuePlace } from '../values/value-reader.ts';
 import { collector, type Finding, guarded, type Report } from './finding.ts';
@@ -122,8 +122,7 @@ function* verifyStratum(stratum: Stratum, quiet: () => boolean, report: Report):
     end = map.firstIndex + map.grains;
     totalGrains += map.grains;
     const before = counted.grains;
-    for (const page of stratum.mapWith(map.firstIndex) === map ? stratum.pagesOf(map) : []) {
-      if (stratum.mapWith(map.firstIndex) !== map) break;
+    for (const page of stratum.pagesOf(map)) {
       verifyPage(stratum, page, quiet(), { counted, report });
       yield;
     }
@@ -207,7 +206,7 @@ async function* verifyLogged(
   for (let batch = core.published.checkpoint + 1; batch <= last; batch++) {
     const { findings, report } = collector();
     core.checkOpen();
-    const record = await readable(reader, batch, request);
+    const record = await readableRecord(reader, batch, request);
     core.checkOpen();
     // The damage has been reported already, and may concern any number of batches.
     if (record === undefined) return;
@@ -225,7 +224,7 @@ async function* verifyLogged(
 }
 
 /** The record of a batch; undefined if it is damaged. */
-async function readable(
+async function readableRecord(
   reader: LogReader,
   batch: number,
   { breather, signal }: BreathingRequest,
@@ -266,25 +265,21 @@ async function* verifyValues(
     let valueBytes = 0;
     let unread = 0;
     for (const map of [...stratum.maps]) {
-      if (!isReadable(stratum, map)) {
-        unread += 1;
-        continue;
-      }
-      for (const page of stratum.pagesOf(map)) {
+      const values = valuesIn(stratum, map);
+      for (;;) {
         request.signal?.throwIfAborted();
         core.checkOpen();
-        for (let at = 0; at < page.grains; at++) {
-          const count = page.countAt(at);
-          if (count === 0) continue;
-          const { length, findings } = verifyValue(core, stratum, page.firstIndex + at, count);
-          for (const finding of findings) {
-            yield finding;
-            core.checkOpen();
-          }
-          valueBytes += length;
-          at += count - 1;
-          if (request.breather.due) await breathe(core, request);
+        const next = readable(values);
+        if (next === undefined) unread += 1;
+        if (next === undefined || next.done === true) break;
+        const { index, count } = next.value;
+        const { length, findings } = verifyValue(core, stratum, index, count);
+        for (const finding of findings) {
+          yield finding;
+          core.checkOpen();
         }
+        valueBytes += length;
+        if (request.breather.due) await breathe(core, request);
       }
     }
     const unchanged = currentBatch === core.published.currentBatch && !core.publishing;
@@ -296,17 +291,38 @@ async function* verifyValues(
   }
 }
 
-/** False if the marks are damaged, which the checks of structures have reported. */
-function isReadable(stratum: Stratum, map: GrainMap): boolean {
-  let readable = false;
+interface FoundValue {
+  readonly index: number;
+  readonly count: number;
+}
+
+/**
+ * The committed values of a map as they are when it is their turn: between two of them the store
+ * may change, the page be evicted, and the map be dropped.
+ */
+function* valuesIn(stratum: Stratum, map: GrainMap): Generator<FoundValue, undefined> {
+  for (const page of stratum.pagesOf(map)) {
+    for (let at = 0; at < page.grains; at++) {
+      const index = page.firstIndex + at;
+      if (!page.loaded && stratum.mapWith(index) === map) stratum.loadedPage(map, index);
+      const count = page.loaded ? page.countAt(at) : 0;
+      if (count === 0) continue;
+      yield { index, count };
+      at += count - 1;
+    }
+  }
+}
+
+/** The next value; undefined if the marks are damaged, which the checks of structures report. */
+function readable(values: Iterator<FoundValue, undefined>): IteratorResult<FoundValue> | undefined {
+  let next: IteratorResult<FoundValue> | undefined;
   guarded(
     () => undefined,
     () => {
-      stratum.pagesOf(map);
-      readable = true;
+      next = values.next();
     },
   );
-  return readable;
+  return next;
 }
 
 function verifyValue(

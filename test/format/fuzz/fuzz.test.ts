@@ -38,8 +38,8 @@ import {
 } from '../../../src/format/log-sector.ts';
 import { decodeRoot, encodeRoot } from '../../../src/format/root.ts';
 import { FileReader } from '../../../src/store/file/file-reader.ts';
-import { MarkPage, unwrittenPage } from '../../../src/store/grains/mark-page.ts';
 import { readBody, SectorReader } from '../../../src/store/log/record-reader.ts';
+import { MarkPage, unwrittenPage } from '../../../src/store/marks/mark-page.ts';
 import { crc32 } from '../../../src/util/crc.ts';
 import { getU32, setU32 } from '../../../src/util/little-endian.ts';
 import { AllocationMeter } from '../../support/allocation-meter.ts';

@@ -19,6 +19,7 @@ interface Written {
 
 const history: LogHistory = {
   checkpoint: 15,
+  base: 0,
   settled: 30,
   replayed: false,
   after: () => [],

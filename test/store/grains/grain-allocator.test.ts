@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { grainsPerMarkPage } from '../../../src/format/layout.ts';
 import { GrainAllocator, longestRoomyRun } from '../../../src/store/grains/grain-allocator.ts';
-import { MarkPage, unwrittenPage } from '../../../src/store/grains/mark-page.ts';
+import { MarkPage, unwrittenPage } from '../../../src/store/marks/mark-page.ts';
 
 const stride = 100_000;
 
@@ -33,6 +33,13 @@ function roomy(plenty: boolean): number {
   return plenty ? Number.POSITIVE_INFINITY : 0;
 }
 
+/** The marks of pages that were evicted. */
+const stored = new WeakMap<MarkPage, Uint8Array>();
+
+function load(page: MarkPage): void {
+  if (!page.loaded) page.load(stored.get(page), 0);
+}
+
 interface Pages {
   readonly allocator: GrainAllocator;
   readonly pages: readonly MarkPage[];
@@ -40,9 +47,7 @@ interface Pages {
 }
 
 function pagesOf(sizes: readonly number[], Page: typeof MarkPage = MarkPage): Pages {
-  const allocator = new GrainAllocator((page) => {
-    if (!page.loaded) page.load(undefined, 0);
-  });
+  const allocator = new GrainAllocator(load);
   const pages = sizes.map((grains, ordinal) => {
     const page = new Page({ ordinal, firstIndex: ordinal * stride, grains }, unwrittenPage);
     allocator.add(page, grains);
@@ -100,6 +105,7 @@ const command = fc.oneof(
   { weight: 4, arbitrary: fc.record({ release: fc.nat() }) },
   { weight: 1, arbitrary: fc.record({ page: fc.nat(), at: fc.nat(), count }) },
   { weight: 1, arbitrary: fc.record({ unlist: fc.nat() }) },
+  { weight: 2, arbitrary: fc.record({ evict: fc.nat() }) },
 );
 const sizes = fc.array(
   fc.oneof(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 700 })),
@@ -108,6 +114,20 @@ const sizes = fc.array(
     maxLength: 20,
   },
 );
+
+/** Commits what is reserved in the page, stores its marks and drops them. */
+function evict(real: Pages, plain: PlainPages, page: MarkPage): void {
+  for (const { index, count: grains } of plain.live) {
+    const at = index - page.firstIndex;
+    if (real.pageAt(index) !== page || page.countAt(at) > 0) continue;
+    expect(page.isSpare).toBe(false);
+    expect(page.apply('allocate', at, grains)).toBe(true);
+  }
+  expect(page.isSpare).toBe(true);
+  stored.set(page, page.marks.slice());
+  page.evict();
+  real.allocator.unload(page);
+}
 
 function step(
   real: Pages,
@@ -127,8 +147,17 @@ function step(
     const [run] = plain.live.splice(one.release % Math.max(1, plain.live.length), 1);
     if (run === undefined) return;
     const page = real.pageAt(run.index);
-    real.allocator.release(page, run.index - page.firstIndex, run.count);
+    const at = run.index - page.firstIndex;
+    load(page);
+    if (page.countAt(at) > 0) {
+      expect(page.apply('archive', at, run.count)).toBe(true);
+      expect(page.apply('free', at, run.count)).toBe(true);
+    }
+    real.allocator.release(page, at, run.count);
     plain.mark(run, false);
+  } else if ('evict' in one) {
+    const page = real.pages[one.evict % real.pages.length] as MarkPage;
+    if (page.loaded && !real.allocator.isCurrent(page)) evict(real, plain, page);
   } else if ('page' in one) {
     const ordinal = one.page % real.pages.length;
     const page = real.pages[ordinal] as MarkPage;
@@ -159,7 +188,7 @@ describe('the longest run that a value may break up', () => {
 });
 
 describe('the grain allocator', () => {
-  it('finds a free run wherever a page listed has one, and never gives out a grain twice', () => {
+  it('finds a free run wherever a page listed has one, loaded or not, and never gives out a grain twice', () => {
     fc.assert(
       fc.property(sizes, fc.array(command, { maxLength: 200 }), (grains, commands) => {
         const real = pagesOf(grains);

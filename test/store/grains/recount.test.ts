@@ -3,9 +3,9 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { clearRun, setRun } from '../../../src/store/grains/bit-runs.ts';
 import { Recount } from '../../../src/store/grains/recount.ts';
 import { Stratum } from '../../../src/store/grains/stratum.ts';
+import { clearRun, setRun } from '../../../src/store/marks/bit-runs.ts';
 import { checks } from '../../../src/util/assert.ts';
 import { PagedMemory } from '../../support/disks/paged-memory.ts';
 import { empty } from '../../support/oracles/stratum-pair.ts';

@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { grainsPerMarkPage } from '../../../src/format/layout.ts';
 import type { GrainRun } from '../../../src/format/log-record.ts';
 import { Stratum } from '../../../src/store/grains/stratum.ts';
+import { loadedPageBytes } from '../../../src/store/marks/mark-page.ts';
 import { PagedMemory } from '../../support/disks/paged-memory.ts';
 import {
   empty,
@@ -106,9 +107,10 @@ function step(pair: StratumPair, { kind, count: wanted, pick }: Command): void {
     case 'archive': {
       const run = pickRun(pair, 'value', pick);
       if (run === undefined) return;
-      real.claims.add(run.index);
+      real.find(run.index);
+      real.claim(run.index);
       real.publish('archive', run);
-      expect(real.claims.has(run.index)).toBe(false);
+      expect(real.isClaimed(run.index)).toBe(false);
       run.state = 'archived';
       return;
     }
@@ -148,10 +150,14 @@ function step(pair: StratumPair, { kind, count: wanted, pick }: Command): void {
 }
 
 describe('a stratum', () => {
-  it('agrees with plain lists of maps and runs after any history', () => {
+  it.each([
+    ['with all of its mark pages in memory', Number.POSITIVE_INFINITY],
+    ['with three mark pages in memory, and those that cannot go', 3 * loadedPageBytes],
+    ['with only the mark pages in memory that cannot go', 0],
+  ])('agrees with plain lists of maps and runs after any history, %s', (_, markBytes) => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 120 }), (commands) => {
-        const pair = new StratumPair();
+        const pair = new StratumPair(markBytes);
         for (const one of commands) step(pair, one);
         pair.check();
         pair.reopen();

@@ -11,10 +11,10 @@ import { sectorBytes } from '../../../src/format/layout.ts';
 import { encodeValuePrefix, valueCrc } from '../../../src/format/value.ts';
 import type { FileSystem } from '../../../src/io/file-system.ts';
 import { memoryFileSystem } from '../../../src/io/memory-file-system.ts';
-import { clearRun, setRun } from '../../../src/store/grains/bit-runs.ts';
 import { GrainMap, newMapEntry } from '../../../src/store/grains/grain-map.ts';
-import type { MarkPage } from '../../../src/store/grains/mark-page.ts';
 import type { Stratum } from '../../../src/store/grains/stratum.ts';
+import { clearRun, setRun } from '../../../src/store/marks/bit-runs.ts';
+import type { MarkPage } from '../../../src/store/marks/mark-page.ts';
 import { patternOf } from '../../support/bytes.ts';
 import { addMapTo, type CoreLab, headedGrains, openLab } from '../../support/fixtures/core-lab.ts';
 
@@ -42,7 +42,7 @@ beforeEach(async () => {
   await later.commit();
   stratum = lab.core.atlas.stratum(0, 0) as Stratum;
   map = stratum.maps[0] as GrainMap;
-  page = stratum.pagesOf(map)[0] as MarkPage;
+  page = [...stratum.pagesOf(map)][0] as MarkPage;
   expect(await lab.findings()).toEqual([]);
 });
 
@@ -281,9 +281,9 @@ describe('a fault in the structures on the disk is found', () => {
     const headed = lab.core.atlas.stratum(0, 0)?.maps[0] as GrainMap;
     expect([hasHead(headed.grains), headed.committedGrains > 16_256]).toEqual([true, true]);
     const home = lab.core.atlas.stratum(0, 0) as Stratum;
-    const marks = home
-      .pagesOf(headed)
-      .map(({ ordinal, name }) => markPagePage(headed, ordinal, name.generation));
+    const marks = Array.from(home.pagesOf(headed), ({ ordinal, name }) =>
+      markPagePage(headed, ordinal, name.generation),
+    );
     expect(marks.length).toBe(2);
     await expectFoundAt([mapHeadPage(headed.page, headed.name.generation), ...marks]);
   });

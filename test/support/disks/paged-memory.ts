@@ -45,7 +45,8 @@ export class PagedMemory implements PageSource {
       const { bytes, crc } = encodeMarkPage(page.marks, { page: at, generation, stamp }, this.salt);
       this.pages.set(at, bytes);
       page.sealedAs({ generation, crc }, stamp);
-      stratum.markWritten(page);
+      stratum.pages.markWritten(page);
+      page.becomeDurable();
       if (!hasHead(map.grains)) map.sealedAs({ generation, crc });
     }
     for (const map of maps) {

@@ -251,6 +251,12 @@ const commits: Workload = {
   ],
 };
 
+const evicted: Workload = {
+  ...commits,
+  name: 'commits of every kind, with the mark pages in memory that cannot go',
+  settings: { ...commits.settings, limits: { ...commits.settings.limits, markBytes: 0 } },
+};
+
 /** A store whose log has so many records, nearly all of them checkpointed away. */
 async function logOf(life: FaultyLife, batches: number): Promise<void> {
   await life.open();
@@ -339,7 +345,14 @@ const apart: Workload = {
   ],
 };
 
-export const workloads: readonly Workload[] = [commits, nextSegment, rollOver, large, apart];
+export const workloads: readonly Workload[] = [
+  commits,
+  evicted,
+  nextSegment,
+  rollOver,
+  large,
+  apart,
+];
 
 const prepared = new Map<Workload, Promise<FaultyLife>>();
 

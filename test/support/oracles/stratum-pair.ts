@@ -5,9 +5,11 @@
  */
 
 import { expect } from 'vitest';
+import type { StratumEntry } from '../../../src/format/basin.ts';
 import { grainsPerMarkPage } from '../../../src/format/layout.ts';
 import type { GrainRun } from '../../../src/format/log-record.ts';
 import { Stratum } from '../../../src/store/grains/stratum.ts';
+import { LoadedPages } from '../../../src/store/marks/loaded-pages.ts';
 import { PagedMemory } from '../disks/paged-memory.ts';
 
 /** Stratum 3 of basin 0. */
@@ -33,11 +35,22 @@ export interface LiveRun extends GrainRun {
 /** A stratum and the same thing as a list of maps and a list of runs. */
 export class StratumPair {
   readonly memory = new PagedMemory();
-  real = new Stratum(place, empty, this.memory);
+  real: Stratum;
   live: LiveRun[] = [];
   maps: { firstIndex: number; grains: number; retired: boolean }[] = [];
   #nextPage = 100;
   #stamp = 0;
+  readonly #markBytes: number;
+
+  /** `markBytes`: the bound on loaded mark pages. */
+  constructor(markBytes = Number.POSITIVE_INFINITY) {
+    this.#markBytes = markBytes;
+    this.real = this.#stratum(empty);
+  }
+
+  #stratum(entry: StratumEntry): Stratum {
+    return new Stratum(place, entry, this.memory, new LoadedPages(this.#markBytes));
+  }
 
   /** The stretches that a run has to lie within: mark pages of maps in use. */
   #pages(): { from: number; to: number }[] {
@@ -91,7 +104,7 @@ export class StratumPair {
   /** What an opening finds: reservations and retirements are gone. */
   reopen(): void {
     this.settle();
-    this.real = new Stratum(place, this.real.entry(), this.memory);
+    this.real = this.#stratum(this.real.entry());
     this.live = this.live.filter(({ state }) => state !== 'reserved');
     for (const map of this.maps) map.retired = false;
   }

@@ -13,7 +13,7 @@ import {
   nextSet,
   runStart,
   setRun,
-} from '../../../src/store/grains/bit-runs.ts';
+} from '../../../src/store/marks/bit-runs.ts';
 
 const bitCount = 200;
 const at = fc.nat(bitCount - 1);

@@ -13,8 +13,8 @@ import {
   marksBytes,
   markValue,
 } from '../../../src/format/layout.ts';
-import { runLengthMax } from '../../../src/store/grains/length-buckets.ts';
-import { MarkPage, unwrittenPage } from '../../../src/store/grains/mark-page.ts';
+import { runLengthMax } from '../../../src/store/marks/length-buckets.ts';
+import { MarkPage, unwrittenPage } from '../../../src/store/marks/mark-page.ts';
 
 function pageOf(grains: number, marks?: Uint8Array): MarkPage {
   const page = new MarkPage({ ordinal: 0, firstIndex: 100, grains }, unwrittenPage);

@@ -2,9 +2,14 @@
  * One mark page in memory: the marks of its grains as of the last published batch, and a bitmap of
  * taken grains.
  *
- * Invariant: every committed grain is taken. A grain that is taken and not committed is reserved,
- * or set aside (`set-aside.ts`). A page that is not loaded knows only the entry in the head of its
- * map. It does not choose places of values (`grain-allocator.ts` does).
+ * Invariants:
+ * - Every committed grain is taken. A grain that is taken and not committed is reserved, or set
+ *   aside (`set-aside.ts`).
+ * - A page that is not loaded knows only the entry in the head of its map. It is evicted only if
+ *   the file has the same marks, durably, and nothing in memory says more about its grains.
+ *
+ * It does not choose places of values (`grain-allocator.ts` does), nor which pages are evicted
+ * (`loaded-pages.ts`).
  */
 
 import { corrupt } from '../../errors.ts';
@@ -18,10 +23,20 @@ import {
   markValue,
 } from '../../format/layout.ts';
 import { assert, checks, present } from '../../util/assert.ts';
-import { setBits, setRun } from './bit-runs.ts';
 import { runLengthMax } from './length-buckets.ts';
-
-const wordCount = Math.ceil(grainsPerMarkPage / 32);
+import {
+  areMarksPossible,
+  countMarks,
+  fillRun,
+  isRun,
+  isTakenBits,
+  markIn,
+  measureMarks,
+  setMark,
+  takenBits,
+  takenBytes,
+  takenCount,
+} from './packed-marks.ts';
 
 /** The name of a page that was never written: all of its grains are free. */
 export const unwrittenPage: MarkPageName = {
@@ -31,8 +46,21 @@ export const unwrittenPage: MarkPageName = {
   longestFree: runLengthMax,
 };
 
+/** Memory that the JavaScript engine takes for two typed arrays, besides their content. */
+const arraysBytes = 500;
+/** Memory of a loaded page beyond that of one that is not. */
+export const loadedPageBytes = marksBytes + takenBytes + arraysBytes;
+
 /** A change of a value's marks, as the log names it. */
 export type MarkChange = 'allocate' | 'archive' | 'free';
+
+/** Values, archived ones, and grains, as counted in marks. */
+export interface MarkCounts {
+  readonly values: number;
+  readonly archived: number;
+  readonly committed: number;
+  readonly taken: number;
+}
 
 export class MarkPage {
   /** Index in the stratum of the page's first grain. */
@@ -49,6 +77,14 @@ export class MarkPage {
   #damaged = false;
   #marks: Uint8Array | undefined;
   #taken: Uint32Array | undefined;
+  /** A settle has sealed it, and the sealed page may not be durable yet. */
+  #isBeingWritten = false;
+  /** Values of it that open or committing sessions archive. */
+  #claims = 0;
+  /** It was used since `passed` was last called. */
+  #wasUsed = false;
+  /** Strict: its counts when it was evicted. */
+  #evictedCounts: MarkCounts | undefined;
 
   constructor(place: { ordinal: number; firstIndex: number; grains: number }, name: MarkPageName) {
     this.ordinal = place.ordinal;
@@ -91,6 +127,7 @@ export class MarkPage {
     this.#marks = owned;
     this.#taken = takenBits(marks, this.grains);
     this.stamp = stamp;
+    this.#evictedCounts = undefined;
   }
 
   /**
@@ -119,19 +156,74 @@ export class MarkPage {
     return this.name.generation + (this.#damaged ? 2 : 1);
   }
 
-  /** A settle writes the page as of batch `stamp`. */
+  /** A settle writes the page as of batch `stamp`: `becomeDurable` must follow. */
   sealedAs({ generation, crc }: { generation: number; crc: number }, stamp: number): void {
     assert(generation === this.nextGeneration, 'a mark page is written to the slot not named');
     if (checks.strict) assert(stamp >= this.stamp, 'the stamp of a page does not go back');
     this.name = { generation, crc, ...this.measure() };
     this.stamp = stamp;
     this.#damaged = false;
+    this.#isBeingWritten = true;
+  }
+
+  /** The page of the last `sealedAs` is durable. */
+  becomeDurable(): void {
+    this.#isBeingWritten = false;
   }
 
   /** Drops marks that turned out to be impossible. */
   forget(): void {
     this.#marks = undefined;
     this.#taken = undefined;
+  }
+
+  // ── eviction ──
+
+  /** A session archives a value of it: the marks stay loaded until the session ends. */
+  claim(): void {
+    this.#claims += 1;
+  }
+
+  /** The value of a `claim` is archived, or its session gave up. */
+  unclaim(): void {
+    assert(this.#claims > 0, 'only a claimed value is given up');
+    this.#claims -= 1;
+  }
+
+  /** It is needed: `passed` returns true the next time. */
+  use(): void {
+    this.#wasUsed = true;
+  }
+
+  /** True if it was used since the last call. */
+  passed(): boolean {
+    const wasUsed = this.#wasUsed;
+    this.#wasUsed = false;
+    return wasUsed;
+  }
+
+  /**
+   * True if nothing is lost with the marks: no value is claimed and no grain is reserved or set
+   * aside, and the named page is durable. Requires: no change is published after the page was
+   * sealed.
+   */
+  get isSpare(): boolean {
+    if (this.#claims > 0 || this.#isBeingWritten) return false;
+    return isTakenBits(this.taken, this.marks, this.grains);
+  }
+
+  /** Drops the marks, which can be loaded again. Requires: `isSpare`. */
+  evict(): void {
+    assert(!checks.strict || this.isSpare, 'an evicted page holds nothing that the file has not');
+    // Exact: the hint in a damaged head may be anything, and allocation relies on this one.
+    this.name = { ...this.name, ...this.measure() };
+    if (checks.strict) this.#evictedCounts = this.recount();
+    this.forget();
+  }
+
+  /** Strict: the counts of an evicted page. */
+  get evictedCounts(): MarkCounts | undefined {
+    return this.#evictedCounts;
   }
 
   /** Mark of the grain at `at`, counted from the page's first. */
@@ -181,52 +273,18 @@ export class MarkPage {
   }
 
   /** Values, archived ones, committed and taken grains, counted in the marks. */
-  recount(): { values: number; archived: number; committed: number; taken: number } {
-    let values = 0;
-    let archived = 0;
-    let committed = 0;
-    for (const byte of this.marks) {
-      if (byte === 0) continue;
-      committed += 4 - (fourFree[byte] as number);
-      values += fourValues[byte] as number;
-      archived += fourArchived[byte] as number;
-    }
-    const taken = setBits(this.taken) - (wordCount * 32 - this.grains);
-    return { values, archived, committed, taken };
+  recount(): MarkCounts {
+    return { ...countMarks(this.marks), taken: takenCount(this.taken, this.grains) };
   }
 
   /** Free grains, and the longest run of them (up to 256), as committed. */
   measure(): { free: number; longestFree: number } {
-    const { marks } = this;
-    const whole = this.grains >>> 2;
-    let free = 0;
-    let run = 0;
-    let longest = 0;
-    for (let at = 0; at < whole; at++) {
-      const byte = marks[at] as number;
-      if (byte === 0) {
-        const end = endOfZeros(marks, at, whole);
-        run += 4 * (end - at);
-        free += 4 * (end - at);
-        at = end - 1;
-        continue;
-      }
-      longest = Math.max(longest, run + (freeBefore[byte] as number), freeWithin[byte] as number);
-      run = freeAfter[byte] as number;
-      free += fourFree[byte] as number;
-    }
-    for (let at = whole * 4; at < this.grains; at++) {
-      const isFree = markIn(marks, at) === markFree;
-      longest = Math.max(longest, run);
-      run = isFree ? run + 1 : 0;
-      if (isFree) free += 1;
-    }
-    return { free, longestFree: Math.min(Math.max(longest, run), runLengthMax) };
+    return measureMarks(this.marks, this.grains);
   }
 
   /** Throws `VARVE_CORRUPT` if no sequence of batches can produce these marks. */
   check(offset: number): void {
-    if (this.#isSound()) return;
+    if (areMarksPossible(this.marks, this.grains)) return;
     for (let at = 0; at < grainsPerMarkPage; at++) {
       const mark = this.mark(at);
       const headless = mark === markContinues && (at === 0 || this.mark(at - 1) === markFree);
@@ -234,120 +292,4 @@ export class MarkPage {
         throw corrupt(`the mark of grain ${this.firstIndex + at} is impossible`, { offset });
     }
   }
-
-  /** Checks four marks at a time, since it runs for every loaded page. */
-  #isSound(): boolean {
-    const marks = this.marks;
-    let before = endsFree;
-    for (let at = 0; at < marks.length; at++) {
-      const four = fourSound[marks[at] as number] as number;
-      if ((four & broken) !== 0) return false;
-      if ((four & startsContinued) !== 0 && (before & endsFree) !== 0) return false;
-      before = four;
-    }
-    const end = this.grains >>> 2;
-    for (let at = this.grains; at < (end + 1) * 4 && at < grainsPerMarkPage; at++) {
-      if (this.mark(at) !== markFree) return false;
-    }
-    for (let at = end + 1; at < marks.length; at++) if (marks[at] !== 0) return false;
-    return true;
-  }
-}
-
-function markIn(marks: Uint8Array, at: number): number {
-  return ((marks[at >>> 2] as number) >>> ((at & 3) * 2)) & 3;
-}
-
-function setMark(marks: Uint8Array, at: number, mark: number): void {
-  const shift = (at & 3) * 2;
-  marks[at >>> 2] = ((marks[at >>> 2] as number) & ~(3 << shift)) | (mark << shift);
-}
-
-/** A byte of four marks that are alike, for each mark. */
-const fourAlike = 0x55;
-
-/** True if every mark from `from` up to `to` is this one. Whole bytes are looked at as such. */
-function isRun(marks: Uint8Array, from: number, to: number, mark: number): boolean {
-  for (let at = from; at < to; ) {
-    const isWhole = (at & 3) === 0 && at + 4 <= to;
-    const found = isWhole ? (marks[at >>> 2] as number) : markIn(marks, at);
-    if (found !== (isWhole ? mark * fourAlike : mark)) return false;
-    at += isWhole ? 4 : 1;
-  }
-  return true;
-}
-
-/** The first byte from `from` up to `to` that is not 0; a native search in the last, empty part. */
-function endOfZeros(marks: Uint8Array, from: number, to: number): number {
-  let end = from;
-  while (end < to && marks[end] === 0) end += 1;
-  return end;
-}
-
-function fillRun(marks: Uint8Array, from: number, to: number, mark: number): void {
-  const wholeFrom = Math.min(to, (from + 3) & ~3);
-  const wholeTo = Math.max(wholeFrom, to & ~3);
-  for (let at = from; at < wholeFrom; at++) setMark(marks, at, mark);
-  marks.fill(mark * fourAlike, wholeFrom >>> 2, wholeTo >>> 2);
-  for (let at = wholeTo; at < to; at++) setMark(marks, at, mark);
-}
-
-/**
- * For each byte of four marks: flags that its neighbours need, and whether the marks are possible.
- */
-const startsContinued = 1;
-const endsFree = 2;
-const broken = 4;
-const fourSound = new Uint8Array(256);
-for (let byte = 0; byte < 256; byte++) {
-  const marks = [0, 2, 4, 6].map((shift) => (byte >>> shift) & 3);
-  const headless = (mark: number, at: number): boolean =>
-    at > 0 && mark === markContinues && marks[at - 1] === markFree;
-  fourSound[byte] =
-    (marks[0] === markContinues ? startsContinued : 0) |
-    (marks[3] === markFree ? endsFree : 0) |
-    (marks.some(headless) ? broken : 0);
-}
-
-/**
- * For each byte of four marks: a bit for each that is not free, the numbers of free grains, of
- * values and of archived ones, and the lengths of the free runs at its start, longest in it, and at
- * its end.
- */
-const fourTaken = new Uint8Array(256);
-const fourFree = new Uint8Array(256);
-const fourValues = new Uint8Array(256);
-const fourArchived = new Uint8Array(256);
-const freeBefore = new Uint8Array(256);
-const freeWithin = new Uint8Array(256);
-const freeAfter = new Uint8Array(256);
-for (let byte = 0; byte < 256; byte++) {
-  const marks = [0, 2, 4, 6].map((shift) => (byte >>> shift) & 3);
-  const isFree = marks.map((mark) => mark === markFree);
-  fourArchived[byte] = marks.filter((mark) => mark === markArchived).length;
-  fourValues[byte] = marks.filter((mark) => mark >= markValue).length;
-  const runs = isFree
-    .map((free) => (free ? 'f' : ' '))
-    .join('')
-    .split(' ')
-    .map(({ length }) => length);
-  for (const [grain, free] of isFree.entries()) {
-    if (free) fourFree[byte] = (fourFree[byte] as number) + 1;
-    else fourTaken[byte] = (fourTaken[byte] as number) | (1 << grain);
-  }
-  freeBefore[byte] = runs[0] ?? 0;
-  freeWithin[byte] = Math.max(...runs);
-  freeAfter[byte] = runs.at(-1) ?? 0;
-}
-
-/** Bitmap of the grains that are not free; grains after the end of the page count as taken. */
-function takenBits(marks: Uint8Array | undefined, grains: number): Uint32Array {
-  const words = new Uint32Array(wordCount);
-  for (let at = 0; marks !== undefined && at < marksBytes; at++) {
-    const four = fourTaken[marks[at] as number] as number;
-    const word = at >>> 3;
-    words[word] = (words[word] as number) | (four << ((at & 7) * 4));
-  }
-  setRun(words, grains, wordCount * 32 - grains);
-  return words;
 }
