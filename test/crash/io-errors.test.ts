@@ -96,10 +96,9 @@ const fewSessions = 4;
 
 /** All subsets, each in order. */
 function subsetsOf(works: readonly Work[]): Work[][] {
-  return works.reduce<Work[][]>(
-    (subsets, work) => [...subsets, ...subsets.map((one) => [...one, work])],
-    [[]],
-  );
+  const subsets: Work[][] = [[]];
+  for (const work of works) subsets.push(...subsets.map((one) => [...one, work]));
+  return subsets;
 }
 
 /** Runs the history with faults; the store goes on afterwards, and is what it should be. */
