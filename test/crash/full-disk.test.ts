@@ -157,7 +157,7 @@ describe('a store on a full disk', () => {
       step: 40,
       lengthOf: () => 100,
     } as const;
-    await deleteUntilRefused(settings, 3000);
+    await deleteUntilRefused(settings, 3);
   });
 
   it('deletes thousands of values in one commit, and frees them in one checkpoint', async () => {
