@@ -385,6 +385,13 @@ describe('the store is what the contract says after', () => {
     await fc.assert(history, { numRuns: 12, endOnFailure: true });
   });
 
+  it('a session that had nothing to do in a batch after which a full disk is tidied', async () => {
+    const options = { settleBytes: 20_000, cacheBytes: 32 * 4096 };
+    const history = fc.asyncProperty(historyOf(50, 200), (taken) => runHistory(options, taken));
+    // It was answered before the batch was over, and the next `commitSync` was VARVE_BUSY.
+    await fc.assert(history, { numRuns: 1, seed: 1019001147, path: '1', endOnFailure: true });
+  });
+
   it('a long history', async () => {
     const history = fc.asyncProperty(historyOf(1000, 1000), (taken) =>
       runHistory({ settleBytes: 2048 }, taken),

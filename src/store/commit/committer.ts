@@ -33,6 +33,8 @@ export class Committer {
   readonly #small: SmallRecords;
   readonly #queue = new CommitQueue();
   #running: Promise<void> | undefined;
+  /** Sessions of the batch in flight that have nothing to do. */
+  readonly #idle: Waiting[] = [];
   /** Rejections of sessions taken out of the batch in flight, to be called when it is over. */
   #rejected: (() => void)[] = [];
 
@@ -158,6 +160,7 @@ export class Committer {
     this.#core.committing = false;
     this.#core.atlas.loadedPages.unpinAll();
     this.#core.wake();
+    this.#tellIdle();
     this.#tellRejected();
   }
 
@@ -228,6 +231,11 @@ export class Committer {
     this.#rejected.push(() => one.failed(error));
   }
 
+  /** A caller that commits again must not find the batch in flight. */
+  #tellIdle(): void {
+    for (const one of this.#idle.splice(0)) one.durable();
+  }
+
   /** Rejects after the batch is over: a caller that tries again must not find it in flight. */
   #tellRejected(): void {
     if (this.#rejected.length === 0) return;
@@ -251,7 +259,7 @@ export class Committer {
         if (target <= published.checkpoint && one.work.onlyCheckpoints) {
           left.delete(one);
           one.batch = published.currentBatch;
-          one.durable();
+          this.#idle.push(one);
         }
         // Set before the pauses: a guard taken in one of them cannot hold this checkpoint back.
         core.checkpointUnderWay = Math.max(checkpoint, target);

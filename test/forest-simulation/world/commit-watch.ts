@@ -11,7 +11,7 @@ import type { Chaos } from './chaos.ts';
 import type { ChangeKind, Reached, ViewKind } from './reached.ts';
 
 /** An earlier state is written whole before the journal has many more roots. */
-const rootsMany = 900;
+const rootsMany = 450;
 
 export class CommitWatch {
   readonly #reached: Reached;
@@ -68,7 +68,7 @@ export class CommitWatch {
     if (sealed === undefined || sealed.vault !== '') return;
     const { depth, written } = decodeForestRoot(sealed.body, sealed.version);
     if (written.length > 0) this.#reached.note('share of an earlier state written');
-    if (depth < rootsMany && this.#depth >= rootsMany) this.#reached.note('900 roots crossed');
+    if (depth < rootsMany && this.#depth >= rootsMany) this.#reached.note('450 roots crossed');
     this.#depth = depth;
   }
 }

@@ -92,7 +92,7 @@ const others = [
   'told changes written out',
   'share of an earlier state written',
   'earlier state written whole',
-  '900 roots crossed',
+  '450 roots crossed',
   'listener wrote',
   'write within a body refused',
   'transactionSync busy',
