@@ -18,8 +18,8 @@ export const faultsOfSettling: readonly SeededFault[] = [
       '      }',
     ),
     caughtBy: {
-      file: 'test/contract/faults.test.ts',
-      test: 'a failed sync poisons on close too: VARVE_POISONED, unlocked, nothing lost',
+      file: 'test/store/settle/write-order.test.ts',
+      test: 'nothing that a copy of the file header relies on is overwritten, in archive, checkpoint, reuse',
     },
   },
   {
