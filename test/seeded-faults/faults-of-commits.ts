@@ -214,12 +214,12 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'the checkpoint of a batch is not in its record',
-    file: 'store/commit/commit-plan.ts',
-    find: lines('    embeddedHeader,', '    checkpoint,'),
-    replace: lines('    embeddedHeader,', '    checkpoint: before.checkpoint,'),
+    file: 'store/commit/small-record.ts',
+    find: '      checkpoint: after.checkpoint,',
+    replace: '      checkpoint: this.#core.published.checkpoint,',
     caughtBy: {
-      file: 'test/regression/simulated.test.ts',
-      test: 'seeded-opening-does-not-rewrite.json',
+      file: 'test/store/commit/small-checkpoint.test.ts',
+      test: 'the checkpoint of a small commit is there after a kill, and what it freed is not',
     },
   },
   {

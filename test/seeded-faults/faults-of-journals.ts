@@ -85,7 +85,7 @@ export const faultsOfJournals: readonly SeededFault[] = [
     replace: '',
     caughtBy: {
       file: 'test/forest/trees/tree-records.test.ts',
-      test: 'are those of each version that is held',
+      test: 'are the records of each version',
     },
   },
   {

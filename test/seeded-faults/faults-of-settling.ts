@@ -240,8 +240,8 @@ export const faultsOfSettling: readonly SeededFault[] = [
     find: 'chunks: zeroPages(pages), blocking: true }',
     replace: 'chunks: zeroPages(pages), blocking: false }',
     caughtBy: {
-      file: 'test/regression/fill-over-a-value.test.ts',
-      test: 'a value written while space ahead is filled stays as it was pushed',
+      file: 'test/store/settle/housekeeping.test.ts',
+      test: 'zeros ahead of need are written on the calling thread',
     },
   },
 ];

@@ -6,6 +6,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { headerSegmentsMax, pageBytes } from '../../../src/format/layout.ts';
 import type { GrainId } from '../../../src/index.ts';
+import type { HousekeepingRound } from '../../../src/store/settle/housekeeping.ts';
 import { patternOf } from '../../support/bytes.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
 import { type CoreLab, openLab } from '../../support/fixtures/core-lab.ts';
@@ -13,6 +14,21 @@ import { type CoreLab, openLab } from '../../support/fixtures/core-lab.ts';
 function base({ core }: CoreLab): number {
   return core.headers.content.settled.base;
 }
+
+it('zeros ahead of need are written on the calling thread', async () => {
+  const lab = await openLab({});
+  const plan = vi.spyOn(lab.core.housekeeping, 'plan');
+  for (let round = 0; round < 60; round++) {
+    const session = lab.session();
+    session.push(patternOf(3000));
+    session.commitSync();
+  }
+  const rounds = plan.mock.results.map(({ value }) => value as HousekeepingRound);
+  const fills = rounds.flatMap(({ writes }) => writes).filter(({ purpose }) => purpose === 'fill');
+  expect(fills.length).toBeGreaterThan(0);
+  for (const { blocking } of fills) expect(blocking).toBe(true);
+  await lab.close();
+});
 
 describe('a settle', () => {
   it('begins in the end, though every batch leaves a map that can be given back', async () => {
