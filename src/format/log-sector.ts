@@ -143,7 +143,7 @@ export function decodeLogSector(
  * By words of four bytes where they are aligned: the first opening of a process checks some hundred
  * blank sectors before this loop is compiled (0.6 ms instead of 1.4).
  */
-function isBlank(bytes: Uint8Array): boolean {
+export function isBlank(bytes: Uint8Array): boolean {
   const { buffer, byteOffset, length } = bytes;
   if (byteOffset % 4 !== 0 || length % 4 !== 0) return areZero(bytes);
   return areZero(new Int32Array(buffer, byteOffset, length / 4));

@@ -29,6 +29,13 @@ export function valueCrc(id: GrainIdParts, bytes: Uint8Array): number {
   return crc32(bytes, valueCrcStart(id, bytes.length));
 }
 
+/** Prefix and bytes of a value at the start of `target`, and zeros to its end. */
+export function encodeValue(target: Uint8Array, bytes: Uint8Array, crc: number): void {
+  encodeValuePrefix(target, bytes.length, crc);
+  target.set(bytes, valuePrefixBytes);
+  target.fill(0, valuePrefixBytes + bytes.length);
+}
+
 export function encodeValuePrefix(target: Uint8Array, length: number, crc: number): void {
   setU32(target, 0, length);
   setU32(target, 4, crc);

@@ -205,8 +205,11 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'the embedded header of a batch is not in its record',
     file: 'store/commit/commit-plan.ts',
-    find: lines('    embeddedHeader,', '    checkpoint,'),
-    replace: lines('    embeddedHeader: before.embeddedHeader,', '    checkpoint,'),
+    find: '  const { currentBatch: batch, checkpoint, embeddedHeader } = after;',
+    replace: lines(
+      '  const { currentBatch: batch, checkpoint } = after;',
+      '  const embeddedHeader = 1n;',
+    ),
     caughtBy: {
       file: 'test/store/commit/commit-plan.test.ts',
       test: 'a plan keeps an embedded header that no session replaces, and takes the last one that was set',
@@ -214,9 +217,10 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'the checkpoint of a batch is not in its record',
-    file: 'store/commit/small-record.ts',
-    find: '      checkpoint: after.checkpoint,',
-    replace: '      checkpoint: this.#core.published.checkpoint,',
+    file: 'store/commit/commit-plan.ts',
+    find: '  return { batch, committedAt, embeddedHeader, checkpoint, retainedLogBytes };',
+    replace:
+      '  return { batch, committedAt, embeddedHeader, checkpoint: 0 * checkpoint, retainedLogBytes };',
     caughtBy: {
       file: 'test/store/commit/small-checkpoint.test.ts',
       test: 'the checkpoint of a small commit is there after a kill, and what it freed is not',

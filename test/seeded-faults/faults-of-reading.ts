@@ -149,7 +149,7 @@ export const faultsOfReading: readonly SeededFault[] = [
   {
     name: 'the cache keeps the old bytes after a failed write',
     file: 'store/file/file-writer.ts',
-    find: '      this.#observer.forget(offset, bytes);',
+    find: '    this.#observer.forget(offset, bytes);',
     replace: '',
     caughtBy: { file: 'test/store/commit/retry-alone.test.ts' },
   },

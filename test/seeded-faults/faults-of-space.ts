@@ -78,9 +78,9 @@ export const faultsOfSpace: readonly SeededFault[] = [
   },
   {
     name: 'the padding of a value has old bytes instead of zeros',
-    file: 'store/commit/session-work.ts',
-    find: '    bytes.set(data, valuePrefixBytes);',
-    replace: '    bytes.set(data, valuePrefixBytes - 1);',
+    file: 'format/value.ts',
+    find: '  target.set(bytes, valuePrefixBytes);',
+    replace: '  target.set(bytes, valuePrefixBytes - 1);',
     caughtBy: {
       file: 'test/store/verify/verify.test.ts',
       test: 'a fault in the marks is found if marks are impossible',

@@ -15,6 +15,12 @@ import { recordBytes } from '../log/commit-log.ts';
 import { LogReader } from '../log/log-reader.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
+import type { SessionWork } from './session-work.ts';
+
+/** The checkpoint that the session asks for, up to the oldest guard; 0 if it asks for none. */
+export function checkpointOf({ guards }: StoreCore, { checkpointTo }: SessionWork): number {
+  return checkpointTo === undefined ? 0 : guards.limit(checkpointTo);
+}
 
 export interface FreedUpTo extends Freed {
   /** The batch that the checkpoint gets to. */
@@ -80,8 +86,8 @@ export function freedFromMemory(
 
 /**
  * Loads the value's marks now, to stay until the batch is over: after the batch with the checkpoint
- * is durable, no read may fail.
- * Throws `VARVE_CORRUPT` if they contradict the record that archived the value.
+ * is durable, no read may fail. Throws `VARVE_CORRUPT` if they contradict the record that archived
+ * the value.
  */
 function checkArchived({ atlas }: StoreCore, run: GrainRun, batch: number): void {
   const spot = atlas.stratum(run.basin, run.stratum)?.find(run.index);

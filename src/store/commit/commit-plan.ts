@@ -8,8 +8,7 @@
  */
 
 import { valuePrefixBytes } from '../../format/layout.ts';
-import type { GrainRun } from '../../format/log-record.ts';
-import { LogRecordWriter } from '../../format/log-record.ts';
+import { type GrainRun, LogRecordWriter, type RecordPreamble } from '../../format/log-record.ts';
 import { assert, present } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { Atlas } from '../grains/atlas.ts';
@@ -79,21 +78,11 @@ export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan
   const { before, works, freed, checkpoint, dropped, isShort = false, carries = false } = request;
   assert(checkpoint >= before.checkpoint, 'a batch does not take a checkpoint back');
   assert(request.retainedLogBytes >= 0, 'a checkpoint forgets no more log than there is');
-  let embeddedHeader = before.embeddedHeader;
-  for (const work of works) {
-    if (work.embeddedHeader !== undefined) embeddedHeader = work.embeddedHeader ?? 0n;
-  }
-  const after: Published = { currentBatch: before.currentBatch + 1, checkpoint, embeddedHeader };
+  const after = publishedAfter(before, works, checkpoint);
   const added = yield* structuresNeeded(atlas, works);
   // An empty one must not be given back while the record is written.
   for (const { map } of added.maps) map.setBeingAdded(true);
-  const writer = new LogRecordWriter({
-    batch: after.currentBatch,
-    committedAt: Math.max(0, Math.floor(request.now)),
-    embeddedHeader,
-    checkpoint,
-    retainedLogBytes: request.retainedLogBytes,
-  });
+  const writer = new LogRecordWriter(preambleOf(after, request.now, request.retainedLogBytes));
   writeStructures(writer, added, dropped);
   let entries = 0;
   for (const work of works) {
@@ -102,7 +91,7 @@ export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan
     for (const value of sorted) {
       if (entries++ % stepsPerPause === 0) yield pause;
       if (value.operation === 'archive') writer.archive(value);
-      else if (carries) writer.carry(value, bytesOf(value), valuePrefixBytes);
+      else if (carries) writer.carry(value, carriedBytesOf(value), valuePrefixBytes);
       else writer.allocate(value, value.crc);
     }
     const { values = [] } = freed.get(work) ?? {};
@@ -114,7 +103,32 @@ export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan
   return { after, works, freed, added, dropped, body: writer.finish(), entries, carries };
 }
 
-function bytesOf({ bytes }: StagedValue): Uint8Array {
+/** The state that a batch of these sessions leaves; the last embedded header wins. */
+export function publishedAfter(
+  before: Published,
+  works: readonly SessionWork[],
+  checkpoint: number,
+): Published {
+  let { embeddedHeader } = before;
+  for (const work of works) {
+    if (work.embeddedHeader !== undefined) embeddedHeader = work.embeddedHeader ?? 0n;
+  }
+  return { currentBatch: before.currentBatch + 1, checkpoint, embeddedHeader };
+}
+
+/** The fields before the operations of a record. `now`: milliseconds since the epoch. */
+export function preambleOf(
+  after: Published,
+  now: number,
+  retainedLogBytes: number,
+): RecordPreamble {
+  const { currentBatch: batch, checkpoint, embeddedHeader } = after;
+  const committedAt = Math.max(0, Math.floor(now));
+  return { batch, committedAt, embeddedHeader, checkpoint, retainedLogBytes };
+}
+
+/** Prefix, bytes and padding of a value that a record carries. */
+export function carriedBytesOf({ bytes }: StagedValue): Uint8Array {
   return present(bytes, 'the bytes of a carried value');
 }
 

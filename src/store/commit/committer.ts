@@ -14,13 +14,13 @@ import { joinGrainId } from '../../format/grain-id.ts';
 import type { Steps } from '../file/effects.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
-import { freedBetween } from './checkpoint.ts';
+import { checkpointOf, freedBetween } from './checkpoint.ts';
 import { CommitQueue, Waiting } from './commit-queue.ts';
 import { type Batch, DurableWriter, isPoisoned } from './durable-writer.ts';
 import { FullDisk, freedWithoutBody } from './full-disk.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
 import type { SessionWork } from './session-work.ts';
-import { type SmallRecord, SmallRecords } from './small-record.ts';
+import { SmallRecords } from './small-record.ts';
 import { recordCarries, writeValues } from './value-writer.ts';
 
 const nothingFreed = new Map<SessionWork, Freed>();
@@ -104,11 +104,7 @@ export class Committer {
     let left: Iterable<Waiting> = waiting;
     try {
       core.checkSound();
-      const [first] = waiting;
-      const small = waiting.length === 1 && first ? this.#small.of(first.work) : undefined;
-      const isDurable =
-        small !== undefined && first !== undefined && (yield* this.#commitSmall(small, first));
-      if (!isDurable) {
+      if (!(yield* this.#commitSmall(waiting))) {
         const all = new Set(waiting);
         left = all;
         yield* this.#makeDurable(all);
@@ -129,9 +125,15 @@ export class Committer {
     core.checkpointUnderWay = core.published.checkpoint;
   }
 
-  /** Returns false if the refused record was the first sign of a full disk: see `#makeDurable`. */
-  *#commitSmall(record: SmallRecord, one: Waiting): Steps<boolean> {
+  /**
+   * Makes a small batch durable. Returns false if it is none, or if its refused record was the
+   * first sign of a full disk: see `#makeDurable`.
+   */
+  *#commitSmall(waiting: readonly Waiting[]): Steps<boolean> {
     const core = this.#core;
+    const one = waiting.length === 1 ? waiting[0] : undefined;
+    const record = one && this.#small.of(one.work);
+    if (one === undefined || record === undefined) return false;
     core.checkpointUnderWay = record.plan.after.checkpoint;
     try {
       yield* this.#writer.commitSmall(record);
@@ -296,7 +298,7 @@ function checkWork(core: StoreCore, work: SessionWork): number {
   if (typeof root === 'bigint' && work.own(root) === undefined && !core.place(root)) {
     throw rootIsGone(core);
   }
-  return work.checkpointTo === undefined ? 0 : core.guards.limit(work.checkpointTo);
+  return checkpointOf(core, work);
 }
 
 /** Throws if a checkpoint in `freed` frees the value that the session makes the embedded header. */

@@ -12,7 +12,7 @@
 
 import { internal, ioError, isVarveError } from '../../errors.ts';
 import { pageBytes, sectorBytes } from '../../format/layout.ts';
-import { encodeRecordSectors } from '../../format/log-sector.ts';
+import { encodeRecordSectors, isBlank } from '../../format/log-sector.ts';
 import { assert } from '../../util/assert.ts';
 import { pause, type Steps } from '../file/effects.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
@@ -303,8 +303,7 @@ export class DurableWriter {
 
   #isBlank(sector: number): boolean {
     try {
-      const bytes = this.#core.reader.bytes(sector * sectorBytes, sectorBytes);
-      return bytes.every((byte) => byte === 0);
+      return isBlank(this.#core.reader.bytes(sector * sectorBytes, sectorBytes));
     } catch {
       return false;
     }

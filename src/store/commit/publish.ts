@@ -17,8 +17,7 @@ import { type RecordTarget, recordBytes } from '../log/commit-log.ts';
 import type { StoreCore } from '../state/core.ts';
 import { statisticsOf } from '../state/statistics.ts';
 import type { StoreStatistics } from '../state/store-statistics.ts';
-import type { BatchPlan } from './commit-plan.ts';
-import type { StagedValue } from './session-work.ts';
+import { type BatchPlan, carriedBytesOf } from './commit-plan.ts';
 
 const none: GrainRun[] = [];
 
@@ -41,7 +40,11 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
       if (++entries % stepsPerPause === 0) yield pause;
       atlas.basinOf(value.home).touched();
       value.home.publish(value.operation, value);
-      if (plan.carries && value.operation === 'allocate') carry(core, plan, value);
+      if (plan.carries && value.operation === 'allocate') {
+        // Reads find the bytes in memory until a settle writes them to their grains.
+        const offset = value.home.offsetOf(value.index);
+        core.values.carry(plan.after.currentBatch, offset, carriedBytesOf(value));
+      }
       if (value.operation !== 'archive') continue;
       if (archived === none) archived = [];
       archived.push(value);
@@ -74,12 +77,6 @@ export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTa
   core.publish(plan.after);
   core.counters.commits += 1;
   core.statisticsBefore = undefined;
-}
-
-/** Only the record has the value's bytes: reads find them in memory until a settle writes them. */
-function carry(core: StoreCore, { after }: BatchPlan, value: StagedValue): void {
-  const bytes = present(value.bytes, 'the bytes of a carried value');
-  core.values.carry(after.currentBatch, value.home.offsetOf(value.index), bytes);
 }
 
 /** The batch is durable: if the file's length cannot be read, its pages in use stand for it. */

@@ -13,9 +13,8 @@
 
 import { ioError } from '../../errors.ts';
 import { type GrainId, joinGrainId } from '../../format/grain-id.ts';
-import { valuePrefixBytes } from '../../format/layout.ts';
 import type { GrainRun } from '../../format/log-record.ts';
-import { encodeValuePrefix, valueCrc } from '../../format/value.ts';
+import { encodeValue, valueCrc } from '../../format/value.ts';
 import { assert } from '../../util/assert.ts';
 import { type FileWrite, inOneGo, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { Reservation } from '../grains/atlas.ts';
@@ -132,9 +131,7 @@ export class SessionWork {
     const { length } = data;
     const crc = valueCrc({ basin: stratum.basin, stratum: stratum.number, index }, data);
     const bytes = this.#memory.take(count * stratum.grainBytes, this.#slabs);
-    encodeValuePrefix(bytes, length, crc);
-    bytes.set(data, valuePrefixBytes);
-    bytes.fill(0, valuePrefixBytes + length);
+    encodeValue(bytes, data, crc);
     const value = this.add(place, length, crc, bytes);
     this.#staged.push(value);
     this.#stagedBytes += bytes.length;

@@ -9,13 +9,13 @@
  */
 
 import { sectorBytes, valuePrefixBytes } from '../../format/layout.ts';
-import { type GrainRun, LogRecordWriter } from '../../format/log-record.ts';
+import { LogRecordWriter } from '../../format/log-record.ts';
 import { encodeOneSector, oneSectorBodyMax } from '../../format/log-sector.ts';
 import type { RecordTarget } from '../log/commit-log.ts';
 import type { Published } from '../settle/settle.ts';
 import type { StoreCore } from '../state/core.ts';
-import { freedFromMemory } from './checkpoint.ts';
-import { type BatchPlan, nothingAdded } from './commit-plan.ts';
+import { checkpointOf, freedFromMemory } from './checkpoint.ts';
+import { type BatchPlan, nothingAdded, preambleOf, publishedAfter } from './commit-plan.ts';
 import type { SessionWork } from './session-work.ts';
 import { isBacked } from './value-writer.ts';
 
@@ -23,7 +23,6 @@ const operationsMax = 16;
 /** Values that its checkpoint frees, and batches that this passes, at most. */
 const freedMax = 64;
 const nothingFreed: BatchPlan['freed'] = new Map();
-const none: readonly GrainRun[] = [];
 const nothingDropped: BatchPlan['dropped'] = [];
 
 /** A record that is encoded, and what it does. */
@@ -49,7 +48,7 @@ export class SmallRecords {
     const { log, published, space } = core;
     const { operations } = work;
     const count = operations.length;
-    if (space.tight || core.atlas.vacated.size > 0 || core.poisoned) return undefined;
+    if (space.tight || core.atlas.vacated.size > 0) return undefined;
     if (work.writeError !== undefined) return undefined;
     if (count > operationsMax || work.stagedBytes !== work.pushedBytes) return undefined;
     if (work.pushedBytes > core.carriedBytes || !this.#headerIsOwn(work)) return undefined;
@@ -57,9 +56,11 @@ export class SmallRecords {
     const batch = published.currentBatch + 1;
     const target = log.placeOfOneSector(batch);
     if (target === undefined) return undefined;
-    const freed = this.#freed(work);
+    const checkpoint = Math.max(published.checkpoint, checkpointOf(core, work));
+    const freed = this.#freed(work, checkpoint);
     if (freed === undefined) return undefined;
-    const after = this.#after(work, batch, freed === nothingFreed ? 0 : this.#target(work));
+    const works = [work];
+    const after = publishedAfter(published, works, checkpoint);
     const body = this.#encode(work, after, freed);
     if (body === undefined) return undefined;
     const { sector } = target;
@@ -67,7 +68,7 @@ export class SmallRecords {
     encodeOneSector(this.#bytes, body, place, core.reader.salt);
     const plan = {
       after,
-      works: [work],
+      works,
       freed,
       added: nothingAdded,
       dropped: nothingDropped,
@@ -88,37 +89,21 @@ export class SmallRecords {
     return false;
   }
 
-  /** The checkpoint that the session asks for; 0 if it asks for none. */
-  #target({ checkpointTo }: SessionWork): number {
-    return checkpointTo === undefined ? 0 : this.#core.guards.limit(checkpointTo);
-  }
-
-  /** Values that the checkpoint of the session frees; undefined if the log must be read. */
-  #freed(work: SessionWork): BatchPlan['freed'] | undefined {
-    const { checkpoint } = this.#core.published;
-    const target = this.#target(work);
-    if (target <= checkpoint) return work.onlyCheckpoints ? undefined : nothingFreed;
-    const freed = freedFromMemory(this.#core, checkpoint, target, freedMax);
+  /**
+   * Values that the checkpoint of the session frees; undefined if the log must be read, or if the
+   * session has nothing to do.
+   */
+  #freed(work: SessionWork, checkpoint: number): BatchPlan['freed'] | undefined {
+    const { checkpoint: reached } = this.#core.published;
+    if (checkpoint === reached) return work.onlyCheckpoints ? undefined : nothingFreed;
+    const freed = freedFromMemory(this.#core, reached, checkpoint, freedMax);
     return freed && new Map([[work, freed]]);
   }
 
-  #after({ embeddedHeader }: SessionWork, currentBatch: number, target: number): Published {
-    const { checkpoint: reached, embeddedHeader: before } = this.#core.published;
-    const checkpoint = Math.max(reached, target);
-    const header = embeddedHeader === undefined ? before : (embeddedHeader ?? 0n);
-    return { currentBatch, checkpoint, embeddedHeader: header };
-  }
-
   #encode(work: SessionWork, after: Published, freed: BatchPlan['freed']): Uint8Array | undefined {
-    const { log } = this.#core;
-    const { values: freedValues = none, logBytes = 0 } = freed.get(work) ?? {};
-    const preamble = {
-      batch: after.currentBatch,
-      committedAt: Math.max(0, Math.floor(Date.now())),
-      embeddedHeader: after.embeddedHeader,
-      checkpoint: after.checkpoint,
-      retainedLogBytes: log.retainedWithout(logBytes),
-    };
+    const { values: freedValues = [], logBytes = 0 } = freed.get(work) ?? {};
+    const retainedLogBytes = this.#core.log.retainedWithout(logBytes);
+    const preamble = preambleOf(after, Date.now(), retainedLogBytes);
     if (this.#writer === undefined) this.#writer = new LogRecordWriter(preamble, sectorBytes);
     else this.#writer.restart(preamble);
     const writer = this.#writer;

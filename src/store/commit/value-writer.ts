@@ -1,7 +1,7 @@
 /**
  * Writes values to their grains: those of a batch before its record is written, if the record does
- * not carry them, those of an open
- * session ahead of its commit, and a single large one without blocking the event loop.
+ * not carry them, those of an open session ahead of its commit, and a single large one without
+ * blocking the event loop.
  *
  * Invariants:
  * - The grains are reserved. The bytes count only when a commit names them.

@@ -90,7 +90,7 @@ export function inTurns<T>(steps: Steps<T>, breather: Breather): Promise<T> {
 function doSync(file: StorageFile | undefined, effect: Effect): void {
   if (effect.kind === 'pause') return;
   assert(file !== undefined, 'steps in memory only pause');
-  if (effect.kind === 'write') file.writeSync(effect.chunks, effect.offset);
+  if (effect.kind === 'write') writeNow(file, effect.chunks, effect.offset);
   else if (effect.kind === 'truncate') file.truncateSync(effect.length);
   else file.datasyncSync();
 }

@@ -88,26 +88,19 @@ export class FileWriter {
   *write(write: FileWrite): Steps<void> {
     const { offset, chunks } = write;
     const bytes = writeBytes(write);
-    const page = Math.floor(offset / pageBytes);
-    const endPage = Math.ceil((offset + bytes) / pageBytes);
-    this.#space.reach(endPage);
-    this.zeroed.remove(page, endPage);
+    this.#issued(offset, bytes);
     this.#writesInFlight += 1;
     this.#inFlightEnd = Math.max(this.#inFlightEnd, offset + bytes);
     try {
       yield { kind: 'write', ...write };
     } catch (error) {
-      this.#space.refused(page, endPage, isFull(error));
-      this.#observer.forget(offset, bytes);
+      this.#refused(offset, bytes, error);
       throw error;
     } finally {
       this.#writesInFlight -= 1;
       if (this.#writesInFlight === 0) this.#inFlightEnd = 0;
     }
-    this.#space.written(page, endPage);
-    this.known.add(page, endPage);
-    this.#observer.written(chunks, offset);
-    this.#bytesWritten += bytes;
+    this.#returned(offset, bytes, chunks);
   }
 
   /**
@@ -115,22 +108,36 @@ export class FileWriter {
    * way. Throws the file's error.
    */
   writeNow(chunk: Uint8Array, offset: number): void {
-    const page = Math.floor(offset / pageBytes);
-    const endPage = Math.ceil((offset + chunk.length) / pageBytes);
     const chunks = [chunk];
-    this.#space.reach(endPage);
-    this.zeroed.remove(page, endPage);
+    this.#issued(offset, chunk.length);
     try {
       writeNow(this.#reader.file, chunks, offset);
     } catch (error) {
-      this.#space.refused(page, endPage, isFull(error));
-      this.#observer.forget(offset, chunk.length);
+      this.#refused(offset, chunk.length, error);
       throw error;
     }
+    this.#returned(offset, chunk.length, chunks);
+  }
+
+  /** A write of these bytes is about to be made. */
+  #issued(offset: number, bytes: number): void {
+    const endPage = endPageOf(offset, bytes);
+    this.#space.reach(endPage);
+    this.zeroed.remove(pageOf(offset), endPage);
+  }
+
+  #refused(offset: number, bytes: number, error: unknown): void {
+    this.#space.refused(pageOf(offset), endPageOf(offset, bytes), isFull(error));
+    this.#observer.forget(offset, bytes);
+  }
+
+  #returned(offset: number, bytes: number, chunks: readonly Uint8Array[]): void {
+    const page = pageOf(offset);
+    const endPage = endPageOf(offset, bytes);
     this.#space.written(page, endPage);
     this.known.add(page, endPage);
     this.#observer.written(chunks, offset);
-    this.#bytesWritten += chunk.length;
+    this.#bytesWritten += bytes;
   }
 
   *sync(): Steps<void> {
@@ -164,6 +171,14 @@ export class FileWriter {
       // The writes themselves make the file longer, or fail with the reason.
     }
   }
+}
+
+function pageOf(offset: number): number {
+  return Math.floor(offset / pageBytes);
+}
+
+function endPageOf(offset: number, bytes: number): number {
+  return Math.ceil((offset + bytes) / pageBytes);
 }
 
 function isFull(error: unknown): boolean {

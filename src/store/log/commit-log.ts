@@ -193,16 +193,13 @@ export class CommitLog {
     return { ...target, sectors: 1, extent: { page, pages } };
   }
 
-  /**
-   * As `place`, for a record of one sector; undefined also if it is in the next segment.
-   */
+  /** As `place`, for a record of one sector; undefined also if it is in the next segment. */
   placeOfOneSector(batch: number): RecordTarget | undefined {
     const segment = this.current;
     const lane = batch % lanesPerSegment;
     const sector = this.#positions[lane] as number;
-    const laneSectors = (segment.pages * sectorsPerPage) / lanesPerSegment;
-    const end = segment.page * sectorsPerPage + (lane + 1) * laneSectors;
-    return sector < end ? { segment, sector, sectors: 1, extent: undefined } : undefined;
+    const { to } = laneRange(segment, lane);
+    return sector < to ? { segment, sector, sectors: 1, extent: undefined } : undefined;
   }
 
   /** Pages of the longest record body that only archives, `least` at least. */

@@ -24,7 +24,7 @@ import {
   valuePrefixBytes,
 } from '../../format/layout.ts';
 import type { AddedMap, GrainRun, LogRecord } from '../../format/log-record.ts';
-import { encodeValuePrefix } from '../../format/value.ts';
+import { encodeValue } from '../../format/value.ts';
 import { assert } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { type FileReader, ReadAhead } from '../file/file-reader.ts';
@@ -129,8 +129,7 @@ function* takeCarried({ atlas, values }: ReplayParts, record: LogRecord): Steps<
         throw corrupt('the commit log carries a value that does not fit its grains', { batch });
       }
       const grains = new Uint8Array(capacity - needed < paddingMax ? capacity : needed);
-      encodeValuePrefix(grains, one.length, one.crc);
-      grains.set(one.bytes, valuePrefixBytes);
+      encodeValue(grains, one.bytes, one.crc);
       values.carry(batch, offset, grains);
     }
   }

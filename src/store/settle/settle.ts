@@ -223,7 +223,7 @@ export class Settle {
       const place = { kind: kindBasin, stamp: this.#stamp };
       const strata = basin.strata.filter((stratum) => stratum.durable);
       const bytes = encodeBasin({ strata: strata.map((stratum) => stratum.entry()) });
-      // What is written can be read.
+      // A bad encoding fails here, not at the next opening.
       if (checks.strict) decodeBasin(bytes, 0);
       const written = this.#document(bytes, basin.name, place);
       basin.sealedAs(written.name, place.stamp);
