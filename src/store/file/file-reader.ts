@@ -36,10 +36,12 @@ export class FileReader implements PageSource {
     }
   }
 
-  /** Fills `target` from `offset`. Throws `VARVE_CORRUPT` past the end of the file, `VARVE_IO`. */
-  fill(target: Uint8Array, offset: number): void {
-    const read = this.fillUpTo(target, offset);
-    if (read < target.length) throw pastTheEnd(offset, target.length, read);
+  /**
+   * Fills `target` from `offset`. A file shorter than `length` counts as that long, with zeros
+   * after its end. Throws `VARVE_CORRUPT` past the end of the file, `VARVE_IO`.
+   */
+  fill(target: Uint8Array, offset: number, length = 0): void {
+    zeroRest(target, offset, { read: this.fillUpTo(target, offset), length });
   }
 
   /** As `fill`, but fewer bytes at the end of the file; returns how many there were. */
@@ -60,7 +62,8 @@ export class FileReader implements PageSource {
     }
   }
 
-  async fillAsync(target: Uint8Array, offset: number): Promise<void> {
+  /** As `fill`, without blocking. */
+  async fillAsync(target: Uint8Array, offset: number, length = 0): Promise<void> {
     if (isBeyondFiles(offset + target.length)) throw pastTheEnd(offset, target.length, 0);
     this.reads += 1;
     let read: number;
@@ -75,7 +78,7 @@ export class FileReader implements PageSource {
     } catch (error) {
       throw ioError('a read', this.path, error);
     }
-    if (read < target.length) throw pastTheEnd(offset, target.length, read);
+    zeroRest(target, offset, { read, length });
   }
 
   /** The read was short before the end of the file: the rest must be read, not taken for zeros. */
@@ -142,6 +145,17 @@ export class ReadAhead {
  */
 function isBeyondFiles(offset: number): boolean {
   return !Number.isSafeInteger(offset);
+}
+
+/** Fills the rest of `target`, after `read` bytes, with zeros if it is before byte `length`. */
+function zeroRest(
+  target: Uint8Array,
+  offset: number,
+  { read, length }: { read: number; length: number },
+): void {
+  if (read === target.length) return;
+  if (offset + target.length > length) throw pastTheEnd(offset, target.length, read);
+  target.fill(0, read);
 }
 
 function pastTheEnd(offset: number, expected: number, actual: number): Error {

@@ -43,6 +43,12 @@ export class CarriedValues {
   readonly #pages = new Map<number, CarriedValue[]>();
   #slab = new Uint8Array(0);
   #used = 0;
+  #end = 0;
+
+  /** No value has ended after this byte of the file, which may be shorter. */
+  get end(): number {
+    return this.#end;
+  }
 
   get size(): number {
     return this.#values.size;
@@ -59,6 +65,7 @@ export class CarriedValues {
     const value = { offset, length, batch, slab: this.#slab, from: this.#used };
     this.#slab.set(bytes, this.#used);
     this.#used += length;
+    this.#end = Math.max(this.#end, offset + length);
     this.#values.set(offset, value);
     const last = Math.floor((offset + length - 1) / pageBytes);
     for (let page = Math.floor(offset / pageBytes); page <= last; page++) {

@@ -146,8 +146,13 @@ export class ValueReader implements WriteObserver {
     } else this.#read(target, place.offset + at);
   }
 
+  /** Length of the file with the carried values. */
+  #length(): number {
+    return Math.max(this.#file.length(), this.carried.end);
+  }
+
   #read(target: Uint8Array, offset: number): void {
-    this.#file.fill(target, offset);
+    this.#file.fill(target, offset, this.carried.end);
     this.carried.overlay(target, offset);
   }
 
@@ -176,7 +181,7 @@ export class ValueReader implements WriteObserver {
   #checkWithin(place: ValuePlace, length: number): void {
     if (length <= cachedBytesMax) return;
     const end = endOf(partsWithin(partsOf(place), 0, valuePrefixBytes + length));
-    const fileBytes = this.#file.length();
+    const fileBytes = this.#length();
     if (end <= fileBytes) return;
     throw damaged(place, 'the file ends within a value', { expected: end, actual: fileBytes });
   }
@@ -267,7 +272,7 @@ export class ValueReader implements WriteObserver {
       const part = target.subarray(filled, filled + bytes);
       // A value may be written to its grains, and leave, during the read.
       const carried = this.carried.within(offset, bytes);
-      await this.#file.fillAsync(part, offset);
+      await this.#file.fillAsync(part, offset, this.carried.end);
       layOver(part, offset, carried);
       this.carried.overlay(part, offset);
       filled += bytes;
@@ -284,7 +289,7 @@ export class ValueReader implements WriteObserver {
       return measureIn(ahead.view(place.offset, place.capacity), place);
     }
     const parts = partsOf(place);
-    const fileBytes = this.#file.length();
+    const fileBytes = this.#length();
     if (endOf(partsWithin(parts, 0, valuePrefixBytes)) > fileBytes) return undefined;
     this.#fillParts(this.#prefix, parts, 0);
     const length = getU32(this.#prefix, 0);

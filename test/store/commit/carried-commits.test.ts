@@ -28,6 +28,9 @@ import {
 } from '../../support/fixtures/carrying-store.ts';
 import {
   check,
+  contentOf,
+  findingsOf,
+  overwrite,
   present,
   storePath,
   storesOfTest,
@@ -110,6 +113,23 @@ describe.each([0, undefined])('a carried value, with a cache of %s bytes,', (cac
     expect(again.recovery.replayedBatches).toBe(0);
     await expectRead(again, id, bytes);
     await expectRead(again, other, beside);
+  });
+
+  it('is read where the file ends before or within it', async () => {
+    const { store, disk } = await carrying(stores, options);
+    const bytes = patternOf(70, 3);
+    const { id } = await store.put(bytes);
+    const home = await homeOf(disk, id, bytes);
+    for (const end of [home - 20, home, home + 5, home + 30]) {
+      const fileSystem = memoryFileSystem();
+      await overwrite(fileSystem, (await contentOf(disk)).subarray(0, end));
+      const killed = await stores.open(storePath, { ...options, fileSystem });
+      await expectRead(killed, id, bytes);
+      expect(await findingsOf(killed)).toEqual([]);
+      await killed.close();
+      const again = await stores.open(storePath, { ...options, fileSystem });
+      await expectRead(again, id, bytes);
+    }
   });
 
   it('is read in a store that settles all the time', async () => {
