@@ -1,8 +1,7 @@
 /**
- * The simulated disk is a file system like any other, and loses at a power cut what it should.
- *
- * The tests of the commit protocol are worth what this disk is worth: so its own rules are shown
- * here one by one, on files of a few sectors.
+ * The simulated disk is a file system like any other, and loses at a power cut what it should. The
+ * tests of the commit protocol rely on it: its rules are shown one by one, on files of a few
+ * sectors.
  */
 
 import { describe, expect, it } from 'vitest';
@@ -178,9 +177,22 @@ describe('a fault', () => {
     expect(lost).toContain('1,1');
   });
 
+  it('of a datasync of a truncation keeps what is written beyond that length later', async () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const { disk, file } = await faulty(3, { kind: 'sync', cache: 'kept' }, { seed });
+      file.writeSync([sectors(1, 1, 1)], 0);
+      file.datasyncSync();
+      file.truncateSync(sector);
+      await expect(file.datasync()).rejects.toMatchObject({ code: 'EIO' });
+      file.writeSync([sectors(2)], 2 * sector);
+      file.datasyncSync();
+      const next = await new SimulatedDisk({ state: disk.state }).open('file', writing);
+      expect(fillsOf(next)[2]).toBe(2);
+    }
+  });
+
   it('leaves the same for the same seed', async () => {
-    const one = await failedSync('dropped', 7);
-    const other = await failedSync('dropped', 7);
+    const [one, other] = [await failedSync('dropped', 7), await failedSync('dropped', 7)];
     expect(fillsOf(one.file)).toEqual(fillsOf(other.file));
   });
 });

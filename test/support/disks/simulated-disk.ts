@@ -221,8 +221,10 @@ export class SimulatedDisk implements FileSystem, DiskOfFile {
   }
 
   #growTo(end: number): void {
-    if (end > this.#cache.length) this.#cache.resize(end);
-    if (end > this.#lengthToBe) this.#resize({ length: end, exactly: false });
+    // The two differ after a failed sync of a truncation.
+    const isLonger = end > this.#cache.length;
+    if (isLonger) this.#cache.resize(end);
+    if (isLonger || end > this.#lengthToBe) this.#resize({ length: end, exactly: false });
   }
 
   /** Writes sectors that the disk loses or puts elsewhere; the file is as long as it should be. */
@@ -260,7 +262,7 @@ export class SimulatedDisk implements FileSystem, DiskOfFile {
 
   #resize(change: Unsynced & { length: number }): void {
     this.#unsynced.push(change);
-    this.#lengthToBe = change.length;
+    this.#lengthToBe = lengthAfter(this.#lengthToBe, change);
   }
 
   truncate(length: number, fault: Fault | undefined): void {
