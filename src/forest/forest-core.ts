@@ -83,9 +83,10 @@ export class ForestCore {
     this.listeners.clear();
   }
 
-  announce(batch: BatchId, trees: readonly string[]): void {
-    if (trees.length === 0) return;
-    this.#unannounced.push({ batch, trees });
+  /** `changed`: the trees that the commit changed. */
+  announce(batch: BatchId, changed: ReadonlyMap<string, unknown>): void {
+    if (changed.size === 0 || this.listeners.size === 0) return;
+    this.#unannounced.push({ batch, trees: [...changed.keys()] });
     // A listener may commit. That commit is announced after all listeners know of this one.
     if (this.#unannounced.length > 1) return;
     const queue = this.#unannounced;

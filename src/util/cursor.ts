@@ -8,6 +8,7 @@
 
 import { corrupt } from '../errors.ts';
 import { assert } from './assert.ts';
+import { halves, highHalf, lowHalf, wide } from './bigint-halves.ts';
 import {
   getU16,
   getU32,
@@ -71,8 +72,9 @@ export class ByteWriter {
 
   u64(value: bigint): void {
     const at = this.#reserve(8);
-    setU32(this.#bytes, at, Number(value & 0xffff_ffffn));
-    setU32(this.#bytes, at + 4, Number(value >> 32n));
+    wide[0] = value;
+    setU32(this.#bytes, at, halves[lowHalf] as number);
+    setU32(this.#bytes, at + 4, halves[highHalf] as number);
   }
 
   /** Seven bits a byte, low ones first; any safe integer from 0. */
@@ -98,10 +100,15 @@ export class ByteWriter {
     this.#bytes.fill(0, at, at + count);
   }
 
-  /** Starts again, in the same memory unless that has grown large: earlier views change. */
-  restart(): void {
-    this.#at = 0;
-    if (this.#bytes.length > keptBytesMax) this.#bytes = new Uint8Array(keptBytesMax);
+  /**
+   * Starts again after the first `length` bytes, in the same memory unless that has grown large:
+   * earlier views change.
+   */
+  restart(length = 0): void {
+    assert(length <= this.#at, 'a writer keeps bytes that it has');
+    this.#at = length;
+    if (this.#bytes.length <= keptBytesMax || length > keptBytesMax) return;
+    this.#bytes = this.#bytes.slice(0, keptBytesMax);
   }
 
   /** The bytes written so far; after later writes the view may be stale. */

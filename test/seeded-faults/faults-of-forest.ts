@@ -72,8 +72,8 @@ export const faultsOfForest: readonly SeededFault[] = [
   {
     name: 'changes that cannot be replayed are lost',
     file: 'forest/journal/journal.ts',
-    find: 'return { ...first, changes: this.kept };',
-    replace: 'return { ...first, changes: [] };',
+    find: 'earlier: undefined, listed: 0, changes: kept }',
+    replace: 'earlier: undefined, listed: 0, changes: [] }',
     caughtBy: { file: replayed, test: 'are kept until they can be' },
   },
   {
@@ -121,8 +121,8 @@ export const faultsOfForest: readonly SeededFault[] = [
   {
     name: 'values pushed by an open transaction are not listed in the root',
     file: 'forest/commits/group-commits.ts',
-    find: '    const pending = [...(this.#owner.running?.edit.pushed ?? [])];',
-    replace: '    const pending = [...(this.#owner.running?.edit.pushed ?? []).slice(0, 0)];',
+    find: 'running === undefined ? none : running.edit.pushed.slice();',
+    replace: 'running === undefined ? none : running.edit.pushed.slice(0, 0);',
     caughtBy: { file: 'test/forest/crash/every-cut.test.ts' },
   },
   {

@@ -111,7 +111,7 @@ export const faultsOfHeldStates: readonly SeededFault[] = [
   {
     name: 'replaced long values wait in the file without a bound',
     file: 'forest/journal/journal-bounds.ts',
-    find: '      part(one.valueBytes + added.valueBytes, other.valueBytes, bytesMax),',
+    find: '      part(one.valueBytes + added.valueBytes, roomBeside(other.valueBytes, bytesMax, share)),',
     replace: '',
     caughtBy: {
       file: 'test/forest/journal/journal.test.ts',

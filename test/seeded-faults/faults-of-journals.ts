@@ -53,15 +53,15 @@ export const faultsOfJournals: readonly SeededFault[] = [
   {
     name: 'changes that cannot be done again are lost once an earlier state is named',
     file: 'forest/journal/journal.ts',
-    find: '[...this.kept, ...entry.logs]',
+    find: '[...kept, ...entry.logs]',
     replace: '[...entry.logs]',
     caughtBy: { file: frozen, test: 'is written beside trees whose nodes are damaged' },
   },
   {
     name: 'what nothing reaches once a state is named is not listed',
     file: 'forest/commits/commit-preparation.ts',
-    find: '    const pending = [...this.#left.pending, ...unreached];',
-    replace: '    const pending = [...this.#left.pending, ...unreached.slice(0, 0)];',
+    find: 'unreached.length === 0 ? pushed : [...pushed, ...unreached],',
+    replace: 'pushed,',
     caughtBy: { file: frozen, test: 'a crash loses nothing while replaced nodes are archived' },
   },
   {
@@ -91,8 +91,8 @@ export const faultsOfJournals: readonly SeededFault[] = [
   {
     name: 'all nodes of an earlier state are written by one commit',
     file: 'forest/journal/frozen-state.ts',
-    find: 'Math.ceil(this.#nodes.length * Math.min(1, part))',
-    replace: 'this.#nodes.length + 0 * part',
+    find: 'Math.ceil(length * Math.min(1, part))',
+    replace: 'length + 0 * part',
     caughtBy: { file: frozen, test: 'push a few nodes each, and never many' },
   },
   {
@@ -101,5 +101,39 @@ export const faultsOfJournals: readonly SeededFault[] = [
     find: 'const generationShare = 1 / 2;',
     replace: 'const generationShare = 1;',
     caughtBy: { file: frozen, test: 'push a few nodes each, and never many' },
+  },
+  {
+    name: 'each commit writes the nodes that are due, however few',
+    file: 'forest/journal/frozen-state.ts',
+    find: 'due < this.#written + atOnce',
+    replace: 'due < this.#written',
+    caughtBy: { file: frozen, test: 'push a few nodes each, and never many' },
+  },
+  {
+    name: 'a root begins like the one before, although nodes were stored since',
+    file: 'forest/journal/forest-root.ts',
+    find: 'return isSameTree && one.nextSeal === other.nextSeal;',
+    replace: 'return one.nextSeal === other.nextSeal;',
+    caughtBy: {
+      file: frozen,
+      test: 'are followed by one that names it and drops the roots before it',
+    },
+  },
+  {
+    name: 'a commit in one step does not archive what nothing reaches any more',
+    file: 'forest/commits/commit-preparation.ts',
+    find: '!isLogged || journal.hasUnreached ||',
+    replace: '!isLogged ||',
+    caughtBy: {
+      file: frozen,
+      test: 'are followed by one that names it and drops the roots before it',
+    },
+  },
+  {
+    name: 'a commit in one step does not archive what a failed transaction has left',
+    file: 'forest/commits/commit-preparation.ts',
+    find: 'archives.size + claims.length + leftOver.length > 0',
+    replace: 'archives.size + claims.length > 0',
+    caughtBy: { file: frozen, test: 'a crash loses nothing while replaced nodes are archived' },
   },
 ];

@@ -32,6 +32,9 @@ export interface LeftState {
   readonly leftOver: readonly GrainId[];
 }
 
+const none: readonly GrainId[] = [];
+const noNodes: readonly NodeRef[] = [];
+
 export class CommitPreparation {
   readonly #durable: DurableState;
   readonly #group: Group;
@@ -45,6 +48,24 @@ export class CommitPreparation {
     this.#group = group;
     this.#plan = plan;
     this.#left = left;
+  }
+
+  /**
+   * Prepares in one step a commit that pushes its root only and archives nothing, as nearly every
+   * small one does. Undefined for others: they take steps.
+   */
+  inOneStep(): PreparedCommit | undefined {
+    const { isLogged, frozen, part } = this.#plan;
+    const { archives, claims, stored } = this.#group;
+    const { leftOver, shares, pending } = this.#left;
+    const { journal } = this.#durable;
+    if (!isLogged || journal.hasUnreached || frozen?.isAt(part) === false) return undefined;
+    if (archives.size + claims.length + leftOver.length > 0) return undefined;
+    assert(stored.size === 0, 'a group that pushed nodes writes all');
+    const before = journal.stored;
+    this.#pushRoot(before, undefined, none);
+    const left = { catalog: before.catalog, shares, pending };
+    return { left, stored: before, share: undefined, unreached: none, replaced: noNodes };
   }
 
   *steps(): Generator<void, PreparedCommit> {
@@ -148,10 +169,24 @@ export class CommitPreparation {
     const { context, journal, rootWriter } = this.#durable;
     const { nodes } = context;
     const seal = nodes.takeSeal();
-    const { nextSeal } = nodes;
-    const facts = journal.rootOf(this.#group, this.#plan, share);
-    const pending = [...this.#left.pending, ...unreached];
-    const root: ForestRoot = { ...stored, pending, nextSeal, ...facts };
+    const { pending: pushed } = this.#left;
+    const { written, depth, earlier, listed, changes } = journal.rootOf(
+      this.#group,
+      this.#plan,
+      share,
+    );
+    // Field by field: this runs for each commit.
+    const root: ForestRoot = {
+      catalog: stored.catalog,
+      shares: stored.shares,
+      nextSeal: nodes.nextSeal,
+      pending: unreached.length === 0 ? pushed : [...pushed, ...unreached],
+      written,
+      depth,
+      earlier,
+      listed,
+      changes,
+    };
     this.#group.pushRoot(rootWriter.encode(nodes, root, seal), seal);
   }
 

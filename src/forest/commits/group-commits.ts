@@ -12,7 +12,7 @@
  */
 
 import { isVarveError } from '../../errors.ts';
-import type { BatchId } from '../../index.ts';
+import type { BatchId, GrainId } from '../../index.ts';
 import { Breather } from '../../util/breather.ts';
 import type { RootPlan } from '../journal/journal.ts';
 import type { Hold } from '../reads/range-iterators.ts';
@@ -33,17 +33,20 @@ export interface CommitsOwner {
   /** Fails the running transaction: the state that it started from is gone. */
   failAll(error: unknown): void;
   /** Called after all promises that waited for a commit have resolved. */
-  announce(batch: BatchId, trees: readonly string[]): void;
+  announce(batch: BatchId, changed: ReadonlyMap<string, unknown>): void;
   /** Called when nothing is in flight and nothing waits. */
   idle(): void;
 }
+
+const none: readonly GrainId[] = [];
 
 /** A commit on its way. */
 interface Flight {
   readonly group: Group;
   readonly plan: RootPlan;
-  /** Pushes its nodes and its root. */
-  readonly steps: Generator<void, PreparedCommit>;
+  readonly preparation: CommitPreparation;
+  /** Pushes its nodes and its root; none if that takes one step. */
+  steps: Generator<void, PreparedCommit> | undefined;
 }
 
 export class GroupCommits {
@@ -144,26 +147,29 @@ export class GroupCommits {
   /** Takes the group to commit; transactions that end from now on join a new one. */
   #begin(plan: RootPlan): Flight {
     const state = this.#state;
-    const pending = [...(this.#owner.running?.edit.pushed ?? [])];
+    const { running } = this.#owner;
+    const pending = running === undefined ? none : running.edit.pushed.slice();
     const leftOver = state.takeLeftOver();
     const group = state.beginCommit(pending);
     const left = { shares: state.shares, pending, leftOver };
-    const steps = new CommitPreparation(this.#durable, group, plan, left).steps();
-    return { group, plan, steps };
+    const preparation = new CommitPreparation(this.#durable, group, plan, left);
+    return { group, plan, preparation, steps: undefined };
   }
 
   // ── preparing ──
 
   /** Prepares the commit; returns undefined if the event loop's turn comes before the end. */
-  #prepare({ group, steps }: Flight, breather?: Breather): PreparedCommit | undefined {
-    for (;;) {
-      const { done, value } = steps.next();
-      if (done === true) {
-        this.#freeing.within(group.session, this.#durable.version.batch);
-        return value;
-      }
-      if (breather?.due === true) return undefined;
+  #prepare(flight: Flight, breather?: Breather): PreparedCommit | undefined {
+    const { group, preparation } = flight;
+    let prepared = flight.steps === undefined ? preparation.inOneStep() : undefined;
+    while (prepared === undefined) {
+      flight.steps ??= preparation.steps();
+      const { done, value } = flight.steps.next();
+      if (done === true) prepared = value;
+      else if (breather?.due === true) return undefined;
     }
+    this.#freeing.within(group.session, this.#durable.version.batch);
+    return prepared;
   }
 
   /** Pushes nodes in steps and gives the event loop its turns in between. */
@@ -218,7 +224,7 @@ export class GroupCommits {
       (waiter) => waiter.resolve(batch),
       () => {
         for (const { reject, error } of group.doubtful) reject(error);
-        this.#owner.announce(batch, [...group.changed.keys()]);
+        this.#owner.announce(batch, group.changed);
         this.#owner.idle();
       },
     );

@@ -83,11 +83,10 @@ export class Group implements JournalEntry {
 
   /** Takes in a successful transaction. If a reducer throws, nothing has changed. */
   join(tx: TransactionScope): void {
-    const trees = [...tx.changes()];
-    for (const { name, left, log } of trees) this.#change(name, left, log);
+    for (const { name, left, log } of tx.changed()) this.#change(name, left, log);
     this.garbage.add(tx.edit.garbage);
-    for (const id of tx.archives) this.archives.add(id);
-    for (const id of tx.pushed) this.pushed.add(id);
+    if (tx.archives.size > 0) for (const id of tx.archives) this.archives.add(id);
+    if (tx.pushed.size > 0) for (const id of tx.pushed) this.pushed.add(id);
     if (tx.claim !== undefined) this.claims.push(tx.claim);
   }
 

@@ -17,6 +17,8 @@ import type { TreeRecord } from '../trees/tree-record.ts';
 import type { DurableState } from './durable-state.ts';
 import { Group } from './group.ts';
 
+const none: readonly GrainId[] = [];
+
 export class WorkingState implements StartingState {
   readonly beforeStoring: () => void;
   readonly #durable: DurableState;
@@ -60,9 +62,10 @@ export class WorkingState implements StartingState {
 
   /** The record that the last successful transaction left; see `OpenTree.left`. */
   record(name: string): TreeRecord | undefined {
-    for (const group of [this.#group, this.#inFlight]) {
-      if (group?.changed.has(name)) return group.changed.get(name);
-    }
+    const joined = this.#group.changed;
+    if (joined.has(name)) return joined.get(name);
+    const inFlight = this.#inFlight?.changed;
+    if (inFlight?.has(name) === true) return inFlight.get(name);
     return this.#durable.version.record(name);
   }
 
@@ -149,8 +152,9 @@ export class WorkingState implements StartingState {
     return group;
   }
 
-  takeLeftOver(): GrainId[] {
+  takeLeftOver(): readonly GrainId[] {
     const ids = this.#leftOver;
+    if (ids.length === 0) return none;
     this.#leftOver = [];
     return ids;
   }

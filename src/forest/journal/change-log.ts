@@ -21,11 +21,14 @@ export interface LoggedChanges {
 const deleted = 0;
 const noValue = new Uint8Array(0);
 
+/** The engine has memory of up to 64 bytes at hand: most logs are of one small entry. */
+const capacityAtFirst = 64;
+
 export class ChangeLog {
   /** Number of changes logged. */
   count = 0;
   readonly #bytesMax: number;
-  #writer: ByteWriter | undefined = new ByteWriter();
+  #writer: ByteWriter | undefined = new ByteWriter(capacityAtFirst);
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;

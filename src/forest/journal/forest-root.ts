@@ -29,11 +29,15 @@ export interface TreeChanges {
   readonly log: Uint8Array;
 }
 
-export interface ForestRoot {
+/** The stored trees that a root names. */
+interface StoredPart {
   readonly catalog: TreeRoot;
   readonly shares: TreeRoot;
   /** Every smaller number may have been used with the vault already. */
   readonly nextSeal: number;
+}
+
+export interface ForestRoot extends StoredPart {
   /**
    * Values pushed by a transaction that was running: garbage, unless a later commit includes it.
    * Also values that nothing reaches and that later commits archive.
@@ -70,17 +74,19 @@ const rootVersionWithWritten = 4;
 /** It has records of the kinds 0 and 1 only. */
 const rootVersionOldest = 2;
 
+export function encodeSealedRoot({ vault, seal, body }: Omit<SealedRoot, 'version'>): Uint8Array {
+  const writer = new ByteWriter();
+  writeHead(writer, vault, seal);
+  writer.bytes(body);
+  return writer.view();
+}
+
 /** The name of the vault is not sealed, so that an open can check it first. */
-export function encodeSealedRoot(
-  { vault, seal, body }: Omit<SealedRoot, 'version'>,
-  writer = new ByteWriter(),
-): Uint8Array {
+function writeHead(writer: ByteWriter, vault: string, seal: number): void {
   writer.bytes(magic);
   writer.u8(rootVersion);
   writeText(writer, vault);
   writer.varint(seal);
-  writer.bytes(body);
-  return writer.view();
 }
 
 /** Undefined if the bytes are not a forest's root. Throws `VARVE_UNSUPPORTED_VERSION`. */
@@ -100,12 +106,23 @@ export function decodeSealedRoot(bytes: Uint8Array): SealedRoot | undefined {
   return { version, vault, seal, body: bytes.subarray(reader.at) };
 }
 
-export function encodeForestRoot(root: ForestRoot, writer = new ByteWriter()): Uint8Array {
-  assert((root.depth === 0) === (root.earlier === undefined), 'a chain ends at depth 0');
-  assert(root.listed <= root.depth, 'lists of nodes are in roots that are needed');
+export function encodeForestRoot(root: ForestRoot): Uint8Array {
+  const writer = new ByteWriter();
+  writeStored(writer, root);
+  writeChanging(writer, root);
+  return writer.view();
+}
+
+/** The part of a root that is the same in many: until nodes are stored, or a number is taken. */
+function writeStored(writer: ByteWriter, root: StoredPart): void {
   writeTreeRoot(writer, root.catalog);
   writeTreeRoot(writer, root.shares);
   writer.varint(root.nextSeal);
+}
+
+function writeChanging(writer: ByteWriter, root: ForestRoot): void {
+  assert((root.depth === 0) === (root.earlier === undefined), 'a chain ends at depth 0');
+  assert(root.listed <= root.depth, 'lists of nodes are in roots that are needed');
   writer.varint(root.pending.length);
   for (const id of root.pending) writer.u64(id);
   writer.varint(root.written.length);
@@ -124,9 +141,8 @@ export function encodeForestRoot(root: ForestRoot, writer = new ByteWriter()): U
     for (; changes[to]?.tree === tree; to++) bytes += (changes[to] as TreeChanges).log.length;
     writeText(writer, tree);
     writer.varint(bytes);
-    for (const { log } of changes.slice(from, to)) writer.bytes(log);
+    for (let at = from; at < to; at++) writer.bytes((changes[at] as TreeChanges).log);
   }
-  return writer.view();
 }
 
 export function decodeForestRoot(bytes: Uint8Array, version = rootVersion): ForestRoot {
@@ -162,14 +178,41 @@ function readLink(reader: ByteReader): RootLink {
 
 /** Encodes roots in memory that it reuses. */
 export class RootWriter {
-  readonly #body = new ByteWriter();
-  readonly #whole = new ByteWriter();
+  readonly #writer = new ByteWriter();
+  /** The head and the stored part that the writer begins with. */
+  #start: (StoredPart & { readonly bytes: number }) | undefined;
 
   /** The bytes to store, valid until the next call. Throws `VARVE_VAULT`. */
   encode(nodes: NodeStore, root: ForestRoot, seal: number): Uint8Array {
-    this.#body.restart();
-    this.#whole.restart();
-    const body = nodes.seal('forest', seal, encodeForestRoot(root, this.#body));
-    return encodeSealedRoot({ vault: nodes.vault?.name ?? '', seal, body }, this.#whole);
+    const { vault } = nodes;
+    if (vault !== undefined) {
+      const body = nodes.seal('forest', seal, encodeForestRoot(root));
+      return encodeSealedRoot({ vault: vault.name, seal, body });
+    }
+    assert(seal === 0, 'without a vault nothing is sealed');
+    this.#writeStart(root);
+    writeChanging(this.#writer, root);
+    return this.#writer.view();
   }
+
+  /** Most commits store no nodes: the writer has the start of their roots already. */
+  #writeStart(root: StoredPart): void {
+    const writer = this.#writer;
+    const known = this.#start;
+    if (known !== undefined && isSameStart(known, root)) {
+      writer.restart(known.bytes);
+      return;
+    }
+    writer.restart();
+    writeHead(writer, '', 0);
+    writeStored(writer, root);
+    const { catalog, shares, nextSeal } = root;
+    this.#start = { catalog, shares, nextSeal, bytes: writer.length };
+  }
+}
+
+/** Requires: a stored root never changes; an id is final once its node is stored. */
+function isSameStart(one: StoredPart, other: StoredPart): boolean {
+  const isSameTree = one.catalog === other.catalog && one.shares === other.shares;
+  return isSameTree && one.nextSeal === other.nextSeal;
 }

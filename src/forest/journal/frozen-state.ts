@@ -16,6 +16,12 @@ import type { ForestContext } from '../trees/forest-context.ts';
 import { historyShapeOf, shapeOf, type TreeRecord } from '../trees/tree-record.ts';
 import type { Generation } from './generation.ts';
 
+/**
+ * A commit writes at least this number of nodes, or none: adjoining nodes are one write, and a
+ * commit without nodes is a small one. The last commit writes what is left.
+ */
+const atOnce = 8;
+
 /** A node to be pushed. */
 export interface UnwrittenNode {
   readonly ref: NodeRef;
@@ -81,10 +87,18 @@ export class FrozenState {
     this.#waiting.add(ref);
   }
 
+  /** A commit that brings the state to this part of its nodes need not write any. */
+  isAt(part: number): boolean {
+    if (!this.#isCollected || this.isWhole(this.#written)) return false;
+    return this.countOf(part) === this.#written;
+  }
+
   /** Number of nodes that are durable once this part of them is written. */
   countOf(part: number): number {
     assert(this.#isCollected, 'a state is written after its nodes were found');
-    return Math.max(this.#written, Math.ceil(this.#nodes.length * Math.min(1, part)));
+    const { length } = this.#nodes;
+    const due = Math.ceil(length * Math.min(1, part));
+    return due < length && due < this.#written + atOnce ? this.#written : due;
   }
 
   /** The nodes that a commit pushes so that `count` of them are durable. */

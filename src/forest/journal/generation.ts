@@ -50,6 +50,11 @@ export class Generation {
     return this.#bytes;
   }
 
+  /** Approximate bytes of memory of its logs, and of the nodes that its state awaits. */
+  get memoryBytes(): number {
+    return this.garbage.bytes + this.#bytes * 2;
+  }
+
   /** Number of roots that log them. */
   get roots(): number {
     return this.#roots;

@@ -103,30 +103,29 @@ export class JournalBounds {
    * being written meanwhile, whose room it leaves alone.
    */
   fill(generation: Generation | undefined, added: Added, before?: Generation): number {
-    return this.#fill(generation, added, { before, share: generationShare });
+    return this.#fill(generation ?? empty, added, before ?? empty, generationShare);
   }
 
   /** As `fill`, if no other generation follows. */
   fillOfAll(generation: Generation, added: Added): number {
-    return this.#fill(generation, added, { before: undefined, share: 1 });
+    return this.#fill(generation, added, empty, 1);
   }
 
-  #fill(generation: Generation | undefined, added: Added, { before, share }: Room): number {
-    const { logBytes, memoryBytes } = this.limits;
+  /** `share`: the part of all room that the generation may take. */
+  #fill(one: Generation, added: Added, other: Generation, share: number): number {
+    const { limits } = this;
     const bytesMax = this.#bytesMax;
-    const one = sizesOf(generation, added.garbage.meanBytes);
-    const other = sizesOf(before, added.garbage.meanBytes);
-    const part = (taken: number, takenBefore: number, max: number): number => {
-      const room = Math.min(max * share, max - takenBefore);
-      return room > 0 ? taken / room : Number.POSITIVE_INFINITY;
-    };
-    const shared = Math.max(
-      part(one.bytes + added.logBytes, other.bytes, Math.min(logBytes, bytesMax)),
-      part(one.valueBytes + added.valueBytes, other.valueBytes, bytesMax),
-      part(one.nodeBytes + added.garbage.bytes, other.nodeBytes, memoryBytes),
-      part(one.roots + 1, other.roots, rootsMax - 1),
+    const logBytesMax = Math.min(limits.logBytes, bytesMax);
+    const { meanBytes } = added.garbage;
+    const nodeBytes = one.garbage.nodes.length * meanBytes + added.garbage.bytes;
+    const otherNodeBytes = other.garbage.nodes.length * meanBytes;
+    return Math.max(
+      part(one.bytes + added.logBytes, roomBeside(other.bytes, logBytesMax, share)),
+      part(one.valueBytes + added.valueBytes, roomBeside(other.valueBytes, bytesMax, share)),
+      part(nodeBytes, roomBeside(otherNodeBytes, limits.memoryBytes, share)),
+      part(one.roots + 1, roomBeside(other.roots, rootsMax - 1, share)),
+      this.#fillOfNodes(one, added),
     );
-    return Math.max(shared, this.#fillOfNodes(generation, added));
   }
 
   /**
@@ -134,8 +133,7 @@ export class JournalBounds {
    * of the forest may wait. If each commit replaces most of the forest anyway, all may. The next
    * generation replaces nodes that take their space in any case.
    */
-  #fillOfNodes(generation: Generation | undefined, added: Added): number {
-    const { counted, garbage } = generation ?? empty;
+  #fillOfNodes({ counted, garbage }: Generation, added: Added): number {
     const waiting = garbage.nodes.length + added.storedNodes;
     // Means over the whole generation: those of one commit vary much.
     const nodes = garbage.nodes.length + added.garbage.nodes.length;
@@ -151,22 +149,11 @@ export class JournalBounds {
 
 const empty = new Generation();
 
-/** The room of a generation: a share of all, without what the one before has taken. */
-interface Room {
-  readonly before: Generation | undefined;
-  readonly share: number;
+/** The room that is left beside what the other generation has taken. */
+function roomBeside(other: number, max: number, share: number): number {
+  return Math.min(max * share, max - other);
 }
 
-interface Sizes {
-  readonly bytes: number;
-  readonly valueBytes: number;
-  /** Approximate memory of its nodes that are not stored. */
-  readonly nodeBytes: number;
-  readonly roots: number;
-}
-
-function sizesOf(generation: Generation | undefined, meanBytes: number): Sizes {
-  if (generation === undefined) return { bytes: 0, valueBytes: 0, nodeBytes: 0, roots: 0 };
-  const { bytes, valueBytes, garbage, roots } = generation;
-  return { bytes, valueBytes, nodeBytes: garbage.nodes.length * meanBytes, roots };
+function part(taken: number, room: number): number {
+  return room > 0 ? taken / room : Number.POSITIVE_INFINITY;
 }

@@ -74,6 +74,8 @@ export interface StoredRoots {
   readonly shares: TreeRoot;
 }
 
+const none: readonly GrainId[] = [];
+
 type Lengths = Pick<NodeSource, 'lengthOf'>;
 
 /** The figures of the store that decide. Archived values count until they are freed. */
@@ -174,23 +176,31 @@ export class Journal {
    * state. `now` gives the durable state. Requires: none is in flight.
    */
   plan(entry: JournalEntry, now: (trees: ReadonlySet<string>) => FrozenTrees): RootPlan {
-    const all = this.#unreached.length;
-    const flush = { isLogged: false, frozen: undefined, part: 0, archived: all, valueBytes: 0 };
-    if (!this.#isOpenTo(entry)) return flush;
+    if (!this.#isOpenTo(entry)) return this.#flush();
     const added = this.#addedBy(entry);
     const bounds = this.#bounds;
     const fill = bounds.fill(this.#current, added, this.#frozen?.generation);
+    const isFirst = this.#frozen === undefined;
+    const { valueBytes } = added;
+    if (isFirst && fill <= 1 && !this.hasUnreached) {
+      return { isLogged: true, frozen: undefined, part: 0, archived: 0, valueBytes };
+    }
     const alone = bounds.fill(undefined, added);
     const archived = this.#archivedWith(alone);
-    const log = { ...flush, isLogged: true, archived, valueBytes: added.valueBytes };
-    const isFirst = this.#frozen === undefined;
+    const log = { isLogged: true, frozen: undefined, part: 0, archived, valueBytes };
     if (isFirst && fill <= 1) return log;
     if (alone > addedMax) {
-      return isFirst && bounds.fillOfAll(this.#current, added) <= 1 ? log : flush;
+      return isFirst && bounds.fillOfAll(this.#current, added) <= 1 ? log : this.#flush();
     }
     const frozen = this.#frozen ?? new FrozenState(this.#current, now(this.#current.trees));
     const taken = isFirst ? bounds.fill(undefined, added, this.#current) : fill;
     return { ...log, frozen, part: taken / writtenAt };
+  }
+
+  /** The commit writes all nodes. */
+  #flush(): RootPlan {
+    const archived = this.#unreached.length;
+    return { isLogged: false, frozen: undefined, part: 0, archived, valueBytes: 0 };
   }
 
   /** Number of unreached values that a commit archives. `part`: of a generation's room. */
@@ -230,14 +240,18 @@ export class Journal {
 
   /** `share`: what the commit writes of a frozen state; none if it writes all nodes. */
   rootOf(entry: JournalEntry, { isLogged, frozen }: RootPlan, share: Share | undefined): RootFacts {
-    const first = { written: [], depth: 0, earlier: undefined, listed: 0 };
-    if (!isLogged) return { ...first, changes: this.kept };
+    const { kept } = this;
+    if (!isLogged) {
+      return { written: none, depth: 0, earlier: undefined, listed: 0, changes: kept };
+    }
     const isWhole = share?.isWhole === true;
     const depth = this.#roots.length - (isWhole ? this.#rootsOf(frozen as FrozenState) : 0);
-    const changes = isWhole ? [...this.kept, ...entry.logs] : entry.logs;
     const earlier = depth === 0 ? undefined : this.#roots.at(-1);
-    if (isWhole) return { ...first, depth, earlier, changes };
-    return { written: share?.written ?? [], depth, earlier, listed: this.#listed, changes };
+    if (isWhole) {
+      return { written: none, depth, earlier, listed: 0, changes: [...kept, ...entry.logs] };
+    }
+    const written = share?.written ?? none;
+    return { written, depth, earlier, listed: this.#listed, changes: entry.logs };
   }
 
   /** Number of the oldest roots that log only changes of this state. */
@@ -266,6 +280,11 @@ export class Journal {
     return ids;
   }
 
+  /** Commits have yet to archive values of before `stored`. */
+  get hasUnreached(): boolean {
+    return this.#unreached.length > 0;
+  }
+
   /** The unreached values that the commit archives, and those that it leaves. */
   unreached({ archived }: RootPlan): { now: readonly GrainId[]; later: readonly GrainId[] } {
     return { now: this.#unreached.slice(0, archived), later: this.#unreached.slice(archived) };
@@ -283,9 +302,8 @@ export class Journal {
 
   /** Approximate bytes of memory of nodes that are not stored, and of logs. */
   get memoryBytes(): number {
-    let total = 0;
-    for (const { garbage, bytes } of this.#generations) total += garbage.bytes + bytes * 2;
-    return total;
+    const frozen = this.#frozen?.generation.memoryBytes ?? 0;
+    return this.#current.memoryBytes + frozen;
   }
 
   /** Number of values in the store that the current state does not reach, without its own root. */
@@ -305,7 +323,7 @@ export class Journal {
    * state.
    */
   logged(entry: JournalEntry, plan: RootPlan, root: RootLink, share: Share | undefined): void {
-    this.#unreached = this.unreached(plan).later;
+    if (this.hasUnreached) this.#unreached = this.unreached(plan).later;
     if (plan.frozen !== undefined && plan.frozen !== this.#frozen) {
       assert(this.#frozen === undefined, 'one state is written at a time');
       this.#frozen = plan.frozen;

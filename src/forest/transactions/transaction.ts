@@ -194,11 +194,13 @@ export class TransactionScope implements Transaction, WritingScope {
   }
 
   /** The trees that it has changed, in their final state; a dropped one has no record. */
-  *changes(): Generator<OpenTree> {
+  changed(): readonly OpenTree[] {
+    const changed: OpenTree[] = [];
     for (const open of this.#trees.values()) {
       if (!open.changed) continue;
       open.summarize();
-      yield open;
+      changed.push(open);
     }
+    return changed;
   }
 }

@@ -8,10 +8,11 @@
 
 import { invalidArgument, VarveError } from '../../errors.ts';
 import type { Range, WritableTree } from '../contract.ts';
-import { emptyRoot } from '../nodes/node.ts';
+import { emptyRoot, type TreeRoot } from '../nodes/node.ts';
+import type { NodeStore } from '../nodes/node-store.ts';
 import { limited, positionsOf, readRange } from '../reads/range.ts';
 import type { Hold } from '../reads/range-iterators.ts';
-import { TreeReads } from '../reads/tree-reads.ts';
+import { type ReadPoint, TreeReads } from '../reads/tree-reads.ts';
 import type { Edit } from '../trees/edit.ts';
 import { historyBound } from '../trees/history-key.ts';
 import type { TreeSchema } from '../trees/tree-schema.ts';
@@ -28,9 +29,34 @@ export interface WritingScope {
   hold(): Hold;
 }
 
-/** Nodes are copied for it only if something is changed before its release. */
-function holdBriefly(edit: Edit): Hold {
-  return { check: () => undefined, release: edit.beginRead() };
+/** The tree as the transaction has it now. */
+class WorkingPoint implements ReadPoint {
+  readonly nodes: NodeStore;
+  readonly #scope: WritingScope;
+  readonly #schema: TreeSchema<unknown, unknown, unknown>;
+  readonly #open: OpenTree;
+
+  constructor(scope: WritingScope, schema: TreeSchema<unknown, unknown, unknown>, open: OpenTree) {
+    this.nodes = scope.edit.nodes;
+    this.#scope = scope;
+    this.#schema = schema;
+    this.#open = open;
+  }
+
+  root(): TreeRoot {
+    this.#scope.check();
+    this.#open.check(this.#schema);
+    return this.#open.main?.root ?? emptyRoot;
+  }
+
+  hold(): Hold {
+    return this.#scope.hold();
+  }
+
+  /** Nodes are copied for it only if something is changed before its release. */
+  holdBriefly(): Hold {
+    return { check: () => undefined, release: this.#scope.edit.beginRead() };
+  }
 }
 
 export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements WritableTree<K, V, R> {
@@ -39,16 +65,7 @@ export class WritingTree<K, V, R> extends TreeReads<K, V, R> implements Writable
   readonly #open: OpenTree;
 
   constructor(scope: WritingScope, schema: TreeSchema<K, V, R>, open: OpenTree) {
-    super(schema, {
-      nodes: scope.edit.nodes,
-      root: () => {
-        scope.check();
-        open.check(schema);
-        return open.main?.root ?? emptyRoot;
-      },
-      hold: () => scope.hold(),
-      holdBriefly: () => holdBriefly(scope.edit),
-    });
+    super(schema, new WorkingPoint(scope, schema as TreeSchema<unknown, unknown, unknown>, open));
     this.#scope = scope;
     this.#schema = schema;
     this.#open = open;

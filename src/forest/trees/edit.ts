@@ -154,18 +154,10 @@ export class Edit {
 
   /** The edit as the editor of one tree needs it. */
   of(shape: TreeShape): EditOwner {
-    const edit = this;
-    return {
-      get owner() {
-        return edit.owner;
-      },
-      replaced: (ref, copy) => edit.#replaced(ref, copy),
-      released: (ref, level, long) => edit.#released(ref, shape, level, long),
-      releasedLong: (bytes) => edit.releaseLong(bytes),
-    };
+    return new TreeEdit(this, shape);
   }
 
-  #replaced(ref: NodeRef, copy: TreeNode): void {
+  replaced(ref: NodeRef, copy: TreeNode): void {
     if (!ref.stored || !this.#unshare(ref.id)) {
       this.#lose(ref);
       return;
@@ -177,7 +169,7 @@ export class Edit {
     }
   }
 
-  #released(ref: NodeRef, shape: TreeShape, level: number, long: boolean): void {
+  released(ref: NodeRef, shape: TreeShape, level: number, long: boolean): void {
     if (ref.stored && this.#unshare(ref.id)) return;
     this.#lose(ref);
     // A leaf without long values need not be read.
@@ -187,9 +179,35 @@ export class Edit {
     if (node.leaf) for (const bytes of longsOf(node)) this.releaseLong(bytes);
     else {
       for (const [index, child] of node.refs.entries()) {
-        this.#released(child, shape, level - 1, node.isLong(index));
+        this.released(child, shape, level - 1, node.isLong(index));
       }
     }
+  }
+}
+
+class TreeEdit implements EditOwner {
+  readonly #edit: Edit;
+  readonly #shape: TreeShape;
+
+  constructor(edit: Edit, shape: TreeShape) {
+    this.#edit = edit;
+    this.#shape = shape;
+  }
+
+  get owner(): number {
+    return this.#edit.owner;
+  }
+
+  replaced(ref: NodeRef, copy: TreeNode): void {
+    this.#edit.replaced(ref, copy);
+  }
+
+  released(ref: NodeRef, level: number, long: boolean): void {
+    this.#edit.released(ref, this.#shape, level, long);
+  }
+
+  releasedLong(bytes: Uint8Array): void {
+    this.#edit.releaseLong(bytes);
   }
 }
 

@@ -116,6 +116,8 @@ export class SessionWork {
 
   /** A value pushed by this session and not withdrawn. */
   own(id: bigint): StagedValue | undefined {
+    const last = this.#operations.at(-1);
+    if (last?.operation === 'allocate' && last.id === id && !last.withdrawn) return last;
     if (this.#byId === undefined) {
       this.#byId = new Map();
       for (const value of this.operations) {
