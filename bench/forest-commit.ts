@@ -5,7 +5,8 @@
  *
  * The floor is what stands below the forest: the bare store committing one value of 50 bytes, which
  * writes no nodes. Peers hold the same promise, each put on its own; what they share, they share of
- * their own accord.
+ * their own accord. Each key and value is made when it is put: a hundred thousand of them made before
+ * would be moved by the collections of garbage that are measured.
  */
 
 import { join } from 'node:path';
@@ -20,8 +21,8 @@ import { ask } from './support/question.ts';
 import { type Entries, entriesOf, randomNumbers } from './support/random-entries.ts';
 
 const valueBytes = 50;
-/** Entries that are made; after the last one they are put again. */
-const made = 50_000;
+/** Keys that there are; after the last one they are put again. */
+const keysMade = 50_000;
 const putters = 64;
 
 const aloneTitle = `one durable put of 8 + ${valueBytes} bytes after the other`;
@@ -31,14 +32,14 @@ const storeSync = 'the bare store, commitSync';
 const treePut = 'varve tree.put';
 const transactionSync = 'varve transactionSync';
 
-function entriesToPut(): Entries {
-  return entriesOf(randomNumbers(made), valueBytes);
-}
-
-/** Indexes of the entries to be put, one after the other. */
-function turns(): () => number {
+/** Entries to be put, one after the other. */
+function turns(): () => Entries {
+  const numbers = randomNumbers(keysMade);
   let next = 0;
-  return () => next++ % made;
+  return () => {
+    const at = next++ % keysMade;
+    return entriesOf(numbers.subarray(at, at + 1), valueBytes);
+  };
 }
 
 /** The bare store; `end` ends a session with one value. */
@@ -72,13 +73,12 @@ function varve({ put, ...how }: ForestPut): Contestant {
     ...how,
     kind: 'varve',
     async open(folder) {
-      const { keys, values } = entriesToPut();
       const forest = await Forest.open(join(folder, 'bench.varve'));
       const tree = forest.tree('entries');
       const turn = turns();
       const run = (): unknown => {
-        const at = turn();
-        return put(forest, tree, keys[at] as Buffer, values[at] as Buffer);
+        const { keys, values } = turn();
+        return put(forest, tree, keys[0] as Buffer, values[0] as Buffer);
       };
       return { run, close: () => forest.close() };
     },
@@ -97,13 +97,8 @@ function treePutOf(clients: number): Contestant {
 function peers(clients: number, only: readonly string[]): Contestant[] {
   return orderedPeerContestants(
     (peer) => {
-      const entries = entriesToPut();
       const turn = turns();
-      const run = (): unknown => {
-        const at = turn();
-        return peer.put(entries, at, at + 1);
-      };
-      return { run };
+      return { run: () => peer.put(turn(), 0, 1) };
     },
     { clients, floor: storeCommit, only },
   );
@@ -112,9 +107,8 @@ function peers(clients: number, only: readonly string[]): Contestant[] {
 function syncPeers(): Contestant[] {
   return orderedPeerContestants(
     ({ putSync }) => {
-      const entries = entriesToPut();
       const turn = turns();
-      return { run: () => putSync?.(entries, turn()) };
+      return { run: () => putSync?.(turn(), 0) };
     },
     { suffix: ', sync', floor: storeSync, only: ['lmdb', 'better-sqlite3'] },
   );

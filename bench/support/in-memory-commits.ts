@@ -97,10 +97,14 @@ function placeOf(keys: readonly Buffer[], key: Buffer): number {
   return low;
 }
 
+/** Each key is made when it is asked for: keys made before would be moved as garbage is collected. */
 function turningKeys(): () => Buffer {
-  const keys = keysOf(randomNumbers(keysMade));
+  const numbers = randomNumbers(keysMade);
   let next = 0;
-  return () => keys[next++ % keysMade] as Buffer;
+  return () => {
+    const at = next++ % keysMade;
+    return keysOf(numbers.subarray(at, at + 1))[0] as Buffer;
+  };
 }
 
 function thousand(work: () => unknown): () => void {
