@@ -6,7 +6,7 @@
  */
 
 import { Stuck } from './engine.ts';
-import { BrokenPromise, History } from './history.ts';
+import { BrokenPromise, History, type HistoryKinds } from './history.ts';
 import { allRules, type Rules, ruleNames, ruleSentences, rulesWithout } from './rules.ts';
 
 export interface Break {
@@ -15,12 +15,12 @@ export interface Break {
 }
 
 /**
- * What went wrong in the history of this seed; undefined where every promise was kept. `carries`:
- * some of its records carry their values.
+ * What went wrong in the history of this seed; undefined where every promise was kept. `does`: what
+ * some of its commits do.
  */
-export function reasonBroken(rules: Rules, seed: number, carries = true): string | undefined {
+export function reasonBroken(rules: Rules, seed: number, does?: HistoryKinds): string | undefined {
   try {
-    new History(rules, seed, carries).run();
+    new History(rules, seed, does).run();
     return undefined;
   } catch (error) {
     if (error instanceof BrokenPromise || error instanceof Stuck) return error.message;

@@ -14,9 +14,12 @@ import type { Rules } from './rules.ts';
 import {
   encodeRecord,
   grainCount,
+  grainsPerMap,
   type LogPosition,
   type LogRecord,
   logPlace,
+  mapOf,
+  mapPlace,
   type Op,
   opsCrc,
   sectorsNeeded,
@@ -28,11 +31,13 @@ import {
   applyOp,
   carryOp,
   claimSegment,
+  freeArea,
   freeSegment,
   newestHeader,
   Poisoned,
   passRecord,
   placeForRecord,
+  placeOf,
   Rejected,
   type State,
 } from './state.ts';
@@ -45,6 +50,8 @@ export interface SessionPlan {
   readonly carries?: boolean | undefined;
   /** The log up to this batch is no longer wanted. */
   readonly checkpoint?: number | undefined;
+  /** A map that was copied is in its new area from now on. */
+  readonly move?: { readonly map: number; readonly area: number } | undefined;
 }
 
 /** Stands for a grain whose bytes are not those of the value that it should hold. */
@@ -77,7 +84,7 @@ export class Engine {
   values(): (string | undefined)[] {
     const values: (string | undefined)[] = [];
     for (let grain = 0; grain < grainCount; grain++) {
-      const sector = this.#state.disk.read(valuePlace(grain));
+      const sector = this.#state.disk.read(placeOf(this.#state, grain));
       const readable = sector?.kind === 'value' && sector.grain === grain;
       const stored = readable ? sector.bytes : unreadable;
       const bytes = this.#state.carried.get(grain)?.bytes ?? stored;
@@ -101,11 +108,14 @@ export class Engine {
   /** Throws `Rejected` or `Poisoned`, or that the process is gone. */
   commit(plan: SessionPlan): void {
     const state = this.#state;
+    if (state.rules.stillWhileCopied && this.#putsWhereCopied(plan)) state.copying = undefined;
+    // Whatever becomes of the move, there will be another copy before the next one.
+    if (plan.move !== undefined) state.copying = undefined;
     if (this.#blankDue) this.#blank(this.#blankDue);
     const record = this.#reserve(opsOf(plan));
     try {
       for (const { grain, bytes } of plan.carries ? [] : plan.puts) {
-        state.disk.write(valuePlace(grain), { kind: 'value', grain, bytes });
+        state.disk.write(placeOf(state, grain), { kind: 'value', grain, bytes });
       }
     } catch (error) {
       throw rejectionOf(error);
@@ -121,12 +131,47 @@ export class Engine {
     state.last = record.batch;
   }
 
+  /** Copies the values of a map to a free area, if there is one and no other map is being copied. */
+  copyMap(map: number): void {
+    const state = this.#state;
+    const { disk, rules } = state;
+    const area = freeArea(state);
+    if (state.copying !== undefined || area === undefined) return;
+    for (let grain = map * grainsPerMap; grain < (map + 1) * grainsPerMap; grain++) {
+      const carried = rules.copyHasCarried ? state.carried.get(grain)?.bytes : undefined;
+      const stored = disk.read(placeOf(state, grain));
+      const copy =
+        carried === undefined ? stored : { kind: 'value' as const, grain, bytes: carried };
+      disk.write(valuePlace(grain, area), copy);
+    }
+    state.copying = { map, area, synced: false };
+  }
+
+  /** The move that a commit with this plan can make: of a map whose copy is durable. */
+  possibleMove(plan: SessionPlan): SessionPlan['move'] {
+    const { copying, rules } = this.#state;
+    if (copying === undefined || (rules.copiedFirst && !copying.synced)) return undefined;
+    if (rules.stillWhileCopied && this.#putsWhereCopied(plan)) return undefined;
+    return { map: copying.map, area: copying.area };
+  }
+
+  #putsWhereCopied({ puts }: SessionPlan): boolean {
+    const copied = this.#state.copying?.map;
+    return puts.some(({ grain }) => mapOf(grain) === copied);
+  }
+
   /** Someone else's bytes go where the file has room: what is free must not be relied on. */
   scribbleOnFreeSpace(): void {
     const { disk } = this.#state;
     for (const place of segmentPlaces(freeSegment(this.#state))) {
       disk.write(place, { kind: 'foreign' });
     }
+    const area = freeArea(this.#state);
+    if (area === undefined) return;
+    for (let index = 0; index < grainsPerMap; index++) {
+      disk.write(valuePlace(index, area), { kind: 'foreign' });
+    }
+    for (const slot of [0, 1] as const) disk.write(mapPlace(area, slot, 0), { kind: 'foreign' });
   }
 
   /** Settles everything, then marks both header copies clean. */
@@ -210,6 +255,7 @@ export function opsOf(plan: SessionPlan): Op[] {
     const carried = plan.carries ? bytes : undefined;
     ops.push({ kind: 'allocate', grain, crc: valueCrc(grain, bytes), carried });
   }
+  if (plan.move !== undefined) ops.push({ kind: 'move', ...plan.move });
   if (plan.checkpoint !== undefined) ops.push({ kind: 'checkpoint', batch: plan.checkpoint });
   return ops;
 }

@@ -13,10 +13,18 @@ import { Engine, opsOf, type SessionPlan } from './engine.ts';
 import { createStore, isBlank } from './opening.ts';
 import { RandomFaults } from './random-faults.ts';
 import type { Rules } from './rules.ts';
-import { grainCount, opsCrc } from './sectors.ts';
+import { grainCount, mapCount, opsCrc } from './sectors.ts';
 import { Corrupt, Poisoned, Rejected } from './state.ts';
 
 export class BrokenPromise extends Error {}
+
+/** What some of a history's commits do; by default all of it. */
+export interface HistoryKinds {
+  /** Records carry their values. */
+  readonly carries?: boolean;
+  /** Maps are copied and moved. */
+  readonly moves?: boolean;
+}
 
 const stepCount = 40;
 const openAttemptsMax = 40;
@@ -37,6 +45,8 @@ export class History {
   readonly #random: Random;
   /** Says which records carry their values; drawn apart. */
   readonly #carrying: Random | undefined;
+  /** Says when maps are copied and moved; drawn apart. */
+  readonly #moving: Random | undefined;
   readonly #faults: RandomFaults;
   readonly #disk = new Disk();
   #engine: Engine | undefined;
@@ -58,9 +68,9 @@ export class History {
   /** Records up to here may have rotted. */
   #rottenLogUpTo = 0;
 
-  /** `carries`: some records carry their values. */
-  constructor(rules: Rules, seed: number, carries = true) {
+  constructor(rules: Rules, seed: number, { carries = true, moves = true }: HistoryKinds = {}) {
     this.#carrying = carries ? new Random(seed + 1_000_000) : undefined;
+    this.#moving = moves ? new Random(seed + 2_000_000) : undefined;
     this.#rules = rules;
     this.#random = new Random(seed);
     this.#faults = new RandomFaults(this.#random);
@@ -121,8 +131,11 @@ export class History {
 
   #commit(): void {
     const engine = this.#engine as Engine;
-    const plan = this.#nextPlan(engine);
-    this.#retry = plan;
+    if (this.#moving?.chance(0.3) === true) this.#copy(engine, this.#moving.below(mapCount));
+    const isMove = this.#moving?.chance(0.6) === true;
+    const next = this.#nextPlan(engine);
+    const plan = { ...next, move: isMove ? engine.possibleMove(next) : undefined };
+    this.#retry = { ...plan, move: undefined };
     if (this.#random.chance(0.3)) engine.scribbleOnFreeSpace();
     this.#undecided = this.#outcomeOf(plan);
     this.#strayValues = true;
@@ -132,6 +145,15 @@ export class History {
     this.#faults.probability = 0;
     this.#acknowledged = this.#undecided;
     this.#decide(engine, [this.#acknowledged]);
+  }
+
+  /** A copy that the disk refuses is given up. */
+  #copy(engine: Engine, map: number): void {
+    try {
+      engine.copyMap(map);
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+    }
   }
 
   #outcomeOf(plan: SessionPlan): Expected {

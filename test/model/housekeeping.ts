@@ -18,13 +18,13 @@ import {
   type Side,
   sameContent,
   segmentPlaces,
-  valuePlace,
 } from './sectors.ts';
 import {
   freeSegment,
   headersThatCount,
   newestHeader,
   other,
+  placeOf,
   type Settle,
   type State,
 } from './state.ts';
@@ -59,6 +59,7 @@ export function housekeepingSynced(state: State): void {
     state.copies[copy] = header;
     state.newest = copy;
   }
+  if (state.copying) state.copying.synced = true;
   if (filling) {
     filling.synced = true;
     if (newestHeader(state).segments.includes(filling.segment)) state.filling = undefined;
@@ -114,7 +115,7 @@ function writeHome(state: State): boolean {
   if (!settle || !hasToGoHome(state, settle)) return false;
   for (const [grain, { bytes, batch }] of carried) {
     if (batch > settle.base) continue;
-    disk.write(valuePlace(grain), { kind: 'value', grain, bytes });
+    disk.write(placeOf(state, grain), { kind: 'value', grain, bytes });
     carried.delete(grain);
   }
   return true;
@@ -124,10 +125,11 @@ function hasToGoHome({ carried, rules }: State, { base }: Settle): boolean {
   return rules.carriedGoHome && [...carried.values()].some(({ batch }) => batch <= base);
 }
 
-/** The slot of a map that no header names. */
+/** The slot of a map, where it is now, that no header names. */
 function scratchSlot(state: State, map: number): Side | undefined {
-  const named = headersThatCount(state).map((header) => header.maps[map]?.slot);
-  return ([0, 1] as const).find((slot) => !named.includes(slot));
+  const names = headersThatCount(state).map((header) => header.maps[map]);
+  const here = names.filter((name) => name?.area === state.areas[map]);
+  return ([0, 1] as const).find((slot) => !here.some((name) => name?.slot === slot));
 }
 
 function writeMaps(state: State, how: 'share' | 'all'): void {
@@ -138,7 +140,8 @@ function writeMaps(state: State, how: 'share' | 'all'): void {
     const generation = (newestHeader(state).maps[map]?.generation ?? 0) + 1;
     const used = state.used.slice(map * grainsPerMap, (map + 1) * grainsPerMap);
     const content = { stamp: state.last, used };
-    const name: MapName = { slot, generation, crc: mapCrc(generation, content) };
+    const area = state.areas[map] as number;
+    const name: MapName = { area, slot, generation, crc: mapCrc(generation, content) };
     for (const { place, sector } of encodeMap(map, name, content)) disk.write(place, sector);
     settle.queue.shift();
     settle.written.set(map, { name, stamp: content.stamp });

@@ -21,12 +21,13 @@ import {
   logPlace,
   type MapName,
   mapCount,
+  mapOf,
   mapPlace,
+  type Op,
   partsPerMap,
   type Side,
   sameContent,
   valueCrc,
-  valuePlace,
 } from './sectors.ts';
 import {
   applyOp,
@@ -37,6 +38,7 @@ import {
   newestHeader,
   other,
   passRecord,
+  placeOf,
   type State,
 } from './state.ts';
 
@@ -74,15 +76,13 @@ export function openStore(disk: Disk, rules: Rules): State {
   const found = lastOfTail(byBatch, header, rules);
   const clean = header.clean && (found === header.base || !rules.cleanMarkChecked);
   const unproven = !clean && found > header.confirmed ? byBatch.get(found) : undefined;
-  const last = unproven && !valuesAreThere(disk, unproven, rules) ? found - 1 : found;
 
   const epochs = [header.epoch, ...copies.map((copy) => copy?.epoch ?? 0)];
   if (rules.topEpoch) epochs.push(log.topEpoch);
   const state = emptyState(disk, rules, Math.max(...epochs) + (rules.epoch ? 1 : 0));
   state.copies.splice(0, 2, ...(copies as State['copies']));
   state.newest = newest;
-  state.last = last;
-  replay(state, byBatch);
+  const last = replay(state, byBatch, { found, unproven });
   placeLanes(state, byBatch);
   for (const record of log.records) claimSegment(state, record);
   makeDurable(state, {
@@ -104,10 +104,11 @@ function pickNewest([first, second]: readonly [Header?, Header?]): Side {
 }
 
 /** The record's own CRCs, not those that the values carry: these can be of an older value. */
-function valuesAreThere(disk: Disk, record: LogRecord, rules: Rules): boolean {
+function valuesAreThere(state: State, record: LogRecord): boolean {
+  const { disk, rules } = state;
   return record.ops.every((op) => {
     if (op.kind !== 'allocate' || op.carried !== undefined) return true;
-    const sector = disk.read(valuePlace(op.grain));
+    const sector = disk.read(placeOf(state, op.grain));
     if (sector?.kind !== 'value' || sector.grain !== op.grain) return false;
     return !rules.valueCrcInRecord || valueCrc(sector.grain, sector.bytes) === op.crc;
   });
@@ -121,6 +122,8 @@ function emptyState(disk: Disk, rules: Rules, epoch: number): State {
     touched: new Array<number>(mapCount).fill(0),
     carried: new Map(),
     stamps: [],
+    areas: [],
+    copying: undefined,
     last: 0,
     checkpoint: 0,
     epoch,
@@ -138,34 +141,57 @@ function emptyState(disk: Disk, rules: Rules, epoch: number): State {
   };
 }
 
-/** Loads the named maps and applies to each what the log says after its stamp. */
-function replay(state: State, byBatch: ReadonlyMap<number, LogRecord>): void {
+/**
+ * Loads the named maps and applies to each what the log says after its stamp, up to the last record
+ * that counts. Returns its batch: that of the record `found` last, or the one before if nothing but
+ * its values can prove that one, and they are not there.
+ */
+function replay(
+  state: State,
+  byBatch: ReadonlyMap<number, LogRecord>,
+  { found, unproven }: { found: number; unproven: LogRecord | undefined },
+): number {
   const header = newestHeader(state);
   state.checkpoint = header.checkpoint;
   for (let map = 0; map < mapCount; map++) {
+    state.areas.push(header.maps[map]?.area ?? map);
     const { stamp, used } = loadMap(state, map);
-    if (stamp > state.last) throw new Corrupt(`map ${map} is of batch ${stamp}`);
     state.stamps.push(stamp);
     state.touched[map] = stamp;
     state.used.push(...used);
   }
-  for (let batch = header.base + 1; batch <= state.last; batch++) {
-    for (const op of byBatch.get(batch)?.ops ?? []) {
-      const map = op.kind === 'checkpoint' ? undefined : Math.floor(op.grain / grainsPerMap);
+  state.last = header.base;
+  for (let batch = header.base + 1; batch <= found; batch++) {
+    const record = byBatch.get(batch);
+    // Values of a batch are written where their maps are when it begins.
+    if (record && record === unproven && !valuesAreThere(state, record)) break;
+    for (const op of record?.ops ?? []) {
+      const map = mapIn(op);
       const contained = map !== undefined && batch <= (state.stamps[map] ?? 0);
       if (!contained || !state.rules.stamps) applyOp(state, op, batch);
       if (!contained || state.rules.carriedDespiteStamp) carryOp(state, op, batch);
     }
+    state.last = batch;
   }
+  for (const [map, stamp] of state.stamps.entries()) {
+    if (stamp > state.last) throw new Corrupt(`map ${map} is of batch ${stamp}`);
+  }
+  return state.last;
+}
+
+function mapIn(op: Op): number | undefined {
+  if (op.kind === 'move') return op.map;
+  return op.kind === 'checkpoint' ? undefined : mapOf(op.grain);
 }
 
 function loadMap(state: State, map: number): GrainMap {
   const { disk, rules } = state;
   const header = newestHeader(state);
+  const area = state.areas[map] as number;
   const read = (slot: Side) => {
     const sectors = [];
     for (let part = 0; part < partsPerMap; part++)
-      sectors.push(disk.read(mapPlace(map, slot, part)));
+      sectors.push(disk.read(mapPlace(area, slot, part)));
     return decodeMap(sectors);
   };
   if (!rules.namedByParent) {
@@ -175,7 +201,7 @@ function loadMap(state: State, map: number): GrainMap {
     const found = slot === undefined ? undefined : read(slot);
     if (slot !== undefined && found) {
       const maps: (MapName | undefined)[] = [...header.maps];
-      maps[map] = { slot, generation: found.stamp, crc: found.crc };
+      maps[map] = { area, slot, generation: found.stamp, crc: found.crc };
       state.copies[state.newest] = { ...header, maps };
       return found;
     }
@@ -220,9 +246,9 @@ function makeDurable(state: State, { clean, lastRecord, takenBack }: Decision): 
   const rewritten = clean || !rules.rewriteLastBatch ? undefined : lastRecord;
   const rewritesBatch = rewritten !== undefined && rules.confirmAfterSync;
   if (rewritesHeader) disk.write(headerPlace(newest), header);
-  if (rewritesBatch) rewriteBatch(disk, rewritten);
+  if (rewritesBatch) rewriteBatch(state, rewritten);
   if (rewritesHeader || rewritesBatch) disk.sync();
-  if (rewritten && !rewritesBatch) rewriteBatch(disk, rewritten);
+  if (rewritten && !rewritesBatch) rewriteBatch(state, rewritten);
   // Without the rule, the header that says open rides with the first commit after a clean close.
   if (clean && !rules.openAtOnce) return;
   const { epoch, last: confirmed } = state;
@@ -246,10 +272,12 @@ function makeDurable(state: State, { clean, lastRecord, takenBack }: Decision): 
   housekeepingSynced(state);
 }
 
-function rewriteBatch(disk: Disk, record: LogRecord): void {
+function rewriteBatch(state: State, record: LogRecord): void {
+  const { disk } = state;
   for (const { place, sector } of encodeRecord(record)) disk.write(place, sector);
   for (const op of record.ops) {
     if (op.kind !== 'allocate' || op.carried !== undefined) continue;
-    disk.write(valuePlace(op.grain), disk.read(valuePlace(op.grain)));
+    const place = placeOf(state, op.grain);
+    disk.write(place, disk.read(place));
   }
 }

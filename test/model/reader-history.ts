@@ -13,7 +13,7 @@ import { BrokenPromise } from './history.ts';
 import { createStore } from './opening.ts';
 import { Reader, type ReaderRule, type Reading } from './reader.ts';
 import { allRules } from './rules.ts';
-import { grainCount } from './sectors.ts';
+import { grainCount, mapCount } from './sectors.ts';
 import { Rejected } from './state.ts';
 
 type Content = readonly (string | undefined)[];
@@ -23,17 +23,22 @@ const readsOfOneState = 12;
 
 export class ReaderHistory {
   readonly #random: Random;
+  /** Says when maps are copied and moved; drawn apart. */
+  readonly #moves: Random;
   readonly #disk = new Disk();
   readonly #without: ReaderRule | undefined;
   readonly #contents = new Map<number, Content>();
   #engine!: Engine;
   #reading: Reading<void> | undefined;
   #pushes = 0;
+  /** How fast the reader is: a slow one reads while the writer makes many commits. */
+  #pace = 1;
   right = 0;
   gone = 0;
 
   constructor(seed: number, without?: ReaderRule) {
     this.#random = new Random(seed);
+    this.#moves = new Random(seed + 2_000_000);
     this.#without = without;
   }
 
@@ -45,6 +50,7 @@ export class ReaderHistory {
     this.#disk.faults = this.#beside();
     this.#reading = this.#readOn();
     for (let commit = 0; commit < commitCount; commit++) {
+      this.#pace = this.#moves.chance(0.5) ? 0.15 : 1;
       this.#commit();
       this.#letRead(this.#random.below(30));
     }
@@ -68,7 +74,8 @@ export class ReaderHistory {
   }
 
   #letRead(steps: number): void {
-    for (let step = 0; step < steps; step++) this.#reading?.next();
+    const allowed = Math.floor(steps * this.#pace);
+    for (let step = 0; step < allowed; step++) this.#reading?.next();
   }
 
   #commit(): void {
@@ -81,7 +88,9 @@ export class ReaderHistory {
     this.#contents.set(batch, values);
     if (random.chance(0.2)) this.#engine.scribbleOnFreeSpace();
     try {
-      this.#engine.commit(plan);
+      if (this.#moves.chance(0.4)) this.#engine.copyMap(this.#moves.below(mapCount));
+      const move = this.#moves.chance(0.7) ? this.#engine.possibleMove(plan) : undefined;
+      this.#engine.commit({ ...plan, move });
     } catch (error) {
       if (!(error instanceof Rejected || error instanceof DiskError)) throw error;
     }
@@ -105,7 +114,7 @@ export class ReaderHistory {
   /** Opens, reads, opens again, without end. */
   *#readOn(): Reading<void> {
     for (;;) {
-      const reader = new Reader(this.#disk, this.#without);
+      const reader = new Reader(this.#disk, this.#without, this.#moves.chance(0.5));
       if (!(yield* reader.open())) throw new BrokenPromise('a sound file was called corrupt');
       const content = this.#contents.get(reader.batch);
       if (content === undefined) throw new BrokenPromise(`there is no batch ${reader.batch}`);

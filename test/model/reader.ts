@@ -16,6 +16,7 @@ import {
   type LogSector,
   laneSectors,
   logPlace,
+  mapOf,
   mapPlace,
   type Op,
   opsCrc,
@@ -35,6 +36,9 @@ export const readerRules = {
   firstChange: 'The first change after the batch of the reader says what a grain was.',
   stillInPlace: 'A record that was followed must still be there at each later look.',
   newerWithDifferences: 'A newer map counts only with the changes up to its stamp.',
+  readWhereMoved:
+    'A value of a map that has moved since is read in the new place; after the read the map is still there.',
+  marksOfTheMap: 'A newer map counts only if it is of the same map: another one may be there now.',
   carriedFromLog:
     'The bytes that a record after the base carries are taken from the record, not from the grains.',
 } as const;
@@ -58,6 +62,7 @@ export type NoBytes = 'absent' | 'gone' | 'corrupt';
 export class Reader {
   readonly #disk: Disk;
   readonly #without: ReaderRule | undefined;
+  readonly #keepsMaps: boolean;
   #header!: Header;
   #records = new Map<number, SeenRecord>();
   #segments: readonly number[] = [];
@@ -68,12 +73,18 @@ export class Reader {
   #lost = false;
   /** Changes after the batch, in order. */
   #changes: { readonly grain: number; readonly kind: Op['kind'] }[] = [];
+  /** The named maps that were read. */
+  readonly #maps = new Map<number, NonNullable<ReturnType<typeof decodeMap>>>();
+  /** Where maps are that have moved after the batch. */
+  readonly #moved = new Map<number, number>();
   batch = 0;
   #next = 1;
 
-  constructor(disk: Disk, without: ReaderRule | undefined) {
+  /** `keepsMaps`: maps that were read stay in memory. */
+  constructor(disk: Disk, without: ReaderRule | undefined, keepsMaps: boolean) {
     this.#disk = disk;
     this.#without = without;
+    this.#keepsMaps = keepsMaps;
   }
 
   *#read(place: string): Reading<Sector> {
@@ -171,6 +182,8 @@ export class Reader {
     this.#last = records.get(this.batch);
     this.#lost = false;
     this.#changes = [];
+    this.#moved.clear();
+    this.#maps.clear();
     this.#segments = header.segments;
     this.#lanes = [];
     for (const record of inOrder) this.#pass(record);
@@ -244,7 +257,8 @@ export class Reader {
     this.#last = record;
     this.#next += 1;
     for (const op of record.ops) {
-      if (op.kind !== 'checkpoint') this.#changes.push({ grain: op.grain, kind: op.kind });
+      if (op.kind === 'move') this.#moved.set(op.map, op.area);
+      if ('grain' in op) this.#changes.push({ grain: op.grain, kind: op.kind });
     }
   }
 
@@ -254,9 +268,14 @@ export class Reader {
   *bytesOf(grain: number): Reading<{ bytes: string } | NoBytes> {
     if (this.#without === 'followAfterRead') yield* this.#follow();
     const marks = yield* this.#marks(grain);
-    const value = yield* this.#read(valuePlace(grain));
-    if (this.#without !== 'followAfterRead' && !(yield* this.#follow())) return 'gone';
-    if (this.#lost) return 'gone';
+    let value: Sector;
+    for (;;) {
+      const area = this.#areaOf(mapOf(grain));
+      value = yield* this.#read(valuePlace(grain, area));
+      if (this.#without !== 'followAfterRead' && !(yield* this.#follow())) return 'gone';
+      if (this.#lost) return 'gone';
+      if (this.#without === 'readWhereMoved' || area === this.#areaOf(mapOf(grain))) break;
+    }
     const changes = this.#changes.filter((change) => change.grain === grain);
     const change = this.#without === 'firstChange' ? changes.at(-1) : changes[0];
     const trustsNewer = this.#without === 'newerWithDifferences' && marks === 'used by a newer map';
@@ -270,12 +289,28 @@ export class Reader {
     return { bytes: value.bytes };
   }
 
+  /** Where the values of a map are, as far as the log was followed. */
+  #areaOf(map: number): number {
+    const moved = this.#without === 'readWhereMoved' ? undefined : this.#moved.get(map);
+    return moved ?? this.#areaThen(map);
+  }
+
+  /** Where they are as of the batch. */
+  #areaThen(map: number): number {
+    let area = this.#header.maps[map]?.area ?? map;
+    for (const { ops } of this.#records.values()) {
+      for (const op of ops) if (op.kind === 'move' && op.map === map) area = op.area;
+    }
+    return area;
+  }
+
   *#marks(grain: number): Reading<'free' | 'used' | 'used by a newer map' | undefined> {
-    const map = Math.floor(grain / grainsPerMap);
+    const map = mapOf(grain);
     const name = this.#header.maps[map];
     if (name === undefined) return this.#usedAfter(grain, 0, false) ? 'used' : 'free';
-    const found = yield* this.#map(map, name.slot);
+    const found = this.#maps.get(map) ?? (yield* this.#map(name.area, name.slot));
     if (found?.crc !== name.crc) return yield* this.#newerMarks(map, grain);
+    if (this.#keepsMaps) this.#maps.set(map, found);
     const used = found.used[grain % grainsPerMap] === true;
     return this.#usedAfter(grain, found.stamp, used) ? 'used' : 'free';
   }
@@ -286,7 +321,7 @@ export class Reader {
     for (const { batch, ops } of this.#records.values()) {
       if (batch <= stamp) continue;
       for (const op of ops) {
-        if (op.kind !== 'checkpoint' && op.grain === grain) used = op.kind === 'allocate';
+        if ('grain' in op && op.grain === grain) used = op.kind === 'allocate';
       }
     }
     return used;
@@ -305,18 +340,19 @@ export class Reader {
 
   *#newerMarks(map: number, grain: number): Reading<'free' | 'used by a newer map' | undefined> {
     for (const slot of [0, 1] as const) {
-      const found = yield* this.#map(map, slot);
+      const found = yield* this.#map(this.#areaOf(map), slot);
       if (found === undefined || found.stamp <= this.#header.base) continue;
+      if (found.map !== map && this.#without !== 'marksOfTheMap') continue;
       const used = found.used[grain % grainsPerMap] === true;
       return this.#usedAfter(grain, found.stamp, used) ? 'used by a newer map' : 'free';
     }
     return undefined;
   }
 
-  *#map(map: number, slot: Side): Reading<ReturnType<typeof decodeMap>> {
+  *#map(area: number, slot: Side): Reading<ReturnType<typeof decodeMap>> {
     const sectors: Sector[] = [];
     for (let part = 0; part < partsPerMap; part++) {
-      sectors.push(yield* this.#read(mapPlace(map, slot, part)));
+      sectors.push(yield* this.#read(mapPlace(area, slot, part)));
     }
     return decodeMap(sectors);
   }

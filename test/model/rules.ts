@@ -24,6 +24,13 @@ export const ruleSentences = {
   poison: 'After a failed sync nothing more is written until the store has been opened again.',
   blankFailedRecord: 'A record whose write failed is blanked, and that is synced.',
   rejectAfterBlank: 'A batch whose record failed is rejected only when the blank is durable.',
+  // Moving
+  copiedFirst:
+    'A record says that a map has moved only when the sync of the copy of its values is over.',
+  copyHasCarried: 'The copy of a map has the values that only records carry so far.',
+  stillWhileCopied: 'While a map is copied, no value gets a grain of it.',
+  oldPlaceStays:
+    'The place that a map has left is used again only when no header copy names the map there.',
   // Log
   bodyCrc: 'The head of a record has the CRC of the whole body.',
   twoLanes: 'Records of even and of odd batches never share a page.',

@@ -17,8 +17,12 @@ const opsPerSector = 2;
 
 export type Side = 0 | 1;
 
-/** How a parent names a grain map: which slot, and what has to be there. */
+/** Places of the file for a map with its grains: one more than there are maps. */
+export const areaCount = mapCount + 1;
+
+/** How a parent names a grain map: where it is, which slot, and what has to be there. */
 export interface MapName {
+  readonly area: number;
   readonly slot: Side;
   readonly generation: number;
   readonly crc: string;
@@ -49,10 +53,14 @@ export type Op =
       readonly carried?: string | undefined;
     }
   | { readonly kind: 'free'; readonly grain: number }
+  /** The map, with its values, is in another area from now on. */
+  | { readonly kind: 'move'; readonly map: number; readonly area: number }
   | { readonly kind: 'checkpoint'; readonly batch: number };
 
 export interface MapPart {
   readonly kind: 'map';
+  /** The map that it is of: its area may have been another map's. */
+  readonly map: number;
   readonly generation: number;
   readonly stamp: number;
   readonly used: readonly boolean[];
@@ -123,16 +131,21 @@ export function headerPlace(copy: Side): string {
   return `header${copy}/0`;
 }
 
-export function valuePlace(grain: number): string {
-  return `values${Math.floor(grain / grainsPerMap)}/${grain % grainsPerMap}`;
+export function mapOf(grain: number): number {
+  return Math.floor(grain / grainsPerMap);
+}
+
+/** A map that was never moved is in the area of its own number. */
+export function valuePlace(grain: number, area = mapOf(grain)): string {
+  return `values${area}/${grain % grainsPerMap}`;
 }
 
 export function valueCrc(grain: number, bytes: string): string {
   return `${grain}:${bytes}`;
 }
 
-export function mapPlace(map: number, slot: Side, part: number): string {
-  return `map${map}.${slot}/${part}`;
+export function mapPlace(area: number, slot: Side, part: number): string {
+  return `map${area}.${slot}/${part}`;
 }
 
 export function logPlace(position: LogPosition): string {
@@ -158,14 +171,17 @@ export function encodeMap(map: number, name: MapName, content: GrainMap): Write[
   for (let part = 0; part < partsPerMap; part++) {
     const used = content.used.slice(part * grainsPerPart, (part + 1) * grainsPerPart);
     const { generation, crc } = name;
-    const sector: MapPart = { kind: 'map', generation, stamp: content.stamp, used, crc };
-    writes.push({ place: mapPlace(map, name.slot, part), sector });
+    const { stamp } = content;
+    const sector: MapPart = { kind: 'map', map, generation, stamp, used, crc };
+    writes.push({ place: mapPlace(name.area, name.slot, part), sector });
   }
   return writes;
 }
 
-/** The map that these sectors hold together, where they belong together. */
-export function decodeMap(sectors: readonly Sector[]): (GrainMap & { crc: string }) | undefined {
+/** The marks that these sectors hold together, where they belong together, and whose they are. */
+export function decodeMap(
+  sectors: readonly Sector[],
+): (GrainMap & { map: number; crc: string }) | undefined {
   const first = sectors[0];
   if (first?.kind !== 'map') return undefined;
   const used: boolean[] = [];
@@ -173,14 +189,15 @@ export function decodeMap(sectors: readonly Sector[]): (GrainMap & { crc: string
     if (sector?.kind !== 'map') return undefined;
     used.push(...sector.used);
   }
-  const map = { stamp: first.stamp, used, crc: first.crc };
-  return mapCrc(first.generation, map) === first.crc ? map : undefined;
+  const marks = { map: first.map, stamp: first.stamp, used, crc: first.crc };
+  return mapCrc(first.generation, marks) === first.crc ? marks : undefined;
 }
 
 export function opsCrc(ops: readonly Op[]): string {
   return ops
     .map((op) => {
       if (op.kind === 'allocate') return `+${op.grain}=${op.crc}`;
+      if (op.kind === 'move') return `${op.map}>${op.area}`;
       return op.kind === 'free' ? `-${op.grain}` : `c${op.batch}`;
     })
     .join(' ');
@@ -218,6 +235,10 @@ export function sameContent(one: Header | undefined, two: Header | undefined): b
     one.epoch === two.epoch &&
     one.clean === two.clean &&
     one.segments.join() === two.segments.join() &&
-    one.maps.every((name, map) => name?.crc === two.maps[map]?.crc)
+    one.maps.every((name, map) => isSameName(name, two.maps[map]))
   );
+}
+
+function isSameName(one: MapName | undefined, two: MapName | undefined): boolean {
+  return one?.crc === two?.crc && one?.area === two?.area;
 }

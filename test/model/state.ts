@@ -8,14 +8,16 @@
 import type { Disk } from './disk.ts';
 import type { Rules } from './rules.ts';
 import {
-  grainsPerMap,
+  areaCount,
   type Header,
   type LogPosition,
   type LogRecord,
   laneSectors,
   type MapName,
+  mapOf,
   type Op,
   type Side,
+  valuePlace,
 } from './sectors.ts';
 
 /** `VARVE_CORRUPT`. */
@@ -43,6 +45,14 @@ export interface Settle {
   durable: boolean;
 }
 
+/** A map that is being copied to another area. */
+export interface Copying {
+  readonly map: number;
+  readonly area: number;
+  /** A sync since the copy was made is over. */
+  synced: boolean;
+}
+
 export interface State {
   readonly disk: Disk;
   readonly rules: Rules;
@@ -53,6 +63,9 @@ export interface State {
   /** By grain: the bytes of values that only a record has so far, and its batch. */
   readonly carried: Map<number, { readonly bytes: string; readonly batch: number }>;
   readonly stamps: number[];
+  /** Where each map and its values are. */
+  readonly areas: number[];
+  copying: Copying | undefined;
   last: number;
   checkpoint: number;
   readonly epoch: number;
@@ -105,6 +118,24 @@ export function placeForRecord(state: State, sectorCount: number): LogPosition |
   return segment === undefined ? undefined : { segment, lane: position.lane, index: 0 };
 }
 
+/** Where the value of a grain is. */
+export function placeOf(state: State, grain: number): string {
+  return valuePlace(grain, state.areas[mapOf(grain)]);
+}
+
+/** An area that nothing refers to, if there is one. */
+export function freeArea(state: State): number | undefined {
+  const taken = new Set(state.areas);
+  if (state.copying) taken.add(state.copying.area);
+  if (state.rules.oldPlaceStays) {
+    for (const { maps } of headersThatCount(state)) {
+      for (const [map, name] of maps.entries()) taken.add(name?.area ?? map);
+    }
+  }
+  for (let area = 0; area < areaCount; area++) if (!taken.has(area)) return area;
+  return undefined;
+}
+
 /** A log segment's place in the file that nothing refers to. */
 export function freeSegment(state: State): number {
   for (let segment = 0; ; segment++) {
@@ -119,10 +150,15 @@ export function applyOp(state: State, op: Op, batch: number): void {
     state.checkpoint = Math.max(state.checkpoint, op.batch);
     return;
   }
+  if (op.kind === 'move') {
+    state.areas[op.map] = op.area;
+    state.touched[op.map] = batch;
+    return;
+  }
   const allocate = op.kind === 'allocate';
   if (state.used[op.grain] === allocate) throw new Corrupt(`batch ${batch} does not fit its map`);
   state.used[op.grain] = allocate;
-  state.touched[Math.floor(op.grain / grainsPerMap)] = batch;
+  state.touched[mapOf(op.grain)] = batch;
 }
 
 /** Takes the bytes that a record carries into memory, and forgets those of a value that it frees. */
