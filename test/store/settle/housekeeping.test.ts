@@ -6,8 +6,8 @@
 import { describe, expect, it, vi } from 'vitest';
 import { headerSegmentsMax, pageBytes } from '../../../src/format/layout.ts';
 import type { GrainId } from '../../../src/index.ts';
-import type { HousekeepingRound } from '../../../src/store/settle/housekeeping.ts';
 import { reservePagesFor } from '../../../src/store/file/space-shares.ts';
+import type { HousekeepingRound } from '../../../src/store/settle/housekeeping.ts';
 import { patternOf } from '../../support/bytes.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
 import { type CoreLab, openLab } from '../../support/fixtures/core-lab.ts';
