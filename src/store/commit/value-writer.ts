@@ -23,6 +23,7 @@ import { endOf, type FilePart, partsWithin, writesTo } from '../file/file-parts.
 import type { Reservation } from '../grains/atlas.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { StoreCore } from '../state/core.ts';
+import type { BatchPlan } from './commit-plan.ts';
 import { MergedWrites } from './merged-writes.ts';
 import type { SessionWork, StagedValue } from './session-work.ts';
 
@@ -30,7 +31,7 @@ import type { SessionWork, StagedValue } from './session-work.ts';
  * A batch larger than this makes the file longer and fills no space ahead: writing zeros first
  * costs more than the device's second flush that they save.
  */
-export const smallBatchBytes = 64 * 1024;
+const smallBatchBytes = 64 * 1024;
 
 /**
  * Bytes of one write of a large value; their CRC is computed during it: half a millisecond of the
@@ -40,10 +41,15 @@ const pieceBytes = 2 * 1024 * 1024;
 
 const none: ReadonlyMap<SessionWork, Error> = new Map();
 
-export function valueBytes(works: Iterable<SessionWork>): number {
+function valueBytes(works: Iterable<SessionWork>): number {
   let bytes = 0;
   for (const { pushedBytes } of works) bytes += pushedBytes;
   return bytes;
+}
+
+/** True for a batch with zeros written ahead: of these sessions, with a record of this body. */
+export function isSmallBatch({ works, body }: Pick<BatchPlan, 'works' | 'body'>): boolean {
+  return valueBytes(works) + body.length <= smallBatchBytes;
 }
 
 // ── a batch ──

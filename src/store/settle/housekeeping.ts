@@ -206,7 +206,8 @@ export class Housekeeping {
 
   /**
    * Zeros after the last written page, if too few written pages are left ahead. `ahead` false: only
-   * for the reserve, since a large batch has no other zeros written ahead.
+   * for the reserve, since a large batch has no other zeros written ahead. These are one write, 10
+   * MiB at most: the next large batch would take a part of them for its values.
    */
   #planFill(ahead: boolean): FileWrite | undefined {
     const { space } = this.#parts;
@@ -216,7 +217,8 @@ export class Housekeeping {
     if (missing === 0 && !(ahead && !space.isFilledAhead)) return undefined;
     const from = ahead ? frontierPage : Math.max(frontierPage, endPage);
     const to = Math.max(ahead ? fillPage : 0, endPage + missing);
-    const pages = Math.min(to - from, Math.ceil(fillBytesMax / pageBytes));
+    const most = ahead ? Math.ceil(fillBytesMax / pageBytes) : missing;
+    const pages = Math.min(to - from, most);
     if (pages <= 0) return undefined;
     // Blocking: no session can get pages meanwhile that the zeros would overwrite.
     return { offset: from * pageBytes, chunks: zeroPages(pages), blocking: true };
