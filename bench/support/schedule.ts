@@ -25,7 +25,7 @@ export const schedule: readonly Scheduled[] = [
   { name: 'file-size', seconds: 38, quickSeconds: 3 },
   { name: 'open', seconds: 77, quickSeconds: 11 },
   { name: 'import', seconds: 50, quickSeconds: 15, notInQuick: true },
-  { name: 'memory', seconds: 27, quickSeconds: 3 },
+  { name: 'memory', seconds: 52, quickSeconds: 5 },
   { name: 'event-loop', seconds: 28, quickSeconds: 6 },
   { name: 'scaling', seconds: 36, quickSeconds: 3 },
   { name: 'micro', seconds: 24, quickSeconds: 8 },

@@ -49,7 +49,7 @@ export interface MemoryUser {
 export const evictableShareMin = 1 / 4;
 
 /** Hands turn by about these bytes together, or by this part of a round, at a time. */
-const stepBytes = 4096;
+const stepBytes = 16_384;
 const stepMax = 1 / 8;
 /**
  * If nothing goes in two rounds, nothing can go: the first one clears the marks of use. One more is
