@@ -19,9 +19,9 @@ export interface ForestOptions {
    */
   nodeBytes?: number | undefined;
   /**
-   * The part of the store's `cacheBytes` that decoded nodes may take, bytes; more counts as
-   * `cacheBytes`. Default: as use demands. Half of it, at least 2 MiB, may be nodes that the journal
-   * keeps and that are not stored yet.
+   * The part of `cacheBytes` that decoded nodes may take, bytes; more counts as `cacheBytes`.
+   * Default: shared with blocks and marks as use demands. Half of it, or 2 MiB if that is more, may
+   * be nodes of the journal, which are not stored yet.
    */
   nodeCacheBytes?: number | undefined;
   /**

@@ -29,7 +29,7 @@ export interface MemoryStatistics {
   readonly blockBytes: number;
   /** Marks that are loaded. */
   readonly markBytes: number;
-  /** Nodes of a forest: those that are cached, and what is reserved for those that are not stored. */
+  /** Nodes of a forest: those that are cached, and those that are not stored yet. */
   readonly nodeBytes: number;
   /** The part of `usedBytes` that is not evicted for something else. */
   readonly reservedBytes: number;
@@ -75,7 +75,7 @@ export class MemoryShare {
     return this.#reservedBytes;
   }
 
-  /** What the cache holds from now on. */
+  /** The cache says what it holds from now on. */
   hold(evictableBytes: number, besides: { readonly reservedBytes: number }): void {
     this.#evictableBytes = evictableBytes;
     this.#reservedBytes = besides.reservedBytes;

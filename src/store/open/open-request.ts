@@ -30,7 +30,7 @@ export interface OpenRequest {
   readonly exclusive: boolean;
   readonly readOnly: boolean;
   readonly fileSystem: FileSystem;
-  /** Of `cacheBytes`. */
+  /** The memory of `cacheBytes`, for all caches of the store. */
   readonly budget: MemoryBudget;
   /** Undefined: chosen by the file's size. */
   readonly settleBytes: number | undefined;

@@ -34,9 +34,9 @@ export interface StoreOptions {
   /** The file system with the file. Default: `nodeFileSystem`. */
   fileSystem?: FileSystem | undefined;
   /**
-   * Upper bound, bytes, of the memory that caches share as use demands: blocks of values, marks, and
-   * nodes of a forest (`Store.statistics`). Default 64 MiB. With 0 blocks are not cached. Marks of up
-   * to 1 MiB stay in any case, and whatever no longer is in memory only.
+   * Upper bound, bytes, of the memory that caches share as use demands: blocks of values, marks,
+   * and nodes of a forest. `Store.statistics` says how it is used. Default 64 MiB. With 0 only
+   * marks of up to 1 MiB stay, and what cannot be evicted.
    */
   cacheBytes?: number | undefined;
   /**
