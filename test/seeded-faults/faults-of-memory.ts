@@ -136,14 +136,11 @@ export const faultsOfMemory: readonly SeededFault[] = [
     caughtBy: { file: budget, test: 'a memory budget turns all hands by the same part of a round' },
   },
   {
-    name: 'the block cache grows whatever others hold',
+    name: 'the block cache evicts blocks and keeps their memory',
     file: 'store/values/block-cache.ts',
-    find: '(hasRoom || this.#slabs.length === 0)',
-    replace: '(hasRoom || this.#slabs.length >= 0)',
-    caughtBy: {
-      file: blocks,
-      test: 'a block cache reads as the file does after any reads, writes, failures, and memory given to others',
-    },
+    find: 'while (this.#slabs.length > 0 && this.#empty.length >= 1 << this.#slabExp) this.#dropSlab();',
+    replace: '',
+    caughtBy: { file: blocks },
   },
   {
     name: 'a block that moves to another slot is found in the old one',

@@ -128,9 +128,9 @@ export class BlockCache implements MemoryUser {
     const hasEmpty = (): boolean => this.#empty.length > 0;
     if (!hasEmpty()) {
       const hasRoom = this.#budget.makeRoom(blockBytes << this.#slabExp, hasEmpty);
-      if (!hasEmpty() && (hasRoom || this.#slabs.length === 0)) this.#addSlab();
-      // What others hold cannot go: its own hand alone.
-      while (!hasEmpty()) this.#lookAtNext();
+      // If what others hold cannot go, its own blocks have gone. It has one slab in any case.
+      assert(hasRoom || hasEmpty() || this.#slabs.length === 0, 'a slab has room in the budget');
+      if (!hasEmpty()) this.#addSlab();
     }
     return this.#empty.at(-1) as number;
   }
