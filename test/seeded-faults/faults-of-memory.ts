@@ -138,7 +138,7 @@ export const faultsOfMemory: readonly SeededFault[] = [
   {
     name: 'the block cache evicts blocks and keeps their memory',
     file: 'store/values/block-cache.ts',
-    find: 'while (this.#slabs.length > 0 && this.#empty.length >= 1 << this.#slabExp) this.#dropSlab();',
+    find: 'while (this.#slabs.length > 0 && this.#empty.length >= this.#emptyMax) this.#dropSlab();',
     replace: '',
     caughtBy: { file: blocks },
   },

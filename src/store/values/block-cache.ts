@@ -157,7 +157,15 @@ export class BlockCache implements MemoryUser {
   /** Evicts blocks that were not used; gives slabs back whose blocks others have room for. */
   pass(count: number): void {
     for (let left = Math.min(count, this.entryCount); left > 0; left--) this.#lookAtNext();
-    while (this.#slabs.length > 0 && this.#empty.length >= 1 << this.#slabExp) this.#dropSlab();
+    while (this.#slabs.length > 0 && this.#empty.length >= this.#emptyMax) this.#dropSlab();
+  }
+
+  /**
+   * Empty slots for which a slab is given back. If it is not the only one, as many are left: new
+   * blocks come soon, and a slab that comes and goes costs more than its blocks.
+   */
+  get #emptyMax(): number {
+    return Math.min(2, this.#slabs.length) << this.#slabExp;
   }
 
   /** Looks at the slot under the hand: evicts its block if it was not used since the last look. */

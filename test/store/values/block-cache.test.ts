@@ -181,7 +181,7 @@ describe('a block cache', () => {
     const all = cache.entryCount;
     for (let block = 0; block < 40; block++) cache.slotFor(block * 6);
     cache.pass(all);
-    expect(cache.entryCount).toBeLessThanOrEqual(64);
+    expect(cache.entryCount).toBeLessThanOrEqual(96);
     const { reads } = file;
     for (let block = 0; block < 40; block++) expectAsFile(cache, file, block * 6 * blockBytes, 9);
     expect(file.reads).toBe(reads);
