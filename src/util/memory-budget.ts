@@ -15,7 +15,8 @@
  * - Reserved memory cannot be evicted, and counts. What can be evicted keeps a quarter of the bound
  *   in any case: only reserved memory exceeds the bound.
  *
- * It holds caches weakly: one that is not used any more gives its memory back by itself.
+ * It holds caches weakly, except the last of each kind: those of an earlier state of a reader give
+ * their memory back when nothing uses them any more.
  */
 
 export type MemoryKind = 'blocks' | 'marks' | 'nodes';
@@ -85,6 +86,8 @@ export class MemoryShare {
 interface Hand {
   readonly share: MemoryShare;
   readonly user: WeakRef<MemoryUser>;
+  /** The last user of its kind: a weak reference costs time with each use. */
+  last: MemoryUser | undefined;
   /** Entries, less than one, that it has yet to pass. */
   owed: number;
 }
@@ -99,8 +102,9 @@ export class MemoryBudget {
 
   join(kind: MemoryKind, user: MemoryUser): MemoryShare {
     this.#leaveOut();
+    for (const hand of this.#hands) if (hand.share.kind === kind) hand.last = undefined;
     const share = new MemoryShare(kind);
-    this.#hands.push({ share, user: new WeakRef(user), owed: 0 });
+    this.#hands.push({ share, user: new WeakRef(user), last: user, owed: 0 });
     return share;
   }
 
@@ -162,7 +166,6 @@ export class MemoryBudget {
    */
   makeRoom(bytes = 0, isEnough: () => boolean = never): boolean {
     if (this.hasRoom(bytes)) return true;
-    this.#leaveOut();
     for (let idleRounds = 0; idleRounds < idleRoundsMax; ) {
       const before = this.#evictableBytes;
       if (before === 0) break;
@@ -176,15 +179,20 @@ export class MemoryBudget {
 
   /** Turns all hands by this part of a round. */
   #turn(part: number): void {
+    let areGone = false;
     for (const hand of this.#hands) {
-      const user = hand.user.deref();
-      if (user === undefined) continue;
+      const user = hand.last ?? hand.user.deref();
+      if (user === undefined) {
+        areGone = true;
+        continue;
+      }
       hand.owed += part * user.entryCount;
       const count = Math.floor(hand.owed);
       if (count === 0) continue;
       hand.owed -= count;
       user.pass(count);
     }
+    if (areGone) this.#leaveOut();
   }
 }
 

@@ -7,7 +7,7 @@
  * - The page that is being added is not evicted. Any other may be, so a caller uses one page at a
  *   time, or pins.
  * - Pages that cannot go count too: the bounds may be exceeded by them alone.
- * - The budget leaves it 1 MiB: marks of 2.5 million grains.
+ * - The budget leaves it 4 MiB: marks of ten million grains.
  *
  * The oldest page goes first; one that was used since it was last passed is passed once more
  * (second chance). A use only sets a flag. It reads and writes nothing.
@@ -27,7 +27,7 @@ export interface PageHome {
 /** Pages that are looked at for each one that is added, at most. */
 const passedMax = 64;
 /** Memory that the budget leaves it: without marks each read of a value would load some. */
-const keptBytesMax = 1024 * 1024;
+const keptBytesMax = 4 * 1024 * 1024;
 /** The part of the budget that is its own bound. */
 const shareMax = 1 / 4;
 
@@ -43,7 +43,7 @@ export class LoadedPages implements MemoryUser {
   /** The page that was added last: its user is not done with it. */
   #newest: MarkPage | undefined;
 
-  /** `bytesMax`: its own bound. Default: a quarter of the budget, but at least 1 MiB. */
+  /** `bytesMax`: its own bound. Default: a quarter of the budget, but at least 4 MiB. */
   constructor(budget: MemoryBudget, bytesMax = Math.max(keptBytesMax, budget.bytesMax * shareMax)) {
     this.#budget = budget;
     this.#share = budget.join('marks', this);

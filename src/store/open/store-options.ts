@@ -36,7 +36,7 @@ export interface StoreOptions {
   /**
    * Upper bound, bytes, of the memory that caches share as use demands: blocks of values, marks,
    * and nodes of a forest. `Store.statistics` says how it is used. Default 64 MiB. With 0 only
-   * marks of up to 1 MiB stay, and what cannot be evicted.
+   * marks of up to 4 MiB stay, and what cannot be evicted.
    */
   cacheBytes?: number | undefined;
   /**

@@ -35,6 +35,7 @@ export class BlockCache implements MemoryUser {
   #blockOf = new Float64Array(0);
   /** Slots without a block. */
   #empty: number[] = [];
+  readonly #hasEmpty = (): boolean => this.#empty.length > 0;
   #hand = 0;
 
   constructor(file: Pick<StorageFile, 'readSync'>, budget: MemoryBudget) {
@@ -125,12 +126,13 @@ export class BlockCache implements MemoryUser {
   #emptySlot(): number {
     // The index may have grown beyond the budget with the last block.
     this.#budget.makeRoom();
-    const hasEmpty = (): boolean => this.#empty.length > 0;
-    if (!hasEmpty()) {
-      const hasRoom = this.#budget.makeRoom(blockBytes << this.#slabExp, hasEmpty);
-      // If what others hold cannot go, its own blocks have gone. It has one slab in any case.
-      assert(hasRoom || hasEmpty() || this.#slabs.length === 0, 'a slab has room in the budget');
-      if (!hasEmpty()) this.#addSlab();
+    if (this.#empty.length === 0) {
+      const hasRoom = this.#budget.makeRoom(blockBytes << this.#slabExp, this.#hasEmpty);
+      if (!this.#hasEmpty()) {
+        // If what others hold cannot go, its own blocks have gone. It has one slab in any case.
+        assert(hasRoom || this.#slabs.length === 0, 'a slab has room in the budget');
+        this.#addSlab();
+      }
     }
     return this.#empty.at(-1) as number;
   }
