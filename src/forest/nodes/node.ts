@@ -277,8 +277,8 @@ export type TreeNode = Leaf | Branch;
 const none = new Uint8Array(0);
 const childStoredBytes = 11;
 const sealBytes = 8;
-/** Approximate bytes of memory of a node without its entries, and of a child. */
-const objectBytes = 400;
+/** Bytes of memory of the objects of a node, as measured, and about those of a child. */
+const objectBytes = 1000;
 const childBytes = 128;
 
 /** Joins a column of two branches; empty if both are. */

@@ -7,6 +7,7 @@
 
 import { sectorBytes } from '../../format/layout.ts';
 import type { FileSystem } from '../../io/file-system.ts';
+import type { MemoryBudget } from '../../util/memory-budget.ts';
 import type { AtlasLimits } from '../grains/atlas.ts';
 
 /**
@@ -29,7 +30,8 @@ export interface OpenRequest {
   readonly exclusive: boolean;
   readonly readOnly: boolean;
   readonly fileSystem: FileSystem;
-  readonly cacheBytes: number;
+  /** The memory of `cacheBytes`, for all caches of the store. */
+  readonly budget: MemoryBudget;
   /** Undefined: chosen by the file's size. */
   readonly settleBytes: number | undefined;
   readonly limits: StoreLimits;

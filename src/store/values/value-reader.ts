@@ -16,6 +16,7 @@ import { assert } from '../../util/assert.ts';
 import { ResultMemory } from '../../util/bytes.ts';
 import { crc32 } from '../../util/crc.ts';
 import { getU32 } from '../../util/little-endian.ts';
+import { MemoryBudget } from '../../util/memory-budget.ts';
 import { endOf, type FilePart, partsWithin } from '../file/file-parts.ts';
 import type { FileReader, ReadAhead } from '../file/file-reader.ts';
 import type { WriteObserver } from '../file/file-writer.ts';
@@ -60,17 +61,15 @@ export function valuePlace(
 export class ValueReader implements WriteObserver {
   readonly carried = new CarriedValues();
   readonly #file: FileReader;
-  readonly #cacheBytes: number;
   #cache: BlockCache;
   /** Offsets of values that their batch did not write, even if they have a valid checksum. */
   readonly #distrusted = new Set<number>();
   readonly #prefix = new Uint8Array(valuePrefixBytes);
   readonly #memory = new ResultMemory();
 
-  constructor(file: FileReader, cacheBytes: number) {
+  constructor(file: FileReader, budget: MemoryBudget) {
     this.#file = file;
-    this.#cacheBytes = cacheBytes;
-    this.#cache = new BlockCache(this.#source, cacheBytes);
+    this.#cache = new BlockCache(this.#source, budget);
   }
 
   /** The file as the cache reads it, with the carried values. */
@@ -87,14 +86,15 @@ export class ValueReader implements WriteObserver {
 
   /** Takes the cache of another reader of the same file, and leaves that one without a cache. */
   takeCacheOf(other: ValueReader): void {
+    this.#cache.clear();
     this.#cache = other.#cache;
     this.#cache.readFrom(this.#source);
-    other.#cache = new BlockCache(other.#source, 0);
+    other.#cache = new BlockCache(other.#source, new MemoryBudget(0));
   }
 
-  /** Begins with an empty cache. */
+  /** Empties the cache. */
   dropCache(): void {
-    this.#cache = new BlockCache(this.#source, this.#cacheBytes);
+    this.#cache.clear();
   }
 
   /**
