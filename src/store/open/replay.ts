@@ -12,6 +12,7 @@
  */
 
 import { corrupt } from '../../errors.ts';
+import { joinGrainId } from '../../format/grain-id.ts';
 import { placementIsSound } from '../../format/grain-map.ts';
 import {
   grainExpMax,
@@ -108,8 +109,8 @@ function* readRecord(
 }
 
 /**
- * Takes the values that the record carries into memory, and forgets those that it frees: whatever
- * the stamps of the structures say, the grains do not have these bytes yet.
+ * Takes the values that the record carries into memory, and forgets those that it frees. No stamp
+ * of a structure changes that: the grains may not have these bytes yet. Throws `VARVE_CORRUPT`.
  */
 function* takeCarried({ atlas, values }: ReplayParts, record: LogRecord): Steps<void> {
   const { batch } = record;
@@ -126,7 +127,9 @@ function* takeCarried({ atlas, values }: ReplayParts, record: LogRecord): Steps<
       const capacity = one.count * 2 ** map.grainExp;
       const needed = valuePrefixBytes + one.length;
       if (map.spread || needed > capacity) {
-        throw corrupt('the commit log carries a value that does not fit its grains', { batch });
+        const grainId = joinGrainId(one.basin, one.stratum, one.index);
+        const facts = { batch, grainId, expected: capacity, actual: needed };
+        throw corrupt('the commit log carries a value that does not fit its grains', facts);
       }
       const grains = new Uint8Array(capacity - needed < paddingMax ? capacity : needed);
       encodeValue(grains, one.bytes, one.crc);

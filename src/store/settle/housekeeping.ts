@@ -4,9 +4,10 @@
  * opening left behind), the next log segment and zeros ahead of need.
  *
  * Invariant: it makes no sync while the store is open; its writes count only after a sync that
- * began later (`synced`). A failed write is repeated unchanged in the next round, before anything
- * depends on it; if it fails again, that round's commit fails. Nothing runs between commits: there
- * are no timers, so a loop of `commitSync` does its share.
+ * began later (`synced`). A failed write is repeated in the next round, before anything depends on
+ * it; if it fails again, that round's commit fails. A document or segment may go elsewhere then;
+ * a carried value that was freed meanwhile is left out. Nothing runs between commits: there are no
+ * timers, so a loop of `commitSync` does its share.
  */
 
 import { headerSegmentsMax, pageBytes, segmentPagesMin } from '../../format/layout.ts';
@@ -80,7 +81,7 @@ export class Housekeeping {
   /** Writes of carried values that have returned, and that no sync covers yet. */
   #home: HomeWrite[] = [];
   #hasFailed = false;
-  /** This round is not for a settle alone: a commit waits for it. */
+  /** A commit waits for this round: it is not for a settle alone. */
   #isForCommit = false;
   /** Number of documents of this settle that the disk has refused. */
   #madeAgain = 0;
@@ -234,13 +235,12 @@ export class Housekeeping {
     this.#home.push({ offset, chunks, values: written });
   }
 
-  /** A planned write failed. Returns true if the commit fails if that happens twice in a row. */
+  /** A planned write failed. Returns true if a second failure in a row fails the commit. */
   failed(write: HousekeepingWrite): boolean {
     // Without zeros ahead commits are only slower.
     if (write.purpose === 'fill') return false;
     if (write.purpose === 'segment') {
-      // Another place may work. A commit that needs the segment reports the error
-      // (`DurableWriter.commit`).
+      // Another place may work. A commit that needs the segment reports the error.
       this.#parts.log.forgetNext(this.#parts.space);
       return false;
     }

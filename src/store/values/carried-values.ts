@@ -3,11 +3,10 @@
  * writes these to their grains before it forgets the records.
  *
  * Invariants:
- * - The file with these bytes laid over it is what readers see: every read of values goes through
- *   `overlay`.
- * - A value leaves when its bytes are in its grains, synced, or when it is freed: bytes of a freed
- *   value never reach the file, where another value may be by then. After a failed sync the file
- *   may show what was there before.
+ * - Readers see the file with these bytes laid over it: whoever reads a value that a record may
+ *   carry lays them over.
+ * - A value leaves when its bytes are in its grains, synced, or when it is freed. Bytes of a freed
+ *   value are not written any more: another value may be in the grains by then.
  *
  * It reads and writes nothing itself.
  */
@@ -45,7 +44,7 @@ export class CarriedValues {
   #used = 0;
   #end = 0;
 
-  /** No value has ended after this byte of the file, which may be shorter. */
+  /** No carried value ends after this byte. The file may end before it. */
   get end(): number {
     return this.#end;
   }
