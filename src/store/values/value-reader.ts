@@ -282,8 +282,8 @@ export class ValueReader implements WriteObserver {
 
   /**
    * Length and CRC of the bytes, in the file or as carried, computed in pieces that are not kept.
-   * Undefined if the file ends within them or the length is impossible. `ahead` saves reads of small
-   * values. Requires: with `ahead`, no record carries the value.
+   * Undefined if the file ends within them or the length is impossible. `ahead` saves reads of
+   * small values. Requires: with `ahead`, no record carries the value.
    */
   measure(place: ValuePlace, ahead?: ReadAhead): MeasuredValue | undefined {
     if (ahead !== undefined && place.parts === undefined && place.capacity <= cachedBytesMax) {
