@@ -4,8 +4,8 @@
  *
  * Invariant: a record is applied only to structures whose stamp is before its batch. Only the last
  * record, if the header does not confirm it, can be of a batch that was never acknowledged. It is
- * kept if its body is whole and each value that it allocated and does not carry has, in the file,
- * the length and CRC of the record; otherwise it is taken back. If the header confirms it, a body
+ * kept if its body is whole and the file has each value that it allocated and does not carry, with
+ * the length and CRC of the record. Otherwise it is taken back. If the header confirms it, a body
  * that is not whole is `VARVE_CORRUPT`, and a value that differs from the record is lost alone.
  *
  * It pauses every few values: no other code has the store before it is open.

@@ -1,7 +1,7 @@
 /**
  * Housekeeping: writes that ride on commits, so that opening stays fast and later commits small.
- * They are settles, with the values that the log carries, file header copies (also the one that
- * opening left behind), the next log segment and zeros ahead of need.
+ * They are settles with the values that the log carries, the next log segment, zeros ahead of need,
+ * and file header copies, also the one that opening left behind.
  *
  * Invariant: it makes no sync while the store is open; its writes count only after a sync that
  * began later (`synced`). A failed write is repeated in the next round, before anything depends on
@@ -20,9 +20,9 @@ import { Settle, type SettleParts } from './settle.ts';
 /** Settle writes that ride on one commit. */
 const settleWritesMax = 64;
 /**
- * A settle is due when the log since the last one reaches a 32nd of the file (at least 256 KiB, at
- * most 1 MiB), or the extents that wait for one reach a 64th (at least 64 KiB). So a small store
- * stays small. 256 KiB are 512 small commits, which an opening replays in 2 ms.
+ * A settle is due when the log since the last one reaches a 32nd of the file: at least 256 KiB, at
+ * most 1 MiB. It is also due when the extents that wait for one reach a 64th, at least 64 KiB, so
+ * that a small store stays small. 256 KiB are 512 small commits, which an opening replays in 2 ms.
  */
 const logShare = 32;
 const leavingShare = 64;
@@ -37,9 +37,9 @@ const settleBytesMax = 1024 * 1024;
 const replayMax = 8192;
 const replayForEachPage = 128;
 /**
- * A settle is also due when the dirty mark pages, which cannot be evicted, take a quarter of the
- * memory for mark pages and are more than one commit writes. All that are beyond this go with the
- * next commit, since each may make more pages dirty than a settle writes otherwise.
+ * A settle is also due when the dirty mark pages, which cannot be evicted, are more than one commit
+ * writes and than a quarter of the memory for mark pages. All beyond this go with the next commit,
+ * since each commit may make more pages dirty than a settle writes otherwise.
  */
 const dirtyShare = 4;
 const fillBytesMax = 1024 * 1024;

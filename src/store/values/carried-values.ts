@@ -1,5 +1,5 @@
 /**
- * The values that only the commit log has so far: their records carry the bytes, and a settle
+ * The values that only the commit log has so far. Their records carry the bytes, and a settle
  * writes these to their grains before it forgets the records.
  *
  * Invariants:
@@ -132,7 +132,8 @@ export class CarriedValues {
 
   /**
    * Up to `count` writes of the values of batches up to `base` to their grains; adjoining values
-   * are one write. Requires: a call of `wentHome` for each that a sync covers.
+   * are one write. Requires: a call of `wentHome` for each that a sync covers, before any batch of
+   * that sync is published.
    */
   writesUpTo(base: number, count: number): HomeWrite[] {
     const due: CarriedValue[] = [];
