@@ -263,6 +263,7 @@ export class Committer {
           left.delete(one);
           one.batch = published.currentBatch;
           this.#idle.push(one);
+          continue;
         }
         // Set before the pauses: a guard taken in one of them cannot hold this checkpoint back.
         core.checkpointUnderWay = Math.max(checkpoint, target);
