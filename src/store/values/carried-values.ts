@@ -81,7 +81,11 @@ export class CarriedValues {
   }
 
   #removeAll(values: readonly CarriedValue[]): void {
-    for (const { offset } of values) this.#values.delete(offset);
+    for (const value of values) {
+      const now = this.#values.get(value.offset);
+      assert(now === undefined || now === value, 'no other value is carried for grains in use');
+      this.#values.delete(value.offset);
+    }
     let cleaned = -1;
     for (const { offset, length } of values) {
       const last = Math.floor((offset + length - 1) / pageBytes);
