@@ -245,8 +245,8 @@ export class DurableWriter {
 
   /**
    * Plans and writes a round. A write that fails is repeated with the next batch; if it fails
-   * again, that batch fails. Returns the error of a write that fails no batch: of the next log
-   * segment, which is made elsewhere, or of a carried value on a full disk.
+   * again, that batch fails. Returns the error of a write that fails no batch: the next log segment
+   * is made elsewhere, and on a full disk a carried value waits.
    */
   *#houseKeep(wish: HousekeepingWish): Steps<unknown> {
     const round = this.#planHousekeeping(wish);

@@ -1,7 +1,7 @@
 /**
- * Writes values to their grains: those of a batch before its record is written, if the record does
- * not carry them, those of an open session ahead of its commit, and a single large one without
- * blocking the event loop.
+ * Writes values to their grains: those of a batch before its record is written, those of an open
+ * session ahead of its commit, and a single large one without blocking the event loop. It also says
+ * which batches write none, since their record carries the values.
  *
  * Invariants:
  * - The grains are reserved. The bytes count only when a commit names them.
@@ -55,16 +55,17 @@ export function isSmallBatch({ works, body }: Pick<BatchPlan, 'works' | 'body'>)
 // ── a batch ──
 
 /**
- * If values lie at `scatteredFrom` places or more, their record carries `scatteredTimes` as many
- * bytes as otherwise.
+ * If values lie at `scatteredFrom` places or more, their record carries up to `scatteredTimes` as
+ * many bytes as otherwise.
  */
 const scatteredTimes = 5;
 const scatteredFrom = 3;
+/** A record that carries values has up to this many operations. */
 const carriedOperationsMax = 256;
 
 /**
- * True if the record of this batch should carry its values. Not if a later write of them to their
- * grains could be refused.
+ * True if the record of this batch should carry its values. False if a later write of one of them
+ * to its grains could be refused.
  */
 export function recordCarries(core: StoreCore, works: readonly SessionWork[]): boolean {
   const { carriedBytes } = core;

@@ -102,7 +102,7 @@ export class Space {
     return this.#end + Math.ceil(growthBytes(this.#end * pageBytes * fillTimes) / pageBytes);
   }
 
-  /** True if neither the file nor the reserve should be filled ahead now. */
+  /** True if neither the file nor the reserve needs zeros ahead now. */
   get isFilledAhead(): boolean {
     if ((this.#reserve?.pages ?? 0) < this.#reserveFor(this.#end)) return false;
     return this.#frontier - this.usedEndPage > (this.fillPage - this.#end) / 4;

@@ -146,7 +146,7 @@ export class ValueReader implements WriteObserver {
     } else this.#read(target, place.offset + at);
   }
 
-  /** Length of the file with the carried values. */
+  /** Bytes of the file, with the carried values that lie after its end. */
   #length(): number {
     return Math.max(this.#file.length(), this.carried.end);
   }
@@ -242,7 +242,7 @@ export class ValueReader implements WriteObserver {
     return getU32(this.#prefix, 4);
   }
 
-  /** Length and CRC in the value's prefix on the disk, without the cache. */
+  /** Length and CRC in the value's prefix, in the file or as carried, without the cache. */
   stored(place: ValuePlace): { length: number; crc: number } {
     this.#fillParts(this.#prefix, partsOf(place), 0);
     return { length: getU32(this.#prefix, 0), crc: getU32(this.#prefix, 4) };
@@ -281,8 +281,9 @@ export class ValueReader implements WriteObserver {
   }
 
   /**
-   * Length and CRC of the bytes on the disk, computed in pieces that are not kept. Undefined if the
-   * file ends within them or the length is impossible. `ahead` saves reads of small values.
+   * Length and CRC of the bytes, in the file or as carried, computed in pieces that are not kept.
+   * Undefined if the file ends within them or the length is impossible. `ahead` saves reads of
+   * small values. Requires: with `ahead`, no record carries the value.
    */
   measure(place: ValuePlace, ahead?: ReadAhead): MeasuredValue | undefined {
     if (ahead !== undefined && place.parts === undefined && place.capacity <= cachedBytesMax) {
