@@ -8,11 +8,13 @@ import {
   RootWriter,
 } from '../../../src/forest/journal/forest-root.ts';
 import { emptyRoot, NodeRef, type TreeRoot } from '../../../src/forest/nodes/node.ts';
+import { NodeCache } from '../../../src/forest/nodes/node-cache.ts';
 import { NodeStore } from '../../../src/forest/nodes/node-store.ts';
 import { type GrainId, Store } from '../../../src/index.ts';
 import { expectSameBytes } from '../../support/bytes.ts';
 
-const nodes = new NodeStore(await Store.inMemory(), undefined, 0);
+const store = await Store.inMemory();
+const nodes = new NodeStore(store, undefined, new NodeCache(store.memory));
 
 function treeAt(low: number): TreeRoot {
   return { ref: NodeRef.at(low, 0x0101_0000, 0), count: 1, long: false };
