@@ -74,7 +74,7 @@ export class Leaf {
   }
 
   copy(owner: number): Leaf {
-    const copy = new Leaf(owner, this.entries.copy());
+    const copy = new Leaf(owner, this.entries.slice());
     copy.longs = this.longs;
     copy.run = this.run;
     return copy;
@@ -139,7 +139,7 @@ export class Branch {
   }
 
   copy(owner: number): Branch {
-    const copy = new Branch(owner, this.level, this.separators.copy());
+    const copy = new Branch(owner, this.level, this.separators.slice());
     copy.refs = this.refs.slice();
     copy.counts = this.counts.slice();
     if (this.#longs.length > 0) copy.#longs = this.#longs.slice();
