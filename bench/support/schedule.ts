@@ -31,7 +31,7 @@ export const schedule: readonly Scheduled[] = [
   { name: 'micro', seconds: 24, quickSeconds: 8 },
   { name: 'forest-get', seconds: 34, quickSeconds: 2 },
   { name: 'forest-scan', seconds: 25, quickSeconds: 2 },
-  { name: 'forest-load', seconds: 77, quickSeconds: 4, notInQuick: true },
+  { name: 'forest-load', seconds: 92, quickSeconds: 6, notInQuick: true },
   { name: 'forest-commit', seconds: 84, quickSeconds: 14, notInQuick: true },
   { name: 'forest-overwrite', seconds: 30, quickSeconds: 2 },
   { name: 'forest-tail', seconds: 28, quickSeconds: 8, notInQuick: true },
