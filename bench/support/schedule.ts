@@ -1,7 +1,7 @@
 /**
  * The questions that `npm run bench` asks, in this order, and the time that each may take.
  *
- * Invariant: the budgets add up to less than 16.5 minutes, and to less than 90 seconds for
+ * Invariant: the budgets add up to less than 17.5 minutes, and to less than 90 seconds for
  * those that are in a quick run; a test holds them to that. A question that takes longer is told of, not stopped.
  */
 
@@ -38,7 +38,7 @@ export const schedule: readonly Scheduled[] = [
   { name: 'forest-scaling', seconds: 24, quickSeconds: 2, notInQuick: true },
 ];
 
-export const budgetSeconds = { full: 990, quick: 90 } as const;
+export const budgetSeconds = { full: 1050, quick: 90 } as const;
 
 /** The questions of a run in which none is asked for by name. */
 export function questionsOf(quick: boolean): readonly Scheduled[] {
