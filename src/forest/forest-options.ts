@@ -67,6 +67,7 @@ export const storeNames: NamesOf<StoreOptions> = {
   fileSystem: true,
   cacheBytes: true,
   settleBytes: true,
+  waitForLockMs: true,
   signal: true,
 };
 

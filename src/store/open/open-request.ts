@@ -32,6 +32,8 @@ export interface OpenRequest {
   readonly cacheBytes: number;
   /** Undefined: chosen by the file's size. */
   readonly settleBytes: number | undefined;
+  /** 0: no wait. */
+  readonly waitForLockMs: number;
   readonly limits: StoreLimits;
   readonly signal: AbortSignal | undefined;
 }

@@ -25,6 +25,7 @@ export interface ContractStoreOptions {
   fileSystem?: ContractFileSystem | undefined;
   cacheBytes?: number | undefined;
   settleBytes?: number | undefined;
+  waitForLockMs?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -139,6 +140,7 @@ export interface ContractVarveError extends Error {
   readonly offset: number | undefined;
   readonly grainId: GrainId | undefined;
   readonly batch: BatchId | undefined;
+  readonly pid: number | undefined;
   readonly expected: unknown;
   readonly actual: unknown;
 }
