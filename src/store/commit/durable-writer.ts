@@ -19,6 +19,7 @@ import type { GrainMap } from '../grains/grain-map.ts';
 import type { RecordTarget } from '../log/commit-log.ts';
 import type { HousekeepingRound, HousekeepingWish } from '../settle/housekeeping.ts';
 import type { StoreCore } from '../state/core.ts';
+import type { StoreWatch } from '../watch/store-watch.ts';
 import { type BatchPlan, type BatchRequest, planBatch } from './commit-plan.ts';
 import { forgetBatch, publishBatch } from './publish.ts';
 import type { SmallRecord } from './small-record.ts';
@@ -40,12 +41,14 @@ export function isPoisoned(error: unknown): boolean {
 
 export class DurableWriter {
   readonly #core: StoreCore;
+  readonly #watch: StoreWatch;
   #recordRefused = false;
   /** The time of the first plan of the batch in flight, milliseconds since the epoch. */
   #plannedAt: number | undefined;
 
-  constructor(core: StoreCore) {
+  constructor(core: StoreCore, watch: StoreWatch) {
     this.#core = core;
+    this.#watch = watch;
   }
 
   /** The batch that failed last has found no place for its record, or could not write it. */
@@ -139,12 +142,14 @@ export class DurableWriter {
    * open replays the record.
    */
   *#publish(plan: BatchPlan, target: RecordTarget): Steps<void> {
+    const { checkpoint } = this.#core.published;
     try {
       yield* publishBatch(this.#core, plan, target);
     } catch (error) {
       this.#core.statisticsBefore = undefined;
       throw this.#core.poison(error);
     }
+    if (this.#watch.isWatched) yield* this.#watch.published(plan, checkpoint);
   }
 
   /** Syncs. If the sync fails, the content of the disk is unknown: this poisons the store. */
@@ -154,7 +159,8 @@ export class DurableWriter {
     } catch (error) {
       throw this.#core.poison(error);
     }
-    this.#core.housekeeping.synced();
+    const settle = this.#core.housekeeping.synced();
+    if (settle !== undefined) this.#watch.settled(settle);
   }
 
   /**

@@ -43,6 +43,14 @@ export interface WriteObserver {
   forget(offset: number, length: number): void;
 }
 
+/** Measures the writes and syncs that return. Times are milliseconds from any start. */
+export interface WriteMeter {
+  now(): number;
+  /** `since`: when the write was called. */
+  wrote(bytes: number, since: number): void;
+  synced(since: number): void;
+}
+
 export class FileWriter {
   /** Pages that this process has filled ahead. */
   readonly zeroed = new ZeroedPages();
@@ -56,6 +64,7 @@ export class FileWriter {
   #inFlightEnd = 0;
   #bytesWritten = 0;
   #syncs = 0;
+  #meter: WriteMeter | undefined;
 
   /** `isNew`: the file is as creation has written it. */
   constructor(reader: FileReader, space: Space, observer: WriteObserver, isNew = false) {
@@ -75,6 +84,11 @@ export class FileWriter {
     return this.#syncs;
   }
 
+  /** Has writes and syncs from now on measured, or no longer. */
+  measureBy(meter: WriteMeter | undefined): void {
+    this.#meter = meter;
+  }
+
   /** Carries the steps out on the calling thread. */
   performSync<T>(steps: Steps<T>): T {
     return performSync(this.#reader.file, steps);
@@ -88,6 +102,7 @@ export class FileWriter {
   *write(write: FileWrite): Steps<void> {
     const { offset, chunks } = write;
     const bytes = writeBytes(write);
+    const since = this.#meter?.now();
     this.#issued(offset, bytes);
     this.#writesInFlight += 1;
     this.#inFlightEnd = Math.max(this.#inFlightEnd, offset + bytes);
@@ -100,6 +115,7 @@ export class FileWriter {
       this.#writesInFlight -= 1;
       if (this.#writesInFlight === 0) this.#inFlightEnd = 0;
     }
+    if (since !== undefined) this.#meter?.wrote(bytes, since);
     this.#returned(offset, bytes, chunks);
   }
 
@@ -109,6 +125,7 @@ export class FileWriter {
    */
   writeNow(chunk: Uint8Array, offset: number): void {
     const chunks = [chunk];
+    const since = this.#meter?.now();
     this.#issued(offset, chunk.length);
     try {
       writeNow(this.#reader.file, chunks, offset);
@@ -116,6 +133,7 @@ export class FileWriter {
       this.#refused(offset, chunk.length, error);
       throw error;
     }
+    if (since !== undefined) this.#meter?.wrote(chunk.length, since);
     this.#returned(offset, chunk.length, chunks);
   }
 
@@ -142,7 +160,9 @@ export class FileWriter {
 
   *sync(): Steps<void> {
     this.#syncs += 1;
+    const since = this.#meter?.now();
     yield datasync;
+    if (since !== undefined) this.#meter?.synced(since);
   }
 
   *truncate(length: number): Steps<void> {

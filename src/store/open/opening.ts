@@ -13,6 +13,7 @@ import type { OpenFileOptions, StorageFile } from '../../io/file-system.ts';
 import { perform } from '../file/effects.ts';
 import { FileReader } from '../file/file-reader.ts';
 import { StoreCore } from '../state/core.ts';
+import { recovered, recoveryBegins } from '../watch/store-watch.ts';
 import { createStore } from './creation.ts';
 import { chooseHeader, cutCreation } from './header-choice.ts';
 import { type LoadedStore, loadStore } from './loading.ts';
@@ -33,12 +34,15 @@ export async function openCore(request: OpenRequest): Promise<OpenedCore> {
   const { path, exclusive, readOnly } = request;
   const create = request.create && !readOnly;
   const file = await openFile(request, { create, exclusive, readOnly });
+  const begun = recoveryBegins();
   try {
     const loaded = readOnly
       ? await loadBesideWriter(request, file)
       : await openLocked(request, file);
     request.signal?.throwIfAborted();
-    return { core: new StoreCore(loaded.opened), loaded };
+    const core = new StoreCore(loaded.opened);
+    recovered(path, core.recovery, begun);
+    return { core, loaded };
   } catch (error) {
     // Report the first error, not one of closing.
     await Promise.allSettled([file.close()]);
