@@ -29,3 +29,4 @@ export type {
   SettleMessage,
   StoreMessages,
 } from './store/watch/messages.ts';
+export type { MemoryBudget, MemoryStatistics } from './util/memory-budget.ts';

@@ -15,12 +15,11 @@ const sums = {
 export const faultsOfWatching: readonly SeededFault[] = [
   {
     name: 'a batch is reported before it is published',
-    file: 'store/commit/durable-writer.ts',
-    find: lines('    const { checkpoint } = this.#core.published;', '    try {'),
+    file: 'store/commit/publish.ts',
+    find: '    yield* applyBatch(core, plan, target);',
     replace: lines(
-      '    const { checkpoint } = this.#core.published;',
-      '    if (this.#watch.isWatched) yield* this.#watch.published(plan, checkpoint);',
-      '    try {',
+      '    if (watch.isWatched) yield* watch.published(plan, checkpoint);',
+      '    yield* applyBatch(core, plan, target);',
     ),
     caughtBy: {
       file: messages,
@@ -30,8 +29,12 @@ export const faultsOfWatching: readonly SeededFault[] = [
   {
     name: 'writes without blocking are missing in the messages',
     file: 'store/file/file-writer.ts',
-    find: '    if (since !== undefined) this.#meter?.wrote(bytes, since);',
-    replace: '',
+    find: lines(
+      '      if (this.#writesInFlight === 0) this.#inFlightEnd = 0;',
+      '    }',
+      '    if (since !== undefined) this.#meter?.wrote(bytes, since);',
+    ),
+    replace: lines('      if (this.#writesInFlight === 0) this.#inFlightEnd = 0;', '    }'),
     caughtBy: sums,
   },
   {
