@@ -160,8 +160,8 @@ export class DurableWriter {
   }
 
   /** Requires: the record is durable. Throws `VARVE_POISONED`. */
-  *#publish(plan: BatchPlan, target: RecordTarget): Steps<void> {
-    yield* publishBatch(this.#core, this.#watch, plan, target);
+  #publish(plan: BatchPlan, target: RecordTarget): Steps<void> {
+    return publishBatch(this.#core, this.#watch, plan, target);
   }
 
   /** Syncs. If the sync fails, the content of the disk is unknown: this poisons the store. */
