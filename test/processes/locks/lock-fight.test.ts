@@ -9,12 +9,12 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { Store } from '../../src/index.ts';
-import { crashScale } from '../support/crash-scale.ts';
-import { check } from '../support/fixtures/store-checks.ts';
-import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
-import { Child } from './child.ts';
-import { randomFrom } from './seeded.mjs';
+import { Store } from '../../../src/index.ts';
+import { crashScale } from '../../support/crash-scale.ts';
+import { check } from '../../support/fixtures/store-checks.ts';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../../support/temporary-folder.ts';
+import { Child } from '../child.ts';
+import { randomFrom } from '../seeded.mjs';
 
 const rounds = 12 * crashScale;
 const newStores = 6 * crashScale;
