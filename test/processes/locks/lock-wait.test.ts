@@ -9,11 +9,11 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Store } from '../../../src/index.ts';
-import { makeTemporaryFolder, removeTemporaryFolder } from '../../support/temporary-folder.ts';
-import { Child } from '../child.ts';
+import type { Child } from '../child.ts';
 import { bun, type Command, deno, node, nodeWithoutAddons } from '../runtimes.ts';
+import { childrenOfTest } from './started-children.ts';
 
 const script = fileURLToPath(new URL('./lock-waiter.mjs', import.meta.url));
 const runtimes: Readonly<Record<string, Command>> = {
@@ -23,28 +23,16 @@ const runtimes: Readonly<Record<string, Command>> = {
   Deno: deno,
 };
 
-let folder: string;
 let storeCount = 0;
-const started: Child[] = [];
-
-beforeAll(() => {
-  folder = makeTemporaryFolder();
-});
-
-afterAll(async () => {
-  for (const child of started) await child.leave();
-  removeTemporaryFolder(folder);
-});
+const started = childrenOfTest();
 
 function newPath(): string {
   storeCount += 1;
-  return join(folder, `store-${storeCount}`);
+  return join(started.folder, `store-${storeCount}`);
 }
 
 function waiter(path: string, milliseconds: number, runtime: Command = node): Child {
-  const child = new Child([...runtime, script, path, `${milliseconds}`]);
-  started.push(child);
-  return child;
+  return started.start([...runtime, script, path, `${milliseconds}`]);
 }
 
 const forever = Number.POSITIVE_INFINITY;
