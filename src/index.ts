@@ -21,3 +21,12 @@ export type { StoreStatistics, StratumStatistics } from './store/state/store-sta
 export { Store } from './store/store.ts';
 export type { StoreView } from './store/store-view.ts';
 export type { Finding } from './store/verify/finding.ts';
+export type {
+  CheckpointMessage,
+  CommitMessage,
+  PoisonedMessage,
+  RecoveryMessage,
+  SettleMessage,
+  StoreMessages,
+} from './store/watch/messages.ts';
+export type { MemoryBudget, MemoryStatistics } from './util/memory-budget.ts';

@@ -10,6 +10,7 @@ import { Mutex } from 'async-mutex';
 import { invalidArgument, ioError } from '../errors.ts';
 import type { GrainId } from '../format/grain-id.ts';
 import { memoryFileSystem } from '../io/memory-file-system.ts';
+import type { MemoryBudget } from '../util/memory-budget.ts';
 import { checkFlag, checkNames, checkSignal } from '../util/options.ts';
 import { Committer } from './commit/committer.ts';
 import { HeaderClaim } from './commit/header-claim.ts';
@@ -321,6 +322,11 @@ export class Store implements AsyncDisposable {
   claimEmbeddedHeader(owner: string): () => void {
     this.#core.checkOpen();
     return this.#sessionHome.header.take(owner);
+  }
+
+  /** The budget of `cacheBytes`: what stands on the store takes its memory from it. */
+  get memory(): MemoryBudget {
+    return this.#core.budget;
   }
 
   /** Throws `VARVE_CLOSED`. */

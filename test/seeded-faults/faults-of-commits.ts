@@ -32,7 +32,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     ),
     caughtBy: {
       file: 'test/contract/faults.test.ts',
-      test: 'a failed sync does not publish a larger batch either',
+      test: 'a failed sync does not publish a batch with a new map either',
     },
   },
   {

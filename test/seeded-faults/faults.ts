@@ -17,6 +17,7 @@ import { faultsOfReading } from './faults-of-reading.ts';
 import { faultsOfSettling } from './faults-of-settling.ts';
 import { faultsOfSpace } from './faults-of-space.ts';
 import { faultsOfVaults } from './faults-of-vaults.ts';
+import { faultsOfWatching } from './faults-of-watching.ts';
 import type { SeededFault } from './seeded-fault.ts';
 
 export const faults: readonly SeededFault[] = [
@@ -34,4 +35,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfCounts,
   ...faultsOfInvariants,
   ...faultsOfMemory,
+  ...faultsOfWatching,
 ];

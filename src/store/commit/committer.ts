@@ -1,9 +1,10 @@
 /**
  * The Committer makes batches durable, one at a time. A batch is all sessions that wait when it
- * begins. It writes their values, waits for these writes, writes one log record of all that the
- * batch does, syncs once and publishes. Housekeeping's writes ride along.
+ * begins. It writes their values, unless the record carries them, and waits for these writes. It
+ * writes one log record of all that the batch does, syncs once and publishes. Housekeeping's writes
+ * ride along.
  *
- * A power cut before the sync leaves any part of the batch. Recovery takes all of it back: the
+ * A power cut before the sync leaves any part of the batch. Recovery takes all of it back if the
  * record, or a value that it names, fails its CRC. After the sync all of it is there. A failed
  * write rejects sessions, and nothing of them is visible, except steps of a checkpoint on a full
  * disk: those that are durable stay. A failed sync poisons the store.
@@ -14,6 +15,7 @@ import { joinGrainId } from '../../format/grain-id.ts';
 import type { Steps } from '../file/effects.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
+import { StoreWatch } from '../watch/store-watch.ts';
 import { checkpointOf, freedBetween } from './checkpoint.ts';
 import { CommitQueue, Waiting } from './commit-queue.ts';
 import { type Batch, DurableWriter, isPoisoned } from './durable-writer.ts';
@@ -27,6 +29,7 @@ const nothingFreed = new Map<SessionWork, Freed>();
 
 export class Committer {
   readonly #core: StoreCore;
+  readonly #watch: StoreWatch;
   readonly #writer: DurableWriter;
   readonly #givenBack: GivenBackMaps;
   readonly #fullDisk: FullDisk;
@@ -40,7 +43,8 @@ export class Committer {
 
   constructor(core: StoreCore) {
     this.#core = core;
-    this.#writer = new DurableWriter(core);
+    this.#watch = new StoreWatch(core);
+    this.#writer = new DurableWriter(core, this.#watch);
     this.#givenBack = new GivenBackMaps(core);
     this.#small = new SmallRecords(core);
     this.#fullDisk = new FullDisk(core, this.#writer, this.#givenBack);
@@ -53,6 +57,7 @@ export class Committer {
 
   /** Commits the work in the next batch, with all others that wait; resolves to the batch. */
   commit(work: SessionWork): Promise<number> {
+    this.#watch.queued(work);
     return new Promise((resolve, reject) => {
       this.#queue.add(new Waiting(work, resolve, reject));
       this.#running ??= this.#run();
@@ -101,6 +106,7 @@ export class Committer {
     const core = this.#core;
     core.committing = true;
     this.#writer.batchBegins();
+    this.#watch.batchBegins(waiting);
     let left: Iterable<Waiting> = waiting;
     try {
       core.checkSound();
@@ -262,6 +268,7 @@ export class Committer {
           left.delete(one);
           one.batch = published.currentBatch;
           this.#idle.push(one);
+          continue;
         }
         // Set before the pauses: a guard taken in one of them cannot hold this checkpoint back.
         core.checkpointUnderWay = Math.max(checkpoint, target);

@@ -16,6 +16,7 @@ import { pageBytes } from '../../format/layout.ts';
 import {
   datasync,
   type FileWrite,
+  isWrittenNow,
   perform,
   performSync,
   type Steps,
@@ -43,6 +44,14 @@ export interface WriteObserver {
   forget(offset: number, length: number): void;
 }
 
+/** Measures the writes and syncs that return. Times are milliseconds from any start. */
+export interface WriteMeter {
+  now(): number;
+  /** `since`: when the write was called. */
+  wrote(bytes: number, since: number): void;
+  synced(since: number): void;
+}
+
 export class FileWriter {
   /** Pages that this process has filled ahead. */
   readonly zeroed = new ZeroedPages();
@@ -56,6 +65,7 @@ export class FileWriter {
   #inFlightEnd = 0;
   #bytesWritten = 0;
   #syncs = 0;
+  #meter: WriteMeter | undefined;
 
   /** `isNew`: the file is as creation has written it. */
   constructor(reader: FileReader, space: Space, observer: WriteObserver, isNew = false) {
@@ -75,6 +85,11 @@ export class FileWriter {
     return this.#syncs;
   }
 
+  /** Has writes and syncs from now on measured, or no longer. */
+  measureBy(meter: WriteMeter | undefined): void {
+    this.#meter = meter;
+  }
+
   /** Carries the steps out on the calling thread. */
   performSync<T>(steps: Steps<T>): T {
     return performSync(this.#reader.file, steps);
@@ -85,9 +100,15 @@ export class FileWriter {
     return perform(this.#reader.file, steps);
   }
 
+  /** Writes; a write that both performers make on the calling thread is made at once. */
   *write(write: FileWrite): Steps<void> {
     const { offset, chunks } = write;
     const bytes = writeBytes(write);
+    if (isWrittenNow(write, bytes)) {
+      this.#writeNow(chunks, offset, bytes);
+      return;
+    }
+    const since = this.#meter?.now();
     this.#issued(offset, bytes);
     this.#writesInFlight += 1;
     this.#inFlightEnd = Math.max(this.#inFlightEnd, offset + bytes);
@@ -100,23 +121,26 @@ export class FileWriter {
       this.#writesInFlight -= 1;
       if (this.#writesInFlight === 0) this.#inFlightEnd = 0;
     }
+    if (since !== undefined) this.#meter?.wrote(bytes, since);
     this.#returned(offset, bytes, chunks);
   }
 
-  /**
-   * As `write`, for a small chunk on the calling thread: both performers write such a chunk in this
-   * way. Throws the file's error.
-   */
+  /** As `write`, for a small chunk. Throws the file's error. */
   writeNow(chunk: Uint8Array, offset: number): void {
-    const chunks = [chunk];
-    this.#issued(offset, chunk.length);
+    this.#writeNow([chunk], offset, chunk.length);
+  }
+
+  #writeNow(chunks: readonly Uint8Array[], offset: number, bytes: number): void {
+    const since = this.#meter?.now();
+    this.#issued(offset, bytes);
     try {
       writeNow(this.#reader.file, chunks, offset);
     } catch (error) {
-      this.#refused(offset, chunk.length, error);
+      this.#refused(offset, bytes, error);
       throw error;
     }
-    this.#returned(offset, chunk.length, chunks);
+    if (since !== undefined) this.#meter?.wrote(bytes, since);
+    this.#returned(offset, bytes, chunks);
   }
 
   /** A write of these bytes is about to be made. */
@@ -142,7 +166,9 @@ export class FileWriter {
 
   *sync(): Steps<void> {
     this.#syncs += 1;
+    const since = this.#meter?.now();
     yield datasync;
+    if (since !== undefined) this.#meter?.synced(since);
   }
 
   *truncate(length: number): Steps<void> {

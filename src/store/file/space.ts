@@ -102,10 +102,10 @@ export class Space {
     return this.#end + Math.ceil(growthBytes((this.#end * pageBytes) / 2) / pageBytes);
   }
 
-  /** True if neither the file nor the reserve should be filled ahead now. */
+  /** True if neither the file nor the reserve needs zeros ahead now. */
   get isFilledAhead(): boolean {
     if ((this.#reserve?.pages ?? 0) < this.#reserveFor(this.#end)) return false;
-    return this.#frontier - this.usedEndPage > (this.fillPage - this.#end) / 2;
+    return this.#frontier - this.usedEndPage > (this.fillPage - this.#end) / 4;
   }
 
   /** Requires: called before a write or zero-fill up to `endPage` is issued. */

@@ -9,6 +9,7 @@ import { invalidArgument } from '../../errors.ts';
 import type { FileSystem } from '../../io/file-system.ts';
 import { nodeFileSystem } from '../../io/node.ts';
 import { pathOfFileUrl } from '../../util/file-url.ts';
+import { MemoryBudget } from '../../util/memory-budget.ts';
 import { checkFlag, checkNames, checkSignal, type NamesOf } from '../../util/options.ts';
 import { defaultLimits } from '../grains/atlas.ts';
 import type { OpenRequest, StoreLimits } from './open-request.ts';
@@ -32,13 +33,23 @@ export interface StoreOptions {
   readOnly?: boolean | undefined;
   /** The file system with the file. Default: `nodeFileSystem`. */
   fileSystem?: FileSystem | undefined;
-  /** Upper bound of the read cache, bytes. Default 64 MiB. 0 switches it off. */
+  /**
+   * Upper bound, bytes, of the memory that caches share as use demands: blocks of values, marks,
+   * and nodes of a forest. `Store.statistics` says how it is used. Default 64 MiB. With 0 only
+   * marks of up to 4 MiB stay, and what cannot be evicted.
+   */
   cacheBytes?: number | undefined;
   /**
    * Metadata is settled after this many bytes of commit log. Default: 1 MiB, or 1/32 of the file if
    * that is less, but at least 64 KiB. Small values are for tests.
    */
   settleBytes?: number | undefined;
+  /**
+   * How long to wait for another writer's lock before rejecting with `VARVE_LOCKED`, milliseconds.
+   * The lock is tried again after pauses that grow to 100 ms, and a last time at the end. `signal`
+   * ends the wait. A reader needs no lock. Default 0; `Infinity` waits until `signal` aborts.
+   */
+  waitForLockMs?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -49,12 +60,13 @@ const names: NamesOf<StoreOptions> = {
   fileSystem: true,
   cacheBytes: true,
   settleBytes: true,
+  waitForLockMs: true,
   signal: true,
 };
 
 const mebibyte = 1024 * 1024;
 
-function bytes<Otherwise extends number | undefined>(
+function whole<Otherwise extends number | undefined>(
   what: string,
   value: unknown,
   range: { min: number; otherwise: Otherwise },
@@ -64,6 +76,12 @@ function bytes<Otherwise extends number | undefined>(
     throw invalidArgument(what, `an integer from ${range.min}`, value);
   }
   return value;
+}
+
+function waitMs(what: string, value: unknown): number {
+  if (value === undefined) return 0;
+  if (value === Number.POSITIVE_INFINITY) return value;
+  return whole(what, value, { min: 0, otherwise: 0 });
 }
 
 function fileSystemOf(value: unknown): FileSystem {
@@ -94,8 +112,11 @@ export function checkOptions(
     exclusive: checkFlag('exclusive', options.exclusive, false),
     readOnly: checkFlag('readOnly', options.readOnly, false),
     fileSystem: fileSystemOf(options.fileSystem),
-    cacheBytes: bytes('cacheBytes', options.cacheBytes, { min: 0, otherwise: 64 * mebibyte }),
-    settleBytes: bytes('settleBytes', options.settleBytes, { min: 1, otherwise: undefined }),
+    budget: new MemoryBudget(
+      whole('cacheBytes', options.cacheBytes, { min: 0, otherwise: 64 * mebibyte }),
+    ),
+    settleBytes: whole('settleBytes', options.settleBytes, { min: 1, otherwise: undefined }),
+    waitForLockMs: waitMs('waitForLockMs', options.waitForLockMs),
     limits,
     signal: checkSignal(options.signal),
   };

@@ -10,6 +10,7 @@
 import { isVarveError, VarveError } from '../../errors.ts';
 import { type GrainIdParts, split, splitGrainId } from '../../format/grain-id.ts';
 import { assert } from '../../util/assert.ts';
+import type { MemoryBudget } from '../../util/memory-budget.ts';
 import type { FileReader } from '../file/file-reader.ts';
 import { FileWriter } from '../file/file-writer.ts';
 import type { Space } from '../file/space.ts';
@@ -55,6 +56,7 @@ export interface OpenedStore {
   /** No batch was ever committed: the file is as creation has written it. */
   readonly isNew: boolean;
   readonly settleBytes: number | undefined;
+  readonly budget: MemoryBudget;
   /** A record carries its values if their grains have up to this many bytes. */
   readonly carriedBytes: number;
   /** An epoch above every one in the file. */
@@ -74,6 +76,8 @@ export class StoreCore {
   readonly headers: HeaderCopies;
   readonly housekeeping: Housekeeping;
   readonly carriedBytes: number;
+  /** Shared by all states of the store. */
+  readonly budget: MemoryBudget;
   readonly guards = new Guards();
   readonly staging = new StagingMemory();
   readonly archives = new RecentArchives();
@@ -88,6 +92,7 @@ export class StoreCore {
   closed = false;
   #published: Published;
   #poison: VarveError | undefined;
+  #poisonListener: ((error: VarveError) => void) | undefined;
   /** Callbacks for the next published batch or the close, called once. */
   readonly #waiters = new Set<() => void>();
 
@@ -102,6 +107,7 @@ export class StoreCore {
     this.space = opened.space;
     this.log = opened.log;
     this.headers = opened.headers;
+    this.budget = opened.budget;
     this.#published = opened.published;
     const checkpoint = (): number => this.headers.content.settled.checkpoint;
     opened.history.retained = { log: this.log, checkpoint };
@@ -135,8 +141,16 @@ export class StoreCore {
   /** Poisons the store: the content of the disk is unknown, and nothing more is written. */
   poison(cause: unknown): VarveError {
     const message = `the content of '${this.path}' is unknown after an error: open it again`;
+    const isFirst = this.#poison === undefined;
     this.#poison = new VarveError('VARVE_POISONED', message, { path: this.path });
-    return new VarveError('VARVE_POISONED', message, { path: this.path, cause });
+    const error = new VarveError('VARVE_POISONED', message, { path: this.path, cause });
+    if (isFirst) this.#poisonListener?.(error);
+    return error;
+  }
+
+  /** Calls `listener` once if the store is poisoned. Requires: called once. */
+  onPoison(listener: (error: VarveError) => void): void {
+    this.#poisonListener = listener;
   }
 
   /** Throws `VARVE_CLOSED`. */

@@ -6,6 +6,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { headerSegmentsMax, pageBytes } from '../../../src/format/layout.ts';
 import type { GrainId } from '../../../src/index.ts';
+import { reservePagesFor } from '../../../src/store/file/space-shares.ts';
 import type { HousekeepingRound } from '../../../src/store/settle/housekeeping.ts';
 import { patternOf } from '../../support/bytes.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
@@ -13,6 +14,12 @@ import { type CoreLab, openLab } from '../../support/fixtures/core-lab.ts';
 
 function base({ core }: CoreLab): number {
   return core.headers.content.settled.base;
+}
+
+/** The zeros ahead of need in the rounds that were planned. */
+function fillsOf(results: readonly { readonly value: unknown }[]): HousekeepingRound['writes'] {
+  const rounds = results.map(({ value }) => value as HousekeepingRound);
+  return rounds.flatMap(({ writes }) => writes).filter(({ purpose }) => purpose === 'fill');
 }
 
 it('zeros ahead of need are written on the calling thread', async () => {
@@ -23,11 +30,28 @@ it('zeros ahead of need are written on the calling thread', async () => {
     session.push(patternOf(3000));
     session.commitSync();
   }
-  const rounds = plan.mock.results.map(({ value }) => value as HousekeepingRound);
-  const fills = rounds.flatMap(({ writes }) => writes).filter(({ purpose }) => purpose === 'fill');
+  const fills = fillsOf(plan.mock.results);
   expect(fills.length).toBeGreaterThan(0);
   for (const { blocking } of fills) expect(blocking).toBe(true);
   await lab.close();
+});
+
+it('large batches fill a long reserve once, and leave it to the store', async () => {
+  const lab = await openLab({});
+  const { space } = lab.core;
+  // As in a file of 256 MiB without free pages: its reserve is longer than other fills.
+  space.allocate(65_536);
+  const plan = vi.spyOn(lab.core.housekeeping, 'plan');
+  for (let round = 0; round < 30; round++) {
+    const session = lab.session();
+    session.push(patternOf(100_000));
+    session.commitSync();
+  }
+  const fills = fillsOf(plan.mock.results);
+  expect(fills).toHaveLength(1);
+  expect(space.topUpReserve()).toBe(0);
+  expect(space.freePages).toBeGreaterThan(reservePagesFor(space.endPage));
+  await lab.kill();
 });
 
 describe('a settle', () => {
