@@ -10,7 +10,7 @@
 
 import { joinGrainId, split, splitGrainId } from '../src/format/grain-id.ts';
 import { encodeMarkPage, openMarkPage } from '../src/format/grain-map.ts';
-import { marksBytes, saltBytes } from '../src/format/layout.ts';
+import { grainsPerMarkPage, marksBytes, saltBytes } from '../src/format/layout.ts';
 import { decodeLogRecord, LogRecordWriter } from '../src/format/log-record.ts';
 import { crc32 } from '../src/util/crc.ts';
 import { bytesText, countText, plural, tableText, timeText } from './support/figures.ts';
@@ -78,10 +78,12 @@ function markPages(): BenchTask[] {
   const marks = payload.next(marksBytes).slice();
   const salt = payload.next(saltBytes).slice();
   const place = { page: 17, generation: 3, stamp: 900 };
-  const { bytes, crc } = encodeMarkPage(marks, place, salt);
+  const owner = { basin: 0, stratum: 0, firstIndex: 0, grains: grainsPerMarkPage, grainExp: 5 };
+  const content = { owner, ordinal: 0, marks };
+  const { bytes, crc } = encodeMarkPage(content, place, salt);
   const name = { ...place, length: bytes.length, crc };
   return [
-    task('encode a mark page', 100, () => encodeMarkPage(marks, place, salt).crc),
+    task('encode a mark page', 100, () => encodeMarkPage(content, place, salt).crc),
     task('check a mark page', 100, () => openMarkPage(bytes, name, salt).stamp),
   ];
 }

@@ -16,7 +16,7 @@ import { specTables } from './spec-tables.ts';
 import { SpreadDump, spreadStore } from './spread-dump.ts';
 
 const pageSize = 4096;
-const grainsPerMarkPage = 16_256;
+const grainsPerMarkPage = 16_192;
 const markNames = ['free', 'continues', 'value', 'archived'];
 
 /** The text of the spec with the dumps as they are now. */

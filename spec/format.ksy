@@ -12,7 +12,7 @@
 # It reads no integer of more than 48 bits: a GrainId is read in parts.
 meta:
   id: varve
-  title: varve store, format version 2
+  title: varve store, format version 3
   file-extension: varve
   license: MIT
   ks-version: '0.10'
@@ -160,7 +160,7 @@ types:
     instances:
       is_header:
         value: >-
-          magic == [0x76, 0x61, 0x72, 0x76, 0x65, 0x0d, 0x0a, 0x1a] and version == 2 and flags == 0
+          magic == [0x76, 0x61, 0x72, 0x76, 0x65, 0x0d, 0x0a, 0x1a] and version == 3 and flags == 0
           and num_segments <= 40
       rank:
         value: 'is_header ? generation.value : 0'
@@ -175,6 +175,8 @@ types:
         type: u4
       - id: num_bodies
         type: u4
+      - id: embedded_header
+        type: grain_id
       - id: basin_names
         type: document_name
         repeat: expr
@@ -280,7 +282,7 @@ types:
         repeat-expr: num_further_extents
     instances:
       num_mark_pages:
-        value: (num_grains + 16255) / 16256
+        value: (num_grains + 16191) / 16192
       has_head:
         value: num_mark_pages > 1
         doc: Without a head, generation and crc are those of the only mark page.
@@ -309,14 +311,16 @@ types:
     seq:
       - id: seal
         type: seal
-      - id: first_index
-        type: u48
+      - id: first_grain
+        type: grain_id
       - id: num_grains
         type: u4
       - id: num_mark_pages
         type: u2
+      - id: grain_exp
+        type: u1
       - id: reserved
-        size: 4
+        size: 1
       - id: mark_pages
         type: mark_page_name
         repeat: expr
@@ -346,7 +350,7 @@ types:
       generation:
         value: 'map.has_head and map.generation > 0 ? named_generation : map.generation'
       num_grains_left:
-        value: map.num_grains - ordinal * 16256
+        value: map.num_grains - ordinal * 16192
       marks:
         pos: '(map.page.value + (map.has_head ? 2 : 0) + 2 * ordinal + generation % 2) * 4096'
         type: marks
@@ -356,17 +360,28 @@ types:
         pos: 0
         type: grain(_index)
         repeat: expr
-        repeat-expr: 'num_grains_left < 16256 ? num_grains_left : 16256'
+        repeat-expr: 'num_grains_left < 16192 ? num_grains_left : 16192'
         if: generation > 0
   marks:
     seq:
       - id: seal
         type: seal
+      - id: first_grain
+        type: grain_id
+        doc: Of the map, not of the page.
+      - id: num_grains
+        type: u4
+      - id: ordinal
+        type: u2
+      - id: grain_exp
+        type: u1
+      - id: reserved
+        size: 1
       - id: marks
         type: b2
         enum: mark
         repeat: expr
-        repeat-expr: 16256
+        repeat-expr: 16192
   grain:
     params:
       - id: at
@@ -379,10 +394,10 @@ types:
       is_value:
         value: mark == mark::value or mark == mark::archived
       index:
-        value: map.first_index.value + _parent.ordinal * 16256 + at
+        value: map.first_index.value + _parent.ordinal * 16192 + at
         doc: Index in the stratum. With basin and stratum of `map` it is the GrainId of the value.
       value:
-        pos: map.grains_offset + (_parent.ordinal * 16256 + at) * map.grain_bytes
+        pos: map.grains_offset + (_parent.ordinal * 16192 + at) * map.grain_bytes
         type: value
         if: is_value and map.is_in_one_extent
         doc: |

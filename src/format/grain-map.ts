@@ -10,17 +10,21 @@
  */
 
 import { assert } from '../util/assert.ts';
+import { compareBytes } from '../util/bytes.ts';
 import { ByteReader, ByteWriter } from '../util/cursor.ts';
 import {
   furtherExtentsMax,
   grainsPerMarkPage,
   kindMap,
   kindMarks,
+  mapOwnerBytes,
   markPagesMax,
+  marksBytes,
+  marksOffset,
   pageBytes,
   sealBytes,
 } from './layout.ts';
-import { openSealed, type Seal, type SealName, sealBytesOf } from './seal.ts';
+import { openSealed, type SealName, sealBytesOf } from './seal.ts';
 
 /** The name of a mark page in the head of its map. */
 export interface MarkPageName {
@@ -31,10 +35,26 @@ export interface MarkPageName {
   readonly longestFree: number;
 }
 
-export interface MapHead {
+/** The map that a head or mark page is of. */
+export interface MapOwner {
+  readonly basin: number;
+  readonly stratum: number;
   readonly firstIndex: number;
   readonly grains: number;
+  readonly grainExp: number;
+}
+
+export interface MapHead {
+  readonly owner: MapOwner;
   readonly pages: readonly MarkPageName[];
+}
+
+/** One of the mark pages of a map. */
+export interface MarkPageContent {
+  readonly owner: MapOwner;
+  readonly ordinal: number;
+  /** 4,048 bytes. */
+  readonly marks: Uint8Array;
 }
 
 /** Number of mark pages of a map. */
@@ -130,10 +150,7 @@ export function encodeMapHead(head: MapHead, place: PagePlace, salt: Uint8Array)
   assert(head.pages.length <= markPagesMax, 'a head fits into its page');
   const writer = new ByteWriter(pageBytes);
   writer.zeros(sealBytes);
-  writer.u48(head.firstIndex);
-  writer.u32(head.grains);
-  writer.u16(head.pages.length);
-  writer.zeros(4);
+  writeOwner(writer, head.owner, head.pages.length);
   for (const page of head.pages) {
     writer.u32(page.generation);
     writer.u32(page.crc);
@@ -155,34 +172,77 @@ export function decodeMapHead(
   const seal = openSealed(bytes, { kind: kindMap, ...name }, salt);
   const offset = name.page * pageBytes;
   const reader = new ByteReader(bytes, 'the head of a grain map', offset, sealBytes);
-  const firstIndex = reader.u48();
-  const grains = reader.u32();
-  const count = reader.u16();
-  reader.zeros(4);
-  if (count > markPagesMax || count !== markPageCount(grains)) {
-    reader.fail('a wrong number of mark pages', markPageCount(grains), count);
+  const { owner, part: count } = readOwner(reader);
+  if (count > markPagesMax || count !== markPageCount(owner.grains)) {
+    reader.fail('a wrong number of mark pages', markPageCount(owner.grains), count);
   }
   const pages = reader.list(count, (): MarkPageName => {
     const name = { generation: reader.u32(), crc: reader.u32() };
     return { ...name, free: reader.u16(), longestFree: reader.u16() };
   });
-  return { firstIndex, grains, pages, stamp: seal.stamp };
+  return { owner, pages, stamp: seal.stamp };
 }
 
-/** Seals the marks (4,064 bytes) of one mark page. */
-export function encodeMarkPage(marks: Uint8Array, place: PagePlace, salt: Uint8Array): SealedPage {
-  assert(marks.length === pageBytes - sealBytes, 'marks fill their page');
-  const bytes = new Uint8Array(pageBytes);
-  bytes.set(marks, sealBytes);
+export function encodeMarkPage(
+  { owner, ordinal, marks }: MarkPageContent,
+  place: PagePlace,
+  salt: Uint8Array,
+): SealedPage {
+  assert(marks.length === marksBytes, 'marks fill their page');
+  const writer = new ByteWriter(pageBytes);
+  writer.zeros(sealBytes);
+  writeOwner(writer, owner, ordinal);
+  writer.bytes(marks);
+  const bytes = writer.view();
   const crc = sealBytesOf(bytes, { kind: kindMarks, length: pageBytes, ...place }, salt);
   return { bytes, crc };
 }
 
-/** Checks a mark page against its name. The marks follow the seal. Throws `VARVE_CORRUPT`. */
+/** Checks a mark page against its name. Throws `VARVE_CORRUPT`. */
 export function openMarkPage(
   bytes: Uint8Array,
   name: Omit<SealName, 'kind'>,
   salt: Uint8Array,
-): Seal {
-  return openSealed(bytes, { kind: kindMarks, ...name }, salt);
+): { readonly marks: Uint8Array; readonly stamp: number } {
+  const { stamp } = openSealed(bytes, { kind: kindMarks, ...name }, salt);
+  return { marks: bytes.subarray(marksOffset, pageBytes), stamp };
+}
+
+/** `part`: in a head the number of mark pages, in a mark page its ordinal. */
+function writeOwner(writer: ByteWriter, owner: MapOwner, part: number): void {
+  // A GrainId.
+  writer.u48(owner.firstIndex);
+  writer.u8(owner.stratum + 1);
+  writer.u8(owner.basin + 1);
+  writer.u32(owner.grains);
+  writer.u16(part);
+  writer.u8(owner.grainExp);
+  writer.zeros(1);
+}
+
+function readOwner(reader: ByteReader): { owner: MapOwner; part: number } {
+  const firstIndex = reader.u48();
+  const stratum = reader.u8() - 1;
+  const basin = reader.u8() - 1;
+  const grains = reader.u32();
+  const part = reader.u16();
+  const grainExp = reader.u8();
+  reader.zeros(1);
+  return { owner: { basin, stratum, firstIndex, grains, grainExp }, part };
+}
+
+/**
+ * The map that a sound head or mark page is of, with the number of mark pages or the ordinal.
+ * Throws `VARVE_CORRUPT`.
+ */
+export function ownerOf(bytes: Uint8Array, page: number): { owner: MapOwner; part: number } {
+  return readOwner(new ByteReader(bytes, 'a page of a grain map', page * pageBytes, sealBytes));
+}
+
+/** True if a sound head (`part`: mark pages) or mark page (`part`: ordinal) is of this map. */
+export function isOwnedBy(bytes: Uint8Array, owner: MapOwner, part: number): boolean {
+  const writer = new ByteWriter(mapOwnerBytes);
+  writeOwner(writer, owner, part);
+  const found = bytes.subarray(sealBytes, sealBytes + mapOwnerBytes);
+  return compareBytes(found, writer.view()) === 0;
 }

@@ -13,7 +13,7 @@ export const sectorsPerPage = pageBytes / sectorBytes;
 
 /** `varve`, then the line endings and the end-of-file mark that a text transfer would damage. */
 export const magic: readonly number[] = [0x76, 0x61, 0x72, 0x76, 0x65, 0x0d, 0x0a, 0x1a];
-export const formatVersion = 2;
+export const formatVersion = 3;
 /** Feature flags that this code understands; a file with any other is refused. */
 export const knownFlags = 0;
 export const saltBytes = 8;
@@ -38,16 +38,16 @@ export const documentNameBytes = 22;
 
 /**
  * A grain map: its head (two slots), if it has several mark pages; its mark pages (two slots each);
- * then the grains.
+ * then the grains. A head or mark page says after its seal which map it is of.
  */
-export const mapHeadFixedBytes = 16;
+export const mapOwnerBytes = 16;
 export const markPageNameBytes = 12;
-export const markPagesMax = Math.floor(
-  (pageBytes - sealBytes - mapHeadFixedBytes) / markPageNameBytes,
-);
+export const markPagesMax = Math.floor((pageBytes - sealBytes - mapOwnerBytes) / markPageNameBytes);
 /** Further extents of a map, at most. */
 export const furtherExtentsMax = 15;
-export const marksBytes = pageBytes - sealBytes;
+/** The marks of a mark page begin here. */
+export const marksOffset = sealBytes + mapOwnerBytes;
+export const marksBytes = pageBytes - marksOffset;
 export const grainsPerMarkByte = 4;
 export const grainsPerMarkPage = marksBytes * grainsPerMarkByte;
 

@@ -1,8 +1,9 @@
 /**
  * The root document: the names of the basins, and the directory of the retained commit log.
  *
- * The file header names it; it names every basin and the extents of the log. Layout:
- * `spec/format.md`, "Root". Encoding and decoding only.
+ * The file header names it; it names every basin and the extents of the log. It repeats the
+ * embedded header, for a file whose headers are lost. Layout: `spec/format.md`, "Root". Encoding
+ * and decoding only.
  */
 
 import { assert } from '../util/assert.ts';
@@ -27,6 +28,8 @@ export interface BodyEntry {
 }
 
 export interface Root {
+  /** As of the settled base; the file header has it too. 0: none. */
+  readonly embeddedHeader: bigint;
   readonly basins: readonly DocumentName[];
   readonly segments: readonly SegmentEntry[];
   readonly bodies: readonly BodyEntry[];
@@ -40,6 +43,7 @@ export function encodeRoot(root: Root): Uint8Array<ArrayBuffer> {
   writer.u32(root.basins.length);
   writer.u32(root.segments.length);
   writer.u32(root.bodies.length);
+  writer.u64(root.embeddedHeader);
   for (const basin of root.basins) encodeDocumentName(writer, basin);
   for (const segment of root.segments) {
     writer.u48(segment.page);
@@ -59,6 +63,7 @@ export function decodeRoot(bytes: Uint8Array, offset: number): Root {
   const basinCount = reader.u32();
   const segmentCount = reader.u32();
   const bodyCount = reader.u32();
+  const embeddedHeader = reader.u64();
   if (basinCount > basinsMax) reader.fail('too many basins', basinsMax, basinCount);
   const basins = reader.list(basinCount, () => decodeDocumentName(reader));
   const segments = reader.list(segmentCount, () => {
@@ -68,5 +73,5 @@ export function decodeRoot(bytes: Uint8Array, offset: number): Root {
     return { page: reader.u48(), pages: reader.u32(), batch: reader.u48() };
   });
   reader.end();
-  return { basins, segments, bodies };
+  return { embeddedHeader, basins, segments, bodies };
 }

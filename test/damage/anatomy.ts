@@ -43,7 +43,7 @@ export interface Anatomy {
 
 const page = 4096;
 const sector = 512;
-const grainsPerPage = 16_256;
+const grainsPerPage = 16_192;
 
 export function anatomyOf(specimen: Specimen): Anatomy {
   return new Reading(specimen).anatomy();
@@ -160,10 +160,10 @@ class Reading {
     if (root === undefined) return;
     const [basins, segments] = [this.#u32(root + 32), this.#u32(root + 36)];
     for (let at = 0; at < basins; at++) {
-      const basin = this.#document(root + 44 + 22 * at, 'basin', 'basn');
+      const basin = this.#document(root + 52 + 22 * at, 'basin', 'basn');
       if (basin !== undefined) this.#basin(basin);
     }
-    for (let at = 0; at < segments; at++) this.#segment(root + 44 + 22 * basins + 16 * at);
+    for (let at = 0; at < segments; at++) this.#segment(root + 52 + 22 * basins + 16 * at);
   }
 
   #basin(basin: number): void {
@@ -187,7 +187,7 @@ class Reading {
       return;
     }
     const head = this.#structure({ kind: 'map head', letters: 'map ', ...one }, 'map head');
-    for (let ordinal = 0; ordinal < this.#file.readUInt16LE(head + 42); ordinal++) {
+    for (let ordinal = 0; ordinal < this.#file.readUInt16LE(head + 44); ordinal++) {
       const generation = this.#u32(head + 48 + 12 * ordinal);
       const slots = { ...one, page: first + 2 + 2 * ordinal, generation };
       if (generation === 0) continue;

@@ -12,7 +12,7 @@ import { VarveError } from '../../src/errors.ts';
 import type { Basin, MapEntry, StratumEntry } from '../../src/format/basin.ts';
 import type { DocumentName } from '../../src/format/document.ts';
 import type { FileHeader } from '../../src/format/file-header.ts';
-import type { MapHead } from '../../src/format/grain-map.ts';
+import type { MapHead, MapOwner } from '../../src/format/grain-map.ts';
 import {
   type MapExtent,
   mapOverheadPages,
@@ -70,6 +70,7 @@ export const documentName: fc.Arbitrary<DocumentName> = fc
   });
 
 export const root: fc.Arbitrary<Root> = fc.record({
+  embeddedHeader: u64,
   basins: fc.array(documentName, { maxLength: 8 }),
   segments: fc.array(fc.record({ page: u48, pages: segmentPages, firstBatch: u48 }), {
     maxLength: 8,
@@ -165,15 +166,22 @@ export const fileHeader: fc.Arbitrary<FileHeader> = fc.record({
 
 const markPageName = fc.record({ generation: u32, crc: u32, free: u16, longestFree: upTo(256) });
 
+export const mapOwner: fc.Arbitrary<MapOwner> = fc.record({
+  basin: upTo(basinsMax - 1),
+  stratum: upTo(strataMax - 1),
+  firstIndex: u48,
+  grains: u32,
+  grainExp: upTo(255),
+});
+
 export const mapHead: fc.Arbitrary<MapHead> = fc
   .record({
-    firstIndex: u48,
+    owner: mapOwner,
     grains: fc.oneof(upTo(10 * grainsPerMarkPage), upTo(mapGrainsMax - 1)).map((n) => n + 1),
     name: markPageName,
   })
-  .map(({ firstIndex, grains, name }) => ({
-    firstIndex,
-    grains,
+  .map(({ owner, grains, name }) => ({
+    owner: { ...owner, grains },
     pages: Array.from({ length: markPageCount(grains) }, (_, at) => ({
       ...name,
       free: (name.free + at) % 0x1_0000,

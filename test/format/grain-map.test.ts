@@ -10,6 +10,7 @@ import {
   encodeMapHead,
   encodeMarkPage,
   hasHead,
+  isOwnedBy,
   mapExtents,
   mapHeadPage,
   mapOverheadPages,
@@ -17,12 +18,14 @@ import {
   markPageCount,
   markPagePage,
   openMarkPage,
+  ownerOf,
   type PagePlace,
   placementIsSound,
   readFurtherExtents,
   writeFurtherExtents,
 } from '../../src/format/grain-map.ts';
 import {
+  basinsMax,
   furtherExtentsMax,
   grainExpMax,
   grainExpMin,
@@ -41,6 +44,7 @@ import {
   expectSoundOrCorrupt,
   flipped,
   mapHead,
+  mapOwner,
   salt,
   u32,
   u48,
@@ -74,7 +78,7 @@ describe('the head of a grain map', () => {
         (body, grains) => {
           const bytes = new Uint8Array(pageBytes);
           bytes.set(body, sealBytes);
-          setU32(bytes, sealBytes + 6, grains);
+          setU32(bytes, sealBytes + 8, grains);
           const seal = { kind: kindMap, generation: 1, length: pageBytes, stamp: 0, page: 3 };
           const crc = sealBytesOf(bytes, seal, ofFile);
           expectSoundOrCorrupt(() => decodeMapHead(bytes, { page: 3, generation: 1, crc }, ofFile));
@@ -87,8 +91,9 @@ describe('the head of a grain map', () => {
     const ofFile = new Uint8Array(8);
     const page = { generation: 1, crc: 2, free: 3, longestFree: 3 };
     const where = { page: 9, generation: 1, stamp: 0 };
+    const owner = { basin: 0, stratum: 0, firstIndex: 0, grains: grainsPerMarkPage, grainExp: 5 };
     for (const pages of [[], [page, page]]) {
-      const head = { firstIndex: 0, grains: grainsPerMarkPage, pages };
+      const head = { owner, pages };
       const { bytes, crc } = encodeMapHead(head, where, ofFile);
       expectCorrupt(() => decodeMapHead(bytes, { page: 9, generation: 1, crc }, ofFile));
     }
@@ -97,13 +102,24 @@ describe('the head of a grain map', () => {
 
 describe('a mark page', () => {
   it('keeps its marks behind its seal, and opens under its name only', () => {
-    const marks = fc.uint8Array({ minLength: marksBytes, maxLength: marksBytes });
+    const content = fc.record({
+      owner: mapOwner,
+      ordinal: upTo(markPagesMax),
+      marks: fc.uint8Array({ minLength: marksBytes, maxLength: marksBytes }),
+    });
     fc.assert(
-      fc.property(marks, place, salt, fc.nat(), (written, where, ofFile, bit) => {
+      fc.property(content, place, salt, fc.nat(), (written, where, ofFile, bit) => {
+        const { owner, ordinal, marks } = written;
         const { bytes, crc } = encodeMarkPage(written, where, ofFile);
         const name = { page: where.page, generation: where.generation, crc };
-        expect(openMarkPage(bytes, name, ofFile)).toMatchObject({ stamp: where.stamp });
-        expect(Buffer.compare(bytes.subarray(sealBytes), written)).toBe(0);
+        const found = openMarkPage(bytes, name, ofFile);
+        expect(found.stamp).toBe(where.stamp);
+        expect(Buffer.compare(found.marks, marks)).toBe(0);
+        expect(ownerOf(bytes, where.page)).toEqual({ owner, part: ordinal });
+        expect(isOwnedBy(bytes, owner, ordinal)).toBe(true);
+        expect(isOwnedBy(bytes, owner, ordinal ^ 1)).toBe(false);
+        const basin = (owner.basin + 1) % basinsMax;
+        expect(isOwnedBy(bytes, { ...owner, basin }, ordinal)).toBe(false);
         expectCorrupt(() => openMarkPage(flipped(bytes, bit), name, ofFile));
         expectCorrupt(() => openMarkPage(bytes, { ...name, page: name.page + 1 }, ofFile));
         expectCorrupt(() => openMarkPage(bytes, { ...name, crc: crc + 1 }, ofFile));

@@ -19,7 +19,7 @@ it('a file header with every segment that it can list ends before its checksum',
 });
 
 it('the head of a map with every mark page that it can have fits into a page, tightly', () => {
-  const head = layout.sealBytes + layout.mapHeadFixedBytes;
+  const head = layout.sealBytes + layout.mapOwnerBytes;
   const used = head + layout.markPagesMax * layout.markPageNameBytes;
   expect(used).toBeLessThanOrEqual(layout.pageBytes);
   expect(used + layout.markPageNameBytes).toBeGreaterThan(layout.pageBytes);
@@ -31,7 +31,7 @@ it('the further extents of a map are counted by a u8, and an entry with all of t
 });
 
 it('marks fill a page, and their count fits the u16 that a head has for it', () => {
-  expect(layout.sealBytes + layout.marksBytes).toBe(layout.pageBytes);
+  expect(layout.marksOffset + layout.marksBytes).toBe(layout.pageBytes);
   expect(layout.grainsPerMarkPage).toBe(layout.marksBytes * layout.grainsPerMarkByte);
   expect(layout.grainsPerMarkPage).toBeLessThanOrEqual(0xffff);
   expect(layout.grainsPerMarkPage).toBeGreaterThan(layout.grainsPerValueMax);

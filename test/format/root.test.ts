@@ -41,11 +41,12 @@ describe('the root', () => {
   });
 
   it('names no more basins than a GrainId can, and a larger claim takes no memory', () => {
-    const bytes = encodeRoot({ basins: [], segments: [], bodies: [] });
+    const empty = { embeddedHeader: 0n, basins: [], segments: [], bodies: [] };
+    const bytes = encodeRoot(empty);
     setU32(bytes, sealBytes, basinsMax + 1);
     expectCorrupt(() => decodeRoot(bytes, 0));
     for (const at of [0, 4, 8]) {
-      const claimed = encodeRoot({ basins: [], segments: [], bodies: [] });
+      const claimed = encodeRoot(empty);
       setU32(claimed, sealBytes + at, 0xffff_ffff);
       expectCorrupt(() => decodeRoot(claimed, 0));
     }

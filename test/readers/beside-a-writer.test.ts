@@ -5,7 +5,7 @@
 
 import { expect, it } from 'vitest';
 import { encodeMarkPage, markPagePage } from '../../src/format/grain-map.ts';
-import { pageBytes, sealBytes } from '../../src/format/layout.ts';
+import { marksBytes, pageBytes } from '../../src/format/layout.ts';
 import {
   type FileSystem,
   type GrainId,
@@ -238,7 +238,9 @@ it('a page of an earlier map in the same place is not taken for a newer one', as
   const [named = 0, other = 0] = [0, 1].map((later) => markPagePage(map, 0, generation + later));
   // In the other slot the page of an earlier map, with a higher generation and no value in it.
   const place = { page: other, generation: generation + 1, stamp: 1 };
-  const stale = encodeMarkPage(new Uint8Array(pageBytes - sealBytes), place, salt);
+  const owner = { basin: 0, stratum: 0, firstIndex: 0, grains: map.grains, grainExp: map.grainExp };
+  const content = { owner, ordinal: 0, marks: new Uint8Array(marksBytes) };
+  const stale = encodeMarkPage(content, place, salt);
   bytes.set(stale.bytes, other * pageBytes);
   bytes.fill(0, named * pageBytes, (named + 1) * pageBytes);
   const damaged = memoryFileSystem();

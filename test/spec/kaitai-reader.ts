@@ -358,7 +358,7 @@ class Places {
       structure as KaitaiAddMap;
     const grains = numGrains.value;
     const { grainExp = 0 } = this.#strata.get(`${basin.value}-${stratum.value}`) ?? {};
-    const markPages = Math.ceil(grains / 16_256);
+    const markPages = Math.ceil(grains / 16_192);
     const overheadPages = (markPages > 1 ? 2 : 0) + 2 * markPages;
     const numPages = overheadPages + Math.ceil((grains * 2 ** grainExp) / 4096);
     const further = furtherExtents.map((one) => ({ page: one.page.value, pages: one.pages.value }));

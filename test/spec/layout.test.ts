@@ -15,6 +15,7 @@ import { GrainId, setGrainId } from '../../src/format/grain-id.ts';
 import {
   encodeMapHead,
   encodeMarkPage,
+  type MapOwner,
   mapHeadPage,
   mapOverheadPages,
   markPagePage,
@@ -38,6 +39,14 @@ function documentName(): { name: DocumentName; read: Read } {
   const name = { page, capacityPages, generation, length, crc };
   const read = { page, 'capacity pages': capacityPages, generation, length, crc };
   return { name, read };
+}
+
+function mapOwner(): { owner: MapOwner; read: Read } {
+  const [basin, stratum] = [next(1) % 250, next(1) % 250];
+  const [firstIndex, grains, grainExp] = [next(6), next(4), next(1)];
+  const owner = { basin, stratum, firstIndex, grains, grainExp };
+  const id = { index: firstIndex, 'stratum from 1': stratum + 1, 'basin from 1': basin + 1 };
+  return { owner, read: { 'first grain': id, grains, 'grain exponent': grainExp } };
 }
 
 /** A seal as the tables tell it; with the CRC that the spec describes. */
@@ -71,14 +80,14 @@ describe('the numbers in the spec', () => {
       'segment extent': layout.headerSegmentBytes,
       seal: layout.sealBytes,
       'document name': layout.documentNameBytes,
-      root: 44,
+      root: 52,
       'retained segment': 16,
       'retained body': 16,
       basin: 36,
       stratum: 38,
       'map entry': 32,
       'map extent': 10,
-      'map head': layout.sealBytes + layout.mapHeadFixedBytes,
+      'map head': layout.sealBytes + layout.mapOwnerBytes,
       'mark page name': layout.markPageNameBytes,
       'mark page': layout.pageBytes,
       grainid: 8,
@@ -168,7 +177,11 @@ describe('the byte tables of the spec', () => {
     const basins = [documentName(), documentName()];
     const segments = [{ page: next(6), pages: next(4), firstBatch: next(6) }];
     const bodies = [{ page: next(6), pages: next(4), batch: next(6) }];
-    const bytes = encodeRoot({ basins: basins.map(({ name }) => name), segments, bodies });
+    const { owner, read } = mapOwner();
+    const { basin, stratum, firstIndex } = owner;
+    const embeddedHeader = GrainId.of(basin, stratum, firstIndex);
+    const names = basins.map(({ name }) => name);
+    const bytes = encodeRoot({ embeddedHeader, basins: names, segments, bodies });
     const place = { kind: layout.kindRoot, page: 10, capacityPages: 3, generation: 5, stamp: 4 };
     sealDocument(bytes, place, salt);
     expect(readWhole('root', bytes)).toEqual({
@@ -176,6 +189,7 @@ describe('the byte tables of the spec', () => {
       'basin count': 2,
       'segment count': 1,
       'body count': 1,
+      'embedded header': read['first grain'],
       basins: basins.map(({ read }) => read),
       segments: segments.map(({ firstBatch, ...rest }) => ({ ...rest, 'first batch': firstBatch })),
       bodies,
@@ -236,7 +250,8 @@ describe('the byte tables of the spec', () => {
 
   it('have the head of a grain map as it is written', () => {
     const page = { generation: next(4), crc: next(4), free: next(2), longestFree: next(2) };
-    const head = { firstIndex: next(6), grains: next(4), pages: [page] };
+    const { owner, read } = mapOwner();
+    const head = { owner, pages: [page] };
     const place = { page: next(6), generation: next(4), stamp: next(6) };
     const { bytes, crc } = encodeMapHead(head, place, salt);
     const seal = sealOf(bytes, layout.kindMap, place);
@@ -244,8 +259,7 @@ describe('the byte tables of the spec', () => {
     const { longestFree, ...name } = page;
     expect(readWhole('map head', bytes)).toEqual({
       seal,
-      'first index': head.firstIndex,
-      grains: head.grains,
+      ...read,
       'mark page count': 1,
       'mark pages': [{ 'longest free': longestFree, ...name }],
     });
@@ -254,18 +268,25 @@ describe('the byte tables of the spec', () => {
   it('have a mark page as it is written', () => {
     const marks = patternOf(layout.marksBytes);
     const place = { page: next(6), generation: next(4), stamp: next(6) };
-    const { bytes } = encodeMarkPage(marks, place, salt);
+    const { owner, read } = mapOwner();
+    const { bytes } = encodeMarkPage({ owner, ordinal: 7, marks }, place, salt);
     const seal = sealOf(bytes, layout.kindMarks, place);
-    expect(readWhole('mark page', bytes)).toEqual({ seal, marks: hex(marks) });
+    expect(readWhole('mark page', bytes)).toEqual({
+      seal,
+      ...read,
+      ordinal: 7,
+      marks: hex(marks),
+    });
   });
 
   it('have the slots of a grain map at the right pages', () => {
     expect([mapHeadPage(100, 4), mapHeadPage(100, 5)]).toEqual([100, 101]);
-    const headed = { page: 100, grains: 16_256 * 3 + 1 };
+    const headed = { page: 100, grains: layout.grainsPerMarkPage * 3 + 1 };
     expect([markPagePage(headed, 3, 4), markPagePage(headed, 3, 5)]).toEqual([108, 109]);
-    const single = { page: 100, grains: 16_256 };
+    const single = { page: 100, grains: layout.grainsPerMarkPage };
     expect([markPagePage(single, 0, 4), markPagePage(single, 0, 5)]).toEqual([100, 101]);
-    expect([mapOverheadPages(16_256), mapOverheadPages(16_257)]).toEqual([2, 6]);
+    const most = layout.grainsPerMarkPage;
+    expect([mapOverheadPages(most), mapOverheadPages(most + 1)]).toEqual([2, 6]);
   });
 
   it('have a GrainId as it stands in the file', () => {

@@ -59,6 +59,8 @@ export interface TwoSlots<Content> {
   pageOf(generation: number): number;
   /** The bytes of the slot that begins with this page; `isNamed`: as many as the name says. */
   read(page: number, isNamed?: boolean): Uint8Array;
+  /** True if sound bytes say that they are of this structure; basins do not say it. */
+  isOwn?(bytes: Uint8Array): boolean;
   /** Checks the bytes against the name and decodes them. Throws `VARVE_CORRUPT`. */
   open(bytes: Uint8Array, name: SlotName): Stamped<Content>;
   /** Applies the records that a healed structure lacks, if that is done at once. */
@@ -145,9 +147,8 @@ function readTwin<Content>(
 /**
  * Beside a writer: a generation above the named one, in either slot.
  *
- * A page with a stamp up to `newerThan` is not used: it may be of an earlier structure at this
- * place, since a seal does not say what it seals. The reader proves that the map has not been
- * dropped since.
+ * A page with a stamp up to `newerThan` is not used: the writer cannot have replaced the named one
+ * with it. The reader proves that the map has not been dropped since.
  */
 function newestBesideWriter<Content>(
   structure: TwoSlots<Content>,
@@ -178,15 +179,16 @@ interface FoundSlot extends SlotName {
   readonly bytes: Uint8Array;
 }
 
-/** The whole structure of this kind in a slot; undefined if there is none. */
+/** The whole structure in a slot; undefined if there is none of this kind and owner. */
 function whatIsIn<Content>(
-  { kind, read }: TwoSlots<Content>,
+  structure: TwoSlots<Content>,
   { salt }: PageSource,
   page: number,
 ): FoundSlot | undefined {
+  const { kind, read } = structure;
   const bytes = bytesOf(read, page);
   const found = readSeal(bytes, { kind, page }, salt);
-  if (typeof found === 'string') return undefined;
+  if (typeof found === 'string' || structure.isOwn?.(bytes) === false) return undefined;
   const { generation, stamp } = found.seal;
   return { page, generation, stamp, crc: found.crc, bytes };
 }

@@ -11,12 +11,15 @@
 import { corrupt, isVarveError } from '../../errors.ts';
 import {
   decodeMapHead,
+  isOwnedBy,
+  type MapOwner,
   type MarkPageName,
   mapHeadPage,
+  markPageCount,
   markPagePage,
   openMarkPage,
 } from '../../format/grain-map.ts';
-import { kindMap, kindMarks, pageBytes, sealBytes } from '../../format/layout.ts';
+import { kindMap, kindMarks, pageBytes } from '../../format/layout.ts';
 import type { LogRecord } from '../../format/log-record.ts';
 import type { PageSource } from '../file/page-source.ts';
 import { readOrHeal, type SlotName, type Stamped, type TwoSlots } from '../file/twins.ts';
@@ -112,18 +115,27 @@ export class MapLoader {
       parentStamp: this.#twinStamps.get(map),
       pageOf: (generation) => mapHeadPage(map.page, generation),
       read: (page) => this.#source.readPage(page),
+      isOwn: (bytes) => isOwnedBy(bytes, this.#ownerOf(map), markPageCount(map.grains)),
       open: (bytes, name) => this.#openHead(map, bytes, name),
     };
   }
 
   #openHead(map: GrainMap, bytes: Uint8Array, name: SlotName): Stamped<readonly MarkPageName[]> {
-    const { firstIndex, grains, pages, stamp } = decodeMapHead(bytes, name, this.#source.salt);
-    if (firstIndex === map.firstIndex && grains === map.grains) return { content: pages, stamp };
-    throw corrupt('the head of a grain map does not match its basin', {
-      offset: name.page * pageBytes,
-      expected: `${map.grains} from ${map.firstIndex}`,
-      actual: `${grains} from ${firstIndex}`,
-    });
+    const { pages, stamp } = decodeMapHead(bytes, name, this.#source.salt);
+    this.#checkOwner(map, bytes, name.page, markPageCount(map.grains));
+    return { content: pages, stamp };
+  }
+
+  #ownerOf({ firstIndex, grains, grainExp }: GrainMap): MapOwner {
+    const { basin, number: stratum } = this.#stratum;
+    return { basin, stratum, firstIndex, grains, grainExp };
+  }
+
+  /** `part`: in a head the number of mark pages, in a mark page its ordinal. */
+  #checkOwner(map: GrainMap, bytes: Uint8Array, page: number, part: number): void {
+    if (isOwnedBy(bytes, this.#ownerOf(map), part)) return;
+    const offset = page * pageBytes;
+    throw corrupt('a page of a grain map is of another map than its basin says', { offset });
   }
 
   /**
@@ -172,9 +184,11 @@ export class MapLoader {
       reached: this.#source.newerThan === undefined ? page.stamp : 0,
       pageOf: (generation) => markPagePage(map, page.ordinal, generation),
       read: (at) => this.#source.readPage(at),
+      isOwn: (bytes) => isOwnedBy(bytes, this.#ownerOf(map), page.ordinal),
       open: (bytes, name) => {
-        const { stamp } = openMarkPage(bytes, name, this.#source.salt);
-        return { content: bytes.subarray(sealBytes), stamp };
+        const { marks, stamp } = openMarkPage(bytes, name, this.#source.salt);
+        this.#checkOwner(map, bytes, name.page, page.ordinal);
+        return { content: marks, stamp };
       },
       catchUp: ({ content, stamp }, lacking) => {
         page.load(content, stamp);

@@ -41,7 +41,9 @@ export function readRoot(
     const message = 'the root is older than the file header says';
     throw corrupt(message, { offset, expected: base, actual: stamp });
   }
-  if (found === undefined) return { root: { basins: [], segments: [], bodies: [] }, stamp };
+  if (found === undefined) {
+    return { root: { embeddedHeader: 0n, basins: [], segments: [], bodies: [] }, stamp };
+  }
   const root = decodeRoot(found.bytes, offset);
   if (root.bodies.some(({ pages }) => pages === 0)) {
     throw corrupt('the root names a record body that has no pages', { offset });

@@ -31,7 +31,7 @@ import type { ZeroedPages } from '../file/zeroed-pages.ts';
 import type { Atlas } from '../grains/atlas.ts';
 import type { BasinState } from '../grains/basin-state.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
-import type { DirtyPage } from '../grains/stratum.ts';
+import type { DirtyPage, Stratum } from '../grains/stratum.ts';
 import type { CommitLog, LogSnapshot } from '../log/commit-log.ts';
 import type { CarriedValues, HomeWrite } from '../values/carried-values.ts';
 import type { HeaderCopies, SettledState } from './header-copies.ts';
@@ -219,14 +219,14 @@ export class Settle {
   // ── the writes, made one at a time when they are asked for ──
 
   *#structures(): Generator<FileWrite, DocumentName> {
-    const maps = new Set<GrainMap>();
+    const maps = new Map<GrainMap, Stratum>();
     for (const dirty of this.#dirty) {
       // A batch since the settle began has dropped the map: the basin will not name it.
       if (!dirty.stratum.pages.dirty.has(dirty.page)) continue;
       yield this.#markPage(dirty);
-      maps.add(dirty.map);
+      maps.set(dirty.map, dirty.stratum);
     }
-    for (const map of maps) if (map.hasHead) yield this.#mapHead(map);
+    for (const [map, stratum] of maps) if (map.hasHead) yield this.#mapHead(stratum, map);
     return yield* this.#documents();
   }
 
@@ -250,7 +250,8 @@ export class Settle {
       basins.every((name) => name.generation > 0),
       'the root is written after all basins',
     );
-    const bytes = encodeRoot({ basins, segments, bodies });
+    const { embeddedHeader } = this.#base;
+    const bytes = encodeRoot({ embeddedHeader, basins, segments, bodies });
     if (checks.strict) decodeRoot(bytes, 0);
     const place = { kind: kindRoot, stamp: this.#stamp };
     const written = this.#document(bytes, this.#root, place);
@@ -264,7 +265,8 @@ export class Settle {
     const stamp = this.#stamp;
     const place = { page: at, generation, stamp };
     if (checks.strict) page.check(at * pageBytes);
-    const { bytes, crc } = encodeMarkPage(page.marks, place, this.#parts.reader.salt);
+    const content = { owner: stratum.ownerOf(map), ordinal: page.ordinal, marks: page.marks };
+    const { bytes, crc } = encodeMarkPage(content, place, this.#parts.reader.salt);
     page.sealedAs({ generation, crc }, stamp);
     if (!map.hasHead) map.sealedAs({ generation, crc });
     stratum.pages.markWritten(page);
@@ -272,7 +274,7 @@ export class Settle {
     return { offset: at * pageBytes, chunks: [bytes] };
   }
 
-  #mapHead(map: GrainMap): FileWrite {
+  #mapHead(stratum: Stratum, map: GrainMap): FileWrite {
     const generation = map.nextGeneration;
     const page = mapHeadPage(map.page, generation);
     const place = { page, generation, stamp: this.#stamp };
@@ -281,7 +283,7 @@ export class Settle {
       pages.some((name) => name.generation > 0),
       'a head is written with or after a page of its map',
     );
-    const head = { firstIndex: map.firstIndex, grains: map.grains, pages };
+    const head = { owner: stratum.ownerOf(map), pages };
     const { salt } = this.#parts.reader;
     const { bytes, crc } = encodeMapHead(head, place, salt);
     if (checks.strict) decodeMapHead(bytes, { page, generation, crc }, salt);

@@ -21,7 +21,6 @@ import {
   kindBasin,
   kindRoot,
   pageBytes,
-  sealBytes,
   sectorBytes,
 } from '../../format/layout.ts';
 import { decodeRoot } from '../../format/root.ts';
@@ -89,11 +88,11 @@ function* verifyMap(core: StoreCore, map: MapEntry, report: Report): Generator<v
   const head = decodeMapHead(reader.readPage(page), { ...map, page }, reader.salt);
   for (const [ordinal, name] of head.pages.entries()) {
     if (name.generation === 0) continue;
-    const { at, bytes, stamp } = openMarks(core, map, ordinal, name);
+    const { at, marks: bytes, stamp } = openMarks(core, map, ordinal, name);
     const start = ordinal * grainsPerMarkPage;
     const grains = Math.min(grainsPerMarkPage, map.grains - start);
     const marks = new MarkPage({ ordinal, firstIndex: map.firstIndex + start, grains }, name);
-    marks.load(bytes.subarray(sealBytes), stamp);
+    marks.load(bytes, stamp);
     yield;
     const { free } = marks.measure();
     if (free === name.free) continue;
@@ -109,8 +108,8 @@ export function* verifyLoaded(core: StoreCore, report: Report): Generator<void> 
     for (const map of stratum.maps) {
       for (const page of map.opened ? map.pages : []) {
         if (!page.loaded || dirty.has(page) || page.name.generation === 0) continue;
-        const { at, bytes } = openMarks(core, map, page.ordinal, page.name);
-        if (compareBytes(bytes.subarray(sealBytes), page.marks) !== 0)
+        const { at, marks } = openMarks(core, map, page.ordinal, page.name);
+        if (compareBytes(marks, page.marks) !== 0)
           report('a mark page in memory differs from the disk', at * pageBytes);
         // A read in a turn here may evict the page.
         yield;
@@ -125,9 +124,8 @@ function openMarks(
   map: { readonly page: number; readonly grains: number },
   ordinal: number,
   { generation, crc }: { generation: number; crc: number },
-): { at: number; bytes: Uint8Array; stamp: number } {
+): { at: number; marks: Uint8Array; stamp: number } {
   const at = markPagePage(map, ordinal, generation);
   const bytes = reader.readPage(at);
-  const { stamp } = openMarkPage(bytes, { page: at, generation, crc }, reader.salt);
-  return { at, bytes, stamp };
+  return { at, ...openMarkPage(bytes, { page: at, generation, crc }, reader.salt) };
 }

@@ -82,7 +82,8 @@ export function composeStore(composed: Composition): { image: Uint8Array; ids: G
   for (const record of composed.records) file.addRecord(record);
   const names = basins.map((content) => file.addDocument(kindBasin, encodeBasin(content)));
   const isNew = header.base === 0;
-  const content = { basins: names, segments: log.segments, bodies: log.bodies };
+  const { embeddedHeader } = header;
+  const content = { embeddedHeader, basins: names, segments: log.segments, bodies: log.bodies };
   const rootName = isNew ? noDocument : file.addDocument(kindRoot, encodeRoot(content));
   const segments = [{ page: firstSegmentPage, pages: segmentPagesMin }, ...further];
   const image = file.finish({ ...header, root: rootName, segments });

@@ -20,6 +20,7 @@ import {
   openMarkPage,
 } from '../../../src/format/grain-map.ts';
 import {
+  grainsPerMarkPage,
   headerCrcOffset,
   kindRoot,
   logPayloadBytes,
@@ -145,13 +146,15 @@ const documentPlace = { page: page - (generation % 2), capacityPages: 1 };
 
 const mapHeads = mapHead.map((head) => encodeMapHead(head, place, salt).bytes);
 
+const owner = { basin: 0, stratum: 0, firstIndex: 0, grains: grainsPerMarkPage, grainExp: 5 };
+
 /** Values one after another, archived ones among them, in free space. */
 const markPages: fc.Arbitrary<Uint8Array> = fc
   .array(fc.constantFrom(0x00, 0x02, 0x56, 0x5a, 0xc2, 0xeb, 0x7b), { maxLength: marksBytes })
   .map((marks) => {
     const bytes = new Uint8Array(marksBytes);
     bytes.set(marks);
-    return encodeMarkPage(bytes, place, salt).bytes;
+    return encodeMarkPage({ owner, ordinal: 0, marks: bytes }, place, salt).bytes;
   });
 
 // ── the log ──
@@ -240,9 +243,9 @@ const decoders: Readonly<Record<string, Decoder>> = {
     bytesMax: pageBytes,
     fixedBytes: pageBytes,
     decode(bytes) {
-      const { stamp } = openMarkPage(bytes, nameOf(bytes), salt);
+      const found = openMarkPage(bytes, nameOf(bytes), salt);
       const marks = new MarkPage({ ordinal: 0, firstIndex: 0, grains: 9000 }, unwrittenPage);
-      marks.load(bytes.subarray(sealBytes, pageBytes), stamp);
+      marks.load(found.marks, found.stamp);
       marks.check(0);
       let grains = 0;
       for (let at = 0; at < marks.grains; at++) grains += marks.countAt(at);

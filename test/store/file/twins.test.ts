@@ -7,7 +7,7 @@
 
 import { expect, it } from 'vitest';
 import { encodeMarkPage, openMarkPage } from '../../../src/format/grain-map.ts';
-import { kindMarks, marksBytes, sealBytes } from '../../../src/format/layout.ts';
+import { kindMarks, marksBytes } from '../../../src/format/layout.ts';
 import type { LogHistory } from '../../../src/store/file/page-source.ts';
 import { readOrHeal, type Stamped, type TwoSlots } from '../../../src/store/file/twins.ts';
 import { PagedMemory } from '../../support/disks/paged-memory.ts';
@@ -26,6 +26,8 @@ const history: LogHistory = {
   healed: () => undefined,
 };
 
+const owner = { basin: 0, stratum: 0, firstIndex: 0, grains: 100, grainExp: 5 };
+
 /** Reads the page that is named as `named`; each page's marks are its generation. */
 function reading(
   named: Written,
@@ -38,7 +40,7 @@ function reading(
   for (const { generation, stamp } of [...pages, named]) {
     const place = { page: generation % 2, generation, stamp };
     const marks = new Uint8Array(marksBytes).fill(generation);
-    const sealed = encodeMarkPage(marks, place, memory.salt);
+    const sealed = encodeMarkPage({ owner, ordinal: 0, marks }, place, memory.salt);
     if (generation === named.generation) crc = sealed.crc;
     // What was named may have been overwritten since.
     const isGone = pages.some((one) => one.generation === named.generation + 2);
@@ -53,8 +55,8 @@ function reading(
     pageOf: (generation) => generation % 2,
     read: (page) => memory.readPage(page),
     open: (bytes, name) => {
-      const { stamp } = openMarkPage(bytes, name, memory.salt);
-      return { content: bytes[sealBytes] as number, stamp };
+      const { marks, stamp } = openMarkPage(bytes, name, memory.salt);
+      return { content: marks[0] as number, stamp };
     },
   };
   return readOrHeal(structure, memory);

@@ -7,7 +7,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { decodeFileHeader, encodeFileHeader } from '../../../src/format/file-header.ts';
 import { GrainId, joinGrainId } from '../../../src/format/grain-id.ts';
 import { hasHead, mapHeadPage, markPagePage } from '../../../src/format/grain-map.ts';
-import { sectorBytes } from '../../../src/format/layout.ts';
+import { grainsPerMarkPage, sectorBytes } from '../../../src/format/layout.ts';
 import { encodeValuePrefix, valueCrc } from '../../../src/format/value.ts';
 import type { FileSystem } from '../../../src/io/file-system.ts';
 import { memoryFileSystem } from '../../../src/io/memory-file-system.ts';
@@ -279,7 +279,10 @@ describe('a fault in the structures on the disk is found', () => {
     await lab.close();
     lab = await openLab({ fileSystem });
     const headed = lab.core.atlas.stratum(0, 0)?.maps[0] as GrainMap;
-    expect([hasHead(headed.grains), headed.committedGrains > 16_256]).toEqual([true, true]);
+    expect([hasHead(headed.grains), headed.committedGrains > grainsPerMarkPage]).toEqual([
+      true,
+      true,
+    ]);
     const home = lab.core.atlas.stratum(0, 0) as Stratum;
     const marks = Array.from(home.pagesOf(headed), ({ ordinal, name }) =>
       markPagePage(headed, ordinal, name.generation),

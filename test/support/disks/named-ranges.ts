@@ -44,7 +44,7 @@ export function headersOf(durable: DiskImage): (FileHeader | undefined)[] {
 
 /** Everything that `header` relies on. Throws where it is not there. */
 export function* namedBy(durable: DiskImage, header: FileHeader): Generator<NamedRange> {
-  let root: Root = { basins: [], segments: [], bodies: [] };
+  let root: Root = { embeddedHeader: 0n, basins: [], segments: [], bodies: [] };
   if (header.root.generation > 0) {
     yield rangeOf(header.root, 'the root');
     root = decodeRoot(document(durable, header, kindRoot, header.root), 0);

@@ -42,7 +42,8 @@ export class PagedMemory implements PageSource {
     for (const { map, page } of stratum.dirtyPages()) {
       const generation = page.nextGeneration;
       const at = markPagePage(map, page.ordinal, generation);
-      const { bytes, crc } = encodeMarkPage(page.marks, { page: at, generation, stamp }, this.salt);
+      const content = { owner: stratum.ownerOf(map), ordinal: page.ordinal, marks: page.marks };
+      const { bytes, crc } = encodeMarkPage(content, { page: at, generation, stamp }, this.salt);
       this.pages.set(at, bytes);
       page.sealedAs({ generation, crc }, stamp);
       stratum.pages.markWritten(page);
@@ -53,10 +54,9 @@ export class PagedMemory implements PageSource {
       if (!hasHead(map.grains)) continue;
       const generation = map.nextGeneration;
       const page = mapHeadPage(map.page, generation);
-      const { firstIndex, grains } = map;
       const pages = map.pages.map(({ name }) => name);
       const head = encodeMapHead(
-        { firstIndex, grains, pages },
+        { owner: stratum.ownerOf(map), pages },
         { page, generation, stamp },
         this.salt,
       );
