@@ -30,6 +30,8 @@ const flagAdjacent = 0x08;
 const flagAlike = 0x10;
 /** The record carries the bytes of the value that it allocates. */
 const flagCarried = 0x20;
+/** The map is not dropped: it is in another place from now on. */
+const flagMoved = 0x08;
 
 const runFlags = flagAdjacent | flagAlike;
 
@@ -49,6 +51,11 @@ export interface MapName {
 
 export type AddedMap = MapName & MapPlacement;
 
+/** A map that is in one extent from now on, which begins with this page. */
+export interface MovedMap extends MapName {
+  readonly page: number;
+}
+
 export type LogOperation =
   | ({
       readonly operation: 'allocate';
@@ -66,7 +73,8 @@ export type LogOperation =
       readonly grainExp: number;
     }
   | ({ readonly operation: 'add-map' } & AddedMap)
-  | ({ readonly operation: 'drop-map' } & MapName);
+  | ({ readonly operation: 'drop-map' } & MapName)
+  | ({ readonly operation: 'move-map' } & MovedMap);
 
 /** The fields before the operations of a record. */
 export interface RecordPreamble {
@@ -197,6 +205,14 @@ export class LogRecordWriter {
     this.#writer.u48(map.firstIndex);
   }
 
+  moveMap(map: MovedMap): void {
+    this.#writer.u8(opDropMap | flagMoved);
+    this.#writer.u8(map.basin);
+    this.#writer.u8(map.stratum);
+    this.#writer.u48(map.firstIndex);
+    this.#writer.u48(map.page);
+  }
+
   /** The body. Requires: no operation is added later. */
   finish(): Uint8Array<ArrayBuffer> {
     return this.#writer.view();
@@ -287,7 +303,7 @@ function decodeOperation(reader: ByteReader, runs: RunReader): LogOperation | un
   const op = code & opMask;
   const isRun = op === opAllocate || op === opArchive || op === opFree;
   const flags = op === opAllocate ? runFlags | flagCarried : runFlags;
-  const known = isRun ? opMask | flags : opMask;
+  const known = opMask | (isRun ? flags : op === opDropMap ? flagMoved : 0);
   if ((code & ~known) !== 0) reader.fail('an unknown operation', known, code);
   switch (op) {
     case opStratum:
@@ -311,10 +327,11 @@ function decodeOperation(reader: ByteReader, runs: RunReader): LogOperation | un
     case opAddBasin:
       return { operation: 'add-basin', basin: part(reader, basinsMax) };
     default:
-      return decodeStructure(reader, op);
+      return decodeStructure(reader, code);
   }
 }
 
+/** `code`: without flags, but of a moved map. */
 function decodeStructure(reader: ByteReader, code: number): LogOperation {
   const basin = part(reader, basinsMax);
   const stratum = part(reader, strataMax);
@@ -323,6 +340,9 @@ function decodeStructure(reader: ByteReader, code: number): LogOperation {
   }
   const firstIndex = reader.u48();
   if (code === opDropMap) return { operation: 'drop-map', basin, stratum, firstIndex };
+  if (code === (opDropMap | flagMoved)) {
+    return { operation: 'move-map', basin, stratum, firstIndex, page: reader.u48() };
+  }
   const grains = reader.u32();
   const page = reader.u48();
   const further = readFurtherExtents(reader, reader.u8());

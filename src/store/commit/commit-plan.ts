@@ -25,6 +25,7 @@ export interface BatchPlan {
   readonly freed: ReadonlyMap<SessionWork, Freed>;
   readonly added: AddedStructures;
   readonly dropped: readonly DroppedMap[];
+  readonly moves: readonly MapMove[];
   readonly body: Uint8Array;
   /** Values that the record allocates, archives or frees. */
   readonly entries: number;
@@ -47,6 +48,14 @@ export interface DroppedMap {
   readonly map: GrainMap;
 }
 
+/** A map that the batch moves: the values are at its new place already, synced. */
+export interface MapMove {
+  readonly stratum: Stratum;
+  readonly map: GrainMap;
+  /** First page of the new place, which is one extent. */
+  readonly page: number;
+}
+
 /** The inputs of a plan. */
 export interface BatchRequest {
   /** The published state; it must not change during planning. */
@@ -58,6 +67,7 @@ export interface BatchRequest {
   readonly freed: ReadonlyMap<SessionWork, Freed>;
   readonly checkpoint: number;
   readonly dropped: readonly DroppedMap[];
+  readonly moves?: readonly MapMove[] | undefined;
   /** Milliseconds since the epoch. */
   readonly now: number;
   /** Sort long lists of values, for a shorter record. */
@@ -75,7 +85,8 @@ const sortedFrom = 500;
  * Requires: no batch is published in its pauses.
  */
 export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan> {
-  const { before, works, freed, checkpoint, dropped, isShort = false, carries = false } = request;
+  const { before, works, freed, checkpoint, dropped, moves = [] } = request;
+  const { isShort = false, carries = false } = request;
   assert(checkpoint >= before.checkpoint, 'a batch does not take a checkpoint back');
   assert(request.retainedLogBytes >= 0, 'a checkpoint forgets no more log than there is');
   const after = publishedAfter(before, works, checkpoint);
@@ -84,6 +95,7 @@ export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan
   for (const { map } of added.maps) map.setBeingAdded(true);
   const writer = new LogRecordWriter(preambleOf(after, request.now, request.retainedLogBytes));
   writeStructures(writer, added, dropped);
+  writeMoves(writer, moves);
   let entries = 0;
   for (const work of works) {
     const { operations } = work;
@@ -100,7 +112,8 @@ export function* planBatch(atlas: Atlas, request: BatchRequest): Steps<BatchPlan
       writer.free(run);
     }
   }
-  return { after, works, freed, added, dropped, body: writer.finish(), entries, carries };
+  const body = writer.finish();
+  return { after, works, freed, added, dropped, moves, body, entries, carries };
 }
 
 /** The state that a batch of these sessions leaves; the last embedded header wins. */
@@ -208,6 +221,14 @@ function writeStructures(
     const { basin, number } = stratum;
     assert(map.durable && map.takenGrains === 0, 'only durable and empty maps are given back');
     writer.dropMap({ basin, stratum: number, firstIndex: map.firstIndex });
+  }
+}
+
+function writeMoves(writer: LogRecordWriter, moves: readonly MapMove[]): void {
+  for (const { stratum, map, page } of moves) {
+    const { basin, number } = stratum;
+    assert(map.durable && map.isStill, 'a map moves whose copy has all of its values');
+    writer.moveMap({ basin, stratum: number, firstIndex: map.firstIndex, page });
   }
 }
 

@@ -12,15 +12,17 @@
 
 import { isVarveError, VarveError } from '../../errors.ts';
 import { joinGrainId } from '../../format/grain-id.ts';
-import type { Steps } from '../file/effects.ts';
+import { pause, type Steps } from '../file/effects.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
 import { StoreWatch } from '../watch/store-watch.ts';
 import { checkpointOf, freedBetween } from './checkpoint.ts';
+import type { MapMove } from './commit-plan.ts';
 import { CommitQueue, Waiting } from './commit-queue.ts';
 import { type Batch, DurableWriter, isPoisoned } from './durable-writer.ts';
 import { FullDisk, freedWithoutBody } from './full-disk.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
+import { type OwnBatch, WaitingOwn } from './own-batches.ts';
 import type { SessionWork } from './session-work.ts';
 import { SmallRecords } from './small-record.ts';
 import { recordCarries, writeValues } from './value-writer.ts';
@@ -35,6 +37,7 @@ export class Committer {
   readonly #fullDisk: FullDisk;
   readonly #small: SmallRecords;
   readonly #queue = new CommitQueue();
+  readonly #own: WaitingOwn[] = [];
   #running: Promise<void> | undefined;
   /** Sessions of the batch in flight that have nothing to do. */
   readonly #idle: Waiting[] = [];
@@ -52,7 +55,7 @@ export class Committer {
 
   /** A commit is queued or in flight. */
   get busy(): boolean {
-    return this.#core.committing || !this.#queue.isEmpty;
+    return this.#core.committing || !this.#queue.isEmpty || this.#own.length > 0;
   }
 
   /** Commits the work in the next batch, with all others that wait; resolves to the batch. */
@@ -74,6 +77,19 @@ export class Committer {
   }
 
   /**
+   * Makes a batch of the store's own. Resolves to false if its maps could not move yet, since a
+   * settle writes structures: the batch has pushed it on. Rejects with `VARVE_IO`,
+   * `VARVE_POISONED`.
+   */
+  async commitOwn(batch: OwnBatch): Promise<boolean> {
+    if (!this.busy) return this.#core.writer.performSync(this.#ownBatch(batch));
+    return await new Promise((resolve, reject) => {
+      this.#own.push(new WaitingOwn(batch, resolve, reject));
+      this.#running ??= this.#run();
+    });
+  }
+
+  /**
    * Settles everything, so that the next open replays no log, and marks the file clean.
    *
    * Requires: nothing is queued or in flight.
@@ -91,9 +107,11 @@ export class Committer {
   async #run(): Promise<void> {
     // Sessions that commit in the same turn, or when the last batch resolves, share this batch.
     for (let hop = 0; hop < 3; hop++) await undefined;
-    while (!this.#queue.isEmpty) {
+    while (this.busy) {
+      const own = this.#own.shift();
+      if (own !== undefined) await own.settle(this.#core.writer.perform(this.#ownBatch(own.batch)));
       const waiting = this.#queue.take();
-      await this.#core.writer.perform(this.#batch(waiting));
+      if (waiting.length > 0) await this.#core.writer.perform(this.#batch(waiting));
       for (let hop = 0; hop < 3; hop++) await undefined;
     }
     this.#running = undefined;
@@ -129,6 +147,46 @@ export class Committer {
       for (const one of left) one.failed(error);
     }
     core.checkpointUnderWay = core.published.checkpoint;
+  }
+
+  /** Returns false if its maps could not move. */
+  *#ownBatch({ moves = [], drops = false, settles = false }: OwnBatch): Steps<boolean> {
+    const core = this.#core;
+    core.committing = true;
+    this.#writer.batchBegins();
+    this.#watch.batchBegins([]);
+    try {
+      core.checkSound();
+      const { atlas, housekeeping, published } = core;
+      const canMove = housekeeping.canMove;
+      const dropped = drops ? this.#givenBack.retire(atlas.emptyMaps()) : [];
+      if (settles && housekeeping.canSettle) housekeeping.beginSettle();
+      yield* this.#writer.commit({
+        works: [],
+        freed: nothingFreed,
+        checkpoint: published.checkpoint,
+        dropped,
+        moves: canMove ? yield* this.#movable(moves) : [],
+      });
+      if (dropped.length > 0) this.#givenBack.becameDurable();
+      return canMove;
+    } finally {
+      this.#over();
+    }
+  }
+
+  /** The maps that can still move, with their marks in memory until the batch is over. */
+  *#movable(moves: readonly MapMove[]): Steps<MapMove[]> {
+    const { loadedPages } = this.#core.atlas;
+    const movable: MapMove[] = [];
+    for (const move of moves) {
+      const { stratum, map } = move;
+      if (map.vacated || !stratum.maps.includes(map)) continue;
+      for (const page of stratum.pagesOf(map)) loadedPages.pin(page);
+      movable.push(move);
+      yield pause;
+    }
+    return movable;
   }
 
   /**

@@ -37,7 +37,10 @@ const roundsMax = 24;
 const bodyPagesKept = 4;
 
 /** The content of a batch. */
-export type Batch = Pick<BatchRequest, 'works' | 'freed' | 'checkpoint' | 'dropped' | 'carries'>;
+export type Batch = Pick<
+  BatchRequest,
+  'works' | 'freed' | 'checkpoint' | 'dropped' | 'moves' | 'carries'
+>;
 
 /** The store has been poisoned: what the batch wrote may be durable, and nothing is taken back. */
 export function isPoisoned(error: unknown): boolean {
@@ -120,7 +123,7 @@ export class DurableWriter {
     yield* this.#publish(plan, target);
   }
 
-  #plan({ works, freed, checkpoint, dropped, carries = false }: Batch): Steps<BatchPlan> {
+  #plan({ works, freed, checkpoint, dropped, moves, carries = false }: Batch): Steps<BatchPlan> {
     const { atlas, log, space, published: before } = this.#core;
     let passedBytes = 0;
     for (const { logBytes } of freed.values()) passedBytes += logBytes;
@@ -134,6 +137,7 @@ export class DurableWriter {
       checkpoint,
       retainedLogBytes,
       dropped,
+      moves,
       now: this.#plannedAt,
       isShort: space.tight,
       carries,
@@ -201,7 +205,7 @@ export class DurableWriter {
     const { log, space, housekeeping, published } = this.#core;
     const givesBack = plan.after.checkpoint > published.checkpoint || plan.works.length === 0;
     const bringsValues = plan.works.some(({ pushedBytes }) => pushedBytes > 0);
-    let settles = plan.dropped.length === 0;
+    let settles = plan.dropped.length === 0 && plan.moves.length === 0;
     let refused: unknown;
     for (let round = 0; round < roundsMax; round++) {
       let spares = 0;

@@ -25,6 +25,7 @@ const operationsMax = 16;
 const freedMax = 64;
 const nothingFreed: BatchPlan['freed'] = new Map();
 const nothingDropped: BatchPlan['dropped'] = [];
+const nothingMoved: BatchPlan['moves'] = [];
 
 /** A record that is encoded, and what it does. */
 export interface SmallRecord {
@@ -76,6 +77,7 @@ export class SmallRecords {
       freed,
       added: nothingAdded,
       dropped: nothingDropped,
+      moves: nothingMoved,
       body,
       entries: count + (freed.get(work)?.values.length ?? 0),
       carries: true,

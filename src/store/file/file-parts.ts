@@ -59,3 +59,18 @@ export function endOf(parts: Iterable<FilePart>): number {
   for (const { offset, bytes } of parts) end = Math.max(end, offset + bytes);
   return end;
 }
+
+/** A part of the file whose content is elsewhere from now on. */
+export interface MovedBytes {
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: number;
+}
+
+/** The new offset of the byte at `offset`; undefined if it has not moved. */
+export function movedOffset(parts: readonly MovedBytes[], offset: number): number | undefined {
+  for (const { from, to, bytes } of parts) {
+    if (offset >= from && offset < from + bytes) return to + offset - from;
+  }
+  return undefined;
+}

@@ -181,6 +181,15 @@ export class FileWriter {
     }
   }
 
+  /** Cuts the file after the last page in use. A power cut may leave it as it was. */
+  *cut(): Steps<void> {
+    const { endPage } = this.#space;
+    yield* this.truncate(endPage * pageBytes);
+    this.#space.cut(endPage);
+    this.zeroed.cut(endPage);
+    this.known.cut(endPage);
+  }
+
   /**
    * Makes the file longer before large writes up to byte `end`: once, with room for later ones.
    * Each new length is more metadata to sync, so the file grows by a share of its size. The new

@@ -43,6 +43,18 @@ export class FreeStretches {
     return undefined;
   }
 
+  /** The first stretch in the file with `pages` pages before page `limit`. Looks at all of them. */
+  lowest(pages: number, limit: number): Extent | undefined {
+    let lowest: Extent | undefined;
+    for (const [page, length] of this.#lengths) {
+      const fits = length >= pages && page + pages <= limit;
+      if (fits && page < (lowest?.page ?? Number.POSITIVE_INFINITY)) {
+        lowest = { page, pages: length };
+      }
+    }
+    return lowest;
+  }
+
   /** Takes the first `pages` pages of a stretch. */
   takeFrom({ page, pages: length }: Extent, pages: number): void {
     this.remove(page, length);

@@ -35,6 +35,7 @@ export class Space {
   #wall = anywhere;
   #tight = false;
   #growths = 0;
+  #leftFrom = anywhere;
   /** While tight: pages still to be written behind the backed part, to prove room again. */
   #unprovenPages = 0;
   /** Pages before `#backed` that the disk has refused. */
@@ -221,7 +222,7 @@ export class Space {
       return this.#grow(pages);
     }
     const solid = this.#holes.empty ? undefined : this.#takeReserve(pages, keep, from);
-    const found = solid ?? this.#free.take(pages, this.#wall);
+    const found = solid ?? this.#takeFree(pages);
     if (found !== undefined) return found;
     if (this.#end + pages <= this.#backed) return this.#grow(pages);
     const reserved = this.#tight ? this.#takeReserve(pages, keep, from) : undefined;
@@ -320,7 +321,7 @@ export class Space {
   allocateForValues(pages: number, grow = true): number | undefined {
     assert(Number.isInteger(pages) && pages > 0, 'a stretch of the file has pages');
     if (this.#wall < anywhere) this.keepReserve();
-    const found = this.#free.take(pages, this.#wall);
+    const found = this.#takeFree(pages);
     if (found !== undefined) return found;
     this.keepReserve();
     return grow || this.#end + pages <= this.#wall ? this.#grow(pages) : undefined;
@@ -347,7 +348,7 @@ export class Space {
     if (this.#wall < anywhere) this.keepReserve();
     let rest = pages;
     while (rest > 0) {
-      const page = this.#free.take(rest, this.#wall);
+      const page = this.#takeFree(rest);
       const longest = page === undefined ? this.#free.longest(least, this.#wall) : undefined;
       if (longest === undefined || parts.length === most - 1) {
         const last = page ?? this.allocateForValues(rest, grow);
@@ -360,6 +361,47 @@ export class Space {
       rest -= longest.pages;
     }
     return parts;
+  }
+
+  #takeFree(pages: number): number | undefined {
+    if (this.#leftFrom === anywhere) return this.#free.take(pages, this.#wall);
+    return this.takeBelow(pages, anywhere);
+  }
+
+  // ── compaction ──
+
+  /** The store's own structures leave the pages from this one on; infinite for none. */
+  get leftFrom(): number {
+    return this.#leftFrom;
+  }
+
+  /**
+   * The pages from `page` on are to become free: until it is infinite again, everything goes to the
+   * first free pages that fit.
+   */
+  leaveFrom(page: number): void {
+    this.#leftFrom = page;
+  }
+
+  /** Takes the first `pages` free backed pages in a row before page `limit`; returns the first. */
+  takeBelow(pages: number, limit: number): number | undefined {
+    const stretch = this.#free.lowest(pages, Math.min(limit, this.#wall));
+    if (stretch === undefined) return undefined;
+    this.#free.takeFrom(stretch, pages);
+    return stretch.page;
+  }
+
+  /** True if `pages` free backed pages in a row are before page `limit`. */
+  hasBelow(pages: number, limit: number): boolean {
+    return this.#free.lowest(pages, Math.min(limit, this.#wall)) !== undefined;
+  }
+
+  /** The file has been cut: no page from `endPage` on is written. */
+  cut(endPage: number): void {
+    assert(endPage >= this.#end, 'the file is cut behind everything in use');
+    this.#frontier = Math.min(this.#frontier, endPage);
+    this.#backed = Math.min(this.#backed, endPage);
+    if (this.#wall < anywhere) this.#wall = this.#backed;
   }
 
   #grow(pages: number): number {

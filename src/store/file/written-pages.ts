@@ -10,7 +10,7 @@
 const singlesMax = 16_384;
 
 export class WrittenPages {
-  readonly #from: number;
+  #from: number;
   #to: number;
   readonly #singles = new Set<number>();
 
@@ -29,6 +29,13 @@ export class WrittenPages {
     if (endPage - page > singlesMax) return;
     if (this.#singles.size + endPage - page > singlesMax) this.#singles.clear();
     for (let at = page; at < endPage; at++) this.#singles.add(at);
+  }
+
+  /** The file was cut: pages from `endPage` on have no blocks. */
+  cut(endPage: number): void {
+    this.#to = Math.min(this.#to, endPage);
+    this.#from = Math.min(this.#from, this.#to);
+    for (const page of this.#singles) if (page >= endPage) this.#singles.delete(page);
   }
 
   /** True if all pages from `page` up to `endPage` are known. */

@@ -22,6 +22,12 @@ export class ZeroedPages {
     if (page < this.#to && endPage > this.#from) this.#from = Math.min(endPage, this.#to);
   }
 
+  /** The file was cut: pages from `endPage` on are not there. */
+  cut(endPage: number): void {
+    this.#to = Math.min(this.#to, endPage);
+    this.#from = Math.min(this.#from, this.#to);
+  }
+
   has(page: number, pages: number): boolean {
     return page >= this.#from && page + pages <= this.#to;
   }

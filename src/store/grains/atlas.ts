@@ -80,8 +80,8 @@ export interface FoundValue {
 export class Atlas {
   readonly basins: BasinState[] = [];
   /**
-   * Extents of maps that were dropped after the settled base. A replay from the base still reads
-   * them, so they are free only when both header copies are past the drop.
+   * Extents of maps that were dropped, or moved away, after the settled base. A replay from the
+   * base still reads them, so they are free only when both header copies are past that.
    */
   readonly leaving = new Set<Extent>();
   /** Pages of `leaving`. */
@@ -334,7 +334,20 @@ export class Atlas {
     const map = stratum.dropMap(firstIndex);
     if (map === undefined) return;
     this.vacated.delete(map);
-    for (const extent of map.extents) {
+    this.#leave(map.extents);
+  }
+
+  /**
+   * A map with its values is in another place from now on; its old extents wait in `leaving`.
+   * Requires: as `Stratum.moveMap`.
+   */
+  moveMap(stratum: Stratum, map: GrainMap, page: number): void {
+    this.#leave(map.extents);
+    stratum.moveMap(map, page);
+  }
+
+  #leave(extents: readonly Extent[]): void {
+    for (const extent of extents) {
       this.leaving.add(extent);
       this.leavingPages += extent.pages;
     }

@@ -151,6 +151,26 @@ export class FreeGrains {
     assert(wasFree, 'no grains are reserved before the end of a replay');
   }
 
+  // ── maps that are copied to another place ──
+
+  /**
+   * Stops reservations in a map. Returns false if some of its grains are reserved, or if nothing can
+   * be reserved in it: it is damaged, or is given back. Throws `VARVE_IO`.
+   */
+  keepStill(map: GrainMap): boolean {
+    if (map.takenGrains > map.committedGrains || this.#unopened.isSkipped(map)) return false;
+    if (!this.#openOrSkip(map) || map.pages.some(({ listed }) => listed < 0)) return false;
+    // What is set aside in it is not where the disk refuses writes any more.
+    this.takeBackSetAside();
+    for (const page of map.pages) this.#allocator.remove(page);
+    return true;
+  }
+
+  /** Allows reservations in the map again. */
+  letGo(map: GrainMap): void {
+    for (const page of map.pages) this.#allocator.add(page, page.grains);
+  }
+
   // ── maps that are given back ──
 
   /**

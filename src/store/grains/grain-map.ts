@@ -28,10 +28,6 @@ export class GrainMap {
   readonly firstIndex: number;
   readonly grains: number;
   readonly grainExp: number;
-  /** First page of the first extent. */
-  readonly page: number;
-  /** Its extents in order: marks first, then grains. */
-  readonly extents: readonly MapExtent[];
   /** The page that the basin names: the head or the only mark page; generation 0: never written. */
   name: { readonly generation: number; readonly crc: number };
   #damaged = false;
@@ -48,25 +44,57 @@ export class GrainMap {
   marksBacked = true;
   /** Upper bound of the longest free run while the map is not opened. */
   readonly longestFree: number;
+  /** It is being copied to another place: none of its grains is reserved. */
+  isStill = false;
   /** It has several extents. */
-  readonly spread: boolean;
+  spread: boolean;
+  #page: number;
+  #extents: readonly MapExtent[];
   /** Byte offset of its first grain, if it has one extent. */
-  readonly #grainsOffset: number;
+  #grainsOffset: number;
   #pages: readonly MarkPage[] | undefined;
 
   constructor(entry: MapEntry, grainExp: number, durable: boolean) {
     this.firstIndex = entry.firstIndex;
     this.grains = entry.grains;
-    this.page = entry.page;
+    this.#page = entry.page;
     this.name = { generation: entry.generation, crc: entry.crc };
     this.longestFree = entry.longestFree;
     this.committedGrains = entry.grains - entry.free;
     this.takenGrains = this.committedGrains;
     this.grainExp = grainExp;
     this.durable = durable;
-    this.extents = mapExtents(entry, grainExp);
-    this.spread = this.extents.length > 1;
+    this.#extents = mapExtents(entry, grainExp);
+    this.spread = this.#extents.length > 1;
     this.#grainsOffset = this.page * pageBytes + this.#grainsFrom;
+  }
+
+  /** First page of the first extent. */
+  get page(): number {
+    return this.#page;
+  }
+
+  /** Its extents in order: marks first, then grains. */
+  get extents(): readonly MapExtent[] {
+    return this.#extents;
+  }
+
+  /** It begins to be copied, or no longer is. */
+  keepStill(still: boolean): void {
+    this.isStill = still;
+  }
+
+  /**
+   * Its pages are in one extent from now on, which begins with `page`. Its marks are not there: each
+   * mark page and the head are written there by the next settle, under their next generation.
+   */
+  movedTo(page: number): void {
+    let pages = 0;
+    for (const extent of this.#extents) pages += extent.pages;
+    this.#page = page;
+    this.#extents = [{ page, pages }];
+    this.spread = false;
+    this.#grainsOffset = page * pageBytes + this.#grainsFrom;
   }
 
   /** The record that adds it is durable. */

@@ -244,7 +244,8 @@ export class Stratum {
     if (change === 'archive') this.unclaim(index);
     if (change === 'free') this.release(index, count);
     this.#recount?.changed();
-    if (change !== 'free' || count !== map.grains || !this.retire(map)) return undefined;
+    if (change !== 'free' || count !== map.grains) return undefined;
+    if (!map.isStill && !this.retire(map)) return undefined;
     map.vacate();
     return map;
   }
@@ -311,6 +312,12 @@ export class Stratum {
     }
   }
 
+  /** A settle has written the marks of the map to this place, where it moved. */
+  isNowAt(firstIndex: number, page: number): void {
+    const map = this.#maps.find(firstIndex);
+    if (map?.firstIndex === firstIndex && map.page !== page) map.movedTo(page);
+  }
+
   /** A record still to be replayed drops this map: its pages must not be read. */
   willDrop(firstIndex: number): void {
     const map = this.#maps.find(firstIndex);
@@ -345,6 +352,43 @@ export class Stratum {
    */
   restore(map: GrainMap): void {
     this.#freeGrains.restore(map);
+  }
+
+  /**
+   * Stops reservations in a map, which is to be copied to another place. Returns false if some of
+   * its grains are reserved, or if it is retired or damaged. Throws `VARVE_IO`.
+   */
+  keepStill(map: GrainMap): boolean {
+    if (map.vacated || map.isStill || !this.#freeGrains.keepStill(map)) return false;
+    map.keepStill(true);
+    return true;
+  }
+
+  /** The map is not copied any more. One that was emptied meanwhile is given back. */
+  letGo(map: GrainMap): void {
+    map.keepStill(false);
+    if (!map.vacated) this.#freeGrains.letGo(map);
+  }
+
+  /**
+   * The map is in one extent from now on, which begins with `page`. The next settle writes all of
+   * its marks there; until then they stay loaded. Requires: its mark pages are loaded.
+   */
+  moveMap(map: GrainMap, page: number): void {
+    for (const one of map.pages) {
+      assert(one.loaded, 'the marks of a map that moves are in memory');
+      this.pages.changed(one, map);
+    }
+    map.movedTo(page);
+  }
+
+  /**
+   * Loads the marks of a map from where it was, before a logged move is replayed. Throws
+   * `VARVE_CORRUPT`, `VARVE_IO`.
+   */
+  loadToMove(map: GrainMap): void {
+    // A page with changes is not evicted when the next one is loaded.
+    for (const page of this.pagesOf(map)) this.pages.changed(page, map);
   }
 
   /** Removes an empty map. */

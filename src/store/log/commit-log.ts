@@ -103,6 +103,7 @@ export class CommitLog {
   #refusedPlace: Extent | undefined;
   #positions: [number, number];
   #bodies: BodyEntry[];
+  #isLeaving = false;
   /** Bodies of records that only archive, from this process. */
   #archiveBodies: BodyEntry[] = [];
   #retainedBytes: number;
@@ -184,7 +185,8 @@ export class CommitLog {
     let target: { segment: LogSegment; sector: number };
     const next = this.#next?.state === 'ready' ? this.#next.segment : undefined;
     const spared = next === undefined ? (range.to - range.from) * spares : 0;
-    if (sector + inLane <= range.to - spared) target = { segment: this.current, sector };
+    const fits = sector + inLane <= range.to - spared;
+    if (fits && !this.#isLeft(next)) target = { segment: this.current, sector };
     else if (next !== undefined) target = { segment: next, sector: laneRange(next, lane).from };
     else return undefined;
     if (sectors <= inlineMax) return { ...target, sectors, extent: undefined };
@@ -199,6 +201,7 @@ export class CommitLog {
     const lane = batch % lanesPerSegment;
     const sector = this.#positions[lane] as number;
     const { to } = laneRange(segment, lane);
+    if (this.#isLeaving) return undefined;
     return sector < to ? { segment, sector, sectors: 1, extent: undefined } : undefined;
   }
 
@@ -231,6 +234,7 @@ export class CommitLog {
       assert(segment === this.next, 'a record goes to the current segment or the next');
       this.#segments.push(segment);
       this.#next = undefined;
+      this.#isLeaving = false;
       this.#positions = [laneRange(segment, 0).from, laneRange(segment, 1).from];
     }
     if (segment.firstBatch === 0) segment.firstBatch = batch;
@@ -251,6 +255,15 @@ export class CommitLog {
     this.#archiveBodies = this.#archiveBodies.filter(({ batch }) => batch > checkpoint);
   }
 
+  /** The next record goes to another segment, as soon as that is ready. */
+  leaveCurrent(): void {
+    this.#isLeaving = true;
+  }
+
+  #isLeft(next: LogSegment | undefined): boolean {
+    return this.#isLeaving && next !== undefined;
+  }
+
   // ── the next segment ──
 
   get nextState(): 'none' | NextSegment['state'] {
@@ -260,6 +273,7 @@ export class CommitLog {
   /** True when the next segment should be made: the current one is half full. */
   get wantsNext(): boolean {
     if (this.#next !== undefined) return false;
+    if (this.#isLeaving) return true;
     return [0, 1].some((lane) => {
       const { from, to } = laneRange(this.current, lane);
       return (this.#positions[lane] as number) - from >= (to - from) / 2;

@@ -11,7 +11,7 @@ import { decodeBasin, type StratumEntry } from '../../format/basin.ts';
 import { type DocumentName, slotPage } from '../../format/document.ts';
 import type { FileHeader } from '../../format/file-header.ts';
 import { headerCopies, kindBasin, newStorePages, pageBytes } from '../../format/layout.ts';
-import type { LogRecord } from '../../format/log-record.ts';
+import type { LogRecord, MovedMap } from '../../format/log-record.ts';
 import type { Root } from '../../format/root.ts';
 import { openSealed } from '../../format/seal.ts';
 import { assert } from '../../util/assert.ts';
@@ -170,18 +170,27 @@ function basinNamed(name: DocumentName, reader: FileReader): TwoSlots<readonly S
 
 /**
  * Applies the log up to the base to healed basins and what they name. Maps that it drops are not
- * read: their pages may have been reused.
+ * read: their pages may have been reused. Maps that it moves are read where it leaves them: the
+ * settle that made the base wrote their marks there.
  */
 function* catchUp(
   parts: ReplayParts,
   { basins, lacking: records = [] }: HealedBasins,
 ): Steps<void> {
+  const moved: MovedMap[] = [];
   for (const { operations } of records) {
     for (const one of operations) {
+      if (one.operation === 'move-map') moved.push(one);
       if (one.operation !== 'drop-map') continue;
       parts.atlas.stratum(one.basin, one.stratum)?.willDrop(one.firstIndex);
     }
   }
+  const place = (): void => {
+    for (const { basin, stratum, firstIndex, page } of moved) {
+      parts.atlas.stratum(basin, stratum)?.isNowAt(firstIndex, page);
+    }
+  };
+  place();
   for (const { strata, stamp } of basins) {
     for (const stratum of strata) {
       for (const map of stratum.maps) {
@@ -191,6 +200,8 @@ function* catchUp(
     }
   }
   for (const record of records) yield* applyRecord(parts, record);
+  // Those that the records add.
+  place();
 }
 
 // ── the log ──

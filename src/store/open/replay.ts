@@ -24,13 +24,14 @@ import {
   sectorBytes,
   valuePrefixBytes,
 } from '../../format/layout.ts';
-import type { AddedMap, GrainRun, LogRecord } from '../../format/log-record.ts';
+import type { AddedMap, GrainRun, LogRecord, MovedMap } from '../../format/log-record.ts';
 import { encodeValue } from '../../format/value.ts';
 import { assert } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { type FileReader, ReadAhead } from '../file/file-reader.ts';
 import type { Atlas } from '../grains/atlas.ts';
 import { GrainMap, newMapEntry } from '../grains/grain-map.ts';
+import { moveMap } from '../grains/map-moves.ts';
 import type { ScannedRecord } from '../log/log-scan.ts';
 import { decodedRecord, readBody, SectorReader } from '../log/record-reader.ts';
 import { type ValuePlace, type ValueReader, valuePlace } from '../values/value-reader.ts';
@@ -231,6 +232,10 @@ export function* applyRecord(parts: ReplayParts, record: LogRecord): Steps<void>
         atlas.dropMap(stratum, operation.firstIndex);
         break;
       }
+      case 'move-map':
+        // No move is published while a settle writes structures: all that it wrote have this one.
+        if (batch > parts.rootStamp) replayMove(parts, operation, batch);
+        break;
       default: {
         const basin = atlas.basins[operation.basin];
         const stratum = basin?.strata[operation.stratum];
@@ -280,6 +285,16 @@ function addMap(atlas: Atlas, added: AddedMap, batch: number): void {
   checkPlacement(added, stratum.grainExp, batch);
   stratum.addMap(added, true);
   basin.touched();
+}
+
+function replayMove({ atlas, values }: ReplayParts, moved: MovedMap, batch: number): void {
+  const basin = atlas.basins[moved.basin];
+  const stratum = basin?.strata[moved.stratum];
+  if (basin === undefined || stratum === undefined) throw misfit(batch, 'a grain map');
+  const map = stratum.mapWith(moved.firstIndex);
+  if (map?.firstIndex !== moved.firstIndex) throw misfit(batch, 'a grain map');
+  stratum.loadToMove(map);
+  moveMap({ atlas, values }, stratum, map, moved.page);
 }
 
 function misfit(batch: number, what: string): Error {

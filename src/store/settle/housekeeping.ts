@@ -154,6 +154,14 @@ export class Housekeeping {
     return this.#settle === undefined && this.#parts.headers.agreed;
   }
 
+  /**
+   * True if a batch may move maps now. A settle that has written the marks of a map must not write
+   * a basin with another place of it.
+   */
+  get canMove(): boolean {
+    return this.#settle?.isWriting !== true;
+  }
+
   /** Begins a settle, due or not. `clean`: the last one before the close. */
   beginSettle(clean = false): void {
     this.#madeAgain = 0;

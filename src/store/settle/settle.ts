@@ -111,6 +111,11 @@ export class Settle {
     return this.#step === 'done';
   }
 
+  /** Structures are still to be written: no map may move. */
+  get isWriting(): boolean {
+    return this.#step === 'structures';
+  }
+
   /** The last batch that it covers. */
   get base(): number {
     return this.#base.currentBatch;
@@ -306,7 +311,8 @@ export class Settle {
     const needed = Math.ceil(bytes.length / pageBytes);
     const generation = old.generation + 1;
     const isRefused = this.#refusedPages.has(slotPage(page, capacityPages, generation));
-    if (needed > capacityPages || isRefused) {
+    const leaves = page >= space.leftFrom && space.hasBelow(2 * capacityPages, page);
+    if (needed > capacityPages || isRefused || leaves) {
       if (capacityPages > 0) this.#left.push({ page, pages: 2 * capacityPages });
       capacityPages = needed === 1 ? 1 : Math.ceil(needed * 1.5);
       page = space.allocate(2 * capacityPages, 0, 'end');

@@ -15,6 +15,7 @@ import { pageBytes } from '../../format/layout.ts';
 import { assert } from '../../util/assert.ts';
 import { copyRun } from '../../util/bytes.ts';
 import type { FileWrite } from '../file/effects.ts';
+import { type MovedBytes, movedOffset } from '../file/file-parts.ts';
 
 /** Memory is taken in pieces of this size; values are much shorter. */
 const slabBytes = 32 * 1024;
@@ -61,9 +62,13 @@ export class CarriedValues {
       this.#slab = new Uint8Array(Math.max(slabBytes, length));
       this.#used = 0;
     }
-    const value = { offset, length, batch, slab: this.#slab, from: this.#used };
     this.#slab.set(bytes, this.#used);
+    this.#enter({ offset, length, batch, slab: this.#slab, from: this.#used });
     this.#used += length;
+  }
+
+  #enter(value: CarriedValue): void {
+    const { offset, length } = value;
     this.#end = Math.max(this.#end, offset + length);
     this.#values.set(offset, value);
     const last = Math.floor((offset + length - 1) / pageBytes);
@@ -71,6 +76,19 @@ export class CarriedValues {
       const others = this.#pages.get(page);
       if (others === undefined) this.#pages.set(page, [value]);
       else others.push(value);
+    }
+  }
+
+  /** Parts of the file have moved: their values are written to their grains at the new places. */
+  moved(parts: readonly MovedBytes[]): void {
+    const values = [...this.#values.values()];
+    if (!values.some(({ offset }) => movedOffset(parts, offset) !== undefined)) return;
+    this.#values.clear();
+    this.#pages.clear();
+    // In the same order: that of their batches.
+    for (const value of values) {
+      const offset = movedOffset(parts, value.offset) ?? value.offset;
+      this.#enter({ ...value, offset });
     }
   }
 

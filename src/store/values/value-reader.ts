@@ -17,7 +17,13 @@ import { ResultMemory } from '../../util/bytes.ts';
 import { crc32 } from '../../util/crc.ts';
 import { getU32 } from '../../util/little-endian.ts';
 import { MemoryBudget } from '../../util/memory-budget.ts';
-import { endOf, type FilePart, partsWithin } from '../file/file-parts.ts';
+import {
+  endOf,
+  type FilePart,
+  type MovedBytes,
+  movedOffset,
+  partsWithin,
+} from '../file/file-parts.ts';
 import type { FileReader, ReadAhead } from '../file/file-reader.ts';
 import type { WriteObserver } from '../file/file-writer.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
@@ -116,6 +122,19 @@ export class ValueReader implements WriteObserver {
     this.carried.remove(offset);
     this.#cache.uncheck(offset);
     this.#distrusted.delete(offset);
+  }
+
+  /** Grain maps have moved: the bytes of their values are elsewhere. */
+  moved(parts: readonly MovedBytes[]): void {
+    this.carried.moved(parts);
+    for (const offset of [...this.#distrusted]) {
+      const to = movedOffset(parts, offset);
+      if (to === undefined) continue;
+      this.#distrusted.delete(offset);
+      this.#distrusted.add(to);
+    }
+    // Other values may come to the old place, at the same offsets.
+    for (const { from, bytes } of parts) this.#cache.forget(from, bytes);
   }
 
   /** The value at `offset` is to be read and checked again. */

@@ -1,0 +1,43 @@
+/**
+ * Batches of the store's own: they move maps and push a settle on, and no session is in them.
+ *
+ * Invariant: if no commit is in flight, such a batch is made on the calling thread, so that
+ * `commitSync` never finds it in flight. Otherwise it waits for the batch in flight. Its large
+ * writes have been made, and synced, before.
+ */
+
+import type { MapMove } from './commit-plan.ts';
+
+/** The content of a batch of the store's own. */
+export interface OwnBatch {
+  readonly moves?: readonly MapMove[];
+  /** Gives back all empty maps. */
+  readonly drops?: boolean;
+  /** Begins a settle, if none is under way. */
+  readonly settles?: boolean;
+}
+
+/** An own batch that waits for the one in flight. */
+export class WaitingOwn {
+  readonly batch: OwnBatch;
+  readonly #resolve: (isDone: boolean) => void;
+  readonly #reject: (error: unknown) => void;
+
+  constructor(
+    batch: OwnBatch,
+    resolve: (isDone: boolean) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.batch = batch;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  async settle(outcome: Promise<boolean>): Promise<void> {
+    try {
+      this.#resolve(await outcome);
+    } catch (error) {
+      this.#reject(error);
+    }
+  }
+}
