@@ -6,19 +6,21 @@
  * checks arguments and states, and decides nothing else.
  */
 
-import { Mutex } from 'async-mutex';
-import { invalidArgument, ioError } from '../errors.ts';
 import type { GrainId } from '../format/grain-id.ts';
 import { memoryFileSystem } from '../io/memory-file-system.ts';
 import type { MemoryBudget } from '../util/memory-budget.ts';
 import { checkFlag, checkNames, checkSignal } from '../util/options.ts';
+import type { BackupReport } from './backup/backup.ts';
+import { type BackupOptions, backUpStore } from './backup/store-backup.ts';
 import { Committer } from './commit/committer.ts';
 import { HeaderClaim } from './commit/header-claim.ts';
 import { OpenSessions } from './commit/open-sessions.ts';
 import { SessionWork } from './commit/session-work.ts';
+import { type HeaderUpdate, HeaderUpdates } from './header-updates.ts';
 import type { OpenRequest } from './open/open-request.ts';
 import { openCore } from './open/opening.ts';
 import { checkOptions, type StoreOptions } from './open/store-options.ts';
+import { Operations } from './operations/operations.ts';
 import {
   type CommitLogEntry,
   followedEntries,
@@ -55,8 +57,9 @@ export class Store implements AsyncDisposable {
   readonly #committer: Committer;
   readonly #openSessions = new OpenSessions();
   readonly #sessionHome: SessionHome;
-  readonly #headerMutex = new Mutex();
+  readonly #headerUpdates: HeaderUpdates;
   readonly #puts: SinglePuts;
+  readonly #operations = new Operations();
   #closing: Promise<void> | undefined;
 
   private constructor(core: StoreCore, reader: StoreReader | undefined) {
@@ -64,6 +67,7 @@ export class Store implements AsyncDisposable {
     this.#reader = reader;
     this.#committer = new Committer(core);
     this.#puts = new SinglePuts(core, this.#committer);
+    this.#headerUpdates = new HeaderUpdates(core, () => this.#newSession(true));
     const header = new HeaderClaim(core);
     this.#sessionHome = { core, committer: this.#committer, open: this.#openSessions, header };
   }
@@ -290,26 +294,8 @@ export class Store implements AsyncDisposable {
    * The next `update` starts when this commit has settled, so `current` is durable; a call from
    * inside `update` never ends. Rejects with the error of `update`, and as `Session.commit`.
    */
-  async updateEmbeddedHeader(
-    update: (
-      session: Session,
-      current: GrainId | undefined,
-    ) => GrainId | null | Promise<GrainId | null>,
-  ): Promise<BatchId> {
-    this.#core.checkWritable();
-    if (typeof update !== 'function') {
-      throw invalidArgument('Store.updateEmbeddedHeader', 'a function', update);
-    }
-    return await this.#headerMutex.runExclusive(async () => {
-      const session = this.#newSession(true);
-      try {
-        session.setEmbeddedHeader(await update(session, this.embeddedHeader));
-      } catch (error) {
-        session.abandon();
-        throw error;
-      }
-      return await session.commit();
-    });
+  async updateEmbeddedHeader(update: HeaderUpdate): Promise<BatchId> {
+    return await this.#headerUpdates.update(update);
   }
 
   /**
@@ -359,10 +345,24 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Waits for commits in flight, abandons open sessions, releases guards, settles the metadata so
-   * that the next open is fast, and unlocks (even if it rejects). Later calls of anything else fail
-   * with `VARVE_CLOSED`. Idempotent. Rejects with `VARVE_IO` if settling failed (nothing durable is
-   * lost: the next open recovers), `VARVE_POISONED` if its own sync failed.
+   * Writes a consistent copy of one batch, while commits go on: a closed store with the same
+   * GrainIds and embedded header, the values live and not archived at `batch`, `checkpoint` equal
+   * to it, and an empty commit log. The file is `<path>.partial` until it is complete and durable.
+   * Rejects with `VARVE_EXISTS`, `VARVE_LOCKED` (a writer or another backup holds the target),
+   * `VARVE_INVALID_ARGUMENT` (the store's own path, a `fileSystem` without `rename`),
+   * `VARVE_SNAPSHOT_GONE` (opened read-only), `VARVE_CORRUPT` with the place, `VARVE_IO`.
+   */
+  async backupTo(path: string, options: BackupOptions = {}): Promise<BackupReport> {
+    this.#core.checkOpen();
+    return await backUpStore(this.#operations, this.#core, this.#reader, { path, options });
+  }
+
+  /**
+   * Stops long operations, waits for commits in flight, abandons open sessions, releases guards,
+   * settles the metadata so that the next open is fast, and unlocks (even if it rejects). Later
+   * calls of anything else fail with `VARVE_CLOSED`. Idempotent. Rejects with `VARVE_IO` if
+   * settling failed (nothing durable is lost: the next open recovers), `VARVE_POISONED` if its own
+   * sync failed.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -376,20 +376,14 @@ export class Store implements AsyncDisposable {
     this.#openSessions.abandonAll();
     core.guards.releaseAll();
     core.wake();
+    const stopped = this.#operations.stopAll(core.closedError());
     try {
+      await stopped;
       await this.#puts.settled();
       await this.#committer.drained();
       if (!core.readOnly && !core.poisoned) await this.#committer.settleAll();
     } finally {
-      await this.#closeFile();
-    }
-  }
-
-  async #closeFile(): Promise<void> {
-    try {
-      await this.#core.reader.file.close();
-    } catch (error) {
-      throw ioError('closing', this.path, error);
+      await core.closeFile();
     }
   }
 

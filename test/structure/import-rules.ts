@@ -57,7 +57,12 @@ const rooms: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     open: [...openStore, 'watch'],
     verify: openStore,
     readers: [...openStore, 'open', 'verify'],
-    [door]: [...openStore, 'watch', 'commit', 'open', 'verify', 'readers'],
+    operations: [],
+    backup: [...openStore, 'open', 'readers', 'operations'],
+    [door]: [
+      ...openStore,
+      ...['watch', 'commit', 'open', 'verify', 'readers', 'operations', 'backup'],
+    ],
   },
   forest: {
     'contract.ts': [],

@@ -61,6 +61,7 @@ function* applyBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): St
       if (++entries % stepsPerPause === 0) yield pause;
       atlas.basinOf(value.home).touched();
       value.home.publish(value.operation, value);
+      core.followers.changed(value.operation, value);
       if (plan.carries && value.operation === 'allocate') {
         // Reads find the bytes in memory until a settle writes them to their grains.
         const offset = value.home.offsetOf(value.index);

@@ -115,6 +115,11 @@ export class Stratum {
     return { basin: this.basin, stratum: this.number, firstIndex, grains, grainExp: this.grainExp };
   }
 
+  /** `endIndex` without the maps that only this process knows. */
+  get durableEndIndex(): number {
+    return this.#maps.durableEndIndex;
+  }
+
   get grainBytes(): number {
     return 1 << this.grainExp;
   }

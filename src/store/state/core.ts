@@ -7,8 +7,9 @@
  * caller knows its ids yet. This file has no protocol of its own.
  */
 
-import { isVarveError, VarveError } from '../../errors.ts';
+import { ioError, isVarveError, VarveError } from '../../errors.ts';
 import { type GrainIdParts, split, splitGrainId } from '../../format/grain-id.ts';
+import type { FileSystem } from '../../io/file-system.ts';
 import { assert } from '../../util/assert.ts';
 import type { MemoryBudget } from '../../util/memory-budget.ts';
 import type { FileReader } from '../file/file-reader.ts';
@@ -23,6 +24,7 @@ import type { Published } from '../settle/settle.ts';
 import { StagingMemory } from '../values/staging-memory.ts';
 import { type ValuePlace, type ValueReader, valuePlace } from '../values/value-reader.ts';
 import type { BatchId } from './batch-id.ts';
+import { ChangeFollowers } from './change-followers.ts';
 import { Guards } from './guards.ts';
 import { RecentArchives } from './recent-archives.ts';
 import type { StoreStatistics } from './store-statistics.ts';
@@ -41,6 +43,7 @@ export interface RecoveryReport {
 
 /** The parts of a store that opening makes. */
 export interface OpenedStore {
+  readonly fileSystem: FileSystem;
   readonly path: string;
   readonly readOnly: boolean;
   readonly reader: FileReader;
@@ -64,6 +67,8 @@ export interface OpenedStore {
 }
 
 export class StoreCore {
+  /** The file system of the store's file. */
+  readonly fileSystem: FileSystem;
   readonly path: string;
   readonly readOnly: boolean;
   readonly recovery: RecoveryReport;
@@ -79,6 +84,7 @@ export class StoreCore {
   /** Shared by all states of the store. */
   readonly budget: MemoryBudget;
   readonly guards = new Guards();
+  readonly followers = new ChangeFollowers();
   readonly staging = new StagingMemory();
   readonly archives = new RecentArchives();
   readonly counters = { commits: 0, sessionsCommitted: 0 };
@@ -97,6 +103,7 @@ export class StoreCore {
   readonly #waiters = new Set<() => void>();
 
   constructor(opened: OpenedStore) {
+    this.fileSystem = opened.fileSystem;
     this.path = opened.path;
     this.readOnly = opened.readOnly;
     this.recovery = opened.recovery;
@@ -156,6 +163,15 @@ export class StoreCore {
   /** Throws `VARVE_CLOSED`. */
   checkOpen(): void {
     if (this.closed) throw this.closedError();
+  }
+
+  /** Throws `VARVE_IO`. */
+  async closeFile(): Promise<void> {
+    try {
+      await this.reader.file.close();
+    } catch (error) {
+      throw ioError('closing', this.path, error);
+    }
   }
 
   closedError(): VarveError {

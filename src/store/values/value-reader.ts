@@ -111,6 +111,11 @@ export class ValueReader implements WriteObserver {
     this.#distrusted.add(offset);
   }
 
+  /** False if `distrust` was called for the value at `offset`. */
+  isTrusted(offset: number): boolean {
+    return !this.#distrusted.has(offset);
+  }
+
   /** The record of `batch` carries the value at `offset`: prefix, bytes and padding. */
   carry(batch: number, offset: number, bytes: Uint8Array): void {
     this.carried.add(batch, offset, bytes);

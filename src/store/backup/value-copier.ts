@@ -1,0 +1,204 @@
+/**
+ * Copies the grain maps of a layout with their values, from the start of the target to its end.
+ *
+ * Invariants:
+ * - A value counts as copied only after its checksum was verified. One that fails in a chunk is
+ *   read again by itself: its map may have moved, or a record carried it until it was written.
+ * - Some chunks are read, checked and written at a time, each with few large calls. A long value
+ *   goes through two buffers. So memory does not depend on the store.
+ *
+ * It decides nothing about places.
+ */
+
+import { mapOverheadPages, markPageCount } from '../../format/grain-map.ts';
+import { grainsPerMarkPage, pageBytes, sealBytes } from '../../format/layout.ts';
+import { MarkScan } from '../marks/mark-scan.ts';
+import type { RunningOperation } from '../operations/running-operation.ts';
+import type { BackupSource, SourceStratum } from './backup-source.ts';
+import { type ChunkValue, CopyChunk } from './copy-chunk.ts';
+import { type CopyLayout, firstMapPage, type PlacedMap } from './copy-layout.ts';
+import type { MarksKept } from './marks-kept.ts';
+import { copyAlone, partsOf, placeOf, readSource, type SourceValue } from './source-values.ts';
+import type { TargetFile } from './target-file.ts';
+
+/** Bytes of a chunk, and the number of chunks. */
+const chunkBounds = { min: 64 * 1024, max: 1024 * 1024 };
+const chunkCount = 3;
+
+export interface CopyParts {
+  readonly source: BackupSource;
+  readonly target: TargetFile;
+  readonly layout: CopyLayout;
+  readonly marks: MarksKept;
+  readonly operation: RunningOperation;
+}
+
+/** A chunk, and its copying. */
+interface Slot {
+  readonly chunk: CopyChunk;
+  copying: Promise<void>;
+}
+
+export class ValueCopier {
+  readonly #parts: CopyParts;
+  readonly #chunkBytes: number;
+  readonly #slots: readonly Slot[];
+  #slot = 0;
+  /** Bytes of the target that have been written. */
+  #done = 0;
+  /** Bytes of the values of each stratum. */
+  readonly valueBytes = new Map<SourceStratum, number>();
+
+  constructor(parts: CopyParts) {
+    this.#parts = parts;
+    this.#chunkBytes = parts.operation.pieceBytes(chunkBounds);
+    this.#slots = Array.from({ length: chunkCount }, () => ({
+      chunk: new CopyChunk(this.#chunkBytes),
+      copying: Promise.resolve(),
+    }));
+  }
+
+  /** Rejects with `VARVE_CORRUPT`, `VARVE_IO`, `VARVE_SNAPSHOT_GONE`, and if it is stopped. */
+  async copy(): Promise<void> {
+    const { maps } = this.#parts.layout;
+    try {
+      this.#report();
+      this.#chunk.begin(firstMapPage * pageBytes);
+      for (const map of maps) await this.#copyMap(map);
+      await this.#flush();
+      for (const { copying } of this.#slots) await copying;
+    } finally {
+      // Nothing may read or write when the files are closed.
+      await Promise.allSettled(this.#slots.map(({ copying }) => copying));
+    }
+  }
+
+  get #chunk(): CopyChunk {
+    return (this.#slots[this.#slot] as Slot).chunk;
+  }
+
+  async #copyMap(map: PlacedMap): Promise<void> {
+    const { layout, marks, operation } = this.#parts;
+    const pages = await marks.take(map);
+    const { stratum, firstIndex, grains } = map;
+    await this.#put(layout.overhead(map, pages), map.page * pageBytes);
+    const grainsFrom = (map.page + mapOverheadPages(grains)) * pageBytes;
+    for (let ordinal = 0; ordinal < markPageCount(grains); ordinal++) {
+      const start = ordinal * grainsPerMarkPage;
+      const inPage = Math.min(grainsPerMarkPage, grains - start);
+      const scan = new MarkScan((pages[ordinal] as Uint8Array).subarray(sealBytes), inPage);
+      while (scan.next()) {
+        const at = start + scan.at;
+        const value = { stratum, index: firstIndex + at, count: scan.count };
+        const offset = grainsFrom + at * 2 ** stratum.grainExp;
+        if (!this.#add(value, offset)) await this.#addElsewhere(value, offset);
+        if (operation.isTurnDue) await operation.turn();
+      }
+    }
+  }
+
+  /** Bytes of a structure. */
+  async #put(bytes: Uint8Array, offset: number): Promise<void> {
+    for (let at = 0; at < bytes.length; at += this.#chunkBytes) {
+      const part = bytes.subarray(at, at + this.#chunkBytes);
+      if (!this.#chunk.hasRoom(offset + at + part.length))
+        await this.#next(offset + at, part.length);
+      this.#chunk.put(part, offset + at);
+    }
+  }
+
+  /** False if the chunk has no room for the value. */
+  #add(value: SourceValue, offset: number): boolean {
+    const chunk = this.#chunk;
+    if (!chunk.hasRoom(offset + bytesOf(value))) return false;
+    chunk.add(value, offset);
+    return true;
+  }
+
+  /** Adds a value to the next chunk, or copies it by itself if it is longer than one. */
+  async #addElsewhere(value: SourceValue, offset: number): Promise<void> {
+    const bytes = bytesOf(value);
+    await this.#next(offset, Math.min(bytes, this.#chunkBytes));
+    if (this.#add(value, offset)) return;
+    await this.#copyAlone(value, offset);
+    this.#report(bytes);
+    this.#chunk.begin(offset + bytes);
+  }
+
+  /**
+   * Copies the chunk, and begins the next one, with room for `bytes` at this byte of the target.
+   */
+  async #next(offset: number, bytes: number): Promise<void> {
+    const { end } = this.#chunk;
+    await this.#flush();
+    // A short stretch without content is written too: holes take more calls, and space later.
+    const isNear = offset + bytes - end <= this.#chunkBytes;
+    this.#chunk.begin(isNear ? end : offset);
+  }
+
+  async #flush(): Promise<void> {
+    const slot = this.#slots[this.#slot] as Slot;
+    const { operation } = this.#parts;
+    if (slot.chunk.bytes.length === 0) return;
+    await operation.spend(2 * slot.chunk.bytes.length);
+    slot.copying = this.#copyChunk(slot.chunk);
+    // `copy` awaits it, and reports its error; until then it is no unhandled one.
+    void Promise.allSettled([slot.copying]);
+    this.#slot = (this.#slot + 1) % chunkCount;
+    await (this.#slots[this.#slot] as Slot).copying;
+    operation.check();
+  }
+
+  async #copyChunk(chunk: CopyChunk): Promise<void> {
+    const { source, target, operation } = this.#parts;
+    const { core } = source;
+    const again: ChunkValue[] = [];
+    chunk.plan((value) => {
+      const place = placeOf(core, value);
+      if (core.values.isTrusted(place.offset)) return partsOf(place);
+      again.push(value);
+      return [];
+    });
+    const reads = chunk.reads.map((read) => readSource(core, chunk.targetOf(read), read.offset));
+    for (const read of await Promise.allSettled(reads)) {
+      if (read.status === 'rejected') throw await source.explained(read.reason, 'value');
+    }
+    chunk.wasRead();
+    const untrusted = new Set(again);
+    for (const [at, value] of chunk.values.entries()) {
+      if (operation.isTurnDue) await operation.turn();
+      const length = untrusted.has(value) ? -1 : chunk.check(at);
+      if (length >= 0) this.#count(value, length);
+      else if (!untrusted.has(value)) again.push(value);
+    }
+    await target.write([chunk.bytes], chunk.offset);
+    for (const value of again) await this.#copyAlone(value, chunk.offset + value.at);
+    this.#report(chunk.bytes.length);
+  }
+
+  async #copyAlone(value: SourceValue, offset: number): Promise<void> {
+    const { source, target, operation } = this.#parts;
+    const take = async (piece: Uint8Array, at: number): Promise<void> => {
+      await operation.spend(2 * piece.length);
+      await target.write([piece], offset + at);
+      this.#report();
+    };
+    this.#count(value, await copyAlone(source, value, this.#chunkBytes, take));
+  }
+
+  #count({ stratum }: SourceValue, length: number): void {
+    this.valueBytes.set(stratum, (this.valueBytes.get(stratum) ?? 0) + length);
+  }
+
+  /** `bytes` more have been written. */
+  #report(bytes = 0): void {
+    this.#done += bytes;
+    const { layout, operation } = this.#parts;
+    const total = (layout.endPage - firstMapPage) * pageBytes;
+    operation.report({ phase: 'values', done: Math.min(this.#done, total), total, unit: 'bytes' });
+  }
+}
+
+function bytesOf({ stratum, count }: SourceValue): number {
+  return count * 2 ** stratum.grainExp;
+}
