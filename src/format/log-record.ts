@@ -30,8 +30,8 @@ const flagAdjacent = 0x08;
 const flagAlike = 0x10;
 /** The record carries the bytes of the value that it allocates. */
 const flagCarried = 0x20;
-/** The map is not dropped: it is in another place from now on. */
-const flagMoved = 0x08;
+/** The map is not dropped: others have its values from now on. */
+const flagReplaced = 0x08;
 
 const runFlags = flagAdjacent | flagAlike;
 
@@ -51,9 +51,14 @@ export interface MapName {
 
 export type AddedMap = MapName & MapPlacement;
 
-/** A map that is in one extent from now on, which begins with this page. */
-export interface MovedMap extends MapName {
-  readonly page: number;
+/** A map whose values others have from now on. */
+export interface ReplacedMap extends MapName {
+  /** Maps with grains of it, in ascending order, each in one extent that begins with `page`. */
+  readonly parts: readonly {
+    readonly firstIndex: number;
+    readonly grains: number;
+    readonly page: number;
+  }[];
 }
 
 export type LogOperation =
@@ -74,7 +79,7 @@ export type LogOperation =
     }
   | ({ readonly operation: 'add-map' } & AddedMap)
   | ({ readonly operation: 'drop-map' } & MapName)
-  | ({ readonly operation: 'move-map' } & MovedMap);
+  | ({ readonly operation: 'replace-map' } & ReplacedMap);
 
 /** The fields before the operations of a record. */
 export interface RecordPreamble {
@@ -205,12 +210,17 @@ export class LogRecordWriter {
     this.#writer.u48(map.firstIndex);
   }
 
-  moveMap(map: MovedMap): void {
-    this.#writer.u8(opDropMap | flagMoved);
+  replaceMap(map: ReplacedMap): void {
+    this.#writer.u8(opDropMap | flagReplaced);
     this.#writer.u8(map.basin);
     this.#writer.u8(map.stratum);
     this.#writer.u48(map.firstIndex);
-    this.#writer.u48(map.page);
+    this.#writer.u16(map.parts.length);
+    for (const { firstIndex, grains, page } of map.parts) {
+      this.#writer.u48(firstIndex);
+      this.#writer.u32(grains);
+      this.#writer.u48(page);
+    }
   }
 
   /** The body. Requires: no operation is added later. */
@@ -303,7 +313,7 @@ function decodeOperation(reader: ByteReader, runs: RunReader): LogOperation | un
   const op = code & opMask;
   const isRun = op === opAllocate || op === opArchive || op === opFree;
   const flags = op === opAllocate ? runFlags | flagCarried : runFlags;
-  const known = opMask | (isRun ? flags : op === opDropMap ? flagMoved : 0);
+  const known = opMask | (isRun ? flags : op === opDropMap ? flagReplaced : 0);
   if ((code & ~known) !== 0) reader.fail('an unknown operation', known, code);
   switch (op) {
     case opStratum:
@@ -331,7 +341,7 @@ function decodeOperation(reader: ByteReader, runs: RunReader): LogOperation | un
   }
 }
 
-/** `code`: without flags, but of a moved map. */
+/** `code`: without flags, except that of a replaced map. */
 function decodeStructure(reader: ByteReader, code: number): LogOperation {
   const basin = part(reader, basinsMax);
   const stratum = part(reader, strataMax);
@@ -340,8 +350,11 @@ function decodeStructure(reader: ByteReader, code: number): LogOperation {
   }
   const firstIndex = reader.u48();
   if (code === opDropMap) return { operation: 'drop-map', basin, stratum, firstIndex };
-  if (code === (opDropMap | flagMoved)) {
-    return { operation: 'move-map', basin, stratum, firstIndex, page: reader.u48() };
+  if (code === (opDropMap | flagReplaced)) {
+    const parts = reader.list(reader.u16(), () => {
+      return { firstIndex: reader.u48(), grains: reader.u32(), page: reader.u48() };
+    });
+    return { operation: 'replace-map', basin, stratum, firstIndex, parts };
   }
   const grains = reader.u32();
   const page = reader.u48();

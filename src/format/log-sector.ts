@@ -167,3 +167,17 @@ export function decodeRecordHead(payload: Uint8Array): RecordHead | undefined {
   const extent = outside ? { page: getU48(payload, 12), pages: getU32(payload, 18) } : undefined;
   return { bodyBytes, bodyCrc: getU32(payload, 4), sectors, extent };
 }
+
+/**
+ * Makes the sector number `from` the sector number `to`, if it is whole. Any other stays as it is:
+ * in both places it is blank or rotten.
+ */
+export function renumberSector(
+  bytes: Uint8Array,
+  { from, to }: { readonly from: number; readonly to: number },
+  salt: Uint8Array,
+): void {
+  if (typeof decodeLogSector(bytes, from, salt) === 'string') return;
+  setU48(bytes, 24, to);
+  setU32(bytes, 0, crc32(bytes.subarray(4, sectorBytes)));
+}

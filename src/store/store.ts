@@ -16,10 +16,13 @@ import { Committer } from './commit/committer.ts';
 import { HeaderClaim } from './commit/header-claim.ts';
 import { OpenSessions } from './commit/open-sessions.ts';
 import { SessionWork } from './commit/session-work.ts';
+import type { CompactReport } from './compact/compaction.ts';
+import { Compactor } from './compact/store-compact.ts';
 import { type HeaderUpdate, HeaderUpdates } from './header-updates.ts';
 import type { OpenRequest } from './open/open-request.ts';
 import { openCore } from './open/opening.ts';
 import { checkOptions, type StoreOptions } from './open/store-options.ts';
+import type { LongOperation } from './operations/long-operation.ts';
 import { Operations } from './operations/operations.ts';
 import {
   type CommitLogEntry,
@@ -60,6 +63,7 @@ export class Store implements AsyncDisposable {
   readonly #headerUpdates: HeaderUpdates;
   readonly #puts: SinglePuts;
   readonly #operations = new Operations();
+  readonly #compactor: Compactor;
   #closing: Promise<void> | undefined;
 
   private constructor(core: StoreCore, reader: StoreReader | undefined) {
@@ -67,6 +71,7 @@ export class Store implements AsyncDisposable {
     this.#reader = reader;
     this.#committer = new Committer(core);
     this.#puts = new SinglePuts(core, this.#committer);
+    this.#compactor = new Compactor(this.#operations, core, this.#committer);
     this.#headerUpdates = new HeaderUpdates(core, () => this.#newSession(true));
     const header = new HeaderClaim(core);
     this.#sessionHome = { core, committer: this.#committer, open: this.#openSessions, header };
@@ -355,6 +360,16 @@ export class Store implements AsyncDisposable {
   async backupTo(path: string, options: BackupOptions = {}): Promise<BackupReport> {
     this.#core.checkOpen();
     return await backUpStore(this.#operations, this.#core, this.#reader, { path, options });
+  }
+
+  /**
+   * Moves values and structures from the end of the file into free space nearer its start, batch by
+   * batch, and cuts the file. GrainIds do not change, commits and reads go on. Resolves when moving
+   * gains nothing more. Rejects with `VARVE_READ_ONLY`, `VARVE_POISONED`, `VARVE_IO`, `VARVE_CLOSED`,
+   * or `VARVE_BUSY` if a compaction is running.
+   */
+  async compact(options: LongOperation = {}): Promise<CompactReport> {
+    return await this.#compactor.compact(options);
   }
 
   /**

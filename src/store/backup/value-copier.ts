@@ -11,7 +11,7 @@
  */
 
 import { mapOverheadPages, markPageCount } from '../../format/grain-map.ts';
-import { grainsPerMarkPage, pageBytes, sealBytes } from '../../format/layout.ts';
+import { grainsPerMarkPage, marksOffset, pageBytes } from '../../format/layout.ts';
 import { MarkScan } from '../marks/mark-scan.ts';
 import type { RunningOperation } from '../operations/running-operation.ts';
 import type { BackupSource, SourceStratum } from './backup-source.ts';
@@ -86,7 +86,7 @@ export class ValueCopier {
     for (let ordinal = 0; ordinal < markPageCount(grains); ordinal++) {
       const start = ordinal * grainsPerMarkPage;
       const inPage = Math.min(grainsPerMarkPage, grains - start);
-      const scan = new MarkScan((pages[ordinal] as Uint8Array).subarray(sealBytes), inPage);
+      const scan = new MarkScan((pages[ordinal] as Uint8Array).subarray(marksOffset), inPage);
       while (scan.next()) {
         const at = start + scan.at;
         const value = { stratum, index: firstIndex + at, count: scan.count };

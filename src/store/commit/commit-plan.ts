@@ -14,6 +14,7 @@ import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { Atlas } from '../grains/atlas.ts';
 import type { BasinState } from '../grains/basin-state.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
+import type { MapPart } from '../grains/map-parts.ts';
 import type { Stratum } from '../grains/stratum.ts';
 import type { Published } from '../settle/settle.ts';
 import type { Freed } from '../state/recent-archives.ts';
@@ -48,12 +49,11 @@ export interface DroppedMap {
   readonly map: GrainMap;
 }
 
-/** A map that the batch moves: the values are at its new place already, synced. */
+/** A map that others replace: they have its values already, synced. */
 export interface MapMove {
   readonly stratum: Stratum;
   readonly map: GrainMap;
-  /** First page of the new place, which is one extent. */
-  readonly page: number;
+  readonly parts: readonly MapPart[];
 }
 
 /** The inputs of a plan. */
@@ -225,10 +225,10 @@ function writeStructures(
 }
 
 function writeMoves(writer: LogRecordWriter, moves: readonly MapMove[]): void {
-  for (const { stratum, map, page } of moves) {
+  for (const { stratum, map, parts } of moves) {
     const { basin, number } = stratum;
     assert(map.durable && map.isStill, 'a map moves whose copy has all of its values');
-    writer.moveMap({ basin, stratum: number, firstIndex: map.firstIndex, page });
+    writer.replaceMap({ basin, stratum: number, firstIndex: map.firstIndex, parts });
   }
 }
 

@@ -89,6 +89,11 @@ export class Committer {
     });
   }
 
+  /** Makes copies of maps durable. Rejects with `VARVE_POISONED`. */
+  async syncCopies(): Promise<void> {
+    await this.#core.writer.perform(this.#writer.syncCopies());
+  }
+
   /**
    * Settles everything, so that the next open replays no log, and marks the file clean.
    *

@@ -180,6 +180,18 @@ export class DurableWriter {
   }
 
   /**
+   * Syncs copies of maps, which were written outside of a batch. Writes of housekeeping may not have
+   * returned when this sync begins: they count only after the next one.
+   */
+  *syncCopies(): Steps<void> {
+    try {
+      yield* this.#core.writer.sync();
+    } catch (error) {
+      throw this.#core.poison(error);
+    }
+  }
+
+  /**
    * Plans the writes of the next round. The plan changes what the settle knows as it goes: an error
    * in the middle leaves writes that are lost and count as made, so it poisons the store.
    */

@@ -13,7 +13,7 @@ import { pageBytes } from '../../format/layout.ts';
 import type { GrainRun } from '../../format/log-record.ts';
 import { assert, present } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
-import { moveMap } from '../grains/map-moves.ts';
+import { replaceMap } from '../grains/map-moves.ts';
 import { type RecordTarget, recordBytes } from '../log/commit-log.ts';
 import type { StoreCore } from '../state/core.ts';
 import { statisticsOf } from '../state/statistics.ts';
@@ -92,9 +92,8 @@ function* applyBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): St
     atlas.dropMap(stratum, map.firstIndex);
     atlas.basinOf(stratum).touched();
   }
-  for (const { stratum, map, page } of plan.moves) {
-    moveMap(core, stratum, map, page);
-    stratum.letGo(map);
+  for (const { stratum, map, parts } of plan.moves) {
+    replaceMap(core, stratum, map, parts);
     // An asynchronous read of one of its values may find other bytes at the old place.
     core.freeings += 1;
   }

@@ -27,6 +27,7 @@ import { BasinState } from './basin-state.ts';
 import type { Doubts } from './free-grains.ts';
 import type { GrainMap } from './grain-map.ts';
 import { nextMapGrains, placeMap, placeMapInside } from './map-growth.ts';
+import type { MapPart } from './map-parts.ts';
 import { Stratum } from './stratum.ts';
 
 /** Maximum sizes of structures; tests lower them. */
@@ -80,7 +81,8 @@ export interface FoundValue {
 export class Atlas {
   readonly basins: BasinState[] = [];
   /**
-   * Extents of maps that were dropped, or moved away, after the settled base. A replay from the
+   * Extents of maps that were dropped or replaced, and of log segments that were copied, after the
+   * settled base. A replay from the
    * base still reads them, so they are free only when both header copies are past that.
    */
   readonly leaving = new Set<Extent>();
@@ -338,19 +340,17 @@ export class Atlas {
     const map = stratum.dropMap(firstIndex);
     if (map === undefined) return;
     this.vacated.delete(map);
-    this.#leave(map.extents);
+    this.leave(map.extents);
   }
 
-  /**
-   * A map with its values is in another place from now on; its old extents wait in `leaving`.
-   * Requires: as `Stratum.moveMap`.
-   */
-  moveMap(stratum: Stratum, map: GrainMap, page: number): void {
-    this.#leave(map.extents);
-    stratum.moveMap(map, page);
+  /** As `Stratum.replaceMap`. The old extents wait in `leaving`. */
+  replaceMap(stratum: Stratum, map: GrainMap, parts: readonly MapPart[]): void {
+    stratum.replaceMap(map, parts);
+    this.leave(map.extents);
   }
 
-  #leave(extents: readonly Extent[]): void {
+  /** These extents are free when both header copies are past the present batch. */
+  leave(extents: readonly Extent[]): void {
     for (const extent of extents) {
       this.leaving.add(extent);
       this.leavingPages += extent.pages;

@@ -28,6 +28,10 @@ export class GrainMap {
   readonly firstIndex: number;
   readonly grains: number;
   readonly grainExp: number;
+  /** First page of the first extent. */
+  readonly page: number;
+  /** Its extents in order: marks first, then grains. */
+  readonly extents: readonly MapExtent[];
   /** The page that the basin names: the head or the only mark page; generation 0: never written. */
   name: { readonly generation: number; readonly crc: number };
   #damaged = false;
@@ -47,54 +51,29 @@ export class GrainMap {
   /** It is being copied to another place: none of its grains is reserved. */
   isStill = false;
   /** It has several extents. */
-  spread: boolean;
-  #page: number;
-  #extents: readonly MapExtent[];
+  readonly spread: boolean;
   /** Byte offset of its first grain, if it has one extent. */
-  #grainsOffset: number;
+  readonly #grainsOffset: number;
   #pages: readonly MarkPage[] | undefined;
 
   constructor(entry: MapEntry, grainExp: number, durable: boolean) {
     this.firstIndex = entry.firstIndex;
     this.grains = entry.grains;
-    this.#page = entry.page;
+    this.page = entry.page;
     this.name = { generation: entry.generation, crc: entry.crc };
     this.longestFree = entry.longestFree;
     this.committedGrains = entry.grains - entry.free;
     this.takenGrains = this.committedGrains;
     this.grainExp = grainExp;
     this.durable = durable;
-    this.#extents = mapExtents(entry, grainExp);
-    this.spread = this.#extents.length > 1;
+    this.extents = mapExtents(entry, grainExp);
+    this.spread = this.extents.length > 1;
     this.#grainsOffset = this.page * pageBytes + this.#grainsFrom;
-  }
-
-  /** First page of the first extent. */
-  get page(): number {
-    return this.#page;
-  }
-
-  /** Its extents in order: marks first, then grains. */
-  get extents(): readonly MapExtent[] {
-    return this.#extents;
   }
 
   /** It begins to be copied, or no longer is. */
   keepStill(still: boolean): void {
     this.isStill = still;
-  }
-
-  /**
-   * Its pages are in one extent from now on, which begins with `page`. Its marks are not there: each
-   * mark page and the head are written there by the next settle, under their next generation.
-   */
-  movedTo(page: number): void {
-    let pages = 0;
-    for (const extent of this.#extents) pages += extent.pages;
-    this.#page = page;
-    this.#extents = [{ page, pages }];
-    this.spread = false;
-    this.#grainsOffset = page * pageBytes + this.#grainsFrom;
   }
 
   /** The record that adds it is durable. */
@@ -205,6 +184,11 @@ export class GrainMap {
     return parts.length > 1 ? parts : undefined;
   }
 
+  /** True if the grain with this index in the stratum is one of the map's. */
+  has(index: number): boolean {
+    return index >= this.firstIndex && index < this.firstIndex + this.grains;
+  }
+
   /** Pages of its marks and head, at its start. */
   get overheadPages(): number {
     return mapOverheadPages(this.grains);
@@ -255,9 +239,13 @@ export class GrainMap {
   }
 }
 
-/** The entry of a new map with only free grains. */
-export function newMapEntry(firstIndex: number, placement: MapPlacement): MapEntry {
+/** The entry of a map that no settle has written, with `free` free grains. */
+export function newMapEntry(
+  firstIndex: number,
+  placement: MapPlacement,
+  free = placement.grains,
+): MapEntry {
   const { grains, page, further } = placement;
   const longestFree = Math.min(grains, runLengthMax);
-  return { firstIndex, grains, page, further, generation: 0, crc: 0, free: grains, longestFree };
+  return { firstIndex, grains, page, further, generation: 0, crc: 0, free, longestFree };
 }

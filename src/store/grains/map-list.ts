@@ -87,6 +87,15 @@ export class MapList {
     this.endIndex = map.firstIndex + map.grains;
   }
 
+  /** Adds maps in place of one that had all of their grains, and is removed. */
+  insert(firstIndex: number, maps: readonly GrainMap[]): void {
+    const found = this.#maps.findIndex((map) => map.firstIndex > firstIndex);
+    const at = found < 0 ? this.#maps.length : found;
+    this.#maps.splice(at, 0, ...maps);
+    this.#keepStarts(at);
+    this.#lastFound = undefined;
+  }
+
   /** Removes the map that begins with this grain. */
   remove(firstIndex: number): GrainMap | undefined {
     const map = this.find(firstIndex);

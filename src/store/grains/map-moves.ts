@@ -1,46 +1,67 @@
 /**
- * A grain map with its values moves to another place of the file.
+ * A grain map with its values moves to other places of the file: others replace it.
  *
- * Invariant: whatever knows a value by its offset in the file follows the map: the values that only
- * the log has, those that are not trusted, and the cache. The old extents wait in the Atlas until no
- * header leads to them.
+ * Invariant: whatever knows a value by its offset in the file follows the values: those that only
+ * the log has, those that are not trusted, and the cache. The old extents wait in the Atlas until
+ * no header leads to them.
  */
 
-import { mapPages } from '../../format/grain-map.ts';
+import { mapOverheadPages } from '../../format/grain-map.ts';
 import { pageBytes } from '../../format/layout.ts';
-import type { MovedBytes } from '../file/file-parts.ts';
+import type { FilePart, MovedBytes } from '../file/file-parts.ts';
+import { partsWithin } from '../file/file-parts.ts';
 import type { Atlas } from './atlas.ts';
 import type { GrainMap } from './grain-map.ts';
+import type { MapPart } from './map-parts.ts';
 import type { Stratum } from './stratum.ts';
 
-/** Follows the bytes that move. */
+/** Knows values by their offsets in the file. */
 export interface MoveObserver {
-  moved(parts: readonly MovedBytes[]): void;
+  /** `parts`: bytes that are elsewhere from now on; `left`: the places of the map so far. */
+  moved(parts: readonly MovedBytes[], left: readonly FilePart[]): void;
 }
 
 /**
- * The map is in one extent from now on, which begins with `page`. Requires: its mark pages are
- * loaded, and the bytes of its values are there.
+ * The maps `parts` replace the map. Requires: its marks are loaded, and the bytes of its values are
+ * in the places of the parts.
  */
-export function moveMap(
+export function replaceMap(
   { atlas, values }: { readonly atlas: Atlas; readonly values: MoveObserver },
   stratum: Stratum,
   map: GrainMap,
-  page: number,
+  parts: readonly MapPart[],
 ): void {
-  const parts: MovedBytes[] = [];
-  let to = page * pageBytes;
-  for (const extent of map.extents) {
-    const bytes = extent.pages * pageBytes;
-    parts.push({ from: extent.page * pageBytes, to, bytes });
-    to += bytes;
-  }
-  atlas.moveMap(stratum, map, page);
+  const moved = parts.flatMap((part) => [...movedBytes(map, part)]);
+  const left = placesOf(map);
+  atlas.replaceMap(stratum, map, parts);
   atlas.basinOf(stratum).touched();
-  values.moved(parts);
+  values.moved(moved, left);
 }
 
-/** Pages of a map in one extent. */
-export function pagesOfMap({ grains, grainExp }: GrainMap): number {
-  return mapPages(grains, grainExp);
+/** The extents of a map as ranges of bytes. */
+export function placesOf(map: GrainMap): FilePart[] {
+  return map.extents.map(({ page, pages }) => {
+    return { offset: page * pageBytes, bytes: pages * pageBytes };
+  });
+}
+
+/** Where the grains of the part are in the content of the old map, in bytes. */
+export function contentOf(old: GrainMap, part: MapPart): { from: number; bytes: number } {
+  const grainBytes = 2 ** old.grainExp;
+  const from = old.overheadPages * pageBytes + (part.firstIndex - old.firstIndex) * grainBytes;
+  return { from, bytes: part.grains * grainBytes };
+}
+
+/** The offset in the file of the part's first grain. */
+export function grainsOffsetOf({ grains, page }: MapPart): number {
+  return (page + mapOverheadPages(grains)) * pageBytes;
+}
+
+function* movedBytes(old: GrainMap, part: MapPart): Generator<MovedBytes> {
+  const content = contentOf(old, part);
+  let to = grainsOffsetOf(part);
+  for (const { offset, bytes } of partsWithin(placesOf(old), content.from, content.bytes)) {
+    yield { from: offset, to, bytes };
+    to += bytes;
+  }
 }

@@ -71,6 +71,15 @@ export class StratumPages implements PageHome, MapOpener {
     this.#loaded.add(page, this);
   }
 
+  /** The marks of a new map, which has no page in the file yet. Requires: the map is opened. */
+  adopt(map: GrainMap, marks: readonly Uint8Array[]): void {
+    for (const page of map.pages) {
+      page.load(marks[page.ordinal], 0);
+      this.#dirty.set(page, map);
+      this.#loaded.add(page, this);
+    }
+  }
+
   /** The map is dropped, or refused: its pages are neither dirty nor evicted. */
   drop(map: GrainMap): void {
     for (const page of map.opened ? map.pages : []) {

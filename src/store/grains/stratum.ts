@@ -22,6 +22,7 @@ import type { MarkChange, MarkPage } from '../marks/mark-page.ts';
 import { type Doubts, FreeGrains } from './free-grains.ts';
 import { GrainMap, newMapEntry } from './grain-map.ts';
 import { MapList } from './map-list.ts';
+import { type MapPart, partOf } from './map-parts.ts';
 import { Recount } from './recount.ts';
 import type { SetAside } from './set-aside.ts';
 import { StratumPages } from './stratum-pages.ts';
@@ -66,6 +67,9 @@ export class Stratum {
   readonly #maps: MapList;
   /** Maps that a record still to be replayed drops. Their pages may have other content by now. */
   readonly #doomed = new Set<GrainMap>();
+  /** Maps that others have replaced before the base, and those: known while it is replayed. */
+  readonly #replaced: GrainMap[] = [];
+  readonly #placed = new Set<GrainMap>();
   readonly #recount: Recount | undefined;
 
   constructor(
@@ -279,6 +283,11 @@ export class Stratum {
     const map = this.openedWith(run.index);
     // The map was dropped before its basin was written.
     if (map === undefined && !as.counted) return;
+    const replaced = map === undefined && this.#replaced.find((one) => one.has(run.index));
+    if (replaced) {
+      this.#countReplayed(change, run, replaced);
+      return;
+    }
     const page = map === undefined ? undefined : this.loadedPage(map, run.index);
     const at = run.index - (page?.firstIndex ?? 0);
     if (map === undefined || page === undefined || at + run.count > page.grains) {
@@ -317,10 +326,41 @@ export class Stratum {
     }
   }
 
-  /** A settle has written the marks of the map to this place, where it moved. */
-  isNowAt(firstIndex: number, page: number): void {
-    const map = this.#maps.find(firstIndex);
-    if (map?.firstIndex === firstIndex && map.page !== page) map.movedTo(page);
+  /**
+   * The healed basin names a map that was replaced before the settled base. Its parts are read from
+   * where a settle wrote their marks. `countPlaced` must follow, after the replay up to the base.
+   */
+  placeParts(old: GrainMap, parts: readonly MapPart[]): void {
+    if (old.opened) {
+      // The log adds it, so all of its marks are in memory.
+      this.replaceMap(old, parts);
+      return;
+    }
+    const maps = parts.map(({ firstIndex, grains, page }) => {
+      return new GrainMap(
+        newMapEntry(firstIndex, { grains, page, further: [] }),
+        this.grainExp,
+        true,
+      );
+    });
+    this.#remove(old);
+    this.#maps.insert(old.firstIndex, maps);
+    for (const map of maps) this.totalGrains += map.grains;
+    this.#freeGrains.addUnopened(maps);
+    this.#replaced.push(old);
+    for (const map of maps) this.#placed.add(map);
+  }
+
+  /** Counts the grains of maps that `placeParts` has placed, by their marks. */
+  countPlaced(): void {
+    for (const map of this.#placed) {
+      let committed = 0;
+      for (const page of this.pagesOf(map)) committed += page.recount().committed;
+      map.countTaken(committed - map.takenGrains);
+      map.countCommitted(committed - map.committedGrains);
+    }
+    this.#placed.clear();
+    this.#replaced.length = 0;
   }
 
   /** A record still to be replayed drops this map: its pages must not be read. */
@@ -376,35 +416,50 @@ export class Stratum {
   }
 
   /**
-   * The map is in one extent from now on, which begins with `page`. The next settle writes all of
-   * its marks there; until then they stay loaded. Requires: its mark pages are loaded.
+   * Other maps have the values of this one from now on, each in one extent. The next settle writes
+   * all of their marks; until then they stay loaded. Requires: the marks of the map are loaded, and
+   * the others have all of its values, none in two mark pages.
    */
-  moveMap(map: GrainMap, page: number): void {
-    for (const one of map.pages) {
-      assert(one.loaded, 'the marks of a map that moves are in memory');
-      this.pages.changed(one, map);
+  replaceMap(old: GrainMap, parts: readonly MapPart[]): void {
+    const made = parts.map((part) => partOf(old, part));
+    this.#remove(old);
+    const maps = made.map(({ map }) => map);
+    this.#maps.insert(old.firstIndex, maps);
+    for (const { map, marks } of made) {
+      this.totalGrains += map.grains;
+      map.open(undefined);
+      this.pages.adopt(map, marks);
+      for (const page of map.pages) this.#freeGrains.add(page, page.grains);
     }
-    map.movedTo(page);
+    for (const index of this.#claims) {
+      const map = maps.find((one) => one.has(index));
+      map?.pageOf(index).claim();
+    }
   }
 
   /**
-   * Loads the marks of a map from where it was, before a logged move is replayed. Throws
+   * Loads all marks of a map, before a logged replacement of it is replayed. Throws
    * `VARVE_CORRUPT`, `VARVE_IO`.
    */
-  loadToMove(map: GrainMap): void {
+  loadAll(map: GrainMap): void {
     // A page with changes is not evicted when the next one is loaded.
     for (const page of this.pagesOf(map)) this.pages.changed(page, map);
   }
 
   /** Removes an empty map. */
   dropMap(firstIndex: number): GrainMap | undefined {
-    const map = this.#maps.remove(firstIndex);
-    if (map === undefined) return undefined;
+    const map = this.#maps.find(firstIndex);
+    if (map?.firstIndex !== firstIndex) return undefined;
     this.#doomed.delete(map);
+    this.#remove(map);
+    return map;
+  }
+
+  #remove(map: GrainMap): void {
+    this.#maps.remove(map.firstIndex);
     this.#freeGrains.drop(map);
     this.pages.drop(map);
     this.totalGrains -= map.grains;
-    return map;
   }
 
   /** The pages that a settle must write. */

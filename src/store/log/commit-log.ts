@@ -356,6 +356,17 @@ export class CommitLog {
     };
   }
 
+  /**
+   * A segment is a copy of the old one in another place, with the same pages and the same records in
+   * the same order. Requires: the old one is not current, and no settle is under way. The caller
+   * frees it after the next settle.
+   */
+  replaceSegment(old: LogSegment, page: number): void {
+    const at = this.#segments.indexOf(old);
+    assert(at >= 0 && old !== this.current, 'only a segment without further records is replaced');
+    this.#segments[at] = { ...old, page };
+  }
+
   /** Pages that a settle would free, with this checkpoint. */
   pagesUpTo(checkpoint: number): number {
     let pages = 0;

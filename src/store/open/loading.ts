@@ -11,7 +11,7 @@ import { decodeBasin, type StratumEntry } from '../../format/basin.ts';
 import { type DocumentName, slotPage } from '../../format/document.ts';
 import type { FileHeader } from '../../format/file-header.ts';
 import { headerCopies, kindBasin, newStorePages, pageBytes } from '../../format/layout.ts';
-import type { LogRecord, MovedMap } from '../../format/log-record.ts';
+import type { LogRecord, ReplacedMap } from '../../format/log-record.ts';
 import type { Root } from '../../format/root.ts';
 import { openSealed } from '../../format/seal.ts';
 import { assert } from '../../util/assert.ts';
@@ -34,7 +34,7 @@ import { usedExtents } from '../state/extents.ts';
 import { ValueReader } from '../values/value-reader.ts';
 import type { HeaderChoice } from './header-choice.ts';
 import { carriedBytesMax, type OpenRequest } from './open-request.ts';
-import { applyRecord, type Replayed, type ReplayParts, replayLog } from './replay.ts';
+import { applyRecord, type Replayed, type ReplayParts, replacedIn, replayLog } from './replay.ts';
 
 /** The result of opening before it writes anything. */
 export interface LoadedStore {
@@ -171,27 +171,26 @@ function basinNamed(name: DocumentName, reader: FileReader): TwoSlots<readonly S
 
 /**
  * Applies the log up to the base to healed basins and what they name. Maps that it drops are not
- * read: their pages may have been reused. Maps that it moves are read where it leaves them: the
- * settle that made the base wrote their marks there.
+ * read: their pages may have been reused. Those that replace a map are read where a settle
+ * has written their marks.
  */
 function* catchUp(
   parts: ReplayParts,
   { basins, lacking: records = [] }: HealedBasins,
 ): Steps<void> {
-  const moved: MovedMap[] = [];
-  for (const { operations } of records) {
+  const { atlas } = parts;
+  const added: { readonly batch: number; readonly one: ReplacedMap }[] = [];
+  for (const { batch, operations } of records) {
     for (const one of operations) {
-      if (one.operation === 'move-map') moved.push(one);
-      if (one.operation !== 'drop-map') continue;
-      parts.atlas.stratum(one.basin, one.stratum)?.willDrop(one.firstIndex);
+      if (one.operation === 'drop-map') {
+        atlas.stratum(one.basin, one.stratum)?.willDrop(one.firstIndex);
+      } else if (one.operation === 'replace-map' && batch > (atlas.basins[one.basin]?.stamp ?? 0)) {
+        const found = replacedIn(atlas, one, batch);
+        if (found === undefined) added.push({ batch, one });
+        else found.stratum.placeParts(found.map, one.parts);
+      }
     }
   }
-  const place = (): void => {
-    for (const { basin, stratum, firstIndex, page } of moved) {
-      parts.atlas.stratum(basin, stratum)?.isNowAt(firstIndex, page);
-    }
-  };
-  place();
   for (const { strata, stamp } of basins) {
     for (const stratum of strata) {
       for (const map of stratum.maps) {
@@ -202,7 +201,11 @@ function* catchUp(
   }
   for (const record of records) yield* applyRecord(parts, record);
   // Those that the records add.
-  place();
+  for (const { batch, one } of added) {
+    const found = replacedIn(atlas, one, batch);
+    found?.stratum.placeParts(found.map, one.parts);
+  }
+  for (const stratum of atlas.strata()) stratum.countPlaced();
 }
 
 // ── the log ──

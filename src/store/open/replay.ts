@@ -24,14 +24,15 @@ import {
   sectorBytes,
   valuePrefixBytes,
 } from '../../format/layout.ts';
-import type { AddedMap, GrainRun, LogRecord, MovedMap } from '../../format/log-record.ts';
+import type { AddedMap, GrainRun, LogRecord, ReplacedMap } from '../../format/log-record.ts';
 import { encodeValue } from '../../format/value.ts';
 import { assert } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { type FileReader, ReadAhead } from '../file/file-reader.ts';
 import type { Atlas } from '../grains/atlas.ts';
 import { GrainMap, newMapEntry } from '../grains/grain-map.ts';
-import { moveMap } from '../grains/map-moves.ts';
+import { replaceMap } from '../grains/map-moves.ts';
+import type { Stratum } from '../grains/stratum.ts';
 import type { ScannedRecord } from '../log/log-scan.ts';
 import { decodedRecord, readBody, SectorReader } from '../log/record-reader.ts';
 import { type ValuePlace, type ValueReader, valuePlace } from '../values/value-reader.ts';
@@ -232,9 +233,9 @@ export function* applyRecord(parts: ReplayParts, record: LogRecord): Steps<void>
         atlas.dropMap(stratum, operation.firstIndex);
         break;
       }
-      case 'move-map':
-        // No move is published while a settle writes structures: all that it wrote have this one.
-        if (batch > parts.rootStamp) replayMove(parts, operation, batch);
+      case 'replace-map':
+        // None is published while a settle writes structures: all that it wrote have this one.
+        if (batch > parts.rootStamp) replayReplaced(parts, operation, batch);
         break;
       default: {
         const basin = atlas.basins[operation.basin];
@@ -287,14 +288,30 @@ function addMap(atlas: Atlas, added: AddedMap, batch: number): void {
   basin.touched();
 }
 
-function replayMove({ atlas, values }: ReplayParts, moved: MovedMap, batch: number): void {
-  const basin = atlas.basins[moved.basin];
-  const stratum = basin?.strata[moved.stratum];
-  if (basin === undefined || stratum === undefined) throw misfit(batch, 'a grain map');
-  const map = stratum.mapWith(moved.firstIndex);
-  if (map?.firstIndex !== moved.firstIndex) throw misfit(batch, 'a grain map');
-  stratum.loadToMove(map);
-  moveMap({ atlas, values }, stratum, map, moved.page);
+function replayReplaced(parts: ReplayParts, replaced: ReplacedMap, batch: number): void {
+  const found = replacedIn(parts.atlas, replaced, batch);
+  if (found === undefined) throw misfit(batch, 'a grain map');
+  const { stratum, map } = found;
+  stratum.loadAll(map);
+  replaceMap(parts, stratum, map, replaced.parts);
+}
+
+/** The map that is replaced, if there is one. Throws `VARVE_CORRUPT` if the parts are not in it. */
+export function replacedIn(
+  atlas: Atlas,
+  { basin, stratum: number, firstIndex, parts }: ReplacedMap,
+  batch: number,
+): { readonly stratum: Stratum; readonly map: GrainMap } | undefined {
+  const stratum = atlas.stratum(basin, number);
+  const map = stratum?.mapWith(firstIndex);
+  if (stratum === undefined || map?.firstIndex !== firstIndex) return undefined;
+  let end = firstIndex;
+  for (const part of parts) {
+    if (part.firstIndex < end || part.grains < 1) throw misfit(batch, 'a grain map');
+    end = part.firstIndex + part.grains;
+  }
+  if (end > firstIndex + map.grains) throw misfit(batch, 'a grain map');
+  return { stratum, map };
 }
 
 function misfit(batch: number, what: string): Error {

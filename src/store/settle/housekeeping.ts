@@ -117,8 +117,13 @@ export class Housekeeping {
   }
 
   get #unsettledSegments(): number {
+    return this.#parts.log.segments.length - this.settledSegments.length;
+  }
+
+  /** The segments of the log of which all records are at or before the settled base. */
+  get settledSegments(): readonly LogSegment[] {
     const { segments } = this.#parts.log;
-    return segments.length - segments.indexOf(this.#firstSegment);
+    return segments.slice(0, segments.indexOf(this.#firstSegment));
   }
 
   /** True if a settle is due and can begin: none is under way. */

@@ -130,7 +130,7 @@ export class ValueReader implements WriteObserver {
   }
 
   /** Grain maps have moved: the bytes of their values are elsewhere. */
-  moved(parts: readonly MovedBytes[]): void {
+  moved(parts: readonly MovedBytes[], left: readonly FilePart[]): void {
     this.carried.moved(parts);
     for (const offset of [...this.#distrusted]) {
       const to = movedOffset(parts, offset);
@@ -139,7 +139,7 @@ export class ValueReader implements WriteObserver {
       this.#distrusted.add(to);
     }
     // Other values may come to the old place, at the same offsets.
-    for (const { from, bytes } of parts) this.#cache.forget(from, bytes);
+    for (const { offset, bytes } of left) this.#cache.forget(offset, bytes);
   }
 
   /** The value at `offset` is to be read and checked again. */
@@ -178,6 +178,14 @@ export class ValueReader implements WriteObserver {
   #read(target: Uint8Array, offset: number): void {
     this.#file.fill(target, offset, this.carried.end);
     this.carried.overlay(target, offset);
+  }
+
+  /**
+   * Fills `target` with the bytes of the file from `offset` on, with the carried values: as the
+   * grains will be. The file may end before them. Throws `VARVE_IO`.
+   */
+  copy(target: Uint8Array, offset: number): void {
+    this.#source.readSync(target, offset);
   }
 
   #fillParts(target: Uint8Array, parts: readonly FilePart[], at: number): void {

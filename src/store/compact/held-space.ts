@@ -1,0 +1,65 @@
+/**
+ * Why a compacted file is not shorter: archived values, thin maps, the retained log.
+ *
+ * It reads the marks of all maps, and changes nothing.
+ */
+
+import { markArchived, markContinues, pageBytes } from '../../format/layout.ts';
+import type { GrainMap } from '../grains/grain-map.ts';
+import type { Stratum } from '../grains/stratum.ts';
+import type { MarkPage } from '../marks/mark-page.ts';
+import type { RunningOperation } from '../operations/running-operation.ts';
+import type { StoreCore } from '../state/core.ts';
+
+/** A map is thin if at most this share of its grains has values. */
+const thinFill = 0.5;
+
+export interface HeldSpace {
+  /** Of archived values that no checkpoint has freed: see `statistics().oldestGuard`. */
+  readonly heldByArchivedBytes: number;
+  /** Of free grains in maps of which values take at most half. */
+  readonly heldByThinMapsBytes: number;
+  /** Of the log after the checkpoint: it is not moved. */
+  readonly heldByLogBytes: number;
+}
+
+export async function heldSpace(
+  { atlas, log }: StoreCore,
+  operation: RunningOperation,
+): Promise<HeldSpace> {
+  let heldByArchivedBytes = 0;
+  let heldByThinMapsBytes = 0;
+  for (const stratum of [...atlas.strata()]) {
+    for (const map of stratum.maps) {
+      if (isThin(stratum, map)) {
+        heldByThinMapsBytes += (map.grains - map.committedGrains) * stratum.grainBytes;
+      }
+    }
+    if (stratum.archivedValues === 0) continue;
+    for (const map of [...stratum.maps]) {
+      for (const page of stratum.pagesOf(map)) {
+        heldByArchivedBytes += archivedGrains(page) * stratum.grainBytes;
+        await operation.breathe();
+      }
+    }
+  }
+  let heldByLogBytes = 0;
+  for (const { pages } of log.extents) heldByLogBytes += pages * pageBytes;
+  return { heldByArchivedBytes, heldByThinMapsBytes, heldByLogBytes };
+}
+
+function isThin(stratum: Stratum, map: GrainMap): boolean {
+  const isNewest = map === stratum.maps.at(-1);
+  return !isNewest && map.committedGrains > 0 && map.committedGrains <= map.grains * thinFill;
+}
+
+function archivedGrains(page: MarkPage): number {
+  let grains = 0;
+  let isArchived = false;
+  for (let at = 0; at < page.grains; at++) {
+    const mark = page.mark(at);
+    if (mark !== markContinues) isArchived = mark === markArchived;
+    if (isArchived) grains += 1;
+  }
+  return grains;
+}

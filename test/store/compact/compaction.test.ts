@@ -1,0 +1,79 @@
+/** Compaction: what it leaves of a store that was emptied in part, and how long its file is. */
+
+import { expect, it } from 'vitest';
+import { type GrainId, memoryFileSystem, Store } from '../../../src/index.ts';
+import { expectSameBytes, patternOf } from '../../support/bytes.ts';
+import { check } from '../../support/fixtures/store-checks.ts';
+
+const path = 'store';
+
+interface Value {
+  readonly id: GrainId;
+  readonly length: number;
+  readonly seed: number;
+}
+
+/** Values of every kind of map: shared, of several grains, of their own. */
+function lengthOf(at: number): number {
+  if (at % 40 === 7) return 90_000;
+  if (at % 400 === 11) return 700_000;
+  return 10 + ((at * 37) % 3000);
+}
+
+async function fill(store: Store, count: number): Promise<Value[]> {
+  const values: Value[] = [];
+  for (let at = 0; at < count; ) {
+    const session = store.session();
+    for (let left = 50; left > 0 && at < count; left--, at++) {
+      const length = lengthOf(at);
+      values.push({ id: session.push(patternOf(length, at)), length, seed: at });
+    }
+    await session.commit();
+  }
+  return values;
+}
+
+async function remove(store: Store, values: readonly Value[]): Promise<void> {
+  for (let at = 0; at < values.length; at += 200) {
+    const session = store.session();
+    for (const { id } of values.slice(at, at + 200)) session.archive(id);
+    await session.commit();
+  }
+  await store.checkpointTo(store.currentBatch);
+}
+
+function expectValues(store: Store, values: readonly Value[]): void {
+  for (const { id, length, seed } of values) {
+    expectSameBytes(store.get(id) as Uint8Array, patternOf(length, seed));
+  }
+}
+
+it('a store without its oldest nine tenths is about as short as one with the rest alone', async () => {
+  const fileSystem = memoryFileSystem();
+  let store = await Store.open(path, { fileSystem });
+  const values = await fill(store, 4000);
+  const kept = values.slice(3600);
+  await remove(store, values.slice(0, 3600));
+  const report = await store.compact();
+  expectValues(store, kept);
+  await check.sound(store);
+  const { fileBytes } = store.statistics();
+  expect(report.fileBytesAfter).toBe(fileBytes);
+  expect(report.movedBytes).toBeGreaterThan(0);
+  await store.close();
+  store = await Store.open(path, { fileSystem });
+  expectValues(store, kept);
+  await check.sound(store);
+  await store.close();
+
+  const fresh = await Store.open('fresh', { fileSystem });
+  for (let at = 0; at < kept.length; at += 50) {
+    const session = fresh.session();
+    for (const { length, seed } of kept.slice(at, at + 50)) session.push(patternOf(length, seed));
+    await session.commit();
+  }
+  const { fileBytes: freshBytes } = fresh.statistics();
+  await fresh.close();
+  console.log(report, freshBytes);
+  expect(fileBytes).toBeLessThan(1.2 * freshBytes);
+});
