@@ -6,6 +6,7 @@
  * `compaction-histories.test.ts` holds that.
  */
 
+import type { DiskOperation } from '../disks/simulated-disk.ts';
 import { headedLimits } from '../fixtures/core-lab.ts';
 import type { History } from './histories.ts';
 import type { Draft, Life } from './life.ts';
@@ -49,6 +50,32 @@ async function beside(life: Life, compacting: Promise<unknown>, rounds: number):
     if (round % 3 === 2) await life.checkpoint();
   }
   await compacting;
+}
+
+/** Sessions that push and archive whenever an operation of that kind is under way: `most` in all. */
+async function beginningIn(
+  life: Life,
+  kind: DiskOperation['kind'],
+  most: number,
+  act: () => Promise<unknown>,
+): Promise<void> {
+  const { disk } = life;
+  const { faultOf } = disk;
+  const commits: Promise<unknown>[] = [];
+  const commit = (): void => {
+    if (!life.isOpen || commits.length >= most) return;
+    commits.push(life.commit((draft) => replaceSome(life, draft, commits.length)));
+  };
+  disk.faultOf = (operation) => {
+    if (operation.kind === kind) queueMicrotask(commit);
+    return faultOf?.(operation);
+  };
+  try {
+    await act();
+    await Promise.all(commits);
+  } finally {
+    disk.faultOf = faultOf;
+  }
 }
 
 function replaceSome(life: Life, draft: Draft, round: number): void {
@@ -196,6 +223,19 @@ export const compactions: readonly History[] = [
       await goOn(life);
     },
   },
+  ...(['datasync', 'write'] as const).map((kind) => ({
+    name: `compaction beside commits that begin in each ${kind}`,
+    settings: { settleBytes: 3 * kibibyte, limits: smallMaps, intrudes: true },
+    async run(life: Life) {
+      await from(life, async () => {
+        await life.push(100_000);
+        for (let at = 0; at < 6; at++) await life.push(...lengths(40, 300), 30_000 + at);
+        await remove(life, (at, of) => at < of * 0.6 && at % 50 !== 5);
+      });
+      await beginningIn(life, kind, 25, () => life.compact());
+      await goOn(life, 30_000);
+    },
+  })),
   {
     name: 'compaction beside sessions that hold values',
     settings: { settleBytes: 2 * kibibyte },
