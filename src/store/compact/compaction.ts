@@ -13,6 +13,7 @@
  * that a header copy leads to is overwritten.
  */
 
+import { ioError } from '../../errors.ts';
 import { pageBytes } from '../../format/layout.ts';
 import type { MapMove } from '../commit/commit-plan.ts';
 import type { Committer } from '../commit/committer.ts';
@@ -192,9 +193,13 @@ export class Compaction {
   }
 
   async #write({ offset, bytes }: Piece): Promise<void> {
-    const { writer } = this.#core;
+    const { path, writer } = this.#core;
     await this.#operation.spend(2 * bytes.length);
-    await writer.perform(writer.write({ offset, chunks: [bytes] }));
+    try {
+      await writer.perform(writer.write({ offset, chunks: [bytes] }));
+    } catch (error) {
+      throw ioError('compacting', path, error);
+    }
     this.#movedBytes += bytes.length;
     this.#report();
     await this.#operation.breathe();
@@ -264,13 +269,18 @@ export class Compaction {
   }
 
   #cut(): void {
-    const { reader, space, writer } = this.#core;
+    const { path, reader, space, writer } = this.#core;
     this.#operation.check();
     if (!space.tight) {
       space.releaseReserve();
       space.keepReserve();
     }
-    if (reader.length() > space.endPage * pageBytes) writer.performSync(writer.cut());
+    if (reader.length() <= space.endPage * pageBytes) return;
+    try {
+      writer.performSync(writer.cut());
+    } catch (error) {
+      throw ioError('shrinking', path, error);
+    }
   }
 }
 

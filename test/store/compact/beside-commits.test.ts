@@ -4,9 +4,9 @@
  */
 
 import { expect, it } from 'vitest';
-import { Store } from '../../../src/index.ts';
+import type { Store } from '../../../src/index.ts';
 import { patternOf } from '../../support/bytes.ts';
-import { WrappedFileSystem } from '../../support/disks/wrapped-file-system.ts';
+import type { WrappedFileSystem } from '../../support/disks/wrapped-file-system.ts';
 import { storesOfTest } from '../../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();

@@ -45,6 +45,8 @@ async function goOn(life: Life, ...more: readonly number[]): Promise<void> {
 
 /** Commits of all kinds, one after another, while `compacting` runs. */
 async function beside(life: Life, compacting: Promise<unknown>, rounds: number): Promise<void> {
+  // It may reject before it is waited for.
+  compacting.catch(() => undefined);
   for (let round = 0; round < rounds; round++) {
     await life.commit((draft) => replaceSome(life, draft, round));
     if (round % 3 === 2) await life.checkpoint();
@@ -64,7 +66,9 @@ async function beginningIn(
   const commits: Promise<unknown>[] = [];
   const commit = (): void => {
     if (!life.isOpen || commits.length >= most) return;
-    commits.push(life.commit((draft) => replaceSome(life, draft, commits.length)));
+    const commit = life.commit((draft) => replaceSome(life, draft, commits.length));
+    commit.catch(() => undefined);
+    commits.push(commit);
   };
   disk.faultOf = (operation) => {
     if (operation.kind === kind) queueMicrotask(commit);
