@@ -6,6 +6,7 @@
  * writes have been made, and synced, before.
  */
 
+import type { Steps } from '../file/effects.ts';
 import type { MapMove } from './commit-plan.ts';
 
 /** The content of a batch of the store's own. */
@@ -15,6 +16,14 @@ export interface OwnBatch {
   readonly drops?: boolean;
   /** Begins a settle, if none is under way. */
   readonly settles?: boolean;
+}
+
+/** Takes part in the batches of sessions. */
+export interface Rider {
+  /** A batch begins. Returns what it does besides. */
+  ride(): Steps<OwnBatch>;
+  /** A batch with that is durable. `moved`: its maps could move. */
+  committed(moved: boolean): void;
 }
 
 /** An own batch that waits for the one in flight. */

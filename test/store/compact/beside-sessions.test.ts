@@ -30,6 +30,7 @@ interface Setting {
   readonly cacheBytes: number;
   readonly carriedBytes: number;
   readonly grainsPerStratum: number;
+  readonly compaction: 'automatic' | 'manual';
 }
 
 const setting: fc.Arbitrary<Setting> = fc.record({
@@ -41,6 +42,7 @@ const setting: fc.Arbitrary<Setting> = fc.record({
   cacheBytes: fc.constantFrom(0, 300_000, 64 * 1024 * 1024),
   carriedBytes: fc.constantFrom(0, 512, 4096),
   grainsPerStratum: fc.constantFrom(300, 60_000, 2 ** 48),
+  compaction: fc.constantFrom('automatic', 'manual'),
 });
 
 const path = 'store';
@@ -90,7 +92,8 @@ class Program {
       this.#setting;
     const markBytes = markPages * loadedPageBytes;
     const limits = { ...defaultLimits, mapBytesMin, markBytes, carriedBytes, grainsPerStratum };
-    const options = { fileSystem: this.#fileSystem, settleBytes, cacheBytes };
+    const { compaction } = this.#setting;
+    const options = { fileSystem: this.#fileSystem, settleBytes, cacheBytes, compaction };
     this.#store = await openStore(checkOptions(path, options, limits));
   }
 
