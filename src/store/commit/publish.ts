@@ -94,7 +94,6 @@ function* applyBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): St
   }
   for (const { stratum, map, parts } of plan.moves) {
     replaceMap(core, stratum, map, parts);
-    (globalThis as any).MV = ((globalThis as any).MV ?? 0) + 1;
     // An asynchronous read of one of its values may find other bytes at the old place.
     core.freeings += 1;
   }

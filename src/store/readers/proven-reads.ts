@@ -79,7 +79,7 @@ export class ProvenReads {
     const { atlas, values } = this.core;
     for (const { batch, map: replaced } of this.#tail.differences.replacedAfter(this.#movedUpTo)) {
       this.#movedUpTo = batch;
-     
+
       const found = replacedIn(atlas, replaced, batch);
       if (found === undefined) continue;
       const { stratum, map } = found;
@@ -90,7 +90,6 @@ export class ProvenReads {
         replaceMap({ atlas, values }, stratum, map, parts);
       } catch (error) {
         if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
-        (globalThis as any).PP = ((globalThis as any).PP ?? 0) + 1;
         placeParts(values, stratum, map, { parts, batch });
       }
       // Blocks there are of what was there before.
