@@ -9,11 +9,10 @@
  * reopening; what was acknowledged is; the store goes on working.
  */
 
-import { afterAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, describe, it, vi } from 'vitest';
 import { Store } from '../../src/index.ts';
 import { crashScale, ticking } from '../support/crash-scale.ts';
-import { type DiskState, powerCut, restarted } from '../support/disks/disk-state.ts';
-import { type DiskOperation, type Fault, SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { type Fault, SimulatedDisk } from '../support/disks/simulated-disk.ts';
 import { check } from '../support/fixtures/store-checks.ts';
 import {
   type Calls,
@@ -22,155 +21,14 @@ import {
   failOnce,
 } from '../support/lives/disk-aftermath.ts';
 import { type Workload, workloads } from '../support/lives/disk-workload.ts';
-import { type History, histories, randomHistory } from '../support/lives/histories.ts';
-import { Life } from '../support/lives/life.ts';
 import {
-  acknowledgedBefore,
-  commitMore,
-  reopened,
-  runWithFaults,
-  succeed,
-} from '../support/lives/trial.ts';
-import { compareStore } from '../support/oracles/compare-store.ts';
-import type { Work } from '../support/oracles/expected-content.ts';
-import { Random } from '../support/random.ts';
-
-const counts = { faults: 0, rejections: 0, cuts: 0 };
-
-/** Cuts the power soon after operation `number`, and wherever a commit was rejected. */
-async function cutAfter(life: Life, number: number): Promise<void> {
-  const random = new Random(number);
-  const { before, state } = life.disk;
-  const states = [...before, state];
-  const soon = [1, 2, 3, 4 + random.below(8)].map((later) => number + later);
-  for (const at of new Set([...soon, ...life.rejected, states.length - 1])) {
-    const share = random.below(3) / 2;
-    const cut = states[at];
-    if (cut === undefined) continue;
-    const state = restarted(powerCut(cut, () => random.chance(share)));
-    counts.cuts += 1;
-    try {
-      await reopened(state, life, acknowledgedBefore(life, at));
-    } catch (error) {
-      // Until it is told so, a session that will be rejected may be there.
-      if (!(await isThere(state, life, at))) {
-        throw new Error(`cut at ${at}: ${error}`, { cause: error });
-      }
-    }
-  }
-}
-
-/**
- * Whether the store is as if sessions that waited for an answer had been accepted in one batch: any of
- * a few, since a large value may still be on its way, or those that had asked by some moment, or one of
- * them, which was tried alone. Before them it may have made batches of its own.
- */
-async function isThere(state: DiskState, life: Life, at: number): Promise<boolean> {
-  const waiting = life.inFlightAt(at);
-  const tried: Work[][] =
-    waiting.length <= fewSessions
-      ? subsetsOf(waiting)
-      : [
-          [],
-          ...waiting.map((_, last) => waiting.slice(0, last + 1)),
-          ...waiting.slice(1).map((work) => [work]),
-        ];
-  const floor = acknowledgedBefore(life, at);
-  for (const works of tried) {
-    const next = new Life(new SimulatedDisk({ state }), life.settings, life.expected.upTo(floor));
-    await next.open();
-    const last = next.store.currentBatch - (works.length > 0 ? 1 : 0);
-    while (next.expected.current.batch < last) next.expected.addOwn();
-    await next.decide(works);
-    try {
-      await compareStore(next.store, next.expected.current);
-      return true;
-    } catch {
-      // Others may be there.
-    }
-  }
-  return false;
-}
-
-const fewSessions = 4;
-
-/** All subsets, each in order. */
-function subsetsOf(works: readonly Work[]): Work[][] {
-  const subsets: Work[][] = [[]];
-  for (const work of works) subsets.push(...subsets.map((one) => [...one, work]));
-  return subsets;
-}
-
-/** Runs the history with faults; the store goes on afterwards, and is what it should be. */
-async function fail(
-  history: History,
-  number: number,
-  faultOf: (operation: DiskOperation) => Fault | undefined,
-): Promise<void> {
-  const disk = new SimulatedDisk({ seed: number, faultOf });
-  const life = new Life(disk, history.settings);
-  const poisoned = await runWithFaults(life, history);
-  counts.faults += 1;
-  counts.rejections += life.rejections.length;
-  await cutAfter(life, number);
-  disk.faultOf = () => undefined;
-  if (poisoned) {
-    const next = await succeed(disk.state, life, number);
-    await commitMore(next);
-    await compareStore(next.store, next.expected.current);
-    return;
-  }
-  if (!life.isOpen) await life.open();
-  await commitMore(life);
-  await compareStore(life.store, life.expected.current);
-  await life.reopen();
-  expect(life.store.recovery).toMatchObject({ clean: true, replayedBatches: 0, healed: [] });
-  await compareStore(life.store, life.expected.current);
-}
-
-/** Which operations fail, where the one with that number does. */
-type Failing = (number: number) => (operation: DiskOperation) => boolean;
-
-const once: Failing =
-  (number) =>
-  ({ number: at }) =>
-    at === number;
-const twice: Failing =
-  (number) =>
-  ({ number: at }) =>
-    at === number || at === number + 1;
-
-/** What takes a record back is zeros. So the record is refused however often it is tried again. */
-const allButZeros: Failing = (number) => {
-  let left = 8;
-  return ({ number: at, kind, first }) => {
-    const isZero = first?.every((byte) => byte === 0) === true;
-    if (at < number || left === 0 || (at > number && (kind !== 'write' || isZero))) return false;
-    left -= 1;
-    return true;
-  };
-};
-
-async function failEveryWrite(history: History, stride: number, failing: Failing): Promise<void> {
-  const life = new Life(new SimulatedDisk(), history.settings);
-  await history.run(life);
-  const faults: Fault[] = [
-    { kind: 'error', code: 'ENOSPC' },
-    { kind: 'error', code: 'EIO' },
-  ];
-  for (const { number, kind } of life.disk.operations) {
-    const aside = life.aside.has(number) && number > 0;
-    if (aside || kind === 'datasync' || number % stride !== 0) continue;
-    const fault = faults[number % 2] as Fault;
-    try {
-      const fails = failing(number);
-      await fail(history, number, (operation) => (fails(operation) ? fault : undefined));
-    } catch (error) {
-      const place = `${kind}, operation ${number} of '${history.name}', fails`;
-      throw new Error(`${place}: ${error}`, { cause: error });
-    }
-  }
-}
+  allButZeros,
+  failEveryWrite,
+  failedWrites,
+  once,
+  twice,
+} from '../support/lives/failed-writes.ts';
+import { histories, randomHistory } from '../support/lives/histories.ts';
 
 const strides = new Map([
   ['roll-over of the commit log', 7],
@@ -271,7 +129,7 @@ it('a poisoned store is sound: no space that the batch had taken is lost', async
 });
 
 afterAll(() => {
-  const { faults, rejections, cuts } = counts;
+  const { faults, rejections, cuts } = failedWrites;
   console.log(`failed writes: ${faults}, rejections: ${rejections}, cuts after them: ${cuts}`);
   const { write, silent, truncate, datasync, open } = failed;
   console.log(

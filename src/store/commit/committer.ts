@@ -22,7 +22,7 @@ import { CommitQueue, Waiting } from './commit-queue.ts';
 import { type Batch, DurableWriter, isPoisoned } from './durable-writer.ts';
 import { FullDisk, freedWithoutBody } from './full-disk.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
-import { type OwnBatch, type Rider, WaitingOwn } from './own-batches.ts';
+import { type OwnBatch, type OwnWork, type Rider, WaitingOwn } from './own-batches.ts';
 import type { SessionWork } from './session-work.ts';
 import { SmallRecords } from './small-record.ts';
 import { recordCarries, writeValues } from './value-writer.ts';
@@ -98,16 +98,20 @@ export class Committer {
    * `VARVE_POISONED`.
    */
   async commitOwn(batch: OwnBatch): Promise<boolean> {
-    if (!this.busy) return this.#core.writer.performSync(this.#ownBatch(batch));
-    return await new Promise((resolve, reject) => {
-      this.#own.push(new WaitingOwn(batch, resolve, reject));
-      this.#running ??= this.#run();
-    });
+    return await this.#doOwn(batch);
   }
 
   /** Makes copies of maps durable. Rejects with `VARVE_POISONED`. */
   async syncCopies(): Promise<void> {
-    await this.#core.writer.perform(this.#writer.syncCopies());
+    await this.#doOwn('sync of copies');
+  }
+
+  async #doOwn(work: OwnWork): Promise<boolean> {
+    if (!this.busy) return this.#core.writer.performSync(this.#ownSteps(work));
+    return await new Promise((resolve, reject) => {
+      this.#own.push(new WaitingOwn(work, resolve, reject));
+      this.#running ??= this.#run();
+    });
   }
 
   /**
@@ -130,7 +134,7 @@ export class Committer {
     for (let hop = 0; hop < 3; hop++) await undefined;
     while (this.busy) {
       const own = this.#own.shift();
-      if (own !== undefined) await own.settle(this.#core.writer.perform(this.#ownBatch(own.batch)));
+      if (own !== undefined) await own.settle(this.#core.writer.perform(this.#ownSteps(own.work)));
       const waiting = this.#queue.take();
       if (waiting.length > 0) await this.#core.writer.perform(this.#batch(waiting));
       for (let hop = 0; hop < 3; hop++) await undefined;
@@ -177,30 +181,36 @@ export class Committer {
     core.checkpointUnderWay = core.published.checkpoint;
   }
 
-  /** Returns false if its maps could not move. */
-  *#ownBatch({ moves = [], drops = false, settles = false }: OwnBatch): Steps<boolean> {
+  /** Returns false if the maps of a batch could not move. */
+  *#ownSteps(work: OwnWork): Steps<boolean> {
     const core = this.#core;
     core.committing = true;
-    this.#writer.batchBegins();
-    this.#watch.batchBegins([]);
     try {
       core.checkSound();
-      const { atlas, housekeeping, published } = core;
-      const canMove = housekeeping.canMove;
-      const dropped = drops ? this.#givenBack.retire(atlas.emptyMaps()) : [];
-      if (settles && housekeeping.canSettle) housekeeping.beginSettle();
-      yield* this.#writer.commit({
-        works: [],
-        freed: nothingFreed,
-        checkpoint: published.checkpoint,
-        dropped,
-        moves: canMove ? yield* this.#movable(moves) : [],
-      });
-      if (dropped.length > 0) this.#givenBack.becameDurable();
-      return canMove;
+      if (work !== 'sync of copies') return yield* this.#ownBatch(work);
+      yield* this.#writer.syncCopies();
+      return true;
     } finally {
       this.#over();
     }
+  }
+
+  *#ownBatch({ moves = [], drops = false, settles = false }: OwnBatch): Steps<boolean> {
+    this.#writer.batchBegins();
+    this.#watch.batchBegins([]);
+    const { atlas, housekeeping, published } = this.#core;
+    const canMove = housekeeping.canMove;
+    const dropped = drops ? this.#givenBack.retire(atlas.emptyMaps()) : [];
+    if (settles && housekeeping.canSettle) housekeeping.beginSettle();
+    yield* this.#writer.commit({
+      works: [],
+      freed: nothingFreed,
+      checkpoint: published.checkpoint,
+      dropped,
+      moves: canMove ? yield* this.#movable(moves) : [],
+    });
+    if (dropped.length > 0) this.#givenBack.becameDurable();
+    return canMove;
   }
 
   /** The maps that can still move, with their marks in memory until the batch is over. */

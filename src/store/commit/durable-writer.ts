@@ -179,16 +179,9 @@ export class DurableWriter {
     if (settle !== undefined) this.#watch.settled(settle);
   }
 
-  /**
-   * Syncs copies of maps, which were written outside of a batch. Writes of housekeeping may not have
-   * returned when this sync begins: they count only after the next one.
-   */
-  *syncCopies(): Steps<void> {
-    try {
-      yield* this.#core.writer.sync();
-    } catch (error) {
-      throw this.#core.poison(error);
-    }
+  /** Syncs copies of maps, which were written outside of a batch. Requires: no batch in flight. */
+  syncCopies(): Steps<void> {
+    return this.#sync();
   }
 
   /**

@@ -1,9 +1,12 @@
 /**
  * Batches of the store's own: they move maps and push a settle on, and no session is in them.
  *
- * Invariant: if no commit is in flight, such a batch is made on the calling thread, so that
- * `commitSync` never finds it in flight. Otherwise it waits for the batch in flight. Its large
- * writes have been made, and synced, before.
+ * Invariants:
+ * - If no commit is in flight, such a batch is made on the calling thread, so that `commitSync` never
+ *   finds it in flight. Otherwise it waits for the batch in flight. Its large writes have been made
+ *   before.
+ * - The sync of copies takes its turn as a batch does: of two syncs at once, one may get the error of
+ *   the other's writes.
  */
 
 import type { Steps } from '../file/effects.ts';
@@ -26,18 +29,17 @@ export interface Rider {
   committed(moved: boolean): void;
 }
 
-/** An own batch that waits for the one in flight. */
+/** Work of the store's own: a batch, or the sync of copies before it. */
+export type OwnWork = OwnBatch | 'sync of copies';
+
+/** Own work that waits for the batch in flight. */
 export class WaitingOwn {
-  readonly batch: OwnBatch;
+  readonly work: OwnWork;
   readonly #resolve: (isDone: boolean) => void;
   readonly #reject: (error: unknown) => void;
 
-  constructor(
-    batch: OwnBatch,
-    resolve: (isDone: boolean) => void,
-    reject: (error: unknown) => void,
-  ) {
-    this.batch = batch;
+  constructor(work: OwnWork, resolve: (isDone: boolean) => void, reject: (error: unknown) => void) {
+    this.work = work;
     this.#resolve = resolve;
     this.#reject = reject;
   }

@@ -13,6 +13,7 @@
  * that a header copy leads to is overwritten.
  */
 
+import { ioError } from '../../errors.ts';
 import { pageBytes } from '../../format/layout.ts';
 import type { MapMove } from '../commit/commit-plan.ts';
 import type { OwnBatch } from '../commit/own-batches.ts';
@@ -31,8 +32,10 @@ import {
   placeRanges,
 } from './next-moves.ts';
 
-/** Copied bytes that share a sync and a batch. */
-const groupBytesMax = 8 * 1024 * 1024;
+/** Copied bytes that share a sync and a batch: the sync may be made on the calling thread. */
+const groupBounds = { min: 256 * 1024, max: 8 * 1024 * 1024 };
+/** A sync of copies should take at most this long, milliseconds. */
+const syncMsMax = 5;
 /** Maps that share a batch: a settle writes the marks of each. */
 const groupMapsMax = 64;
 /** The file is short enough if it is no longer than the ideal by this share. */
@@ -62,6 +65,7 @@ export class Compaction {
   /** Copies that no batch has moved yet, and their bytes. */
   readonly #group: MapMove[] = [];
   #groupBytes = 0;
+  #groupBytesMax = groupBounds.min;
   #moved = 0;
 
   /** `pieceBytes`: of one read and one write, at most. */
@@ -86,6 +90,13 @@ export class Compaction {
       space.leaveFrom(Number.POSITIVE_INFINITY);
       for (const move of this.#group.splice(0)) this.#giveUp(move);
     }
+  }
+
+  /** A sync of copies has taken this long, milliseconds: the next group is longer or shorter. */
+  syncTook(ms: number): void {
+    const factor = Math.min(2, syncMsMax / Math.max(ms, 0.1));
+    const { min, max } = groupBounds;
+    this.#groupBytesMax = Math.max(min, Math.min(this.#groupBytesMax * factor, max));
   }
 
   /** Makes a whole settle, with those that are under way before it. */
@@ -147,7 +158,7 @@ export class Compaction {
     if (move === undefined) return;
     this.#group.push(move);
     yield* this.#copy(move);
-    const isFull = this.#groupBytes >= groupBytesMax || this.#group.length >= groupMapsMax;
+    const isFull = this.#groupBytes >= this.#groupBytesMax || this.#group.length >= groupMapsMax;
     if (isFull) yield* this.#moveGroup();
   }
 
@@ -241,12 +252,17 @@ export class Compaction {
   }
 
   #cut(): void {
-    const { reader, space, writer } = this.#core;
+    const { path, reader, space, writer } = this.#core;
     if (!space.tight) {
       space.releaseReserve();
       space.keepReserve();
     }
-    if (reader.length() > space.endPage * pageBytes) writer.performSync(writer.cut());
+    if (reader.length() <= space.endPage * pageBytes) return;
+    try {
+      writer.performSync(writer.cut());
+    } catch (error) {
+      throw ioError('shrinking', path, error);
+    }
   }
 }
 

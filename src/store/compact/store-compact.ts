@@ -3,7 +3,7 @@
  * commits. One compaction at a time.
  */
 
-import { VarveError } from '../../errors.ts';
+import { ioError, VarveError } from '../../errors.ts';
 import { checkNames } from '../../util/options.ts';
 import type { Committer } from '../commit/committer.ts';
 import type { OpenRequest } from '../open/open-request.ts';
@@ -87,11 +87,14 @@ export class Compactor {
       operation.report({ phase: 'moving', done: movedBytes, total: undefined, unit: 'bytes' });
     };
     report();
-    const steps = new Compaction(this.#core, operation.pieceBytes(pieceBounds)).steps();
+    const compaction = new Compaction(this.#core, operation.pieceBytes(pieceBounds));
+    const steps = compaction.steps();
     let step = steps.next(true);
     while (step.done !== true) {
       try {
+        const since = performance.now();
         const answer = await this.#perform(step.value, operation, done);
+        if (step.value.kind === 'sync') compaction.syncTook(performance.now() - since);
         report();
         await operation.breathe();
         step = steps.next(answer);
@@ -108,11 +111,15 @@ export class Compactor {
     operation: RunningOperation,
     done: { movedBytes: number; batches: number },
   ): Promise<boolean> {
-    const { writer } = this.#core;
+    const { path, writer } = this.#core;
     if (step.kind === 'write') {
       const { offset, bytes } = step.piece;
       await operation.spend(2 * bytes.length);
-      await writer.perform(writer.write({ offset, chunks: [bytes] }));
+      try {
+        await writer.perform(writer.write({ offset, chunks: [bytes] }));
+      } catch (error) {
+        throw ioError('compacting', path, error);
+      }
       done.movedBytes += bytes.length;
     } else if (step.kind === 'sync') await this.#committer.syncCopies();
     else if (step.kind === 'batch') {

@@ -7,13 +7,20 @@
  * was; one whose own sync failed is in `uncertain`, since reopening decides about it.
  */
 
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { isVarveError } from '../../../src/errors.ts';
-import type { GrainId, Session, Store } from '../../../src/index.ts';
+import type { CompactReport, GrainId, LongOperation, Session, Store } from '../../../src/index.ts';
 import { patternOf } from '../bytes.ts';
 import { hasEnded, type SimulatedDisk } from '../disks/simulated-disk.ts';
 import { ExpectedContent, type Work } from '../oracles/expected-content.ts';
 import { Answers, type Asked } from './answers.ts';
 import { type LifeSettings, openOn } from './life-settings.ts';
+
+/** The message of a batch that has been published. */
+interface PublishedBatch {
+  readonly batch: number;
+  readonly sessions: number;
+}
 
 /** The store is poisoned: this process's life with it is over. */
 export class LifeOver extends Error {}
@@ -41,6 +48,8 @@ export class Life {
   #stamped = 0;
   /** Commits that have not settled. */
   #outstanding = 0;
+  /** Batches that the store has made for itself, as its messages say. */
+  readonly #own = new Set<number>();
   #stamping: Promise<void> | undefined;
 
   constructor(disk: SimulatedDisk, settings: LifeSettings, expected = new ExpectedContent()) {
@@ -170,6 +179,36 @@ export class Life {
     });
   }
 
+  /**
+   * Compacts; other calls may go on meanwhile. The report, or undefined where it rejected and may. It
+   * takes batches of its own between those of sessions: the messages of the store say which.
+   */
+  async compact(options: LongOperation = {}): Promise<CompactReport | undefined> {
+    const noted = (message: unknown): void => this.#noteBatch(message as PublishedBatch);
+    subscribe('varve:commit', noted);
+    try {
+      return await this.#compacted(options).finally(() => this.#acceptOwn());
+    } finally {
+      unsubscribe('varve:commit', noted);
+      if (this.#outstanding === 0 && this.isOpen) await this.#stamp();
+    }
+  }
+
+  async #compacted(options: LongOperation): Promise<CompactReport | undefined> {
+    try {
+      return await this.store.compact(options);
+    } catch (error) {
+      this.refused({ operations: [] }, error);
+      return undefined;
+    }
+  }
+
+  #noteBatch({ batch, sessions }: PublishedBatch): void {
+    this.acknowledged.push({ batch, operation: this.disk.operations.length });
+    if (sessions === 0) this.#own.add(batch);
+    this.#enterAccepted();
+  }
+
   claim(id: GrainId): void {
     this.#claimed.add(id);
   }
@@ -231,7 +270,12 @@ export class Life {
 
   #enterAccepted(): void {
     for (;;) {
-      const told = this.#answers.next(this.expected.current.batch);
+      const { batch } = this.expected.current;
+      const told = this.#answers.next(batch);
+      if (told === undefined && this.#own.delete(batch + 1)) {
+        this.expected.addOwn();
+        continue;
+      }
       if (told === undefined) break;
       this.#release(told.work);
       this.expected.add(told.batch, told.work);

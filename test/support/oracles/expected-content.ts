@@ -54,6 +54,8 @@ export class ExpectedContent {
   readonly #contents: Content[];
   /** The sessions of each batch. */
   readonly #works: Work[][] = [];
+  /** Batches that the store has made for itself. */
+  readonly #own = new Set<number>();
   /** The batches that guards hold. */
   readonly guards: number[] = [];
 
@@ -82,6 +84,17 @@ export class ExpectedContent {
   /** The store has made a batch of its own, which changes nothing that anyone sees. */
   addOwn(): void {
     this.#contents.push(next(this.current));
+    this.#own.add(this.current.batch);
+  }
+
+  /** Takes away the store's own batches after `batch`; the times of them, the last one first. */
+  #takeOwn(batch: number): number[] {
+    const times: number[] = [];
+    while (this.current.batch > batch && this.#own.delete(this.current.batch)) {
+      times.push(this.current.log.at(-1)?.committedAt ?? 0);
+      this.#contents.pop();
+    }
+    return times;
   }
 
   /** Why a session cannot archive the value, undefined if it can; `all`: every open session. */
@@ -129,8 +142,20 @@ export class ExpectedContent {
     return isNothing && this.#heldTo(work) <= checkpoint ? batch : batch + 1;
   }
 
-  /** A session's work is part of `batch`: the current one, or the next. */
+  /**
+   * A session's work is part of `batch`: the current one, the next, or the last one before batches of
+   * the store's own.
+   */
   add(batch: number, work: Work): void {
+    const own = this.#takeOwn(batch);
+    this.#add(batch, work);
+    for (const time of own.reverse()) {
+      this.addOwn();
+      this.stamp(this.current.batch, time);
+    }
+  }
+
+  #add(batch: number, work: Work): void {
     if (batch === this.current.batch + 1) this.#contents.push(next(this.current));
     const content = this.current;
     if (batch !== content.batch) {
