@@ -71,6 +71,7 @@ export const storeNames: NamesOf<StoreOptions> = {
   cacheBytes: true,
   settleBytes: true,
   waitForLockMs: true,
+  compaction: true,
   signal: true,
 };
 

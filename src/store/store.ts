@@ -16,8 +16,7 @@ import { Committer } from './commit/committer.ts';
 import { HeaderClaim } from './commit/header-claim.ts';
 import { OpenSessions } from './commit/open-sessions.ts';
 import { SessionWork } from './commit/session-work.ts';
-import type { CompactReport } from './compact/compaction.ts';
-import { Compactor } from './compact/store-compact.ts';
+import { Compactor, type CompactReport } from './compact/store-compact.ts';
 import { type HeaderUpdate, HeaderUpdates } from './header-updates.ts';
 import type { OpenRequest } from './open/open-request.ts';
 import { openCore } from './open/opening.ts';
@@ -44,12 +43,13 @@ import { type StoreView, viewOf } from './store-view.ts';
 import type { Finding } from './verify/finding.ts';
 import { verifyStore } from './verify/verify.ts';
 
-let construct: (core: StoreCore, reader: StoreReader | undefined) => Store;
+let construct: (core: StoreCore, request: OpenRequest, reader: StoreReader | undefined) => Store;
 
 /** Opens a store as `Store.open` does, from checked options; tests use it to lower limits. */
 export async function openStore(request: OpenRequest): Promise<Store> {
   const opened = await openCore(request);
-  return construct(opened.core, request.readOnly ? new StoreReader(request, opened) : undefined);
+  const reader = request.readOnly ? new StoreReader(request, opened) : undefined;
+  return construct(opened.core, request, reader);
 }
 
 /** A file of values. Make one with `Store.open` or `Store.inMemory`. */
@@ -66,19 +66,19 @@ export class Store implements AsyncDisposable {
   readonly #compactor: Compactor;
   #closing: Promise<void> | undefined;
 
-  private constructor(core: StoreCore, reader: StoreReader | undefined) {
+  private constructor(core: StoreCore, request: OpenRequest, reader: StoreReader | undefined) {
     this.#openedCore = core;
     this.#reader = reader;
     this.#committer = new Committer(core);
     this.#puts = new SinglePuts(core, this.#committer);
-    this.#compactor = new Compactor(this.#operations, core, this.#committer);
+    this.#compactor = new Compactor(this.#operations, core, this.#committer, request);
     this.#headerUpdates = new HeaderUpdates(core, () => this.#newSession(true));
     const header = new HeaderClaim(core);
     this.#sessionHome = { core, committer: this.#committer, open: this.#openSessions, header };
   }
 
   static {
-    construct = (core, reader) => new Store(core, reader);
+    construct = (core, request, reader) => new Store(core, request, reader);
   }
 
   /**
@@ -391,6 +391,7 @@ export class Store implements AsyncDisposable {
     this.#openSessions.abandonAll();
     core.guards.releaseAll();
     core.wake();
+    this.#compactor.close();
     const stopped = this.#operations.stopAll(core.closedError());
     try {
       await stopped;

@@ -17,6 +17,9 @@ import { Random } from '../support/random.ts';
 
 export const historyPath = 'history';
 
+/** It moves maps most of the time. */
+const compactsFrom = { bytes: 0, share: 0.05 };
+
 /** What one batch left. */
 export interface KnownBatch {
   readonly values: ReadonlyMap<GrainId, Uint8Array>;
@@ -145,8 +148,9 @@ export class WrittenHistory {
 }
 
 async function openWriter(fileSystem: FileSystem, { settleBytes }: WriterHabits): Promise<Store> {
-  const limits = { ...defaultLimits, mapBytesMin: 8192 };
-  return await openStore(checkOptions(historyPath, { fileSystem, settleBytes }, limits));
+  const limits = { ...defaultLimits, mapBytesMin: 8192, compactsFrom };
+  const options = { fileSystem, settleBytes, compaction: 'automatic' as const };
+  return await openStore(checkOptions(historyPath, options, limits));
 }
 
 /** A file system for readers: before each read it may do something else; `read` counts from 0. */

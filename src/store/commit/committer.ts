@@ -22,12 +22,21 @@ import { CommitQueue, Waiting } from './commit-queue.ts';
 import { type Batch, DurableWriter, isPoisoned } from './durable-writer.ts';
 import { FullDisk, freedWithoutBody } from './full-disk.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
-import { type OwnBatch, type OwnWork, WaitingOwn } from './own-batches.ts';
+import { type OwnBatch, type OwnWork, type Rider, WaitingOwn } from './own-batches.ts';
 import type { SessionWork } from './session-work.ts';
 import { SmallRecords } from './small-record.ts';
 import { recordCarries, writeValues } from './value-writer.ts';
 
 const nothingFreed = new Map<SessionWork, Freed>();
+const nothingOwn: OwnBatch = {};
+
+/** What a batch of sessions does for the store itself. */
+interface DecidedOwn {
+  readonly moves: readonly MapMove[];
+  readonly drops: boolean;
+}
+
+const ownLater: DecidedOwn = { moves: [], drops: false };
 
 export class Committer {
   readonly #core: StoreCore;
@@ -36,6 +45,8 @@ export class Committer {
   readonly #givenBack: GivenBackMaps;
   readonly #fullDisk: FullDisk;
   readonly #small: SmallRecords;
+  /** Automatic compaction, if the store has it. */
+  #rider: Rider | undefined;
   readonly #queue = new CommitQueue();
   readonly #own: WaitingOwn[] = [];
   #running: Promise<void> | undefined;
@@ -51,6 +62,11 @@ export class Committer {
     this.#givenBack = new GivenBackMaps(core);
     this.#small = new SmallRecords(core);
     this.#fullDisk = new FullDisk(core, this.#writer, this.#givenBack);
+  }
+
+  /** It takes part in every batch of sessions from now on. */
+  takeAlong(rider: Rider): void {
+    this.#rider = rider;
   }
 
   /** A commit is queued or in flight. */
@@ -137,11 +153,18 @@ export class Committer {
     let left: Iterable<Waiting> = waiting;
     try {
       core.checkSound();
-      if (!(yield* this.#commitSmall(waiting))) {
+      const own = this.#rider === undefined ? nothingOwn : yield* this.#rider.ride();
+      const { currentBatch } = core.published;
+      const canMove = core.housekeeping.canMove;
+      if (own.settles === true && core.housekeeping.canSettle) core.housekeeping.beginSettle();
+      const isPlain = own.moves === undefined && own.drops !== true;
+      if (!(isPlain && (yield* this.#commitSmall(waiting)))) {
         const all = new Set(waiting);
         left = all;
-        yield* this.#makeDurable(all);
+        const moves = canMove ? yield* this.#movable(own.moves ?? []) : [];
+        yield* this.#makeDurable(all, { moves, drops: own.drops === true });
       }
+      if (core.published.currentBatch > currentBatch) this.#rider?.committed(canMove);
       if (core.space.tight) yield* this.#fullDisk.reclaim(this.#rejected.length > 0);
       this.#over();
       for (const one of left) one.durable();
@@ -250,12 +273,12 @@ export class Committer {
    * record may be the first sign of a full disk. Then it logs the batch again in the full disk's
    * way: from the reserve, with the checkpoint in steps and a sorted record.
    */
-  *#makeDurable(left: Set<Waiting>): Steps<void> {
+  *#makeDurable(left: Set<Waiting>, own: DecidedOwn): Steps<void> {
     let carries = recordCarries(this.#core, worksOf(left));
     if (!carries) yield* this.#writeValues(left);
     for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {
       try {
-        return yield* this.#logTogether(left, { carries });
+        return yield* this.#logTogether(left, { carries, own });
       } catch (error) {
         if (!this.#isRefusedRecord(error)) throw error;
       }
@@ -266,7 +289,7 @@ export class Committer {
     if (left.size > 1) return this.#takeApart(left);
     yield* this.#fullDisk.reclaim(true);
     this.#core.checkSound();
-    yield* this.#logTogether(left, { carries, freedMax: freedWithoutBody });
+    yield* this.#logTogether(left, { carries, own: ownLater, freedMax: freedWithoutBody });
   }
 
   /** Writes all values; rejects only the sessions whose values the disk refuses. */
@@ -295,13 +318,13 @@ export class Committer {
    */
   *#logTogether(
     left: Set<Waiting>,
-    { carries, freedMax }: { carries: boolean; freedMax?: number },
+    { carries, own, freedMax }: { carries: boolean; own: DecidedOwn; freedMax?: number },
   ): Steps<void> {
     const core = this.#core;
     if (core.space.tight) yield* this.#fullDisk.checkpointInSteps(worksOf(left), freedMax);
-    const batch = yield* this.#decide(left);
+    const batch = yield* this.#decide(left, own);
     if (left.size === 0) return;
-    yield* this.#writer.commit({ ...batch, carries });
+    yield* this.#writer.commit({ ...batch, moves: own.moves, carries });
     core.counters.sessionsCommitted += left.size;
     for (const one of left) one.batch = core.published.currentBatch;
   }
@@ -329,7 +352,7 @@ export class Committer {
    * Rejects the sessions that cannot be committed, and finds what the others free. A value that
    * becomes the embedded header exists when its session's part of the batch begins.
    */
-  *#decide(left: Set<Waiting>): Steps<Batch> {
+  *#decide(left: Set<Waiting>, { moves, drops }: DecidedOwn): Steps<Batch> {
     const core = this.#core;
     const { published } = core;
     let freed = nothingFreed;
@@ -358,7 +381,10 @@ export class Committer {
     }
     core.checkpointUnderWay = checkpoint;
     const works = worksOf(left);
-    const dropped = works.length > 0 ? this.#givenBack.beginSettle() : [];
+    // A settle does not begin with a batch that moves maps.
+    const settles = works.length > 0 && moves.length === 0;
+    const empty = drops ? this.#givenBack.retire(core.atlas.emptyMaps()) : undefined;
+    const dropped = empty ?? (settles ? this.#givenBack.beginSettle() : []);
     return { works, freed, checkpoint, dropped };
   }
 }

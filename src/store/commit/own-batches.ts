@@ -9,6 +9,7 @@
  *   the other's writes.
  */
 
+import type { Steps } from '../file/effects.ts';
 import type { MapMove } from './commit-plan.ts';
 
 /** The content of a batch of the store's own. */
@@ -20,6 +21,14 @@ export interface OwnBatch {
   readonly settles?: boolean;
 }
 
+/** Takes part in the batches of sessions. */
+export interface Rider {
+  /** A batch begins. Returns what it does besides. */
+  ride(): Steps<OwnBatch>;
+  /** A batch with that is durable. `moved`: its maps could move. */
+  committed(moved: boolean): void;
+}
+
 /** Work of the store's own: a batch, or the sync of copies before it. */
 export type OwnWork = OwnBatch | 'sync of copies';
 
@@ -29,11 +38,7 @@ export class WaitingOwn {
   readonly #resolve: (isDone: boolean) => void;
   readonly #reject: (error: unknown) => void;
 
-  constructor(
-    work: OwnWork,
-    resolve: (isDone: boolean) => void,
-    reject: (error: unknown) => void,
-  ) {
+  constructor(work: OwnWork, resolve: (isDone: boolean) => void, reject: (error: unknown) => void) {
     this.work = work;
     this.#resolve = resolve;
     this.#reject = reject;

@@ -16,12 +16,9 @@
 import { ioError } from '../../errors.ts';
 import { pageBytes } from '../../format/layout.ts';
 import type { MapMove } from '../commit/commit-plan.ts';
-import type { Committer } from '../commit/committer.ts';
 import type { OwnBatch } from '../commit/own-batches.ts';
 import type { MapPart } from '../grains/map-parts.ts';
-import type { RunningOperation } from '../operations/running-operation.ts';
 import type { StoreCore } from '../state/core.ts';
-import { type HeldSpace, heldSpace } from './held-space.ts';
 import { piecesOfSegment } from './log-copy.ts';
 import { type Piece, piecesOf } from './map-copy.ts';
 import {
@@ -35,10 +32,10 @@ import {
   placeRanges,
 } from './next-moves.ts';
 
-/** Bytes of one read and one write. */
-const pieceBounds = { min: 64 * 1024, max: 512 * 1024 };
-/** Copied bytes that share a sync and a batch. */
-const groupBytesMax = 8 * 1024 * 1024;
+/** Copied bytes that share a sync and a batch: the sync may be made on the calling thread. */
+const groupBounds = { min: 256 * 1024, max: 8 * 1024 * 1024 };
+/** A sync of copies should take at most this long, milliseconds. */
+const syncMsMax = 5;
 /** Maps that share a batch: a settle writes the marks of each. */
 const groupMapsMax = 64;
 /** The file is short enough if it is no longer than the ideal by this share. */
@@ -46,96 +43,96 @@ const enough = 1.02;
 /** The log goes to another segment at most this often: the next one may be at the end too. */
 const logTurnsMax = 4;
 
-export interface CompactReport extends HeldSpace {
-  readonly fileBytesBefore: number;
-  readonly fileBytesAfter: number;
-  readonly movedBytes: number;
-  readonly batches: number;
-}
+/** What a compaction waits for. */
+export type CompactionStep =
+  /** The piece is to be written. */
+  | { readonly kind: 'write'; readonly piece: Piece }
+  /** A sync is to begin and end: the copies are durable then. */
+  | { readonly kind: 'sync' }
+  /** A batch is to be made: the answer is false if its maps could not move yet. */
+  | { readonly kind: 'batch'; readonly batch: OwnBatch }
+  | { readonly kind: 'pause' };
+
+/** A compaction as steps: who carries them out decides when. */
+export type CompactionSteps<T> = Generator<CompactionStep, T, boolean>;
+
+const pause: CompactionStep = { kind: 'pause' };
+const sync: CompactionStep = { kind: 'sync' };
 
 export class Compaction {
   readonly #core: StoreCore;
-  readonly #committer: Committer;
-  readonly #operation: RunningOperation;
+  readonly #pieceBytes: number;
   /** Copies that no batch has moved yet, and their bytes. */
   readonly #group: MapMove[] = [];
   #groupBytes = 0;
+  #groupBytesMax = groupBounds.min;
   #moved = 0;
-  #movedBytes = 0;
-  #batches = 0;
 
-  constructor(core: StoreCore, committer: Committer, operation: RunningOperation) {
+  /** `pieceBytes`: of one read and one write, at most. */
+  constructor(core: StoreCore, pieceBytes: number) {
     this.#core = core;
-    this.#committer = committer;
-    this.#operation = operation;
+    this.#pieceBytes = pieceBytes;
   }
 
-  /** Rejects as `Store.compact`. */
-  async run(): Promise<CompactReport> {
-    const { reader, space } = this.#core;
-    const fileBytesBefore = reader.length();
-    this.#report();
+  /**
+   * Ends when moving gains nothing more. If it is ended before, maps that are being copied stay where
+   * they are. Throws `VARVE_CORRUPT`, `VARVE_IO`.
+   */
+  *steps(): CompactionSteps<void> {
+    const { space } = this.#core;
     try {
-      await this.#giveBackEmptyMaps();
+      yield* this.#giveBackEmptyMaps();
       space.leaveFrom(idealEnd(space));
-      await this.#moveMaps();
-      await this.#lowerStructures();
+      yield* this.#moveMaps();
+      yield* this.#lowerStructures();
       this.#cut();
     } finally {
       space.leaveFrom(Number.POSITIVE_INFINITY);
       for (const move of this.#group.splice(0)) this.#giveUp(move);
     }
-    const held = await heldSpace(this.#core, this.#operation);
-    const fileBytesAfter = reader.length();
-    const { movedBytes, batches } = { movedBytes: this.#movedBytes, batches: this.#batches };
-    return { fileBytesBefore, fileBytesAfter, movedBytes, batches, ...held };
   }
 
-  #report(): void {
-    const done = this.#movedBytes;
-    this.#operation.report({ phase: 'moving', done, total: undefined, unit: 'bytes' });
-  }
-
-  async #commit(batch: OwnBatch): Promise<boolean> {
-    await this.#operation.breathe();
-    this.#batches += 1;
-    return await this.#committer.commitOwn(batch);
+  /** A sync of copies has taken this long, milliseconds: the next group is longer or shorter. */
+  syncTook(ms: number): void {
+    const factor = Math.min(2, syncMsMax / Math.max(ms, 0.1));
+    const { min, max } = groupBounds;
+    this.#groupBytesMax = Math.max(min, Math.min(this.#groupBytesMax * factor, max));
   }
 
   /** Makes a whole settle, with those that are under way before it. */
-  async #settle(): Promise<void> {
-    await this.#finishSettle();
-    await this.#commit({ settles: true });
-    await this.#finishSettle();
+  *#settle(): CompactionSteps<void> {
+    yield* this.#finishSettle();
+    yield { kind: 'batch', batch: { settles: true } };
+    yield* this.#finishSettle();
   }
 
-  async #finishSettle(): Promise<void> {
-    while (!this.#core.housekeeping.canSettle) await this.#commit({});
+  *#finishSettle(): CompactionSteps<void> {
+    while (!this.#core.housekeeping.canSettle) yield { kind: 'batch', batch: {} };
   }
 
-  async #giveBackEmptyMaps(): Promise<void> {
+  *#giveBackEmptyMaps(): CompactionSteps<void> {
     const { atlas } = this.#core;
     for (let before = Number.POSITIVE_INFINITY; ; ) {
       const { length } = atlas.emptyMaps();
       // Damaged maps stay.
       if (length === 0 || length >= before) break;
       before = length;
-      await this.#commit({ drops: true });
+      yield { kind: 'batch', batch: { drops: true } };
     }
-    await this.#settle();
+    yield* this.#settle();
   }
 
   // ── maps ──
 
-  async #moveMaps(): Promise<void> {
+  *#moveMaps(): CompactionSteps<void> {
     const { atlas, space } = this.#core;
     for (const candidate of mapsBehind(atlas, 0)) {
       if (!mayBeCut(candidate)) continue;
-      await this.#operation.breathe();
-      await this.#add(candidate, () => cutsOf(candidate));
+      yield pause;
+      yield* this.#add(candidate, () => cutsOf(candidate));
     }
-    await this.#moveGroup();
-    await this.#settle();
+    yield* this.#moveGroup();
+    yield* this.#settle();
     for (let from = idealEnd(space); ; from = 0) {
       const before = this.#moved;
       const maps = mapsBehind(atlas, from);
@@ -143,26 +140,26 @@ export class Compaction {
       // towards the start, one after another: free stretches become one.
       for (const candidate of from > 0 ? maps : maps.reverse()) {
         const { firstIndex, grains } = candidate.map;
-        await this.#add(candidate, () => [{ firstIndex, grains }]);
+        yield* this.#add(candidate, () => [{ firstIndex, grains }]);
       }
-      await this.#moveGroup();
-      await this.#settle();
+      yield* this.#moveGroup();
+      yield* this.#settle();
       const isShort = space.usedEndPage <= idealEnd(space) * enough;
       if (isShort || (this.#moved === before && from === 0)) return;
     }
   }
 
   /** Copies a map if it can move; a group of copies moves with one batch. */
-  async #add(
+  *#add(
     candidate: Candidate,
     rangesOf: () => readonly GrainRange[] | undefined,
-  ): Promise<void> {
+  ): CompactionSteps<void> {
     const move = this.#begin(candidate, rangesOf);
     if (move === undefined) return;
     this.#group.push(move);
-    await this.#copy(move);
-    const isFull = this.#groupBytes >= groupBytesMax || this.#group.length >= groupMapsMax;
-    if (isFull) await this.#moveGroup();
+    yield* this.#copy(move);
+    const isFull = this.#groupBytes >= this.#groupBytesMax || this.#group.length >= groupMapsMax;
+    if (isFull) yield* this.#moveGroup();
   }
 
   /** Takes places for the ranges of the map, and keeps it still; undefined if it cannot move. */
@@ -183,33 +180,19 @@ export class Compaction {
     return parts && { stratum, map, parts };
   }
 
-  async #copy(move: MapMove): Promise<void> {
+  *#copy(move: MapMove): CompactionSteps<void> {
     const { values } = this.#core;
-    const pieceBytes = this.#operation.pieceBytes(pieceBounds);
-    for (const piece of piecesOf(values, move, pieceBytes)) {
-      await this.#write(piece);
+    for (const piece of piecesOf(values, move, this.#pieceBytes)) {
+      yield { kind: 'write', piece };
       this.#groupBytes += piece.bytes.length;
     }
   }
 
-  async #write({ offset, bytes }: Piece): Promise<void> {
-    const { path, writer } = this.#core;
-    await this.#operation.spend(2 * bytes.length);
-    try {
-      await writer.perform(writer.write({ offset, chunks: [bytes] }));
-    } catch (error) {
-      throw ioError('compacting', path, error);
-    }
-    this.#movedBytes += bytes.length;
-    this.#report();
-    await this.#operation.breathe();
-  }
-
   /** Has the maps of the group moved by one batch. */
-  async #moveGroup(): Promise<void> {
+  *#moveGroup(): CompactionSteps<void> {
     if (this.#group.length === 0) return;
-    await this.#committer.syncCopies();
-    while (!(await this.#commit({ moves: this.#group })));
+    yield sync;
+    while (!(yield { kind: 'batch', batch: { moves: this.#group } }));
     const group = this.#group.splice(0);
     this.#groupBytes = 0;
     for (const move of group) {
@@ -230,25 +213,25 @@ export class Compaction {
   // ── the rest ──
 
   /** Documents and the log leave the pages behind the ideal end. */
-  async #lowerStructures(): Promise<void> {
+  *#lowerStructures(): CompactionSteps<void> {
     const { atlas, log, space } = this.#core;
     const end = idealEnd(space);
     space.leaveFrom(end);
     for (const basin of atlas.basins) if (basin.name.page >= end) basin.touched();
-    await this.#settle();
+    yield* this.#settle();
     const isBehind = (): boolean => log.current.page >= end || (log.next?.page ?? 0) >= end;
     for (let turn = 0; turn < logTurnsMax && isBehind(); turn++) {
       const { current } = log;
       log.leaveCurrent();
-      while (log.current === current) await this.#commit({});
+      while (log.current === current) yield { kind: 'batch', batch: {} };
     }
-    await this.#settle();
-    await this.#moveSegments(end);
-    await this.#settle();
+    yield* this.#settle();
+    yield* this.#moveSegments(end);
+    yield* this.#settle();
   }
 
   /** Copies the retained segments behind `end` that have no records after the settled base. */
-  async #moveSegments(end: number): Promise<void> {
+  *#moveSegments(end: number): CompactionSteps<void> {
     const { atlas, housekeeping, log, reader, space } = this.#core;
     for (const segment of housekeeping.settledSegments) {
       const { page, pages } = segment;
@@ -256,7 +239,7 @@ export class Compaction {
       if (to === undefined) continue;
       let isCopied = false;
       try {
-        for (const piece of piecesOfSegment(reader, segment, to)) await this.#write(piece);
+        for (const piece of piecesOfSegment(reader, segment, to)) yield { kind: 'write', piece };
         // A settle in the meantime lists the old place, or has freed it.
         isCopied = housekeeping.canSettle && log.segments.includes(segment);
       } finally {
@@ -270,7 +253,6 @@ export class Compaction {
 
   #cut(): void {
     const { path, reader, space, writer } = this.#core;
-    this.#operation.check();
     if (!space.tight) {
       space.releaseReserve();
       space.keepReserve();

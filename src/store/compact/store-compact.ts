@@ -1,31 +1,61 @@
 /**
- * `Store.compact`: its options and their check, one compaction at a time.
- *
- * The work is in `compaction.ts`.
+ * `Store.compact`: its options and their check, and the steps of a compaction carried out beside
+ * commits. One compaction at a time.
  */
 
-import { VarveError } from '../../errors.ts';
+import { ioError, VarveError } from '../../errors.ts';
 import { checkNames } from '../../util/options.ts';
 import type { Committer } from '../commit/committer.ts';
+import type { OpenRequest } from '../open/open-request.ts';
 import {
   checkOperation,
   type LongOperation,
   longOperationNames,
 } from '../operations/long-operation.ts';
 import type { Operations } from '../operations/operations.ts';
+import type { RunningOperation } from '../operations/running-operation.ts';
 import type { StoreCore } from '../state/core.ts';
-import { Compaction, type CompactReport } from './compaction.ts';
+import { AutomaticCompaction } from './automatic.ts';
+import { Compaction, type CompactionStep } from './compaction.ts';
+import { type HeldSpace, heldSpace } from './held-space.ts';
+
+/** Bytes of one read and one write. */
+const pieceBounds = { min: 64 * 1024, max: 512 * 1024 };
+
+/** The result of a compaction, and why the file is not shorter. */
+export interface CompactReport extends HeldSpace {
+  readonly fileBytesBefore: number;
+  readonly fileBytesAfter: number;
+  /** Bytes of values and of the log that were copied. */
+  readonly movedBytes: number;
+  /** Batches of its own. */
+  readonly batches: number;
+}
 
 export class Compactor {
   readonly #operations: Operations;
   readonly #core: StoreCore;
   readonly #committer: Committer;
+  readonly #automatic: AutomaticCompaction | undefined;
   #isRunning = false;
 
-  constructor(operations: Operations, core: StoreCore, committer: Committer) {
+  constructor(
+    operations: Operations,
+    core: StoreCore,
+    committer: Committer,
+    { compactsFrom }: Pick<OpenRequest, 'compactsFrom'>,
+  ) {
     this.#operations = operations;
     this.#core = core;
     this.#committer = committer;
+    if (compactsFrom === undefined || core.readOnly) return;
+    this.#automatic = new AutomaticCompaction(core, compactsFrom);
+    committer.takeAlong(this.#automatic);
+  }
+
+  /** The store closes: nothing is copied any more. */
+  close(): void {
+    this.#automatic?.pause();
   }
 
   /** Rejects as `Store.compact`. */
@@ -39,12 +69,63 @@ export class Compactor {
       throw new VarveError('VARVE_BUSY', `a compaction of '${path}' is running`, { path });
     }
     this.#isRunning = true;
+    const goOn = this.#automatic?.pause();
     try {
-      return await this.#operations.run(checked, async (operation) => {
-        return await new Compaction(core, this.#committer, operation).run();
-      });
+      return await this.#operations.run(checked, (operation) => this.#run(operation));
     } finally {
       this.#isRunning = false;
+      goOn?.();
     }
+  }
+
+  async #run(operation: RunningOperation): Promise<CompactReport> {
+    const { reader } = this.#core;
+    const fileBytesBefore = reader.length();
+    const done = { movedBytes: 0, batches: 0 };
+    const report = (): void => {
+      const { movedBytes } = done;
+      operation.report({ phase: 'moving', done: movedBytes, total: undefined, unit: 'bytes' });
+    };
+    report();
+    const compaction = new Compaction(this.#core, operation.pieceBytes(pieceBounds));
+    const steps = compaction.steps();
+    let step = steps.next(true);
+    while (step.done !== true) {
+      try {
+        const since = performance.now();
+        const answer = await this.#perform(step.value, operation, done);
+        if (step.value.kind === 'sync') compaction.syncTook(performance.now() - since);
+        report();
+        await operation.breathe();
+        step = steps.next(answer);
+      } catch (error) {
+        step = steps.throw(error);
+      }
+    }
+    const held = await heldSpace(this.#core, operation);
+    return { fileBytesBefore, fileBytesAfter: reader.length(), ...done, ...held };
+  }
+
+  async #perform(
+    step: CompactionStep,
+    operation: RunningOperation,
+    done: { movedBytes: number; batches: number },
+  ): Promise<boolean> {
+    const { path, writer } = this.#core;
+    if (step.kind === 'write') {
+      const { offset, bytes } = step.piece;
+      await operation.spend(2 * bytes.length);
+      try {
+        await writer.perform(writer.write({ offset, chunks: [bytes] }));
+      } catch (error) {
+        throw ioError('compacting', path, error);
+      }
+      done.movedBytes += bytes.length;
+    } else if (step.kind === 'sync') await this.#committer.syncCopies();
+    else if (step.kind === 'batch') {
+      done.batches += 1;
+      return await this.#committer.commitOwn(step.batch);
+    }
+    return true;
   }
 }

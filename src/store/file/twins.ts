@@ -15,7 +15,7 @@
  * The next settle writes a healed structure to the damaged slot, not over the good twin.
  */
 
-import { isVarveError, type VarveError } from '../../errors.ts';
+import { corrupt, isVarveError, type VarveError } from '../../errors.ts';
 import { pageBytes } from '../../format/layout.ts';
 import type { LogRecord } from '../../format/log-record.ts';
 import { readSeal } from '../../format/seal.ts';
@@ -51,6 +51,11 @@ export interface TwoSlots<Content> {
   readonly unwritten: Content;
   /** True for a basin or a head: the structures that it names may be older than its stamp. */
   readonly isParent: boolean;
+  /**
+   * The name is not known, only the place and that a settle has written the structure there, with
+   * this batch or a later one.
+   */
+  readonly writtenFrom?: number | undefined;
   /** The named generation has no later batch than this one, if it has been read before. */
   readonly reached?: number | undefined;
   /** The stamp of the twin from which its parent was healed. */
@@ -86,6 +91,10 @@ export function readOrHeal<Content>(
 /** The generation that the parent names, or its damage. */
 function readNamed<Content>(structure: TwoSlots<Content>): Stamped<Content> | VarveError {
   const { generation, crc } = structure.name;
+  if (structure.writtenFrom !== undefined) {
+    const offset = structure.pageOf(generation) * pageBytes;
+    return corrupt(`${structure.what} is not where its map has moved`, { offset });
+  }
   if (generation === 0) return { content: structure.unwritten, stamp: 0 };
   const page = structure.pageOf(generation);
   try {
@@ -122,7 +131,7 @@ function heal<Content>(
   damage: Error,
 ): Stamped<Content> {
   const { history } = source;
-  const twin = readTwin(structure, source);
+  const twin = structure.writtenFrom === undefined ? readTwin(structure, source) : undefined;
   if (twin === undefined || twin.stamp < history.checkpoint) throw damage;
   // A settle writes the pages first, and batches may change them before it writes what names them.
   const from = structure.isParent ? history.checkpoint : twin.stamp;
@@ -165,11 +174,13 @@ function newest<Content>(
   source: PageSource,
   fits: (found: FoundSlot) => boolean,
 ): FoundSlot | undefined {
+  const { writtenFrom = 0 } = structure;
   let best: FoundSlot | undefined;
   for (const generation of [0, 1]) {
     const found = whatIsIn(structure, source, structure.pageOf(generation));
     const least = best?.generation ?? structure.name.generation;
-    if (found !== undefined && found.generation > least && fits(found)) best = found;
+    if (found === undefined || found.generation <= least || found.stamp < writtenFrom) continue;
+    if (fits(found)) best = found;
   }
   return best;
 }

@@ -32,8 +32,12 @@ export class MapLoader {
   readonly #source: PageSource;
   /** Maps whose head was healed: the records that their pages may lack. */
   readonly #behind = new Map<GrainMap, Iterable<LogRecord>>();
+  /** Maps whose names are not known, since they replaced others: the batch that did. */
+  readonly #writtenFrom = new Map<GrainMap, number>();
   /** Maps whose head or basin was healed: the stamp of its twin. */
   readonly #twinStamps = new Map<GrainMap, number>();
+  /** Pages that only their place names. */
+  readonly #unnamed = new Set<MarkPage>();
   /** Maps whose head or basin was healed, until their marks have been counted. */
   readonly #healed = new Set<GrainMap>();
   /** Pages of healed maps that were loaded once: a later load finds them as they were then. */
@@ -50,6 +54,11 @@ export class MapLoader {
   basinHealed(map: GrainMap, stamp: number): void {
     this.#twinStamps.set(map, stamp);
     this.#healed.add(map);
+  }
+
+  /** A settle has written the marks of the map, which replaced another one with `batch`. */
+  placed(map: GrainMap, batch: number): void {
+    this.#writtenFrom.set(map, batch);
   }
 
   /** Throws `VARVE_CORRUPT` as `checkHealed`. Requires: the log has been replayed. */
@@ -81,7 +90,7 @@ export class MapLoader {
 
   /** False if the names of its pages, and the hints in them, may be of earlier generations. */
   isHinted(map: GrainMap): boolean {
-    return !this.#twinStamps.has(map);
+    return !this.#twinStamps.has(map) && !this.#writtenFrom.has(map);
   }
 
   /**
@@ -92,6 +101,7 @@ export class MapLoader {
     if (map.opened) return false;
     if (!map.hasHead) {
       map.open(map.name.generation === 0 ? undefined : [map.singleName()]);
+      if (this.#writtenFrom.has(map)) this.#unnamed.add(map.pageOf(map.firstIndex));
       return false;
     }
     const { content, stamp, lacking, newer } = readOrHeal(this.#headOf(map), this.#source);
@@ -112,6 +122,7 @@ export class MapLoader {
       name: map.name,
       unwritten: undefined,
       isParent: true,
+      writtenFrom: this.#writtenFrom.get(map),
       parentStamp: this.#twinStamps.get(map),
       pageOf: (generation) => mapHeadPage(map.page, generation),
       read: (page) => this.#source.readPage(page),
@@ -161,6 +172,7 @@ export class MapLoader {
         page.check(map.page * pageBytes);
       }
       if (newer !== undefined) {
+        this.#unnamed.delete(page);
         page.rewrittenAs(newer);
         if (!map.hasHead) map.rewrittenAs(newer);
       }
@@ -181,6 +193,7 @@ export class MapLoader {
       name: page.name,
       unwritten: undefined,
       isParent: false,
+      writtenFrom: this.#unnamed.has(page) ? this.#writtenFrom.get(map) : undefined,
       reached: this.#source.newerThan === undefined ? page.stamp : 0,
       pageOf: (generation) => markPagePage(map, page.ordinal, generation),
       read: (at) => this.#source.readPage(at),

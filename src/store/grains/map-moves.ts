@@ -31,11 +31,28 @@ export function replaceMap(
   map: GrainMap,
   parts: readonly MapPart[],
 ): void {
-  const moved = parts.flatMap((part) => [...movedBytes(map, part)]);
-  const left = placesOf(map);
+  const moved = movesOf(map, parts);
   atlas.replaceMap(stratum, map, parts);
   atlas.basinOf(stratum).touched();
-  values.moved(moved, left);
+  values.moved(moved, placesOf(map));
+}
+
+/**
+ * As `replaceMap`, where a settle has written the marks of the parts: they are read from there when
+ * they are needed. `batch`: the one that replaced the map.
+ */
+export function placeParts(
+  values: MoveObserver,
+  stratum: Stratum,
+  map: GrainMap,
+  { parts, batch }: { readonly parts: readonly MapPart[]; readonly batch: number },
+): void {
+  stratum.placeParts(map, parts, batch);
+  values.moved(movesOf(map, parts), placesOf(map));
+}
+
+function movesOf(map: GrainMap, parts: readonly MapPart[]): MovedBytes[] {
+  return parts.flatMap((part) => [...movedBytes(map, part)]);
 }
 
 /** The extents of a map as ranges of bytes. */

@@ -17,13 +17,13 @@ export interface MapPart {
 }
 
 /**
- * The new map, durable and not opened, and the marks of each of its pages. Requires: the marks of
- * `old` are loaded.
+ * The new map, durable and not opened, the marks of each of its pages, and the latest stamp of the
+ * pages of `old`. Requires: the marks of `old` are loaded.
  */
 export function partOf(
   old: GrainMap,
   { firstIndex, grains, page }: MapPart,
-): { readonly map: GrainMap; readonly marks: readonly Uint8Array[] } {
+): { readonly map: GrainMap; readonly marks: readonly Uint8Array[]; readonly stamp: number } {
   const marks: Uint8Array[] = [];
   let committed = 0;
   for (let from = 0; from < grains; from += grainsPerMarkPage) {
@@ -32,7 +32,8 @@ export function partOf(
     marks.push(here);
   }
   const entry = newMapEntry(firstIndex, { grains, page, further: [] }, grains - committed);
-  return { map: new GrainMap(entry, old.grainExp, true), marks };
+  const stamp = Math.max(...old.pages.map((one) => one.stamp));
+  return { map: new GrainMap(entry, old.grainExp, true), marks, stamp };
 }
 
 /** The marks of `count` grains from the one with this index on. */

@@ -72,9 +72,9 @@ export class StratumPages implements PageHome, MapOpener {
   }
 
   /** The marks of a new map, which has no page in the file yet. Requires: the map is opened. */
-  adopt(map: GrainMap, marks: readonly Uint8Array[]): void {
+  adopt(map: GrainMap, marks: readonly Uint8Array[], stamp: number): void {
     for (const page of map.pages) {
-      page.load(marks[page.ordinal], 0);
+      page.load(marks[page.ordinal], stamp);
       this.#dirty.set(page, map);
       this.#loaded.add(page, this);
     }
@@ -93,6 +93,11 @@ export class StratumPages implements PageHome, MapOpener {
   /** The basin was healed: its twin, with this stamp, names the map. */
   basinHealed(map: GrainMap, stamp: number): void {
     this.#loader.basinHealed(map, stamp);
+  }
+
+  /** A settle has written the marks of the map, which replaced another one with `batch`. */
+  placed(map: GrainMap, batch: number): void {
+    this.#loader.placed(map, batch);
   }
 
   /** Throws `VARVE_CORRUPT` if the marks of healed maps lack changes that are counted. */

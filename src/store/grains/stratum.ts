@@ -327,11 +327,12 @@ export class Stratum {
   }
 
   /**
-   * The healed basin names a map that was replaced before the settled base. Its parts are read from
-   * where a settle wrote their marks. `countPlaced` must follow, after the replay up to the base.
+   * The maps `parts` replaced this one with `batch`, and a settle has written their marks: these are
+   * read from there. If the basin was healed, `countPlaced` must follow, after the replay up to the
+   * base.
    */
-  placeParts(old: GrainMap, parts: readonly MapPart[]): void {
-    if (old.opened) {
+  placeParts(old: GrainMap, parts: readonly MapPart[], batch: number): void {
+    if (old.opened && old.pages.every(({ loaded }) => loaded)) {
       // The log adds it, so all of its marks are in memory.
       this.replaceMap(old, parts);
       return;
@@ -348,7 +349,10 @@ export class Stratum {
     for (const map of maps) this.totalGrains += map.grains;
     this.#freeGrains.addUnopened(maps);
     this.#replaced.push(old);
-    for (const map of maps) this.#placed.add(map);
+    for (const map of maps) {
+      this.#placed.add(map);
+      this.pages.placed(map, batch);
+    }
   }
 
   /** Counts the grains of maps that `placeParts` has placed, by their marks. */
@@ -425,10 +429,10 @@ export class Stratum {
     this.#remove(old);
     const maps = made.map(({ map }) => map);
     this.#maps.insert(old.firstIndex, maps);
-    for (const { map, marks } of made) {
+    for (const { map, marks, stamp } of made) {
       this.totalGrains += map.grains;
       map.open(undefined);
-      this.pages.adopt(map, marks);
+      this.pages.adopt(map, marks, stamp);
       for (const page of map.pages) this.#freeGrains.add(page, page.grains);
     }
     for (const index of this.#claims) {

@@ -9,7 +9,7 @@
  */
 
 import type { GrainIdParts } from '../../format/grain-id.ts';
-import type { LogRecord } from '../../format/log-record.ts';
+import type { LogRecord, ReplacedMap } from '../../format/log-record.ts';
 import { assert } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 
@@ -17,6 +17,12 @@ import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 export interface Change {
   readonly batch: number;
   readonly kind: 'allocate' | 'free';
+}
+
+/** A map that a batch replaced. */
+export interface ReplacedAfter {
+  readonly batch: number;
+  readonly map: ReplacedMap;
 }
 
 /** Changes that are kept at most: some 30 MB. */
@@ -39,6 +45,8 @@ export class Differences {
   #counts: { readonly batch: number; readonly changes: number }[] = [];
   #changes = 0;
   #floor: number;
+  /** In batch order; they do not count for the bound: there are few. */
+  #replaced: ReplacedAfter[] = [];
 
   constructor(floor: number, changesMax = differencesMax) {
     this.#floor = floor;
@@ -73,7 +81,7 @@ export class Differences {
       } else if (one.operation === 'drop-map') {
         this.#stratum(one.basin, one.stratum).drops.set(one.firstIndex, batch);
         changes += 1;
-      }
+      } else if (one.operation === 'replace-map') this.#replaced.push({ batch, map: one });
     }
     if (changes === 0) return;
     assert(batch > (this.#counts.at(-1)?.batch ?? this.#floor), 'changes are added in batch order');
@@ -114,6 +122,11 @@ export class Differences {
     return (this.#strata.get(keyOf(basin, stratum))?.drops.get(firstIndex) ?? 0) > batch;
   }
 
+  /** The maps that were replaced after `batch`, in order; all of them from `floor` on. */
+  *replacedAfter(batch: number): Generator<ReplacedAfter> {
+    for (const one of this.#replaced) if (one.batch > batch) yield one;
+  }
+
   /** All values allocated or freed after batch `after`, up to batch `to`. */
   *between(after: number, to: number): Generator<GrainIdParts> {
     for (const { basin, stratum, values } of this.#strata.values()) {
@@ -132,6 +145,7 @@ export class Differences {
     if (batch <= this.#floor) return;
     this.#floor = batch;
     this.#counts = this.#counts.filter((one) => one.batch > batch);
+    this.#replaced = this.#replaced.filter((one) => one.batch > batch);
     this.#changes = this.#counts.reduce((sum, { changes }) => sum + changes, 0);
     let looked = 0;
     for (const { values, drops } of this.#strata.values()) {
@@ -149,6 +163,7 @@ export class Differences {
 
   /** Drops everything: changes after `batch` follow. */
   reset(batch: number): void {
+    this.#replaced = [];
     this.#strata.clear();
     this.#counts = [];
     this.#changes = 0;

@@ -8,7 +8,7 @@
  */
 
 import type { SegmentExtent } from '../../format/file-header.ts';
-import { inlineSectorsMax, lanesPerSegment } from '../../format/layout.ts';
+import { lanesPerSegment } from '../../format/layout.ts';
 import type { LogRecord } from '../../format/log-record.ts';
 import { assert } from '../../util/assert.ts';
 import type { Steps } from '../file/effects.ts';
@@ -94,12 +94,11 @@ export class LogCursor {
     const lane = batch % lanesPerSegment;
     const [current, following] = this.#segments;
     if (current === undefined) return;
-    const { from, to } = laneRange(current, lane);
+    const { to } = laneRange(current, lane);
     const sector = this.#laneSectors[lane] as number;
-    const inlineMax = Math.min(inlineSectorsMax, (to - from) / 8);
     if (sector < to) yield { segmentIndex: 0, sector, limit: to };
-    const hasRoom = batch === this.#next && sector + inlineMax <= to;
-    if (following === undefined || hasRoom) return;
+    // A compaction leaves a segment that has room.
+    if (following === undefined) return;
     const range = laneRange(following, lane);
     yield { segmentIndex: 1, sector: range.from, limit: range.to };
   }

@@ -21,7 +21,19 @@ export const carriedBytesMax = sectorBytes;
 export interface StoreLimits extends AtlasLimits {
   /** Bytes of grains of values that a record carries. Default: `carriedBytesMax`. */
   readonly carriedBytes?: number | undefined;
+  /** When automatic compaction begins. Default: `compactsFrom`. */
+  readonly compactsFrom?: FreePart | undefined;
 }
+
+/** A part of the file that is free pages. */
+export interface FreePart {
+  readonly bytes: number;
+  /** Of the file, from 0 to 1. */
+  readonly share: number;
+}
+
+/** Automatic compaction begins if more than this is free. */
+export const compactsFrom: FreePart = { bytes: 1024 * 1024, share: 1 / 3 };
 
 /** `StoreOptions`, checked and complete. */
 export interface OpenRequest {
@@ -36,6 +48,8 @@ export interface OpenRequest {
   readonly settleBytes: number | undefined;
   /** 0: no wait. */
   readonly waitForLockMs: number;
+  /** When automatic compaction begins; undefined: never. */
+  readonly compactsFrom: FreePart | undefined;
   readonly limits: StoreLimits;
   readonly signal: AbortSignal | undefined;
 }

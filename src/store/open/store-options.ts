@@ -12,7 +12,7 @@ import { pathOfFileUrl } from '../../util/file-url.ts';
 import { MemoryBudget } from '../../util/memory-budget.ts';
 import { checkFlag, checkNames, checkSignal, type NamesOf } from '../../util/options.ts';
 import { defaultLimits } from '../grains/atlas.ts';
-import type { OpenRequest, StoreLimits } from './open-request.ts';
+import { compactsFrom, type OpenRequest, type StoreLimits } from './open-request.ts';
 
 export interface StoreOptions {
   /**
@@ -50,6 +50,12 @@ export interface StoreOptions {
    * ends the wait. A reader needs no lock. Default 0; `Infinity` waits until `signal` aborts.
    */
   waitForLockMs?: number | undefined;
+  /**
+   * `automatic`: while more than a third of the file is free pages, commits also move data from the
+   * end, on average at most as many bytes as they write, and cut the file. `manual`: only
+   * `Store.compact` does. Default `manual`.
+   */
+  compaction?: 'automatic' | 'manual' | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -61,6 +67,7 @@ const names: NamesOf<StoreOptions> = {
   cacheBytes: true,
   settleBytes: true,
   waitForLockMs: true,
+  compaction: true,
   signal: true,
 };
 
@@ -82,6 +89,12 @@ function waitMs(what: string, value: unknown): number {
   if (value === undefined) return 0;
   if (value === Number.POSITIVE_INFINITY) return value;
   return whole(what, value, { min: 0, otherwise: 0 });
+}
+
+function isAutomatic(value: unknown): boolean {
+  if (value === undefined || value === 'manual') return false;
+  if (value === 'automatic') return true;
+  throw invalidArgument('compaction', "'automatic' or 'manual'", value);
 }
 
 /** Throws `VARVE_INVALID_ARGUMENT` for anything but a file system. */
@@ -119,6 +132,9 @@ export function checkOptions(
     ),
     settleBytes: whole('settleBytes', options.settleBytes, { min: 1, otherwise: undefined }),
     waitForLockMs: waitMs('waitForLockMs', options.waitForLockMs),
+    compactsFrom: isAutomatic(options.compaction)
+      ? (limits.compactsFrom ?? compactsFrom)
+      : undefined,
     limits,
     signal: checkSignal(options.signal),
   };

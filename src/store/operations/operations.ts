@@ -11,7 +11,8 @@ import type { CheckedOperation } from './long-operation.ts';
 import { type Clock, RunningOperation, systemClock } from './running-operation.ts';
 
 export class Operations {
-  readonly #running = new Map<RunningOperation, Promise<unknown>>();
+  /** Each with its end. */
+  readonly #running = new Map<RunningOperation, Promise<void>>();
   readonly #clock: Clock;
 
   constructor(clock: Clock = systemClock) {
@@ -27,19 +28,24 @@ export class Operations {
     signal?.throwIfAborted();
     const operation = new RunningOperation(options, this.#clock);
     const forget = signal && onAbort(signal, () => operation.stop(signal.reason));
-    const running = work(operation);
-    this.#running.set(operation, running);
+    let end = (): void => undefined;
+    // Known before it begins: its first piece of work may call code that closes the store.
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    this.#running.set(operation, ended);
     try {
-      return await running;
+      return await work(operation);
     } finally {
       this.#running.delete(operation);
       forget?.();
+      end();
     }
   }
 
   /** Stops all with this error, and waits until they have cleaned up. */
   async stopAll(error: Error): Promise<void> {
     for (const operation of this.#running.keys()) operation.stop(error);
-    await Promise.allSettled([...this.#running.values()]);
+    await Promise.all(this.#running.values());
   }
 }

@@ -14,7 +14,9 @@ import { type GrainIdParts, joinGrainId, partsOfGrainId } from '../../format/gra
 import { markValue } from '../../format/layout.ts';
 import { present } from '../../util/assert.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
+import { contentOf, grainsOffsetOf, placeParts, replaceMap } from '../grains/map-moves.ts';
 import type { LogTail } from '../log/log-tail.ts';
+import { replacedIn } from '../open/replay.ts';
 import type { StoreCore } from '../state/core.ts';
 import { type ValuePlace, valuePlace } from '../values/value-reader.ts';
 
@@ -57,6 +59,8 @@ export class ProvenReads {
   /** Count of file reads when the log was last followed to its end. */
   #followedReads = -1;
 
+  /** Replacements of maps up to this batch are in the Atlas. */
+  #movedUpTo: number;
   /** Generation of the file header that the structures were loaded from. */
   readonly #generation: number;
 
@@ -66,7 +70,34 @@ export class ProvenReads {
     this.#tail = tail;
     this.#era = as.era;
     this.#generation = as.generation;
+    this.#movedUpTo = core.published.currentBatch;
     this.#base = present(core.reader.newerThan, 'the base of a state beside a writer');
+  }
+
+  /** Applies the replacements of maps that are known and not applied yet. */
+  #followMoves(): void {
+    const { atlas, values } = this.core;
+    for (const { batch, map: replaced } of this.#tail.differences.replacedAfter(this.#movedUpTo)) {
+      this.#movedUpTo = batch;
+
+      const found = replacedIn(atlas, replaced, batch);
+      if (found === undefined) continue;
+      const { stratum, map } = found;
+      const { parts } = replaced;
+      try {
+        // Until the writer's next settle, the marks are where they were.
+        stratum.loadAll(map);
+        replaceMap({ atlas, values }, stratum, map, parts);
+      } catch (error) {
+        if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
+        placeParts(values, stratum, map, { parts, batch });
+      }
+      // Blocks there are of what was there before.
+      for (const part of parts) {
+        const { bytes } = contentOf(map, part);
+        values.forget(grainsOffsetOf(part), bytes);
+      }
+    }
   }
 
   get batch(): number {
@@ -159,7 +190,10 @@ export class ProvenReads {
     this.checkOpen();
     const parts = partsOfGrainId(id);
     if (parts === undefined) return undefined;
-    return this.#proven(parts, (place) => this.core.values.length(place));
+    // Without the differences, only the checksum says that the value is where it was.
+    return this.#proven(parts, (place) => {
+      return this.isComplete ? this.core.values.length(place) : this.#readValue(place).length;
+    });
   }
 
   /** True if the file may have changed since this state was loaded. Rejects with `VARVE_IO`. */
@@ -173,6 +207,11 @@ export class ProvenReads {
   /** True if the writer is known to have allocated or freed the value since. */
   hasChanged(id: GrainIdParts): boolean {
     return this.#change(id) !== undefined;
+  }
+
+  /** The writer is known to have moved maps since. */
+  get hasMoves(): boolean {
+    return this.#movedUpTo > this.batch;
   }
 
   /** Throws `VARVE_CLOSED`. */
@@ -221,7 +260,10 @@ export class ProvenReads {
       if (tries === triesMax) throw this.gone(parts);
       return true;
     }
-    if (verdict === 'holds' && damage !== undefined) throw damage;
+    // A map may have moved with a batch that was not followed.
+    if (verdict === 'holds' && damage !== undefined) {
+      throw this.isComplete ? damage : this.gone(parts);
+    }
     return false;
   }
 
@@ -236,6 +278,7 @@ export class ProvenReads {
    */
   #isAbsent(parts: GrainIdParts): boolean {
     if (this.isLost) throw this.gone(parts);
+    this.#followMoves();
     if (this.isComplete) {
       const change = this.#change(parts);
       if (change === 'free') throw this.gone(parts);
@@ -243,6 +286,8 @@ export class ProvenReads {
     }
     const { basin, stratum, index } = parts;
     const map = this.core.atlas.stratum(basin, stratum)?.mapWith(index);
+    // Its grains may have been left out of a map that has moved.
+    if (map === undefined && !this.isComplete && this.hasMoves) throw this.gone(parts);
     return map === undefined || (this.isComplete && this.#isDropped(parts, map));
   }
 
@@ -289,11 +334,14 @@ export class ProvenReads {
 
   #verdict(parts: GrainIdParts, spot: Spot | undefined): Verdict {
     if (this.isLost) return 'gone';
-    if (!this.isComplete) return this.#verdictByCheckpoint(spot);
+    this.#followMoves();
+    const { basin, stratum, index } = parts;
+    const map = this.core.atlas.stratum(basin, stratum)?.mapWith(index);
+    const hasMoved = spot !== undefined && spot.map !== map;
+    if (!this.isComplete) return hasMoved ? 'gone' : this.#verdictByCheckpoint(spot);
     const change = this.#change(parts);
     if (change !== undefined) return change === 'free' ? 'gone' : 'absent';
-    const { basin, stratum, index } = parts;
-    const map = spot?.map ?? this.core.atlas.stratum(basin, stratum)?.mapWith(index);
+    if (hasMoved) return 'replaced';
     if (map === undefined || this.#isDropped(parts, map)) return 'absent';
     if (spot !== undefined) return 'holds';
     return this.isNewest ? 'holds' : 'replaced';

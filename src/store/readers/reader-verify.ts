@@ -19,7 +19,7 @@ export async function* findingsBeside(
     if (!(await state.hasMovedOn())) yield finding;
     else {
       const id = finding.grainId === undefined ? undefined : partsOfGrainId(finding.grainId);
-      if (id === undefined || !state.isComplete) throw state.gone();
+      if (id === undefined || !state.isComplete || state.hasMoves) throw state.gone();
       if (!state.hasChanged(id)) yield finding;
     }
   }

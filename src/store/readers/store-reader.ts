@@ -11,6 +11,8 @@ import type { StorageFile } from '../../io/file-system.ts';
 import { Breather } from '../../util/breather.ts';
 import { inTurns, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { FileReader } from '../file/file-reader.ts';
+import { grainsOffsetOf } from '../grains/map-moves.ts';
+import type { MapPart } from '../grains/map-parts.ts';
 import { LogTail, type TailStart } from '../log/log-tail.ts';
 import type { LoadedStore } from '../open/loading.ts';
 import type { OpenRequest } from '../open/open-request.ts';
@@ -177,7 +179,19 @@ function* keepCache(before: ProvenReads, after: ProvenReads, tail: LogTail): Ste
       values.forget(map.grainOffset(index), bytes);
     }
   }
+  for (const { map } of tail.differences.replacedAfter(before.batch)) {
+    const found = after.core.atlas.stratum(map.basin, map.stratum);
+    for (const part of map.parts) {
+      yield pause;
+      if (found !== undefined) values.forget(...grainsOf(part, found.grainExp));
+    }
+  }
   if (!areKnown()) values.dropCache();
+}
+
+/** Offset and length of the grains of a map in the file. */
+function grainsOf(part: MapPart, grainExp: number): [offset: number, bytes: number] {
+  return [grainsOffsetOf(part), part.grains * 2 ** grainExp];
 }
 
 /** The position in the log after the loaded state. */

@@ -3,6 +3,7 @@
 import { expect, it } from 'vitest';
 import { type GrainId, memoryFileSystem, Store } from '../../../src/index.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
+import { WrappedFileSystem } from '../../support/disks/wrapped-file-system.ts';
 import { check } from '../../support/fixtures/store-checks.ts';
 
 const path = 'store';
@@ -74,6 +75,31 @@ it('a store without its oldest nine tenths is about as short as one with the res
   }
   const { fileBytes: freshBytes } = fresh.statistics();
   await fresh.close();
-  console.log(report, freshBytes);
   expect(fileBytes).toBeLessThan(1.2 * freshBytes);
+});
+
+it('compacts with the commits of sessions, and writes at most as much as they do', async () => {
+  const disk = new WrappedFileSystem(memoryFileSystem());
+  const store = await Store.open(path, { fileSystem: disk, compaction: 'automatic' });
+  const values = await fill(store, 4000);
+  const kept = values.slice(3600);
+  await remove(store, values.slice(0, 3600));
+  const from = store.statistics();
+  const news: Value[] = [];
+  for (let round = 0; store.statistics().fileBytes > from.fileBytes / 3; round++) {
+    expect(round).toBeLessThan(400);
+    const session = store.session();
+    const length = 20_000;
+    for (const { id } of news.splice(0)) session.archive(id);
+    news.push({ id: session.push(patternOf(length, round)), length, seed: round });
+    session.checkpointTo(store.currentBatch);
+    if (round % 2 === 0) session.commitSync();
+    else await session.commit();
+    if (round % 20 === 0) expectValues(store, kept);
+  }
+  const { bytesWritten } = store.statistics();
+  expect(bytesWritten - from.bytesWritten).toBeGreaterThan(2_000_000);
+  expectValues(store, [...kept, ...news]);
+  await check.sound(store);
+  await store.close();
 });

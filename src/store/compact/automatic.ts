@@ -1,0 +1,131 @@
+/**
+ * Automatic compaction: the steps of a compaction, carried out with the commits of sessions.
+ *
+ * Invariants:
+ * - On average it writes at most as many bytes as commits write, in pieces of up to 64 KiB. It makes
+ *   no sync and no batch of its own: the sync of a commit makes its copies durable, and the record of
+ *   a later commit moves the maps.
+ * - It begins if more than a third of the file is free pages, and 1 MiB of it.
+ * - A refused write ends it; it does not fail the commit.
+ */
+
+import { isVarveError } from '../../errors.ts';
+import { pageBytes } from '../../format/layout.ts';
+import type { OwnBatch } from '../commit/own-batches.ts';
+import type { Steps } from '../file/effects.ts';
+import type { FreePart } from '../open/open-request.ts';
+import type { StoreCore } from '../state/core.ts';
+import { Compaction, type CompactionStep, type CompactionSteps } from './compaction.ts';
+
+const pieceBytes = 64 * 1024;
+/** Steps without writes that ride on one commit. */
+const stepsMax = 16;
+
+const nothing: OwnBatch = {};
+
+export class AutomaticCompaction {
+  readonly #core: StoreCore;
+  readonly #from: FreePart;
+  #steps: CompactionSteps<void> | undefined;
+  #waits: CompactionStep | undefined;
+  /** `bytesWritten` of the store up to which the copies of pieces are paid for. */
+  #paid = 0;
+  #paused = 0;
+
+  constructor(core: StoreCore, from: FreePart) {
+    this.#core = core;
+    this.#from = from;
+    this.#paid = core.writer.bytesWritten;
+  }
+
+  /** Ends what is under way, and begins nothing until the returned function is called. */
+  pause(): () => void {
+    this.#paused += 1;
+    this.end();
+    return () => {
+      this.#paused -= 1;
+    };
+  }
+
+  /** Maps that are being copied stay where they are. */
+  end(): void {
+    this.#steps?.return();
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.#steps = undefined;
+    this.#waits = undefined;
+  }
+
+  get #isDue(): boolean {
+    const { space } = this.#core;
+    const { bytes, share } = this.#from;
+    const free = space.freePages;
+    return free * pageBytes > bytes && free > space.endPage * share;
+  }
+
+  /**
+   * A batch begins: writes what it may. Returns what the batch does besides: call `committed` when
+   * it is durable. If the batch fails, this is called again with the next one.
+   */
+  *ride(): Steps<OwnBatch> {
+    if (this.#paused > 0) return nothing;
+    if (this.#steps === undefined) {
+      if (!this.#isDue) return nothing;
+      this.#paid = this.#core.writer.bytesWritten;
+      this.#steps = new Compaction(this.#core, pieceBytes).steps();
+      this.#resume(true);
+    }
+    for (let left = stepsMax; this.#waits !== undefined && left > 0; left--) {
+      const step = this.#waits;
+      if (step.kind === 'batch') return step.batch;
+      if (step.kind === 'sync') return nothing;
+      if (step.kind === 'write' && !(yield* this.#write(step.piece))) return nothing;
+      if (this.#waits === step) this.#resume(true);
+    }
+    return nothing;
+  }
+
+  /** False if commits have not written enough yet. */
+  *#write({ offset, bytes }: { offset: number; bytes: Uint8Array }): Steps<boolean> {
+    const { writer } = this.#core;
+    const credit = writer.bytesWritten - this.#paid;
+    if (credit < bytes.length) return false;
+    try {
+      yield* writer.write({ offset, chunks: [bytes] });
+      // The copy itself counts as written too.
+      this.#paid += 2 * bytes.length;
+    } catch (error) {
+      this.#stopWith(error);
+    }
+    return true;
+  }
+
+  /** The batch with what `ride` returned is durable. `moved`: its maps could move. */
+  committed(moved: boolean): void {
+    const step = this.#waits;
+    if (step?.kind === 'sync') this.#resume(true);
+    else if (step?.kind === 'batch') this.#resume(moved);
+  }
+
+  #resume(answer: boolean): void {
+    try {
+      const next = this.#steps?.next(answer);
+      this.#waits = next?.done === true ? undefined : next?.value;
+    } catch (error) {
+      if (!isVarveError(error)) throw error;
+      this.#waits = undefined;
+    }
+    if (this.#waits === undefined) this.#steps = undefined;
+  }
+
+  #stopWith(error: unknown): void {
+    try {
+      this.#steps?.throw(error);
+    } catch {
+      // Compaction ends with this error: the commit does not need it.
+    }
+    this.#forget();
+  }
+}
