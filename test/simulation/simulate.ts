@@ -84,8 +84,8 @@ function sum(all: readonly SimulationCounts[]): SimulationCounts {
   return total;
 }
 
-function told({ lives, cuts, kills, faults, batches, verified }: SimulationCounts): string {
-  const all = { lives, 'power cuts': cuts, kills, faults, batches, 'stores verified': verified };
+function told({ verified, cuts, ...counts }: SimulationCounts): string {
+  const all = { ...counts, 'power cuts': cuts, 'stores verified': verified };
   return Object.entries(all)
     .map(([what, count]) => `${count.toLocaleString('en')} ${what}`)
     .join(', ');

@@ -32,10 +32,11 @@ export interface SimulationCounts {
   faults: number;
   batches: number;
   verified: number;
+  compactions: number;
 }
 
 export function noCounts(): SimulationCounts {
-  return { lives: 0, cuts: 0, kills: 0, faults: 0, batches: 0, verified: 0 };
+  return { lives: 0, cuts: 0, kills: 0, faults: 0, batches: 0, verified: 0, compactions: 0 };
 }
 
 /** A plan that does not hold; a shorter one that shows it, where a cut beside the life did. */
@@ -65,6 +66,8 @@ export class Simulation {
   readonly #intruding: Random;
   #intruder: Draft | undefined;
   #intrusions: Promise<unknown>[] = [];
+  /** How a compaction that runs beside the steps has ended, or is going to. */
+  #compacting: Promise<{ readonly error: unknown } | undefined> | undefined;
   readonly #cutsBeside: number;
   readonly #counts: SimulationCounts;
   readonly #expected = new ExpectedContent();
@@ -159,6 +162,8 @@ export class Simulation {
     // The other sessions of the batch hear of the end in the same turn.
     await new Promise((resolve) => setImmediate(resolve));
     const life = this.#life;
+    await this.#compacting;
+    this.#compacting = undefined;
     await this.#cutBeside();
     const fate = this.#fate;
     this.#fate = undefined;
@@ -237,19 +242,41 @@ export class Simulation {
       case 'reopen':
         this.#guards = [];
         return await this.#reopen();
+      case 'compact':
+        return await this.#compact(step.beside);
       default:
         this.#armed.push({ ...step, left: step.after });
     }
   }
 
+  async #compact(beside: boolean): Promise<void> {
+    await this.#settleCompaction();
+    this.#counts.compactions += 1;
+    this.#compacting = this.#life.compact().then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    );
+    if (!beside) await this.#settleCompaction();
+  }
+
+  async #settleCompaction(): Promise<void> {
+    const ended = await this.#compacting;
+    this.#compacting = undefined;
+    if (ended !== undefined) throw ended.error;
+  }
+
   async #compare(): Promise<void> {
+    await this.#settleCompaction();
     await this.#settleIntrusions();
     await compareStore(this.#life.store, this.#life.expected.current);
   }
 
   async #reopen(): Promise<void> {
     await this.#settleIntrusions();
-    await this.#life.reopen();
+    // The close stops a compaction.
+    await this.#life.close();
+    await this.#settleCompaction();
+    await this.#life.open();
     await this.#compare();
   }
 

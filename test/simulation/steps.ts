@@ -41,6 +41,8 @@ export type Step =
   | { readonly do: 'read'; readonly share: number }
   | { readonly do: 'verify' }
   | { readonly do: 'reopen' }
+  /** Compacts; `beside`: the next steps are done meanwhile. */
+  | { readonly do: 'compact'; readonly beside: boolean }
   /** The operations after the next `after` fail so many times. */
   | {
       readonly do: 'fail';
@@ -104,7 +106,31 @@ export function planOf(seed: number): SimulationPlan {
   const faulty = random.chance(0.6);
   const count = 4 + random.below(28);
   while (steps.length < count) steps.push(faulty ? faultyStep(random) : soundStep(random));
-  return { settings, steps };
+  return { settings, steps: withCompactions(steps, new Random(seed + 4)) };
+}
+
+/** In a third of the lives the store is compacted, up to three times, mostly with space to gain. */
+function withCompactions(steps: readonly Step[], random: Random): Step[] {
+  const all = [...steps];
+  if (!random.chance(1 / 3)) return all;
+  for (let left = 1 + random.below(3); left > 0; left--) {
+    const compacting: Step[] = [{ do: 'compact', beside: random.chance(0.6) }];
+    if (random.chance(0.8)) compacting.unshift(...emptying(random));
+    all.splice(1 + random.below(all.length), 0, ...compacting);
+  }
+  if (random.chance(0.5)) all.unshift({ do: 'put', length: 30_000 + random.below(120_000) });
+  return all;
+}
+
+/** Archives many values, most of them old, and frees them. */
+function emptying(random: Random): Step[] {
+  const push = Array.from({ length: random.below(20) }, () => lengthOf(random));
+  const archive = Array.from({ length: 10 + random.below(60) }, () => random.next() ** 2);
+  const end = 'commit';
+  return [
+    { do: 'commit', sessions: [{ push, archive, end }] },
+    { do: 'commit', sessions: [{ push: [], archive: [], checkpoint: 0.999, end }] },
+  ];
 }
 
 /** In half of the lives mark pages are evicted: each that can go, or beyond the first few. */

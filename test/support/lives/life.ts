@@ -180,25 +180,28 @@ export class Life {
   }
 
   /**
-   * Compacts; other calls may go on meanwhile. The report, or undefined where it rejected and may. It
-   * takes batches of its own between those of sessions: the messages of the store say which.
+   * Compacts; other calls may go on meanwhile. The report, or undefined where it rejected and may, or
+   * the store was closed. It takes batches of its own between those of sessions: the messages of the
+   * store say which.
    */
   async compact(options: LongOperation = {}): Promise<CompactReport | undefined> {
     const noted = (message: unknown): void => this.#noteBatch(message as PublishedBatch);
     subscribe('varve:commit', noted);
     try {
-      return await this.#compacted(options).finally(() => this.#acceptOwn());
+      return await this.#compacted(options);
     } finally {
       unsubscribe('varve:commit', noted);
-      if (this.#outstanding === 0 && this.isOpen) await this.#stamp();
     }
   }
 
   async #compacted(options: LongOperation): Promise<CompactReport | undefined> {
     try {
-      return await this.store.compact(options);
+      const report = await this.store.compact(options);
+      this.#acceptOwn();
+      if (this.#outstanding === 0) await this.#stamp();
+      return report;
     } catch (error) {
-      this.refused({ operations: [] }, error);
+      if (!isVarveError(error, 'VARVE_CLOSED')) this.refused({ operations: [] }, error);
       return undefined;
     }
   }
@@ -215,7 +218,7 @@ export class Life {
 
   /** Waits for a commit and enters what it did; undefined where it rejected and may. */
   async settled(work: Work, commit: (work: Work) => Promise<number>): Promise<number | undefined> {
-    if (this.#stamping !== undefined) await this.#stamping.catch(() => undefined);
+    while (this.#stamping !== undefined) await this.#stamping.catch(() => undefined);
     this.#outstanding += 1;
     const asked = this.ask(work);
     try {
@@ -341,6 +344,9 @@ export class Life {
 
   /** Notes of each new batch which attempt it was. Nothing is committed meanwhile. */
   async #stamp(): Promise<void> {
+    // One reading at a time: each holds checkpoints back.
+    while (this.#stamping !== undefined) await this.#stamping.catch(() => undefined);
+    if (this.#outstanding > 0 || !this.isOpen) return;
     const { batch } = this.expected.current;
     if (batch <= this.#stamped || batch !== this.store.currentBatch) return;
     this.#stamping = this.#readStamps(batch).finally(() => {
