@@ -17,6 +17,7 @@ import { HeaderClaim } from './commit/header-claim.ts';
 import { OpenSessions } from './commit/open-sessions.ts';
 import { SessionWork } from './commit/session-work.ts';
 import { Compactor, type CompactReport } from './compact/store-compact.ts';
+import type { TrimReport } from './compact/trim.ts';
 import { type HeaderUpdate, HeaderUpdates } from './header-updates.ts';
 import type { OpenRequest } from './open/open-request.ts';
 import { openCore } from './open/opening.ts';
@@ -370,6 +371,26 @@ export class Store implements AsyncDisposable {
    */
   async compact(options: LongOperation = {}): Promise<CompactReport> {
     return await this.#compactor.compact(options);
+  }
+
+  /**
+   * Ids of live values in grain maps of which at most `fill` (0 to 1, default 0.5) has values, the
+   * emptiest map first. Push these again and archive the old ids: the next compaction then returns
+   * the space. As of the first step; without archived values and the newest map of each stratum. Maps
+   * that it names take no new values until the next `compact` ends or the store closes. Throws
+   * `VARVE_INVALID_ARGUMENT`, `VARVE_READ_ONLY`, `VARVE_CLOSED`, `VARVE_POISONED`.
+   */
+  thinValues(options: { fill?: number | undefined } = {}): AsyncIterable<GrainId> {
+    return this.#compactor.thinValues(options);
+  }
+
+  /**
+   * Returns free pages within the file to the file system, and moves nothing. Resolves to 0 bytes if
+   * the platform cannot make holes, or without the optional addon. Rejects with `VARVE_READ_ONLY`,
+   * `VARVE_POISONED`, `VARVE_IO`, `VARVE_CLOSED`.
+   */
+  async trim(options: LongOperation = {}): Promise<TrimReport> {
+    return await this.#compactor.trim(options);
   }
 
   /**

@@ -64,6 +64,10 @@ export class Committer {
     this.#fullDisk = new FullDisk(core, this.#writer, this.#givenBack);
   }
 
+  get watch(): StoreWatch {
+    return this.#watch;
+  }
+
   /** It takes part in every batch of sessions from now on. */
   takeAlong(rider: Rider): void {
     this.#rider = rider;

@@ -5,14 +5,13 @@
  */
 
 import { markArchived, markContinues, pageBytes } from '../../format/layout.ts';
-import type { GrainMap } from '../grains/grain-map.ts';
-import type { Stratum } from '../grains/stratum.ts';
 import type { MarkPage } from '../marks/mark-page.ts';
 import type { RunningOperation } from '../operations/running-operation.ts';
 import type { StoreCore } from '../state/core.ts';
+import { thinMaps } from './thin-values.ts';
 
 /** A map is thin if at most this share of its grains has values. */
-const thinFill = 0.5;
+export const thinFill = 0.5;
 
 export interface HeldSpace {
   /** Of archived values that no checkpoint has freed: see `statistics().oldestGuard`. */
@@ -29,12 +28,10 @@ export async function heldSpace(
 ): Promise<HeldSpace> {
   let heldByArchivedBytes = 0;
   let heldByThinMapsBytes = 0;
+  for (const { stratum, map } of thinMaps(atlas, thinFill)) {
+    heldByThinMapsBytes += (map.grains - map.committedGrains) * stratum.grainBytes;
+  }
   for (const stratum of [...atlas.strata()]) {
-    for (const map of stratum.maps) {
-      if (isThin(stratum, map)) {
-        heldByThinMapsBytes += (map.grains - map.committedGrains) * stratum.grainBytes;
-      }
-    }
     if (stratum.archivedValues === 0) continue;
     for (const map of [...stratum.maps]) {
       for (const page of stratum.pagesOf(map)) {
@@ -46,11 +43,6 @@ export async function heldSpace(
   let heldByLogBytes = 0;
   for (const { pages } of log.extents) heldByLogBytes += pages * pageBytes;
   return { heldByArchivedBytes, heldByThinMapsBytes, heldByLogBytes };
-}
-
-function isThin(stratum: Stratum, map: GrainMap): boolean {
-  const isNewest = map === stratum.maps.at(-1);
-  return !isNewest && map.committedGrains > 0 && map.committedGrains <= map.grains * thinFill;
 }
 
 function archivedGrains(page: MarkPage): number {

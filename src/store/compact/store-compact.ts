@@ -3,7 +3,8 @@
  * commits. One compaction at a time.
  */
 
-import { ioError, VarveError } from '../../errors.ts';
+import { invalidArgument, ioError, VarveError } from '../../errors.ts';
+import type { GrainId } from '../../format/grain-id.ts';
 import { checkNames } from '../../util/options.ts';
 import type { Committer } from '../commit/committer.ts';
 import type { OpenRequest } from '../open/open-request.ts';
@@ -17,7 +18,9 @@ import type { RunningOperation } from '../operations/running-operation.ts';
 import type { StoreCore } from '../state/core.ts';
 import { AutomaticCompaction } from './automatic.ts';
 import { Compaction, type CompactionStep } from './compaction.ts';
-import { type HeldSpace, heldSpace } from './held-space.ts';
+import { type HeldSpace, heldSpace, thinFill } from './held-space.ts';
+import { thinValues } from './thin-values.ts';
+import { type TrimReport, trimFree } from './trim.ts';
 
 /** Bytes of one read and one write. */
 const pieceBounds = { min: 64 * 1024, max: 512 * 1024 };
@@ -73,9 +76,30 @@ export class Compactor {
     try {
       return await this.#operations.run(checked, (operation) => this.#run(operation));
     } finally {
+      for (const stratum of core.atlas.strata()) stratum.openClosed();
       this.#isRunning = false;
       goOn?.();
     }
+  }
+
+  /** As `Store.thinValues`. */
+  thinValues(options: { fill?: number | undefined }): AsyncIterable<GrainId> {
+    checkNames('Store.thinValues', options, { fill: true });
+    const { fill = thinFill } = options;
+    if (typeof fill !== 'number' || !(fill >= 0 && fill <= 1)) {
+      throw invalidArgument('fill', 'a number from 0 to 1', fill);
+    }
+    this.#core.checkWritable();
+    return thinValues(this.#core, fill);
+  }
+
+  /** Rejects as `Store.trim`. */
+  async trim(options: LongOperation): Promise<TrimReport> {
+    const core = this.#core;
+    checkNames('Store.trim', options, longOperationNames);
+    const checked = checkOperation(options);
+    core.checkWritable();
+    return await this.#operations.run(checked, (operation) => trimFree(core, operation));
   }
 
   async #run(operation: RunningOperation): Promise<CompactReport> {
@@ -103,7 +127,10 @@ export class Compactor {
       }
     }
     const held = await heldSpace(this.#core, operation);
-    return { fileBytesBefore, fileBytesAfter: reader.length(), ...done, ...held };
+    const fileBytesAfter = reader.length();
+    const { movedBytes } = done;
+    this.#committer.watch.compacted(movedBytes, fileBytesAfter);
+    return { fileBytesBefore, fileBytesAfter, ...done, ...held };
   }
 
   async #perform(

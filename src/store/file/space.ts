@@ -430,6 +430,19 @@ export class Space {
     else this.#free.insert(whole.page, whole.pages);
   }
 
+  /** Free stretches in no order, without the reserve. */
+  freeStretches(): Iterable<Extent> {
+    return this.#free;
+  }
+
+  /** Takes these pages if they are one free stretch still. */
+  takeAt(page: number, pages: number): boolean {
+    const { pages: found } = this.#free.around(page, 0);
+    if (!this.#free.has(page) || found !== pages) return false;
+    this.#free.remove(page, pages);
+    return true;
+  }
+
   /** Free stretches in no order, including the reserve. */
   *stretches(): Generator<Extent> {
     yield* this.#free;

@@ -31,6 +31,12 @@ export class WrittenPages {
     for (let at = page; at < endPage; at++) this.#singles.add(at);
   }
 
+  /** Some pages may have lost their blocks. */
+  forget(): void {
+    this.#to = this.#from;
+    this.#singles.clear();
+  }
+
   /** The file was cut: pages from `endPage` on have no blocks. */
   cut(endPage: number): void {
     this.#to = Math.min(this.#to, endPage);

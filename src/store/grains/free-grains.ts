@@ -158,16 +158,26 @@ export class FreeGrains {
    * be reserved in it: it is damaged, or is given back. Throws `VARVE_IO`.
    */
   keepStill(map: GrainMap): boolean {
-    if (map.takenGrains > map.committedGrains || this.#unopened.isSkipped(map)) return false;
-    if (!this.#openOrSkip(map) || map.pages.some(({ listed }) => listed < 0)) return false;
+    return map.takenGrains === map.committedGrains && this.close(map);
+  }
+
+  /**
+   * Stops reservations in a map. Returns false if nothing can be reserved in it: it is damaged, or
+   * is given back. Throws `VARVE_IO`.
+   */
+  close(map: GrainMap): boolean {
+    if (map.isClosed) return true;
+    if (this.#unopened.isSkipped(map) || !this.#openOrSkip(map)) return false;
+    if (map.pages.some(({ listed }) => listed < 0)) return false;
     // What is set aside in it is not where the disk refuses writes any more.
     this.takeBackSetAside();
     for (const page of map.pages) this.#allocator.remove(page);
     return true;
   }
 
-  /** Allows reservations in the map again. */
+  /** Allows reservations in the map again, unless it is closed. */
   letGo(map: GrainMap): void {
+    if (map.isClosed) return;
     for (const page of map.pages) this.#allocator.add(page, page.grains);
   }
 
@@ -194,6 +204,7 @@ export class FreeGrains {
    */
   retire(map: GrainMap): boolean {
     if (map.takenGrains > 0) return false;
+    if (map.isClosed) return !map.isStill;
     if (this.#unopened.isSkipped(map) || !this.#openOrSkip(map)) return false;
     if (map.pages.some(({ listed }) => listed < 0)) return false;
     for (const page of map.pages) this.#allocator.remove(page);
@@ -205,7 +216,7 @@ export class FreeGrains {
    * back.
    */
   restore(map: GrainMap): void {
-    if (map.vacated) return;
+    if (map.vacated || map.isClosed) return;
     for (const page of map.pages) this.#allocator.add(page, page.grains);
   }
 

@@ -50,6 +50,8 @@ export class GrainMap {
   readonly longestFree: number;
   /** It is being copied to another place: none of its grains is reserved. */
   isStill = false;
+  /** No new value is stored in it: its values are to be pushed again elsewhere. */
+  isClosed = false;
   /** It has several extents. */
   readonly spread: boolean;
   /** Byte offset of its first grain, if it has one extent. */
@@ -69,6 +71,11 @@ export class GrainMap {
     this.extents = mapExtents(entry, grainExp);
     this.spread = this.extents.length > 1;
     this.#grainsOffset = this.page * pageBytes + this.#grainsFrom;
+  }
+
+  /** Values are taken out of it: it gets no new ones. */
+  close(closed: boolean): void {
+    this.isClosed = closed;
   }
 
   /** It begins to be copied, or no longer is. */

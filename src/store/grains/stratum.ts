@@ -413,6 +413,21 @@ export class Stratum {
     return true;
   }
 
+  /** No new value is stored in the map until `openClosed`. */
+  closeToValues(map: GrainMap): void {
+    if (this.#maps.find(map.firstIndex) !== map || map.vacated || map.isStill) return;
+    if (this.#freeGrains.close(map)) map.close(true);
+  }
+
+  /** New values may be stored again in maps that were closed to them. */
+  openClosed(): void {
+    for (const map of this.#maps.all) {
+      if (!map.isClosed) continue;
+      map.close(false);
+      if (!map.vacated && !map.isStill) this.#freeGrains.letGo(map);
+    }
+  }
+
   /** The map is not copied any more. One that was emptied meanwhile is given back. */
   letGo(map: GrainMap): void {
     map.keepStill(false);
@@ -433,7 +448,8 @@ export class Stratum {
       this.totalGrains += map.grains;
       map.open(undefined);
       this.pages.adopt(map, marks, stamp);
-      for (const page of map.pages) this.#freeGrains.add(page, page.grains);
+      if (old.isClosed) map.close(true);
+      else for (const page of map.pages) this.#freeGrains.add(page, page.grains);
     }
     for (const index of this.#claims) {
       const map = maps.find((one) => one.has(index));

@@ -24,6 +24,7 @@ export interface Channels {
   readonly checkpoint: Channel<StoreMessages['varve:checkpoint']>;
   readonly settle: Channel<StoreMessages['varve:settle']>;
   readonly recovery: Channel<StoreMessages['varve:recovery']>;
+  readonly compact: Channel<StoreMessages['varve:compact']>;
   readonly poisoned: Channel<StoreMessages['varve:poisoned']>;
 }
 
@@ -47,6 +48,7 @@ export function makeChannels(module: DiagnosticsChannels | undefined): Channels 
     checkpoint: named('varve:checkpoint'),
     settle: named('varve:settle'),
     recovery: named('varve:recovery'),
+    compact: named('varve:compact'),
     poisoned: named('varve:poisoned'),
   };
 }

@@ -81,6 +81,15 @@ export interface RecoveryMessage {
   readonly milliseconds: number;
 }
 
+/** A compaction has ended: `Store.compact`, or an automatic one that had no more to move. */
+export interface CompactMessage {
+  readonly path: string;
+  /** Bytes of values and of the log that it has copied. */
+  readonly movedBytes: number;
+  /** Length of the file now. */
+  readonly fileBytes: number;
+}
+
 /** The store takes no more commits until it is opened again. Sent once. */
 export interface PoisonedMessage {
   readonly path: string;
@@ -94,5 +103,6 @@ export interface StoreMessages {
   readonly 'varve:checkpoint': CheckpointMessage;
   readonly 'varve:settle': SettleMessage;
   readonly 'varve:recovery': RecoveryMessage;
+  readonly 'varve:compact': CompactMessage;
   readonly 'varve:poisoned': PoisonedMessage;
 }

@@ -103,6 +103,12 @@ export class StoreWatch {
     }
   }
 
+  /** A compaction has ended. */
+  compacted(movedBytes: number, fileBytes: number): void {
+    const { compact } = this.#channels;
+    if (compact.hasSubscribers) send(compact, { path: this.#core.path, movedBytes, fileBytes });
+  }
+
   *#sendCommit({ after, works }: PublishedPlan): Steps<void> {
     // Undefined if the batch began before there was a subscriber.
     const counts = this.#counts;

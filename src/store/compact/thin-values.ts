@@ -1,0 +1,64 @@
+/**
+ * The values that lie in thin grain maps: no move can make their maps shorter while their ids stand.
+ *
+ * Invariant: a map that is named takes no new values until its stratum opens it again
+ * (`Stratum.openClosed`), so whoever pushes the values again and archives these ids empties it.
+ */
+
+import { type GrainId, joinGrainId } from '../../format/grain-id.ts';
+import { markValue } from '../../format/layout.ts';
+import { Breather } from '../../util/breather.ts';
+import type { Atlas } from '../grains/atlas.ts';
+import type { GrainMap } from '../grains/grain-map.ts';
+import type { Stratum } from '../grains/stratum.ts';
+import { MarkScan } from '../marks/mark-scan.ts';
+import type { StoreCore } from '../state/core.ts';
+
+interface ThinMap {
+  readonly stratum: Stratum;
+  readonly map: GrainMap;
+  readonly fill: number;
+}
+
+/** The maps of which at most `fill` (0 to 1) has values, the emptiest first. */
+export function thinMaps(atlas: Atlas, fill: number): ThinMap[] {
+  const found: ThinMap[] = [];
+  for (const stratum of atlas.strata()) {
+    const newest = stratum.maps.at(-1);
+    for (const map of stratum.maps) {
+      const own = map.committedGrains / map.grains;
+      if (map !== newest && map.durable && own > 0 && own <= fill) {
+        found.push({ stratum, map, fill: own });
+      }
+    }
+  }
+  return found.sort((one, other) => one.fill - other.fill);
+}
+
+/**
+ * Ids of live values that are not archived, as of the first step; those that are archived meanwhile
+ * may be left out. Throws `VARVE_CORRUPT`, `VARVE_IO`, `VARVE_CLOSED`.
+ */
+export async function* thinValues(
+  core: StoreCore,
+  fill: number,
+): AsyncGenerator<GrainId, void, undefined> {
+  const maps = thinMaps(core.atlas, fill);
+  for (const { stratum, map } of maps) stratum.closeToValues(map);
+  const breather = new Breather();
+  for (const { stratum, map } of maps) {
+    const { basin, number } = stratum;
+    for (const { firstIndex, marks, grains } of stratum.pagesOf(map)) {
+      const ids: GrainId[] = [];
+      const scan = new MarkScan(marks, grains);
+      while (scan.next()) {
+        if (scan.mark === markValue) ids.push(joinGrainId(basin, number, firstIndex + scan.at));
+      }
+      for (const id of ids) {
+        yield id;
+        core.checkOpen();
+      }
+      if (breather.due) await breather.turn();
+    }
+  }
+}
