@@ -5,6 +5,7 @@
 
 import { faultsOfCarrying } from './faults-of-carrying.ts';
 import { faultsOfCommits } from './faults-of-commits.ts';
+import { faultsOfCompacting } from './faults-of-compacting.ts';
 import { faultsOfCounts } from './faults-of-counts.ts';
 import { faultsOfForest } from './faults-of-forest.ts';
 import { faultsOfHeldStates } from './faults-of-held-states.ts';
@@ -36,4 +37,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfInvariants,
   ...faultsOfMemory,
   ...faultsOfWatching,
+  ...faultsOfCompacting,
 ];
