@@ -169,13 +169,13 @@ export class Compaction {
   ): MapMove | undefined {
     const { space } = this.#core;
     const { stratum, map } = candidate;
-    if (stratum.mapWith(map.firstIndex) !== map || !stratum.keepStill(map)) return undefined;
+    if (stratum.mapWith(map.firstIndex) !== map || !stratum.moves.keepStill(map)) return undefined;
     let parts: MapPart[] | undefined;
     try {
       const ranges = rangesOf();
       parts = ranges && placeRanges(space, candidate, ranges);
     } finally {
-      if (parts === undefined) stratum.letGo(map);
+      if (parts === undefined) stratum.moves.letGo(map);
     }
     return parts && { stratum, map, parts };
   }
@@ -206,7 +206,7 @@ export class Compaction {
     const { stratum, map, parts } = move;
     // After a failed sync nothing is known, and nothing more is written.
     if (this.#core.poisoned || hasMoved(move)) return;
-    if (stratum.mapWith(map.firstIndex) === map) stratum.letGo(map);
+    if (stratum.mapWith(map.firstIndex) === map) stratum.moves.letGo(map);
     freeParts(this.#core.space, map, parts);
   }
 

@@ -76,7 +76,7 @@ export class Compactor {
     try {
       return await this.#operations.run(checked, (operation) => this.#run(operation));
     } finally {
-      for (const stratum of core.atlas.strata()) stratum.openClosed();
+      for (const stratum of core.atlas.strata()) stratum.moves.openClosed();
       this.#isRunning = false;
       goOn?.();
     }

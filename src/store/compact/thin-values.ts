@@ -44,7 +44,7 @@ export async function* thinValues(
   fill: number,
 ): AsyncGenerator<GrainId, void, undefined> {
   const maps = thinMaps(core.atlas, fill);
-  for (const { stratum, map } of maps) stratum.closeToValues(map);
+  for (const { stratum, map } of maps) stratum.moves.closeToValues(map);
   const breather = new Breather();
   for (const { stratum, map } of maps) {
     const { basin, number } = stratum;

@@ -345,7 +345,7 @@ export class Atlas {
 
   /** As `Stratum.replaceMap`. The old extents wait in `leaving`. */
   replaceMap(stratum: Stratum, map: GrainMap, parts: readonly MapPart[]): void {
-    stratum.replaceMap(map, parts);
+    stratum.moves.replace(map, parts);
     this.leave(map.extents);
   }
 

@@ -47,7 +47,7 @@ export function placeParts(
   map: GrainMap,
   { parts, batch }: { readonly parts: readonly MapPart[]; readonly batch: number },
 ): void {
-  stratum.placeParts(map, parts, batch);
+  stratum.moves.placeParts(map, parts, batch);
   values.moved(movesOf(map, parts), placesOf(map));
 }
 

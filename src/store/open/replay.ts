@@ -292,7 +292,7 @@ function replayReplaced(parts: ReplayParts, replaced: ReplacedMap, batch: number
   const found = replacedIn(parts.atlas, replaced, batch);
   if (found === undefined) throw misfit(batch, 'a grain map');
   const { stratum, map } = found;
-  stratum.loadAll(map);
+  stratum.moves.loadAll(map);
   replaceMap(parts, stratum, map, replaced.parts);
 }
 

@@ -86,7 +86,7 @@ export class ProvenReads {
       const { parts } = replaced;
       try {
         // Until the writer's next settle, the marks are where they were.
-        stratum.loadAll(map);
+        stratum.moves.loadAll(map);
         replaceMap({ atlas, values }, stratum, map, parts);
       } catch (error) {
         if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
