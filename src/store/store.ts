@@ -366,8 +366,8 @@ export class Store implements AsyncDisposable {
   /**
    * Moves values and structures from the end of the file into free space nearer its start, batch by
    * batch, and cuts the file. GrainIds do not change, commits and reads go on. Resolves when moving
-   * gains nothing more. Rejects with `VARVE_READ_ONLY`, `VARVE_POISONED`, `VARVE_IO`, `VARVE_CLOSED`,
-   * or `VARVE_BUSY` if a compaction is running.
+   * gains nothing more. Rejects with `VARVE_READ_ONLY`, `VARVE_POISONED`, `VARVE_IO`,
+   * `VARVE_CLOSED`, or `VARVE_BUSY` if a compaction is running.
    */
   async compact(options: LongOperation = {}): Promise<CompactReport> {
     return await this.#compactor.compact(options);
@@ -376,8 +376,8 @@ export class Store implements AsyncDisposable {
   /**
    * Ids of live values in grain maps of which at most `fill` (0 to 1, default 0.5) has values, the
    * emptiest map first. Push these again and archive the old ids: the next compaction then returns
-   * the space. As of the first step; without archived values and the newest map of each stratum. Maps
-   * that it names take no new values until the next `compact` ends or the store closes. Throws
+   * the space. As of the first step; without archived values and the newest map of each stratum.
+   * Maps that it names take no new values until the next `compact` ends or the store closes. Throws
    * `VARVE_INVALID_ARGUMENT`, `VARVE_READ_ONLY`, `VARVE_CLOSED`, `VARVE_POISONED`.
    */
   thinValues(options: { fill?: number | undefined } = {}): AsyncIterable<GrainId> {
@@ -385,9 +385,9 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Returns free pages within the file to the file system, and moves nothing. Resolves to 0 bytes if
-   * the platform cannot make holes, or without the optional addon. Rejects with `VARVE_READ_ONLY`,
-   * `VARVE_POISONED`, `VARVE_IO`, `VARVE_CLOSED`.
+   * Returns free pages within the file to the file system, and moves nothing. Resolves to 0 bytes
+   * if the platform cannot make holes, or without the optional addon. Rejects with
+   * `VARVE_READ_ONLY`, `VARVE_POISONED`, `VARVE_IO`, `VARVE_CLOSED`.
    */
   async trim(options: LongOperation = {}): Promise<TrimReport> {
     return await this.#compactor.trim(options);

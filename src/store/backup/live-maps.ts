@@ -11,10 +11,10 @@ import { markPageCount } from '../../format/grain-map.ts';
 import { present } from '../../util/assert.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { Stratum } from '../grains/stratum.ts';
+import { type CutMap, MapCuts } from '../moves/map-cuts.ts';
 import type { RunningOperation } from '../operations/running-operation.ts';
 import type { BackupSource, SourceStratum } from './backup-source.ts';
 import { marksOf, type PageMarks, visitLive } from './live-marks.ts';
-import { type CutMap, MapCuts } from './map-cuts.ts';
 
 /** Maps that are complete, and the mark pages that were read for them. */
 export interface CutStep {

@@ -30,7 +30,7 @@ import { recordCarries, writeValues } from './value-writer.ts';
 const nothingFreed = new Map<SessionWork, Freed>();
 const nothingOwn: OwnBatch = {};
 
-/** What a batch of sessions does for the store itself. */
+/** The share of the store itself in a batch of sessions. */
 interface DecidedOwn {
   readonly moves: readonly MapMove[];
   readonly drops: boolean;

@@ -2,11 +2,11 @@
  * Batches of the store's own: they move maps and push a settle on, and no session is in them.
  *
  * Invariants:
- * - If no commit is in flight, such a batch is made on the calling thread, so that `commitSync` never
- *   finds it in flight. Otherwise it waits for the batch in flight. Its large writes have been made
- *   before.
- * - The sync of copies takes its turn as a batch does: of two syncs at once, one may get the error of
- *   the other's writes.
+ * - If no commit is in flight, such a batch is made on the calling thread, so that `commitSync`
+ *   never finds it in flight. Otherwise it waits for the batch in flight. Its large writes have
+ *   been made before.
+ * - The sync of copies takes its turn as a batch does: of two syncs at once, one may get the error
+ *   of the other's writes.
  */
 
 import { pause, type Steps } from '../file/effects.ts';
@@ -90,7 +90,7 @@ export class OwnBatches {
   *steps(work: OwnWork): Steps<boolean> {
     this.#core.checkSound();
     if (work !== 'sync of copies') return yield* this.#batch(work);
-    yield* this.#writer.syncCopies();
+    yield* this.#writer.sync();
     return true;
   }
 

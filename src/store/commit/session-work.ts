@@ -19,8 +19,8 @@ import { assert } from '../../util/assert.ts';
 import { type FileWrite, inOneGo, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { Reservation } from '../grains/atlas.ts';
 import type { Stratum } from '../grains/stratum.ts';
+import { MergedWrites } from '../values/merged-writes.ts';
 import { StagingMemory, type StagingSlab } from '../values/staging-memory.ts';
-import { MergedWrites } from './merged-writes.ts';
 
 /** A value pushed by this session. */
 export interface StagedValue extends GrainRun {

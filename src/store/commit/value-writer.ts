@@ -23,8 +23,8 @@ import { endOf, type FilePart, partsWithin, writesTo } from '../file/file-parts.
 import type { Reservation } from '../grains/atlas.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { StoreCore } from '../state/core.ts';
+import { MergedWrites } from '../values/merged-writes.ts';
 import type { BatchPlan } from './commit-plan.ts';
-import { MergedWrites } from './merged-writes.ts';
 import type { SessionWork, StagedValue } from './session-work.ts';
 
 /**

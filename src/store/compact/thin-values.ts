@@ -1,8 +1,8 @@
 /**
- * The values that lie in thin grain maps: no move can make their maps shorter while their ids stand.
+ * The values that lie in thin grain maps: no move makes their maps shorter while their ids stand.
  *
  * Invariant: a map that is named takes no new values until its stratum opens it again
- * (`Stratum.openClosed`), so whoever pushes the values again and archives these ids empties it.
+ * (`MapReplacements.openClosed`), so whoever pushes the values again and archives these ids empties it.
  */
 
 import { type GrainId, joinGrainId } from '../../format/grain-id.ts';

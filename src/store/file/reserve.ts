@@ -1,5 +1,7 @@
 /**
- * The pages that are kept for the store's own structures, in one stretch. `Space` decides when they
+ * The pages that are kept for the store's own structures.
+ *
+ * Invariant: they are one stretch, which `Space` does not give out otherwise. It decides when they
  * are used and renewed.
  */
 

@@ -343,7 +343,7 @@ export class Atlas {
     this.leave(map.extents);
   }
 
-  /** As `Stratum.replaceMap`. The old extents wait in `leaving`. */
+  /** As `MapReplacements.replace`. The old extents wait in `leaving`. */
   replaceMap(stratum: Stratum, map: GrainMap, parts: readonly MapPart[]): void {
     stratum.moves.replace(map, parts);
     this.leave(map.extents);

@@ -37,9 +37,9 @@ export class MapReplacements {
   }
 
   /**
-   * The maps `parts` replaced this one with `batch`, and a settle has written their marks: these are
-   * read from there. If the basin was healed, `countPlaced` must follow, after the replay up to the
-   * base.
+   * The maps `parts` replaced this one with `batch`, and a settle has written their marks: these
+   * are read from there. If the basin was healed, `countPlaced` must follow, after the replay up to
+   * the base.
    */
   placeParts(old: GrainMap, parts: readonly MapPart[], batch: number): void {
     if (old.opened && old.pages.every(({ loaded }) => loaded)) {

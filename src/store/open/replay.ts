@@ -31,10 +31,10 @@ import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { type FileReader, ReadAhead } from '../file/file-reader.ts';
 import type { Atlas } from '../grains/atlas.ts';
 import { GrainMap, newMapEntry } from '../grains/grain-map.ts';
-import { replaceMap } from '../grains/map-moves.ts';
 import type { Stratum } from '../grains/stratum.ts';
 import type { ScannedRecord } from '../log/log-scan.ts';
 import { decodedRecord, readBody, SectorReader } from '../log/record-reader.ts';
+import { replaceMap } from '../moves/map-moves.ts';
 import { type ValuePlace, type ValueReader, valuePlace } from '../values/value-reader.ts';
 
 /**

@@ -14,8 +14,8 @@ import { type GrainIdParts, joinGrainId, partsOfGrainId } from '../../format/gra
 import { markValue } from '../../format/layout.ts';
 import { present } from '../../util/assert.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
-import { contentOf, grainsOffsetOf, placeParts, replaceMap } from '../grains/map-moves.ts';
 import type { LogTail } from '../log/log-tail.ts';
+import { contentOf, grainsOffsetOf, placeParts, replaceMap } from '../moves/map-moves.ts';
 import { replacedIn } from '../open/replay.ts';
 import type { StoreCore } from '../state/core.ts';
 import { type ValuePlace, valuePlace } from '../values/value-reader.ts';

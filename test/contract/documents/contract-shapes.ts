@@ -28,6 +28,7 @@ export interface ContractStoreOptions {
   cacheBytes?: number | undefined;
   settleBytes?: number | undefined;
   waitForLockMs?: number | undefined;
+  compaction?: 'automatic' | 'manual' | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -120,6 +121,11 @@ export interface ContractMessages {
     readonly path: string;
     readonly batch: BatchId;
     readonly pages: number;
+  };
+  readonly 'varve:compact': {
+    readonly path: string;
+    readonly movedBytes: number;
+    readonly fileBytes: number;
   };
   readonly 'varve:recovery': {
     readonly path: string;

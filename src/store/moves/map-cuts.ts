@@ -1,5 +1,6 @@
 /**
- * Decides the grain maps of a copy: which stretches of a stratum's grains each of them covers.
+ * Decides the grain maps of a copy, or of one map that is cut: which stretches of a stratum's
+ * grains each of them covers.
  *
  * Invariants:
  * - Every live value is in one map, under its index, and within one mark page.
