@@ -29,6 +29,7 @@ export interface Specimen {
 }
 
 const kibibyte = 1024;
+const longLengths: readonly number[] = [600_001, 100_002, 70_003];
 /** Makes a map of more than one mark page. */
 const headed: LifeSettings = { limits: headedLimits };
 const settling: LifeSettings = { settleBytes: 3 * kibibyte };
@@ -76,13 +77,18 @@ function oldestLong(life: Life): GrainId[] {
 }
 
 /** From nothing to a store that has been settled many times, with nothing to be healed from. */
-async function youth(disk: SimulatedDisk, carrying: boolean): Promise<Life> {
+async function youth(
+  disk: SimulatedDisk,
+  { carrying = false, compacted = false }: SpecimenKind,
+): Promise<Life> {
   const first = new Life(disk, carryingOrNot(headed, carrying));
   await first.open();
   await first.push(...lengths(10, 40));
   await first.close();
   const life = new Life(disk, carryingOrNot(settling, carrying), first.expected);
   await life.open();
+  // Before most maps of the file, and behind the documents, which stay.
+  if (compacted) await life.push(...longLengths);
   await life.push(9000, 2000, ...lengths(4, 40));
   for (let round = 0; round < 3; round++) {
     await life.commit((draft) => touch(life, draft, round));
@@ -162,6 +168,30 @@ async function lastDays(life: Life, { large = false, checkpoint = false }: Speci
   });
 }
 
+/**
+ * The oldest values go, and the store is compacted: maps, move into their place before
+ * its last settle. Values of those maps are archived, freed and replaced since, unless it
+ * is the end.
+ */
+async function compacted(life: Life, isEnd: boolean): Promise<void> {
+  const { values } = life.expected.current;
+  await life.commit((draft) => {
+    draft.archive(...life.live.filter((id) => isLongLength(values.get(id)?.bytes.length)));
+    draft.push(300);
+  });
+  await life.checkpoint();
+  await life.compact();
+  if (isEnd) return;
+  for (let round = 0; round < 3; round++)
+    await life.commit((draft) => touch(life, draft, 30 + round));
+  await life.checkpoint();
+  await life.push(31);
+}
+
+function isLongLength(length = 0): boolean {
+  return longLengths.includes(length);
+}
+
 /** Carried values that stay, one that was archived, and a last record of several sectors. */
 async function carriedValues(life: Life): Promise<void> {
   for (const length of [20, 33, 90]) await life.push(length);
@@ -182,17 +212,20 @@ export interface SpecimenKind {
   readonly checkpoint?: boolean;
   /** Records carry the values of small batches. */
   readonly carrying?: boolean;
+  /** It has been compacted; nothing follows if it is closed. */
+  readonly compacted?: boolean;
 }
 
 export async function specimenOf(kind: SpecimenKind): Promise<Specimen> {
   return await repeatably(async () => {
     const { closed, large = false, checkpoint = false, rolled = false, carrying = false } = kind;
-    let life = await youth(new SimulatedDisk(), carrying);
+    let life = await youth(new SimulatedDisk(), kind);
     if (large) await severalPlaces(life);
     if (large) await longRecords(life);
     await middleAge(life, large);
     if (rolled) life = await rolledOver(life, carrying);
-    await lastDays(life, kind);
+    if (kind.compacted) await compacted(life, closed);
+    if (!kind.compacted || !closed) await lastDays(life, kind);
     if (carrying) await carriedValues(life);
     if (closed) await life.close();
     const { disk, expected } = life;
@@ -205,7 +238,9 @@ export async function specimenOf(kind: SpecimenKind): Promise<Specimen> {
     const late = checkpoint ? ', with a late checkpoint' : '';
     const long = rolled ? ', with a long log' : '';
     const carried = carrying ? ', with carried values' : '';
-    const name = `a ${size} store that was ${closed ? '' : 'not '}closed${late}${long}${carried}`;
+    const moved = kind.compacted ? ', compacted' : '';
+    const end = closed ? 'closed' : 'not closed';
+    const name = `a ${size} store that was ${end}${late}${long}${carried}${moved}`;
     return { name, bytes, closed, expected, ids: [...ids], disk };
   });
 }

@@ -26,6 +26,9 @@ const kinds: readonly SpecimenKind[] = [
   { closed: false, checkpoint: true },
   { closed: false, large: true, checkpoint: true },
   { closed: false, carrying: true },
+  { closed: true, compacted: true },
+  { closed: false, compacted: true },
+  { closed: false, carrying: true, compacted: true },
 ];
 
 /** Ways to damage it: its kind, its CRC, its place, its middle, its end, all of it. */

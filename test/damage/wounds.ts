@@ -110,7 +110,8 @@ export class Campaign {
       if (!outcome.failed.has(id))
         throw new Error('reopened, another value fails', { cause: error });
     }
-    const whole = outcome.failed.size + outcome.stale.size === 0 && outcome.logError === undefined;
+    const said = outcome.failed.size + outcome.stale.size + outcome.findings.length;
+    const whole = said === 0 && outcome.logError === undefined;
     if (!whole || touched.some(({ kind }) => kind === 'record')) return;
     if (later.refused !== undefined && touched.length > 0) {
       throw new Error('reopened, it is refused', { cause: later.refused });

@@ -54,6 +54,8 @@ export interface MapMove {
   readonly stratum: Stratum;
   readonly map: GrainMap;
   readonly parts: readonly MapPart[];
+  /** The batch is published: the pages of the parts belong to the Atlas, which may drop them. */
+  isPublished: boolean;
 }
 
 /** The inputs of a plan. */

@@ -92,8 +92,9 @@ function* applyBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): St
     atlas.dropMap(stratum, map.firstIndex);
     atlas.basinOf(stratum).touched();
   }
-  for (const { stratum, map, parts } of plan.moves) {
-    replaceMap(core, stratum, map, parts);
+  for (const move of plan.moves) {
+    replaceMap(core, move.stratum, move.map, move.parts);
+    move.isPublished = true;
     // An asynchronous read of one of its values may find other bytes at the old place.
     core.freeings += 1;
   }

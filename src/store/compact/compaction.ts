@@ -177,7 +177,7 @@ export class Compaction {
     } finally {
       if (parts === undefined) stratum.moves.letGo(map);
     }
-    return parts && { stratum, map, parts };
+    return parts && { stratum, map, parts, isPublished: false };
   }
 
   *#copy(move: MapMove): CompactionSteps<void> {
@@ -196,7 +196,7 @@ export class Compaction {
     const group = this.#group.splice(0);
     this.#groupBytes = 0;
     for (const move of group) {
-      if (hasMoved(move)) this.#moved += 1;
+      if (move.isPublished) this.#moved += 1;
       else this.#giveUp(move);
     }
   }
@@ -205,7 +205,7 @@ export class Compaction {
   #giveUp(move: MapMove): void {
     const { stratum, map, parts } = move;
     // After a failed sync nothing is known, and nothing more is written.
-    if (this.#core.poisoned || hasMoved(move)) return;
+    if (this.#core.poisoned || move.isPublished) return;
     if (stratum.mapWith(map.firstIndex) === map) stratum.moves.letGo(map);
     freeParts(this.#core.space, map, parts);
   }
@@ -264,9 +264,4 @@ export class Compaction {
       throw ioError('shrinking', path, error);
     }
   }
-}
-
-/** The maps that replace it are in its stratum. */
-function hasMoved({ stratum, parts }: MapMove): boolean {
-  return parts.every(({ firstIndex, page }) => stratum.mapWith(firstIndex)?.page === page);
 }
