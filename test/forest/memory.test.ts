@@ -5,7 +5,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { codecs, Forest, type Snapshot, type Tree } from '../../src/forest/index.ts';
-import { type GrainId, memoryFileSystem, type Store } from '../../src/index.ts';
+import { type GrainId, memoryFileSystem, Store } from '../../src/index.ts';
 import { Random } from '../support/random.ts';
 
 const mebibyte = 1024 ** 2;
@@ -181,6 +181,23 @@ describe('a reader beside a writer', () => {
     for (const snapshot of snapshots) snapshot.release();
     await reader.close();
     await writer.close();
+  });
+});
+
+describe('a forest that is closed', () => {
+  it('leaves its memory to the store and to later forests, also while its handle is kept', async () => {
+    const store = await Store.inMemory({ cacheBytes: 4 * mebibyte });
+    const kept: Forest[] = [];
+    for (let round = 0; round < 3; round++) {
+      const forest = await Forest.on(store);
+      await load(forest, new Watch(store), scattered);
+      expect(store.memory.statistics().nodeBytes).toBeGreaterThan(mebibyte);
+      await forest.close();
+      kept.push(forest);
+      expect(store.memory.statistics().nodeBytes).toBe(0);
+    }
+    expect(kept.map(({ store: one }) => one)).toEqual([store, store, store]);
+    await store.close();
   });
 });
 

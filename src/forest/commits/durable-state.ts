@@ -162,6 +162,13 @@ export class DurableState {
     this.#reserveMemory();
   }
 
+  /** Gives all memory back: the forest is closed. */
+  end(): void {
+    const { nodes, limits } = this.#context;
+    limits.memory.clear();
+    nodes.cache.clear();
+  }
+
   /** Reserves cache memory for changes, for the journal's nodes and logs, and for `NodeMemory`. */
   #reserveMemory(): void {
     const { nodes, limits } = this.#context;
