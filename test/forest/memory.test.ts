@@ -201,6 +201,22 @@ describe('a forest that is closed', () => {
   });
 });
 
+describe('the figures of the memory', () => {
+  it('are whole bytes after each commit, also of a journal that counts by means', async () => {
+    const forest = await Forest.inMemory();
+    await load(forest, new Watch(forest.store), sorted);
+    for (let at = 0; at < 40; at++) {
+      await forest.transaction((tx) => {
+        const writing = tx.tree(treeOf(forest));
+        for (let one = 0; one < 3; one++) writing.put(keyOf(at * 700 + one * 97), value);
+      });
+      const { memory } = forest.statistics();
+      expect(Object.values(memory).every(Number.isSafeInteger)).toBe(true);
+    }
+    await forest.close();
+  });
+});
+
 describe('nodeCacheBytes', () => {
   it('is the part of cacheBytes that nodes may take, and no more than that', async () => {
     for (const [nodeCacheBytes, most] of [

@@ -173,7 +173,9 @@ export class DurableState {
   #reserveMemory(): void {
     const { nodes, limits } = this.#context;
     const { keptBytes } = limits.memory;
-    nodes.cache.reserve(this.#journal.memoryBytes + keptBytes + this.#changedBytes);
+    // Whole bytes: the journal counts nodes by means of their sizes.
+    const bytes = Math.ceil(this.#journal.memoryBytes + this.#changedBytes);
+    nodes.cache.reserve(bytes + keptBytes);
   }
 }
 
