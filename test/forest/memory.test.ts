@@ -217,6 +217,49 @@ describe('the figures of the memory', () => {
   });
 });
 
+describe('a reader that moves on again and again', () => {
+  const budgetBytes = 8 * mebibyte;
+
+  async function pair(): Promise<{ writer: Forest; reader: Forest }> {
+    const fileSystem = memoryFileSystem();
+    const writer = await Forest.open('forest', { fileSystem });
+    await load(writer, new Watch(writer.store), sorted);
+    for (let at = 0; at < 100; at++) await treeOf(writer).put(keyOf(at * 300), value);
+    const options = { fileSystem, readOnly: true, cacheBytes: budgetBytes };
+    return { writer, reader: await Forest.open('forest', options) };
+  }
+
+  it('does not count the states that it has left, whose journals cannot be evicted', async () => {
+    const { writer, reader } = await pair();
+    const watch = new Watch(reader.store);
+    for (let round = 0; round < 30; round++) {
+      await treeOf(writer).put(keyOf(round), value);
+      await reader.refresh();
+      expect(treeOf(reader).get(keyOf(round))).toEqual(value);
+      watch.look();
+    }
+    expect(reader.statistics().journalBytes).toBeGreaterThan(0);
+    expect(watch.most).toBeLessThan(budgetBytes);
+    await reader.close();
+    await writer.close();
+  });
+
+  it('counts a state that a snapshot holds until that is released', async () => {
+    const { writer, reader } = await pair();
+    const snapshot = reader.snapshot();
+    const nodeBytes = (): number => reader.statistics().memory.nodeBytes;
+    const one = nodeBytes();
+    await treeOf(writer).put(keyOf(1), value.slice(1));
+    await reader.refresh();
+    expect(nodeBytes()).toBeGreaterThan(one * 1.5);
+    expect(snapshot.tree(treeOf(reader)).get(keyOf(1))).toEqual(value);
+    snapshot.release();
+    expect(nodeBytes()).toBeLessThan(one * 1.2);
+    await reader.close();
+    await writer.close();
+  });
+});
+
 describe('nodeCacheBytes', () => {
   it('is the part of cacheBytes that nodes may take, and no more than that', async () => {
     for (const [nodeCacheBytes, most] of [

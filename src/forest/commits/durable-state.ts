@@ -105,9 +105,11 @@ export class DurableState {
     const { store, limits, handles } = this.#context;
     if (this.#version.batch === store.currentBatch) return;
     const read = this.#read(store, limits, handles);
+    const { nodes: before } = this.#context;
     this.#context = read.context;
     this.#version = read.version;
     this.#journal = read.journal;
+    before.retire();
     this.#reserveMemory();
   }
 

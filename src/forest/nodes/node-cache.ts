@@ -120,7 +120,7 @@ export class NodeCache implements MemoryUser {
     this.#hold();
   }
 
-  /** Drops all nodes and reserves nothing: its forest is closed. */
+  /** Drops all nodes and reserves nothing: its forest is closed, or its reader has moved on. */
   clear(): void {
     for (const ref of this.#refs) {
       ref.isListed = false;
