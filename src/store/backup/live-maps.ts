@@ -58,9 +58,9 @@ export class LiveMaps {
       cutter.begin(map);
       const reading = marksOf(core.reader, this.#home, map);
       for (;;) {
+        await operation.breathe();
         // A batch that is published in part has changed some of its marks.
-        while (operation.isTurnDue || !source.isReady) await operation.turn();
-        operation.check();
+        while (!source.isReady) await operation.turn();
         const pages: PageMarks[] = [];
         try {
           takeUpTo(source.pagesAhead, reading, pages);

@@ -63,9 +63,35 @@ export interface ContractStore extends AsyncDisposable {
     deep?: boolean | undefined;
     signal?: AbortSignal | undefined;
   }) => AsyncIterable<ContractFinding>;
+  readonly backupTo: (
+    path: string,
+    options?: ContractBackupOptions,
+  ) => Promise<{
+    batch: BatchId;
+    bytes: number;
+    values: number;
+  }>;
   readonly close: () => Promise<void>;
   readonly [Symbol.asyncDispose]: () => Promise<void>;
 }
+
+export interface ContractLongOperation {
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: ContractProgress) => void) | undefined;
+  bytesPerSecond?: number | undefined;
+}
+
+export interface ContractProgress {
+  readonly phase: string;
+  readonly done: number;
+  readonly total: number | undefined;
+  readonly unit: 'bytes' | 'values' | 'nodes';
+}
+
+export type ContractBackupOptions = ContractLongOperation & {
+  overwrite?: boolean | undefined;
+  fileSystem?: ContractFileSystem | undefined;
+};
 
 export type ContractUpdate = (
   session: ContractSession,
@@ -222,6 +248,9 @@ export interface ContractFileSystem {
     path: string,
     options: { create: boolean; exclusive: boolean; readOnly: boolean },
   ): Promise<ContractStorageFile>;
+  rename?(from: string, to: string, options: { overwrite: boolean }): Promise<void>;
+  remove?(path: string): Promise<void>;
+  isSame?(path: string, other: string): Promise<boolean>;
 }
 
 export interface ContractStorageFile {

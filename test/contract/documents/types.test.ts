@@ -56,6 +56,8 @@ describe('the exports', () => {
     holds<Same<varve.StoreStatistics, contract.ContractStoreStatistics>>();
     holds<Same<varve.CheckpointGuard, contract.ContractCheckpointGuard>>();
     holds<Same<varve.FileSystem, contract.ContractFileSystem>>();
+    holds<Same<varve.LongOperation, contract.ContractLongOperation>>();
+    holds<Same<varve.Progress, contract.ContractProgress>>();
     holds<Same<varve.StorageFile, contract.ContractStorageFile>>();
     expect(varve.nodeFileSystem.open).toBeTypeOf('function');
   });

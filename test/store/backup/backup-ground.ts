@@ -30,6 +30,8 @@ export interface GroundSettings {
   /** Lengths of values, one at a time. */
   readonly lengths: readonly number[];
   readonly settleBytes?: number;
+  /** Whether commits also move the checkpoint. Default true. */
+  readonly checkpoints?: boolean;
   readonly fileSystem?: FileSystem;
 }
 
@@ -61,6 +63,13 @@ export class BackupGround {
     return this.#store;
   }
 
+  /** The store beside itself, read-only. */
+  async openReader(): Promise<Store> {
+    const options = { fileSystem: this.disk, readOnly: true };
+    const { limits } = this.#settings;
+    return await openStore(checkOptions(sourcePath, options, { ...defaultLimits, ...limits }));
+  }
+
   /** One commit of some pushes and archives, now and then with a checkpoint or a header. */
   commit(operations = 12): void {
     const { random, store } = this;
@@ -88,7 +97,8 @@ export class BackupGround {
       header = ids[random.below(ids.length)] as GrainId;
       session.setEmbeddedHeader(header);
     }
-    if (random.chance(0.4)) session.checkpointTo(store.currentBatch);
+    const checkpoints = this.#settings.checkpoints ?? true;
+    if (checkpoints && random.chance(0.4)) session.checkpointTo(store.currentBatch);
     const batch = session.commitSync();
     this.contents[batch] = { live, header };
   }
