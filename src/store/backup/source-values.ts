@@ -108,6 +108,8 @@ async function readInPieces(
       piece.fill(0, Math.max(from, end));
       await taking;
       taking = take(piece, at);
+      // It is awaited after the next read; until then its error is no unhandled one.
+      void Promise.allSettled([taking]);
       at += piece.length;
     }
   } finally {
