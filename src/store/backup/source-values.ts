@@ -13,6 +13,7 @@ import { assert } from '../../util/assert.ts';
 import { crc32 } from '../../util/crc.ts';
 import { getU32 } from '../../util/little-endian.ts';
 import { type FilePart, partsWithin } from '../file/file-parts.ts';
+import type { GrainMap } from '../grains/grain-map.ts';
 import type { StoreCore } from '../state/core.ts';
 import { layOver } from '../values/carried-values.ts';
 import { type ValuePlace, valuePlace } from '../values/value-reader.ts';
@@ -28,15 +29,23 @@ export interface SourceValue {
 /** Takes a piece of a value's grains; the buffer must not change until it settles. */
 export type TakePiece = (piece: Uint8Array, at: number) => Promise<void>;
 
-/** The present place of a value. Requires: it is live. */
-export function placeOf({ atlas }: StoreCore, { stratum, index, count }: SourceValue): ValuePlace {
-  const { basin, number } = stratum;
+/** The map that has the grain now. Requires: it belongs to a live value. */
+export function mapOf(
+  { atlas }: StoreCore,
+  { basin, number }: SourceStratum,
+  index: number,
+): GrainMap {
   const map = atlas.stratum(basin, number)?.mapWith(index);
   assert(map !== undefined, 'a live value has a map');
-  return valuePlace({ basin, stratum: number, index }, map, count);
+  return map;
 }
 
-export function partsOf({ parts, offset, capacity }: ValuePlace): readonly FilePart[] {
+function placeOf(core: StoreCore, { stratum, index, count }: SourceValue): ValuePlace {
+  const map = mapOf(core, stratum, index);
+  return valuePlace({ basin: stratum.basin, stratum: stratum.number, index }, map, count);
+}
+
+function partsOf({ parts, offset, capacity }: ValuePlace): readonly FilePart[] {
   return parts ?? [{ offset, bytes: capacity }];
 }
 

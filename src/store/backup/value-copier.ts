@@ -15,15 +15,17 @@ import { grainsPerMarkPage, pageBytes, sealBytes } from '../../format/layout.ts'
 import { MarkScan } from '../marks/mark-scan.ts';
 import type { RunningOperation } from '../operations/running-operation.ts';
 import type { BackupSource, SourceStratum } from './backup-source.ts';
-import { type ChunkValue, CopyChunk } from './copy-chunk.ts';
+import { CopyChunk } from './copy-chunk.ts';
 import { type CopyLayout, firstMapPage, type PlacedMap } from './copy-layout.ts';
 import type { MarksKept } from './marks-kept.ts';
-import { copyAlone, partsOf, placeOf, readSource, type SourceValue } from './source-values.ts';
+import { copyAlone, mapOf, readSource, type SourceValue } from './source-values.ts';
 import type { TargetFile } from './target-file.ts';
 
 /** Bytes of a chunk, and the number of chunks. */
 const chunkBounds = { min: 64 * 1024, max: 1024 * 1024 };
 const chunkCount = 3;
+/** Values between two looks at the clock: some microseconds of work. */
+const valuesPerStep = 64;
 
 export interface CopyParts {
   readonly source: BackupSource;
@@ -81,18 +83,24 @@ export class ValueCopier {
     const { layout, marks, operation } = this.#parts;
     const pages = await marks.take(map);
     const { stratum, firstIndex, grains } = map;
+    const grainBytes = 2 ** stratum.grainExp;
     await this.#put(layout.overhead(map, pages), map.page * pageBytes);
     const grainsFrom = (map.page + mapOverheadPages(grains)) * pageBytes;
     for (let ordinal = 0; ordinal < markPageCount(grains); ordinal++) {
       const start = ordinal * grainsPerMarkPage;
       const inPage = Math.min(grainsPerMarkPage, grains - start);
       const scan = new MarkScan((pages[ordinal] as Uint8Array).subarray(sealBytes), inPage);
-      while (scan.next()) {
+      for (let step = 1; scan.next(); step++) {
         const at = start + scan.at;
-        const value = { stratum, index: firstIndex + at, count: scan.count };
-        const offset = grainsFrom + at * 2 ** stratum.grainExp;
-        if (!this.#add(value, offset)) await this.#addElsewhere(value, offset);
-        if (operation.isTurnDue) await operation.turn();
+        const offset = grainsFrom + at * grainBytes;
+        const chunk = this.#chunk;
+        if (chunk.hasRoom(offset + scan.count * grainBytes)) {
+          chunk.add(stratum, firstIndex + at, scan.count, offset);
+        } else {
+          const value = { stratum, index: firstIndex + at, count: scan.count };
+          await this.#addElsewhere(value, offset);
+        }
+        if (step % valuesPerStep === 0) await operation.breathe();
       }
     }
   }
@@ -107,19 +115,15 @@ export class ValueCopier {
     }
   }
 
-  /** False if the chunk has no room for the value. */
-  #add(value: SourceValue, offset: number): boolean {
-    const chunk = this.#chunk;
-    if (!chunk.hasRoom(offset + bytesOf(value))) return false;
-    chunk.add(value, offset);
-    return true;
-  }
-
   /** Adds a value to the next chunk, or copies it by itself if it is longer than one. */
   async #addElsewhere(value: SourceValue, offset: number): Promise<void> {
     const bytes = bytesOf(value);
     await this.#next(offset, Math.min(bytes, this.#chunkBytes));
-    if (this.#add(value, offset)) return;
+    const { stratum, index, count } = value;
+    if (this.#chunk.hasRoom(offset + bytes)) {
+      this.#chunk.add(stratum, index, count, offset);
+      return;
+    }
     await this.#copyAlone(value, offset);
     this.#report(bytes);
     this.#chunk.begin(offset + bytes);
@@ -150,30 +154,39 @@ export class ValueCopier {
   }
 
   async #copyChunk(chunk: CopyChunk): Promise<void> {
-    const { source, target, operation } = this.#parts;
+    const { source, target } = this.#parts;
     const { core } = source;
-    const again: ChunkValue[] = [];
-    chunk.plan((value) => {
-      const place = placeOf(core, value);
-      if (core.values.isTrusted(place.offset)) return partsOf(place);
-      again.push(value);
-      return [];
-    });
+    const again = chunk.plan(
+      (stratum, index) => mapOf(core, stratum, index),
+      (offset) => core.values.isTrusted(offset),
+    );
     const reads = chunk.reads.map((read) => readSource(core, chunk.targetOf(read), read.offset));
     for (const read of await Promise.allSettled(reads)) {
       if (read.status === 'rejected') throw await source.explained(read.reason, 'value');
     }
     chunk.wasRead();
-    const untrusted = new Set(again);
-    for (const [at, value] of chunk.values.entries()) {
-      if (operation.isTurnDue) await operation.turn();
-      const length = untrusted.has(value) ? -1 : chunk.check(at);
-      if (length >= 0) this.#count(value, length);
-      else if (!untrusted.has(value)) again.push(value);
-    }
+    await this.#check(chunk, again);
     await target.write([chunk.bytes], chunk.offset);
-    for (const value of again) await this.#copyAlone(value, chunk.offset + value.at);
+    for (const position of again) {
+      await this.#copyAlone(chunk.valueAt(position), chunk.offsetOf(position));
+    }
     this.#report(chunk.bytes.length);
+  }
+
+  /** Checks all values but those in `again`, and adds those that fail. */
+  async #check(chunk: CopyChunk, again: number[]): Promise<void> {
+    const untrusted = new Set(again);
+    for (const { stratum, from, end } of chunk.strata()) {
+      let bytes = 0;
+      for (let position = from; position < end; position++) {
+        if (position % valuesPerStep === 0) await this.#parts.operation.breathe();
+        if (untrusted.has(position)) continue;
+        const length = chunk.check(position, stratum);
+        if (length < 0) again.push(position);
+        else bytes += length;
+      }
+      this.#count(stratum, bytes);
+    }
   }
 
   async #copyAlone(value: SourceValue, offset: number): Promise<void> {
@@ -183,11 +196,11 @@ export class ValueCopier {
       await target.write([piece], offset + at);
       this.#report();
     };
-    this.#count(value, await copyAlone(source, value, this.#chunkBytes, take));
+    this.#count(value.stratum, await copyAlone(source, value, this.#chunkBytes, take));
   }
 
-  #count({ stratum }: SourceValue, length: number): void {
-    this.valueBytes.set(stratum, (this.valueBytes.get(stratum) ?? 0) + length);
+  #count(stratum: SourceStratum, bytes: number): void {
+    this.valueBytes.set(stratum, (this.valueBytes.get(stratum) ?? 0) + bytes);
   }
 
   /** `bytes` more have been written. */
