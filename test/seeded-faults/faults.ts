@@ -3,12 +3,12 @@
  * VARVE_SEEDED_FAULT takes.
  */
 
+import { faultsOfBackups } from './faults-of-backups.ts';
 import { faultsOfCarrying } from './faults-of-carrying.ts';
 import { faultsOfCommits } from './faults-of-commits.ts';
-import { faultsOfCounts } from './faults-of-counts.ts';
+import { faultsOfCounts, faultsOfInvariants } from './faults-of-counts.ts';
 import { faultsOfForest } from './faults-of-forest.ts';
 import { faultsOfHeldStates } from './faults-of-held-states.ts';
-import { faultsOfInvariants } from './faults-of-invariants.ts';
 import { faultsOfJournals } from './faults-of-journals.ts';
 import { faultsOfMemory } from './faults-of-memory.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
@@ -36,4 +36,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfInvariants,
   ...faultsOfMemory,
   ...faultsOfWatching,
+  ...faultsOfBackups,
 ];
