@@ -13,6 +13,7 @@ const inTurns = {
 const failures = 'test/store/backup/backup-failures.test.ts';
 const cuts = 'test/store/backup/backup-cuts.test.ts';
 const besideWriter = 'test/store/backup/backup-beside-writer.test.ts';
+const sizes = 'test/store/backup/backup-size.test.ts';
 const contract = 'test/contract/backup.test.ts';
 const operations = 'test/store/operations.test.ts';
 
@@ -106,18 +107,15 @@ export const faultsOfBackups: readonly SeededFault[] = [
     name: 'a copy forgets the index after the last map that there ever was',
     file: 'store/backup/copy-layout.ts',
     find: '  return { grainExp, ...none, endIndex, maps: [] };',
-    replace: '  return { grainExp, ...none, endIndex: endIndex - 1, maps: [] };',
-    caughtBy: {
-      file: histories,
-      test: 'small values, carried by records are copied as of one batch',
-    },
+    replace: '  return { grainExp, ...none, endIndex: endIndex * 0, maps: [] };',
+    caughtBy: { file: sizes, test: 'does not give its ids to other values' },
   },
   {
     name: 'a copy of a reader is not proven at its end',
     file: 'store/backup/backup.ts',
     find: '  await source.prove();',
     replace: '',
-    caughtBy: { file: besideWriter, test: 'is whole or VARVE_SNAPSHOT_GONE beside checkpoints' },
+    caughtBy: { file: besideWriter, test: 'other values have taken the ids while it read them' },
   },
   {
     name: 'a reader’s backup does not know what was archived before it began',

@@ -6,7 +6,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { pageBytes } from '../../../src/format/layout.ts';
-import { type GrainId, memoryFileSystem, Store } from '../../../src/index.ts';
+import { GrainId, memoryFileSystem, Store } from '../../../src/index.ts';
 import { headedLimits } from '../../support/fixtures/core-lab.ts';
 import { BackupGround, copyPath } from './backup-ground.ts';
 
@@ -84,6 +84,25 @@ describe.each(Object.entries(contents))('a copy of %s', (_, lengths) => {
     const { bytes, live } = await copied(store);
     expect(bytes / live).toBeLessThan(1.1);
     await store.close();
+  });
+});
+
+describe('a copy of a store whose last map was dropped', () => {
+  it('does not give its ids to other values', async () => {
+    const fileSystem = memoryFileSystem();
+    const store = await Store.open('source', { fileSystem });
+    const { id } = await store.put(new Uint8Array(300_000));
+    await archive(store, [id]);
+    await store.checkpointTo(store.currentBatch);
+    await store.put(new Uint8Array(10));
+    await store.backupTo('copy', { fileSystem });
+    const copy = await Store.open('copy', { fileSystem });
+    for (const one of [store, copy]) {
+      const next = await one.put(new Uint8Array(300_000));
+      expect(next.id).toBeGreaterThan(id);
+      expect(GrainId.parts(next.id)).toMatchObject({ basin: 0, stratum: 0 });
+      await one.close();
+    }
   });
 });
 

@@ -79,7 +79,7 @@ function stratumOf(seed: number, grainExp: number, mapsMax: number): Stratum {
   const maps: Stratum['maps'][number][] = [];
   let next = 0;
   for (let at = 1 + random.below(Math.min(12, mapsMax)); at > 0; at--) {
-    if (random.chance(0.3)) next += random.below(50_000);
+    if (random.chance(0.3)) next += random.below(random.chance(0.5) ? 300 : 50_000);
     const pages = random.chance(0.2) ? 1 + random.below(9) : 1;
     const grains = random.chance(0.3)
       ? 1 + random.below(255)
