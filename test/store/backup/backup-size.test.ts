@@ -7,7 +7,12 @@
 import { describe, expect, it } from 'vitest';
 import { pageBytes } from '../../../src/format/layout.ts';
 import { GrainId, memoryFileSystem, Store } from '../../../src/index.ts';
-import { headedLimits } from '../../support/fixtures/core-lab.ts';
+import { backUp } from '../../../src/store/backup/backup.ts';
+import { WriterSource } from '../../../src/store/backup/backup-source.ts';
+import { checkOperation } from '../../../src/store/operations/long-operation.ts';
+import { RunningOperation } from '../../../src/store/operations/running-operation.ts';
+import { WrappedFileSystem } from '../../support/disks/wrapped-file-system.ts';
+import { headedLimits, openLab } from '../../support/fixtures/core-lab.ts';
 import { BackupGround, copyPath } from './backup-ground.ts';
 
 /** Headers, a log segment, and both slots of a basin and of the root. */
@@ -84,6 +89,32 @@ describe.each(Object.entries(contents))('a copy of %s', (_, lengths) => {
     const { bytes, live } = await copied(store);
     expect(bytes / live).toBeLessThan(1.1);
     await store.close();
+  });
+});
+
+describe('a copy of more maps than marks fit into memory', () => {
+  it.each([0, 1, 7])('has the same values, with %i pages', async (marksMax) => {
+    const lab = await openLab({ limits: { grainsPerStratum: 1000 } });
+    const ids = new Map<GrainId, number>();
+    for (let commit = 0; commit < 10; commit++) {
+      const session = lab.session();
+      for (let at = 0; at < 100; at++) ids.set(session.push(new Uint8Array(200).fill(at)), at);
+      await session.commit();
+    }
+    const copies = new WrappedFileSystem(memoryFileSystem());
+    const target = { fileSystem: copies, path: 'copy', overwrite: false };
+    const operation = new RunningOperation(checkOperation({}));
+    const { values } = await backUp(target, new WriterSource(lab.core), operation, marksMax);
+    const ofMarks = copies.calls.filter(({ operation: one, bytes }) => {
+      return one === 'read' && bytes === pageBytes;
+    });
+    expect(ofMarks.length).toBe(8 - marksMax);
+    expect(values).toBe(ids.size);
+    const copy = await Store.open('copy', { fileSystem: copies });
+    for (const [id, byte] of ids) expect(copy.get(id)?.[0]).toBe(byte);
+    for await (const { message } of copy.verify({ deep: true })) throw new Error(message);
+    await copy.close();
+    await lab.close();
   });
 });
 
