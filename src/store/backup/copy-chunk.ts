@@ -16,7 +16,7 @@ import { crc32 } from '../../util/crc.ts';
 import { getU32 } from '../../util/little-endian.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { SourceStratum } from './backup-source.ts';
-import type { SourceValue } from './source-values.ts';
+import type { PieceBuffers, SourceValue } from './source-values.ts';
 
 /** Free bytes between two values that are read with them. */
 const readThroughBytesMax = 16 * 1024;
@@ -94,6 +94,12 @@ export class CopyChunk {
 
   get bytes(): Uint8Array {
     return this.#buffer.subarray(0, this.#used);
+  }
+
+  /** Its memory as two buffers, while it is empty. */
+  get halves(): PieceBuffers {
+    const middle = this.#buffer.length / 2;
+    return [this.#buffer.subarray(0, middle), this.#buffer.subarray(middle)];
   }
 
   get reads(): readonly ChunkRead[] {

@@ -4,8 +4,8 @@
  * Invariants:
  * - A value counts as copied only after its checksum was verified. One that fails in a chunk is
  *   read again by itself: its map may have moved, or a record carried it until it was written.
- * - Some chunks are read, checked and written at a time, each with few large calls. A long value
- *   goes through two buffers. So memory does not depend on the store.
+ * - Three chunks, or long values, are read, checked and written at a time, each with few large
+ *   calls. A long value goes through the memory of a chunk. So memory does not depend on the store.
  *
  * It decides nothing about places.
  */
@@ -18,7 +18,13 @@ import type { BackupSource, SourceStratum } from './backup-source.ts';
 import { CopyChunk } from './copy-chunk.ts';
 import { type CopyLayout, firstMapPage, type PlacedMap } from './copy-layout.ts';
 import type { MarksKept } from './marks-kept.ts';
-import { copyAlone, mapOf, readSource, type SourceValue } from './source-values.ts';
+import {
+  copyAlone,
+  mapOf,
+  type PieceBuffers,
+  readSource,
+  type SourceValue,
+} from './source-values.ts';
 import type { TargetFile } from './target-file.ts';
 
 /** Bytes of a chunk, and the number of chunks. */
@@ -124,9 +130,14 @@ export class ValueCopier {
       this.#chunk.add(stratum, index, count, offset);
       return;
     }
-    await this.#copyAlone(value, offset);
-    this.#report(bytes);
+    const slot = this.#slots[this.#slot] as Slot;
+    await this.#start(slot, this.#copyLong(value, offset, slot.chunk.halves));
     this.#chunk.begin(offset + bytes);
+  }
+
+  async #copyLong(value: SourceValue, offset: number, buffers: PieceBuffers): Promise<void> {
+    await this.#copyAlone(value, offset, buffers);
+    this.#report(bytesOf(value));
   }
 
   /**
@@ -145,12 +156,17 @@ export class ValueCopier {
     const { operation } = this.#parts;
     if (slot.chunk.bytes.length === 0) return;
     await operation.spend(2 * slot.chunk.bytes.length);
-    slot.copying = this.#copyChunk(slot.chunk);
+    await this.#start(slot, this.#copyChunk(slot.chunk));
+  }
+
+  /** The copying of a slot has begun: goes to the next one, when that is free. */
+  async #start(slot: Slot, copying: Promise<void>): Promise<void> {
+    slot.copying = copying;
     // `copy` awaits it, and reports its error; until then it is no unhandled one.
-    void Promise.allSettled([slot.copying]);
+    void Promise.allSettled([copying]);
     this.#slot = (this.#slot + 1) % chunkCount;
     await (this.#slots[this.#slot] as Slot).copying;
-    operation.check();
+    this.#parts.operation.check();
   }
 
   async #copyChunk(chunk: CopyChunk): Promise<void> {
@@ -168,7 +184,8 @@ export class ValueCopier {
     await this.#check(chunk, again);
     await target.write([chunk.bytes], chunk.offset);
     for (const position of again) {
-      await this.#copyAlone(chunk.valueAt(position), chunk.offsetOf(position));
+      const buffers: PieceBuffers = [rereadBuffer(), rereadBuffer()];
+      await this.#copyAlone(chunk.valueAt(position), chunk.offsetOf(position), buffers);
     }
     this.#report(chunk.bytes.length);
   }
@@ -189,14 +206,14 @@ export class ValueCopier {
     }
   }
 
-  async #copyAlone(value: SourceValue, offset: number): Promise<void> {
+  async #copyAlone(value: SourceValue, offset: number, buffers: PieceBuffers): Promise<void> {
     const { source, target, operation } = this.#parts;
     const take = async (piece: Uint8Array, at: number): Promise<void> => {
       await operation.spend(2 * piece.length);
       await target.write([piece], offset + at);
       this.#report();
     };
-    this.#count(value.stratum, await copyAlone(source, value, this.#chunkBytes, take));
+    this.#count(value.stratum, await copyAlone(source, value, buffers, take));
   }
 
   #count(stratum: SourceStratum, bytes: number): void {
@@ -210,6 +227,11 @@ export class ValueCopier {
     const total = (layout.endPage - firstMapPage) * pageBytes;
     operation.report({ phase: 'values', done: Math.min(this.#done, total), total, unit: 'bytes' });
   }
+}
+
+/** For a value that is read again, which is rare. */
+function rereadBuffer(): Uint8Array {
+  return new Uint8Array(chunkBounds.min);
 }
 
 function bytesOf({ stratum, count }: SourceValue): number {
