@@ -87,6 +87,27 @@ describe('a backup', () => {
     expect(salt(path)).not.toEqual(salt(store.path));
   });
 
+  it('has no bytes of values that were archived', async () => {
+    const store = await inFolder();
+    const secret = bytesOf('a value that nobody is to read any more');
+    for (let round = 0; round < 20; round++) {
+      const session = store.session();
+      const ids = Array.from({ length: 10 }, () => session.push(secret));
+      for (let at = 0; at < 10; at++) session.push(bytesOf(`kept ${round} ${at}`));
+      await session.commit();
+      const archiving = store.session();
+      for (const id of ids) archiving.archive(id);
+      if (round % 3 === 0) archiving.checkpointTo(store.currentBatch);
+      await archiving.commit();
+    }
+    const path = join(folder, 'without-secrets');
+    await store.backupTo(path);
+    expect(readFileSync(store.path).indexOf(secret)).toBeGreaterThan(0);
+    const bytes = readFileSync(path);
+    expect(bytes.indexOf(secret)).toBe(-1);
+    expect(bytes.indexOf(bytesOf('kept 7 7'))).toBeGreaterThan(0);
+  });
+
   it('reports progress, first of all before it begins', async () => {
     const store = await inFolder();
     const reports: Progress[] = [];

@@ -70,6 +70,13 @@ export const faultsOfBackups: readonly SeededFault[] = [
     caughtBy: { file: failures, test: 'rejects with VARVE_CORRUPT and the place of the value' },
   },
   {
+    name: 'what lies between the values of a chunk is copied with them',
+    file: 'store/backup/copy-chunk.ts',
+    find: '    for (const { at, bytes } of this.#free) this.#buffer.fill(0, at, at + bytes);',
+    replace: '',
+    caughtBy: { file: contract, test: 'has no bytes of values that were archived' },
+  },
+  {
     name: 'a copy gets its name before it is synced',
     file: 'store/backup/target-file.ts',
     find: "    await this.#io('syncing', () => this.#file.datasync());\n",
