@@ -14,7 +14,7 @@ const failures = 'test/store/backup/backup-failures.test.ts';
 const cuts = 'test/store/backup/backup-cuts.test.ts';
 const besideWriter = 'test/store/backup/backup-beside-writer.test.ts';
 const sizes = 'test/store/backup/backup-size.test.ts';
-const contract = 'test/contract/backup.test.ts';
+const contract = 'test/store/backup/backup-contract.test.ts';
 const operations = 'test/store/operations.test.ts';
 
 export const faultsOfBackups: readonly SeededFault[] = [

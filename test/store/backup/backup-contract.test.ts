@@ -6,22 +6,22 @@
 import { existsSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { codecs, Forest } from '../../src/forest/index.ts';
+import { codecs, Forest } from '../../../src/forest/index.ts';
 import {
   type BackupOptions,
   type FileSystem,
   memoryFileSystem,
   type Progress,
   Store,
-} from '../../src/index.ts';
+} from '../../../src/index.ts';
 import {
   bytesOf,
   check,
   committed,
   listOf,
   storesOfTest,
-} from '../support/fixtures/store-checks.ts';
-import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
+} from '../../support/fixtures/store-checks.ts';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../../support/temporary-folder.ts';
 
 const stores = storesOfTest();
 const folder = makeTemporaryFolder();
