@@ -6,28 +6,24 @@
  * checks arguments and states, and decides nothing else.
  */
 
-import { Mutex } from 'async-mutex';
-import { invalidArgument, ioError } from '../errors.ts';
 import type { GrainId } from '../format/grain-id.ts';
 import { memoryFileSystem } from '../io/memory-file-system.ts';
-import { checkFlag, checkNames, checkSignal } from '../util/options.ts';
+import { checkNames } from '../util/options.ts';
 import { Committer } from './commit/committer.ts';
 import { HeaderClaim } from './commit/header-claim.ts';
 import { OpenSessions } from './commit/open-sessions.ts';
 import { SessionWork } from './commit/session-work.ts';
+import { type HeaderUpdate, HeaderUpdates } from './header-updates.ts';
 import type { OpenRequest } from './open/open-request.ts';
 import { openCore } from './open/opening.ts';
 import { checkOptions, type StoreOptions } from './open/store-options.ts';
-import {
-  type CommitLogEntry,
-  followedEntries,
-  holdLog,
-  logEntries,
-} from './readers/log-entries.ts';
-import { readerLog } from './readers/reader-log.ts';
-import { findingsBeside } from './readers/reader-verify.ts';
+import { type CommitLogEntry, holdLog } from './readers/log-entries.ts';
+import { PresentReads } from './readers/present-reads.ts';
+import { type CommitLogOptions, commitLogOf } from './readers/reader-log.ts';
+import { findingsOf, type VerifyOptions } from './readers/reader-verify.ts';
 import { StoreReader } from './readers/store-reader.ts';
-import { checkData, checkId, newSession, type Session, type SessionHome } from './session.ts';
+import { streamOf, type ValueReads } from './readers/value-reads.ts';
+import { newSession, type Session, type SessionHome } from './session.ts';
 import { SinglePuts } from './single-puts.ts';
 import { type BatchId, checkBatch } from './state/batch-id.ts';
 import type { RecoveryReport, StoreCore } from './state/core.ts';
@@ -35,8 +31,10 @@ import type { CheckpointGuard } from './state/guards.ts';
 import { statisticsOf } from './state/statistics.ts';
 import type { StoreStatistics } from './state/store-statistics.ts';
 import { type StoreView, viewOf } from './store-view.ts';
+import { Pushes } from './streams/pushes.ts';
+import { checkRange, type ReadStreamOptions } from './streams/value-stream.ts';
+import { checkData, checkId } from './values/value-arguments.ts';
 import type { Finding } from './verify/finding.ts';
-import { verifyStore } from './verify/verify.ts';
 
 let construct: (core: StoreCore, reader: StoreReader | undefined) => Store;
 
@@ -54,8 +52,10 @@ export class Store implements AsyncDisposable {
   readonly #committer: Committer;
   readonly #openSessions = new OpenSessions();
   readonly #sessionHome: SessionHome;
-  readonly #headerMutex = new Mutex();
+  readonly #headerUpdates: HeaderUpdates;
   readonly #puts: SinglePuts;
+  readonly #pushes: Pushes;
+  readonly #present: PresentReads;
   #closing: Promise<void> | undefined;
 
   private constructor(core: StoreCore, reader: StoreReader | undefined) {
@@ -63,8 +63,11 @@ export class Store implements AsyncDisposable {
     this.#reader = reader;
     this.#committer = new Committer(core);
     this.#puts = new SinglePuts(core, this.#committer);
-    const header = new HeaderClaim(core);
-    this.#sessionHome = { core, committer: this.#committer, open: this.#openSessions, header };
+    this.#pushes = new Pushes(core);
+    this.#present = new PresentReads(core);
+    this.#headerUpdates = new HeaderUpdates(core, () => this.#newSession(true));
+    const [committer, open, pushes] = [this.#committer, this.#openSessions, this.#pushes];
+    this.#sessionHome = { core, committer, open, pushes, header: new HeaderClaim(core) };
   }
 
   static {
@@ -90,6 +93,11 @@ export class Store implements AsyncDisposable {
     checkNames('Store.inMemory', options, { cacheBytes: true });
     const { cacheBytes } = options;
     return await Store.open(':memory:', { fileSystem: memoryFileSystem(), cacheBytes });
+  }
+
+  /** The state that reads see. */
+  get #state(): ValueReads {
+    return this.#reader === undefined ? this.#present : this.#reader.current;
   }
 
   get #core(): StoreCore {
@@ -154,10 +162,9 @@ export class Store implements AsyncDisposable {
    * `currentBatch`, or has moved on too far for a proof: call `refresh`.
    */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
-    const core = this.#core;
-    core.checkOpen();
+    this.#core.checkOpen();
     checkId('Store.get', id);
-    return this.#reader === undefined ? core.read(id) : this.#reader.current.get(id);
+    return this.#state.get(id);
   }
 
   /**
@@ -167,7 +174,7 @@ export class Store implements AsyncDisposable {
   async getAsync(id: GrainId): Promise<Uint8Array<ArrayBuffer> | undefined> {
     this.#core.checkOpen();
     checkId('Store.getAsync', id);
-    return await (this.#reader?.current.getAsync(id) ?? this.#core.readAsync(id));
+    return await this.#state.getAsync(id);
   }
 
   /**
@@ -177,8 +184,7 @@ export class Store implements AsyncDisposable {
   has(id: GrainId): boolean {
     this.#core.checkOpen();
     checkId('Store.has', id);
-    if (this.#reader !== undefined) return this.#reader.current.has(id);
-    return this.#core.place(id) !== undefined;
+    return this.#state.has(id);
   }
 
   /**
@@ -188,9 +194,49 @@ export class Store implements AsyncDisposable {
   lengthOf(id: GrainId): number | undefined {
     this.#core.checkOpen();
     checkId('Store.lengthOf', id);
-    if (this.#reader !== undefined) return this.#reader.current.lengthOf(id);
-    const place = this.#core.place(id);
-    return place === undefined ? undefined : this.#core.values.length(place);
+    return this.#state.lengthOf(id);
+  }
+
+  /**
+   * Bytes `start` (inclusive) to `end` (exclusive) of a value, clipped to its length; `undefined`
+   * if there is no such value. If `start >= end` there are none. The checksum is verified only if the
+   * range is the whole value. Throws `VARVE_INVALID_ARGUMENT` for bounds that are no safe integers
+   * from 0, and as `get`.
+   */
+  readRange(id: GrainId, start: number, end: number): Uint8Array<ArrayBuffer> | undefined {
+    this.#core.checkOpen();
+    checkId('Store.readRange', id);
+    return this.#state.readRange(id, checkRange('Store.readRange', start, end));
+  }
+
+  /** As `readRange`, without blocking the event loop, and as `getAsync`. */
+  async readRangeAsync(
+    id: GrainId,
+    start: number,
+    end: number,
+  ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    this.#core.checkOpen();
+    checkId('Store.readRangeAsync', id);
+    return await this.#state.readRangeAsync(id, checkRange('Store.readRangeAsync', start, end));
+  }
+
+  /**
+   * The value, or its bytes from `start` to `end`, as a stream of chunks with bounded memory;
+   * `undefined` if there is no such value. Holds a guard until it ends, is cancelled or is
+   * collected. Throws as `readRange`.
+   *
+   * The stream errors with `VARVE_NOT_FOUND` if the value had been archived before the call and is
+   * freed meanwhile, `VARVE_CORRUPT` at its end if it is the whole value and the checksum does not
+   * match, `VARVE_CLOSED`, `VARVE_IO`, the reason of `signal`; if opened read-only, with
+   * `VARVE_SNAPSHOT_GONE`.
+   */
+  createReadStream(
+    id: GrainId,
+    options: ReadStreamOptions = {},
+  ): ReadableStream<Uint8Array<ArrayBuffer>> | undefined {
+    this.#core.checkOpen();
+    checkId('Store.createReadStream', id);
+    return streamOf(this.#state, id, options);
   }
 
   /**
@@ -199,7 +245,7 @@ export class Store implements AsyncDisposable {
    */
   view(): StoreView {
     this.#core.checkOpen();
-    return viewOf(this.#reader?.current ?? this, this.#core.published);
+    return viewOf(this.#state, this.#core.published);
   }
 
   /**
@@ -264,23 +310,9 @@ export class Store implements AsyncDisposable {
    * `after`. If opened read-only, any `next()` may, since nothing holds the writer back, and
    * `follow` continues with each `refresh`.
    */
-  commitLog(
-    options: {
-      after?: BatchId | undefined;
-      follow?: boolean | undefined;
-      signal?: AbortSignal | undefined;
-    } = {},
-  ): AsyncIterable<CommitLogEntry> {
+  commitLog(options: CommitLogOptions = {}): AsyncIterable<CommitLogEntry> {
     this.#core.checkOpen();
-    checkNames('Store.commitLog', options, { after: true, follow: true, signal: true });
-    const { currentBatch } = this;
-    const { after = this.checkpoint } = options;
-    checkBatch('after', after, currentBatch);
-    const follow = checkFlag('follow', options.follow, false);
-    const signal = checkSignal(options.signal);
-    const range = { after, until: follow ? undefined : currentBatch, signal };
-    if (this.#reader !== undefined) return followedEntries(readerLog(this.#reader), range);
-    return logEntries(this.#core, range);
+    return commitLogOf(this.#core, this.#reader, options);
   }
 
   /**
@@ -289,26 +321,8 @@ export class Store implements AsyncDisposable {
    * The next `update` starts when this commit has settled, so `current` is durable; a call from
    * inside `update` never ends. Rejects with the error of `update`, and as `Session.commit`.
    */
-  async updateEmbeddedHeader(
-    update: (
-      session: Session,
-      current: GrainId | undefined,
-    ) => GrainId | null | Promise<GrainId | null>,
-  ): Promise<BatchId> {
-    this.#core.checkWritable();
-    if (typeof update !== 'function') {
-      throw invalidArgument('Store.updateEmbeddedHeader', 'a function', update);
-    }
-    return await this.#headerMutex.runExclusive(async () => {
-      const session = this.#newSession(true);
-      try {
-        session.setEmbeddedHeader(await update(session, this.embeddedHeader));
-      } catch (error) {
-        session.abandon();
-        throw error;
-      }
-      return await session.commit();
-    });
+  async updateEmbeddedHeader(update: HeaderUpdate): Promise<BatchId> {
+    return await this.#headerUpdates.update(update);
   }
 
   /**
@@ -335,21 +349,15 @@ export class Store implements AsyncDisposable {
    * not add up, a wrong checksum, … A sound store yields nothing. If opened read-only, rejects with
    * `VARVE_SNAPSHOT_GONE` if a writer has moved on and may be the cause of an inconsistency.
    */
-  verify(
-    options: { deep?: boolean | undefined; signal?: AbortSignal | undefined } = {},
-  ): AsyncIterable<Finding> {
+  verify(options: VerifyOptions = {}): AsyncIterable<Finding> {
     this.#core.checkOpen();
-    checkNames('Store.verify', options, { deep: true, signal: true });
-    const findings = verifyStore(this.#core, {
-      deep: checkFlag('deep', options.deep, false),
-      signal: checkSignal(options.signal),
-      quiet: () =>
-        !this.#core.poisoned &&
-        this.#openSessions.size === 0 &&
-        !this.#puts.areWriting &&
-        !this.#committer.busy,
-    });
-    return this.#reader === undefined ? findings : findingsBeside(this.#reader.current, findings);
+    return findingsOf(this.#state, options, () => this.#isQuiet);
+  }
+
+  /** Nothing is reserved or being written. */
+  get #isQuiet(): boolean {
+    const areWriting = this.#puts.areWriting || this.#pushes.areRunning || this.#committer.busy;
+    return !this.#core.poisoned && this.#openSessions.size === 0 && !areWriting;
   }
 
   /**
@@ -372,18 +380,11 @@ export class Store implements AsyncDisposable {
     core.wake();
     try {
       await this.#puts.settled();
+      await this.#pushes.settled();
       await this.#committer.drained();
       if (!core.readOnly && !core.poisoned) await this.#committer.settleAll();
     } finally {
-      await this.#closeFile();
-    }
-  }
-
-  async #closeFile(): Promise<void> {
-    try {
-      await this.#core.reader.file.close();
-    } catch (error) {
-      throw ioError('closing', this.path, error);
+      await core.closeFile();
     }
   }
 

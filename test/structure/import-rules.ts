@@ -55,8 +55,9 @@ const rooms: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     commit: openStore,
     open: openStore,
     verify: openStore,
-    readers: [...openStore, 'open', 'verify'],
-    [door]: [...openStore, 'commit', 'open', 'verify', 'readers'],
+    streams: [...openStore, 'commit'],
+    readers: [...openStore, 'open', 'verify', 'streams'],
+    [door]: [...openStore, 'commit', 'open', 'verify', 'streams', 'readers'],
   },
   forest: {
     'contract.ts': [],

@@ -7,7 +7,7 @@
  * caller knows its ids yet. This file has no protocol of its own.
  */
 
-import { isVarveError, VarveError } from '../../errors.ts';
+import { ioError, isVarveError, VarveError } from '../../errors.ts';
 import { type GrainIdParts, split, splitGrainId } from '../../format/grain-id.ts';
 import { assert } from '../../util/assert.ts';
 import type { FileReader } from '../file/file-reader.ts';
@@ -22,6 +22,7 @@ import type { Published } from '../settle/settle.ts';
 import { StagingMemory } from '../values/staging-memory.ts';
 import { type ValuePlace, type ValueReader, valuePlace } from '../values/value-reader.ts';
 import type { BatchId } from './batch-id.ts';
+import { FreedWatches } from './freed-watches.ts';
 import { Guards } from './guards.ts';
 import { RecentArchives } from './recent-archives.ts';
 import type { StoreStatistics } from './store-statistics.ts';
@@ -75,6 +76,7 @@ export class StoreCore {
   readonly housekeeping: Housekeeping;
   readonly carriedBytes: number;
   readonly guards = new Guards();
+  readonly watches = new FreedWatches();
   readonly staging = new StagingMemory();
   readonly archives = new RecentArchives();
   readonly counters = { commits: 0, sessionsCommitted: 0 };
@@ -142,6 +144,15 @@ export class StoreCore {
   /** Throws `VARVE_CLOSED`. */
   checkOpen(): void {
     if (this.closed) throw this.closedError();
+  }
+
+  /** Throws `VARVE_IO`. */
+  async closeFile(): Promise<void> {
+    try {
+      await this.reader.file.close();
+    } catch (error) {
+      throw ioError('closing', this.path, error);
+    }
   }
 
   closedError(): VarveError {

@@ -39,6 +39,18 @@ export interface ValuePlace {
   readonly parts: readonly FilePart[] | undefined;
 }
 
+/** Bytes `start` to `end` of a value: whole numbers from 0, not yet clipped to its length. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Length and CRC in a value's prefix. */
+export interface ValuePrefix {
+  readonly length: number;
+  readonly crc: number;
+}
+
 /** Length and CRC in a value's prefix, and the CRC computed from its bytes. */
 export interface MeasuredValue {
   readonly length: number;
@@ -232,7 +244,22 @@ export class ValueReader implements WriteObserver {
     this.#checkWithin(place, length);
     const result = this.#memory.take(length);
     this.#fill(result, place, valuePrefixBytes);
-    this.#checkCrc(place, expected, crc32(result, valueCrcStart(place.id, length)));
+    this.checkCrc(place, expected, crc32(result, valueCrcStart(place.id, length)));
+    return result;
+  }
+
+  /**
+   * Bytes of the value, clipped to its length. They are checked only if they are all of it. Throws
+   * as `read`.
+   */
+  readRange(place: ValuePlace, { start, end }: ByteRange): Uint8Array<ArrayBuffer> {
+    this.#checkTrusted(place);
+    const length = this.length(place);
+    if (start === 0 && end >= length) return this.read(place);
+    const bytes = rangeBytes({ start, end }, length);
+    if (bytes > 0) this.#checkWithin(place, start + bytes);
+    const result = this.#memory.take(bytes);
+    if (bytes > 0) this.#fill(result, place, valuePrefixBytes + start);
     return result;
   }
 
@@ -250,20 +277,50 @@ export class ValueReader implements WriteObserver {
 
   /** As `read`, in pieces, without blocking and without the cache. */
   async readAsync(place: ValuePlace): Promise<{ bytes: Uint8Array<ArrayBuffer>; crc: number }> {
+    const prefix = await this.prefixAsync(place);
+    const bytes = new Uint8Array(prefix.length);
+    const started = valueCrcStart(place.id, prefix.length);
+    const crc = await this.fillAsync(bytes, place, { from: 0, crc: started });
+    this.checkCrc(place, prefix.crc, crc);
+    return { bytes, crc };
+  }
+
+  /** As `readRange`, without blocking and without the cache. */
+  async readRangeAsync(place: ValuePlace, range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    const { length } = await this.prefixAsync(place);
+    const { start, end } = range;
+    if (start === 0 && end >= length) return (await this.readAsync(place)).bytes;
+    const result = new Uint8Array(rangeBytes(range, length));
+    if (result.length > 0) await this.#fillAsync(result, place, valuePrefixBytes + start);
+    return result;
+  }
+
+  /** The value's prefix, if the file has all of the value. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
+  async prefixAsync(place: ValuePlace): Promise<ValuePrefix> {
     this.#checkTrusted(place);
     const prefix = new Uint8Array(valuePrefixBytes);
     await this.#fillAsync(prefix, place, 0);
     const length = this.#checkLength(place, getU32(prefix, 0));
     this.#checkWithin(place, length);
-    const result = new Uint8Array(length);
-    let crc = valueCrcStart(place.id, length);
-    for (let at = 0; at < length; at += pieceBytes) {
-      const piece = result.subarray(at, Math.min(at + pieceBytes, length));
-      await this.#fillAsync(piece, place, valuePrefixBytes + at);
+    return { length, crc: getU32(prefix, 4) };
+  }
+
+  /**
+   * Fills `target` with the value's bytes from `from` on, in pieces, without the cache. Resolves to
+   * the CRC of the value up to there; `crc` is that of what comes before.
+   */
+  async fillAsync(
+    target: Uint8Array,
+    place: ValuePlace,
+    before: { readonly from: number; readonly crc: number },
+  ): Promise<number> {
+    let { crc } = before;
+    for (let at = 0; at < target.length; at += pieceBytes) {
+      const piece = target.subarray(at, at + pieceBytes);
+      await this.#fillAsync(piece, place, valuePrefixBytes + before.from + at);
       crc = crc32(piece, crc);
     }
-    this.#checkCrc(place, getU32(prefix, 4), crc);
-    return { bytes: result, crc };
+    return crc;
   }
 
   async #fillAsync(target: Uint8Array, place: ValuePlace, at: number): Promise<void> {
@@ -306,10 +363,16 @@ export class ValueReader implements WriteObserver {
     return { length, stored, computed: crc };
   }
 
-  #checkCrc(place: ValuePlace, expected: number, actual: number): void {
+  /** Throws `VARVE_CORRUPT` if the CRC of all bytes is not the one in the prefix. */
+  checkCrc(place: ValuePlace, expected: number, actual: number): void {
     if (expected === actual) return;
     throw damaged(place, 'a value fails its checksum', { expected, actual });
   }
+}
+
+/** Bytes of a range in a value of `length` bytes. */
+function rangeBytes({ start, end }: ByteRange, length: number): number {
+  return Math.max(0, Math.min(end, length) - start);
 }
 
 function damaged({ id, offset }: ValuePlace, message: string, facts?: VarveErrorFacts): VarveError {
