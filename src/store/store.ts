@@ -199,8 +199,8 @@ export class Store implements AsyncDisposable {
 
   /**
    * Bytes `start` (inclusive) to `end` (exclusive) of a value, clipped to its length; `undefined`
-   * if there is no such value. If `start >= end` there are none. The checksum is verified only if the
-   * range is the whole value. Throws `VARVE_INVALID_ARGUMENT` for bounds that are no safe integers
+   * if there is no such value. If `start >= end` there are none. The checksum is verified only if
+   * the range is the whole value. Throws `VARVE_INVALID_ARGUMENT` for bounds that are no safe integers
    * from 0, and as `get`.
    */
   readRange(id: GrainId, start: number, end: number): Uint8Array<ArrayBuffer> | undefined {

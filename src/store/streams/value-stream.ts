@@ -7,8 +7,8 @@
  * - Each chunk is new memory, which belongs to the consumer.
  * - The CRC of a whole value is compared before its last chunk is handed out: a damaged value never
  *   ends well.
- * - What holds the value ends with the stream: at its end, when it is cancelled, aborted or fails,
- *   or when it is collected. Nothing here refers to the stream while no read is in flight.
+ * - What holds the value ends with the stream: when its last chunk has been taken, when it is
+ *   cancelled, aborted or fails, or when it is collected. Nothing here refers to the stream while no read is in flight.
  */
 
 import { invalidArgument } from '../../errors.ts';
@@ -128,13 +128,15 @@ class ValueChunks {
     else this.#stopAborts = onAbort(signal, abort);
   }
 
-  /** Hands the next chunk out, and ends the stream with the last one. */
+  /** Reads the next chunk ahead, or ends the stream once its last chunk has been taken. */
   async pull(controller: ReadableStreamDefaultController<Bytes>): Promise<void> {
     try {
       const chunk = await this.#next();
       if (this.#isReleased) return;
-      if (chunk !== undefined) controller.enqueue(chunk);
-      if (!this.#isAtEnd) return;
+      if (chunk !== undefined) {
+        controller.enqueue(chunk);
+        return;
+      }
     } catch (error) {
       // After a cancel or an abort this read has no reader.
       if (this.#isReleased) return;
@@ -145,25 +147,19 @@ class ValueChunks {
     controller.close();
   }
 
-  get #isAtEnd(): boolean {
-    return this.#known !== undefined && this.#at >= this.#known.end;
-  }
-
-  /** Reads a chunk; undefined if there is nothing to read. */
+  /** Reads a chunk; undefined at the end. */
   async #next(): Promise<Bytes | undefined> {
     const values = this.#values;
     this.#known ??= await this.#find();
     const { place, end, crc } = this.#known;
-    let chunk: Bytes | undefined;
-    if (this.#at < end) {
-      const target = new Uint8Array(Math.min(this.#plan.chunkBytes, end - this.#at));
+    const chunk = new Uint8Array(Math.max(0, Math.min(this.#plan.chunkBytes, end - this.#at)));
+    if (chunk.length > 0) {
       const before = { from: this.#at, crc: this.#crc };
-      this.#crc = await this.#value.read((now) => values.fillAsync(target, now, before));
-      this.#at += target.length;
-      chunk = target;
+      this.#crc = await this.#value.read((now) => values.fillAsync(chunk, now, before));
+      this.#at += chunk.length;
     }
-    if (this.#isAtEnd && crc !== undefined) values.checkCrc(place, crc, this.#crc);
-    return chunk;
+    if (this.#at >= end && crc !== undefined) values.checkCrc(place, crc, this.#crc);
+    return chunk.length > 0 ? chunk : undefined;
   }
 
   async #find(): Promise<KnownValue> {
