@@ -1,13 +1,14 @@
 /**
  * `npm run bench -- forest-load`: a million random numbers of 64 bits, each under itself as key, in
  * durable transactions of 10,000 and in one; then all of them read at random; and what they take
- * on the disk.
+ * on the disk. Also 300,000 values of 100 bytes under such keys, in transactions of 1,000, once.
  *
  * Each time into an empty folder, in turn, in another order each round. What takes long is asked
  * in the first round only. Left out are classic-level (seven seconds of writing, eight of reading),
  * and rocksdb where all is one transaction (slower than by 10,000) and where it is read: it has no
- * synchronous read. The forest has the caches that it has by default and encodes bigints in the
- * time measured; peers are given bytes. Bytes that live are those of nodes that are not archived.
+ * synchronous read. With values of 100 bytes lmdb and classic-level are asked. The forest has the
+ * caches that it has by default and encodes bigints in the time measured; peers are given bytes.
+ * Bytes that live are those of nodes that are not archived.
  */
 
 import { mkdirSync } from 'node:fs';
@@ -33,6 +34,9 @@ interface Shape {
   readonly title: string;
   readonly together: number;
   readonly reads: boolean;
+  readonly valueBytes?: number;
+  readonly rounds: number;
+  readonly count: number;
   readonly contenders: readonly BulkContender[];
   /** Names of those that are asked in the first round only. */
   readonly once: readonly string[];
@@ -56,6 +60,8 @@ const many: Shape = {
   title: 'random u64 to u64, 10,000 a durable transaction',
   together: 10_000,
   reads: true,
+  rounds,
+  count: million,
   contenders: [bulkForest(varveAsync, 'async'), ...peers('lmdb', 'better-sqlite3', 'rocksdb')],
   once: ['better-sqlite3'],
 };
@@ -64,12 +70,25 @@ const single: Shape = {
   title: 'random u64 to u64, all in one durable transaction',
   together: million,
   reads: false,
+  rounds,
+  count: million,
   contenders: [
     bulkForest(varveAsync, 'async'),
     bulkForest(varveSync, 'sync'),
     ...peers('lmdb', 'better-sqlite3'),
   ],
   once: ['better-sqlite3'],
+};
+
+const small: Shape = {
+  title: 'random u64 to 100 bytes, 1,000 a durable transaction',
+  together: 1_000,
+  reads: false,
+  valueBytes: 100,
+  rounds: 1,
+  count: 300_000,
+  contenders: [bulkForest(varveAsync, 'async'), ...peers('lmdb', 'classic-level')],
+  once: [],
 };
 
 interface Found {
@@ -82,7 +101,7 @@ type Part = keyof BulkResult;
 async function measureAll(shape: Shape, task: BulkTask, folder: string): Promise<Found[]> {
   const found = shape.contenders.map((contender) => ({ contender, results: [] as BulkResult[] }));
   const dice = new Dice();
-  for (let round = 0; round < (task.numbers.length < million ? 1 : rounds); round++) {
+  for (let round = 0; round < (task.numbers.length < shape.count ? 1 : shape.rounds); round++) {
     const rest = found.filter(
       ({ contender }) => round === 0 || !shape.once.includes(contender.name),
     );
@@ -141,12 +160,14 @@ function chartOf(found: readonly Found[], part: Part, title: string): BarChart {
 }
 
 function section(shape: Shape, quick: boolean): FreeSection {
-  const { title, together, reads } = shape;
+  const { title, together, reads, valueBytes } = shape;
   return {
     title,
     async measure(folder): Promise<FreeResult> {
-      const count = quick ? quickCount : million;
-      const task = { numbers: randomNumbers(count), together: Math.min(together, count), reads };
+      const count = quick ? quickCount : shape.count;
+      const numbers = randomNumbers(count);
+      const entries = { numbers, together: Math.min(together, count), reads };
+      const task: BulkTask = valueBytes === undefined ? entries : { ...entries, valueBytes };
       const found = await measureAll(shape, task, folder);
       const perEntry = (bytes: number): string => threeDigits(bytes / count);
       const tables = [
@@ -167,7 +188,7 @@ function section(shape: Shape, quick: boolean): FreeSection {
       }
       const load = figures[`${varveAsync}: seconds`] ?? Number.NaN;
       const gets = figures[`${varveAsync}: gets`] ?? Number.NaN;
-      const perSecond = count === million ? 1e-3 : million / count / 1e3;
+      const perSecond = million / count / 1e3;
       figures['load of best peer'] = load / (bestPeer(found, 'load') * perSecond);
       figures['gets of best peer'] = gets / (bestPeer(found, 'gets') * perSecond);
       const charts = [chartOf(found, 'load', title)];
@@ -181,7 +202,7 @@ await ask({
   name: 'forest-load',
   title: 'A million random numbers into a tree',
   peers: true,
-  sections: (quick) => [section(many, quick), section(single, quick)],
+  sections: (quick) => [many, single, small].map((shape) => section(shape, quick)),
   goals: [
     {
       text: 'a million, 10,000 a transaction <= 2.5 s',
@@ -206,6 +227,13 @@ await ask({
       most: 0.59,
       fullOnly: true,
       value: ({ figure }) => figure(single.title, 'load of best peer'),
+    },
+    {
+      text: '300,000 of 100 bytes, 1,000 a transaction <= 1 x lmdb',
+      most: 1,
+      fullOnly: true,
+      value: ({ figure }) =>
+        figure(small.title, `${varveAsync}: seconds`) / figure(small.title, 'lmdb: seconds'),
     },
     {
       text: 'then a million gets <= 0.8 s',

@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- many-clients`: 64 and 256 clients in one process, each in a loop: a commit of
+ * `npm run bench -- many-clients`: 1, 64 and 256 clients in one process, each in a loop: a commit of
  * 1 to 20 values of 0 to 4,096 bytes, and wait for it. Measured are the first 1,000 commits of a
- * process, and the rate of a process that has made 5,000.
+ * process, and the rate of a process that has made 5,000 (one client: the average after 2,000).
  *
  * Against a bare group commit (gather, one write, one sync) into zero-filled space and into a file
  * that grows as the store does, and against peers. A client's values are random but the same for
@@ -11,10 +11,11 @@
 import { join } from 'node:path';
 import { Store } from '../src/index.ts';
 import type { Contestant } from './support/contestant.ts';
+import type { Figures } from './support/goals.ts';
 import { GroupFloor } from './support/group-floor.ts';
 import { Payload } from './support/payload.ts';
 import { peerContestants } from './support/peers/installed-peers.ts';
-import { warm } from './support/processes/process-section.ts';
+import { fresh, warm } from './support/processes/process-section.ts';
 import { ask } from './support/question.ts';
 
 const title = 'commits of 1..20 values of 0..4096 bytes';
@@ -23,6 +24,9 @@ const growing = 'group commit into a growing file, 64';
 const growingWide = 'group commit into a growing file, 256';
 const few = 'varve commit, 64 clients';
 const many = 'varve commit, 256 clients';
+const aloneTitle = 'one client, commits of 1..20 values of 0..4096 bytes';
+const growingAlone = 'a growing file, 1';
+const alone = 'varve commit, 1 client';
 
 const filledBytes = 64 * 1024 * 1024;
 const commitsMade = 4096;
@@ -69,7 +73,7 @@ function varve(name: string, clients: number, floor: string): Contestant {
   };
 }
 
-function peers(): Contestant[] {
+function peers(clients: number, floor: string): Contestant[] {
   return peerContestants(
     ({ put }) => {
       const commit = commitsOf(new Payload());
@@ -83,7 +87,7 @@ function peers(): Contestant[] {
         },
       };
     },
-    { suffix: ', 64 clients', clients: 64, floor: growing },
+    { suffix: clients === 1 ? ', 1 client' : `, ${clients} clients`, clients, floor },
   );
 }
 
@@ -105,11 +109,30 @@ await ask({
         floor(growingWide, 256),
         varve(few, 64, growing),
         varve(many, 256, growingWide),
-        ...peers(),
+        ...peers(64, growing),
+      ],
+    },
+    {
+      title: aloneTitle,
+      shown: { by: 'average' },
+      fresh: quick ? { processes: 1, runs: 300 } : { processes: 3, runs: 1_000 },
+      warm: quick
+        ? { processes: 1, runsBefore: 500, rounds: 1, slice: 50, warmUp: 5 }
+        : { processes: 1, runsBefore: 2_000, rounds: 3, slice: 200, warmUp: 20 },
+      contestants: [
+        floor(growingAlone, 1),
+        varve(alone, 1, growingAlone),
+        ...peers(1, growingAlone),
       ],
     },
   ],
   goals: [
+    ...[fresh(aloneTitle), warm(aloneTitle)].map((half) => ({
+      text: `${half === fresh(aloneTitle) ? 'fresh' : 'warm'} 1 client <= 1 x the best peer`,
+      most: 1,
+      value: ({ average, bestPeerAverage }: Figures) =>
+        average(half, alone) / bestPeerAverage(half),
+    })),
     {
       text: 'warm 64 clients >= 0.65 x the floor that grows',
       least: 0.65,

@@ -195,7 +195,7 @@ class StoreDump {
     this.#section(
       'The grains',
       `They begin at ${hexOffset(grains)} and have ${grainBytes} bytes each. The first is free and`,
-      'still holds the value that was freed.',
+      'holds zeros: its value was freed before a settle wrote it there.',
     );
   }
 }

@@ -16,8 +16,8 @@ import { randomNumbers } from '../support/random-entries.ts';
 const together = 10_000;
 
 const task = JSON.parse(process.argv[2] ?? '{}') as ForestTask;
-const { path, count, cacheBytes, nodeCacheBytes } = task;
-const forest = await Forest.open(path, { cacheBytes, nodeCacheBytes });
+const { path, count, cacheBytes } = task;
+const forest = await Forest.open(path, { cacheBytes });
 const tree = forest.tree('entries', { key: codecs.u64, value: codecs.u64 });
 const step = 2n ** 64n / BigInt(count);
 

@@ -1,6 +1,6 @@
 /**
- * What loads entries of u64 to u64 in durable commits and reads them back, timed: the forest and
- * the peers.
+ * What loads entries of u64 to u64, or to longer values, in durable commits and reads them back,
+ * timed: the forest and the peers.
  *
  * Invariant: the clock runs over commits and reads only; what they are given was made before. Keys
  * and values are those of `randomNumbers`, a value being the number of its key, and what was read
@@ -8,7 +8,7 @@
  */
 
 import { join } from 'node:path';
-import { codecs, Forest, type Transaction } from '../../src/forest/index.ts';
+import { codecs, Forest, type Transaction, type Tree } from '../../src/forest/index.ts';
 import type { Kind } from './contestant.ts';
 import { folderBytes } from './folder-bytes.ts';
 import type { LoadedPeer } from './peers/peer-packages.ts';
@@ -20,6 +20,8 @@ export interface BulkTask {
   readonly together: number;
   /** Whether all of them are read afterwards, at random. */
   readonly reads: boolean;
+  /** Of values longer than their keys, which are bytes for the forest too; with no reads. */
+  readonly valueBytes?: number;
 }
 
 /** Milliseconds in all, bytes in all; NaN where it was not measured. */
@@ -69,18 +71,35 @@ function timed(work: () => boolean): number {
   return milliseconds;
 }
 
+type Put = (tx: Transaction, from: number, to: number) => void;
+
+function numberPut(tree: Tree<bigint, bigint, undefined>, { numbers: given }: BulkTask): Put {
+  const numbers = Array.from(given);
+  return (tx, from, to) => {
+    const entries = tx.tree(tree);
+    for (let at = from; at < to; at++) {
+      const number = numbers[at] as bigint;
+      entries.put(number, number);
+    }
+  };
+}
+
+function bytesPut(forest: Forest, { numbers }: BulkTask, valueBytes: number): Put {
+  const tree = forest.tree('bytes');
+  const { keys, values } = entriesOf(numbers, valueBytes);
+  return (tx, from, to) => {
+    const entries = tx.tree(tree);
+    for (let at = from; at < to; at++) entries.put(keys[at] as Buffer, values[at] as Buffer);
+  };
+}
+
 async function runForest(folder: string, task: BulkTask, sync: boolean): Promise<BulkResult> {
   const forest = await Forest.open(join(folder, 'bench.varve'));
   const tree = forest.tree('entries', u64);
-  const numbers = Array.from(task.numbers);
+  const { valueBytes: length } = task;
+  const put = length === undefined ? numberPut(tree, task) : bytesPut(forest, task, length);
   const load = await timedLoad(task, (from, to) => {
-    const body = (tx: Transaction): void => {
-      const entries = tx.tree(tree);
-      for (let at = from; at < to; at++) {
-        const number = numbers[at] as bigint;
-        entries.put(number, number);
-      }
-    };
+    const body = (tx: Transaction): void => put(tx, from, to);
     return sync ? forest.transactionSync(body) : forest.transaction(body);
   });
   const openBytes = folderBytes(folder);
@@ -107,7 +126,7 @@ export function bulkPeer({ name, openOrdered }: LoadedPeer): BulkContender {
     kind: 'peer',
     async run(folder, task) {
       const peer = await openOrdered(folder);
-      const entries = entriesOf(task.numbers, keyLength);
+      const entries = entriesOf(task.numbers, task.valueBytes ?? keyLength);
       const load = await timedLoad(task, (from, to) => peer.put(entries, from, to));
       const openBytes = folderBytes(folder);
       const { get } = peer;

@@ -21,8 +21,8 @@ import {
 } from './random-entries.ts';
 
 export const valueBytes = 100;
-/** Large enough for all nodes of a million entries. */
-const nodeCacheBytes = 512 * 1024 * 1024;
+/** Large enough for all nodes of a million entries, and the blocks that they were read from. */
+const largeCacheBytes = 512 * 1024 * 1024;
 
 export type BytesTree = Tree<Uint8Array, Uint8Array, undefined>;
 
@@ -68,9 +68,16 @@ function check({ keys }: Entries, get: (key: Buffer) => Uint8Array | undefined):
   }
 }
 
-/** A forest whose only tree has the entries, with the codecs that a tree has by default. */
-export async function forestBed(folder: string, count: number): Promise<ForestBed> {
-  const forest = await Forest.open(join(folder, 'bench.varve'), { nodeCacheBytes });
+/**
+ * A forest whose only tree has the entries, with the codecs that a tree has by default.
+ * `cacheBytes`: undefined for the default of a forest.
+ */
+export async function forestBed(
+  folder: string,
+  count: number,
+  options: { readonly cacheBytes?: number | undefined } = { cacheBytes: largeCacheBytes },
+): Promise<ForestBed> {
+  const forest = await Forest.open(join(folder, 'bench.varve'), options);
   const tree = forest.tree('entries');
   const entries = entriesOf(bedNumbers(count), valueBytes);
   await forest.transaction((tx) => {

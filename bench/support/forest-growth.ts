@@ -14,7 +14,6 @@ export interface ForestTask {
   readonly transactions: number;
   readonly gets: number;
   readonly cacheBytes: number;
-  readonly nodeCacheBytes: number;
 }
 
 export interface ForestAnswer {

@@ -45,12 +45,13 @@ export class ForestCore {
    * `VARVE_VAULT`, `VARVE_CORRUPT`.
    */
   constructor(store: Store, options: CoreOptions) {
-    const { nodeBytes, nodeCacheBytes, journalBytes, vault } = options;
+    const { nodeBytes, journalBytes, vault } = options;
+    const nodeCacheBytes = Math.min(options.nodeCacheBytes, store.memory.bytesMax);
     const sealed = vault !== undefined;
     const memory = new NodeMemory(nodeCacheBytes);
     const limits = { nodeBytes, sealed, memory, journalBytes };
     this.store = store;
-    this.state = new DurableState(store, limits, this.handles, options);
+    this.state = new DurableState(store, limits, this.handles, { nodeCacheBytes, vault });
   }
 
   /** The state that reads see. */

@@ -18,7 +18,11 @@ export interface ForestOptions {
    * if all keys have one length and all values too.
    */
   nodeBytes?: number | undefined;
-  /** Upper bound of the cache of decoded nodes, bytes; beside the store's. Default 256 MiB. */
+  /**
+   * The part of `cacheBytes` that decoded nodes may take, bytes; more counts as `cacheBytes`.
+   * Default: shared with blocks and marks as use demands. Half of it, or 2 MiB if that is more, may
+   * be nodes of the journal, which are not stored yet.
+   */
   nodeCacheBytes?: number | undefined;
   /**
    * Upper bound, bytes, of the changes that roots log while their nodes stay in memory; lower in a
@@ -48,7 +52,6 @@ export interface ForestOptions {
 const overheadBytesMax = 65_000;
 const nodeBytesMin = 500;
 const nodeBytesMax = 65_536;
-const nodeCacheBytesDefault = 256 * 1024 * 1024;
 const journalBytesDefault = 4 * 1024 * 1024;
 
 export const forestNames: NamesOf<ForestOptions> = {
@@ -111,7 +114,7 @@ export function checkForestOptions(
 export function coreOptions(options: ForestOptions): CoreOptions {
   return {
     nodeBytes: options.nodeBytes,
-    nodeCacheBytes: options.nodeCacheBytes ?? nodeCacheBytesDefault,
+    nodeCacheBytes: options.nodeCacheBytes ?? Number.POSITIVE_INFINITY,
     journalBytes: options.journalBytes ?? journalBytesDefault,
     automatic: options.checkpoint !== 'manual',
     retention: new Retention(options.checkpoint === 'manual' ? 0 : (options.retainMs ?? 0)),

@@ -9,6 +9,7 @@
 import { invalidArgument, isVarveError } from '../errors.ts';
 import { type BatchId, type GrainId, Store, type StoreOptions } from '../index.ts';
 import { Breather } from '../util/breather.ts';
+import type { MemoryStatistics } from '../util/memory-budget.ts';
 import { ForestWriter } from './commits/forest-writer.ts';
 import { Freeing } from './commits/freeing.ts';
 import { isRefusal } from './commits/group-commits.ts';
@@ -33,8 +34,10 @@ import { checkedOptions, type VerifyOptions, verifyForest } from './verify-fores
 export interface ForestStatistics {
   /** Nodes that were not in memory and were read from the store since the forest was opened. */
   readonly nodesRead: number;
-  /** Bytes of the cache of decoded nodes that are in use. */
+  /** Bytes of decoded nodes in the cache. */
   readonly cachedBytes: number;
+  /** The memory that the forest and its store share: `cacheBytes`. */
+  readonly memory: MemoryStatistics;
   /** Bytes of durable changes that no stored node has. */
   readonly journalBytes: number;
   /** Trees whose roots are in memory: a bounded number beside the trees of the journal. */
@@ -211,6 +214,7 @@ export class Forest implements AsyncDisposable {
     return {
       nodesRead: nodes.reads,
       cachedBytes: nodes.cache.bytes,
+      memory: this.store.memory.statistics(),
       journalBytes: journal.allBytes,
       treesInMemory: version.treesInMemory,
     };

@@ -1,10 +1,10 @@
 /**
  * The built-in modules of Node that files of this machine need.
  *
- * Invariant: nothing is imported, so the files that use this also load in a browser, as a part of
- * the core: an import of a file of their own would cost 2 ms at the first open. There the modules
- * are undefined: `node.ts` opens no file without them. A module that Node has not loaded by itself
- * is asked for where it is used, not when varve is imported.
+ * Invariant: nothing is imported, so the files that use this are a part of the core and load in a
+ * browser too. Loading them later, from a file of their own, would cost 2 ms at the first open. In
+ * a browser the modules are undefined, and `node.ts` opens no file. A module that Node has not
+ * loaded by itself is asked for at its use, not when varve is imported.
  */
 
 import type fs from 'node:fs';
@@ -20,7 +20,7 @@ interface NodeModules {
   path: typeof path;
 }
 
-/** The module, where there is Node. */
+/** The module; undefined without Node, whatever the type says. */
 export function nodeModule<Name extends keyof NodeModules>(name: Name): NodeModules[Name] {
   return builtinModule<NodeModules[Name]>(`node:${name}`) as NodeModules[Name];
 }

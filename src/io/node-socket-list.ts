@@ -40,11 +40,13 @@ const listedSocket = /^\S+ \S+ \S+ \S+ \S+ 01 +(\d+) (@.*)$/;
 
 function socketInodes(names: readonly string[]): ReadonlySet<string> {
   const list = fs.readFileSync('/proc/net/unix', 'latin1');
-  const wanted = new Set(names.map((name) => name.replaceAll('\0', '@')));
+  const wanted = names.map((name) => name.replaceAll('\0', '@'));
   const inodes = new Set<string>();
   for (const line of list.split('\n')) {
+    // Faster than the expression, which is not compiled yet.
+    if (!wanted.some((end) => line.endsWith(end))) continue;
     const [, inode, name] = listedSocket.exec(line) ?? [];
-    if (inode !== undefined && name !== undefined && wanted.has(name)) inodes.add(inode);
+    if (inode !== undefined && name !== undefined && wanted.includes(name)) inodes.add(inode);
   }
   return inodes;
 }

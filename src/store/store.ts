@@ -8,6 +8,7 @@
 
 import type { GrainId } from '../format/grain-id.ts';
 import { memoryFileSystem } from '../io/memory-file-system.ts';
+import type { MemoryBudget } from '../util/memory-budget.ts';
 import { checkNames } from '../util/options.ts';
 import { Committer } from './commit/committer.ts';
 import { HeaderClaim } from './commit/header-claim.ts';
@@ -200,8 +201,8 @@ export class Store implements AsyncDisposable {
   /**
    * Bytes `start` (inclusive) to `end` (exclusive) of a value, clipped to its length; `undefined`
    * if there is no such value. If `start >= end` there are none. The checksum is verified only if
-   * the range is the whole value. Throws `VARVE_INVALID_ARGUMENT` for bounds that are no safe integers
-   * from 0, and as `get`.
+   * the range is the whole value. Throws `VARVE_INVALID_ARGUMENT` for bounds that are no safe
+   * integers from 0, and as `get`.
    */
   readRange(id: GrainId, start: number, end: number): Uint8Array<ArrayBuffer> | undefined {
     this.#core.checkOpen();
@@ -335,6 +336,11 @@ export class Store implements AsyncDisposable {
   claimEmbeddedHeader(owner: string): () => void {
     this.#core.checkOpen();
     return this.#sessionHome.header.take(owner);
+  }
+
+  /** The budget of `cacheBytes`: what stands on the store takes its memory from it. */
+  get memory(): MemoryBudget {
+    return this.#core.budget;
   }
 
   /** Throws `VARVE_CLOSED`. */

@@ -244,8 +244,11 @@ describe('a failed sync', () => {
     await store.close();
   });
 
-  it('does not publish a larger batch either', async () => {
-    const { store, old, lost } = await poisoned(longBytesOf('who knows'));
+  it.each([
+    ['larger batch', longBytesOf('who knows')],
+    ['batch with a new map', new Uint8Array(100_000)],
+  ])('does not publish a %s either', async (_, bytes) => {
+    const { store, old, lost } = await poisoned(bytes);
     await check.value(store, old, bytesOf('old'));
     await check.noValue(store, lost);
     expect(store.currentBatch).toBe(1);
@@ -297,6 +300,7 @@ describe('a failed sync', () => {
   it.each([
     { it: 'that carries the value', bytesFor: bytesOf, from: 1 },
     { it: 'after the value', bytesFor: longBytesOf, from: 2 },
+    { it: 'after the value and its map', bytesFor: () => new Uint8Array(100_000), from: 4 },
   ])('poisons also if a record $it can be neither written nor taken back', async (way) => {
     const { store, disk, id } = await withValue();
     let writes = 0;

@@ -42,6 +42,14 @@ describe('statistics', () => {
       sessionsCommitted: 0,
       syncs: 0,
       bytesWritten: 0,
+      memory: {
+        budgetBytes: 64 * mebibyte,
+        usedBytes: expect.any(Number),
+        blockBytes: 0,
+        markBytes: 0,
+        nodeBytes: 0,
+        reservedBytes: 0,
+      },
       strata: [],
     });
   });
@@ -67,6 +75,24 @@ describe('statistics', () => {
     await store.close();
     const again = await stores.open(storePath, { fileSystem: disk });
     expect(again.statistics()).toMatchObject(freed);
+  });
+
+  it('give the memory that is in use, up to cacheBytes', async () => {
+    const { store } = await stores.wrapped({ cacheBytes: mebibyte });
+    const ids: GrainId[] = [];
+    for (let at = 0; at < 600; at++) ids.push(await committed(store, patternOf(4000, at)));
+    for (const id of ids) {
+      store.get(id);
+      const { budgetBytes, usedBytes, ...parts } = store.statistics().memory;
+      expect(budgetBytes).toBe(mebibyte);
+      expect(parts.blockBytes + parts.markBytes + parts.nodeBytes).toBe(usedBytes);
+      expect(usedBytes).toBeLessThan(1.1 * mebibyte);
+    }
+    const { usedBytes, blockBytes, markBytes, nodeBytes } = store.statistics().memory;
+    expect(usedBytes).toBeGreaterThan(0.9 * mebibyte);
+    expect(blockBytes).toBeGreaterThan(0.8 * mebibyte);
+    expect(markBytes).toBeGreaterThan(0);
+    expect(nodeBytes).toBe(0);
   });
 
   it('give the length of the file as it is', async () => {

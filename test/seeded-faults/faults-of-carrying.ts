@@ -47,6 +47,16 @@ export const faultsOfCarrying: readonly SeededFault[] = [
     },
   },
   {
+    name: 'a batch with a new map is written as a small one',
+    file: 'store/commit/durable-writer.ts',
+    find: '    if (space.tight || added !== nothingAdded || plan.dropped.length > 0) return undefined;',
+    replace: '    if (space.tight || plan.dropped.length > 0) return undefined;',
+    caughtBy: {
+      file: 'test/contract/faults.test.ts',
+      test: 'can be neither written nor taken back',
+    },
+  },
+  {
     name: 'a settle forgets records whose values are not in their grains',
     file: 'store/settle/settle.ts',
     find: 'this.#settled !== undefined && this.#isWritten) {',

@@ -28,14 +28,28 @@ export const faultsOfCounts: readonly SeededFault[] = [
     name: 'a branch is stored before its children',
     file: 'forest/trees/edit.ts',
     find: lines(
-      '  if (!node.leaf) for (const child of node.refs) yield* storeNodes(nodes, session, child, shape);',
-      '  nodes.push(session, ref, shape);',
+      '  if (!node.leaf) yield* storeBelow(nodes, session, node, shape);',
+      '  yield pushed(nodes, session, ref, shape);',
     ),
     replace: lines(
-      '  nodes.push(session, ref, shape);',
-      '  if (!node.leaf) for (const child of node.refs) yield* storeNodes(nodes, session, child, shape);',
+      '  yield pushed(nodes, session, ref, shape);',
+      '  if (!node.leaf) yield* storeBelow(nodes, session, node, shape);',
     ),
     caughtBy: { file: trees, test: 'gives its space back by itself' },
+  },
+  {
+    name: 'a leaf of an earlier transaction is changed in place',
+    file: 'forest/trees/tree-editor.ts',
+    find: '    if (leaf.owner === this.#edit.owner) return leaf;',
+    replace: '    if (leaf.owner <= this.#edit.owner) return leaf;',
+    caughtBy: { file: trees, test: 'keeps the state at its creation while every node of it' },
+  },
+  {
+    name: 'entries that do not lie side by side are copied as if they did',
+    file: 'forest/nodes/sorted-entries.ts',
+    find: '      if (offset !== end) {',
+    replace: '      if (offset < end) {',
+    caughtBy: { file: model, test: 'answers as plain maps do' },
   },
   {
     name: 'a snapshot that is released twice releases the states of others',

@@ -183,6 +183,16 @@ export const faultsOfSpace: readonly SeededFault[] = [
     },
   },
   {
+    name: 'a long reserve is filled in pieces, which large batches take for values',
+    file: 'store/settle/housekeeping.ts',
+    find: '    const most = ahead ? Math.ceil(fillBytesMax / pageBytes) : missing;',
+    replace: '    const most = Math.ceil(fillBytesMax / pageBytes);',
+    caughtBy: {
+      file: 'test/store/settle/housekeeping.test.ts',
+      test: 'large batches fill a long reserve once, and leave it to the store',
+    },
+  },
+  {
     name: 'pages of a sparse file that the disk has refused are given out again',
     file: 'store/file/space.ts',
     find: '    if (isInside) this.#holes.add(page, endPage);',

@@ -16,6 +16,7 @@ import { faultsOfReaders } from './faults-of-readers.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
 import { faultsOfSettling } from './faults-of-settling.ts';
 import { faultsOfSpace } from './faults-of-space.ts';
+import { faultsOfStreams } from './faults-of-streams.ts';
 import { faultsOfVaults } from './faults-of-vaults.ts';
 import type { SeededFault } from './seeded-fault.ts';
 
@@ -34,4 +35,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfCounts,
   ...faultsOfInvariants,
   ...faultsOfMemory,
+  ...faultsOfStreams,
 ];

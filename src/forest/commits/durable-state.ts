@@ -13,7 +13,7 @@ import { RootWriter } from '../journal/forest-root.ts';
 import type { FrozenState, FrozenTrees } from '../journal/frozen-state.ts';
 import { Journal, type RootPlan, type Share, type StoredRoots } from '../journal/journal.ts';
 import type { NodeRef } from '../nodes/node.ts';
-import { reservedShareMax } from '../nodes/node-cache.ts';
+import { NodeCache } from '../nodes/node-cache.ts';
 import { NodeStore } from '../nodes/node-store.ts';
 import { ForestContext } from '../trees/forest-context.ts';
 import type { TreeHandles } from '../trees/tree-handles.ts';
@@ -28,7 +28,9 @@ import { StoredState } from './stored-state.ts';
  */
 const sealsSkipped = 2 ** 24;
 
-/** Bytes of memory that nodes not stored yet may take beside a small cache. */
+/** The part of the memory for nodes that the journal's nodes, not stored yet, may take. */
+const journalShare = 1 / 2;
+/** Bytes that they may take beside a small cache. */
 const memoryMin = 2 ** 21;
 
 export interface StateOptions {
@@ -56,6 +58,7 @@ export class DurableState {
   #version: ForestVersion;
   #journal: Journal;
   readonly #options: StateOptions;
+  #changedBytes = 0;
 
   /**
    * Reads the root of the forest. Throws `VARVE_NOT_A_FOREST`, `VARVE_UNSUPPORTED_VERSION`,
@@ -74,11 +77,12 @@ export class DurableState {
   #read(store: Store, limits: ForestLimits, handles: TreeHandles) {
     const { vault, nodeCacheBytes } = this.#options;
     // A reader's source must stay at its batch when the store refreshes.
-    const nodes = new NodeStore(store.readOnly ? store.view() : store, vault, nodeCacheBytes);
+    const source = store.readOnly ? store.view() : store;
+    const nodes = new NodeStore(source, vault, new NodeCache(store.memory, nodeCacheBytes));
     const context = new ForestContext(store, nodes, limits, handles);
     const { version, journal: found, nextSeal } = new StoredState(context, store.currentBatch);
     nodes.sealFrom(nextSeal + skipped(vault));
-    const memoryBytes = Math.max(memoryMin, nodeCacheBytes * reservedShareMax);
+    const memoryBytes = Math.max(memoryMin, nodeCacheBytes * journalShare);
     const bounds = { logBytes: limits.journalBytes, memoryBytes };
     return { context, version, journal: new Journal(found, bounds, store, nodes.source) };
   }
@@ -121,6 +125,8 @@ export class DurableState {
     const journal = this.#journal;
     const root = present(group.root, 'the root of a commit');
     assert(batch > this.#version.batch, 'a commit is later than the state that it stands on');
+    // Its nodes go to the cache or to the journal.
+    this.reserveForChanges(0);
     if (plan.isLogged) journal.logged(group, plan, root, share);
     else journal.flushed(stored, root);
     this.#advanceNodes(group, plan.frozen, share);
@@ -147,10 +153,20 @@ export class DurableState {
     for (const ref of frozen.advance(share.count)) nodes.forget(ref);
   }
 
-  /** Reserves cache memory for the journal's nodes and logs and for `NodeMemory`. */
+  /**
+   * `bytes`: approximate memory of nodes that transactions have changed and that no durable state
+   * has.
+   */
+  reserveForChanges(bytes: number): void {
+    this.#changedBytes = bytes;
+    this.#reserveMemory();
+  }
+
+  /** Reserves cache memory for changes, for the journal's nodes and logs, and for `NodeMemory`. */
   #reserveMemory(): void {
     const { nodes, limits } = this.#context;
-    nodes.cache.reserve(this.#journal.memoryBytes + limits.memory.keptBytes);
+    const { keptBytes } = limits.memory;
+    nodes.cache.reserve(this.#journal.memoryBytes + keptBytes + this.#changedBytes);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Decides when archived values are freed: a few batches with each commit. The values of a large
- * commit are freed at once, before the next commit that writes nodes.
+ * commit are freed at once, before the next commit that writes all nodes.
  *
  * Invariant: no checkpoint goes beyond the store's guards, so all that a snapshot reaches stays. It
  * runs only as part of a commit request: no transaction finds the store busy with it.
@@ -18,8 +18,8 @@ import type { Retention } from './retention.ts';
  */
 const freedBatchesMax = 16;
 /**
- * A commit that archives at least this many values is freed by a commit of its own, before the next
- * commit that writes nodes. That one reuses the space; without this, the file would hold two
+ * If a commit archives at least this many values, a commit of its own frees them before the next
+ * one that writes all nodes. That one reuses the space; without this, the file would hold two
  * generations of nodes.
  */
 const archivedForFreeing = 256;
@@ -29,7 +29,7 @@ export class Freeing {
   readonly #automatic: boolean;
   readonly #retention: Retention;
   #underWay = false;
-  /** A batch that archived much: free up to it before the next commit that writes nodes. */
+  /** A batch that archived much: free up to it before the next commit that writes all nodes. */
   #due: BatchId | undefined;
   /** The last batch that is known to have archived anything. */
   #archivedIn: BatchId = 0;

@@ -13,6 +13,7 @@
 
 import { isVarveError } from '../../errors.ts';
 import type { BatchId, GrainId } from '../../index.ts';
+import { present } from '../../util/assert.ts';
 import { Breather } from '../../util/breather.ts';
 import type { RootPlan } from '../journal/journal.ts';
 import type { Hold } from '../reads/range-iterators.ts';
@@ -119,7 +120,7 @@ export class GroupCommits {
     let batch: BatchId;
     let prepared: PreparedCommit;
     try {
-      prepared = this.#prepare(flight) as PreparedCommit;
+      prepared = present(this.#prepare(flight), 'a commit that is prepared without turns');
       batch = flight.group.session.commitSync();
     } catch (error) {
       this.#fail(flight, error);
@@ -194,8 +195,8 @@ export class GroupCommits {
   /**
    * Called before a body pushes nodes that are in memory only: pushes the rest of the group in
    * flight at once. Those nodes belong to that group's session, which commits first. The group that
-   * the body pushes into writes all nodes (`Group.needsNodes`), so no commit that writes a share of
-   * an earlier state names nodes of a body that may fail.
+   * the body pushes into writes all nodes (`Group.needsNodes`). Therefore no commit that writes a
+   * share of an earlier state names nodes of a body that may fail.
    */
   finishPreparing(): void {
     if (this.#preparing !== undefined) this.#goOnPreparing(this.#preparing);

@@ -89,6 +89,14 @@ export class WorkingState implements StartingState {
   join(tx: TransactionScope): void {
     this.#group.join(tx);
     this.#shares = tx.edit.sharesRoot;
+    this.#reserve();
+  }
+
+  /** Copies of nodes are about as large as what they replace. */
+  #reserve(): void {
+    let bytes = this.#group.garbage.bytes;
+    if (this.#inFlight !== undefined) bytes += this.#inFlight.garbage.bytes;
+    this.#durable.reserveForChanges(bytes);
   }
 
   /**
@@ -163,6 +171,7 @@ export class WorkingState implements StartingState {
   endCommit(): void {
     assert(this.#inFlight !== undefined, 'a group was in flight');
     this.#inFlight = undefined;
+    this.#reserve();
   }
 
   /** The commit failed: goes back to the durable state. Returns the group that stood on it. */
@@ -175,6 +184,7 @@ export class WorkingState implements StartingState {
     this.#shares = shares;
     this.#pending = pending;
     this.#leftOver = [...pending];
+    this.#reserve();
     return next;
   }
 }

@@ -3,9 +3,9 @@
  * catalog and of the shares, and the changes since these were stored.
  *
  * Invariant: roots form a chain. Each logs the changes of its commit and links to the previous
- * root, unless stored nodes have that one's changes. `depth` is the number of
- * earlier roots and falls by one along the chain. Bytes that are not a root are `VARVE_CORRUPT`.
- * The layout is in `spec/forest.md`.
+ * root, unless stored nodes have that one's changes. `depth` is the number of earlier roots that
+ * this one needs; their own depths may be higher than what is left of it. Bytes that are not a root
+ * are `VARVE_CORRUPT`. The layout is in `spec/forest.md`.
  */
 
 import { VarveError } from '../../errors.ts';
@@ -54,7 +54,10 @@ export interface ForestRoot extends StoredPart {
   readonly earlier: RootLink | undefined;
   /** Number of these whose `written` counts too: the newest ones. */
   readonly listed: number;
-  /** Changes that neither the stored trees nor an earlier root has. */
+  /**
+   * Changes that neither the stored trees nor an earlier root has. A root that names stored trees
+   * anew repeats those that could not be replayed.
+   */
   readonly changes: readonly TreeChanges[];
 }
 
@@ -203,6 +206,8 @@ export class RootWriter {
       writer.restart(known.bytes);
       return;
     }
+    // If the root is refused half way, the writer has no start at all.
+    this.#start = undefined;
     writer.restart();
     writeHead(writer, '', 0);
     writeStored(writer, root);
@@ -211,7 +216,10 @@ export class RootWriter {
   }
 }
 
-/** Requires: a stored root never changes; an id is final once its node is stored. */
+/**
+ * Compares the trees, not their ids. A failed commit takes ids back, but each commit that pushes
+ * the catalog or the shares makes a new root of the catalog.
+ */
 function isSameStart(one: StoredPart, other: StoredPart): boolean {
   const isSameTree = one.catalog === other.catalog && one.shares === other.shares;
   return isSameTree && one.nextSeal === other.nextSeal;

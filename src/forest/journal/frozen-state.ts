@@ -73,9 +73,10 @@ export class FrozenState {
     const node = present(ref.node, 'a node that is not stored');
     if (!node.leaf) {
       for (const child of node.refs) {
-        // Most nodes are leaves: each is one step of a loop.
-        if (child.node?.leaf !== true) yield* this.#below(child, shape);
-        else if (!child.stored) this.#add(child, shape);
+        // Most children are stored already, or leaves: each is one step of a loop.
+        if (child.stored) continue;
+        if (child.node?.leaf === true) this.#add(child, shape);
+        else yield* this.#below(child, shape);
       }
     }
     this.#add(ref, shape);

@@ -7,8 +7,8 @@
  * the frozen state, and those after it.
  *
  * Invariant: it has changes of durable commits only. The stored trees stay complete until a state
- * is written whole: replaced nodes and values are listed here, and the commit that names the
- * written state archives them. It decides and counts; it writes nothing.
+ * is written whole. Replaced nodes and values are listed here until then; the commits after the one
+ * that names the state archive them. It decides and counts; it writes nothing.
  */
 
 import { isVarveError } from '../../errors.ts';

@@ -194,11 +194,6 @@ export class FixedEntries {
     return this.#copy(from, to, to - from + roomMin);
   }
 
-  /** A copy of all entries, with room for a few more. */
-  copy(): FixedEntries {
-    return this.slice();
-  }
-
   #copy(from: number, to: number, room: number): FixedEntries {
     assert(from <= to && to <= this.count, 'copied entries are there');
     const copy = this.#empty();

@@ -1,18 +1,26 @@
 /**
- * Keeps nodes in memory: the clock algorithm over nodes that were read or written.
+ * Keeps nodes in memory: the clock algorithm over nodes that were read or written, within a budget
+ * that other caches share (`util/memory-budget.ts`).
  *
- * Invariant: cached nodes are stored and never change again. Without the last one added, they take
- * at most `bytesMax` less the reserved bytes. Nodes that are not stored are not cached: they stay
- * with their holders.
+ * Invariants:
+ * - Cached nodes are stored and never change again. Nodes that are not stored are not cached: they
+ *   stay with their holders, who reserve memory for them here.
+ * - The last node that was added is not evicted. Any other may be, whenever memory is needed.
  */
 
 import { assert } from '../../util/assert.ts';
+import {
+  evictableShareMin,
+  type MemoryBudget,
+  type MemoryShare,
+  type MemoryUser,
+} from '../../util/memory-budget.ts';
 import type { NodeRef } from './node.ts';
 
-/** Share of the cache's memory that can be reserved, at most. */
-export const reservedShareMax = 3 / 4;
-
-export class NodeCache {
+export class NodeCache implements MemoryUser {
+  readonly #budget: MemoryBudget;
+  readonly #share: MemoryShare;
+  /** The part of the budget that nodes may take. */
   readonly #bytesMax: number;
   readonly #refs: NodeRef[] = [];
   #bytes = 0;
@@ -22,17 +30,47 @@ export class NodeCache {
   /** References in the list whose node has been dropped. */
   #dropped = 0;
 
-  constructor(bytesMax: number) {
+  /** The node that was added last: its reader is not done with it. */
+  #newest: NodeRef | undefined;
+
+  constructor(budget: MemoryBudget, bytesMax = budget.bytesMax) {
+    this.#budget = budget;
+    this.#share = budget.join('nodes', this);
     this.#bytesMax = bytesMax;
   }
 
+  /** Bytes of cached nodes. */
   get bytes(): number {
     return this.#bytes;
   }
 
+  /** References in its list. */
+  get entryCount(): number {
+    return this.#refs.length;
+  }
+
   /** Reserves memory for nodes that are not stored and for `NodeMemory`. */
   reserve(bytes: number): void {
-    this.#reserved = Math.min(bytes, this.#bytesMax * reservedShareMax);
+    this.#reserved = bytes;
+    this.#shrink();
+  }
+
+  /** Evicts nodes beyond the cache's own bound, and whatever is beyond the budget. */
+  #shrink(): void {
+    const most = Math.max(this.#bytesMax - this.#reserved, this.#bytesMax * evictableShareMin);
+    while (this.#bytes > most && this.#refs.length > 1) this.#turn();
+    this.#hold();
+    this.#budget.makeRoom();
+  }
+
+  /** Tells the budget what it holds. */
+  #hold(): void {
+    this.#share.hold(this.#bytes, { reservedBytes: this.#reserved });
+  }
+
+  pass(count: number): void {
+    for (let left = count; left > 0 && this.#refs.length > 1; left--) this.#turn();
+    this.#hold();
   }
 
   /** Adds a node that is in memory. */
@@ -45,17 +83,19 @@ export class NodeCache {
     else this.#refs.push(ref);
     ref.isListed = true;
     assert(this.#dropped >= 0, 'the cache counts the nodes that it has dropped');
-    while (this.#bytes + this.#reserved > this.#bytesMax && this.#refs.length > 1) this.#turn(ref);
+    this.#newest = ref;
+    this.#shrink();
     if (this.#dropped > 1024 && this.#dropped * 2 > this.#refs.length) this.#sweep();
   }
 
   /** Looks at the node under the hand; evicts it if it was not used since the last look. */
-  #turn(kept: NodeRef): void {
+  #turn(): void {
     if (this.#hand >= this.#refs.length) this.#hand = 0;
     const ref = this.#refs[this.#hand] as NodeRef;
     const { node } = ref;
-    if (ref === kept || (ref.cachedBytes > 0 && node?.used === true)) {
-      if (node !== undefined && ref !== kept) node.used = false;
+    const isNewest = ref === this.#newest;
+    if (isNewest || (ref.cachedBytes > 0 && node?.used === true)) {
+      if (node !== undefined && !isNewest) node.used = false;
       this.#hand += 1;
       return;
     }
@@ -77,6 +117,7 @@ export class NodeCache {
     ref.cachedBytes = 0;
     ref.node = undefined;
     this.#dropped += 1;
+    this.#hold();
   }
 
   #sweep(): void {

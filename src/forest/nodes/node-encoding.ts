@@ -125,8 +125,9 @@ class NodeReader extends ByteReader {
     this.#ref = ref;
   }
 
-  override fail(message: string): never {
-    throw corrupt(`a node of a tree is damaged: ${message}`, { grainId: this.#ref.id });
+  override fail(message: string, expected?: unknown, actual?: unknown): never {
+    const facts = { grainId: this.#ref.id, expected, actual };
+    throw corrupt(`a node of a tree is damaged: ${message}`, facts);
   }
 }
 

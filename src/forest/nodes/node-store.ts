@@ -12,7 +12,7 @@ import { assert, present } from '../../util/assert.ts';
 import { isBytes } from '../../util/bytes.ts';
 import { getU32, getU64, setU32, setU64 } from '../../util/little-endian.ts';
 import { longRefBytes, NodeRef, type TreeNode, type TreeShape } from './node.ts';
-import { NodeCache } from './node-cache.ts';
+import type { NodeCache } from './node-cache.ts';
 import { decodeNode, NodeWriter } from './node-encoding.ts';
 
 /** The source of stored values: the store, or a view of it at one batch. */
@@ -35,10 +35,10 @@ export class NodeStore {
   #reads = 0;
   readonly #writer = new NodeWriter();
 
-  constructor(source: NodeSource, vault: Vault | undefined, cacheBytes: number) {
+  constructor(source: NodeSource, vault: Vault | undefined, cache: NodeCache) {
     this.source = source;
     this.vault = vault;
-    this.cache = new NodeCache(cacheBytes);
+    this.cache = cache;
   }
 
   /** Nodes read from the store since it was opened. */

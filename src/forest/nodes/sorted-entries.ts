@@ -268,14 +268,11 @@ export class SortedEntries {
   #makeRoom(bytes: number): void {
     const spare = Math.max(bytes, spareHeap, this.live >>> 1);
     const packed = this.#memory.take(this.live + bytes + spare);
+    this.writeTo(packed, 0);
     let used = 0;
-    const slots = this.#slots;
-    for (let slot = 0; slot < this.count * stride; slot += stride) {
-      const from = slots[slot + 1] as number;
-      const length = (slots[slot + 2] as number) + ((slots[slot + 3] as number) >>> 1);
-      packed.set(this.#heap.subarray(from, from + length), used);
-      slots[slot + 1] = used;
-      used += length;
+    for (let index = 0; index < this.count; index++) {
+      this.#slots[index * stride + 1] = used;
+      used += this.entryBytes(index);
     }
     this.#setHeap(packed);
     this.#used = used;
@@ -283,22 +280,31 @@ export class SortedEntries {
 
   /** Writes keys and values, entry by entry, to `target` at `at`; returns where they end. */
   writeTo(target: Uint8Array, at: number): number {
+    const end = this.#copyTo(target, at, 0, this.count);
+    assert(end - at === this.live, 'all keys and values are written');
+    return end;
+  }
+
+  /**
+   * Copies the bytes of the entries from `first` on and before `last` to `target` at `at`; returns
+   * where they end.
+   */
+  #copyTo(target: Uint8Array, at: number, first: number, last: number): number {
     const slots = this.#slots;
+    const bytes = this.#heap;
     // Adjacent entries are copied together: mostly all but a few.
-    const start = at;
     let from = 0;
     let end = 0;
-    for (let slot = 0; slot < this.count * stride; slot += stride) {
+    for (let slot = first * stride; slot < last * stride; slot += stride) {
       const offset = slots[slot + 1] as number;
       if (offset !== end) {
-        copyRun({ bytes: this.#heap, from, length: end - from }, target, at);
+        copyRun({ bytes, from, length: end - from }, target, at);
         at += end - from;
         from = offset;
       }
       end = offset + (slots[slot + 2] as number) + ((slots[slot + 3] as number) >>> 1);
     }
-    copyRun({ bytes: this.#heap, from, length: end - from }, target, at);
-    assert(at + end - from - start === this.live, 'all keys and values are written');
+    copyRun({ bytes, from, length: end - from }, target, at);
     return at + end - from;
   }
 
@@ -341,20 +347,6 @@ export class SortedEntries {
     return copy;
   }
 
-  /** A copy of all entries as they lie, with room for a few more. */
-  copy(): SortedEntries {
-    if (this.#used - this.live > this.live >>> 2) return this.slice();
-    const { count } = this;
-    const copy = this.#empty(count + spareSlots, this.#used + spareHeap);
-    copy.#slots.set(this.#slots.subarray(0, count * stride));
-    copy.#heap.set(this.#heap.subarray(0, this.#used));
-    copy.#used = this.#used;
-    copy.#skip = this.#skip;
-    copy.count = count;
-    copy.live = this.live;
-    return copy;
-  }
-
   /** These entries and then those of `other`, whose keys all come after them. */
   concat(other: SortedEntries): SortedEntries {
     const both = this.#empty(
@@ -367,20 +359,31 @@ export class SortedEntries {
     return both;
   }
 
+  /**
+   * Adds entries of `source`, side by side: as long as few are inserted, a copy or an encoding of
+   * all is a few copies of bytes.
+   */
   #append(source: SortedEntries, from: number, to: number): void {
-    for (let index = from; index < to; index++) {
-      const slot = this.count * stride;
-      const offset = source.offset(index);
-      const length = source.entryBytes(index);
-      this.#heap.set(source.#heap.subarray(offset, offset + length), this.#used);
-      this.#slots[slot] = source.#slots[index * stride] as number;
-      this.#slots[slot + 1] = this.#used;
-      this.#slots[slot + 2] = source.keyBytes(index);
-      this.#slots[slot + 3] = source.word(index);
-      this.#used += length;
-      this.live += length;
-      this.count += 1;
+    const slots = this.#slots;
+    const given = source.#slots;
+    let slot = this.count * stride;
+    let used = this.#used;
+    for (let other = from * stride; other < to * stride; other += stride, slot += stride) {
+      const keyBytes = given[other + 2] as number;
+      const word = given[other + 3] as number;
+      slots[slot] = given[other] as number;
+      slots[slot + 1] = used;
+      slots[slot + 2] = keyBytes;
+      slots[slot + 3] = word;
+      used += keyBytes + (word >>> 1);
     }
+    assert(
+      source.#copyTo(this.#heap, this.#used, from, to) === used,
+      'the copied bytes are those of the entries',
+    );
+    this.live += used - this.#used;
+    this.count += to - from;
+    this.#used = used;
   }
 }
 

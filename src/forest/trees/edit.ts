@@ -9,7 +9,7 @@
 
 import type { GrainId, Session } from '../../index.ts';
 import { assert, present } from '../../util/assert.ts';
-import type { NodeRef, TreeNode, TreeRoot, TreeShape } from '../nodes/node.ts';
+import type { Branch, NodeRef, TreeNode, TreeRoot, TreeShape } from '../nodes/node.ts';
 import { longBit } from '../nodes/node.ts';
 import { longId, type NodeStore } from '../nodes/node-store.ts';
 import { pushValue } from '../nodes/pushed-value.ts';
@@ -226,8 +226,26 @@ export function* storeNodes(
 ): Generator<NodeRef> {
   if (ref.stored) return;
   const node = present(ref.node, 'a node that is not stored');
-  if (!node.leaf) for (const child of node.refs) yield* storeNodes(nodes, session, child, shape);
+  if (!node.leaf) yield* storeBelow(nodes, session, node, shape);
+  yield pushed(nodes, session, ref, shape);
+}
+
+function* storeBelow(
+  nodes: NodeStore,
+  session: Session,
+  { refs }: Branch,
+  shape: TreeShape,
+): Generator<NodeRef> {
+  for (const ref of refs) {
+    // Most children are stored already, or leaves: each is one step of a loop.
+    if (ref.stored) continue;
+    if (ref.node?.leaf === true) yield pushed(nodes, session, ref, shape);
+    else yield* storeNodes(nodes, session, ref, shape);
+  }
+}
+
+function pushed(nodes: NodeStore, session: Session, ref: NodeRef, shape: TreeShape): NodeRef {
   nodes.push(session, ref, shape);
   assert(ref.stored, 'a pushed node has an id');
-  yield ref;
+  return ref;
 }

@@ -70,8 +70,6 @@ export class TreeEditor {
    */
   readonly #path: Branch[] = [];
   readonly #at: number[] = [];
-  /** The same branches as read, before they were copied. */
-  readonly #read: Branch[] = [];
   #depth = 0;
 
   constructor(nodes: NodeStore, shape: TreeShape, root: TreeRoot, edit: EditOwner) {
@@ -124,6 +122,7 @@ export class TreeEditor {
     let below: TreeNode = leaf;
     for (let depth = this.#depth - 1; depth >= 0; depth--) {
       const branch = this.#path[depth] as Branch;
+      assert(branch.owner === this.#edit.owner, 'the path to a changed leaf may be changed');
       assertCount('entries below', branch.counts[this.#at[depth] as number] as number, below.total);
       below = branch;
     }
@@ -148,11 +147,13 @@ export class TreeEditor {
   #leafFor(key: Uint8Array): Leaf {
     this.#ref ??= this.#newLeaf();
     const leaf = this.#readPath(this.#ref, key);
-    // From here on nothing is read: nodes that the cache evicts meanwhile are in `#read`.
+    // Nodes are copied from the root down: whoever owns a leaf owns the path to it.
+    if (leaf.owner === this.#edit.owner) return leaf;
+    // From here on nothing is read: nodes that the cache evicts meanwhile are in `#path`.
     for (let depth = 0; depth < this.#depth; depth++) {
-      const ref = this.#refAt(depth);
-      this.#setRefAt(depth, this.#ownRead(ref, this.#read[depth] as Branch));
-      this.#path[depth] = this.#refAt(depth).node as Branch;
+      const own = this.#ownRead(this.#refAt(depth), this.#path[depth] as Branch);
+      this.#setRefAt(depth, own);
+      this.#path[depth] = own.node as Branch;
     }
     const ref = this.#refAt(this.#depth);
     const own = this.#ownRead(ref, leaf);
@@ -166,7 +167,7 @@ export class TreeEditor {
     let node = this.#nodes.load(root, this.#shape);
     while (!node.leaf) {
       const at = node.childOf(key);
-      this.#read[this.#depth] = node;
+      this.#path[this.#depth] = node;
       this.#at[this.#depth] = at;
       this.#depth += 1;
       node = this.#nodes.load(node.refs[at] as NodeRef, this.#shape);
@@ -219,6 +220,8 @@ export class TreeEditor {
     let { run } = grown;
     while (isTooLarge(node, this.#shape)) {
       const { left, right, separator } = splitNode(node, this.#shape, run);
+      // No reader sees a node that may be changed: the memory of its halves can come from it.
+      (node.leaf ? node.entries : node.separators).forget();
       const depth = this.#depth - 1;
       if (depth < 0) {
         this.#ref = this.#newRoot(left, right, separator);

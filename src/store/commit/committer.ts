@@ -1,9 +1,10 @@
 /**
  * The Committer makes batches durable, one at a time. A batch is all sessions that wait when it
- * begins. It writes their values, waits for these writes, writes one log record of all that the
- * batch does, syncs once and publishes. Housekeeping's writes ride along.
+ * begins. It writes their values, unless the record carries them, and waits for these writes. It
+ * writes one log record of all that the batch does, syncs once and publishes. Housekeeping's writes
+ * ride along.
  *
- * A power cut before the sync leaves any part of the batch. Recovery takes all of it back: the
+ * A power cut before the sync leaves any part of the batch. Recovery takes all of it back if the
  * record, or a value that it names, fails its CRC. After the sync all of it is there. A failed
  * write rejects sessions, and nothing of them is visible, except steps of a checkpoint on a full
  * disk: those that are durable stay. A failed sync poisons the store.
@@ -75,6 +76,8 @@ export class Committer {
    * Throws: `VARVE_IO`, `VARVE_POISONED`.
    */
   async settleAll(): Promise<void> {
+    // Maps made for values that were never committed keep the file long.
+    this.#core.atlas.dropUnused();
     await this.#core.writer.perform(this.#writer.settleAll());
   }
 
@@ -262,6 +265,7 @@ export class Committer {
           left.delete(one);
           one.batch = published.currentBatch;
           this.#idle.push(one);
+          continue;
         }
         // Set before the pauses: a guard taken in one of them cannot hold this checkpoint back.
         core.checkpointUnderWay = Math.max(checkpoint, target);

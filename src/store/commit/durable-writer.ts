@@ -12,17 +12,22 @@
 
 import { internal, ioError, isVarveError } from '../../errors.ts';
 import { pageBytes, sectorBytes } from '../../format/layout.ts';
-import { encodeRecordSectors, isBlank } from '../../format/log-sector.ts';
+import {
+  encodeOneSector,
+  encodeRecordSectors,
+  isBlank,
+  oneSectorBodyMax,
+} from '../../format/log-sector.ts';
 import { assert } from '../../util/assert.ts';
 import { pause, type Steps } from '../file/effects.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { RecordTarget } from '../log/commit-log.ts';
 import type { HousekeepingRound, HousekeepingWish } from '../settle/housekeeping.ts';
 import type { StoreCore } from '../state/core.ts';
-import { type BatchPlan, type BatchRequest, planBatch } from './commit-plan.ts';
+import { type BatchPlan, type BatchRequest, nothingAdded, planBatch } from './commit-plan.ts';
 import { forgetBatch, publishBatch } from './publish.ts';
 import type { SmallRecord } from './small-record.ts';
-import { smallBatchBytes, valueBytes } from './value-writer.ts';
+import { isSmallBatch } from './value-writer.ts';
 
 /** Rounds of housekeeping at most, to make room for one record or to settle. */
 const roundsMax = 24;
@@ -40,6 +45,8 @@ export function isPoisoned(error: unknown): boolean {
 
 export class DurableWriter {
   readonly #core: StoreCore;
+  /** Memory for records of one sector. */
+  readonly #sector = new Uint8Array(sectorBytes);
   #recordRefused = false;
   /** The time of the first plan of the batch in flight, milliseconds since the epoch. */
   #plannedAt: number | undefined;
@@ -66,19 +73,37 @@ export class DurableWriter {
    */
   *commit(batch: Batch): Steps<void> {
     const plan = yield* this.#plan(batch);
+    const small = this.#smallRecordOf(plan);
+    if (small !== undefined) return yield* this.commitSmall(small);
     const target = yield* this.#log(plan);
     yield* this.#sync();
     yield* this.#publish(plan, target);
   }
 
   /**
-   * As `commit`, for a record that is encoded and fits into the current segment: its batch adds no
-   * structure. Throws as `commit`.
+   * The record of the plan, if `commitSmall` can write it: the general way takes longer.
+   */
+  #smallRecordOf(plan: BatchPlan): SmallRecord | undefined {
+    const { headers, log, reader, space } = this.#core;
+    const { added, after, body } = plan;
+    if (space.tight || added !== nothingAdded || plan.dropped.length > 0) return undefined;
+    if (body.length > oneSectorBodyMax) return undefined;
+    const target = log.placeOfOneSector(after.currentBatch);
+    if (target === undefined) return undefined;
+    const { epoch } = headers.content;
+    const place = { epoch, batch: after.currentBatch, sector: target.sector };
+    encodeOneSector(this.#sector, body, place, reader.salt);
+    return { plan, target, bytes: this.#sector };
+  }
+
+  /**
+   * As `commit`, for a record that is encoded and fits into the current segment: its batch adds and
+   * drops no structure. Throws as `commit`.
    */
   *commitSmall({ plan, target, bytes }: SmallRecord): Steps<void> {
     this.#recordRefused = false;
     if (!this.#core.housekeeping.quiet) {
-      yield* this.#houseKeep({ urgent: false, room: false, fill: true });
+      yield* this.#houseKeep({ urgent: false, room: false, fill: isSmallBatch(plan) });
     }
     try {
       this.#core.writer.writeNow(bytes, target.sector * sectorBytes);
@@ -92,24 +117,22 @@ export class DurableWriter {
     yield* this.#publish(plan, target);
   }
 
-  *#plan({ works, freed, checkpoint, dropped, carries = false }: Batch): Steps<BatchPlan> {
+  #plan({ works, freed, checkpoint, dropped, carries = false }: Batch): Steps<BatchPlan> {
     const { atlas, log, space, published: before } = this.#core;
     let passedBytes = 0;
     for (const { logBytes } of freed.values()) passedBytes += logBytes;
     const retainedLogBytes = log.retainedWithout(passedBytes);
     this.#plannedAt ??= Date.now();
-    const now = this.#plannedAt;
-    const isShort = space.tight;
     // Field by field: this runs for each commit.
-    return yield* planBatch(atlas, {
+    return planBatch(atlas, {
       before,
       works,
       freed,
       checkpoint,
       retainedLogBytes,
       dropped,
-      now,
-      isShort,
+      now: this.#plannedAt,
+      isShort: space.tight,
       carries,
     });
   }
@@ -121,8 +144,7 @@ export class DurableWriter {
     try {
       target = yield* this.#place(plan);
       this.#recordRefused = false;
-      const fill = valueBytes(plan.works) + plan.body.length <= smallBatchBytes;
-      yield* this.#houseKeep({ urgent: false, room: false, fill });
+      yield* this.#houseKeep({ urgent: false, room: false, fill: isSmallBatch(plan) });
       yield* this.#backMarks(plan.added.maps.map(({ map }) => map));
       this.#recordRefused = true;
       yield* this.#writeRecord(plan, target);
@@ -223,8 +245,8 @@ export class DurableWriter {
 
   /**
    * Plans and writes a round. A write that fails is repeated with the next batch; if it fails
-   * again, that batch fails. Returns the error of a write that fails no batch: of the next log
-   * segment, which is made elsewhere, or of a carried value on a full disk.
+   * again, that batch fails. Returns the error of a write that fails no batch: the next log segment
+   * is made elsewhere, and on a full disk a carried value waits.
    */
   *#houseKeep(wish: HousekeepingWish): Steps<unknown> {
     const round = this.#planHousekeeping(wish);

@@ -1,9 +1,9 @@
 /**
- * The record of a small commit: of one session, with some values that the record carries, perhaps
- * a checkpoint over batches whose archives are in memory, without a new structure and without a
- * settle that begins. Nearly every commit is of this kind.
+ * The record of a small commit, as nearly every commit is: one session, a few operations, values
+ * that the record carries. Its checkpoint, if any, passes batches whose archives are in memory. It
+ * adds no structure, and no settle begins with it.
  *
- * Invariant: it is the record, at the place, that `planBatch` and `CommitLog.place` would give; a
+ * Invariant: it is the record, at the place, that `planBatch` and `CommitLog.place` would give. A
  * batch for which it gives none takes the general way. It decides, and encodes in memory that it
  * uses again. It changes nothing: `DurableWriter` writes and publishes the record.
  */
@@ -19,6 +19,7 @@ import { type BatchPlan, nothingAdded, preambleOf, publishedAfter } from './comm
 import type { SessionWork } from './session-work.ts';
 import { isBacked } from './value-writer.ts';
 
+/** Values that the session pushes and archives, at most. */
 const operationsMax = 16;
 /** Values that its checkpoint frees, and batches that this passes, at most. */
 const freedMax = 64;
@@ -42,7 +43,10 @@ export class SmallRecords {
     this.#core = core;
   }
 
-  /** The record of `work` alone; undefined if the batch must take the general way. */
+  /**
+   * The record of `work` alone; undefined if the batch must take the general way. Throws as
+   * `freedFromMemory`.
+   */
   of(work: SessionWork): SmallRecord | undefined {
     const core = this.#core;
     const { log, published, space } = core;
@@ -79,7 +83,7 @@ export class SmallRecords {
     return { plan, target, bytes: this.#bytes };
   }
 
-  /** An embedded header that is not of this session may have been freed. */
+  /** False if the embedded header is an earlier value: that may have been freed. */
   #headerIsOwn({ embeddedHeader, operations }: SessionWork): boolean {
     if (typeof embeddedHeader !== 'bigint') return true;
     for (let at = operations.length - 1; at >= 0; at--) {

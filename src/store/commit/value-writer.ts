@@ -1,7 +1,7 @@
 /**
- * Writes values to their grains: those of a batch before its record is written, if the record does
- * not carry them, those of an open session ahead of its commit, and single large ones piece by
- * piece, without blocking the event loop.
+ * Writes values to their grains: those of a batch before its record is written, those of an open
+ * session ahead of its commit, and single large ones piece by piece, without blocking the event
+ * loop. It also says which batches write none, since their record carries the values.
  *
  * Invariants:
  * - The grains are reserved. The bytes count only when a commit names them.
@@ -24,6 +24,7 @@ import { endOf, type FilePart, partsWithin, writesTo } from '../file/file-parts.
 import type { Reservation } from '../grains/atlas.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { StoreCore } from '../state/core.ts';
+import type { BatchPlan } from './commit-plan.ts';
 import { MergedWrites } from './merged-writes.ts';
 import type { SessionWork, StagedValue } from './session-work.ts';
 
@@ -31,7 +32,7 @@ import type { SessionWork, StagedValue } from './session-work.ts';
  * A batch larger than this makes the file longer and fills no space ahead: writing zeros first
  * costs more than the device's second flush that they save.
  */
-export const smallBatchBytes = 64 * 1024;
+const smallBatchBytes = 64 * 1024;
 
 /**
  * Bytes of one write of a large value; their CRC is computed during it: half a millisecond of the
@@ -41,25 +42,31 @@ const pieceBytes = 2 * 1024 * 1024;
 
 const none: ReadonlyMap<SessionWork, Error> = new Map();
 
-export function valueBytes(works: Iterable<SessionWork>): number {
+function valueBytes(works: Iterable<SessionWork>): number {
   let bytes = 0;
   for (const { pushedBytes } of works) bytes += pushedBytes;
   return bytes;
 }
 
+/** True for a batch with zeros written ahead: of these sessions, with a record of this body. */
+export function isSmallBatch({ works, body }: Pick<BatchPlan, 'works' | 'body'>): boolean {
+  return valueBytes(works) + body.length <= smallBatchBytes;
+}
+
 // ── a batch ──
 
 /**
- * If values lie at `scatteredFrom` places or more, their record carries `scatteredTimes` as many
- * bytes as otherwise.
+ * If values lie at `scatteredFrom` places or more, their record carries up to `scatteredTimes` as
+ * many bytes as otherwise.
  */
 const scatteredTimes = 5;
 const scatteredFrom = 3;
+/** A record that carries values has up to this many operations. */
 const carriedOperationsMax = 256;
 
 /**
- * True if the record of this batch should carry its values. Not if a later write of them to their
- * grains could be refused.
+ * True if the record of this batch should carry its values. False if a later write of one of them
+ * to its grains could be refused.
  */
 export function recordCarries(core: StoreCore, works: readonly SessionWork[]): boolean {
   const { carriedBytes } = core;

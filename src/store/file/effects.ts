@@ -50,6 +50,11 @@ export function writeBytes(write: FileWrite): number {
   return bytes;
 }
 
+/** True for a write of `bytes` bytes that both performers make on the calling thread. */
+export function isWrittenNow(write: FileWrite, bytes: number): boolean {
+  return bytes <= synchronousBytesMax || write.blocking === true;
+}
+
 /** End of the last write in the file; 0 without writes. */
 export function endOfWrites(writes: Iterable<FileWrite>): number {
   let end = 0;
@@ -125,6 +130,5 @@ export async function perform<T>(
 }
 
 function isLong(effect: Effect): effect is Effect & { kind: 'write' } {
-  if (effect.kind !== 'write' || effect.blocking === true) return false;
-  return writeBytes(effect) > synchronousBytesMax;
+  return effect.kind === 'write' && !isWrittenNow(effect, writeBytes(effect));
 }

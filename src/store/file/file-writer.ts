@@ -16,6 +16,7 @@ import { pageBytes } from '../../format/layout.ts';
 import {
   datasync,
   type FileWrite,
+  isWrittenNow,
   perform,
   performSync,
   type Steps,
@@ -85,9 +86,14 @@ export class FileWriter {
     return perform(this.#reader.file, steps);
   }
 
+  /** Writes; a write that both performers make on the calling thread is made at once. */
   *write(write: FileWrite): Steps<void> {
     const { offset, chunks } = write;
     const bytes = writeBytes(write);
+    if (isWrittenNow(write, bytes)) {
+      this.#writeNow(chunks, offset, bytes);
+      return;
+    }
     this.#issued(offset, bytes);
     this.#writesInFlight += 1;
     this.#inFlightEnd = Math.max(this.#inFlightEnd, offset + bytes);
@@ -103,20 +109,20 @@ export class FileWriter {
     this.#returned(offset, bytes, chunks);
   }
 
-  /**
-   * As `write`, for a small chunk on the calling thread: both performers write such a chunk in this
-   * way. Throws the file's error.
-   */
+  /** As `write`, for a small chunk. Throws the file's error. */
   writeNow(chunk: Uint8Array, offset: number): void {
-    const chunks = [chunk];
-    this.#issued(offset, chunk.length);
+    this.#writeNow([chunk], offset, chunk.length);
+  }
+
+  #writeNow(chunks: readonly Uint8Array[], offset: number, bytes: number): void {
+    this.#issued(offset, bytes);
     try {
       writeNow(this.#reader.file, chunks, offset);
     } catch (error) {
-      this.#refused(offset, chunk.length, error);
+      this.#refused(offset, bytes, error);
       throw error;
     }
-    this.#returned(offset, chunk.length, chunks);
+    this.#returned(offset, bytes, chunks);
   }
 
   /** A write of these bytes is about to be made. */

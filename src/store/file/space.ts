@@ -18,7 +18,7 @@ import { pageBytes } from '../../format/layout.ts';
 import { assert, checks } from '../../util/assert.ts';
 import { type Extent, FreeStretches } from './free-stretches.ts';
 import { PageRanges } from './page-ranges.ts';
-import { growthBytes, growthProofFor, reserveExcess } from './space-shares.ts';
+import { fillTimes, growthBytes, growthProofFor, reserveExcess } from './space-shares.ts';
 
 export type { Extent } from './free-stretches.ts';
 
@@ -97,15 +97,15 @@ export class Space {
     return this.#free.pages + this.#freeHoles.pages + (this.#reserve?.pages ?? 0);
   }
 
-  /** Page up to which the file should be filled ahead, for the next commits. */
+  /** Page up to which the file should be filled ahead, for the next commits: an eighth of it. */
   get fillPage(): number {
-    return this.#end + Math.ceil(growthBytes((this.#end * pageBytes) / 2) / pageBytes);
+    return this.#end + Math.ceil(growthBytes(this.#end * pageBytes * fillTimes) / pageBytes);
   }
 
-  /** True if neither the file nor the reserve should be filled ahead now. */
+  /** True if neither the file nor the reserve needs zeros ahead now. */
   get isFilledAhead(): boolean {
     if ((this.#reserve?.pages ?? 0) < this.#reserveFor(this.#end)) return false;
-    return this.#frontier - this.usedEndPage > (this.fillPage - this.#end) / 2;
+    return this.#frontier - this.usedEndPage > (this.fillPage - this.#end) / 4;
   }
 
   /** Requires: called before a write or zero-fill up to `endPage` is issued. */

@@ -1,5 +1,5 @@
 /**
- * The pages that are known to have blocks on the disk, since this process has written them: a later
+ * The pages that are known to have blocks on the disk, since this process has written them. A later
  * write there cannot fail for lack of space, unless the file system copies on write.
  *
  * Invariant: only pages of writes that returned are known. Pages of earlier processes are not: they

@@ -19,6 +19,7 @@ import {
 } from '../../format/layout.ts';
 import { grainCount, grainExpFor, grainExpSuits } from '../../format/value.ts';
 import { assert, present } from '../../util/assert.ts';
+import { MemoryBudget } from '../../util/memory-budget.ts';
 import type { PageSource } from '../file/page-source.ts';
 import type { Extent, Space } from '../file/space.ts';
 import { LoadedPages } from '../marks/loaded-pages.ts';
@@ -36,8 +37,11 @@ export interface AtlasLimits {
   readonly mapBytesMin: number;
   readonly strataPerBasin: number;
   readonly basins: number;
-  /** Memory of loaded mark pages, beyond those that cannot be evicted. */
-  readonly markBytes: number;
+  /**
+   * Memory of loaded mark pages, beyond those that cannot be evicted. Default: as `LoadedPages`
+   * says.
+   */
+  readonly markBytes?: number | undefined;
 }
 
 /** 16,384 maps of up to 32 MiB: half a tebibyte in a stratum, half a mebibyte in its basin. */
@@ -47,7 +51,6 @@ export const defaultLimits: AtlasLimits = {
   mapBytesMin: 64 * 1024,
   strataPerBasin: strataMax,
   basins: basinsMax,
-  markBytes: 16 * 1024 * 1024,
 };
 
 const emptyStratum = {
@@ -96,11 +99,17 @@ export class Atlas {
   #growths = 0;
   readonly #doubt: Doubts = (offset, bytes) => this.#space.doubts(offset, bytes);
 
-  constructor(source: PageSource, space: Space, limits: AtlasLimits) {
+  /** `budget`: for mark pages. */
+  constructor(
+    source: PageSource,
+    space: Space,
+    limits: AtlasLimits,
+    budget = new MemoryBudget(Number.POSITIVE_INFINITY),
+  ) {
     this.#source = source;
     this.#space = space;
     this.#limits = limits;
-    this.loadedPages = new LoadedPages(limits.markBytes);
+    this.loadedPages = new LoadedPages(budget, limits.markBytes);
   }
 
   *strata(): Generator<Stratum> {

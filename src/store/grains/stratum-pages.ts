@@ -1,6 +1,6 @@
 /**
- * The maps and mark pages of a stratum as they come from the disk and go: opened and loaded when
- * they are needed, dirty until a settle writes them, evicted when their memory is needed.
+ * The maps and mark pages of a stratum as they come from the disk and go. They are opened and
+ * loaded when they are needed, dirty until a settle writes them, and evicted when memory is needed.
  *
  * Invariants:
  * - A page with published changes is dirty until a settle has sealed it, and stays loaded.
@@ -95,8 +95,8 @@ export class StratumPages implements PageHome, MapOpener {
 
   /**
    * The page on the disk has all changes, and no values are being taken from it. While the log is
-   * replayed, only pages that were written before the base go: the log may not be readable up to a
-   * later stamp yet, so such a page could not be healed.
+   * replayed, only pages that were written before the base go. The log may not be readable up to a
+   * later stamp yet, so others could not be healed.
    */
   canSpare(page: MarkPage): boolean {
     if (this.#dirty.has(page) || this.#freeGrains().isTakingFrom(page)) return false;

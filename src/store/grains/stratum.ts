@@ -14,6 +14,7 @@ import type { MapPlacement } from '../../format/grain-map.ts';
 import { markArchived } from '../../format/layout.ts';
 import type { GrainRun } from '../../format/log-record.ts';
 import { assert, checks } from '../../util/assert.ts';
+import { MemoryBudget } from '../../util/memory-budget.ts';
 import type { FilePart } from '../file/file-parts.ts';
 import type { PageSource } from '../file/page-source.ts';
 import { LoadedPages } from '../marks/loaded-pages.ts';
@@ -71,7 +72,7 @@ export class Stratum {
     place: { basin: number; number: number; durable: boolean },
     entry: StratumEntry,
     source: PageSource,
-    loaded = new LoadedPages(Number.POSITIVE_INFINITY),
+    loaded = new LoadedPages(new MemoryBudget(Number.POSITIVE_INFINITY)),
   ) {
     this.basin = place.basin;
     this.number = place.number;

@@ -203,9 +203,8 @@ export class MarkPage {
   }
 
   /**
-   * True if nothing is lost with the marks: no value is claimed and no grain is reserved or set
-   * aside, and the named page is durable. Requires: no change is published after the page was
-   * sealed.
+   * True if nothing is lost with the marks: no value is claimed, no grain is reserved or set aside,
+   * the named page is durable. Requires: no change was published after the page was sealed.
    */
   get isSpare(): boolean {
     if (this.#claims > 0 || this.#isBeingWritten) return false;

@@ -54,9 +54,9 @@ export function* loadStore(
 ): Steps<LoadedStore> {
   const { header } = choice;
   reader.salt = header.salt;
-  const values = new ValueReader(reader, request.cacheBytes);
+  const values = new ValueReader(reader, request.budget);
   const space = new Space(reservePagesFor);
-  const atlas = new Atlas(reader, space, request.limits);
+  const atlas = new Atlas(reader, space, request.limits, request.budget);
   const healed = [...choice.healed];
   const { root, stamp } = readRoot(reader, header);
   const settledAt = { base: header.base, settled: stamp };
@@ -85,7 +85,7 @@ export function* loadStore(
   history.logReplayed();
   space.rebuild(usedExtents(header.root, atlas, log), reader.length());
   space.doubtGrowth();
-  const { path, readOnly, settleBytes } = request;
+  const { path, readOnly, settleBytes, budget } = request;
   const opened: OpenedStore = {
     path,
     readOnly,
@@ -99,6 +99,7 @@ export function* loadStore(
     history,
     isNew: isNew(choice) && reader.length() === newStorePages * pageBytes,
     settleBytes,
+    budget,
     carriedBytes: request.limits.carriedBytes ?? carriedBytesMax,
     nextEpoch: nextEpoch(choice, scan),
     recovery: {

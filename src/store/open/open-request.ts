@@ -7,18 +7,19 @@
 
 import { sectorBytes } from '../../format/layout.ts';
 import type { FileSystem } from '../../io/file-system.ts';
+import type { MemoryBudget } from '../../util/memory-budget.ts';
 import type { AtlasLimits } from '../grains/atlas.ts';
 
 /**
- * A record carries the values of its batch if their grains have up to this many bytes: mostly one
- * sector of the log then has everything. A second place in the file makes a sync of 100 us 20 us
+ * A record carries the values of its batch if their grains have up to this many bytes. Mostly one
+ * sector of the log has everything then. A second place in the file makes a sync of 100 us 20 us
  * longer. More bytes would cost space: log stays until a checkpoint.
  */
 export const carriedBytesMax = sectorBytes;
 
 /** Limits that tests lower. */
 export interface StoreLimits extends AtlasLimits {
-  /** Default: `carriedBytesMax`. */
+  /** Bytes of grains of values that a record carries. Default: `carriedBytesMax`. */
   readonly carriedBytes?: number | undefined;
 }
 
@@ -29,7 +30,8 @@ export interface OpenRequest {
   readonly exclusive: boolean;
   readonly readOnly: boolean;
   readonly fileSystem: FileSystem;
-  readonly cacheBytes: number;
+  /** The memory of `cacheBytes`, for all caches of the store. */
+  readonly budget: MemoryBudget;
   /** Undefined: chosen by the file's size. */
   readonly settleBytes: number | undefined;
   readonly limits: StoreLimits;

@@ -4,14 +4,15 @@
  *
  * Invariant: a record is applied only to structures whose stamp is before its batch. Only the last
  * record, if the header does not confirm it, can be of a batch that was never acknowledged. It is
- * kept if its body is whole and each value that it allocated and does not carry has, in the file,
- * the length and CRC of the record; otherwise it is taken back. If the header confirms it, a body
+ * kept if its body is whole and the file has each value that it allocated and does not carry, with
+ * the length and CRC of the record. Otherwise it is taken back. If the header confirms it, a body
  * that is not whole is `VARVE_CORRUPT`, and a value that differs from the record is lost alone.
  *
  * It pauses every few values: no other code has the store before it is open.
  */
 
 import { corrupt } from '../../errors.ts';
+import { joinGrainId } from '../../format/grain-id.ts';
 import { placementIsSound } from '../../format/grain-map.ts';
 import {
   grainExpMax,
@@ -108,8 +109,8 @@ function* readRecord(
 }
 
 /**
- * Takes the values that the record carries into memory, and forgets those that it frees: whatever
- * the stamps of the structures say, the grains do not have these bytes yet.
+ * Takes the values that the record carries into memory, and forgets those that it frees. No stamp
+ * of a structure changes that: the grains may not have these bytes yet. Throws `VARVE_CORRUPT`.
  */
 function* takeCarried({ atlas, values }: ReplayParts, record: LogRecord): Steps<void> {
   const { batch } = record;
@@ -126,7 +127,9 @@ function* takeCarried({ atlas, values }: ReplayParts, record: LogRecord): Steps<
       const capacity = one.count * 2 ** map.grainExp;
       const needed = valuePrefixBytes + one.length;
       if (map.spread || needed > capacity) {
-        throw corrupt('the commit log carries a value that does not fit its grains', { batch });
+        const grainId = joinGrainId(one.basin, one.stratum, one.index);
+        const facts = { batch, grainId, expected: capacity, actual: needed };
+        throw corrupt('the commit log carries a value that does not fit its grains', facts);
       }
       const grains = new Uint8Array(capacity - needed < paddingMax ? capacity : needed);
       encodeValue(grains, one.bytes, one.crc);

@@ -9,6 +9,7 @@ import { invalidArgument } from '../../errors.ts';
 import type { FileSystem } from '../../io/file-system.ts';
 import { nodeFileSystem } from '../../io/node.ts';
 import { pathOfFileUrl } from '../../util/file-url.ts';
+import { MemoryBudget } from '../../util/memory-budget.ts';
 import { checkFlag, checkNames, checkSignal, type NamesOf } from '../../util/options.ts';
 import { defaultLimits } from '../grains/atlas.ts';
 import type { OpenRequest, StoreLimits } from './open-request.ts';
@@ -32,7 +33,11 @@ export interface StoreOptions {
   readOnly?: boolean | undefined;
   /** The file system with the file. Default: `nodeFileSystem`. */
   fileSystem?: FileSystem | undefined;
-  /** Upper bound of the read cache, bytes. Default 64 MiB. 0 switches it off. */
+  /**
+   * Upper bound, bytes, of the memory that caches share as use demands: blocks of values, marks,
+   * and nodes of a forest. `Store.statistics` says how it is used. Default 64 MiB. With 0 only
+   * marks of up to 4 MiB stay, and what cannot be evicted.
+   */
   cacheBytes?: number | undefined;
   /**
    * Metadata is settled after this many bytes of commit log. Default: 1 MiB, or 1/32 of the file if
@@ -94,7 +99,9 @@ export function checkOptions(
     exclusive: checkFlag('exclusive', options.exclusive, false),
     readOnly: checkFlag('readOnly', options.readOnly, false),
     fileSystem: fileSystemOf(options.fileSystem),
-    cacheBytes: bytes('cacheBytes', options.cacheBytes, { min: 0, otherwise: 64 * mebibyte }),
+    budget: new MemoryBudget(
+      bytes('cacheBytes', options.cacheBytes, { min: 0, otherwise: 64 * mebibyte }),
+    ),
     settleBytes: bytes('settleBytes', options.settleBytes, { min: 1, otherwise: undefined }),
     limits,
     signal: checkSignal(options.signal),

@@ -1,12 +1,13 @@
 /**
  * Housekeeping: writes that ride on commits, so that opening stays fast and later commits small.
- * They are settles, with the values that the log carries, file header copies (also the one that
- * opening left behind), the next log segment and zeros ahead of need.
+ * They are settles with the values that the log carries, the next log segment, zeros ahead of need,
+ * and file header copies, also the one that opening left behind.
  *
  * Invariant: it makes no sync while the store is open; its writes count only after a sync that
- * began later (`synced`). A failed write is repeated unchanged in the next round, before anything
- * depends on it; if it fails again, that round's commit fails. Nothing runs between commits: there
- * are no timers, so a loop of `commitSync` does its share.
+ * began later (`synced`). A failed write is repeated in the next round, before anything depends on
+ * it; if it fails again, that round's commit fails. A document or segment may go elsewhere then;
+ * a carried value that was freed meanwhile is left out. Nothing runs between commits: there are no
+ * timers, so a loop of `commitSync` does its share.
  */
 
 import { headerSegmentsMax, pageBytes, segmentPagesMin } from '../../format/layout.ts';
@@ -19,9 +20,9 @@ import { Settle, type SettleParts } from './settle.ts';
 /** Settle writes that ride on one commit. */
 const settleWritesMax = 64;
 /**
- * A settle is due when the log since the last one reaches a 32nd of the file (at least 256 KiB, at
- * most 1 MiB), or the extents that wait for one reach a 64th (at least 64 KiB). So a small store
- * stays small. 256 KiB are 512 small commits, which an opening replays in 2 ms.
+ * A settle is due when the log since the last one reaches a 32nd of the file: at least 256 KiB, at
+ * most 1 MiB. It is also due when the extents that wait for one reach a 64th, at least 64 KiB, so
+ * that a small store stays small. 256 KiB are 512 small commits, which an opening replays in 2 ms.
  */
 const logShare = 32;
 const leavingShare = 64;
@@ -36,9 +37,9 @@ const settleBytesMax = 1024 * 1024;
 const replayMax = 8192;
 const replayForEachPage = 128;
 /**
- * A settle is also due when the dirty mark pages, which cannot be evicted, take a quarter of the
- * memory for mark pages and are more than one commit writes. All that are beyond this go with the
- * next commit, since each may make more pages dirty than a settle writes otherwise.
+ * A settle is also due when the dirty mark pages, which cannot be evicted, are more than one commit
+ * writes and than a quarter of the memory for mark pages. All beyond this go with the next commit,
+ * since each commit may make more pages dirty than a settle writes otherwise.
  */
 const dirtyShare = 4;
 const fillBytesMax = 1024 * 1024;
@@ -80,7 +81,7 @@ export class Housekeeping {
   /** Writes of carried values that have returned, and that no sync covers yet. */
   #home: HomeWrite[] = [];
   #hasFailed = false;
-  /** This round is not for a settle alone: a commit waits for it. */
+  /** A commit waits for this round: it is not for a settle alone. */
   #isForCommit = false;
   /** Number of documents of this settle that the disk has refused. */
   #madeAgain = 0;
@@ -206,7 +207,8 @@ export class Housekeeping {
 
   /**
    * Zeros after the last written page, if too few written pages are left ahead. `ahead` false: only
-   * for the reserve, since a large batch has no other zeros written ahead.
+   * for the reserve, since a large batch has no other zeros written ahead. These are one write, 10
+   * MiB at most: the next large batch would take a part of them for its values.
    */
   #planFill(ahead: boolean): FileWrite | undefined {
     const { space } = this.#parts;
@@ -216,7 +218,8 @@ export class Housekeeping {
     if (missing === 0 && !(ahead && !space.isFilledAhead)) return undefined;
     const from = ahead ? frontierPage : Math.max(frontierPage, endPage);
     const to = Math.max(ahead ? fillPage : 0, endPage + missing);
-    const pages = Math.min(to - from, Math.ceil(fillBytesMax / pageBytes));
+    const most = ahead ? Math.ceil(fillBytesMax / pageBytes) : missing;
+    const pages = Math.min(to - from, most);
     if (pages <= 0) return undefined;
     // Blocking: no session can get pages meanwhile that the zeros would overwrite.
     return { offset: from * pageBytes, chunks: zeroPages(pages), blocking: true };
@@ -234,13 +237,12 @@ export class Housekeeping {
     this.#home.push({ offset, chunks, values: written });
   }
 
-  /** A planned write failed. Returns true if the commit fails if that happens twice in a row. */
+  /** A planned write failed. Returns true if a second failure in a row fails the commit. */
   failed(write: HousekeepingWrite): boolean {
     // Without zeros ahead commits are only slower.
     if (write.purpose === 'fill') return false;
     if (write.purpose === 'segment') {
-      // Another place may work. A commit that needs the segment reports the error
-      // (`DurableWriter.commit`).
+      // Another place may work. A commit that needs the segment reports the error.
       this.#parts.log.forgetNext(this.#parts.space);
       return false;
     }

@@ -10,6 +10,7 @@
 import { ioError, isVarveError, VarveError } from '../../errors.ts';
 import { type GrainIdParts, split, splitGrainId } from '../../format/grain-id.ts';
 import { assert } from '../../util/assert.ts';
+import type { MemoryBudget } from '../../util/memory-budget.ts';
 import type { FileReader } from '../file/file-reader.ts';
 import { FileWriter } from '../file/file-writer.ts';
 import type { Space } from '../file/space.ts';
@@ -56,6 +57,7 @@ export interface OpenedStore {
   /** No batch was ever committed: the file is as creation has written it. */
   readonly isNew: boolean;
   readonly settleBytes: number | undefined;
+  readonly budget: MemoryBudget;
   /** A record carries its values if their grains have up to this many bytes. */
   readonly carriedBytes: number;
   /** An epoch above every one in the file. */
@@ -75,6 +77,8 @@ export class StoreCore {
   readonly headers: HeaderCopies;
   readonly housekeeping: Housekeeping;
   readonly carriedBytes: number;
+  /** Shared by all states of the store. */
+  readonly budget: MemoryBudget;
   readonly guards = new Guards();
   readonly watches = new FreedWatches();
   readonly staging = new StagingMemory();
@@ -104,6 +108,7 @@ export class StoreCore {
     this.space = opened.space;
     this.log = opened.log;
     this.headers = opened.headers;
+    this.budget = opened.budget;
     this.#published = opened.published;
     const checkpoint = (): number => this.headers.content.settled.checkpoint;
     opened.history.retained = { log: this.log, checkpoint };

@@ -12,7 +12,8 @@ import type { StoreStatistics, StratumStatistics } from './store-statistics.ts';
 /** `length`: that of the file, if it is known. Throws `VARVE_IO` if it must be read and cannot. */
 export function statisticsOf(core: StoreCore, length?: number): StoreStatistics {
   const { statisticsBefore: before } = core;
-  if (before !== undefined) return { ...before, oldestGuard: core.guards.oldest };
+  const memory = core.budget.statistics();
+  if (before !== undefined) return { ...before, oldestGuard: core.guards.oldest, memory };
   const { atlas, space, counters, writer } = core;
   let valueBytes = 0;
   let values = 0;
@@ -45,6 +46,7 @@ export function statisticsOf(core: StoreCore, length?: number): StoreStatistics 
     ...counters,
     syncs: writer.syncs,
     bytesWritten: writer.bytesWritten,
+    memory,
     strata,
   };
 }

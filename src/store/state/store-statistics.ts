@@ -5,6 +5,7 @@
  * computes them.
  */
 
+import type { MemoryStatistics } from '../../util/memory-budget.ts';
 import type { BatchId } from './batch-id.ts';
 
 export interface StoreStatistics {
@@ -24,6 +25,8 @@ export interface StoreStatistics {
   readonly sessionsCommitted: number;
   readonly syncs: number;
   readonly bytesWritten: number;
+  /** The memory that shares `cacheBytes`. */
+  readonly memory: MemoryStatistics;
   /**
    * One row for each stratum: grain size in bytes, free and allocated grains. The free ones include
    * those of maps that no commit has used yet.

@@ -99,7 +99,7 @@ export class PieceWriter {
     await Promise.allSettled([this.#writing]);
     if (this.#piece !== undefined) this.#memory.giveBack(this.#piece);
     this.#piece = undefined;
-    this.#place?.stratum.release(this.#place.index, this.#place.count);
+    if (this.#place !== undefined) this.#push.giveBack(this.#place);
     this.#place = undefined;
   }
 }

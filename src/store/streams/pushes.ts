@@ -63,15 +63,15 @@ export class Pushes {
     return await this.#run(push, async () => {
       push.check();
       const place = push.reserve(data.length);
-      const { stratum, index, count } = place;
-      if (count * stratum.grainBytes <= stagedBytesMax) return await staged(push, place, data);
+      if (place.count * place.stratum.grainBytes <= stagedBytesMax)
+        return await staged(push, place, data);
       try {
         const check = (): void => push.check();
         const how = { method: 'Session.pushAsync', check };
         const crc = await writeLargeValue(this.#core, place, data, how);
         return work.add(place, data.length, crc).id;
       } catch (error) {
-        stratum.release(index, count);
+        push.giveBack(place);
         throw error;
       }
     });

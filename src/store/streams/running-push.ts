@@ -39,6 +39,15 @@ export class RunningPush implements PushInFlight {
     return this.core.atlas.reserve(length, this.work.preferred);
   }
 
+  /**
+   * Gives grains back, and the pages of a map that was made for them. Requires: no write of them is
+   * in flight.
+   */
+  giveBack({ stratum, index, count }: Reservation): void {
+    stratum.release(index, count);
+    this.core.atlas.dropUnused();
+  }
+
   /** Throws if the push has been ended, or the store takes no more writes. */
   check(): void {
     if (this.#failure !== undefined) throw this.#failure.error;

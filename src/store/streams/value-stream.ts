@@ -8,7 +8,8 @@
  * - The CRC of a whole value is compared before its last chunk is handed out: a damaged value never
  *   ends well.
  * - What holds the value ends with the stream: when its last chunk has been taken, when it is
- *   cancelled, aborted or fails, or when it is collected. Nothing here refers to the stream while no read is in flight.
+ *   cancelled, aborted or fails, or when it is collected. Nothing here refers to the stream while
+ *   no read is in flight.
  */
 
 import { invalidArgument } from '../../errors.ts';

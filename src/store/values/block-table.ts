@@ -34,6 +34,11 @@ export class BlockTable {
     return this.#size;
   }
 
+  /** Memory of the table. */
+  get bytes(): number {
+    return this.#cells.byteLength;
+  }
+
   /** Start of the block's cell; -1 if the block is not in it. */
   find(block: number): number {
     const cells = this.#cells;
@@ -52,13 +57,16 @@ export class BlockTable {
     return (Math.imul(low ^ Math.imul(high, scatter), scatter) >>> this.#shift) << cellExp;
   }
 
-  /** Adds a block, referenced and unchecked; returns its cell. Requires: the block is not in it. */
+  /**
+   * Adds a block, neither referenced nor checked; returns its cell. Requires: the block is not in
+   * it.
+   */
   add(block: number, slot: number): number {
     assert(this.find(block) < 0, 'a block has one cell');
     if ((this.#size + 1) * 2 > this.#cells.length >>> cellExp) this.#grow();
     const at = this.#place((block + 1) | 0, Math.floor((block + 1) / twoTo32));
     this.#cells[at + slotWord] = slot;
-    this.#cells[at + referencedWord] = 1;
+    this.#cells[at + referencedWord] = 0;
     this.uncheck(at);
     this.#size += 1;
     return at;
@@ -112,7 +120,12 @@ export class BlockTable {
     return this.#cells[cell + slotWord] as number;
   }
 
-  /** The block was used since `unreference`. */
+  /** The block of the cell is in another slot now. */
+  moveTo(cell: number, slot: number): void {
+    this.#cells[cell + slotWord] = slot;
+  }
+
+  /** The block was used since it was added or `unreference`. */
   isReferenced(cell: number): boolean {
     return this.#cells[cell + referencedWord] !== 0;
   }

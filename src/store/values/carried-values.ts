@@ -1,13 +1,12 @@
 /**
- * The values that only the commit log has so far: their records carry the bytes, and a settle
+ * The values that only the commit log has so far. Their records carry the bytes, and a settle
  * writes these to their grains before it forgets the records.
  *
  * Invariants:
- * - The file with these bytes laid over it is what readers see: every read of values goes through
- *   `overlay`.
- * - A value leaves when its bytes are in its grains, synced, or when it is freed: bytes of a freed
- *   value never reach the file, where another value may be by then. After a failed sync the file
- *   may show what was there before.
+ * - Readers see the file with these bytes laid over it: whoever reads a value that a record may
+ *   carry lays them over.
+ * - A value leaves when its bytes are in its grains, synced, or when it is freed. Bytes of a freed
+ *   value are not written any more: another value may be in the grains by then.
  *
  * It reads and writes nothing itself.
  */
@@ -45,7 +44,7 @@ export class CarriedValues {
   #used = 0;
   #end = 0;
 
-  /** No value has ended after this byte of the file, which may be shorter. */
+  /** No carried value ends after this byte. The file may end before it. */
   get end(): number {
     return this.#end;
   }
@@ -82,7 +81,11 @@ export class CarriedValues {
   }
 
   #removeAll(values: readonly CarriedValue[]): void {
-    for (const { offset } of values) this.#values.delete(offset);
+    for (const value of values) {
+      const now = this.#values.get(value.offset);
+      assert(now === undefined || now === value, 'no other value is carried for grains in use');
+      this.#values.delete(value.offset);
+    }
     let cleaned = -1;
     for (const { offset, length } of values) {
       const last = Math.floor((offset + length - 1) / pageBytes);
@@ -133,7 +136,8 @@ export class CarriedValues {
 
   /**
    * Up to `count` writes of the values of batches up to `base` to their grains; adjoining values
-   * are one write. Requires: a call of `wentHome` for each that a sync covers.
+   * are one write. Requires: a call of `wentHome` for each that a sync covers, before any batch of
+   * that sync is published.
    */
   writesUpTo(base: number, count: number): HomeWrite[] {
     const due: CarriedValue[] = [];

@@ -16,6 +16,7 @@ import { assert } from '../../util/assert.ts';
 import { ResultMemory } from '../../util/bytes.ts';
 import { crc32 } from '../../util/crc.ts';
 import { getU32 } from '../../util/little-endian.ts';
+import { MemoryBudget } from '../../util/memory-budget.ts';
 import { endOf, type FilePart, partsWithin } from '../file/file-parts.ts';
 import type { FileReader, ReadAhead } from '../file/file-reader.ts';
 import type { WriteObserver } from '../file/file-writer.ts';
@@ -72,17 +73,15 @@ export function valuePlace(
 export class ValueReader implements WriteObserver {
   readonly carried = new CarriedValues();
   readonly #file: FileReader;
-  readonly #cacheBytes: number;
   #cache: BlockCache;
   /** Offsets of values that their batch did not write, even if they have a valid checksum. */
   readonly #distrusted = new Set<number>();
   readonly #prefix = new Uint8Array(valuePrefixBytes);
   readonly #memory = new ResultMemory();
 
-  constructor(file: FileReader, cacheBytes: number) {
+  constructor(file: FileReader, budget: MemoryBudget) {
     this.#file = file;
-    this.#cacheBytes = cacheBytes;
-    this.#cache = new BlockCache(this.#source, cacheBytes);
+    this.#cache = new BlockCache(this.#source, budget);
   }
 
   /** The file as the cache reads it, with the carried values. */
@@ -99,14 +98,15 @@ export class ValueReader implements WriteObserver {
 
   /** Takes the cache of another reader of the same file, and leaves that one without a cache. */
   takeCacheOf(other: ValueReader): void {
+    this.#cache.clear();
     this.#cache = other.#cache;
     this.#cache.readFrom(this.#source);
-    other.#cache = new BlockCache(other.#source, 0);
+    other.#cache = new BlockCache(other.#source, new MemoryBudget(0));
   }
 
-  /** Begins with an empty cache. */
+  /** Empties the cache. */
   dropCache(): void {
-    this.#cache = new BlockCache(this.#source, this.#cacheBytes);
+    this.#cache.clear();
   }
 
   /**
@@ -158,7 +158,7 @@ export class ValueReader implements WriteObserver {
     } else this.#read(target, place.offset + at);
   }
 
-  /** Length of the file with the carried values. */
+  /** Bytes of the file, with the carried values that lie after its end. */
   #length(): number {
     return Math.max(this.#file.length(), this.carried.end);
   }
@@ -269,7 +269,7 @@ export class ValueReader implements WriteObserver {
     return getU32(this.#prefix, 4);
   }
 
-  /** Length and CRC in the value's prefix on the disk, without the cache. */
+  /** Length and CRC in the value's prefix, in the file or as carried, without the cache. */
   stored(place: ValuePlace): { length: number; crc: number } {
     this.#fillParts(this.#prefix, partsOf(place), 0);
     return { length: getU32(this.#prefix, 0), crc: getU32(this.#prefix, 4) };
@@ -338,8 +338,9 @@ export class ValueReader implements WriteObserver {
   }
 
   /**
-   * Length and CRC of the bytes on the disk, computed in pieces that are not kept. Undefined if the
-   * file ends within them or the length is impossible. `ahead` saves reads of small values.
+   * Length and CRC of the bytes, in the file or as carried, computed in pieces that are not kept.
+   * Undefined if the file ends within them or the length is impossible. `ahead` saves reads of
+   * small values. Requires: with `ahead`, no record carries the value.
    */
   measure(place: ValuePlace, ahead?: ReadAhead): MeasuredValue | undefined {
     if (ahead !== undefined && place.parts === undefined && place.capacity <= cachedBytesMax) {

@@ -297,8 +297,8 @@ interface FoundValue {
 }
 
 /**
- * The committed values of a map as they are when it is their turn: between two of them the store
- * may change, the page be evicted, and the map be dropped.
+ * The committed values of a map, each as it is at its turn. Between two of them the store may
+ * change: the page may be evicted, and the map dropped.
  */
 function* valuesIn(stratum: Stratum, map: GrainMap): Generator<FoundValue, undefined> {
   for (const page of stratum.pagesOf(map)) {

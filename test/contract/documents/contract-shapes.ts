@@ -124,6 +124,7 @@ export interface ContractStoreStatistics {
   readonly sessionsCommitted: number;
   readonly syncs: number;
   readonly bytesWritten: number;
+  readonly memory: ContractMemoryStatistics;
   readonly strata: readonly {
     basin: number;
     stratum: number;
@@ -131,6 +132,16 @@ export interface ContractStoreStatistics {
     allocated: number;
     free: number;
   }[];
+}
+
+/** Added to the contract. */
+export interface ContractMemoryStatistics {
+  readonly budgetBytes: number;
+  readonly usedBytes: number;
+  readonly blockBytes: number;
+  readonly markBytes: number;
+  readonly nodeBytes: number;
+  readonly reservedBytes: number;
 }
 
 export interface ContractVarveError extends Error {

@@ -14,6 +14,7 @@ import { grainsPerValueMax, pageBytes, valuePrefixBytes } from '../../../src/for
 import { encodeValuePrefix, valueCrc } from '../../../src/format/value.ts';
 import { FileReader } from '../../../src/store/file/file-reader.ts';
 import { type ValuePlace, ValueReader } from '../../../src/store/values/value-reader.ts';
+import { MemoryBudget } from '../../../src/util/memory-budget.ts';
 import { AllocationMeter } from '../../support/allocation-meter.ts';
 import { patternOf } from '../../support/bytes.ts';
 import { crashScale } from '../../support/crash-scale.ts';
@@ -70,7 +71,7 @@ describe('a stored value', () => {
         const bytes = mutate(sound);
         const reader = new FileReader(new GivenFile(bytes), 'image');
         for (const method of ['read', 'readAsync', 'length', 'storedCrc', 'measure'] as const) {
-          const values = new ValueReader(reader, cacheBytes);
+          const values = new ValueReader(reader, new MemoryBudget(cacheBytes));
           meter.start();
           const outcome = await outcomeOf(() => values[method](where));
           meter.stop();

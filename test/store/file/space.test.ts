@@ -236,6 +236,18 @@ describe('space', () => {
     expect(space.frontierPage).toBe(120);
     expect(space.fillPage).toBe(100 + Math.ceil(growthBytes(100 * 4096) / 4096));
   });
+
+  it('wants an eighth ahead up to 1 MiB, and again when a quarter of that is left', () => {
+    const space = new Space();
+    space.rebuild([{ page: 0, pages: 1024 }], 4096 * 1024);
+    expect(space.fillPage).toBe(1024 + 128);
+    space.reach(1024 + 33);
+    expect(space.isFilledAhead).toBe(true);
+    space.allocateForValues(1);
+    expect(space.isFilledAhead).toBe(false);
+    space.allocateForValues(1023);
+    expect(space.fillPage).toBe(2048 + 256);
+  });
 });
 
 it('a file grows by 64 KiB at least, a sixteenth while small, a sixty-fourth when large', () => {

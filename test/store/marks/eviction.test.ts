@@ -13,6 +13,8 @@ import type { GrainMap } from '../../../src/store/grains/grain-map.ts';
 import type { MarkPage } from '../../../src/store/marks/mark-page.ts';
 import { checkOptions } from '../../../src/store/open/store-options.ts';
 import { openStore } from '../../../src/store/store.ts';
+import { verifyStore } from '../../../src/store/verify/verify.ts';
+import { Breather } from '../../../src/util/breather.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
 import { WrappedFileSystem } from '../../support/disks/wrapped-file-system.ts';
 import { type CoreLab, headedLimits, labPath, openLab } from '../../support/fixtures/core-lab.ts';
@@ -230,6 +232,31 @@ describe('mark pages in memory', () => {
     expect(await lab.findings()).toEqual([]);
     disk.before = undefined;
     expect(most).toBeLessThanOrEqual(before + 1);
+  });
+
+  it('may go in any turn of a verification', async () => {
+    await openNew();
+    const ids = await push(100);
+    await settle();
+    readAll();
+    let evicted = 0;
+    let turns = 0;
+    class Reading extends Breather {
+      override get due(): boolean {
+        return true;
+      }
+
+      /** Reads a value of another page than the turn before. */
+      override async turn(): Promise<void> {
+        const before = loadedPages();
+        turns += 1;
+        lab.core.read(ids[(turns * 7) % ids.length] as GrainId);
+        evicted += before.filter((page) => !page.loaded).length;
+      }
+    }
+    const request = { deep: false, signal: undefined, quiet: () => true, breather: new Reading() };
+    for await (const finding of verifyStore(lab.core, request)) expect(finding).toBe(undefined);
+    expect(evicted).toBeGreaterThan(10);
   });
 });
 

@@ -6,6 +6,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { headerSegmentsMax, pageBytes } from '../../../src/format/layout.ts';
 import type { GrainId } from '../../../src/index.ts';
+import { reservePagesFor } from '../../../src/store/file/space-shares.ts';
 import type { HousekeepingRound } from '../../../src/store/settle/housekeeping.ts';
 import { patternOf } from '../../support/bytes.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
@@ -28,6 +29,25 @@ it('zeros ahead of need are written on the calling thread', async () => {
   expect(fills.length).toBeGreaterThan(0);
   for (const { blocking } of fills) expect(blocking).toBe(true);
   await lab.close();
+});
+
+it('large batches fill a long reserve once, and leave it to the store', async () => {
+  const lab = await openLab({});
+  const { space } = lab.core;
+  // As in a file of 256 MiB without free pages: its reserve is longer than other fills.
+  space.allocate(65_536);
+  const plan = vi.spyOn(lab.core.housekeeping, 'plan');
+  for (let round = 0; round < 30; round++) {
+    const session = lab.session();
+    session.push(patternOf(100_000));
+    session.commitSync();
+  }
+  const rounds = plan.mock.results.map(({ value }) => value as HousekeepingRound);
+  const fills = rounds.flatMap(({ writes }) => writes).filter(({ purpose }) => purpose === 'fill');
+  expect(fills).toHaveLength(1);
+  expect(space.topUpReserve()).toBe(0);
+  expect(space.freePages).toBeGreaterThan(reservePagesFor(space.endPage));
+  await lab.kill();
 });
 
 describe('a settle', () => {

@@ -6,9 +6,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BlockCache, blockBytes } from '../../../src/store/values/block-cache.ts';
+import { MemoryBudget } from '../../../src/util/memory-budget.ts';
 import { patternOf } from '../../support/bytes.ts';
 
 const smallest = 32;
+/** A cell of the table, which is at least a quarter full, and the block's number. */
+const indexBytesMax = 4 * 32 + 16;
 
 /** A file that is an array, and counts its reads. */
 class ArrayFile {
@@ -46,9 +49,21 @@ class ArrayFile {
   }
 }
 
-function cacheOf(blocks: number, fileBlocks: number): { file: ArrayFile; cache: BlockCache } {
+/** Room for the blocks and their index. */
+function budgetOf(blocks: number): MemoryBudget {
+  return new MemoryBudget(blocks * (blockBytes + indexBytesMax));
+}
+
+interface Bed {
+  readonly file: ArrayFile;
+  readonly cache: BlockCache;
+  readonly budget: MemoryBudget;
+}
+
+function cacheOf(blocks: number, fileBlocks: number): Bed {
   const file = new ArrayFile(patternOf(fileBlocks * blockBytes - 100, 5));
-  return { file, cache: new BlockCache(file, blocks * blockBytes) };
+  const budget = budgetOf(blocks);
+  return { file, cache: new BlockCache(file, budget), budget };
 }
 
 function copied(cache: BlockCache, offset: number, length: number): Uint8Array {
@@ -74,6 +89,7 @@ describe('a block cache', () => {
       .tuple(fc.nat(fileBlocks), fc.integer({ min: -2, max: 2 }))
       .map(([n, d]) => Math.max(0, n * blockBytes + d)),
   );
+  const part = fc.double({ min: 0, max: 1, noNaN: true });
   const command = fc.oneof(
     {
       weight: 4,
@@ -89,18 +105,31 @@ describe('a block cache', () => {
       }),
     },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('failed read' as const), offset }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('pass' as const), part }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('other' as const), part }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('clear' as const) }) },
   );
 
-  it('reads as the file does after any reads, writes, and writes and reads that failed', () => {
+  it('reads as the file does after any reads, writes, failures, and memory given to others', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: smallest, max: 90 }),
         fc.array(command, { maxLength: 80 }),
         (blocks, commands) => {
-          const { file, cache } = cacheOf(blocks, fileBlocks);
+          const { file, cache, budget } = cacheOf(blocks, fileBlocks);
+          const other = budget.join('nodes', { entryCount: 0, pass: () => undefined });
           for (const one of commands) {
+            expect(budget.bytes('blocks')).toBeLessThan(budget.bytesMax * 1.05);
             if (one.kind === 'read') {
               expectAsFile(cache, file, one.offset, one.length);
+            } else if (one.kind === 'pass') {
+              cache.pass(Math.ceil(one.part * cache.entryCount));
+            } else if (one.kind === 'other') {
+              other.hold(0, { reservedBytes: one.part * budget.bytesMax });
+              if (!budget.makeRoom()) expect(cache.entryCount).toBe(0);
+            } else if (one.kind === 'clear') {
+              cache.clear();
+              expect(cache.entryCount).toBe(0);
             } else if (one.kind === 'failed read') {
               file.failing = true;
               try {
@@ -130,16 +159,55 @@ describe('a block cache', () => {
 
   it('holds no more blocks than its bound, in slabs that are no larger together', () => {
     for (const blocks of [smallest, 255, 256, 257, 700]) {
-      const { cache } = cacheOf(blocks, 1000);
+      const { cache, budget } = cacheOf(blocks, 1000);
       let highest = 0;
       for (let block = 0; block < 1000; block++) {
         highest = Math.max(highest, cache.slotFor((block * 37) % 1000));
+        expect(budget.bytes()).toBeLessThan(budget.bytesMax * 1.03);
       }
-      expect(highest).toBe(blocks - 1);
-      const slabs = new Set(Array.from({ length: blocks }, (_, slot) => cache.slab(slot)));
-      const bytes = [...slabs].reduce((sum, slab) => sum + slab.length, 0);
-      expect(bytes).toBe(blocks * blockBytes);
+      expect(highest).toBeLessThan(blocks * 1.03);
+      expect(cache.entryCount).toBeGreaterThanOrEqual(blocks * 0.95 - 1);
+      const slots = Array.from({ length: cache.entryCount }, (_, slot) => cache.slab(slot));
+      const bytes = [...new Set(slots)].reduce((sum, slab) => sum + slab.length, 0);
+      expect(bytes).toBe(cache.entryCount * blockBytes);
+      // The index is less than a thirtieth of it.
+      expect(budget.bytes() - bytes).toBeLessThan(bytes / 30 + 4096);
     }
+  });
+
+  it('gives whole slabs back if its blocks are not used, and keeps those that are', () => {
+    const { file, cache } = cacheOf(1024, 512);
+    for (let block = 0; block < 512; block++) cache.slotFor(block);
+    const all = cache.entryCount;
+    for (let block = 0; block < 40; block++) cache.slotFor(block * 6);
+    cache.pass(all);
+    expect(cache.entryCount).toBeLessThanOrEqual(96);
+    const { reads } = file;
+    for (let block = 0; block < 40; block++) expectAsFile(cache, file, block * 6 * blockBytes, 9);
+    expect(file.reads).toBe(reads);
+    cache.pass(all);
+    cache.pass(all);
+    expect(cache.entryCount).toBe(0);
+    expectAsFile(cache, file, 0, 100_000);
+  });
+
+  it('takes the slot of a block that is not used before it takes memory of others', () => {
+    const { cache, budget } = cacheOf(256, 512);
+    let passed = 0;
+    const other = budget.join('nodes', {
+      entryCount: 1000,
+      pass: (count) => {
+        passed += count;
+      },
+    });
+    for (let block = 0; block < 100; block++) cache.slotFor(block);
+    other.hold(budget.bytesMax - budget.bytes(), { reservedBytes: 0 });
+    const slots = cache.entryCount;
+    for (let block = 100; block < 200; block++) cache.slotFor(block);
+    expect(cache.entryCount).toBe(slots);
+    // Its hand has gone round once or twice, and the other one has gone as far.
+    expect(passed).toBeGreaterThan(900);
+    expect(passed).toBeLessThan(2200);
   });
 
   it('reads a block once while it has room for it', () => {
@@ -187,7 +255,7 @@ describe('a block cache', () => {
     // One after another, so that the next to make way is known: the places go round.
     for (let block = 0; block <= smallest; block++) cache.slotFor(block);
     cache.forget(10 * blockBytes, 1);
-    cache.slotFor(10);
+    for (let round = 0; round < 2; round++) cache.slotFor(10);
     for (let block = 100; block < 115; block++) cache.slotFor(block);
     file.reads = 0;
     cache.slotFor(10);
@@ -230,12 +298,9 @@ describe('a block cache', () => {
   });
 
   it('is not usable if it has less room than the longest value that is read through it', () => {
-    expect(new BlockCache(new ArrayFile(new Uint8Array(0)), 0).usable).toBe(false);
-    expect(new BlockCache(new ArrayFile(new Uint8Array(0)), smallest * blockBytes - 1).usable).toBe(
-      false,
-    );
-    expect(new BlockCache(new ArrayFile(new Uint8Array(0)), smallest * blockBytes).usable).toBe(
-      true,
-    );
+    const isUsable = (bytes: number): boolean =>
+      new BlockCache(new ArrayFile(new Uint8Array(0)), new MemoryBudget(bytes)).usable;
+    const bytes = [0, smallest * blockBytes - 1, smallest * blockBytes];
+    expect(bytes.map(isUsable)).toEqual([false, false, true]);
   });
 });

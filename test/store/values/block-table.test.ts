@@ -30,7 +30,13 @@ const command = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('uncheck place' as const), block, place }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('uncheck' as const), block }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('unreference' as const), block }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constantFrom('reference' as const, 'unreference' as const, 'move' as const),
+      block,
+    }),
+  },
 );
 
 function expectKnown(table: BlockTable, model: ReadonlyMap<number, Known>): void {
@@ -60,7 +66,7 @@ describe('a block table', () => {
           if (known === undefined) {
             if (one.kind !== 'add') continue;
             table.add(one.block, at);
-            model.set(one.block, { slot: at, referenced: true, checked: new Set() });
+            model.set(one.block, { slot: at, referenced: false, checked: new Set() });
           } else if (one.kind === 'remove') {
             table.remove(cell);
             model.delete(one.block);
@@ -76,6 +82,12 @@ describe('a block table', () => {
           } else if (one.kind === 'unreference') {
             table.unreference(cell);
             known.referenced = false;
+          } else if (one.kind === 'reference') {
+            table.reference(cell);
+            known.referenced = true;
+          } else if (one.kind === 'move') {
+            table.moveTo(cell, at);
+            known.slot = at;
           }
         }
         expectKnown(table, model);

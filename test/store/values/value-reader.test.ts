@@ -10,6 +10,7 @@ import { memoryFileSystem } from '../../../src/io/memory-file-system.ts';
 import type { FilePart } from '../../../src/store/file/file-parts.ts';
 import { FileReader } from '../../../src/store/file/file-reader.ts';
 import { type ValuePlace, ValueReader } from '../../../src/store/values/value-reader.ts';
+import { MemoryBudget } from '../../../src/util/memory-budget.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
 
 const id = { basin: 0, stratum: 1, index: 77 };
@@ -19,7 +20,10 @@ const lengths = [0, 1, 100, 1016, 1024, 1025, 65_000, 65_528, 65_529, 200_000];
 async function readerOf(cacheBytes: number): Promise<{ file: StorageFile; values: ValueReader }> {
   const options = { create: true, exclusive: false, readOnly: false };
   const file = await memoryFileSystem().open('values', options);
-  return { file, values: new ValueReader(new FileReader(file, 'values'), cacheBytes) };
+  return {
+    file,
+    values: new ValueReader(new FileReader(file, 'values'), new MemoryBudget(cacheBytes)),
+  };
 }
 
 function store(file: StorageFile, length: number, offset = 5000): ValuePlace {

@@ -178,6 +178,31 @@ export const histories: readonly History[] = [
     },
   },
   {
+    name: 'values from streams',
+    settings: { settleBytes: 2 * kibibyte },
+    async run(life) {
+      await from(life, () => life.push(100));
+      const kept = life.draft();
+      const given = life.draft();
+      const streamed = Promise.all([
+        kept.pushStream(mebibyte + 9000),
+        kept.pushStream(600_000, 50_000),
+        given.pushStream(700_000),
+      ]);
+      await life.push(50);
+      await streamed;
+      given.abandon();
+      await kept.commit();
+      await life.commit((draft) => draft.archive(...life.live.slice(2)));
+      await life.checkpoint();
+      const again = life.draft();
+      await again.pushStream(900_000);
+      await again.commit();
+      await life.reopen();
+      await life.push(20);
+    },
+  },
+  {
     name: 'records with a body of their own',
     settings: { settleBytes: 8 * kibibyte },
     async run(life) {

@@ -9,7 +9,7 @@
 
 import { isVarveError } from '../../../src/errors.ts';
 import type { GrainId, Session, Store } from '../../../src/index.ts';
-import { patternOf } from '../bytes.ts';
+import { inChunks, patternOf } from '../bytes.ts';
 import { hasEnded, type SimulatedDisk } from '../disks/simulated-disk.ts';
 import { ExpectedContent, type Work } from '../oracles/expected-content.ts';
 import { Answers, type Asked } from './answers.ts';
@@ -337,6 +337,12 @@ export class Draft {
     const id = this.#session.push(bytes);
     this.work.operations.push({ operation: 'allocate', id, bytes });
     return id;
+  }
+
+  async pushStream(length: number, chunk = 200_000): Promise<void> {
+    const bytes = this.#life.bytes(length);
+    const id = await this.#session.pushStream(inChunks(bytes, chunk), { length });
+    this.work.operations.push({ operation: 'allocate', id, bytes });
   }
 
   archive(...ids: GrainId[]): void {

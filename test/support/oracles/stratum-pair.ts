@@ -10,6 +10,7 @@ import { grainsPerMarkPage } from '../../../src/format/layout.ts';
 import type { GrainRun } from '../../../src/format/log-record.ts';
 import { Stratum } from '../../../src/store/grains/stratum.ts';
 import { LoadedPages } from '../../../src/store/marks/loaded-pages.ts';
+import { MemoryBudget } from '../../../src/util/memory-budget.ts';
 import { PagedMemory } from '../disks/paged-memory.ts';
 
 /** Stratum 3 of basin 0. */
@@ -49,7 +50,8 @@ export class StratumPair {
   }
 
   #stratum(entry: StratumEntry): Stratum {
-    return new Stratum(place, entry, this.memory, new LoadedPages(this.#markBytes));
+    const budget = new MemoryBudget(Number.POSITIVE_INFINITY);
+    return new Stratum(place, entry, this.memory, new LoadedPages(budget, this.#markBytes));
   }
 
   /** The stretches that a run has to lie within: mark pages of maps in use. */
