@@ -10,8 +10,6 @@
 import { invalidArgument } from '../../errors.ts';
 import { abandon, isThenable } from '../../util/thenable.ts';
 
-export type StreamSource = AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>;
-
 /** A source that is being read. */
 export interface ByteSource {
   /** Asks for the next chunk. Requires: the chunk before has come. */
