@@ -51,6 +51,7 @@ export interface VarveErrorFacts {
   readonly offset?: number | undefined;
   readonly grainId?: AnyGrainId | undefined;
   readonly batch?: number | undefined;
+  readonly pid?: number | undefined;
   readonly expected?: unknown;
   readonly actual?: unknown;
   readonly cause?: unknown;
@@ -67,6 +68,8 @@ export class VarveError extends Error {
   readonly offset: number | undefined;
   readonly grainId: AnyGrainId | undefined;
   readonly batch: number | undefined;
+  /** Process that has the lock (`VARVE_LOCKED`), if the system tells. */
+  readonly pid: number | undefined;
   readonly expected: unknown;
   readonly actual: unknown;
 
@@ -78,6 +81,7 @@ export class VarveError extends Error {
     this.offset = facts.offset;
     this.grainId = facts.grainId;
     this.batch = facts.batch;
+    this.pid = facts.pid;
     this.expected = facts.expected;
     this.actual = facts.actual;
   }

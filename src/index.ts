@@ -23,4 +23,12 @@ export type { StoreView } from './store/store-view.ts';
 export type { PushStreamOptions } from './store/streams/pushes.ts';
 export type { ReadStreamOptions } from './store/streams/value-stream.ts';
 export type { Finding } from './store/verify/finding.ts';
+export type {
+  CheckpointMessage,
+  CommitMessage,
+  PoisonedMessage,
+  RecoveryMessage,
+  SettleMessage,
+  StoreMessages,
+} from './store/watch/messages.ts';
 export type { MemoryBudget, MemoryStatistics } from './util/memory-budget.ts';

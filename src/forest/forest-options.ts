@@ -70,6 +70,7 @@ export const storeNames: NamesOf<StoreOptions> = {
   fileSystem: true,
   cacheBytes: true,
   settleBytes: true,
+  waitForLockMs: true,
   signal: true,
 };
 

@@ -16,8 +16,10 @@ import type { NativeExtensions } from './node-native-extensions.ts';
 import {
   acquirePlatformLock,
   type FileLock,
+  type LockHolder,
   type LockTarget,
   platformHolder,
+  thisProcess,
 } from './node-platform-lock.ts';
 
 const fs = nodeModule('fs');
@@ -31,6 +33,8 @@ type Acquire = () => Promise<FileLock | undefined>;
  * set also lets the error name this process.
  */
 const heldHere = sharedSet(Symbol.for('varve.filesOpenForWriting'));
+/** Files whose lock this thread is asking for: whether it gets the lock is not known yet. */
+const askedHere = sharedSet(Symbol.for('varve.filesOpening'));
 
 function sharedSet(key: symbol): Set<string> {
   const shared = globalThis as unknown as Record<symbol, Set<string> | undefined>;
@@ -51,15 +55,19 @@ export async function acquireLock(
   addon: NativeExtensions | undefined,
 ): Promise<FileLock> {
   const identity = identityOf(target);
-  if (heldHere.has(identity)) throw locked(target.path, 'this process');
-  heldHere.add(identity);
+  if (heldHere.has(identity)) throw locked(target.path, thisProcess());
+  if (askedHere.has(identity)) {
+    const description = 'this process, which is just opening it,';
+    throw locked(target.path, { ...thisProcess(), description });
+  }
+  askedHere.add(identity);
   try {
     const locks = await acquireAll(kindsOf(target, identity, addon));
     if (locks === undefined) throw locked(target.path, await platformHolder(identity));
+    heldHere.add(identity);
     return { release: () => letGo(identity, locks) };
-  } catch (error) {
-    heldHere.delete(identity);
-    throw error;
+  } finally {
+    askedHere.delete(identity);
   }
 }
 
@@ -136,9 +144,9 @@ function identityOf({ fd, path }: LockTarget): string {
   return ino === 0n ? fs.realpathSync(path) : `${dev.toString(16)}-${ino.toString(16)}`;
 }
 
-function locked(path: string, holder: string): VarveError {
+function locked(path: string, { description, pid }: LockHolder): VarveError {
   const message =
-    `${JSON.stringify(path)} is open for writing by ${holder}: ` +
+    `${JSON.stringify(path)} is open for writing by ${description}: ` +
     'close it there first, or open it with readOnly';
-  return new VarveError('VARVE_LOCKED', message, { path });
+  return new VarveError('VARVE_LOCKED', message, { path, pid });
 }

@@ -16,7 +16,7 @@
 import type { Server } from 'node:net';
 import { systemCode } from '../errors.ts';
 import { nodeModule } from './node-modules.ts';
-import { socketOwners } from './node-socket-list.ts';
+import { otherOwner, socketOwners } from './node-socket-list.ts';
 import { systemError } from './system-error.ts';
 
 const fs = nodeModule('fs');
@@ -53,15 +53,33 @@ export async function acquirePlatformLock(
   }
 }
 
+/** A writer that has a lock, for the error. */
+export interface LockHolder {
+  readonly description: string;
+  /** Undefined if the system does not tell. */
+  readonly pid?: number | undefined;
+}
+
+/** The process that runs this. */
+export function thisProcess(): LockHolder {
+  return { description: 'this process', pid: process.pid };
+}
+
 /**
- * The holder of a refused lock, for the error. On Linux the system tells if this process holds it,
- * in another thread or another copy of the library; elsewhere that is unknown.
+ * The holder of a refused lock. On Linux the system tells if this process holds it, in another
+ * thread or another copy of the library, and mostly which other process does. Elsewhere that is
+ * unknown.
  */
-export async function platformHolder(identity: string): Promise<string> {
+export async function platformHolder(identity: string): Promise<LockHolder> {
   const isLinux = process.platform === 'linux' || process.platform === 'android';
-  const owners = isLinux ? socketOwners(await abstractNames(identity)) : undefined;
-  if (owners === undefined) return 'another process, or another thread of this one';
-  return owners.here ? 'this process' : 'another process';
+  const names = isLinux ? await abstractNames(identity) : [];
+  const owners = isLinux ? socketOwners(names) : undefined;
+  if (owners === undefined)
+    return { description: 'another process, or another thread of this one' };
+  if (owners.here) return thisProcess();
+  const pid = await otherOwner(names);
+  const description = pid === undefined ? 'another process' : `another process (pid ${pid})`;
+  return { description, pid };
 }
 
 /**

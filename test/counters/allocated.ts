@@ -10,11 +10,22 @@ export interface Allocated {
   readonly buffers: number;
 }
 
-export type MeasuredCall = 'nothing' | 'get' | 'has' | 'lengthOf' | 'push' | 'commit';
+export type MeasuredCall =
+  | 'nothing'
+  | 'get'
+  | 'has'
+  | 'lengthOf'
+  | 'push'
+  | 'commit'
+  /** With a subscriber to `varve:commit`, and after it has left. */
+  | 'watchedCommit'
+  | 'commitAfter';
 
 export type Told = Readonly<Record<MeasuredCall, Allocated>> & {
   /** How often something was collected, but for the commits. */
   readonly collections: number;
+  /** Messages that the subscriber got. */
+  readonly messages: number;
   /** Of all values read. */
   readonly bytes: number;
 };

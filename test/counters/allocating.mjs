@@ -8,6 +8,7 @@
  * @typedef {import('./allocated.ts').Allocated} Allocated
  */
 
+import diagnostics from 'node:diagnostics_channel';
 import { PerformanceObserver } from 'node:perf_hooks';
 import process from 'node:process';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -89,12 +90,23 @@ await nextTurn();
 await nextTurn();
 observer.disconnect();
 // The file in memory grows meanwhile, for which something may be collected, once.
-const commit = settled(() =>
-  measured(200, () => {
-    const session = store.session();
-    session.push(value);
-    session.commitSync();
-  }),
-);
+const measureCommits = () =>
+  settled(() =>
+    measured(200, () => {
+      const session = store.session();
+      session.push(value);
+      session.commitSync();
+    }),
+  );
+const commit = measureCommits();
+let messages = 0;
+const subscriber = () => {
+  messages += 1;
+};
+diagnostics.subscribe('varve:commit', subscriber);
+const watchedCommit = measureCommits();
+diagnostics.unsubscribe('varve:commit', subscriber);
+const commitAfter = measureCommits();
 await store.close();
-process.stdout.write(`${JSON.stringify({ ...told, commit, bytes, collections })}\n`);
+const commits = { commit, watchedCommit, commitAfter };
+process.stdout.write(`${JSON.stringify({ ...told, ...commits, messages, bytes, collections })}\n`);

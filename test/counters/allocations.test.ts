@@ -61,6 +61,14 @@ it('a push of 100 bytes allocates only what the session keeps, and no memory of 
 });
 
 it('a commit of one value allocates a small, fixed number of bytes', () => {
-  // Counted: 16,900.
-  expect(told.commit.heap).toBeLessThan(21_000);
+  // Counted: 6,900.
+  expect(told.commit.heap).toBeLessThan(9200);
+});
+
+it('a subscriber to commits costs a message for each, and nothing once it has left', () => {
+  // Counted: 6,900 before, 7,100 to 7,900 with a subscriber, 5,900 to 6,200 after it.
+  expect(told.messages).toBe(21 * 200);
+  expect(told.watchedCommit.heap).toBeLessThan(10_500);
+  expect(told.commitAfter.heap).toBeLessThan(told.commit.heap);
+  expect(told.commitAfter.heap).toBeLessThan(told.watchedCommit.heap - 500);
 });

@@ -20,7 +20,8 @@ async function turns(count: number): Promise<void> {
 describe('a put that cannot read a node, beside another put of the same commit', () => {
   it('changes nothing: the tree stays, and nothing of it is archived', async () => {
     const disk = new WrappedFileSystem(memoryFileSystem());
-    const open = () => Forest.open('f', { fileSystem: disk, nodeBytes: 512, cacheBytes: 0 });
+    const open = () =>
+      Forest.open('f', { fileSystem: disk, nodeBytes: 512, cacheBytes: 1_000_000 });
     let forest = await open();
     let a = forest.tree('a', numbers);
     await forest.transaction((tx) => {

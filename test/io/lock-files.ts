@@ -75,6 +75,10 @@ export class Holder {
     holders.push(this);
   }
 
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
   async line(): Promise<string | undefined> {
     const { value } = await this.#lines.next();
     return value;

@@ -39,13 +39,17 @@ for (const first of kinds) {
     describe(`the lock between processes (${first} first, ${second} second)`, () => {
       it('is refused with VARVE_LOCKED while another process has it', async () => {
         const path = newFile();
-        expect(await hold(path).line()).toBe('held');
+        const holder = hold(path);
+        expect(await holder.line()).toBe('held');
         expect(await ask(path).line()).toBe('VARVE_LOCKED');
         await expect(takeSecond(openTarget(path))).rejects.toMatchObject({
           name: 'VarveError',
           code: 'VARVE_LOCKED',
           path,
-          message: expect.stringMatching(/is open for writing by another process: close it/),
+          pid: holder.pid,
+          message: expect.stringContaining(
+            `is open for writing by another process (pid ${holder.pid}): close it`,
+          ),
         });
       });
 
@@ -134,6 +138,7 @@ for (const first of kinds) {
         const lock = await take(openTarget(path));
         await expect(takeSecond(openTarget(path))).rejects.toMatchObject({
           code: 'VARVE_LOCKED',
+          pid: process.pid,
           message: expect.stringContaining('this process'),
         });
         await lock.release();
@@ -254,6 +259,19 @@ function failListening(failing: number, code: string) {
     return this;
   } as never);
 }
+
+describe('a lock that this process is asking for', () => {
+  it('is refused, and is not said to be open here if it is refused in the end', async () => {
+    const path = newFile();
+    const holder = holderOf('file', path);
+    expect(await holder.line()).toBe('held');
+    const both = [here.file(openTarget(path)), here.file(openTarget(path))];
+    const [first, second] = await Promise.allSettled(both);
+    expect(first).toMatchObject({ reason: { code: 'VARVE_LOCKED', pid: holder.pid } });
+    const message = expect.stringContaining('by this process, which is just opening it,');
+    expect(second).toMatchObject({ reason: { code: 'VARVE_LOCKED', pid: process.pid, message } });
+  });
+});
 
 describe('the lock without native code', () => {
   it('is not shared by the workers of a cluster', async () => {

@@ -3,7 +3,7 @@
  * give both names of its lock, as on Bun, or gives one of them padded, as on Node 20.
  *
  * What is real here are this process's sockets; those of others are lines added to the list.
- * Real Buns and Denos are in test/processes/lock-pairs.test.ts.
+ * Real Buns and Denos are in test/processes/locks/lock-pairs.test.ts.
  */
 
 import fs from 'node:fs';
@@ -11,7 +11,7 @@ import { createServer, Server } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { acquireLock } from '../../src/io/node-lock.ts';
-import { socketOwners } from '../../src/io/node-socket-list.ts';
+import { otherOwner, socketOwners } from '../../src/io/node-socket-list.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
 
 let folder: string;
@@ -100,6 +100,32 @@ describe.skipIf(process.platform !== 'linux')('the owner of the sockets of a nam
       throw new Error('no permission');
     });
     expect(socketOwners([fullName('unknown')])).toBeUndefined();
+  });
+});
+
+describe.skipIf(process.platform !== 'linux')('another owner of the sockets of a name', () => {
+  it('is none for a name that no process has, or only this one', async () => {
+    expect(await otherOwner([fullName('none')])).toBeUndefined();
+    const server = await listening(fullName('own'));
+    expect(await otherOwner([fullName('own')])).toBeUndefined();
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  it('is unknown if no process shows the socket, or if the list cannot be read', async () => {
+    addLines(() => [line('01', fullName('hidden'), '4294967291')]);
+    expect(await otherOwner([fullName('hidden')])).toBeUndefined();
+    replaceList(() => {
+      throw new Error('no permission');
+    });
+    expect(await otherOwner([fullName('unknown')])).toBeUndefined();
+  });
+
+  it('is searched for once, however often a writer that waits asks', async () => {
+    addLines(() => [line('01', fullName('asked'), '4294967292')]);
+    const folders = vi.spyOn(fs, 'readdirSync');
+    const searches = () => folders.mock.calls.filter(([name]) => String(name) === '/proc').length;
+    for (let time = 0; time < 5; time += 1) await otherOwner([fullName('asked')]);
+    expect(searches()).toBe(1);
   });
 });
 

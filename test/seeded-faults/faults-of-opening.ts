@@ -48,6 +48,26 @@ export const faultsOfOpening: readonly SeededFault[] = [
     },
   },
   {
+    name: 'a wait for the lock goes on after the signal',
+    file: 'store/open/lock-wait.ts',
+    find: '        reject(signal.reason);',
+    replace: '',
+    caughtBy: {
+      file: 'test/store/open/lock-wait.test.ts',
+      test: 'the signal ends a wait at once, and leaves no timer, no listener and no lock',
+    },
+  },
+  {
+    name: 'pauses between two tries of a lock do not grow',
+    file: 'store/open/lock-wait.ts',
+    find: 'pauseMs = Math.min(pauseMs * 2, pauseMsMax)',
+    replace: 'pauseMs = pauseMsMin',
+    caughtBy: {
+      file: 'test/store/open/lock-wait.test.ts',
+      test: 'the pauses grow: a try after 2 ms, and in a minute no more than 20 a second',
+    },
+  },
+  {
     name: 'a writer takes only one of two kinds of lock',
     file: 'io/node-lock.ts',
     find: '  return hasOneKind ? [native] : [native, platform];',
@@ -60,7 +80,7 @@ export const faultsOfOpening: readonly SeededFault[] = [
   {
     name: 'the lock of another writer in this process is ignored',
     file: 'io/node-lock.ts',
-    find: "  if (heldHere.has(identity)) throw locked(target.path, 'this process');",
+    find: '  if (heldHere.has(identity)) throw locked(target.path, thisProcess());',
     replace: '',
     caughtBy: {
       file: 'test/io/other-platforms.test.ts',

@@ -17,7 +17,7 @@ import { faultsOfReading } from './faults-of-reading.ts';
 import { faultsOfSettling } from './faults-of-settling.ts';
 import { faultsOfSpace } from './faults-of-space.ts';
 import { faultsOfStreams } from './faults-of-streams.ts';
-import { faultsOfVaults } from './faults-of-vaults.ts';
+import { faultsOfWatching } from './faults-of-watching.ts';
 import type { SeededFault } from './seeded-fault.ts';
 
 export const faults: readonly SeededFault[] = [
@@ -30,10 +30,10 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfForest,
   ...faultsOfJournals,
   ...faultsOfHeldStates,
-  ...faultsOfVaults,
   ...faultsOfReaders,
   ...faultsOfCounts,
   ...faultsOfInvariants,
   ...faultsOfMemory,
   ...faultsOfStreams,
+  ...faultsOfWatching,
 ];

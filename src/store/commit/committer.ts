@@ -15,6 +15,7 @@ import { joinGrainId } from '../../format/grain-id.ts';
 import type { Steps } from '../file/effects.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
+import { StoreWatch } from '../watch/store-watch.ts';
 import { checkpointOf, freedBetween } from './checkpoint.ts';
 import { CommitQueue, Waiting } from './commit-queue.ts';
 import { type Batch, DurableWriter, isPoisoned } from './durable-writer.ts';
@@ -28,6 +29,7 @@ const nothingFreed = new Map<SessionWork, Freed>();
 
 export class Committer {
   readonly #core: StoreCore;
+  readonly #watch: StoreWatch;
   readonly #writer: DurableWriter;
   readonly #givenBack: GivenBackMaps;
   readonly #fullDisk: FullDisk;
@@ -41,7 +43,8 @@ export class Committer {
 
   constructor(core: StoreCore) {
     this.#core = core;
-    this.#writer = new DurableWriter(core);
+    this.#watch = new StoreWatch(core);
+    this.#writer = new DurableWriter(core, this.#watch);
     this.#givenBack = new GivenBackMaps(core);
     this.#small = new SmallRecords(core);
     this.#fullDisk = new FullDisk(core, this.#writer, this.#givenBack);
@@ -54,6 +57,7 @@ export class Committer {
 
   /** Commits the work in the next batch, with all others that wait; resolves to the batch. */
   commit(work: SessionWork): Promise<number> {
+    this.#watch.queued(work);
     return new Promise((resolve, reject) => {
       this.#queue.add(new Waiting(work, resolve, reject));
       this.#running ??= this.#run();
@@ -104,6 +108,7 @@ export class Committer {
     const core = this.#core;
     core.committing = true;
     this.#writer.batchBegins();
+    this.#watch.batchBegins(waiting);
     let left: Iterable<Waiting> = waiting;
     try {
       core.checkSound();

@@ -24,6 +24,7 @@ import type { GrainMap } from '../grains/grain-map.ts';
 import type { RecordTarget } from '../log/commit-log.ts';
 import type { HousekeepingRound, HousekeepingWish } from '../settle/housekeeping.ts';
 import type { StoreCore } from '../state/core.ts';
+import type { StoreWatch } from '../watch/store-watch.ts';
 import { type BatchPlan, type BatchRequest, nothingAdded, planBatch } from './commit-plan.ts';
 import { forgetBatch, publishBatch } from './publish.ts';
 import type { SmallRecord } from './small-record.ts';
@@ -45,14 +46,16 @@ export function isPoisoned(error: unknown): boolean {
 
 export class DurableWriter {
   readonly #core: StoreCore;
+  readonly #watch: StoreWatch;
   /** Memory for records of one sector. */
   readonly #sector = new Uint8Array(sectorBytes);
   #recordRefused = false;
   /** The time of the first plan of the batch in flight, milliseconds since the epoch. */
   #plannedAt: number | undefined;
 
-  constructor(core: StoreCore) {
+  constructor(core: StoreCore, watch: StoreWatch) {
     this.#core = core;
+    this.#watch = watch;
   }
 
   /** The batch that failed last has found no place for its record, or could not write it. */
@@ -156,17 +159,9 @@ export class DurableWriter {
     }
   }
 
-  /**
-   * The record is durable. If it cannot be applied in memory, this poisons the store, and the next
-   * open replays the record.
-   */
-  *#publish(plan: BatchPlan, target: RecordTarget): Steps<void> {
-    try {
-      yield* publishBatch(this.#core, plan, target);
-    } catch (error) {
-      this.#core.statisticsBefore = undefined;
-      throw this.#core.poison(error);
-    }
+  /** Requires: the record is durable. Throws `VARVE_POISONED`. */
+  #publish(plan: BatchPlan, target: RecordTarget): Steps<void> {
+    return publishBatch(this.#core, this.#watch, plan, target);
   }
 
   /** Syncs. If the sync fails, the content of the disk is unknown: this poisons the store. */
@@ -176,7 +171,8 @@ export class DurableWriter {
     } catch (error) {
       throw this.#core.poison(error);
     }
-    this.#core.housekeeping.synced();
+    const settle = this.#core.housekeeping.synced();
+    if (settle !== undefined) this.#watch.settled(settle);
   }
 
   /**

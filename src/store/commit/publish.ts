@@ -18,16 +18,36 @@ import { type RecordTarget, recordBytes } from '../log/commit-log.ts';
 import type { StoreCore } from '../state/core.ts';
 import { statisticsOf } from '../state/statistics.ts';
 import type { StoreStatistics } from '../state/store-statistics.ts';
+import type { StoreWatch } from '../watch/store-watch.ts';
 import { type BatchPlan, carriedBytesOf } from './commit-plan.ts';
 
 const none: GrainRun[] = [];
 
 /**
- * Publishes with pauses, in which sessions may push and withdraw and values may be read.
+ * Publishes with pauses, in which sessions may push and withdraw and values may be read. Then it
+ * reports the batch to those who watch. If the batch cannot be applied in memory, this poisons the
+ * store, and the next open replays the record.
  *
  * Requires: no batch is planned in its pauses.
+ * Throws: `VARVE_POISONED`.
  */
-export function* publishBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): Steps<void> {
+export function* publishBatch(
+  core: StoreCore,
+  watch: StoreWatch,
+  plan: BatchPlan,
+  target: RecordTarget,
+): Steps<void> {
+  const { checkpoint } = core.published;
+  try {
+    yield* applyBatch(core, plan, target);
+  } catch (error) {
+    core.statisticsBefore = undefined;
+    throw core.poison(error);
+  }
+  if (watch.isWatched) yield* watch.published(plan, checkpoint);
+}
+
+function* applyBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): Steps<void> {
   const { atlas, log } = core;
   if (plan.entries >= stepsPerPause) core.statisticsBefore = statisticsBefore(core);
   for (const { basin } of plan.added.basins) basin.becomeDurable();

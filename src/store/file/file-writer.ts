@@ -44,6 +44,14 @@ export interface WriteObserver {
   forget(offset: number, length: number): void;
 }
 
+/** Measures the writes and syncs that return. Times are milliseconds from any start. */
+export interface WriteMeter {
+  now(): number;
+  /** `since`: when the write was called. */
+  wrote(bytes: number, since: number): void;
+  synced(since: number): void;
+}
+
 export class FileWriter {
   /** Pages that this process has filled ahead. */
   readonly zeroed = new ZeroedPages();
@@ -57,6 +65,7 @@ export class FileWriter {
   #inFlightEnd = 0;
   #bytesWritten = 0;
   #syncs = 0;
+  #meter: WriteMeter | undefined;
 
   /** `isNew`: the file is as creation has written it. */
   constructor(reader: FileReader, space: Space, observer: WriteObserver, isNew = false) {
@@ -74,6 +83,11 @@ export class FileWriter {
   /** Syncs since the store was opened, failed ones included. */
   get syncs(): number {
     return this.#syncs;
+  }
+
+  /** Has writes and syncs from now on measured, or no longer. */
+  measureBy(meter: WriteMeter | undefined): void {
+    this.#meter = meter;
   }
 
   /** Carries the steps out on the calling thread. */
@@ -94,6 +108,7 @@ export class FileWriter {
       this.#writeNow(chunks, offset, bytes);
       return;
     }
+    const since = this.#meter?.now();
     this.#issued(offset, bytes);
     this.#writesInFlight += 1;
     this.#inFlightEnd = Math.max(this.#inFlightEnd, offset + bytes);
@@ -106,6 +121,7 @@ export class FileWriter {
       this.#writesInFlight -= 1;
       if (this.#writesInFlight === 0) this.#inFlightEnd = 0;
     }
+    if (since !== undefined) this.#meter?.wrote(bytes, since);
     this.#returned(offset, bytes, chunks);
   }
 
@@ -115,6 +131,7 @@ export class FileWriter {
   }
 
   #writeNow(chunks: readonly Uint8Array[], offset: number, bytes: number): void {
+    const since = this.#meter?.now();
     this.#issued(offset, bytes);
     try {
       writeNow(this.#reader.file, chunks, offset);
@@ -122,6 +139,7 @@ export class FileWriter {
       this.#refused(offset, bytes, error);
       throw error;
     }
+    if (since !== undefined) this.#meter?.wrote(bytes, since);
     this.#returned(offset, bytes, chunks);
   }
 
@@ -148,7 +166,9 @@ export class FileWriter {
 
   *sync(): Steps<void> {
     this.#syncs += 1;
+    const since = this.#meter?.now();
     yield datasync;
+    if (since !== undefined) this.#meter?.synced(since);
   }
 
   *truncate(length: number): Steps<void> {

@@ -22,12 +22,6 @@ export function growthBytes(bytes: number): number {
   );
 }
 
-/**
- * The file is filled ahead by the growth step of a file of twice its size, when a quarter of that
- * is left. The sync that covers zeros also writes metadata, and waits for other programs' metadata.
- */
-export const fillTimes = 2;
-
 const growthProofShare = 64;
 const growthProofMin = 64;
 

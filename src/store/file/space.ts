@@ -18,7 +18,7 @@ import { pageBytes } from '../../format/layout.ts';
 import { assert, checks } from '../../util/assert.ts';
 import { type Extent, FreeStretches } from './free-stretches.ts';
 import { PageRanges } from './page-ranges.ts';
-import { fillTimes, growthBytes, growthProofFor, reserveExcess } from './space-shares.ts';
+import { growthBytes, growthProofFor, reserveExcess } from './space-shares.ts';
 
 export type { Extent } from './free-stretches.ts';
 
@@ -97,9 +97,9 @@ export class Space {
     return this.#free.pages + this.#freeHoles.pages + (this.#reserve?.pages ?? 0);
   }
 
-  /** Page up to which the file should be filled ahead, for the next commits: an eighth of it. */
+  /** Page up to which the file should be filled ahead, for the next commits. */
   get fillPage(): number {
-    return this.#end + Math.ceil(growthBytes(this.#end * pageBytes * fillTimes) / pageBytes);
+    return this.#end + Math.ceil(growthBytes((this.#end * pageBytes) / 2) / pageBytes);
   }
 
   /** True if neither the file nor the reserve needs zeros ahead now. */

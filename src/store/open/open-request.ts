@@ -34,6 +34,8 @@ export interface OpenRequest {
   readonly budget: MemoryBudget;
   /** Undefined: chosen by the file's size. */
   readonly settleBytes: number | undefined;
+  /** 0: no wait. */
+  readonly waitForLockMs: number;
   readonly limits: StoreLimits;
   readonly signal: AbortSignal | undefined;
 }

@@ -2,20 +2,22 @@
  * Opens a store: from a path to its parts in memory, with recovery if the last process did not
  * close it.
  *
- * Order: lock; choose the header; load the structures; replay the log; decide on the last batch.
- * Only then, and only if opened for writing, write (`recovery.ts`). A file that is no store, or is
- * refused, is never written to. Beside a writer, `reader-loading.ts` repeats the reading steps
- * until they give one state.
+ * Order: lock, perhaps after a wait (`lock-wait.ts`); choose the header; load the structures;
+ * replay the log; decide on the last batch. Only then, and only if opened for writing, write
+ * (`recovery.ts`). A file that is no store, or is refused, is never written to. Beside a writer,
+ * `reader-loading.ts` repeats the reading steps until they give one state.
  */
 
 import { corrupt, ioError, isVarveError, systemCode, VarveError } from '../../errors.ts';
-import type { FileSystem, OpenFileOptions, StorageFile } from '../../io/file-system.ts';
+import type { OpenFileOptions, StorageFile } from '../../io/file-system.ts';
 import { perform } from '../file/effects.ts';
 import { FileReader } from '../file/file-reader.ts';
 import { StoreCore } from '../state/core.ts';
+import { recovered, recoveryBegins } from '../watch/store-watch.ts';
 import { createStore } from './creation.ts';
 import { chooseHeader, cutCreation } from './header-choice.ts';
 import { type LoadedStore, loadStore } from './loading.ts';
+import { openWhenFree } from './lock-wait.ts';
 import type { OpenRequest } from './open-request.ts';
 import { loadBesideWriter } from './reader-loading.ts';
 import { recoverFile } from './recovery.ts';
@@ -31,13 +33,16 @@ export async function openCore(request: OpenRequest): Promise<OpenedCore> {
   request.signal?.throwIfAborted();
   const { path, exclusive, readOnly } = request;
   const create = request.create && !readOnly;
-  const file = await openFile(request.fileSystem, path, { create, exclusive, readOnly });
+  const file = await openFile(request, { create, exclusive, readOnly });
+  const begun = recoveryBegins();
   try {
     const loaded = readOnly
       ? await loadBesideWriter(request, file)
       : await openLocked(request, file);
     request.signal?.throwIfAborted();
-    return { core: new StoreCore(loaded.opened), loaded };
+    const core = new StoreCore(loaded.opened);
+    recovered(path, core.recovery, begun);
+    return { core, loaded };
   } catch (error) {
     // Report the first error, not one of closing.
     await Promise.allSettled([file.close()]);
@@ -46,14 +51,12 @@ export async function openCore(request: OpenRequest): Promise<OpenedCore> {
   }
 }
 
-async function openFile(
-  fileSystem: FileSystem,
-  path: string,
-  options: OpenFileOptions,
-): Promise<StorageFile> {
+async function openFile(request: OpenRequest, options: OpenFileOptions): Promise<StorageFile> {
+  const { fileSystem, path, signal } = request;
   try {
-    return await fileSystem.open(path, options);
+    return await openWhenFree(() => fileSystem.open(path, options), request);
   } catch (error) {
+    signal?.throwIfAborted();
     throw openError(path, error);
   }
 }
@@ -67,6 +70,8 @@ function openError(path: string, cause: unknown): VarveError {
       return new VarveError('VARVE_EXISTS', `'${path}' exists already`, facts);
     case 'EISDIR':
       return new VarveError('VARVE_NOT_A_STORE', `'${path}' is a directory`, facts);
+    case 'VARVE_LOCKED':
+      return new VarveError('VARVE_LOCKED', `another writer has '${path}'`, facts);
     default:
       return ioError('opening', path, cause);
   }

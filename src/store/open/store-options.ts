@@ -44,6 +44,12 @@ export interface StoreOptions {
    * that is less, but at least 64 KiB. Small values are for tests.
    */
   settleBytes?: number | undefined;
+  /**
+   * How long to wait for another writer's lock before rejecting with `VARVE_LOCKED`, milliseconds.
+   * The lock is tried again after pauses that grow to 100 ms, and a last time at the end. `signal`
+   * ends the wait. A reader needs no lock. Default 0; `Infinity` waits until `signal` aborts.
+   */
+  waitForLockMs?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -54,12 +60,13 @@ const names: NamesOf<StoreOptions> = {
   fileSystem: true,
   cacheBytes: true,
   settleBytes: true,
+  waitForLockMs: true,
   signal: true,
 };
 
 const mebibyte = 1024 * 1024;
 
-function bytes<Otherwise extends number | undefined>(
+function whole<Otherwise extends number | undefined>(
   what: string,
   value: unknown,
   range: { min: number; otherwise: Otherwise },
@@ -69,6 +76,12 @@ function bytes<Otherwise extends number | undefined>(
     throw invalidArgument(what, `an integer from ${range.min}`, value);
   }
   return value;
+}
+
+function waitMs(what: string, value: unknown): number {
+  if (value === undefined) return 0;
+  if (value === Number.POSITIVE_INFINITY) return value;
+  return whole(what, value, { min: 0, otherwise: 0 });
 }
 
 function fileSystemOf(value: unknown): FileSystem {
@@ -100,9 +113,10 @@ export function checkOptions(
     readOnly: checkFlag('readOnly', options.readOnly, false),
     fileSystem: fileSystemOf(options.fileSystem),
     budget: new MemoryBudget(
-      bytes('cacheBytes', options.cacheBytes, { min: 0, otherwise: 64 * mebibyte }),
+      whole('cacheBytes', options.cacheBytes, { min: 0, otherwise: 64 * mebibyte }),
     ),
-    settleBytes: bytes('settleBytes', options.settleBytes, { min: 1, otherwise: undefined }),
+    settleBytes: whole('settleBytes', options.settleBytes, { min: 1, otherwise: undefined }),
+    waitForLockMs: waitMs('waitForLockMs', options.waitForLockMs),
     limits,
     signal: checkSignal(options.signal),
   };

@@ -259,19 +259,24 @@ export class Housekeeping {
     return true;
   }
 
-  /** A sync has completed that began after every planned write had returned. */
-  synced(): void {
+  /**
+   * A sync has completed that began after every planned write had returned. Returns the settle that
+   * is complete with it, if there is one.
+   */
+  synced(): Settle | undefined {
     const { headers, log } = this.#parts;
     headers.synced();
     for (const write of this.#home) this.#parts.values.carried.wentHome(write);
     this.#home = [];
-    if (this.#failed.length > 0) return;
+    if (this.#failed.length > 0) return undefined;
     if (this.#settle?.synced() === 'headers') this.#firstSegment = this.#settle.firstSegment;
-    if (this.#settle?.done === true) this.#settle = undefined;
+    const complete = this.#settle?.done === true ? this.#settle : undefined;
+    if (complete !== undefined) this.#settle = undefined;
     if (log.nextState === 'filling') {
       log.nextIsFilled();
       headers.change({ segments: log.listFrom(this.#firstSegment) });
     } else if (log.nextState === 'filled' && headers.agreed) log.nextIsListed();
+    return complete;
   }
 }
 

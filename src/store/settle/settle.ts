@@ -74,6 +74,8 @@ export class Settle {
   readonly #documentBytes = new Set<Uint8Array>();
   /** Pages at which the disk refused a document. */
   readonly #refusedPages = new Set<number>();
+  /** Mark pages and heads of maps that it has made. */
+  #pages = 0;
   #redo = false;
   #settled: SettledState | undefined;
   #step: 'structures' | 'headers' | 'done' = 'structures';
@@ -107,6 +109,18 @@ export class Settle {
 
   get done(): boolean {
     return this.#step === 'done';
+  }
+
+  /** The last batch that it covers. */
+  get base(): number {
+    return this.#base.currentBatch;
+  }
+
+  /** Pages of structures that it has written; those written again count once. */
+  get pages(): number {
+    let pages = this.#pages;
+    for (const { length } of this.#documentBytes) pages += Math.ceil(length / pageBytes);
+    return pages;
   }
 
   /** The segment of the first record after `base`. */
@@ -254,6 +268,7 @@ export class Settle {
     page.sealedAs({ generation, crc }, stamp);
     if (!map.hasHead) map.sealedAs({ generation, crc });
     stratum.pages.markWritten(page);
+    this.#pages += 1;
     return { offset: at * pageBytes, chunks: [bytes] };
   }
 
@@ -271,6 +286,7 @@ export class Settle {
     const { bytes, crc } = encodeMapHead(head, place, salt);
     if (checks.strict) decodeMapHead(bytes, { page, generation, crc }, salt);
     map.sealedAs({ generation, crc });
+    this.#pages += 1;
     return { offset: page * pageBytes, chunks: [bytes] };
   }
 

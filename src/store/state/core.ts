@@ -94,6 +94,7 @@ export class StoreCore {
   closed = false;
   #published: Published;
   #poison: VarveError | undefined;
+  #poisonListener: ((error: VarveError) => void) | undefined;
   /** Callbacks for the next published batch or the close, called once. */
   readonly #waiters = new Set<() => void>();
 
@@ -142,8 +143,16 @@ export class StoreCore {
   /** Poisons the store: the content of the disk is unknown, and nothing more is written. */
   poison(cause: unknown): VarveError {
     const message = `the content of '${this.path}' is unknown after an error: open it again`;
+    const isFirst = this.#poison === undefined;
     this.#poison = new VarveError('VARVE_POISONED', message, { path: this.path });
-    return new VarveError('VARVE_POISONED', message, { path: this.path, cause });
+    const error = new VarveError('VARVE_POISONED', message, { path: this.path, cause });
+    if (isFirst) this.#poisonListener?.(error);
+    return error;
+  }
+
+  /** Calls `listener` once if the store is poisoned. Requires: called once. */
+  onPoison(listener: (error: VarveError) => void): void {
+    this.#poisonListener = listener;
   }
 
   /** Throws `VARVE_CLOSED`. */

@@ -6,6 +6,8 @@
  * types cannot say (rules, errors, order) is what the other tests in this folder are about.
  */
 
+import type { VarveError } from '../../../src/errors.ts';
+
 export type GrainId = bigint & { readonly __grainId: true };
 export type BatchId = number;
 export type Bytes = Uint8Array<ArrayBuffer>;
@@ -25,6 +27,7 @@ export interface ContractStoreOptions {
   fileSystem?: ContractFileSystem | undefined;
   cacheBytes?: number | undefined;
   settleBytes?: number | undefined;
+  waitForLockMs?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -93,6 +96,39 @@ export interface ContractRecoveryReport {
   readonly healed: readonly string[];
 }
 
+export interface ContractMessages {
+  readonly 'varve:commit': {
+    readonly path: string;
+    readonly batch: BatchId;
+    readonly sessions: number;
+    readonly values: number;
+    readonly valueBytes: number;
+    readonly writes: number;
+    readonly bytesWritten: number;
+    readonly writeMs: number;
+    readonly syncMs: number;
+    readonly waitMs: number;
+  };
+  readonly 'varve:checkpoint': {
+    readonly path: string;
+    readonly batch: BatchId;
+    readonly checkpoint: BatchId;
+    readonly freedValues: number;
+    readonly freedBytes: number;
+  };
+  readonly 'varve:settle': {
+    readonly path: string;
+    readonly batch: BatchId;
+    readonly pages: number;
+  };
+  readonly 'varve:recovery': {
+    readonly path: string;
+    readonly report: ContractRecoveryReport;
+    readonly milliseconds: number;
+  };
+  readonly 'varve:poisoned': { readonly path: string; readonly error: VarveError };
+}
+
 export interface ContractCommitLogEntry {
   readonly batch: BatchId;
   readonly committedAt: number;
@@ -150,6 +186,7 @@ export interface ContractVarveError extends Error {
   readonly offset: number | undefined;
   readonly grainId: GrainId | undefined;
   readonly batch: BatchId | undefined;
+  readonly pid: number | undefined;
   readonly expected: unknown;
   readonly actual: unknown;
 }

@@ -49,6 +49,7 @@ describe('the exports', () => {
     holds<Same<varve.StoreOptions, contract.ContractStoreOptions>>();
     holds<Same<varve.VarveErrorCode, contract.ContractErrorCode>>();
     holds<Same<varve.RecoveryReport, contract.ContractRecoveryReport>>();
+    holds<Same<varve.StoreMessages, contract.ContractMessages>>();
     holds<Same<varve.CommitLogEntry, contract.ContractCommitLogEntry>>();
     holds<Same<varve.GrainChange, contract.ContractGrainChange>>();
     holds<Same<varve.Finding, contract.ContractFinding>>();

@@ -237,16 +237,16 @@ describe('space', () => {
     expect(space.fillPage).toBe(100 + Math.ceil(growthBytes(100 * 4096) / 4096));
   });
 
-  it('wants an eighth ahead up to 1 MiB, and again when a quarter of that is left', () => {
+  it('wants a thirty-second of the file ahead, and again when a quarter of that is left', () => {
     const space = new Space();
     space.rebuild([{ page: 0, pages: 1024 }], 4096 * 1024);
-    expect(space.fillPage).toBe(1024 + 128);
-    space.reach(1024 + 33);
+    expect(space.fillPage).toBe(1024 + 32);
+    space.reach(1024 + 9);
     expect(space.isFilledAhead).toBe(true);
     space.allocateForValues(1);
     expect(space.isFilledAhead).toBe(false);
     space.allocateForValues(1023);
-    expect(space.fillPage).toBe(2048 + 256);
+    expect(space.fillPage).toBe(2048 + 64);
   });
 });
 

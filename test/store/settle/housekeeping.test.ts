@@ -16,6 +16,12 @@ function base({ core }: CoreLab): number {
   return core.headers.content.settled.base;
 }
 
+/** The zeros ahead of need in the rounds that were planned. */
+function fillsOf(results: readonly { readonly value: unknown }[]): HousekeepingRound['writes'] {
+  const rounds = results.map(({ value }) => value as HousekeepingRound);
+  return rounds.flatMap(({ writes }) => writes).filter(({ purpose }) => purpose === 'fill');
+}
+
 it('zeros ahead of need are written on the calling thread', async () => {
   const lab = await openLab({});
   const plan = vi.spyOn(lab.core.housekeeping, 'plan');
@@ -24,8 +30,7 @@ it('zeros ahead of need are written on the calling thread', async () => {
     session.push(patternOf(3000));
     session.commitSync();
   }
-  const rounds = plan.mock.results.map(({ value }) => value as HousekeepingRound);
-  const fills = rounds.flatMap(({ writes }) => writes).filter(({ purpose }) => purpose === 'fill');
+  const fills = fillsOf(plan.mock.results);
   expect(fills.length).toBeGreaterThan(0);
   for (const { blocking } of fills) expect(blocking).toBe(true);
   await lab.close();
@@ -42,8 +47,7 @@ it('large batches fill a long reserve once, and leave it to the store', async ()
     session.push(patternOf(100_000));
     session.commitSync();
   }
-  const rounds = plan.mock.results.map(({ value }) => value as HousekeepingRound);
-  const fills = rounds.flatMap(({ writes }) => writes).filter(({ purpose }) => purpose === 'fill');
+  const fills = fillsOf(plan.mock.results);
   expect(fills).toHaveLength(1);
   expect(space.topUpReserve()).toBe(0);
   expect(space.freePages).toBeGreaterThan(reservePagesFor(space.endPage));

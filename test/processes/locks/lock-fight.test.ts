@@ -8,34 +8,23 @@
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { Store } from '../../src/index.ts';
-import { crashScale } from '../support/crash-scale.ts';
-import { check } from '../support/fixtures/store-checks.ts';
-import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
-import { Child } from './child.ts';
-import { randomFrom } from './seeded.mjs';
+import { expect, it } from 'vitest';
+import { Store } from '../../../src/index.ts';
+import { crashScale } from '../../support/crash-scale.ts';
+import { check } from '../../support/fixtures/store-checks.ts';
+import type { Child } from '../child.ts';
+import { randomFrom } from '../seeded.mjs';
+import { childrenOfTest } from './started-children.ts';
 
 const rounds = 12 * crashScale;
 const newStores = 6 * crashScale;
 const script = fileURLToPath(new URL('./contender.mjs', import.meta.url));
 const locked = expect.objectContaining({ name: 'VarveError', code: 'VARVE_LOCKED' });
 
-let folder: string;
-const started: Child[] = [];
-
-beforeAll(() => {
-  folder = makeTemporaryFolder();
-});
-
-afterAll(async () => {
-  for (const child of started) await child.leave();
-  removeTemporaryFolder(folder);
-});
+const started = childrenOfTest();
 
 async function contender(): Promise<Child> {
-  const child = new Child(script);
-  started.push(child);
+  const child = started.start(script);
   expect(await child.line()).toBe('ready');
   return child;
 }
@@ -57,7 +46,7 @@ async function fight(path: string, both: readonly [Child, Child]): Promise<[Chil
 it(
   'one of two processes that open a store at once gets it, and after it the other',
   async () => {
-    const path = join(folder, 'fought-for');
+    const path = join(started.folder, 'fought-for');
     const random = randomFrom(7);
     let both: [Child, Child] = [await contender(), await contender()];
     let batch = 0;
@@ -97,7 +86,7 @@ it(
 it('one of two processes that create a store at once does, and the other opens that store', async () => {
   const both: [Child, Child] = [await contender(), await contender()];
   for (let round = 0; round < newStores; round++) {
-    const path = join(folder, `new-${round}`, 'store');
+    const path = join(started.folder, `new-${round}`, 'store');
     const [holder, other] = await fight(path, both);
     expect(await ask(holder, 'commit')).toBe('1');
     expect(await ask(holder, 'close')).toBe('closed');

@@ -12,10 +12,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadNativeExtensions } from '../../src/io/node-native-extensions.ts';
-import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
-import { Child } from './child.ts';
-import { bun, type Command, deno, denoWithAll, node, nodeWithoutAddons } from './runtimes.ts';
+import { loadNativeExtensions } from '../../../src/io/node-native-extensions.ts';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../../support/temporary-folder.ts';
+import { Child } from '../child.ts';
+import { bun, type Command, deno, denoWithAll, node, nodeWithoutAddons } from '../runtimes.ts';
 
 const folder = makeTemporaryFolder();
 const script = fileURLToPath(new URL('./contender.mjs', import.meta.url));
@@ -38,7 +38,7 @@ const kinds = Object.keys(commands) as Kind[];
 const pairs = kinds.flatMap((first) => kinds.map((second) => [first, second] as const));
 
 beforeAll(async () => {
-  const library = fileURLToPath(new URL('../../dist/index.js', import.meta.url));
+  const library = fileURLToPath(new URL('../../../dist/index.js', import.meta.url));
   const contending = fileURLToPath(new URL('./contending.mjs', import.meta.url));
   const contents = [
     `import { Store } from ${JSON.stringify(library)};`,

@@ -7,6 +7,6 @@
 
 import { contend } from './contending.mjs';
 
-const { Store } = await import(new URL('../../dist/index.js', import.meta.url).href);
+const { Store } = await import(new URL('../../../dist/index.js', import.meta.url).href);
 
 await contend(Store);

@@ -9,9 +9,9 @@
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 
-/** @param {typeof import('../../src/index.ts').Store} Store */
+/** @param {typeof import('../../../src/index.ts').Store} Store */
 export async function contend(Store) {
-  /** @type {import('../../src/index.ts').Store | undefined} */
+  /** @type {import('../../../src/index.ts').Store | undefined} */
   let store;
 
   /** @param {string} line */

@@ -1,0 +1,67 @@
+/**
+ * The programs in examples/ run against the package as it is built, and do what they say.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+function run(path: string): string {
+  const script = fileURLToPath(new URL(path, import.meta.url));
+  return execFileSync(process.execPath, [script], { encoding: 'utf8' });
+}
+
+describe('examples/metrics.mjs', () => {
+  it('prints the figures of its store as text for Prometheus', () => {
+    const text = run('../../examples/metrics.mjs');
+    const [, path = ''] = /path="([^"]+)"/.exec(text) ?? [];
+    expect(path).toMatch(/watched\.varve$/);
+    const lines = text.replaceAll(`path="${path}"`, 'of').trimEnd().split('\n');
+    for (const line of lines) {
+      expect(line).toMatch(
+        /^(?:# TYPE \w+ (?:counter|gauge|histogram)|\w+\{of(?:,le="[^"]+")?\} [\d.e-]+)$/,
+      );
+    }
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'varve_batches_total{of} 4',
+        'varve_sessions_total{of} 6',
+        'varve_values_total{of} 4',
+        'varve_value_bytes_total{of} 106',
+        'varve_freed_values_total{of} 1',
+        'varve_freed_bytes_total{of} 100',
+        'varve_settles_total{of} 1',
+        'varve_openings_total{of} 1',
+        'varve_unclean_openings_total{of} 0',
+        'varve_poisoned_total{of} 0',
+        'varve_batch{of} 4',
+        'varve_checkpoint{of} 3',
+        'varve_commit_sync_seconds_count{of} 4',
+        'varve_commit_wait_seconds_bucket{of,le="+Inf"} 4',
+        'varve_opening_seconds_count{of} 1',
+      ]),
+    );
+  });
+
+  it('records the figures with the instruments of OpenTelemetry, until it is ended', () => {
+    const { sums, counts, gauges, paths, bytesWritten } = JSON.parse(run('./metered.mjs'));
+    expect(paths).toEqual(['watched']);
+    expect(sums).toMatchObject({
+      'varve.sessions': 3,
+      'varve.values': 1,
+      'varve.value.bytes': 100,
+      'varve.written.bytes': bytesWritten,
+      'varve.freed': 1,
+      'varve.freed.bytes': 100,
+      'varve.settled': 3,
+      'varve.poisoned': 0,
+    });
+    expect(counts).toMatchObject({
+      'varve.commit.write': 3,
+      'varve.commit.sync': 3,
+      'varve.commit.wait': 3,
+      'varve.opening': 1,
+    });
+    expect(gauges).toEqual({ 'varve.batch': 3, 'varve.checkpoint': 2 });
+  });
+});
