@@ -21,7 +21,7 @@ import type { StoreCore } from './state/core.ts';
 import type { Pushes, PushStreamOptions } from './streams/pushes.ts';
 import { stagedBytesMax } from './values/staging-memory.ts';
 import { checkData, checkId, checkLength } from './values/value-arguments.ts';
-import { type ValuePlace, valuePlace } from './values/value-reader.ts';
+import { type ValuePlace, valuePlace } from './values/value-place.ts';
 
 /** The parts of the store that a session needs. */
 export interface SessionHome {

@@ -10,11 +10,7 @@ import type { GrainId } from '../format/grain-id.ts';
 import { memoryFileSystem } from '../io/memory-file-system.ts';
 import type { MemoryBudget } from '../util/memory-budget.ts';
 import { checkNames } from '../util/options.ts';
-import { Committer } from './commit/committer.ts';
-import { HeaderClaim } from './commit/header-claim.ts';
-import { OpenSessions } from './commit/open-sessions.ts';
-import { SessionWork } from './commit/session-work.ts';
-import { type HeaderUpdate, HeaderUpdates } from './header-updates.ts';
+import type { HeaderUpdate } from './header-updates.ts';
 import type { OpenRequest } from './open/open-request.ts';
 import { openCore } from './open/opening.ts';
 import { checkOptions, type StoreOptions } from './open/store-options.ts';
@@ -24,15 +20,14 @@ import { type CommitLogOptions, commitLogOf } from './readers/reader-log.ts';
 import { findingsOf, type VerifyOptions } from './readers/reader-verify.ts';
 import { StoreReader } from './readers/store-reader.ts';
 import { streamOf, type ValueReads } from './readers/value-reads.ts';
-import { newSession, type Session, type SessionHome } from './session.ts';
-import { SinglePuts } from './single-puts.ts';
+import type { Session } from './session.ts';
 import { type BatchId, checkBatch } from './state/batch-id.ts';
 import type { RecoveryReport, StoreCore } from './state/core.ts';
 import type { CheckpointGuard } from './state/guards.ts';
 import { statisticsOf } from './state/statistics.ts';
 import type { StoreStatistics } from './state/store-statistics.ts';
 import { type StoreView, viewOf } from './store-view.ts';
-import { Pushes } from './streams/pushes.ts';
+import { StoreWrites } from './store-writes.ts';
 import { checkRange, type ReadStreamOptions } from './streams/value-stream.ts';
 import { checkData, checkId } from './values/value-arguments.ts';
 import type { Finding } from './verify/finding.ts';
@@ -50,25 +45,15 @@ export class Store implements AsyncDisposable {
   readonly #openedCore: StoreCore;
   /** Only if opened read-only: its current state, and how it moves on. */
   readonly #reader: StoreReader | undefined;
-  readonly #committer: Committer;
-  readonly #openSessions = new OpenSessions();
-  readonly #sessionHome: SessionHome;
-  readonly #headerUpdates: HeaderUpdates;
-  readonly #puts: SinglePuts;
-  readonly #pushes: Pushes;
+  readonly #writes: StoreWrites;
   readonly #present: PresentReads;
   #closing: Promise<void> | undefined;
 
   private constructor(core: StoreCore, reader: StoreReader | undefined) {
     this.#openedCore = core;
     this.#reader = reader;
-    this.#committer = new Committer(core);
-    this.#puts = new SinglePuts(core, this.#committer);
-    this.#pushes = new Pushes(core);
+    this.#writes = new StoreWrites(core);
     this.#present = new PresentReads(core);
-    this.#headerUpdates = new HeaderUpdates(core, () => this.#newSession(true));
-    const [committer, open, pushes] = [this.#committer, this.#openSessions, this.#pushes];
-    this.#sessionHome = { core, committer, open, pushes, header: new HeaderClaim(core) };
   }
 
   static {
@@ -99,6 +84,13 @@ export class Store implements AsyncDisposable {
   /** The state that reads see. */
   get #state(): ValueReads {
     return this.#reader === undefined ? this.#present : this.#reader.current;
+  }
+
+  /** The state for a read of this id. Throws `VARVE_CLOSED`, `VARVE_INVALID_ARGUMENT`. */
+  #reads(method: string, id: unknown): ValueReads {
+    this.#core.checkOpen();
+    checkId(method, id);
+    return this.#state;
   }
 
   get #core(): StoreCore {
@@ -133,7 +125,7 @@ export class Store implements AsyncDisposable {
 
   /** A commit is queued or in flight. */
   get committing(): boolean {
-    return this.#committer.busy;
+    return this.#writes.areCommitting;
   }
 
   /** The id that the last commit set as the root of the user's data; undefined if there is none. */
@@ -144,14 +136,7 @@ export class Store implements AsyncDisposable {
 
   /** Throws `VARVE_READ_ONLY`, `VARVE_CLOSED`, `VARVE_POISONED`. */
   session(): Session {
-    return this.#newSession(false);
-  }
-
-  #newSession(replacesHeader: boolean): Session {
-    this.#core.checkWritable();
-    const work = new SessionWork(this.#core.staging);
-    work.replacesHeader = replacesHeader;
-    return newSession(this.#sessionHome, work);
+    return this.#writes.session();
   }
 
   /**
@@ -163,9 +148,7 @@ export class Store implements AsyncDisposable {
    * `currentBatch`, or has moved on too far for a proof: call `refresh`.
    */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
-    this.#core.checkOpen();
-    checkId('Store.get', id);
-    return this.#state.get(id);
+    return this.#reads('Store.get', id).get(id);
   }
 
   /**
@@ -173,9 +156,7 @@ export class Store implements AsyncDisposable {
    * gives `undefined`, or `VARVE_SNAPSHOT_GONE` if opened read-only.
    */
   async getAsync(id: GrainId): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    this.#core.checkOpen();
-    checkId('Store.getAsync', id);
-    return await this.#state.getAsync(id);
+    return await this.#reads('Store.getAsync', id).getAsync(id);
   }
 
   /**
@@ -183,9 +164,7 @@ export class Store implements AsyncDisposable {
    * writer has freed it since. Throws as `get`.
    */
   has(id: GrainId): boolean {
-    this.#core.checkOpen();
-    checkId('Store.has', id);
-    return this.#state.has(id);
+    return this.#reads('Store.has', id).has(id);
   }
 
   /**
@@ -193,9 +172,7 @@ export class Store implements AsyncDisposable {
    * it. Throws as `get`.
    */
   lengthOf(id: GrainId): number | undefined {
-    this.#core.checkOpen();
-    checkId('Store.lengthOf', id);
-    return this.#state.lengthOf(id);
+    return this.#reads('Store.lengthOf', id).lengthOf(id);
   }
 
   /**
@@ -205,9 +182,8 @@ export class Store implements AsyncDisposable {
    * integers from 0, and as `get`.
    */
   readRange(id: GrainId, start: number, end: number): Uint8Array<ArrayBuffer> | undefined {
-    this.#core.checkOpen();
-    checkId('Store.readRange', id);
-    return this.#state.readRange(id, checkRange('Store.readRange', start, end));
+    const method = 'Store.readRange';
+    return this.#reads(method, id).readRange(id, checkRange(method, start, end));
   }
 
   /** As `readRange`, without blocking the event loop, and as `getAsync`. */
@@ -216,9 +192,8 @@ export class Store implements AsyncDisposable {
     start: number,
     end: number,
   ): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    this.#core.checkOpen();
-    checkId('Store.readRangeAsync', id);
-    return await this.#state.readRangeAsync(id, checkRange('Store.readRangeAsync', start, end));
+    const method = 'Store.readRangeAsync';
+    return await this.#reads(method, id).readRangeAsync(id, checkRange(method, start, end));
   }
 
   /**
@@ -235,9 +210,7 @@ export class Store implements AsyncDisposable {
     id: GrainId,
     options: ReadStreamOptions = {},
   ): ReadableStream<Uint8Array<ArrayBuffer>> | undefined {
-    this.#core.checkOpen();
-    checkId('Store.createReadStream', id);
-    return streamOf(this.#state, id, options);
+    return streamOf(this.#reads('Store.createReadStream', id), id, options);
   }
 
   /**
@@ -267,7 +240,7 @@ export class Store implements AsyncDisposable {
    */
   async put(value: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
     this.#core.checkWritable();
-    return await this.#puts.put(checkData('Store.put', value));
+    return await this.#writes.puts.put(checkData('Store.put', value));
   }
 
   /**
@@ -323,7 +296,7 @@ export class Store implements AsyncDisposable {
    * inside `update` never ends. Rejects with the error of `update`, and as `Session.commit`.
    */
   async updateEmbeddedHeader(update: HeaderUpdate): Promise<BatchId> {
-    return await this.#headerUpdates.update(update);
+    return await this.#writes.headerUpdates.update(update);
   }
 
   /**
@@ -335,7 +308,7 @@ export class Store implements AsyncDisposable {
    */
   claimEmbeddedHeader(owner: string): () => void {
     this.#core.checkOpen();
-    return this.#sessionHome.header.take(owner);
+    return this.#writes.header.take(owner);
   }
 
   /** The budget of `cacheBytes`: what stands on the store takes its memory from it. */
@@ -357,13 +330,7 @@ export class Store implements AsyncDisposable {
    */
   verify(options: VerifyOptions = {}): AsyncIterable<Finding> {
     this.#core.checkOpen();
-    return findingsOf(this.#state, options, () => this.#isQuiet);
-  }
-
-  /** Nothing is reserved or being written. */
-  get #isQuiet(): boolean {
-    const areWriting = this.#puts.areWriting || this.#pushes.areRunning || this.#committer.busy;
-    return !this.#core.poisoned && this.#openSessions.size === 0 && !areWriting;
+    return findingsOf(this.#state, options, () => this.#writes.areQuiet);
   }
 
   /**
@@ -379,16 +346,14 @@ export class Store implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const core = this.#core;
+    this.#openedCore.closed = true;
     core.closed = true;
     this.#reader?.close();
-    this.#openSessions.abandonAll();
+    this.#writes.abandonAll();
     core.guards.releaseAll();
     core.wake();
     try {
-      await this.#puts.settled();
-      await this.#pushes.settled();
-      await this.#committer.drained();
-      if (!core.readOnly && !core.poisoned) await this.#committer.settleAll();
+      await this.#writes.ended();
     } finally {
       await core.closeFile();
     }

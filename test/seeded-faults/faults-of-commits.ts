@@ -116,7 +116,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a poisoned store is settled on close',
-    file: 'store/store.ts',
+    file: 'store/store-writes.ts',
     find: '!core.readOnly && !core.poisoned',
     replace: '!core.readOnly',
     caughtBy: {
@@ -378,8 +378,8 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a read that began during a publish misses values that are freed after it',
     file: 'store/commit/publish.ts',
-    find: '      core.freeings += 1;',
-    replace: '      if (run === freed.values[0]) core.freeings += 1;',
+    find: '      core.watches.freed(run);',
+    replace: '      if (run === freed.values[0]) core.watches.freed(run);',
     caughtBy: {
       file: 'test/store/commit/turns-in-commits.test.ts',
       test: 'values are archived and freed beside pushes that take their grains again',

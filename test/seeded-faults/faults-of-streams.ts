@@ -154,7 +154,7 @@ export const faultsOfStreams: readonly SeededFault[] = [
   {
     name: 'the checksum of a streamed value is not compared',
     file: 'store/streams/value-stream.ts',
-    find: '    if (this.#at >= end && crc !== undefined) values.checkCrc(place, crc, this.#crc);',
+    find: '    if (this.#isRead && crc !== undefined) checkCrc(place, crc, this.#crc);',
     replace: '',
     caughtBy: {
       file: 'test/contract/ranges-and-streams.test.ts',

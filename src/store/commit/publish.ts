@@ -75,7 +75,6 @@ function* applyBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): St
     logBytes += freed.logBytes;
     for (const run of freed.values) {
       if (++entries % stepsPerPause === 0) yield pause;
-      core.freeings += 1;
       core.watches.freed(run);
       const stratum = present(
         atlas.stratum(run.basin, run.stratum),

@@ -1,8 +1,8 @@
 /**
  * Reads of a store that is open for writing: of its present state.
  *
- * Invariant: a read that takes several turns gives bytes of the value that its id named at its
- * begin, also if that is freed meanwhile and the id is used again.
+ * Invariant: a read that takes several turns gives bytes of the value that its id named when it
+ * began. If that is freed meanwhile it gives none, even if the id has another value by then.
  */
 
 import { VarveError } from '../../errors.ts';
@@ -10,7 +10,7 @@ import { joinGrainId } from '../../format/grain-id.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { FreedWatch } from '../state/freed-watches.ts';
 import type { StreamedValue } from '../streams/value-stream.ts';
-import type { ByteRange, ValuePlace } from '../values/value-reader.ts';
+import type { ByteRange, ValuePlace } from '../values/value-place.ts';
 import { holdLog } from './log-entries.ts';
 import type { ValueReads } from './value-reads.ts';
 
@@ -29,7 +29,7 @@ export class PresentReads implements ValueReads {
   }
 
   async getAsync(id: bigint): Promise<Bytes | undefined> {
-    return await this.core.readAsync(id);
+    return await this.#watched(id, (place) => this.core.values.readAsync(place));
   }
 
   has(id: bigint): boolean {
@@ -50,12 +50,20 @@ export class PresentReads implements ValueReads {
   }
 
   async readRangeAsync(id: bigint, range: ByteRange): Promise<Bytes | undefined> {
+    return await this.#watched(id, (place) => this.core.values.readRangeAsync(place, range));
+  }
+
+  /** The result of the read; undefined without such a value, or if it is freed meanwhile. */
+  async #watched<Result>(
+    id: bigint,
+    read: (place: ValuePlace) => Promise<Result>,
+  ): Promise<Result | undefined> {
     this.core.checkOpen();
     const place = this.core.place(id);
     if (place === undefined) return undefined;
     const watch = this.core.watches.watch(place.id);
     try {
-      return await this.#unlessFreed(watch, this.core.values.readRangeAsync(place, range));
+      return await this.#unlessFreed(watch, read(place));
     } finally {
       watch.end();
     }

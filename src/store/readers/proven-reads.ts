@@ -17,7 +17,7 @@ import type { GrainMap } from '../grains/grain-map.ts';
 import type { LogTail } from '../log/log-tail.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { StreamedValue } from '../streams/value-stream.ts';
-import { type ByteRange, type ValuePlace, valuePlace } from '../values/value-reader.ts';
+import { type ByteRange, type ValuePlace, valuePlace } from '../values/value-place.ts';
 import type { ValueReads } from './value-reads.ts';
 
 /** The grain that an id names, in the marks as read. */
@@ -111,8 +111,7 @@ export class ProvenReads implements ValueReads {
     this.checkOpen();
     const parts = partsOfGrainId(id);
     if (parts === undefined) return undefined;
-    const { values } = this.core;
-    return await this.#provenAsync(parts, async (place) => (await values.readAsync(place)).bytes);
+    return await this.#provenAsync(parts, (place) => this.core.values.readAsync(place));
   }
 
   readRange(id: bigint, range: ByteRange): Uint8Array<ArrayBuffer> | undefined {

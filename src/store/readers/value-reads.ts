@@ -13,7 +13,7 @@ import {
   type StreamedValue,
   valueStream,
 } from '../streams/value-stream.ts';
-import type { ByteRange } from '../values/value-reader.ts';
+import type { ByteRange } from '../values/value-place.ts';
 
 type Bytes = Uint8Array<ArrayBuffer>;
 

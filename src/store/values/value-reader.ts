@@ -7,8 +7,7 @@
  * read. The Atlas decides whether a value exists.
  */
 
-import { corrupt, type VarveError, type VarveErrorFacts } from '../../errors.ts';
-import { type GrainIdParts, joinGrainId } from '../../format/grain-id.ts';
+import type { GrainIdParts } from '../../format/grain-id.ts';
 import { valuePrefixBytes } from '../../format/layout.ts';
 import { valueCrcStart } from '../../format/value.ts';
 import type { StorageFile } from '../../io/file-system.ts';
@@ -20,31 +19,22 @@ import { MemoryBudget } from '../../util/memory-budget.ts';
 import { endOf, type FilePart, partsWithin } from '../file/file-parts.ts';
 import type { FileReader, ReadAhead } from '../file/file-reader.ts';
 import type { WriteObserver } from '../file/file-writer.ts';
-import type { GrainMap } from '../grains/grain-map.ts';
 import { BlockCache, blockBytes } from './block-cache.ts';
 import { CarriedValues, layOver } from './carried-values.ts';
+import {
+  type ByteRange,
+  checkCrc,
+  checkStoredLength,
+  damaged,
+  partsOf,
+  rangeBytes,
+  type ValuePlace,
+} from './value-place.ts';
 
 /** Values up to this length, with prefix and padding, are read through the cache. */
 const cachedBytesMax = 64 * 1024;
 /** Bytes of one read, and of one step of the CRC, while a large value is read without blocking. */
 const pieceBytes = 2 * 1024 * 1024;
-
-/** The place of a value. */
-export interface ValuePlace {
-  readonly id: GrainIdParts;
-  /** Byte offset of its prefix. */
-  readonly offset: number;
-  /** Bytes of its grains. */
-  readonly capacity: number;
-  /** The parts of the file with its grains, if there are several. */
-  readonly parts: readonly FilePart[] | undefined;
-}
-
-/** Bytes `start` to `end` of a value: whole numbers from 0, not yet clipped to its length. */
-export interface ByteRange {
-  readonly start: number;
-  readonly end: number;
-}
 
 /** Length and CRC in a value's prefix. */
 export interface ValuePrefix {
@@ -57,17 +47,6 @@ export interface MeasuredValue {
   readonly length: number;
   readonly stored: number;
   readonly computed: number;
-}
-
-/** The place of the `count` grains that begin with the id's grain. */
-export function valuePlace(
-  { basin, stratum, index }: GrainIdParts,
-  map: GrainMap,
-  count: number,
-): ValuePlace {
-  const capacity = count * (1 << map.grainExp);
-  const id = { basin, stratum, index };
-  return { id, offset: map.grainOffset(index), capacity, parts: map.parts(index, capacity) };
 }
 
 export class ValueReader implements WriteObserver {
@@ -180,13 +159,7 @@ export class ValueReader implements WriteObserver {
   /** Length in the value's prefix. Throws `VARVE_CORRUPT` if it does not fit the value's grains. */
   length(place: ValuePlace): number {
     this.#fill(this.#prefix, place, 0);
-    return this.#checkLength(place, getU32(this.#prefix, 0));
-  }
-
-  #checkLength(place: ValuePlace, length: number): number {
-    if (length + valuePrefixBytes <= place.capacity) return length;
-    const expected = place.capacity - valuePrefixBytes;
-    throw damaged(place, 'a value is longer than its grains', { expected, actual: length });
+    return checkStoredLength(place, getU32(this.#prefix, 0));
   }
 
   /** Checks the file's length before memory for a long value is allocated. */
@@ -244,7 +217,7 @@ export class ValueReader implements WriteObserver {
     this.#checkWithin(place, length);
     const result = this.#memory.take(length);
     this.#fill(result, place, valuePrefixBytes);
-    this.checkCrc(place, expected, crc32(result, valueCrcStart(place.id, length)));
+    checkCrc(place, expected, crc32(result, valueCrcStart(place.id, length)));
     return result;
   }
 
@@ -263,12 +236,6 @@ export class ValueReader implements WriteObserver {
     return result;
   }
 
-  /** The CRC in the value's prefix. */
-  storedCrc(place: ValuePlace): number {
-    this.length(place);
-    return getU32(this.#prefix, 4);
-  }
-
   /** Length and CRC in the value's prefix, in the file or as carried, without the cache. */
   stored(place: ValuePlace): { length: number; crc: number } {
     this.#fillParts(this.#prefix, partsOf(place), 0);
@@ -276,20 +243,20 @@ export class ValueReader implements WriteObserver {
   }
 
   /** As `read`, in pieces, without blocking and without the cache. */
-  async readAsync(place: ValuePlace): Promise<{ bytes: Uint8Array<ArrayBuffer>; crc: number }> {
+  async readAsync(place: ValuePlace): Promise<Uint8Array<ArrayBuffer>> {
     const prefix = await this.prefixAsync(place);
     const bytes = new Uint8Array(prefix.length);
     const started = valueCrcStart(place.id, prefix.length);
     const crc = await this.fillAsync(bytes, place, { from: 0, crc: started });
-    this.checkCrc(place, prefix.crc, crc);
-    return { bytes, crc };
+    checkCrc(place, prefix.crc, crc);
+    return bytes;
   }
 
   /** As `readRange`, without blocking and without the cache. */
   async readRangeAsync(place: ValuePlace, range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
     const { length } = await this.prefixAsync(place);
     const { start, end } = range;
-    if (start === 0 && end >= length) return (await this.readAsync(place)).bytes;
+    if (start === 0 && end >= length) return await this.readAsync(place);
     const result = new Uint8Array(rangeBytes(range, length));
     if (result.length > 0) await this.#fillAsync(result, place, valuePrefixBytes + start);
     return result;
@@ -300,7 +267,7 @@ export class ValueReader implements WriteObserver {
     this.#checkTrusted(place);
     const prefix = new Uint8Array(valuePrefixBytes);
     await this.#fillAsync(prefix, place, 0);
-    const length = this.#checkLength(place, getU32(prefix, 0));
+    const length = checkStoredLength(place, getU32(prefix, 0));
     this.#checkWithin(place, length);
     return { length, crc: getU32(prefix, 4) };
   }
@@ -363,22 +330,6 @@ export class ValueReader implements WriteObserver {
     }
     return { length, stored, computed: crc };
   }
-
-  /** Throws `VARVE_CORRUPT` if the CRC of all bytes is not the one in the prefix. */
-  checkCrc(place: ValuePlace, expected: number, actual: number): void {
-    if (expected === actual) return;
-    throw damaged(place, 'a value fails its checksum', { expected, actual });
-  }
-}
-
-/** Bytes of a range in a value of `length` bytes. */
-function rangeBytes({ start, end }: ByteRange, length: number): number {
-  return Math.max(0, Math.min(end, length) - start);
-}
-
-function damaged({ id, offset }: ValuePlace, message: string, facts?: VarveErrorFacts): VarveError {
-  const grainId = joinGrainId(id.basin, id.stratum, id.index);
-  return corrupt(message, { offset, grainId, ...facts });
 }
 
 /** `bytes`: the value's grains, fewer at the end of the file. */
@@ -390,8 +341,4 @@ function measureIn(bytes: Uint8Array, place: ValuePlace): MeasuredValue | undefi
   const value = bytes.subarray(valuePrefixBytes, end);
   const computed = crc32(value, valueCrcStart(place.id, length));
   return { length, stored: getU32(bytes, 4), computed };
-}
-
-function partsOf(place: ValuePlace): readonly FilePart[] {
-  return place.parts ?? [{ offset: place.offset, bytes: place.capacity }];
 }
