@@ -128,6 +128,85 @@ describe('createReadStream', () => {
     }
   });
 
+  it('fills the memory of a consumer that brings its own, whatever its length', async () => {
+    const { store } = await stores.wrapped();
+    for (const [length, view] of [
+      [0, 10],
+      [1, 1],
+      [5000, 333],
+      [long, 100_000],
+      [long, 262_144],
+      [long, mebibyte],
+    ] as const) {
+      const bytes = patternOf(length);
+      const id = await committed(store, bytes);
+      const reader = present(store.createReadStream(id)).getReader({ mode: 'byob' });
+      let at = 0;
+      for (let memory = new Uint8Array(view); ; ) {
+        const { done, value } = await reader.read(memory);
+        if (done) break;
+        expectSameBytes(value, bytes.subarray(at, at + value.length));
+        at += value.length;
+        memory = new Uint8Array(value.buffer);
+        expect(memory.length).toBe(view);
+      }
+      expect(at).toBe(length);
+      expect(store.statistics().oldestGuard).toBe(undefined);
+    }
+  });
+
+  it('answers reads that are asked for at once, with and without memory', async () => {
+    const { store } = await stores.wrapped();
+    const bytes = patternOf(250_000);
+    const id = await committed(store, bytes);
+    const own = present(store.createReadStream(id, { chunkBytes: 100_000 })).getReader({
+      mode: 'byob',
+    });
+    const reads = Array.from({ length: 5 }, () => own.read(new Uint8Array(90_000)));
+    const found = (await Promise.all(reads)).map(({ value }) => present(value));
+    expect(found.map(({ length }) => length)).toEqual([90_000, 10_000, 90_000, 10_000, 50_000]);
+    expectSameBytes(Buffer.concat(found), bytes);
+    expect((await own.read(new Uint8Array(9))).done).toBe(true);
+    const chunks = present(store.createReadStream(id, { chunkBytes: 100_000 })).getReader();
+    const all = await Promise.all([1, 2, 3, 4].map(() => chunks.read()));
+    expect(all.map(({ value }) => value?.length)).toEqual([100_000, 100_000, 50_000, undefined]);
+  });
+
+  it('gives both kinds of memory in turn', async () => {
+    const { store } = await stores.wrapped();
+    const bytes = patternOf(long);
+    const stream = present(store.createReadStream(await committed(store, bytes)));
+    for (let at = 0, own = true; at < long; own = !own) {
+      const byob = own ? stream.getReader({ mode: 'byob' }) : undefined;
+      const reader = byob ?? stream.getReader();
+      const asked =
+        byob?.read(new Uint8Array(100_000)) ??
+        (reader as ReadableStreamDefaultReader<Uint8Array>).read();
+      const value = present((await asked).value);
+      expectSameBytes(value, bytes.subarray(at, at + value.length));
+      // Memory that the stream used again would be seen here.
+      if (!own) value.fill(0xee);
+      at += value.length;
+      reader.releaseLock();
+    }
+  });
+
+  it('reads nothing before it is asked, and then one chunk ahead', async () => {
+    const { store, disk } = await stores.wrapped();
+    const id = await committed(store, patternOf(long));
+    const from = disk.calls.length;
+    const reads = (): number[] =>
+      disk.calls.slice(from).flatMap(({ operation, bytes }) => (operation === 'read' ? bytes : []));
+    const reader = present(store.createReadStream(id, { chunkBytes: 100_000 })).getReader();
+    await turns();
+    expect(reads()).toEqual([]);
+    await reader.read();
+    await turns();
+    expect(reads()).toEqual([8, 100_000, 100_000]);
+    await reader.cancel();
+    expect(store.statistics().oldestGuard).toBe(undefined);
+  });
+
   it('is undefined for no value, and refuses other options', async () => {
     const { store } = await stores.wrapped();
     const id = await committed(store, bytesOf('value'));

@@ -10,10 +10,16 @@ import { isVarveError } from '../../../src/errors.ts';
 import type { GrainId } from '../../../src/index.ts';
 import { expectSame, type TrialGround, type Value } from './trial-ground.ts';
 
+/** Both kinds of readers of a stream, with the memory of one of them. */
+interface ChunkReader {
+  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
+  cancel(): Promise<void>;
+}
+
 interface Read {
   readonly id: GrainId;
   readonly value: Value;
-  readonly reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly reader: ChunkReader;
   readonly abort: AbortController;
   readonly expected: Uint8Array;
   readonly batch: number;
@@ -84,9 +90,20 @@ export class TrialReads {
     const expected = value.bytes.subarray(start, Math.max(start, end ?? length));
     const mayGo = value.archivedIn !== undefined;
     const batch = this.#ground.store.currentBatch;
-    const reader = stream.getReader();
+    const reader = this.#readerOf(stream);
     const read = { id, value, reader, abort, expected, batch, mayGo, at: 0, pending: undefined };
     this.#reads.push(read);
+  }
+
+  /** Reads with memory of its own, or takes the stream's. */
+  #readerOf(stream: ReadableStream<Uint8Array>): ChunkReader {
+    if (this.#ground.random.chance(0.5)) return stream.getReader();
+    const reader = stream.getReader({ mode: 'byob' });
+    const lengths = [1 + this.#ground.random.below(100_000), 600_000];
+    return {
+      read: () => reader.read(new Uint8Array(this.#ground.of(lengths) ?? 1)),
+      cancel: () => reader.cancel(),
+    };
   }
 
   readOn(): void {
@@ -104,7 +121,7 @@ export class TrialReads {
   async #readChunk(read: Read): Promise<void> {
     try {
       const { done, value } = await read.reader.read();
-      if (done) {
+      if (done || value === undefined) {
         this.#reads = this.#reads.filter((one) => one !== read);
         if (read.at !== read.expected.length) throw new Error(`a stream ends at ${read.at}`);
         this.#ground.count('read');

@@ -8,7 +8,8 @@
 
 import { headedLimits } from '../fixtures/core-lab.ts';
 import { Random } from '../random.ts';
-import type { Draft, Life } from './life.ts';
+import type { Draft } from './draft.ts';
+import type { Life } from './life.ts';
 import type { LifeSettings } from './life-settings.ts';
 
 export interface History {
