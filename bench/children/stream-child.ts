@@ -6,7 +6,7 @@
  * one memory. So what a process takes beyond the one that copies without a store is the stream's.
  */
 
-import { type FileHandle, open } from 'node:fs/promises';
+import { copyFile, type FileHandle, open } from 'node:fs/promises';
 import { type GrainId, Store } from '../../src/index.ts';
 import { processMemory } from '../support/process-memory.ts';
 import type { CopyAnswer, CopyTask } from '../support/stream-copies.ts';
@@ -65,7 +65,10 @@ if (target === undefined) {
   const { size: length } = await source.stat();
   session.setEmbeddedHeader(await session.pushStream(chunksOf(source), { length }));
   await session.commit();
-} else if (task.way === 'copy') await copy(chunksOf(source), target);
+} else if (task.way === 'kernel') {
+  await copyFile(task.source, task.target);
+  await target.datasync();
+} else if (task.way === 'plain') await copy(chunksOf(source), target);
 else if (task.way === 'out') await copy(stored(), target);
 else await copy(ownChunksOf(stored()), target);
 const milliseconds = performance.now() - began;

@@ -27,6 +27,7 @@ export const schedule: readonly Scheduled[] = [
   { name: 'import', seconds: 50, quickSeconds: 15, notInQuick: true },
   { name: 'memory', seconds: 41, quickSeconds: 3 },
   { name: 'event-loop', seconds: 28, quickSeconds: 6 },
+  { name: 'streams', seconds: 28, quickSeconds: 5, notInQuick: true },
   { name: 'scaling', seconds: 36, quickSeconds: 3 },
   { name: 'micro', seconds: 24, quickSeconds: 8 },
   { name: 'forest-get', seconds: 34, quickSeconds: 2 },

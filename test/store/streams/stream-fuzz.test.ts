@@ -21,7 +21,7 @@ it.each(Array.from({ length: 30 * crashScale }, (_, at) => at + 1))(
   'program %i reads what the model has, whatever is in flight',
   async (seed) => {
     const trial = new StreamTrial(seed, memoryFileSystem());
-    await trial.run(150);
+    await trial.run(200);
     noted(trial);
   },
 );
@@ -41,13 +41,23 @@ it.each(Array.from({ length: 30 * crashScale }, (_, at) => at + 1))(
       if (!trial.isOpen || kind !== 'read' || ++reads % 41 !== seed % 41) return undefined;
       return { kind: 'error', code: 'EIO' };
     };
-    await trial.run(100);
+    await trial.run(130);
     noted(trial);
   },
 );
 
 afterAll(() => {
-  for (const what of ['push', 'read', 'gone', 'stopped', 'withdrawn', 'adopted', 'VARVE_BUSY']) {
+  for (const what of [
+    'push',
+    'read',
+    'gone',
+    'stopped',
+    'withdrawn',
+    'adopted',
+    'VARVE_BUSY',
+    'reader read',
+    'reader gone',
+  ]) {
     expect([what, counts.get(what) ?? 0]).not.toEqual([what, 0]);
   }
   console.log(Object.fromEntries(counts));

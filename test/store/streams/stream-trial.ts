@@ -1,6 +1,6 @@
 /**
  * Random programs of sessions, pushed streams and readers in flight together, beside a plain model:
- * a map from ids to bytes.
+ * a map from ids to bytes. A store that is open read-only reads beside them.
  *
  * Invariant: after each step each value that the model has is in the store, whole, and no other;
  * streams give the bytes of their range, and end with an error only where the contract has one.
@@ -11,6 +11,7 @@
 import type { FileSystem } from '../../../src/index.ts';
 import { listOf, turns } from '../../support/fixtures/store-checks.ts';
 import { TrialGround } from './trial-ground.ts';
+import { TrialReader } from './trial-reader.ts';
 import { TrialReads } from './trial-reads.ts';
 import { TrialSessions } from './trial-sessions.ts';
 
@@ -18,11 +19,13 @@ export class StreamTrial {
   readonly #ground: TrialGround;
   readonly #sessions: TrialSessions;
   readonly #reads: TrialReads;
+  readonly #reader: TrialReader;
 
   constructor(seed: number, fileSystem: FileSystem, mayRefuse = false) {
     this.#ground = new TrialGround(seed, fileSystem, mayRefuse);
     this.#sessions = new TrialSessions(this.#ground);
     this.#reads = new TrialReads(this.#ground);
+    this.#reader = new TrialReader(this.#ground);
   }
 
   /** It is neither being opened nor closed: calls may fail. */
@@ -37,6 +40,7 @@ export class StreamTrial {
   async run(steps: number): Promise<void> {
     const ground = this.#ground;
     await ground.open();
+    await this.#reader.open();
     for (let step = 0; step < steps; step++) {
       await this.#step();
       await turns(1);
@@ -54,16 +58,20 @@ export class StreamTrial {
       [5, () => this.#sessions.pushStream()],
       [14, () => this.#sessions.feed()],
       [3, () => this.#sessions.spoil()],
-      [2, () => this.#sessions.archive()],
+      [4, () => this.#sessions.archive()],
       [1, () => this.#sessions.withdraw()],
       [1, () => this.#sessions.abandon()],
       [1, () => this.#sessions.adopt()],
       [5, () => this.#sessions.commit()],
-      [2, () => this.#reads.checkpoint()],
+      [4, () => this.#reads.checkpoint()],
       [5, () => this.#reads.startRead()],
       [10, () => this.#reads.readOn()],
       [1, () => this.#reads.stopRead()],
       [3, () => this.#reads.readRange()],
+      [4, () => this.#reader.startRead()],
+      [8, () => this.#reader.readOn()],
+      [2, () => this.#reader.readRange()],
+      [2, () => this.#reader.refresh()],
       [0.3, () => this.#reopen()],
     ];
     let at = this.#ground.random.next() * actions.reduce((sum, [weight]) => sum + weight, 0);
@@ -101,6 +109,7 @@ export class StreamTrial {
     const { store, values, gates } = this.#ground;
     this.#sessions.abandonAll();
     await this.#reads.cancelAll();
+    await this.#reader.close();
     this.#ground.isOpen = false;
     for (const gate of gates) gate.open();
     await turns(30);

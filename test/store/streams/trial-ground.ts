@@ -16,7 +16,10 @@ import { Random } from '../../support/random.ts';
 /** A committed value of the model. */
 export interface Value {
   readonly bytes: Uint8Array;
+  /** The batch that made it durable, that which archived it, and one by which it was freed. */
+  readonly from: number;
   archivedIn?: number;
+  freedIn?: number;
 }
 
 const lengths = [0, 1, 31, 500, 4000, 70_000, 524_280, 524_288, 524_289, 700_000, 1_300_000];
@@ -29,6 +32,8 @@ export class TrialGround {
   readonly mayRefuse: boolean;
   readonly gates: Gate[];
   readonly values = new Map<GrainId, Value>();
+  /** All values that there ever were, in order. */
+  readonly history: { readonly id: GrainId; readonly value: Value }[] = [];
   /** Defects found in callbacks. */
   readonly broken: unknown[] = [];
   /** What has happened, so that a test sees that the programs get anywhere. */
@@ -37,6 +42,7 @@ export class TrialGround {
   isOpen = false;
   seed = 1;
   #store: Store | undefined;
+  #reopened = false;
 
   constructor(seed: number, fileSystem: FileSystem, mayRefuse: boolean) {
     this.random = new Random(seed);
@@ -52,6 +58,7 @@ export class TrialGround {
 
   async open(): Promise<void> {
     const options = { fileSystem: this.#disk, settleBytes: 2048, cacheBytes: 256 * 1024 };
+    this.#reopened = this.#store !== undefined;
     this.#store = await this.settled(Store.open(path, options));
     this.isOpen = true;
   }
@@ -59,6 +66,31 @@ export class TrialGround {
   async close(): Promise<void> {
     this.isOpen = false;
     await this.settled(this.store.close());
+  }
+
+  async openReader(): Promise<Store> {
+    const options = { fileSystem: this.#disk, readOnly: true, cacheBytes: 64 * 1024 };
+    this.isOpen = false;
+    const store = await this.settled(Store.open(path, options));
+    this.isOpen = true;
+    return store;
+  }
+
+  add(id: GrainId, value: Value): void {
+    if (this.values.has(id)) throw new Error('an id is given to two values');
+    this.values.set(id, value);
+    this.history.push({ id, value });
+  }
+
+  /** The value has been freed by the current batch. */
+  free(id: GrainId, value: Value): void {
+    this.values.delete(id);
+    value.freedIn = this.store.currentBatch;
+  }
+
+  /** The writer has moved on since that batch, or settled it anew. */
+  movedOn(batch: number): boolean {
+    return this.#reopened || this.store.currentBatch > batch;
   }
 
   count(what: string): void {

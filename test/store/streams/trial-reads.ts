@@ -64,9 +64,9 @@ export class TrialReads {
     const { store } = this.#ground;
     await this.#ground.tried('checkpoint', () => store.checkpointTo(store.currentBatch));
     if (store.checkpoint > this.#held) throw new Error('a checkpoint has passed a stream');
-    for (const [id, { archivedIn }] of this.#ground.values) {
-      if (archivedIn !== undefined && archivedIn <= store.checkpoint)
-        this.#ground.values.delete(id);
+    for (const [id, value] of this.#ground.values) {
+      const { archivedIn } = value;
+      if (archivedIn !== undefined && archivedIn <= store.checkpoint) this.#ground.free(id, value);
     }
   }
 

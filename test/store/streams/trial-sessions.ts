@@ -244,10 +244,7 @@ export class TrialSessions {
     this.#drop(work, '');
     const batch = await this.#ground.tried('commit', () => work.session.commit());
     if (batch === undefined) return;
-    for (const [id, bytes] of work.own) {
-      if (this.#ground.values.has(id)) throw new Error('an id is given to two values');
-      this.#ground.values.set(id, { bytes });
-    }
+    for (const [id, bytes] of work.own) this.#ground.add(id, { bytes, from: batch });
     for (const id of work.archived) {
       const value = this.#ground.values.get(id);
       if (value !== undefined) value.archivedIn = batch;
