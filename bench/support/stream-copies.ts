@@ -2,8 +2,9 @@
  * Copies of one file, each by a process of its own: to another file, into a store as one value, out
  * of it again.
  *
- * Invariant: what was copied before is on the disk when the next copy begins, and each copy is
- * durable when its clock stops. The bytes that come out are held against those that went in.
+ * Invariant: what was copied before is on the disk when the next copy begins, and the file that is
+ * read is in the system's memory. Each copy is durable when its clock stops. The bytes that come out
+ * are held against those that went in.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -12,10 +13,13 @@ import { join } from 'node:path';
 import { randomValue } from './payload.ts';
 import { childAnswer } from './store-process.ts';
 
-/** `kernel`: a copy by the system, without a look at its bytes. `own`: into memory of its own. */
-export type Way = 'plain' | 'kernel' | 'in' | 'out' | 'own';
+/**
+ * `new`: each chunk in new memory. `kernel`: by the system, without a look at the bytes. `own`: out
+ * of the store, into memory of the consumer's own.
+ */
+export type Way = 'plain' | 'new' | 'kernel' | 'in' | 'out' | 'own';
 
-export const ways: readonly Way[] = ['plain', 'in', 'out', 'own', 'kernel'];
+export const ways: readonly Way[] = ['plain', 'in', 'own', 'new', 'out', 'kernel'];
 
 export interface CopyTask {
   readonly way: Way;
@@ -45,6 +49,14 @@ function writeSource(path: string, length: number): void {
   closeSync(file);
 }
 
+/** The system has all of the file in its memory. */
+function warm(path: string): void {
+  const file = openSync(path, 'r');
+  const block = Buffer.alloc(blockBytes);
+  while (readSync(file, block) > 0);
+  closeSync(file);
+}
+
 function checkSame(one: string, other: string): void {
   const files = [openSync(one, 'r'), openSync(other, 'r')];
   const blocks = files.map(() => Buffer.alloc(blockBytes));
@@ -70,14 +82,13 @@ export async function copiesOf(folder: string, bytes: number, rounds: number): P
     for (const [way, answers] of copies) {
       // What is dirty from before would be written in the time of this one.
       if (process.platform !== 'win32') execFileSync('sync');
-      const isFile = way === 'plain' || way === 'kernel';
+      warm(way === 'out' || way === 'own' ? store : source);
+      const isFile = way === 'plain' || way === 'new' || way === 'kernel';
       const opened = isFile ? join(folder, 'empty.varve') : store;
       answers.push(
         await childAnswer<CopyAnswer>('stream-child', { way, store: opened, source, target }),
       );
-      if (way === 'in') continue;
-      checkSame(source, target);
-      rmSync(target);
+      if (way !== 'in') checkSame(source, target);
     }
     rmSync(store);
   }

@@ -248,6 +248,8 @@ export class PiecewiseValue {
   readonly #parts: readonly FilePart[];
   #crc: number;
   #written = 0;
+  /** The piece that is being written, until its CRC is computed. */
+  #undigested: Uint8Array | undefined;
 
   constructor(core: StoreCore, place: Reservation, length: number) {
     this.#core = core;
@@ -260,15 +262,24 @@ export class PiecewiseValue {
 
   /**
    * Writes the next bytes of the value. Requires: the piece before is written; these bytes do not
-   * change meanwhile. Rejects with `VARVE_IO`, `VARVE_POISONED`.
+   * change meanwhile. Rejects with `VARVE_IO`, `VARVE_POISONED`. Their CRC is computed by `digest`
+   * during the write, or after it.
    */
   async write(piece: Uint8Array): Promise<void> {
     const core = this.#core;
     const within = partsWithin(this.#parts, valuePrefixBytes + this.#written, piece.length);
     const writing = core.writer.perform(writePart(core, piece, within));
-    this.#crc = crc32(piece, this.#crc);
+    this.#undigested = piece;
     await writing;
+    this.digest();
     this.#written += piece.length;
+  }
+
+  /** Computes the CRC of the piece that is being written, if that has not been done. */
+  digest(): void {
+    if (this.#undigested === undefined) return;
+    this.#crc = crc32(this.#undigested, this.#crc);
+    this.#undigested = undefined;
   }
 
   /** Writes the prefix, and returns the CRC. Throws `VARVE_IO`, `VARVE_POISONED`. */
@@ -304,7 +315,9 @@ export async function writeLargeValue(
     check?.();
     // The caller has transferred or shortened the buffer during a write.
     if (data.length !== length) throw invalidArgument(method, 'bytes that stay in place', data);
-    await value.write(data.subarray(at, at + pieceBytes));
+    const writing = value.write(data.subarray(at, at + pieceBytes));
+    value.digest();
+    await writing;
   }
   check?.();
   return value.end();

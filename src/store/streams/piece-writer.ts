@@ -72,6 +72,11 @@ export class PieceWriter {
     this.#writing.catch(() => undefined);
   }
 
+  /** Computes the CRC of what is being written: work for the time in which the source is asked. */
+  digest(): void {
+    this.#value?.digest();
+  }
+
   async #written(): Promise<void> {
     const writing = this.#writing;
     this.#writing = undefined;

@@ -36,7 +36,7 @@ export class Receiver {
     let received = 0;
     try {
       for (;;) {
-        const chunk = await this.#next();
+        const chunk = await this.#next(writer);
         if (chunk === undefined) break;
         received += chunk.length;
         if (received > length) throw wrongLength(length, received);
@@ -52,8 +52,12 @@ export class Receiver {
   }
 
   /** The next chunk; undefined at the end of the source. */
-  async #next(): Promise<Uint8Array | undefined> {
-    const result = await this.#push.wait(() => this.#asked());
+  async #next(writer: PieceWriter): Promise<Uint8Array | undefined> {
+    const result = await this.#push.wait(() => {
+      const asked = this.#asked();
+      writer.digest();
+      return asked;
+    });
     if (result.done === true) {
       this.#isOver = true;
       return undefined;

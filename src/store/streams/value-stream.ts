@@ -5,7 +5,8 @@
  * - Once a consumer has asked, one chunk is read ahead, so that reading and its work overlap.
  *   Memory is bounded by two chunks, whatever the length of the value.
  * - A consumer with memory of its own (BYOB) gets bytes copied into it, from memory that is used
- *   again. Any other gets chunks of new memory, which belong to it.
+ *   again. Any other gets chunks of new memory, which belong to it: V8 frees those that it is done
+ *   with only when they are 32 MiB.
  * - The CRC of a whole value is compared before its last chunk is handed out: a damaged value never
  *   ends well, and the consumer does not have all of its bytes.
  * - What holds the value ends with the stream: when its last chunk has been taken, when it is
@@ -16,6 +17,7 @@
 import { invalidArgument } from '../../errors.ts';
 import { valueCrcStart } from '../../format/value.ts';
 import { onAbort } from '../../util/abort-listeners.ts';
+import { unclearedBytes } from '../../util/bytes.ts';
 import { checkNames, checkSignal, type NamesOf } from '../../util/options.ts';
 import { type ByteRange, checkCrc, type ValuePlace } from '../values/value-place.ts';
 import type { ValueReader } from '../values/value-reader.ts';
@@ -79,24 +81,6 @@ export function checkStreamOptions(what: string, options: ReadStreamOptions): St
     throw invalidArgument(`${what}: chunkBytes`, 'a whole number of bytes from 1', chunkBytes);
   }
   return { ...range, chunkBytes, signal: checkSignal(options.signal) };
-}
-
-/** Bytes of one of the small objects that are made beside a chunk, and their part of its bytes. */
-const smallBytes = 1024;
-const smallShare = 1 / 4;
-/** The last of them. Nothing reads it; without it the compiler would not make them. */
-const young: { last: unknown } = { last: undefined };
-
-/**
- * Memory for a chunk. V8 frees the chunks that a consumer is done with in a collection of young
- * objects. It begins one for the chunks' sake only after 32 MiB of them, but also after a few
- * megabytes of small objects: these halve the memory of a stream, for 1 % of its time.
- */
-function newChunk(length: number): Bytes {
-  for (let bytes = 0; bytes < length * smallShare; bytes += smallBytes) {
-    young.last = new Array(smallBytes / 8);
-  }
-  return new Uint8Array(length);
 }
 
 /** Streams that were collected before their end. */
@@ -229,7 +213,7 @@ class ValueChunks {
 
   #memory(length: number): Bytes {
     const spare = this.#spare;
-    if (spare.length < length) return newChunk(length);
+    if (spare.length < length) return unclearedBytes(length);
     this.#spare = nothing;
     return spare.subarray(0, length);
   }
