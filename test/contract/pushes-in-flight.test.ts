@@ -1,12 +1,14 @@
 /**
  * Values that come in in several turns: `pushAsync`, `pushStream`, and what holds for pushes in
- * flight; `adopt`.
+ * flight.
  *
  * Random programs of them in flight together are in test/store/streams.
  */
 
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
-import { type GrainId, Store } from '../../src/index.ts';
+import type { Session } from '../../src/index.ts';
 import { expectSameBytes, inChunks, patternOf } from '../support/bytes.ts';
 import {
   bytesOf,
@@ -21,6 +23,9 @@ import {
   turns,
   watch,
 } from '../support/fixtures/store-checks.ts';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 const stores = storesOfTest();
 const kibibyte = 1024;
@@ -281,6 +286,54 @@ describe('a push in flight', () => {
     expect(disk.calls.slice(from).at(-1)?.operation).toBe('close');
   });
 
+  it('ends when its source ends the session or closes the store, and is busy if it commits', async () => {
+    const { store } = await stores.wrapped();
+    const calls: readonly (readonly [string, (session: Session) => unknown])[] = [
+      ['VARVE_BUSY', (session) => session.commitSync()],
+      ['VARVE_SESSION_ENDED', (session) => session.abandon()],
+      ['VARVE_CLOSED', () => void store.close()],
+    ];
+    for (const [code, call] of calls) {
+      const session = store.session();
+      const source = (async function* () {
+        yield patternOf(600_000);
+        call(session);
+        yield patternOf(600_000);
+      })();
+      const length = 1_200_000;
+      await check.rejects(code as 'VARVE_BUSY', () => session.pushStream(source, { length }));
+      session.abandon();
+    }
+    await store.close();
+  });
+
+  it('is ended if its session is collected, and its source is cancelled', async () => {
+    const { store } = await stores.wrapped();
+    const { stream, reasons } = stalled();
+    let pushing = watch(Promise.resolve() as Promise<unknown>);
+    (() => {
+      pushing = watch(store.session().pushStream(stream, { length: long }));
+    })();
+    for (let round = 0; round < 100 && pushing.state !== 'rejected'; round++) {
+      await turns();
+      collectGarbage();
+    }
+    const error = await check.rejects('VARVE_SESSION_ENDED', () => pushing.promise);
+    expect(reasons).toEqual([error]);
+    await check.sound(store);
+  });
+
+  it('copies a value of the same store', async () => {
+    const { store } = await stores.wrapped();
+    const { id } = await store.put(patternOf(long));
+    const session = store.session();
+    const copied = await session.pushStream(present(store.createReadStream(id)), { length: long });
+    session.archive(id);
+    await session.commit();
+    await store.checkpointTo(store.currentBatch);
+    await check.value(store, copied, patternOf(long));
+  });
+
   it('ends with an updateEmbeddedHeader that leaves it behind', async () => {
     const { store } = await stores.wrapped();
     const pushes: Promise<unknown>[] = [];
@@ -292,55 +345,5 @@ describe('a push in flight', () => {
     );
     await Promise.all(pushes);
     await check.sound(store);
-  });
-});
-
-describe('adopt', () => {
-  it('moves all work, and the other session ends', async () => {
-    const { store } = await stores.wrapped();
-    const old = await committed(store, bytesOf('old'));
-    const [session, other] = [store.session(), store.session()];
-    const ids = [session.push(bytesOf('a')), other.push(bytesOf('b'))];
-    const large = other.push(patternOf(long));
-    const withdrawn = other.push(bytesOf('withdrawn'));
-    other.archive(withdrawn);
-    other.archive(old);
-    other.setEmbeddedHeader(ids[1] as GrainId);
-    other.checkpointTo(1);
-    session.adopt(other);
-    check.throws('VARVE_SESSION_ENDED', () => other.push(bytesOf('late')));
-    check.throws('VARVE_SESSION_ENDED', () => session.adopt(other));
-    expect(textOf(session.get(ids[1] as GrainId))).toBe('b');
-    await session.commit();
-    expect(ids.map((id) => textOf(store.get(id)))).toEqual(['a', 'b']);
-    expect(store.embeddedHeader).toBe(ids[1]);
-    expect(store.checkpoint).toBe(1);
-    await check.value(store, large, patternOf(long));
-    await check.noValue(store, withdrawn);
-    await store.checkpointTo(store.currentBatch);
-    await check.noValue(store, old);
-  });
-
-  it('refuses itself, what is no session, that of another store and of an update', async () => {
-    const { store } = await stores.wrapped();
-    const elsewhere = stores.keep(await Store.inMemory());
-    const [session, foreign] = [store.session(), elsewhere.session()];
-    for (const other of [session, foreign, {}, undefined]) {
-      check.throws('VARVE_INVALID_ARGUMENT', () => session.adopt(other as typeof session));
-    }
-    await store.updateEmbeddedHeader((own) => {
-      check.throws('VARVE_INVALID_ARGUMENT', () => session.adopt(own));
-      return null;
-    });
-    for (const one of [session, foreign]) one.abandon();
-  });
-
-  it('rejects the commit if a write ahead of the other session has failed', async () => {
-    const { store, disk } = await stores.wrapped();
-    const [session, other] = [store.session(), store.session()];
-    disk.fail('write', 'EIO', { times: 1 });
-    other.push(patternOf(long));
-    session.adopt(other);
-    await check.rejects('VARVE_IO', () => session.commit());
   });
 });

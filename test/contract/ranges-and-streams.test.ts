@@ -4,11 +4,12 @@
  * Random programs of them beside pushes and commits are in test/store/streams.
  */
 
+import { Readable } from 'node:stream';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { type GrainId, Store } from '../../src/index.ts';
-import { expectSameBytes, patternOf } from '../support/bytes.ts';
+import { expectSameBytes, inChunks, patternOf } from '../support/bytes.ts';
 import {
   bytesOf,
   check,
@@ -289,6 +290,12 @@ describe('createReadStream', () => {
       for await (const chunk of chunksOf(again, id)) read += chunk.length;
     });
     expect(read).toBe(Math.floor(long / 262_144) * 262_144);
+    const own = present(again.createReadStream(id)).getReader({ mode: 'byob' });
+    let filled = 0;
+    await check.rejects('VARVE_CORRUPT', async () => {
+      for (;;) filled += present((await own.read(new Uint8Array(100_000))).value).length;
+    });
+    expect(filled).toBe(read);
     await check.rejects('VARVE_CORRUPT', async () => again.readRangeAsync(id, 0, long));
     check.throws('VARVE_CORRUPT', () => again.readRange(id, 0, long));
     expect(await joined(chunksOf(again, id, { start: 1 }))).toHaveLength(long - 1);
@@ -304,13 +311,48 @@ describe('createReadStream', () => {
     await check.rejects('VARVE_CLOSED', async () => await joined(stream));
   });
 
-  it('ends its guard when it is collected', async () => {
+  it('feeds what takes streams: tee, pipeTo, a transform, a stream of Node', async () => {
+    const { store } = await stores.wrapped();
+    const bytes = patternOf(long);
+    const id = await committed(store, bytes);
+    const stream = (): ReadableStream<Uint8Array> => present(store.createReadStream(id));
+    const [one, other] = stream().tee();
+    const both = [listOf(one as never), listOf(other as never)] as Promise<Uint8Array[]>[];
+    for (const chunks of await Promise.all(both)) expectSameBytes(Buffer.concat(chunks), bytes);
+    const piped: Uint8Array[] = [];
+    await stream().pipeTo(new WritableStream({ write: (chunk) => void piped.push(chunk) }));
+    expectSameBytes(Buffer.concat(piped), bytes);
+    const through = stream().pipeThrough(new TransformStream<Uint8Array, Uint8Array>());
+    expectSameBytes(await joined(through as never), bytes);
+    expectSameBytes(await joined(Readable.fromWeb(stream() as never)), bytes);
+    expectSameBytes(new Uint8Array(await new Response(stream() as never).arrayBuffer()), bytes);
+    expect(store.statistics().oldestGuard).toBe(undefined);
+  });
+
+  it('leaves the memory of the caches as it is, whatever the length of the value', async () => {
+    const { store } = await stores.wrapped();
+    const id = await committed(store, patternOf(long));
+    await joined(chunksOf(store, id));
+    const before = store.memory.statistics();
+    await joined(chunksOf(store, id));
+    await store.readRangeAsync(id, 5, long);
+    expect(store.memory.statistics()).toEqual(before);
+    const session = store.session();
+    await session.pushStream(inChunks(patternOf(long)), { length: long });
+    session.abandon();
+    expect(store.memory.statistics().blockBytes).toBe(before.blockBytes);
+  });
+
+  it.each([false, true])('ends its guard when it is collected, read from: %s', async (isRead) => {
     setFlagsFromString('--expose-gc');
     const collectGarbage = runInNewContext('gc') as () => void;
     const { store } = await stores.wrapped();
     const id = await committed(store, patternOf(long));
     const abort = new AbortController();
-    (() => void store.createReadStream(id, { signal: abort.signal }))();
+    await (async () => {
+      const stream = present(store.createReadStream(id, { signal: abort.signal }));
+      if (isRead) await stream.getReader().read();
+    })();
     expect(store.statistics().oldestGuard).toBe(1);
     for (let round = 0; round < 100 && store.statistics().oldestGuard !== undefined; round++) {
       await turns();

@@ -114,7 +114,7 @@ export const faultsOfStreams: readonly SeededFault[] = [
     find: '    this.writeError ??= other.writeError;',
     replace: '',
     caughtBy: {
-      file: 'test/contract/pushes-in-flight.test.ts',
+      file: 'test/contract/adopted-sessions.test.ts',
       test: 'adopt rejects the commit if a write ahead of the other session has failed',
     },
   },
@@ -159,6 +159,33 @@ export const faultsOfStreams: readonly SeededFault[] = [
     caughtBy: {
       file: 'test/contract/ranges-and-streams.test.ts',
       test: 'createReadStream errors with VARVE_CORRUPT instead of the last chunk of a damaged value',
+    },
+  },
+  {
+    name: 'the checksum of a pushed piece is forgotten when the next one is written',
+    file: 'store/commit/value-writer.ts',
+    find: lines('    await writing;', '    this.digest();'),
+    replace: '    await writing;',
+    caughtBy: { file: 'test/store/streams/stream-fuzz.test.ts' },
+  },
+  {
+    name: 'bytes of a chunk that do not fit the memory of the consumer are dropped',
+    file: 'store/streams/value-stream.ts',
+    find: '      this.#chunk = chunk.subarray(count);',
+    replace: '      this.#chunk = nothing;',
+    caughtBy: {
+      file: 'test/contract/ranges-and-streams.test.ts',
+      test: 'createReadStream fills the memory of a consumer that brings its own, whatever its length',
+    },
+  },
+  {
+    name: 'a consumer with memory of its own does not learn of the end',
+    file: 'store/streams/value-stream.ts',
+    find: '    controller.byobRequest?.respond(0);',
+    replace: '',
+    caughtBy: {
+      file: 'test/contract/ranges-and-streams.test.ts',
+      test: 'createReadStream fills the memory of a consumer that brings its own, whatever its length',
     },
   },
   {
