@@ -198,13 +198,13 @@ export class Store implements AsyncDisposable {
 
   /**
    * The value, or its bytes from `start` to `end`, as a stream of chunks with bounded memory;
-   * `undefined` if there is no such value. Holds a guard until it ends, is cancelled or is
-   * collected. Throws as `readRange`.
+   * `undefined` if there is no such value. It is a byte stream: a BYOB reader has it fill memory of
+   * its own. Holds a guard until it ends, is cancelled or is collected. Throws as `readRange`.
    *
    * The stream errors with `VARVE_NOT_FOUND` if the value had been archived before the call and is
-   * freed meanwhile, `VARVE_CORRUPT` at its end if it is the whole value and the checksum does not
-   * match, `VARVE_CLOSED`, `VARVE_IO`, the reason of `signal`; if opened read-only, with
-   * `VARVE_SNAPSHOT_GONE`.
+   * freed meanwhile, `VARVE_CORRUPT` instead of its last chunk if it is the whole value and the
+   * checksum does not match, `VARVE_CLOSED`, `VARVE_IO`, the reason of `signal`; if opened
+   * read-only, with `VARVE_SNAPSHOT_GONE`.
    */
   createReadStream(
     id: GrainId,
