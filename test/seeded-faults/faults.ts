@@ -16,7 +16,7 @@ import { faultsOfReaders } from './faults-of-readers.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
 import { faultsOfSettling } from './faults-of-settling.ts';
 import { faultsOfSpace } from './faults-of-space.ts';
-import { faultsOfVaults } from './faults-of-vaults.ts';
+import { faultsOfStreams } from './faults-of-streams.ts';
 import { faultsOfWatching } from './faults-of-watching.ts';
 import type { SeededFault } from './seeded-fault.ts';
 
@@ -30,11 +30,11 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfForest,
   ...faultsOfJournals,
   ...faultsOfHeldStates,
-  ...faultsOfVaults,
   ...faultsOfReaders,
   ...faultsOfCounts,
   ...faultsOfInvariants,
   ...faultsOfMemory,
+  ...faultsOfStreams,
   ...faultsOfWatching,
   ...faultsOfBackups,
 ];

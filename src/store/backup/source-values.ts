@@ -16,7 +16,7 @@ import { type FilePart, partsWithin } from '../file/file-parts.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { StoreCore } from '../state/core.ts';
 import { layOver } from '../values/carried-values.ts';
-import { type ValuePlace, valuePlace } from '../values/value-reader.ts';
+import { type ValuePlace, valuePlace } from '../values/value-place.ts';
 import type { BackupSource, SourceStratum } from './backup-source.ts';
 
 /** A live value of the source. */
