@@ -11,7 +11,10 @@ export { GrainId, type GrainIdParts } from './format/grain-id.ts';
 export type { FileSystem, OpenFileOptions, StorageFile } from './io/file-system.ts';
 export { memoryFileSystem } from './io/memory-file-system.ts';
 export { nodeFileSystem } from './io/node.ts';
+export type { BackupReport } from './store/backup/backup.ts';
+export type { BackupOptions } from './store/backup/store-backup.ts';
 export type { StoreOptions } from './store/open/store-options.ts';
+export type { LongOperation, Progress } from './store/operations/long-operation.ts';
 export type { CommitLogEntry, GrainChange } from './store/readers/log-entries.ts';
 export { Session } from './store/session.ts';
 export type { BatchId } from './store/state/batch-id.ts';
@@ -20,6 +23,8 @@ export type { CheckpointGuard } from './store/state/guards.ts';
 export type { StoreStatistics, StratumStatistics } from './store/state/store-statistics.ts';
 export { Store } from './store/store.ts';
 export type { StoreView } from './store/store-view.ts';
+export type { PushStreamOptions } from './store/streams/pushes.ts';
+export type { ReadStreamOptions } from './store/streams/value-stream.ts';
 export type { Finding } from './store/verify/finding.ts';
 export type {
   CheckpointMessage,

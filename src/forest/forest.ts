@@ -7,7 +7,14 @@
  */
 
 import { invalidArgument, isVarveError } from '../errors.ts';
-import { type BatchId, type GrainId, Store, type StoreOptions } from '../index.ts';
+import {
+  type BackupOptions,
+  type BackupReport,
+  type BatchId,
+  type GrainId,
+  Store,
+  type StoreOptions,
+} from '../index.ts';
 import { Breather } from '../util/breather.ts';
 import type { MemoryStatistics } from '../util/memory-budget.ts';
 import { ForestWriter } from './commits/forest-writer.ts';
@@ -239,6 +246,16 @@ export class Forest implements AsyncDisposable {
     await this.store.refresh();
     await atNewest(this.store, () => this.#core.state.moveOn());
     return this.#core.durable.batch;
+  }
+
+  /**
+   * As `Store.backupTo`: a consistent copy of the last durable commit, while transactions go on.
+   * The copy is a closed store with the same trees; what only snapshots still reach is left out.
+   * Rejects as `Store.backupTo`.
+   */
+  async backupTo(path: string, options?: BackupOptions): Promise<BackupReport> {
+    this.#core.checkOpen();
+    return await this.store.backupTo(path, options);
   }
 
   /**

@@ -18,6 +18,18 @@ export interface FileSystem {
    * to be created; a failed creation has another code, or is `VARVE_IO`.
    */
   open(path: string, options: OpenFileOptions): Promise<StorageFile>;
+  /**
+   * Gives the file another name: atomic, and durable when it resolves. The file may be open. If
+   * `to` exists: EEXIST without `overwrite`, otherwise it is replaced. Backups need it.
+   */
+  rename?(from: string, to: string, options: { readonly overwrite: boolean }): Promise<void>;
+  /** Removes the name of a file, which may be open. ENOENT if there is none. */
+  remove?(path: string): Promise<void>;
+  /**
+   * True if both paths lead to the same file, also through links. False if one leads to none.
+   * Without it, paths are compared as strings.
+   */
+  isSame?(path: string, other: string): Promise<boolean>;
 }
 
 export interface OpenFileOptions {

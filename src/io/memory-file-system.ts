@@ -16,7 +16,7 @@ const pageBytes = 64 * 1024;
 
 /** The state that survives closing: the bytes, and whether there is a writer. */
 interface MemoryFileContent {
-  readonly path: string;
+  path: string;
   readonly pages: Map<number, Uint8Array>;
   lengthBytes: number;
   locked: boolean;
@@ -40,6 +40,20 @@ export function memoryFileSystem(): FileSystem {
       const created = { path, pages: new Map(), lengthBytes: 0, locked: false };
       contents.set(path, created);
       return new MemoryStorageFile(created, true);
+    },
+    async rename(from, to, { overwrite }) {
+      const content = contents.get(from);
+      if (content === undefined) throw systemError('ENOENT', 'rename', from);
+      if (contents.has(to) && !overwrite) throw systemError('EEXIST', 'rename', to);
+      contents.delete(from);
+      contents.set(to, content);
+      content.path = to;
+    },
+    async remove(path) {
+      if (!contents.delete(path)) throw systemError('ENOENT', 'unlink', path);
+    },
+    async isSame(path, other) {
+      return path === other && contents.has(path);
     },
   };
 }

@@ -61,7 +61,7 @@ async function prepareEntry(path: string, options: OpenFileOptions): Promise<voi
   await makeFolder(parentOf(path));
 }
 
-function statIfThere(path: string): BigIntStats | undefined {
+export function statIfThere(path: string): BigIntStats | undefined {
   try {
     return fs.statSync(path, { bigint: true });
   } catch (error) {
@@ -161,7 +161,7 @@ function isEntryOf(path: string, fd: number): boolean {
  * Syncs the folder of `path`, and each folder above it up to the root of the file system. Any of
  * their entries may be new, made by this process or by one that was killed before it could sync.
  */
-async function syncFolders(path: string): Promise<void> {
+export async function syncFolders(path: string): Promise<void> {
   // Windows has no sync of folders; NTFS logs their changes by itself.
   if (process.platform === 'win32') return;
   const own = parentOf(await fs.promises.realpath(path));

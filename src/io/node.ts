@@ -6,6 +6,7 @@
  */
 
 import type { FileSystem } from './file-system.ts';
+import { isSameNodeFile, removeNodeFile, renameNodeFile } from './node-entries.ts';
 import { openNodeFile } from './node-file-system.ts';
 import { nodeModule } from './node-modules.ts';
 import { systemError } from './system-error.ts';
@@ -16,4 +17,7 @@ export const nodeFileSystem: FileSystem = {
     if (nodeModule('fs') === undefined) throw systemError('ENOTSUP', 'open', path);
     return await openNodeFile(path, options);
   },
+  rename: renameNodeFile,
+  remove: removeNodeFile,
+  isSame: isSameNodeFile,
 };

@@ -6,38 +6,34 @@
  * checks arguments and states, and decides nothing else.
  */
 
-import { Mutex } from 'async-mutex';
-import { invalidArgument, ioError } from '../errors.ts';
 import type { GrainId } from '../format/grain-id.ts';
 import { memoryFileSystem } from '../io/memory-file-system.ts';
 import type { MemoryBudget } from '../util/memory-budget.ts';
-import { checkFlag, checkNames, checkSignal } from '../util/options.ts';
-import { Committer } from './commit/committer.ts';
-import { HeaderClaim } from './commit/header-claim.ts';
-import { OpenSessions } from './commit/open-sessions.ts';
-import { SessionWork } from './commit/session-work.ts';
+import { checkNames } from '../util/options.ts';
+import type { BackupReport } from './backup/backup.ts';
+import { type BackupOptions, backUpStore } from './backup/store-backup.ts';
+import type { HeaderUpdate } from './header-updates.ts';
 import type { OpenRequest } from './open/open-request.ts';
 import { openCore } from './open/opening.ts';
 import { checkOptions, type StoreOptions } from './open/store-options.ts';
-import {
-  type CommitLogEntry,
-  followedEntries,
-  holdLog,
-  logEntries,
-} from './readers/log-entries.ts';
-import { readerLog } from './readers/reader-log.ts';
-import { findingsBeside } from './readers/reader-verify.ts';
+import { Operations } from './operations/operations.ts';
+import { type CommitLogEntry, holdLog } from './readers/log-entries.ts';
+import { PresentReads } from './readers/present-reads.ts';
+import { type CommitLogOptions, commitLogOf } from './readers/reader-log.ts';
+import { findingsOf, type VerifyOptions } from './readers/reader-verify.ts';
 import { StoreReader } from './readers/store-reader.ts';
-import { checkData, checkId, newSession, type Session, type SessionHome } from './session.ts';
-import { SinglePuts } from './single-puts.ts';
+import { streamOf, type ValueReads } from './readers/value-reads.ts';
+import type { Session } from './session.ts';
 import { type BatchId, checkBatch } from './state/batch-id.ts';
 import type { RecoveryReport, StoreCore } from './state/core.ts';
 import type { CheckpointGuard } from './state/guards.ts';
 import { statisticsOf } from './state/statistics.ts';
 import type { StoreStatistics } from './state/store-statistics.ts';
 import { type StoreView, viewOf } from './store-view.ts';
+import { StoreWrites } from './store-writes.ts';
+import { checkRange, type ReadStreamOptions } from './streams/value-stream.ts';
+import { checkData, checkId } from './values/value-arguments.ts';
 import type { Finding } from './verify/finding.ts';
-import { verifyStore } from './verify/verify.ts';
 
 let construct: (core: StoreCore, reader: StoreReader | undefined) => Store;
 
@@ -52,20 +48,16 @@ export class Store implements AsyncDisposable {
   readonly #openedCore: StoreCore;
   /** Only if opened read-only: its current state, and how it moves on. */
   readonly #reader: StoreReader | undefined;
-  readonly #committer: Committer;
-  readonly #openSessions = new OpenSessions();
-  readonly #sessionHome: SessionHome;
-  readonly #headerMutex = new Mutex();
-  readonly #puts: SinglePuts;
+  readonly #writes: StoreWrites;
+  readonly #present: PresentReads;
+  readonly #operations = new Operations();
   #closing: Promise<void> | undefined;
 
   private constructor(core: StoreCore, reader: StoreReader | undefined) {
     this.#openedCore = core;
     this.#reader = reader;
-    this.#committer = new Committer(core);
-    this.#puts = new SinglePuts(core, this.#committer);
-    const header = new HeaderClaim(core);
-    this.#sessionHome = { core, committer: this.#committer, open: this.#openSessions, header };
+    this.#writes = new StoreWrites(core);
+    this.#present = new PresentReads(core);
   }
 
   static {
@@ -91,6 +83,18 @@ export class Store implements AsyncDisposable {
     checkNames('Store.inMemory', options, { cacheBytes: true });
     const { cacheBytes } = options;
     return await Store.open(':memory:', { fileSystem: memoryFileSystem(), cacheBytes });
+  }
+
+  /** The state that reads see. */
+  get #state(): ValueReads {
+    return this.#reader === undefined ? this.#present : this.#reader.current;
+  }
+
+  /** The state for a read of this id. Throws `VARVE_CLOSED`, `VARVE_INVALID_ARGUMENT`. */
+  #reads(method: string, id: unknown): ValueReads {
+    this.#core.checkOpen();
+    checkId(method, id);
+    return this.#state;
   }
 
   get #core(): StoreCore {
@@ -125,7 +129,7 @@ export class Store implements AsyncDisposable {
 
   /** A commit is queued or in flight. */
   get committing(): boolean {
-    return this.#committer.busy;
+    return this.#writes.areCommitting;
   }
 
   /** The id that the last commit set as the root of the user's data; undefined if there is none. */
@@ -136,14 +140,7 @@ export class Store implements AsyncDisposable {
 
   /** Throws `VARVE_READ_ONLY`, `VARVE_CLOSED`, `VARVE_POISONED`. */
   session(): Session {
-    return this.#newSession(false);
-  }
-
-  #newSession(replacesHeader: boolean): Session {
-    this.#core.checkWritable();
-    const work = new SessionWork(this.#core.staging);
-    work.replacesHeader = replacesHeader;
-    return newSession(this.#sessionHome, work);
+    return this.#writes.session();
   }
 
   /**
@@ -155,10 +152,7 @@ export class Store implements AsyncDisposable {
    * `currentBatch`, or has moved on too far for a proof: call `refresh`.
    */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
-    const core = this.#core;
-    core.checkOpen();
-    checkId('Store.get', id);
-    return this.#reader === undefined ? core.read(id) : this.#reader.current.get(id);
+    return this.#reads('Store.get', id).get(id);
   }
 
   /**
@@ -166,9 +160,7 @@ export class Store implements AsyncDisposable {
    * gives `undefined`, or `VARVE_SNAPSHOT_GONE` if opened read-only.
    */
   async getAsync(id: GrainId): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    this.#core.checkOpen();
-    checkId('Store.getAsync', id);
-    return await (this.#reader?.current.getAsync(id) ?? this.#core.readAsync(id));
+    return await this.#reads('Store.getAsync', id).getAsync(id);
   }
 
   /**
@@ -176,10 +168,7 @@ export class Store implements AsyncDisposable {
    * writer has freed it since. Throws as `get`.
    */
   has(id: GrainId): boolean {
-    this.#core.checkOpen();
-    checkId('Store.has', id);
-    if (this.#reader !== undefined) return this.#reader.current.has(id);
-    return this.#core.place(id) !== undefined;
+    return this.#reads('Store.has', id).has(id);
   }
 
   /**
@@ -187,11 +176,45 @@ export class Store implements AsyncDisposable {
    * it. Throws as `get`.
    */
   lengthOf(id: GrainId): number | undefined {
-    this.#core.checkOpen();
-    checkId('Store.lengthOf', id);
-    if (this.#reader !== undefined) return this.#reader.current.lengthOf(id);
-    const place = this.#core.place(id);
-    return place === undefined ? undefined : this.#core.values.length(place);
+    return this.#reads('Store.lengthOf', id).lengthOf(id);
+  }
+
+  /**
+   * Bytes `start` (inclusive) to `end` (exclusive) of a value, clipped to its length; `undefined`
+   * if there is no such value. If `start >= end` there are none. The checksum is verified only if
+   * the range is the whole value. Throws `VARVE_INVALID_ARGUMENT` for bounds that are no safe
+   * integers from 0, and as `get`.
+   */
+  readRange(id: GrainId, start: number, end: number): Uint8Array<ArrayBuffer> | undefined {
+    const method = 'Store.readRange';
+    return this.#reads(method, id).readRange(id, checkRange(method, start, end));
+  }
+
+  /** As `readRange`, without blocking the event loop, and as `getAsync`. */
+  async readRangeAsync(
+    id: GrainId,
+    start: number,
+    end: number,
+  ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const method = 'Store.readRangeAsync';
+    return await this.#reads(method, id).readRangeAsync(id, checkRange(method, start, end));
+  }
+
+  /**
+   * The value, or its bytes from `start` to `end`, as a stream of chunks with bounded memory;
+   * `undefined` if there is no such value. It is a byte stream: a BYOB reader has it fill memory of
+   * its own. Holds a guard until it ends, is cancelled or is collected. Throws as `readRange`.
+   *
+   * The stream errors with `VARVE_NOT_FOUND` if the value had been archived before the call and is
+   * freed meanwhile, `VARVE_CORRUPT` instead of its last chunk if it is the whole value and the
+   * checksum does not match, `VARVE_CLOSED`, `VARVE_IO`, the reason of `signal`; if opened
+   * read-only, with `VARVE_SNAPSHOT_GONE`.
+   */
+  createReadStream(
+    id: GrainId,
+    options: ReadStreamOptions = {},
+  ): ReadableStream<Uint8Array<ArrayBuffer>> | undefined {
+    return streamOf(this.#reads('Store.createReadStream', id), id, options);
   }
 
   /**
@@ -200,7 +223,7 @@ export class Store implements AsyncDisposable {
    */
   view(): StoreView {
     this.#core.checkOpen();
-    return viewOf(this.#reader?.current ?? this, this.#core.published);
+    return viewOf(this.#state, this.#core.published);
   }
 
   /**
@@ -221,7 +244,7 @@ export class Store implements AsyncDisposable {
    */
   async put(value: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
     this.#core.checkWritable();
-    return await this.#puts.put(checkData('Store.put', value));
+    return await this.#writes.puts.put(checkData('Store.put', value));
   }
 
   /**
@@ -265,23 +288,9 @@ export class Store implements AsyncDisposable {
    * `after`. If opened read-only, any `next()` may, since nothing holds the writer back, and
    * `follow` continues with each `refresh`.
    */
-  commitLog(
-    options: {
-      after?: BatchId | undefined;
-      follow?: boolean | undefined;
-      signal?: AbortSignal | undefined;
-    } = {},
-  ): AsyncIterable<CommitLogEntry> {
+  commitLog(options: CommitLogOptions = {}): AsyncIterable<CommitLogEntry> {
     this.#core.checkOpen();
-    checkNames('Store.commitLog', options, { after: true, follow: true, signal: true });
-    const { currentBatch } = this;
-    const { after = this.checkpoint } = options;
-    checkBatch('after', after, currentBatch);
-    const follow = checkFlag('follow', options.follow, false);
-    const signal = checkSignal(options.signal);
-    const range = { after, until: follow ? undefined : currentBatch, signal };
-    if (this.#reader !== undefined) return followedEntries(readerLog(this.#reader), range);
-    return logEntries(this.#core, range);
+    return commitLogOf(this.#core, this.#reader, options);
   }
 
   /**
@@ -290,26 +299,8 @@ export class Store implements AsyncDisposable {
    * The next `update` starts when this commit has settled, so `current` is durable; a call from
    * inside `update` never ends. Rejects with the error of `update`, and as `Session.commit`.
    */
-  async updateEmbeddedHeader(
-    update: (
-      session: Session,
-      current: GrainId | undefined,
-    ) => GrainId | null | Promise<GrainId | null>,
-  ): Promise<BatchId> {
-    this.#core.checkWritable();
-    if (typeof update !== 'function') {
-      throw invalidArgument('Store.updateEmbeddedHeader', 'a function', update);
-    }
-    return await this.#headerMutex.runExclusive(async () => {
-      const session = this.#newSession(true);
-      try {
-        session.setEmbeddedHeader(await update(session, this.embeddedHeader));
-      } catch (error) {
-        session.abandon();
-        throw error;
-      }
-      return await session.commit();
-    });
+  async updateEmbeddedHeader(update: HeaderUpdate): Promise<BatchId> {
+    return await this.#writes.headerUpdates.update(update);
   }
 
   /**
@@ -321,7 +312,7 @@ export class Store implements AsyncDisposable {
    */
   claimEmbeddedHeader(owner: string): () => void {
     this.#core.checkOpen();
-    return this.#sessionHome.header.take(owner);
+    return this.#writes.header.take(owner);
   }
 
   /** The budget of `cacheBytes`: what stands on the store takes its memory from it. */
@@ -341,28 +332,30 @@ export class Store implements AsyncDisposable {
    * not add up, a wrong checksum, … A sound store yields nothing. If opened read-only, rejects with
    * `VARVE_SNAPSHOT_GONE` if a writer has moved on and may be the cause of an inconsistency.
    */
-  verify(
-    options: { deep?: boolean | undefined; signal?: AbortSignal | undefined } = {},
-  ): AsyncIterable<Finding> {
+  verify(options: VerifyOptions = {}): AsyncIterable<Finding> {
     this.#core.checkOpen();
-    checkNames('Store.verify', options, { deep: true, signal: true });
-    const findings = verifyStore(this.#core, {
-      deep: checkFlag('deep', options.deep, false),
-      signal: checkSignal(options.signal),
-      quiet: () =>
-        !this.#core.poisoned &&
-        this.#openSessions.size === 0 &&
-        !this.#puts.areWriting &&
-        !this.#committer.busy,
-    });
-    return this.#reader === undefined ? findings : findingsBeside(this.#reader.current, findings);
+    return findingsOf(this.#state, options, () => this.#writes.areQuiet);
   }
 
   /**
-   * Waits for commits in flight, abandons open sessions, releases guards, settles the metadata so
-   * that the next open is fast, and unlocks (even if it rejects). Later calls of anything else fail
-   * with `VARVE_CLOSED`. Idempotent. Rejects with `VARVE_IO` if settling failed (nothing durable is
-   * lost: the next open recovers), `VARVE_POISONED` if its own sync failed.
+   * Writes a consistent copy of one batch, while commits go on: a closed store with the same
+   * GrainIds and embedded header, the values live and not archived at `batch`, `checkpoint` equal
+   * to it, and an empty commit log. The file is `<path>.partial` until it is complete and durable.
+   * Rejects with `VARVE_EXISTS`, `VARVE_LOCKED` (a writer or another backup holds the target),
+   * `VARVE_INVALID_ARGUMENT` (the store's own path, a `fileSystem` without `rename`),
+   * `VARVE_SNAPSHOT_GONE` (opened read-only), `VARVE_CORRUPT` with the place, `VARVE_IO`.
+   */
+  async backupTo(path: string, options: BackupOptions = {}): Promise<BackupReport> {
+    this.#core.checkOpen();
+    return await backUpStore(this.#operations, this.#core, this.#reader, { path, options });
+  }
+
+  /**
+   * Stops long operations, waits for commits in flight, abandons open sessions, releases guards,
+   * settles the metadata so that the next open is fast, and unlocks (even if it rejects). Later
+   * calls of anything else fail with `VARVE_CLOSED`. Idempotent. Rejects with `VARVE_IO` if
+   * settling failed (nothing durable is lost: the next open recovers), `VARVE_POISONED` if its own
+   * sync failed.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -371,25 +364,18 @@ export class Store implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const core = this.#core;
+    this.#openedCore.closed = true;
     core.closed = true;
     this.#reader?.close();
-    this.#openSessions.abandonAll();
+    this.#writes.abandonAll();
     core.guards.releaseAll();
     core.wake();
+    const stopped = this.#operations.stopAll(core.closedError());
     try {
-      await this.#puts.settled();
-      await this.#committer.drained();
-      if (!core.readOnly && !core.poisoned) await this.#committer.settleAll();
+      await stopped;
+      await this.#writes.ended();
     } finally {
-      await this.#closeFile();
-    }
-  }
-
-  async #closeFile(): Promise<void> {
-    try {
-      await this.#core.reader.file.close();
-    } catch (error) {
-      throw ioError('closing', this.path, error);
+      await core.closeFile();
     }
   }
 

@@ -21,9 +21,10 @@ import {
   type FailingCall,
   failOnce,
 } from '../support/lives/disk-aftermath.ts';
-import { type Workload, workloads } from '../support/lives/disk-workload.ts';
+import { workloads as ofValues, type Workload } from '../support/lives/disk-workload.ts';
 import { type History, histories, randomHistory } from '../support/lives/histories.ts';
 import { Life } from '../support/lives/life.ts';
+import { streamedWorkload } from '../support/lives/streamed-workload.ts';
 import {
   acknowledgedBefore,
   commitMore,
@@ -35,6 +36,7 @@ import { compareStore } from '../support/oracles/compare-store.ts';
 import type { Work } from '../support/oracles/expected-content.ts';
 import { Random } from '../support/random.ts';
 
+const workloads = [...ofValues, streamedWorkload];
 const counts = { faults: 0, rejections: 0, cuts: 0 };
 
 /** Cuts the power soon after operation `number`, and wherever a commit was rejected. */

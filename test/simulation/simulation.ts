@@ -17,7 +17,8 @@ import {
   hasEnded,
   SimulatedDisk,
 } from '../support/disks/simulated-disk.ts';
-import { type Draft, Life, LifeOver } from '../support/lives/life.ts';
+import type { Draft } from '../support/lives/draft.ts';
+import { Life, LifeOver } from '../support/lives/life.ts';
 import { acknowledgedBefore, commitMore, reopened } from '../support/lives/trial.ts';
 import { compareStore } from '../support/oracles/compare-store.ts';
 import { ExpectedContent, type Work } from '../support/oracles/expected-content.ts';

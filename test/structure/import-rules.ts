@@ -56,8 +56,14 @@ const rooms: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     commit: [...openStore, 'watch'],
     open: [...openStore, 'watch'],
     verify: openStore,
-    readers: [...openStore, 'open', 'verify'],
-    [door]: [...openStore, 'watch', 'commit', 'open', 'verify', 'readers'],
+    streams: [...openStore, 'commit'],
+    readers: [...openStore, 'open', 'verify', 'streams'],
+    operations: [],
+    backup: [...openStore, 'open', 'readers', 'operations'],
+    [door]: [
+      ...openStore,
+      ...['watch', 'commit', 'open', 'verify', 'streams', 'readers', 'operations', 'backup'],
+    ],
   },
   forest: {
     'contract.ts': [],

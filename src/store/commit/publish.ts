@@ -6,6 +6,7 @@
  *   before others, but their ids are not known to any caller yet.
  * - Batch number, embedded header, checkpoint, log and statistics change in one go, at the end.
  * - Freed grains can be reserved only from here on: the sync that covers their release is complete.
+ *   The watches of a freed value learn of it before.
  * - The cache returns a freed value only after a check of its marks.
  */
 
@@ -60,6 +61,7 @@ function* applyBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): St
       if (++entries % stepsPerPause === 0) yield pause;
       atlas.basinOf(value.home).touched();
       value.home.publish(value.operation, value);
+      core.followers.changed(value.operation, value);
       if (plan.carries && value.operation === 'allocate') {
         // Reads find the bytes in memory until a settle writes them to their grains.
         const offset = value.home.offsetOf(value.index);
@@ -74,7 +76,7 @@ function* applyBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): St
     logBytes += freed.logBytes;
     for (const run of freed.values) {
       if (++entries % stepsPerPause === 0) yield pause;
-      core.freeings += 1;
+      core.watches.freed(run);
       const stratum = present(
         atlas.stratum(run.basin, run.stratum),
         'the stratum of a freed value',

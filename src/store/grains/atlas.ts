@@ -116,6 +116,10 @@ export class Atlas {
     for (const basin of this.basins) yield* basin.strata;
   }
 
+  get mapsPerStratumMax(): number {
+    return this.#limits.mapsPerStratum;
+  }
+
   /** Mark pages with published changes that no settle has written. */
   get dirtyPages(): number {
     let pages = 0;

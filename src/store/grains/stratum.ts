@@ -110,6 +110,11 @@ export class Stratum {
     return this.#maps.endIndex;
   }
 
+  /** `endIndex` without the maps that only this process knows. */
+  get durableEndIndex(): number {
+    return this.#maps.durableEndIndex;
+  }
+
   get grainBytes(): number {
     return 1 << this.grainExp;
   }

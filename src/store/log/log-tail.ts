@@ -65,6 +65,7 @@ export class LogTail {
   /** The pass under way: at most one, so that no other code moves the tail in its pauses. */
   #pass: Pass | undefined;
   #passes = 0;
+  readonly #observers = new Set<(record: LogRecord) => void>();
   /** The reading store is closed. */
   closed = false;
 
@@ -100,6 +101,15 @@ export class LogTail {
    */
   get era(): number {
     return this.#era;
+  }
+
+  /**
+   * Calls `observer` with the record of each batch that is followed from now on, until the returned
+   * function is called. If the log has moved on too far, batches are missing.
+   */
+  observe(observer: (record: LogRecord) => void): () => void {
+    this.#observers.add(observer);
+    return () => this.#observers.delete(observer);
   }
 
   /** Follows to the end of the log. False if the writer moves on too fast. Throws `VARVE_IO`. */
@@ -198,6 +208,7 @@ export class LogTail {
     }
     if (record.batch <= this.#newest) return;
     yield* this.differences.add(record);
+    for (const observer of this.#observers) observer(record);
     this.#newest = record.batch;
     this.#newestRecord = found;
     this.#checkpoint = record.checkpoint;

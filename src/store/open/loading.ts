@@ -85,8 +85,9 @@ export function* loadStore(
   history.logReplayed();
   space.rebuild(usedExtents(header.root, atlas, log), reader.length());
   space.doubtGrowth();
-  const { path, readOnly, settleBytes, budget } = request;
+  const { fileSystem, path, readOnly, settleBytes, budget } = request;
   const opened: OpenedStore = {
+    fileSystem,
     path,
     readOnly,
     reader,

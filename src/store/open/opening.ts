@@ -61,7 +61,8 @@ async function openFile(request: OpenRequest, options: OpenFileOptions): Promise
   }
 }
 
-function openError(path: string, cause: unknown): VarveError {
+/** The error of varve for an error of `FileSystem.open`. */
+export function openError(path: string, cause: unknown): VarveError {
   const facts = { path, cause };
   switch (isVarveError(cause) ? undefined : systemCode(cause)) {
     case 'ENOENT':

@@ -33,7 +33,8 @@ import type { Atlas } from '../grains/atlas.ts';
 import { GrainMap, newMapEntry } from '../grains/grain-map.ts';
 import type { ScannedRecord } from '../log/log-scan.ts';
 import { decodedRecord, readBody, SectorReader } from '../log/record-reader.ts';
-import { type ValuePlace, type ValueReader, valuePlace } from '../values/value-reader.ts';
+import { type ValuePlace, valuePlace } from '../values/value-place.ts';
+import type { ValueReader } from '../values/value-reader.ts';
 
 /**
  * Longer padding of a carried value is not taken into memory: a record of a few bytes may name

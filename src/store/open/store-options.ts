@@ -84,13 +84,15 @@ function waitMs(what: string, value: unknown): number {
   return whole(what, value, { min: 0, otherwise: 0 });
 }
 
-function fileSystemOf(value: unknown): FileSystem {
+/** Throws `VARVE_INVALID_ARGUMENT` for anything but a file system. */
+export function fileSystemOf(value: unknown): FileSystem {
   if (value === undefined) return nodeFileSystem;
   if (typeof value === 'object' && value !== null && 'open' in value) return value as FileSystem;
   throw invalidArgument('fileSystem', 'a FileSystem', value);
 }
 
-function checkPath(value: unknown): string {
+/** The path of a file, also from its URL. Throws `VARVE_INVALID_ARGUMENT`. */
+export function checkPath(value: unknown): string {
   const path = typeof value === 'string' ? value : pathOfFileUrl(value);
   if (path === undefined || path === '' || path.includes('\0')) {
     throw invalidArgument('path', 'the path of a file, or its file: URL', value);

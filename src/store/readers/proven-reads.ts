@@ -16,7 +16,9 @@ import { present } from '../../util/assert.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { LogTail } from '../log/log-tail.ts';
 import type { StoreCore } from '../state/core.ts';
-import { type ValuePlace, valuePlace } from '../values/value-reader.ts';
+import type { StreamedValue } from '../streams/value-stream.ts';
+import { type ByteRange, type ValuePlace, valuePlace } from '../values/value-place.ts';
+import type { ValueReads } from './value-reads.ts';
 
 /** The grain that an id names, in the marks as read. */
 interface Spot {
@@ -48,7 +50,7 @@ type Verdict = 'holds' | 'absent' | 'gone' | 'replaced';
 /** Reads of marks that the writer keeps replacing, at most. */
 const triesMax = 4;
 
-export class ProvenReads {
+export class ProvenReads implements ValueReads {
   readonly core: StoreCore;
   readonly #tail: LogTail;
   readonly #era: number;
@@ -109,10 +111,47 @@ export class ProvenReads {
     this.checkOpen();
     const parts = partsOfGrainId(id);
     if (parts === undefined) return undefined;
+    return await this.#provenAsync(parts, (place) => this.core.values.readAsync(place));
+  }
+
+  readRange(id: bigint, range: ByteRange): Uint8Array<ArrayBuffer> | undefined {
+    this.checkOpen();
+    const parts = partsOfGrainId(id);
+    if (parts === undefined) return undefined;
+    return this.#proven(parts, (place) => this.core.values.readRange(place, range));
+  }
+
+  async readRangeAsync(id: bigint, range: ByteRange): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    this.checkOpen();
+    const parts = partsOfGrainId(id);
+    if (parts === undefined) return undefined;
+    return await this.#provenAsync(parts, (place) => this.core.values.readRangeAsync(place, range));
+  }
+
+  streamed(id: bigint): StreamedValue | undefined {
+    const parts = partsOfGrainId(id);
+    if (!this.has(id) || parts === undefined) return undefined;
+    return {
+      read: async (read) => {
+        this.checkOpen();
+        const result = await this.#provenAsync(parts, read);
+        if (result === undefined) throw this.gone(parts);
+        return result;
+      },
+      // Nothing holds the writer back.
+      release: () => undefined,
+    };
+  }
+
+  /** As `#proven`, without blocking. */
+  async #provenAsync<Result>(
+    parts: GrainIdParts,
+    read: (place: ValuePlace) => Promise<Result>,
+  ): Promise<Result | undefined> {
     for (let tries = 1; ; tries++) {
       if (this.#isAbsent(parts)) return undefined;
       const marks = this.#attempt(parts, (place) => place);
-      const attempt = await this.#readAsync(marks);
+      const attempt = await this.#readAsync(marks, read);
       this.checkOpen();
       // Follow after the read: other reads may have followed the log before these bytes were read.
       const reached = await this.#tail.followAsync();
@@ -123,12 +162,13 @@ export class ProvenReads {
     }
   }
 
-  async #readAsync(marks: Attempt<ValuePlace>): Promise<Attempt<Uint8Array<ArrayBuffer>>> {
-    const { spot, damage, result: place } = marks;
+  async #readAsync<Result>(
+    { spot, damage, result: place }: Attempt<ValuePlace>,
+    read: (place: ValuePlace) => Promise<Result>,
+  ): Promise<Attempt<Result>> {
     if (place === undefined) return { spot, damage, result: undefined };
     try {
-      const { bytes } = await this.core.values.readAsync(place);
-      return { spot, damage, result: bytes };
+      return { spot, damage, result: await read(place) };
     } catch (error) {
       // A file that is closed during the read may fail it.
       this.checkOpen();

@@ -56,6 +56,11 @@ export class StoreReader {
     return this.#current;
   }
 
+  /** A newer state for one use, which is not read as `current`. Rejects as `refresh`. */
+  async loadNewest(): Promise<LoadedStore> {
+    return await this.#load(this.#current);
+  }
+
   /**
    * Moves to the newest batch, and to the newest settled state of that batch. After it, no batch
    * that was durable before the call can cause `VARVE_SNAPSHOT_GONE`. Rejects with `VARVE_CLOSED`,

@@ -7,8 +7,9 @@
  * caller knows its ids yet. This file has no protocol of its own.
  */
 
-import { isVarveError, VarveError } from '../../errors.ts';
+import { ioError, VarveError } from '../../errors.ts';
 import { type GrainIdParts, split, splitGrainId } from '../../format/grain-id.ts';
+import type { FileSystem } from '../../io/file-system.ts';
 import { assert } from '../../util/assert.ts';
 import type { MemoryBudget } from '../../util/memory-budget.ts';
 import type { FileReader } from '../file/file-reader.ts';
@@ -21,8 +22,11 @@ import type { HeaderCopies } from '../settle/header-copies.ts';
 import { Housekeeping } from '../settle/housekeeping.ts';
 import type { Published } from '../settle/settle.ts';
 import { StagingMemory } from '../values/staging-memory.ts';
-import { type ValuePlace, type ValueReader, valuePlace } from '../values/value-reader.ts';
+import { type ValuePlace, valuePlace } from '../values/value-place.ts';
+import type { ValueReader } from '../values/value-reader.ts';
 import type { BatchId } from './batch-id.ts';
+import { ChangeFollowers } from './change-followers.ts';
+import { FreedWatches } from './freed-watches.ts';
 import { Guards } from './guards.ts';
 import { RecentArchives } from './recent-archives.ts';
 import type { StoreStatistics } from './store-statistics.ts';
@@ -41,6 +45,7 @@ export interface RecoveryReport {
 
 /** The parts of a store that opening makes. */
 export interface OpenedStore {
+  readonly fileSystem: FileSystem;
   readonly path: string;
   readonly readOnly: boolean;
   readonly reader: FileReader;
@@ -64,6 +69,8 @@ export interface OpenedStore {
 }
 
 export class StoreCore {
+  /** The file system of the store's file. */
+  readonly fileSystem: FileSystem;
   readonly path: string;
   readonly readOnly: boolean;
   readonly recovery: RecoveryReport;
@@ -79,13 +86,13 @@ export class StoreCore {
   /** Shared by all states of the store. */
   readonly budget: MemoryBudget;
   readonly guards = new Guards();
+  readonly followers = new ChangeFollowers();
+  readonly watches = new FreedWatches();
   readonly staging = new StagingMemory();
   readonly archives = new RecentArchives();
   readonly counters = { commits: 0, sessionsCommitted: 0 };
   /** The checkpoint of the batch in flight. */
   checkpointUnderWay = 0;
-  /** Counts freed values: an asynchronous read compares it before and after. */
-  freeings = 0;
   committing = false;
   /** The statistics before the batch that is being published, if publishing takes several turns. */
   statisticsBefore: StoreStatistics | undefined;
@@ -97,6 +104,7 @@ export class StoreCore {
   readonly #waiters = new Set<() => void>();
 
   constructor(opened: OpenedStore) {
+    this.fileSystem = opened.fileSystem;
     this.path = opened.path;
     this.readOnly = opened.readOnly;
     this.recovery = opened.recovery;
@@ -158,6 +166,15 @@ export class StoreCore {
     if (this.closed) throw this.closedError();
   }
 
+  /** Throws `VARVE_IO`. */
+  async closeFile(): Promise<void> {
+    try {
+      await this.reader.file.close();
+    } catch (error) {
+      throw ioError('closing', this.path, error);
+    }
+  }
+
   closedError(): VarveError {
     const { path } = this;
     return new VarveError('VARVE_CLOSED', `the store '${path}' is closed`, { path });
@@ -201,31 +218,6 @@ export class StoreCore {
       if (found !== undefined) return found;
     }
     return this.values.read(valuePlace({ basin, stratum: number, index }, map, count));
-  }
-
-  /**
-   * As `read`, without blocking and without the cache; undefined also for a value that is freed
-   * meanwhile. Rejects with `VARVE_CLOSED` too.
-   */
-  async readAsync(id: bigint): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    for (;;) {
-      this.checkOpen();
-      const place = this.place(id);
-      if (place === undefined) return undefined;
-      const { freeings } = this;
-      try {
-        const { bytes, crc } = await this.values.readAsync(place);
-        if (freeings === this.freeings) return bytes;
-        // Freed grains may have another value by now.
-        this.checkOpen();
-        const now = this.place(id);
-        if (now === undefined) return undefined;
-        if (now.capacity === place.capacity && this.values.storedCrc(now) === crc) return bytes;
-      } catch (error) {
-        this.checkOpen();
-        if (!isVarveError(error, 'VARVE_CORRUPT') || freeings === this.freeings) throw error;
-      }
-    }
   }
 
   /** The place of the committed value with this id; undefined if there is none. */

@@ -6,8 +6,14 @@
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { type GrainId, memoryFileSystem, Store, type VarveError } from '../../../src/index.ts';
-import { patternOf } from '../../support/bytes.ts';
+import {
+  type GrainId,
+  memoryFileSystem,
+  type Session,
+  Store,
+  type VarveError,
+} from '../../../src/index.ts';
+import { inChunks, patternOf } from '../../support/bytes.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
 import { SmallDisk } from '../../support/disks/small-disk.ts';
 import {
@@ -23,6 +29,7 @@ type Step =
   | { readonly kind: 'commitSync'; readonly lengths: readonly number[] }
   | { readonly kind: 'together'; readonly lengths: readonly number[] }
   | { readonly kind: 'abandon'; readonly lengths: readonly number[] }
+  | { readonly kind: 'streams'; readonly lengths: readonly number[]; readonly adopted: boolean }
   | { readonly kind: 'archive'; readonly part: number }
   | { readonly kind: 'checkpoint' }
   | { readonly kind: 'refuse'; readonly writes: number };
@@ -37,6 +44,7 @@ const lengths = fc.array(
 );
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constantFrom('commit', 'commitSync', 'abandon', 'together'), lengths }),
+  fc.record({ kind: fc.constant('streams'), lengths, adopted: fc.boolean() }),
   fc.record({ kind: fc.constant('archive'), part: fc.double({ min: 0, max: 1, noNaN: true }) }),
   fc.record({ kind: fc.constant('checkpoint') }),
   fc.record({ kind: fc.constant('refuse'), writes: fc.integer({ min: 1, max: 3 }) }),
@@ -60,6 +68,32 @@ async function pushed(store: Store, all: readonly number[], sync: boolean): Prom
   }
 }
 
+/** Streams that are pushed while another session commits, and one that is given up. */
+async function streamed(
+  store: Store,
+  all: readonly number[],
+  adopted: boolean,
+): Promise<GrainId[]> {
+  const session = store.session();
+  const given = store.session();
+  const stream = (one: Session, length: number): Promise<GrainId> =>
+    one.pushStream(inChunks(patternOf(length)), { length });
+  const pushes = all.flatMap((length) => [stream(session, length), stream(given, length)]);
+  const other = pushed(store, all, false);
+  const outcomes = await Promise.allSettled(pushes);
+  if (adopted) session.adopt(given);
+  else given.abandon();
+  const ids = outcomes.flatMap((outcome, at) => {
+    if (outcome.status === 'rejected') expectRefusal(outcome.reason);
+    return outcome.status === 'fulfilled' && (adopted || at % 2 === 0) ? [outcome.value] : [];
+  });
+  const isDurable = await session.commit().then(
+    () => true,
+    (error: VarveError) => expectRefusal(error),
+  );
+  return [...(await other), ...(isDurable === true ? ids : [])];
+}
+
 async function run(
   store: Store,
   disk: WrappedFileSystem,
@@ -73,6 +107,8 @@ async function run(
     } else if (one.kind === 'together') {
       const all = one.lengths.map((length) => pushed(store, [length, 1], false));
       live.push(...(await Promise.all(all)).flat());
+    } else if (one.kind === 'streams') {
+      live.push(...(await streamed(store, one.lengths, one.adopted)));
     } else if (one.kind === 'abandon') {
       const session = store.session();
       for (const length of one.lengths) session.push(patternOf(length));

@@ -1,0 +1,45 @@
+/**
+ * The long operations of one store that are running.
+ *
+ * Invariant: an operation runs between `run` and the settling of its promise. `stopAll` stops each
+ * with the same error, and resolves when all have settled: none uses the store after that. It
+ * decides nothing about the work of an operation.
+ */
+
+import { onAbort } from '../../util/abort-listeners.ts';
+import type { CheckedOperation } from './long-operation.ts';
+import { type Clock, RunningOperation, systemClock } from './running-operation.ts';
+
+export class Operations {
+  readonly #running = new Map<RunningOperation, Promise<unknown>>();
+  readonly #clock: Clock;
+
+  constructor(clock: Clock = systemClock) {
+    this.#clock = clock;
+  }
+
+  /** Runs `work`, unless the signal has aborted. Rejects as it does, and with the stop's reason. */
+  async run<Result>(
+    options: CheckedOperation,
+    work: (operation: RunningOperation) => Promise<Result>,
+  ): Promise<Result> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const operation = new RunningOperation(options, this.#clock);
+    const forget = signal && onAbort(signal, () => operation.stop(signal.reason));
+    const running = work(operation);
+    this.#running.set(operation, running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(operation);
+      forget?.();
+    }
+  }
+
+  /** Stops all with this error, and waits until they have cleaned up. */
+  async stopAll(error: Error): Promise<void> {
+    for (const operation of this.#running.keys()) operation.stop(error);
+    await Promise.allSettled([...this.#running.values()]);
+  }
+}
