@@ -323,6 +323,24 @@ describe('a push in flight', () => {
     await check.sound(store);
   });
 
+  it('ends with VARVE_POISONED if the sync of another session fails meanwhile', async () => {
+    const { store, disk } = await stores.wrapped();
+    const session = store.session();
+    let next: (chunk: Uint8Array) => void = () => undefined;
+    const source = (async function* () {
+      yield patternOf(600_000);
+      yield await new Promise<Uint8Array>((resolve) => {
+        next = resolve;
+      });
+    })();
+    const pushing = watch(session.pushStream(source, { length: 1_200_000 }));
+    await turns();
+    disk.fail('datasync', 'EIO', { times: 1 });
+    await check.rejects('VARVE_POISONED', () => store.put(bytesOf('other')));
+    next(patternOf(600_000));
+    await check.rejects('VARVE_POISONED', () => pushing.promise);
+  });
+
   it('copies a value of the same store', async () => {
     const { store } = await stores.wrapped();
     const { id } = await store.put(patternOf(long));

@@ -145,15 +145,29 @@ function* writeAlone(
         yield* core.writer.write(write);
       } catch (error) {
         refused.set(work, ioError('writing a value', core.path, error));
-        if (core.space.tight) yield* writeByPage(core, write);
+        yield* learnPages(core, write);
       }
     }
   }
   return refused;
 }
 
-/** Repeats a refused write page by page, so that the space learns which pages the disk refuses. */
-function* writeByPage(core: StoreCore, write: FileWrite): Steps<void> {
+/** Writes; after a refusal the next value is placed where the disk has room, if it has any. */
+function* writeLarge(core: StoreCore, write: FileWrite): Steps<void> {
+  try {
+    yield* core.writer.write(write);
+  } catch (error) {
+    yield* learnPages(core, write);
+    throw error;
+  }
+}
+
+/**
+ * Repeats a refused write page by page on a full disk, so that the space learns which pages the
+ * disk refuses: the others stay free for values.
+ */
+function* learnPages(core: StoreCore, write: FileWrite): Steps<void> {
+  if (!core.space.tight) return;
   for (const piece of pagesOf(write)) {
     try {
       yield* core.writer.write(piece);
@@ -203,7 +217,7 @@ function writeNow(core: StoreCore, work: SessionWork, writes: readonly FileWrite
   if (work.writeError !== undefined) return;
   try {
     core.writer.performSync(core.writer.lengthen(endOfWrites(writes)));
-    for (const write of writes) core.writer.performSync(core.writer.write(write));
+    for (const write of writes) core.writer.performSync(writeLarge(core, write));
   } catch (error) {
     work.failed(core.path, error);
   }
@@ -232,7 +246,7 @@ function* writeStaged(core: StoreCore, values: Iterable<StagedValue>): Steps<voi
   for (const write of writes) {
     yield pause;
     core.checkSound();
-    yield* core.writer.write(write);
+    yield* writeLarge(core, write);
   }
 }
 
@@ -327,7 +341,7 @@ function* writePart(core: StoreCore, bytes: Uint8Array, parts: Iterable<FilePart
   for (const write of writesTo([...parts], [bytes])) {
     core.checkSound();
     try {
-      yield* core.writer.write(write);
+      yield* writeLarge(core, write);
     } catch (error) {
       throw ioError('writing a value', core.path, error);
     }
