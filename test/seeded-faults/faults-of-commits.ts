@@ -116,7 +116,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a poisoned store is settled on close',
-    file: 'store/store.ts',
+    file: 'store/store-writes.ts',
     find: '!core.readOnly && !core.poisoned',
     replace: '!core.readOnly',
     caughtBy: {
@@ -127,8 +127,8 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'the writing of a large value continues after a failed sync',
     file: 'store/commit/value-writer.ts',
-    find: '    core.checkSound();',
-    replace: '',
+    find: lines('    core.checkSound();', '    try {'),
+    replace: '    try {',
     caughtBy: {
       file: 'test/contract/faults.test.ts',
       test: 'a failed sync stops the writing of large data',
@@ -378,8 +378,8 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a read that began during a publish misses values that are freed after it',
     file: 'store/commit/publish.ts',
-    find: '      core.freeings += 1;',
-    replace: '      if (run === freed.values[0]) core.freeings += 1;',
+    find: '      core.watches.freed(run);',
+    replace: '      if (run === freed.values[0]) core.watches.freed(run);',
     caughtBy: {
       file: 'test/store/commit/turns-in-commits.test.ts',
       test: 'values are archived and freed beside pushes that take their grains again',

@@ -57,13 +57,15 @@ const rooms: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     commit: [...openStore, 'watch'],
     open: [...openStore, 'watch'],
     verify: openStore,
-    readers: [...openStore, 'open', 'verify'],
+    streams: [...openStore, 'commit'],
+    readers: [...openStore, 'open', 'verify', 'streams'],
     operations: [],
     compact: [...openStore, 'commit', 'open', 'operations'],
     backup: [...openStore, 'open', 'readers', 'operations'],
     [door]: [
       ...openStore,
-      ...['watch', 'commit', 'open', 'verify', 'readers', 'operations', 'compact', 'backup'],
+      ...['watch', 'commit', 'open', 'verify', 'streams', 'readers', 'operations'],
+      ...['compact', 'backup'],
     ],
   },
   forest: {

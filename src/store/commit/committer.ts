@@ -134,6 +134,8 @@ export class Committer {
    * Throws: `VARVE_IO`, `VARVE_POISONED`.
    */
   async settleAll(): Promise<void> {
+    // Maps made for values that were never committed keep the file long.
+    this.#core.atlas.dropUnused();
     await this.#core.writer.perform(this.#writer.settleAll());
   }
 

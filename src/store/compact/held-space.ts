@@ -1,8 +1,8 @@
 /**
  * Why a compacted file is not shorter: archived values, thin maps, the retained log.
  *
- * Invariant: the figures are of one moment only if nothing commits meanwhile, since the marks of all
- * maps are read in turns. It changes nothing.
+ * Invariant: the figures are of one moment only if nothing commits meanwhile, since the marks of
+ * all maps are read in turns. It changes nothing.
  */
 
 import { markArchived, markContinues, pageBytes } from '../../format/layout.ts';

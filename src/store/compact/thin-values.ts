@@ -1,8 +1,8 @@
 /**
  * The values that lie in thin grain maps: no move makes their maps shorter while their ids stand.
  *
- * Invariant: a map that is named takes no new values until its stratum opens it again
- * (`MapReplacements.openClosed`), so whoever pushes the values again and archives these ids empties it.
+ * Invariant: a map that is named takes no new values until it is opened again
+ * (`MapReplacements.openClosed`). So pushing its values again and archiving these ids empties it.
  */
 
 import { type GrainId, joinGrainId } from '../../format/grain-id.ts';

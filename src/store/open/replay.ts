@@ -35,7 +35,8 @@ import type { Stratum } from '../grains/stratum.ts';
 import type { ScannedRecord } from '../log/log-scan.ts';
 import { decodedRecord, readBody, SectorReader } from '../log/record-reader.ts';
 import { replaceMap } from '../moves/map-moves.ts';
-import { type ValuePlace, type ValueReader, valuePlace } from '../values/value-reader.ts';
+import { type ValuePlace, valuePlace } from '../values/value-place.ts';
+import type { ValueReader } from '../values/value-reader.ts';
 
 /**
  * Longer padding of a carried value is not taken into memory: a record of a few bytes may name
