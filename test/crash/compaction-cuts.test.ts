@@ -4,7 +4,7 @@
  */
 
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import { crashScale, ticking } from '../support/crash-scale.ts';
+import { crashScale, takingTurns, ticking } from '../support/crash-scale.ts';
 import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
 import { compactions } from '../support/lives/compaction-histories.ts';
 import { cutEverywhere } from '../support/lives/cuts.ts';
@@ -12,11 +12,12 @@ import { Life } from '../support/lives/life.ts';
 import { acknowledgedBefore, survives } from '../support/lives/trial.ts';
 
 const bounds = { singles: 2 * crashScale, randoms: 2 * crashScale };
-const stride = Math.ceil(4 / crashScale);
+const stride = Math.ceil(10 / crashScale);
 let cuts = 0;
 
 describe('a power cut at any operation of a compaction and of what follows', () => {
   ticking(vi);
+  takingTurns(vi);
 
   it.each(compactions.map((history) => [history.name, history] as const))(
     '%s',

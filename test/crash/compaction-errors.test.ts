@@ -5,7 +5,7 @@
  */
 
 import { afterAll, describe, it, vi } from 'vitest';
-import { crashScale, ticking } from '../support/crash-scale.ts';
+import { crashScale, takingTurns, ticking } from '../support/crash-scale.ts';
 import { compactions } from '../support/lives/compaction-histories.ts';
 import {
   allButZeros,
@@ -15,7 +15,7 @@ import {
   twice,
 } from '../support/lives/failed-writes.ts';
 
-const stride = Math.ceil(15 / crashScale);
+const stride = Math.ceil(30 / crashScale);
 
 describe.each([
   ['once', once],
@@ -23,6 +23,7 @@ describe.each([
   ['and so does what is written next but zeros', allButZeros],
 ])('a write fails, %s', (_, failing) => {
   ticking(vi);
+  takingTurns(vi);
 
   it.each(compactions.map((history) => [history.name, history] as const))(
     '%s',

@@ -6,7 +6,7 @@
 
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import type { GrainId } from '../../src/index.ts';
-import { ticking } from '../support/crash-scale.ts';
+import { takingTurns, ticking } from '../support/crash-scale.ts';
 import type { DiskState } from '../support/disks/disk-state.ts';
 import { powerCut } from '../support/disks/disk-state.ts';
 import { GivenFile } from '../support/disks/given-file.ts';
@@ -21,7 +21,7 @@ import { Campaign } from './wounds.ts';
 
 const counts = { stores: 0, damages: 0, healed: 0, refused: 0 };
 /** Of the operations after which the process ends. */
-const stride = strideOf(24);
+const stride = strideOf(40);
 
 /** The store of a process that ended just then. */
 async function endedAt(life: Life, state: DiskState): Promise<Specimen | undefined> {
@@ -58,6 +58,7 @@ async function damageStructures(specimen: Specimen): Promise<void> {
 
 describe('structures are damaged in stores that were being compacted', patience, () => {
   ticking(vi);
+  takingTurns(vi);
 
   it.each(compactions.map((history) => [history.name, history] as const))(
     '%s',

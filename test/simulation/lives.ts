@@ -5,6 +5,7 @@
  * from another: nothing here depends on the real time but how many lives are run.
  */
 
+import { Random } from '../support/random.ts';
 import { shrink } from './shrink.ts';
 import { noCounts, Simulation, type SimulationCounts, SimulationFailure } from './simulation.ts';
 import { planOf, type SimulationPlan } from './steps.ts';
@@ -19,16 +20,26 @@ export interface FailedLife {
   readonly plan: SimulationPlan;
 }
 
-/** Date.now ticks from here on; to be given back what it was. */
+/** The turns of the event loop in the life that runs. */
+let turns = new Random(0);
+
+/** The clocks tick from here on; to be given back what they were. */
 export function tick(): () => void {
   const real = Date.now;
+  const { now: realNow } = performance;
   let now = 1_000_000_000_000;
+  let elapsed = 0;
+  performance.now = (): number => {
+    elapsed += turns.chance(0.2) ? 6 : 0.6;
+    return elapsed;
+  };
   Date.now = (): number => {
     now += 1;
     return now;
   };
   return () => {
     Date.now = real;
+    performance.now = realNow;
   };
 }
 
@@ -65,6 +76,7 @@ async function failureOf(
   how: { readonly seed: number; readonly cutsBeside: number },
   counts: SimulationCounts,
 ): Promise<SimulationFailure | undefined> {
+  turns = new Random(how.seed + 5);
   try {
     await new Simulation(plan, how, counts).run();
     return undefined;

@@ -1,13 +1,14 @@
 /** The histories of compactions move what their names say. */
 
 import { expect, it, vi } from 'vitest';
-import { ticking } from '../crash-scale.ts';
+import { takingTurns, ticking } from '../crash-scale.ts';
 import { SimulatedDisk } from '../disks/simulated-disk.ts';
 import { compareStore } from '../oracles/compare-store.ts';
 import { compactions } from './compaction-histories.ts';
 import { Life } from './life.ts';
 
 ticking(vi);
+takingTurns(vi);
 
 class Watched extends Life {
   readonly reports: (Awaited<ReturnType<Life['compact']>> & object)[] = [];
