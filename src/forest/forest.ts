@@ -298,6 +298,7 @@ export class Forest implements AsyncDisposable {
       // Archived values that are not freed now are freed after the next open.
       if (!isRefusal(error)) throw error;
     } finally {
+      this.#core.state.end();
       this.#storeUse.disclaim();
       if (this.#storeUse.ownsStore) await this.store.close();
     }

@@ -92,6 +92,7 @@ export class StoreReader {
     const after = await this.#newerState(before, breather);
     if (after === undefined) return before.batch;
     this.#current = after;
+    before.core.atlas.loadedPages.retire();
     for (const resume of [...this.#waiters]) resume();
     await inTurns(this.#forgetStates(after), breather);
     return after.batch;
@@ -109,7 +110,10 @@ export class StoreReader {
       const { currentBatch } = loaded.opened.published;
       const isOfSameBatch = currentBatch === before.batch;
       const isNewer = currentBatch > before.batch || (isOfSameBatch && !before.isNewest);
-      if (!isNewer && !before.isLost) return undefined;
+      if (!isNewer && !before.isLost) {
+        loaded.opened.atlas.loadedPages.retire();
+        return undefined;
+      }
       await tail.followAsync(breather);
       before.checkOpen();
       const { generation } = loaded.choice.header;
@@ -117,6 +121,7 @@ export class StoreReader {
       if (tries === 1) await inTurns(keepCache(before, after, tail), breather);
       before.checkOpen();
       if (!after.isLost || tries === statesMax) return after;
+      loaded.opened.atlas.loadedPages.retire();
     }
   }
 
