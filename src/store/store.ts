@@ -39,7 +39,6 @@ import { checkData, checkId } from './values/value-arguments.ts';
 import type { Finding } from './verify/finding.ts';
 
 type Bytes = Uint8Array<ArrayBuffer>;
-type Chunks = ReadableStream<Bytes>;
 
 let construct: (core: StoreCore, request: OpenRequest, reader: StoreReader | undefined) => Store;
 
@@ -53,7 +52,7 @@ export async function openStore(request: OpenRequest): Promise<Store> {
 /** A file of values. Make one with `Store.open` or `Store.inMemory`. */
 export class Store implements AsyncDisposable {
   readonly #openedCore: StoreCore;
-  /** Only if opened read-only: its current state, and how it moves on. */
+  /** Only if opened read-only. */
   readonly #reader: StoreReader | undefined;
   readonly #writes: StoreWrites;
   readonly #present: PresentReads;
@@ -71,7 +70,7 @@ export class Store implements AsyncDisposable {
   }
 
   static {
-    construct = (core, request, reader) => new Store(core, request, reader);
+    construct = (...parts) => new Store(...parts);
   }
 
   /**
@@ -95,7 +94,7 @@ export class Store implements AsyncDisposable {
 
   /** The state that reads see. */
   get #state(): ValueReads {
-    return this.#reader === undefined ? this.#present : this.#reader.current;
+    return this.#reader?.current ?? this.#present;
   }
 
   /** The state for a read of this id. Throws `VARVE_CLOSED`, `VARVE_INVALID_ARGUMENT`. */
@@ -139,8 +138,7 @@ export class Store implements AsyncDisposable {
 
   /** The id that the last commit set as the root of the user's data; undefined if there is none. */
   get embeddedHeader(): GrainId | undefined {
-    const { embeddedHeader } = this.#core.published;
-    return embeddedHeader === 0n ? undefined : (embeddedHeader as GrainId);
+    return (this.#core.published.embeddedHeader || undefined) as GrainId | undefined;
   }
 
   /** Throws `VARVE_READ_ONLY`, `VARVE_CLOSED`, `VARVE_POISONED`. */
@@ -209,7 +207,10 @@ export class Store implements AsyncDisposable {
    * checksum does not match, `VARVE_CLOSED`, `VARVE_IO`, the reason of `signal`; if opened
    * read-only, with `VARVE_SNAPSHOT_GONE`.
    */
-  createReadStream(id: GrainId, options: ReadStreamOptions = {}): Chunks | undefined {
+  createReadStream(
+    id: GrainId,
+    options: ReadStreamOptions = {},
+  ): ReadableStream<Bytes> | undefined {
     return streamOf(this.#reads('Store.createReadStream', id), id, options);
   }
 
@@ -231,7 +232,7 @@ export class Store implements AsyncDisposable {
    */
   async refresh(): Promise<BatchId> {
     this.#core.checkOpen();
-    return this.#reader === undefined ? this.currentBatch : await this.#reader.refresh();
+    return (await this.#reader?.refresh()) ?? this.currentBatch;
   }
 
   /**
@@ -246,18 +247,17 @@ export class Store implements AsyncDisposable {
   /**
    * Frees every value archived at or before `batch`, and the commit log up to it. Resolves to the
    * batch that made it durable. It goes only to the oldest live `CheckpointGuard`; a later call
-   * frees the rest. A batch at or before `checkpoint` (0 too) changes nothing and resolves to
-   * `currentBatch`. On a full disk a checkpoint that frees much goes in steps, each a batch: if one
-   * is refused, the steps before it stay. Rejects with `VARVE_INVALID_ARGUMENT` for a batch after
-   * `currentBatch`, and as `Session.commit`.
+   * frees the rest. A batch at or before `checkpoint` changes nothing and resolves to
+   * `currentBatch`. On a full disk it goes in steps, each a batch: if one is refused, those before
+   * it stay. Rejects with `VARVE_INVALID_ARGUMENT` for a batch to come, and as `Session.commit`.
    */
-  async checkpointTo(batch: BatchId): Promise<BatchId> {
-    return await this.#writes.checkpointTo(batch);
+  checkpointTo(batch: BatchId): Promise<BatchId> {
+    return this.#writes.checkpointTo(batch);
   }
 
   /**
-   * Until it is released, no checkpoint passes `batch` (default: `currentBatch`). Values that were
-   * readable and not archived as of that batch stay readable, and the log after it stays.
+   * Until it is released, no checkpoint passes `batch` (default: `currentBatch`): values readable
+   * and not archived as of that batch stay readable, and the log after it stays.
    * Throws `VARVE_LOG_TRUNCATED` for a batch before `checkpoint` or before one in flight,
    * `VARVE_INVALID_ARGUMENT` for one after `currentBatch`, `VARVE_CLOSED`. If opened read-only, it
    * holds nothing: a writer does not know its readers.
@@ -269,8 +269,7 @@ export class Store implements AsyncDisposable {
 
   /**
    * The retained commit log after batch `after` (default: `checkpoint`), oldest first, up to the
-   * batch current at the call; with `follow`, without end until `signal`. Holds a guard during
-   * iteration.
+   * batch current at the call; with `follow`, until `signal`. Holds a guard during iteration.
    * The first `next()` rejects with `VARVE_LOG_TRUNCATED` if a checkpoint has freed entries after
    * `after`. If opened read-only, any `next()` may, since nothing holds the writer back, and
    * `follow` continues with each `refresh`.
@@ -286,15 +285,15 @@ export class Store implements AsyncDisposable {
    * The next `update` starts when this commit has settled, so `current` is durable; a call from
    * inside `update` never ends. Rejects with the error of `update`, and as `Session.commit`.
    */
-  async updateEmbeddedHeader(update: HeaderUpdate): Promise<BatchId> {
-    return await this.#writes.headerUpdates.update(update);
+  updateEmbeddedHeader(update: HeaderUpdate): Promise<BatchId> {
+    return this.#writes.headerUpdates.update(update);
   }
 
   /**
    * Claims the embedded header as the root of `owner`'s data in this store, as the forest does. The
    * returned function ends the claim. Until then another claim throws `VARVE_BUSY`.
    * `Session.archive` of the embedded header's value throws `VARVE_INVALID_ARGUMENT` unless the
-   * session sets another embedded header, or is that of `updateEmbeddedHeader`. Nothing is written.
+   * session sets another embedded header, or is that of `updateEmbeddedHeader`. Writes nothing.
    * Throws `VARVE_CLOSED`, `VARVE_INVALID_ARGUMENT`.
    */
   claimEmbeddedHeader(owner: string): () => void {
@@ -316,8 +315,8 @@ export class Store implements AsyncDisposable {
   /**
    * Checks the whole structure, and with `deep` every value's checksum, and yields each
    * inconsistency: two live values on one grain, something free that is referenced, space that does
-   * not add up, a wrong checksum, … A sound store yields nothing. If opened read-only, rejects with
-   * `VARVE_SNAPSHOT_GONE` if a writer has moved on and may be the cause of an inconsistency.
+   * not add up, … A sound store yields nothing. If opened read-only, rejects with
+   * `VARVE_SNAPSHOT_GONE` if a writer has moved on and may be the cause.
    */
   verify(options: VerifyOptions = {}): AsyncIterable<Finding> {
     this.#core.checkOpen();
@@ -325,12 +324,12 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Writes a consistent copy of one batch, while commits go on: a closed store with the same
-   * GrainIds and embedded header, the values live and not archived at `batch`, `checkpoint` equal
-   * to it, and an empty commit log. The file is `<path>.partial` until it is complete and durable.
-   * Rejects with `VARVE_EXISTS`, `VARVE_LOCKED` (a writer or another backup holds the target),
-   * `VARVE_INVALID_ARGUMENT` (the store's own path, a `fileSystem` without `rename`),
-   * `VARVE_SNAPSHOT_GONE` (opened read-only), `VARVE_CORRUPT` with the place, `VARVE_IO`.
+   * Writes a consistent copy of one batch while commits go on: a closed store with the same ids and
+   * embedded header, the values live and not archived at `batch`, `checkpoint` equal to it, and an
+   * empty commit log. It is `<path>.partial` until it is complete and durable. Rejects with
+   * `VARVE_EXISTS`, `VARVE_LOCKED` (by a writer or another backup), `VARVE_INVALID_ARGUMENT` (the
+   * store's own path, a `fileSystem` without `rename`), `VARVE_SNAPSHOT_GONE` (opened read-only),
+   * `VARVE_CORRUPT` with the place, `VARVE_IO`.
    */
   async backupTo(path: string, options: BackupOptions = {}): Promise<BackupReport> {
     this.#core.checkOpen();

@@ -1,7 +1,8 @@
 /**
  * The outcome of a read beside a writer, and of its proof.
  *
- * Types, and which errors are outcomes. `proven-reads.ts` reads and judges.
+ * Invariant: damage is an outcome, and so is a value that is not there. Any other error is thrown.
+ * It reads and judges nothing (`proven-reads.ts` does).
  */
 
 import { isVarveError, type VarveError } from '../../errors.ts';
