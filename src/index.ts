@@ -24,6 +24,8 @@ export type { CheckpointGuard } from './store/state/guards.ts';
 export type { StoreStatistics, StratumStatistics } from './store/state/store-statistics.ts';
 export { Store } from './store/store.ts';
 export type { StoreView } from './store/store-view.ts';
+export type { PushStreamOptions } from './store/streams/pushes.ts';
+export type { ReadStreamOptions } from './store/streams/value-stream.ts';
 export type { Finding } from './store/verify/finding.ts';
 export type {
   CheckpointMessage,

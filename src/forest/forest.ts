@@ -7,7 +7,14 @@
  */
 
 import { invalidArgument, isVarveError } from '../errors.ts';
-import { type BatchId, type GrainId, Store, type StoreOptions } from '../index.ts';
+import {
+  type BackupOptions,
+  type BackupReport,
+  type BatchId,
+  type GrainId,
+  Store,
+  type StoreOptions,
+} from '../index.ts';
 import { Breather } from '../util/breather.ts';
 import type { MemoryStatistics } from '../util/memory-budget.ts';
 import { ForestWriter } from './commits/forest-writer.ts';
@@ -242,6 +249,16 @@ export class Forest implements AsyncDisposable {
   }
 
   /**
+   * As `Store.backupTo`: a consistent copy of the last durable commit, while transactions go on.
+   * The copy is a closed store with the same trees; what only snapshots still reach is left out.
+   * Rejects as `Store.backupTo`.
+   */
+  async backupTo(path: string, options?: BackupOptions): Promise<BackupReport> {
+    this.#core.checkOpen();
+    return await this.store.backupTo(path, options);
+  }
+
+  /**
    * Calls `listener` after each durable commit that changed a tree, with the names of those trees.
    * Returns a function that stops it. An error of the listener becomes an uncaught exception of the
    * program: the commit is durable, and the other listeners are called.
@@ -298,6 +315,7 @@ export class Forest implements AsyncDisposable {
       // Archived values that are not freed now are freed after the next open.
       if (!isRefusal(error)) throw error;
     } finally {
+      this.#core.state.end();
       this.#storeUse.disclaim();
       if (this.#storeUse.ownsStore) await this.store.close();
     }

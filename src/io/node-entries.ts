@@ -39,7 +39,12 @@ async function renameUnlessThere(from: string, to: string): Promise<void> {
     await fs.promises.rename(from, to);
     return;
   }
-  await fs.promises.unlink(from);
+  try {
+    await fs.promises.unlink(from);
+  } catch (error) {
+    // Another program has taken the second name for one that a power cut left.
+    if (systemCode(error) !== 'ENOENT') throw error;
+  }
 }
 
 /** `FileSystem.remove` for files of this machine. */

@@ -69,6 +69,9 @@ export function thisProcess(): LockHolder {
  * The holder of a refused lock. On Linux the system tells if this process holds it, in another
  * thread or another copy of the library, and mostly which other process does. Elsewhere that is
  * unknown.
+ *
+ * A writer without sockets has no name: it holds only the addon's lock, since it takes or releases
+ * the sockets just now, or its sockets are in another network namespace. Or it has let go since.
  */
 export async function platformHolder(identity: string): Promise<LockHolder> {
   const isLinux = process.platform === 'linux' || process.platform === 'android';
@@ -77,6 +80,12 @@ export async function platformHolder(identity: string): Promise<LockHolder> {
   if (owners === undefined)
     return { description: 'another process, or another thread of this one' };
   if (owners.here) return thisProcess();
+  if (!owners.elsewhere) {
+    return {
+      description:
+        'another writer, which is just opening or closing it or is in another container,',
+    };
+  }
   const pid = await otherOwner(names);
   const description = pid === undefined ? 'another process' : `another process (pid ${pid})`;
   return { description, pid };

@@ -8,19 +8,20 @@
 
 import { corrupt, invalidArgument, VarveError } from '../errors.ts';
 import { GrainId, joinGrainId, split, splitGrainId } from '../format/grain-id.ts';
-import { valueBytesMax, valuePrefixBytes } from '../format/layout.ts';
+import { valuePrefixBytes } from '../format/layout.ts';
 import { grainCount } from '../format/value.ts';
-import { isBytes, ownedByThread } from '../util/bytes.ts';
 import type { Committer } from './commit/committer.ts';
 import type { HeaderClaim } from './commit/header-claim.ts';
-import type { OpenSessions } from './commit/open-sessions.ts';
+import { checkSession, type OpenSessions, sessionEnded } from './commit/open-sessions.ts';
 import type { SessionWork, StagedValue } from './commit/session-work.ts';
 import { writeAhead, writeThrough } from './commit/value-writer.ts';
 import type { Reservation } from './grains/atlas.ts';
 import { type BatchId, checkBatch } from './state/batch-id.ts';
 import type { StoreCore } from './state/core.ts';
+import type { Pushes, PushStreamOptions } from './streams/pushes.ts';
 import { stagedBytesMax } from './values/staging-memory.ts';
-import { type ValuePlace, valuePlace } from './values/value-reader.ts';
+import { checkData, checkId, checkLength } from './values/value-arguments.ts';
+import { type ValuePlace, valuePlace } from './values/value-place.ts';
 
 /** The parts of the store that a session needs. */
 export interface SessionHome {
@@ -28,6 +29,8 @@ export interface SessionHome {
   readonly committer: Committer;
   /** Sessions that have not ended: closing abandons them. */
   readonly open: OpenSessions;
+  /** Pushes of open sessions that take several turns. */
+  readonly pushes: Pushes;
   /** The claim of the embedded header. */
   readonly header: HeaderClaim;
 }
@@ -63,16 +66,11 @@ export class Session implements Disposable {
   }
 
   #checkOpen(): void {
-    if (!this.#work.isOpen) throw this.#ended();
-    this.#home.core.checkWritable();
+    checkSession(this.#work, this.#home.core);
   }
 
-  /**
-   * The error of a call after the end: the session has ended, or the store was closed before it
-   * did.
-   */
   #ended(): VarveError {
-    return this.#work.closedWithStore ? this.#home.core.closedError() : ended();
+    return sessionEnded(this.#work, this.#home.core);
   }
 
   /**
@@ -113,6 +111,58 @@ export class Session implements Disposable {
       stratum.release(index, count);
       throw error;
     }
+  }
+
+  /**
+   * As `push`, without blocking: large data is written asynchronously. Do not change the bytes
+   * until this settles. Until then, `commit` is `VARVE_BUSY`.
+   *
+   * Rejects as `push` throws, and with `VARVE_IO` or `VARVE_POISONED` if the write fails. The value
+   * is then withdrawn. If what is staged could not be written, `commit` rejects too; after a failed
+   * write of a large value the session stays usable. `abandon` ends the push with
+   * `VARVE_SESSION_ENDED`, closing the store with `VARVE_CLOSED`.
+   */
+  pushAsync(value: Uint8Array): Promise<GrainId> {
+    // Not awaited here: a push that waits does not keep its session from collection.
+    return this.#home.pushes.bytes(this.#work, value);
+  }
+
+  /**
+   * Stores a value of `length` bytes from a stream, in memory of 1 MiB. A chunk may be changed once
+   * the next one is asked for. Until this settles, `commit` is `VARVE_BUSY`.
+   *
+   * Rejects with `VARVE_INVALID_ARGUMENT` if the source yields more or fewer bytes, with the
+   * source's own error, with the reason of `signal`, and as `pushAsync`. Then the source is
+   * cancelled, unless it has ended, the value is withdrawn and the session stays usable.
+   */
+  pushStream(
+    source: AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>,
+    options: PushStreamOptions,
+  ): Promise<GrainId> {
+    return this.#home.pushes.stream(this.#work, source, options);
+  }
+
+  /**
+   * Moves all work of another open session of the same store into this one; `other` ends. An
+   * embedded header that it has set replaces this session's. Throws `VARVE_BUSY` while a push of
+   * `other` is in flight, `VARVE_SESSION_ENDED`, `VARVE_INVALID_ARGUMENT` for a session of another
+   * store, this one itself, and that of `Store.updateEmbeddedHeader`.
+   */
+  adopt(other: Session): void {
+    this.#checkOpen();
+    const isSession = typeof other === 'object' && other !== null && #work in other;
+    if (!isSession || other.#home !== this.#home || other === this) {
+      throw invalidArgument('Session.adopt', 'another session of the same store', other);
+    }
+    const work = other.#work;
+    if (!work.isOpen) throw other.#ended();
+    if (work.replacesHeader) {
+      throw invalidArgument('Session.adopt', 'a session that its user commits', other);
+    }
+    if (work.isPushing) throw pushing();
+    this.#home.open.delete(work, other);
+    this.#work.adopt(work);
+    if (this.#work.stagedBytes > stagedBytesMax) writeAhead(this.#home.core, this.#work);
   }
 
   #reserve(length: number): Reservation {
@@ -216,13 +266,14 @@ export class Session implements Disposable {
    * rejection other than `VARVE_POISONED` nothing of the session is visible, now or after
    * reopening, and its grains are free again.
    *
-   * Rejects with `VARVE_IO` (the disk refused), `VARVE_CLOSED`, `VARVE_SESSION_ENDED`,
+   * Rejects with `VARVE_BUSY`, with the session still open, while a `pushAsync` or `pushStream` is
+   * in flight. Rejects with `VARVE_IO` (the disk refused), `VARVE_CLOSED`, `VARVE_SESSION_ENDED`,
    * `VARVE_NOT_FOUND` (the embedded header has been freed meanwhile), or `VARVE_POISONED`. If this
    * commit's own sync failed, that has the disk's error as `cause`: its changes are not visible
    * now, and may or may not be after reopening.
    */
   async commit(): Promise<BatchId> {
-    if (!this.#work.isOpen) throw this.#ended();
+    this.#checkCommittable();
     const { core, committer } = this.#home;
     if (!this.#beginCommit()) return core.published.currentBatch;
     return await committer.commit(this.#work);
@@ -231,16 +282,21 @@ export class Session implements Disposable {
   /**
    * As `commit`, on the calling thread: the fastest way for one writer, but it blocks the event
    * loop for one sync. Throws `VARVE_BUSY`, with the session still open, while another session's
-   * commit is queued or in flight.
+   * commit is queued or in flight, and as `commit`.
    */
   commitSync(): BatchId {
-    if (!this.#work.isOpen) throw this.#ended();
+    this.#checkCommittable();
     const { core, committer } = this.#home;
     if (committer.busy) {
       throw new VarveError('VARVE_BUSY', 'another commit is queued or under way');
     }
     if (!this.#beginCommit()) return core.published.currentBatch;
     return committer.commitSync(this.#work);
+  }
+
+  #checkCommittable(): void {
+    if (!this.#work.isOpen) throw this.#ended();
+    if (this.#work.isPushing) throw pushing();
   }
 
   /** Ends the session for its user; false if it has no changes. Throws as `checkWritable`. */
@@ -259,7 +315,10 @@ export class Session implements Disposable {
     return !work.hasEnded;
   }
 
-  /** Gives the reserved grains back, and drops the session's changes. */
+  /**
+   * Gives the reserved grains back, and drops the session's changes. Pushes in flight end with
+   * `VARVE_SESSION_ENDED`, and their sources are cancelled.
+   */
   abandon(): void {
     if (!this.#work.isOpen) return;
     this.#home.open.delete(this.#work, this);
@@ -271,8 +330,8 @@ export class Session implements Disposable {
   }
 }
 
-function ended(): VarveError {
-  return new VarveError('VARVE_SESSION_ENDED', 'the session has ended');
+function pushing(): VarveError {
+  return new VarveError('VARVE_BUSY', 'a push of the session is in flight');
 }
 
 function noSuchValue(id: GrainId): VarveError {
@@ -284,30 +343,4 @@ function wrongLength({ offset }: ValuePlace, length: number): VarveError {
   return corrupt(`the stored length of a value, ${length} bytes, does not match its grains`, {
     offset,
   });
-}
-
-/** Throws `VARVE_INVALID_ARGUMENT` for anything but a bigint. */
-export function checkId(what: string, id: unknown): void {
-  if (typeof id !== 'bigint') throw invalidArgument(what, 'a GrainId', id);
-}
-
-/**
- * The bytes of a value, which no other thread can change. Throws `VARVE_INVALID_ARGUMENT`,
- * `VARVE_TOO_LARGE`.
- */
-export function checkData(what: string, data: unknown): Uint8Array {
-  if (!isBytes(data)) throw invalidArgument(what, 'a Uint8Array that is not detached', data);
-  checkLength(what, data.length);
-  return ownedByThread(data);
-}
-
-/** Throws `VARVE_INVALID_ARGUMENT`, `VARVE_TOO_LARGE`. */
-function checkLength(what: string, length: number): void {
-  if (!Number.isSafeInteger(length) || length < 0) {
-    throw invalidArgument(what, 'a whole number of bytes', length);
-  }
-  if (length <= valueBytesMax) return;
-  const message = `${what}: a value has at most ${valueBytesMax} bytes, this one ${length}`;
-  const facts = { expected: valueBytesMax, actual: length };
-  throw new VarveError('VARVE_TOO_LARGE', message, facts);
 }

@@ -67,7 +67,7 @@ export class SinglePuts {
     const work = new SessionWork(core.staging);
     let crc: number;
     try {
-      crc = await writeLargeValue(core, place, data);
+      crc = await writeLargeValue(core, place, data, { method: 'Store.put' });
     } catch (error) {
       place.stratum.release(place.index, place.count);
       throw error;

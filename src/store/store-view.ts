@@ -6,8 +6,8 @@
  */
 
 import type { GrainId } from '../format/grain-id.ts';
-import { checkId } from './session.ts';
 import type { BatchId } from './state/batch-id.ts';
+import { checkId } from './values/value-arguments.ts';
 
 /**
  * The store as of its current batch when `Store.view` was called; a later refresh does not move it.

@@ -9,40 +9,36 @@
 import type { GrainId } from '../format/grain-id.ts';
 import { memoryFileSystem } from '../io/memory-file-system.ts';
 import type { MemoryBudget } from '../util/memory-budget.ts';
-import { checkFlag, checkNames, checkSignal } from '../util/options.ts';
+import { checkNames } from '../util/options.ts';
 import type { BackupReport } from './backup/backup.ts';
 import { type BackupOptions, backUpStore } from './backup/store-backup.ts';
-import { Committer } from './commit/committer.ts';
-import { HeaderClaim } from './commit/header-claim.ts';
-import { OpenSessions } from './commit/open-sessions.ts';
-import { SessionWork } from './commit/session-work.ts';
 import { Compactor, type CompactReport } from './compact/store-compact.ts';
 import type { TrimReport } from './compact/trim.ts';
-import { type HeaderUpdate, HeaderUpdates } from './header-updates.ts';
+import type { HeaderUpdate } from './header-updates.ts';
 import type { OpenRequest } from './open/open-request.ts';
 import { openCore } from './open/opening.ts';
 import { checkOptions, type StoreOptions } from './open/store-options.ts';
 import type { LongOperation } from './operations/long-operation.ts';
 import { Operations } from './operations/operations.ts';
-import {
-  type CommitLogEntry,
-  followedEntries,
-  holdLog,
-  logEntries,
-} from './readers/log-entries.ts';
-import { readerLog } from './readers/reader-log.ts';
-import { findingsBeside } from './readers/reader-verify.ts';
+import { type CommitLogEntry, holdLog } from './readers/log-entries.ts';
+import { PresentReads } from './readers/present-reads.ts';
+import { type CommitLogOptions, commitLogOf } from './readers/reader-log.ts';
+import { findingsOf, type VerifyOptions } from './readers/reader-verify.ts';
 import { StoreReader } from './readers/store-reader.ts';
-import { checkData, checkId, newSession, type Session, type SessionHome } from './session.ts';
-import { SinglePuts } from './single-puts.ts';
+import { streamOf, type ValueReads } from './readers/value-reads.ts';
+import type { Session } from './session.ts';
 import { type BatchId, checkBatch } from './state/batch-id.ts';
 import type { RecoveryReport, StoreCore } from './state/core.ts';
 import type { CheckpointGuard } from './state/guards.ts';
 import { statisticsOf } from './state/statistics.ts';
 import type { StoreStatistics } from './state/store-statistics.ts';
 import { type StoreView, viewOf } from './store-view.ts';
+import { StoreWrites } from './store-writes.ts';
+import { checkRange, type ReadStreamOptions } from './streams/value-stream.ts';
+import { checkData, checkId } from './values/value-arguments.ts';
 import type { Finding } from './verify/finding.ts';
-import { verifyStore } from './verify/verify.ts';
+
+type Bytes = Uint8Array<ArrayBuffer>;
 
 let construct: (core: StoreCore, request: OpenRequest, reader: StoreReader | undefined) => Store;
 
@@ -56,13 +52,10 @@ export async function openStore(request: OpenRequest): Promise<Store> {
 /** A file of values. Make one with `Store.open` or `Store.inMemory`. */
 export class Store implements AsyncDisposable {
   readonly #openedCore: StoreCore;
-  /** Only if opened read-only: its current state, and how it moves on. */
+  /** Only if opened read-only. */
   readonly #reader: StoreReader | undefined;
-  readonly #committer: Committer;
-  readonly #openSessions = new OpenSessions();
-  readonly #sessionHome: SessionHome;
-  readonly #headerUpdates: HeaderUpdates;
-  readonly #puts: SinglePuts;
+  readonly #writes: StoreWrites;
+  readonly #present: PresentReads;
   readonly #operations = new Operations();
   readonly #compactor: Compactor;
   #closing: Promise<void> | undefined;
@@ -70,22 +63,19 @@ export class Store implements AsyncDisposable {
   private constructor(core: StoreCore, request: OpenRequest, reader: StoreReader | undefined) {
     this.#openedCore = core;
     this.#reader = reader;
-    this.#committer = new Committer(core);
-    this.#puts = new SinglePuts(core, this.#committer);
-    this.#compactor = new Compactor(this.#operations, core, this.#committer, request);
-    this.#headerUpdates = new HeaderUpdates(core, () => this.#newSession(true));
-    const header = new HeaderClaim(core);
-    this.#sessionHome = { core, committer: this.#committer, open: this.#openSessions, header };
+    this.#writes = new StoreWrites(core);
+    this.#present = new PresentReads(core);
+    const { committer } = this.#writes;
+    this.#compactor = new Compactor(this.#operations, core, committer, request);
   }
 
   static {
-    construct = (core, request, reader) => new Store(core, request, reader);
+    construct = (...parts) => new Store(...parts);
   }
 
   /**
    * Opens the file at `path` (a string or a `file:` URL object), with recovery if the last process
    * did not close it.
-   *
    * Rejects with `VARVE_LOCKED` (another writer has it), `VARVE_NOT_A_STORE` (another kind of file,
    * a directory: left unchanged), `VARVE_UNSUPPORTED_VERSION`, `VARVE_CORRUPT`, `VARVE_NOT_FOUND`,
    * `VARVE_EXISTS`, `VARVE_IO`, `VARVE_INVALID_ARGUMENT`. An empty file, or one of zeros that is no
@@ -99,12 +89,23 @@ export class Store implements AsyncDisposable {
   /** A store in memory only, with the path `:memory:`; same behaviour, nothing on disk. */
   static async inMemory(options: Pick<StoreOptions, 'cacheBytes'> = {}): Promise<Store> {
     checkNames('Store.inMemory', options, { cacheBytes: true });
-    const { cacheBytes } = options;
-    return await Store.open(':memory:', { fileSystem: memoryFileSystem(), cacheBytes });
+    return await Store.open(':memory:', { fileSystem: memoryFileSystem(), ...options });
+  }
+
+  /** The state that reads see. */
+  get #state(): ValueReads {
+    return this.#reader?.current ?? this.#present;
+  }
+
+  /** The state for a read of this id. Throws `VARVE_CLOSED`, `VARVE_INVALID_ARGUMENT`. */
+  #reads(method: string, id: unknown): ValueReads {
+    this.#core.checkOpen();
+    checkId(method, id);
+    return this.#state;
   }
 
   get #core(): StoreCore {
-    return this.#reader === undefined ? this.#openedCore : this.#reader.current.core;
+    return this.#reader?.current.core ?? this.#openedCore;
   }
 
   get path(): string {
@@ -120,10 +121,7 @@ export class Store implements AsyncDisposable {
     return this.#openedCore.recovery;
   }
 
-  /**
-   * The last durable batch; 0 in a store never written to. If opened read-only: the batch that it
-   * sees.
-   */
+  /** The last durable batch, 0 in a new store. If opened read-only: the batch that it sees. */
   get currentBatch(): BatchId {
     return this.#core.published.currentBatch;
   }
@@ -135,50 +133,36 @@ export class Store implements AsyncDisposable {
 
   /** A commit is queued or in flight. */
   get committing(): boolean {
-    return this.#committer.busy;
+    return this.#writes.areCommitting;
   }
 
   /** The id that the last commit set as the root of the user's data; undefined if there is none. */
   get embeddedHeader(): GrainId | undefined {
-    const { embeddedHeader } = this.#core.published;
-    return embeddedHeader === 0n ? undefined : (embeddedHeader as GrainId);
+    return (this.#core.published.embeddedHeader || undefined) as GrainId | undefined;
   }
 
   /** Throws `VARVE_READ_ONLY`, `VARVE_CLOSED`, `VARVE_POISONED`. */
   session(): Session {
-    return this.#newSession(false);
-  }
-
-  #newSession(replacesHeader: boolean): Session {
-    this.#core.checkWritable();
-    const work = new SessionWork(this.#core.staging);
-    work.replacesHeader = replacesHeader;
-    return newSession(this.#sessionHome, work);
+    return this.#writes.session();
   }
 
   /**
    * The value's bytes; `undefined` if the id names no committed value (an id inside a value, and
    * 0n, name none). Archived values stay readable until a checkpoint frees them.
-   *
    * Throws `VARVE_CORRUPT` if the stored bytes fail their checksum, `VARVE_CLOSED`, `VARVE_IO`. If
    * opened read-only, throws `VARVE_SNAPSHOT_GONE` if a writer has freed the value since
    * `currentBatch`, or has moved on too far for a proof: call `refresh`.
    */
-  get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
-    const core = this.#core;
-    core.checkOpen();
-    checkId('Store.get', id);
-    return this.#reader === undefined ? core.read(id) : this.#reader.current.get(id);
+  get(id: GrainId): Bytes | undefined {
+    return this.#reads('Store.get', id).get(id);
   }
 
   /**
    * As `get`, without blocking the event loop: for large or cold values. A value freed meanwhile
    * gives `undefined`, or `VARVE_SNAPSHOT_GONE` if opened read-only.
    */
-  async getAsync(id: GrainId): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    this.#core.checkOpen();
-    checkId('Store.getAsync', id);
-    return await (this.#reader?.current.getAsync(id) ?? this.#core.readAsync(id));
+  async getAsync(id: GrainId): Promise<Bytes | undefined> {
+    return await this.#reads('Store.getAsync', id).getAsync(id);
   }
 
   /**
@@ -186,10 +170,7 @@ export class Store implements AsyncDisposable {
    * writer has freed it since. Throws as `get`.
    */
   has(id: GrainId): boolean {
-    this.#core.checkOpen();
-    checkId('Store.has', id);
-    if (this.#reader !== undefined) return this.#reader.current.has(id);
-    return this.#core.place(id) !== undefined;
+    return this.#reads('Store.has', id).has(id);
   }
 
   /**
@@ -197,11 +178,40 @@ export class Store implements AsyncDisposable {
    * it. Throws as `get`.
    */
   lengthOf(id: GrainId): number | undefined {
-    this.#core.checkOpen();
-    checkId('Store.lengthOf', id);
-    if (this.#reader !== undefined) return this.#reader.current.lengthOf(id);
-    const place = this.#core.place(id);
-    return place === undefined ? undefined : this.#core.values.length(place);
+    return this.#reads('Store.lengthOf', id).lengthOf(id);
+  }
+
+  /**
+   * Bytes `start` (inclusive) to `end` (exclusive) of a value, clipped to its length; `undefined`
+   * if there is no such value. If `start >= end` there are none. The checksum is verified only if
+   * the range is the whole value. Throws `VARVE_INVALID_ARGUMENT` for bounds that are no safe
+   * integers from 0, and as `get`.
+   */
+  readRange(id: GrainId, start: number, end: number): Bytes | undefined {
+    const method = 'Store.readRange';
+    return this.#reads(method, id).readRange(id, checkRange(method, start, end));
+  }
+
+  /** As `readRange`, without blocking the event loop, and as `getAsync`. */
+  async readRangeAsync(id: GrainId, start: number, end: number): Promise<Bytes | undefined> {
+    const method = 'Store.readRangeAsync';
+    return await this.#reads(method, id).readRangeAsync(id, checkRange(method, start, end));
+  }
+
+  /**
+   * The value, or its bytes from `start` to `end`, as a stream of chunks with bounded memory;
+   * `undefined` if there is no such value. It is a byte stream: a BYOB reader has it fill memory of
+   * its own. Holds a guard until it ends, is cancelled or is collected. Throws as `readRange`.
+   * The stream errors with `VARVE_NOT_FOUND` if the value had been archived before the call and is
+   * freed meanwhile, `VARVE_CORRUPT` instead of its last chunk if it is the whole value and the
+   * checksum does not match, `VARVE_CLOSED`, `VARVE_IO`, the reason of `signal`; if opened
+   * read-only, with `VARVE_SNAPSHOT_GONE`.
+   */
+  createReadStream(
+    id: GrainId,
+    options: ReadStreamOptions = {},
+  ): ReadableStream<Bytes> | undefined {
+    return streamOf(this.#reads('Store.createReadStream', id), id, options);
   }
 
   /**
@@ -210,7 +220,7 @@ export class Store implements AsyncDisposable {
    */
   view(): StoreView {
     this.#core.checkOpen();
-    return viewOf(this.#reader?.current ?? this, this.#core.published);
+    return viewOf(this.#state, this.#core.published);
   }
 
   /**
@@ -222,7 +232,7 @@ export class Store implements AsyncDisposable {
    */
   async refresh(): Promise<BatchId> {
     this.#core.checkOpen();
-    return this.#reader === undefined ? this.currentBatch : await this.#reader.refresh();
+    return (await this.#reader?.refresh()) ?? this.currentBatch;
   }
 
   /**
@@ -231,32 +241,23 @@ export class Store implements AsyncDisposable {
    */
   async put(value: Uint8Array): Promise<{ id: GrainId; batch: BatchId }> {
     this.#core.checkWritable();
-    return await this.#puts.put(checkData('Store.put', value));
+    return await this.#writes.puts.put(checkData('Store.put', value));
   }
 
   /**
    * Frees every value archived at or before `batch`, and the commit log up to it. Resolves to the
    * batch that made it durable. It goes only to the oldest live `CheckpointGuard`; a later call
-   * frees the rest. A batch at or before `checkpoint` (0 too) changes nothing and resolves to
-   * `currentBatch`. On a full disk a checkpoint that frees much goes in steps, each a batch: if one
-   * is refused, the steps before it stay. Rejects with `VARVE_INVALID_ARGUMENT` for a batch after
-   * `currentBatch`, and as `Session.commit`.
+   * frees the rest. A batch at or before `checkpoint` changes nothing and resolves to
+   * `currentBatch`. On a full disk it goes in steps, each a batch: if one is refused, those before
+   * it stay. Rejects with `VARVE_INVALID_ARGUMENT` for a batch to come, and as `Session.commit`.
    */
-  async checkpointTo(batch: BatchId): Promise<BatchId> {
-    const session = this.session();
-    try {
-      session.checkpointTo(batch);
-    } catch (error) {
-      session.abandon();
-      throw error;
-    }
-    return await session.commit();
+  checkpointTo(batch: BatchId): Promise<BatchId> {
+    return this.#writes.checkpointTo(batch);
   }
 
   /**
-   * Until it is released, no checkpoint passes `batch` (default: `currentBatch`). Values that were
-   * readable and not archived as of that batch stay readable, and the log after it stays.
-   *
+   * Until it is released, no checkpoint passes `batch` (default: `currentBatch`): values readable
+   * and not archived as of that batch stay readable, and the log after it stays.
    * Throws `VARVE_LOG_TRUNCATED` for a batch before `checkpoint` or before one in flight,
    * `VARVE_INVALID_ARGUMENT` for one after `currentBatch`, `VARVE_CLOSED`. If opened read-only, it
    * holds nothing: a writer does not know its readers.
@@ -268,30 +269,14 @@ export class Store implements AsyncDisposable {
 
   /**
    * The retained commit log after batch `after` (default: `checkpoint`), oldest first, up to the
-   * batch current at the call; with `follow`, without end until `signal`. Holds a guard during
-   * iteration.
-   *
+   * batch current at the call; with `follow`, until `signal`. Holds a guard during iteration.
    * The first `next()` rejects with `VARVE_LOG_TRUNCATED` if a checkpoint has freed entries after
    * `after`. If opened read-only, any `next()` may, since nothing holds the writer back, and
    * `follow` continues with each `refresh`.
    */
-  commitLog(
-    options: {
-      after?: BatchId | undefined;
-      follow?: boolean | undefined;
-      signal?: AbortSignal | undefined;
-    } = {},
-  ): AsyncIterable<CommitLogEntry> {
+  commitLog(options: CommitLogOptions = {}): AsyncIterable<CommitLogEntry> {
     this.#core.checkOpen();
-    checkNames('Store.commitLog', options, { after: true, follow: true, signal: true });
-    const { currentBatch } = this;
-    const { after = this.checkpoint } = options;
-    checkBatch('after', after, currentBatch);
-    const follow = checkFlag('follow', options.follow, false);
-    const signal = checkSignal(options.signal);
-    const range = { after, until: follow ? undefined : currentBatch, signal };
-    if (this.#reader !== undefined) return followedEntries(readerLog(this.#reader), range);
-    return logEntries(this.#core, range);
+    return commitLogOf(this.#core, this.#reader, options);
   }
 
   /**
@@ -300,20 +285,20 @@ export class Store implements AsyncDisposable {
    * The next `update` starts when this commit has settled, so `current` is durable; a call from
    * inside `update` never ends. Rejects with the error of `update`, and as `Session.commit`.
    */
-  async updateEmbeddedHeader(update: HeaderUpdate): Promise<BatchId> {
-    return await this.#headerUpdates.update(update);
+  updateEmbeddedHeader(update: HeaderUpdate): Promise<BatchId> {
+    return this.#writes.headerUpdates.update(update);
   }
 
   /**
    * Claims the embedded header as the root of `owner`'s data in this store, as the forest does. The
    * returned function ends the claim. Until then another claim throws `VARVE_BUSY`.
    * `Session.archive` of the embedded header's value throws `VARVE_INVALID_ARGUMENT` unless the
-   * session sets another embedded header, or is that of `updateEmbeddedHeader`. Nothing is written.
+   * session sets another embedded header, or is that of `updateEmbeddedHeader`. Writes nothing.
    * Throws `VARVE_CLOSED`, `VARVE_INVALID_ARGUMENT`.
    */
   claimEmbeddedHeader(owner: string): () => void {
     this.#core.checkOpen();
-    return this.#sessionHome.header.take(owner);
+    return this.#writes.header.take(owner);
   }
 
   /** The budget of `cacheBytes`: what stands on the store takes its memory from it. */
@@ -330,33 +315,21 @@ export class Store implements AsyncDisposable {
   /**
    * Checks the whole structure, and with `deep` every value's checksum, and yields each
    * inconsistency: two live values on one grain, something free that is referenced, space that does
-   * not add up, a wrong checksum, … A sound store yields nothing. If opened read-only, rejects with
-   * `VARVE_SNAPSHOT_GONE` if a writer has moved on and may be the cause of an inconsistency.
+   * not add up, … A sound store yields nothing. If opened read-only, rejects with
+   * `VARVE_SNAPSHOT_GONE` if a writer has moved on and may be the cause.
    */
-  verify(
-    options: { deep?: boolean | undefined; signal?: AbortSignal | undefined } = {},
-  ): AsyncIterable<Finding> {
+  verify(options: VerifyOptions = {}): AsyncIterable<Finding> {
     this.#core.checkOpen();
-    checkNames('Store.verify', options, { deep: true, signal: true });
-    const findings = verifyStore(this.#core, {
-      deep: checkFlag('deep', options.deep, false),
-      signal: checkSignal(options.signal),
-      quiet: () =>
-        !this.#core.poisoned &&
-        this.#openSessions.size === 0 &&
-        !this.#puts.areWriting &&
-        !this.#committer.busy,
-    });
-    return this.#reader === undefined ? findings : findingsBeside(this.#reader.current, findings);
+    return findingsOf(this.#state, options, () => this.#writes.areQuiet);
   }
 
   /**
-   * Writes a consistent copy of one batch, while commits go on: a closed store with the same
-   * GrainIds and embedded header, the values live and not archived at `batch`, `checkpoint` equal
-   * to it, and an empty commit log. The file is `<path>.partial` until it is complete and durable.
-   * Rejects with `VARVE_EXISTS`, `VARVE_LOCKED` (a writer or another backup holds the target),
-   * `VARVE_INVALID_ARGUMENT` (the store's own path, a `fileSystem` without `rename`),
-   * `VARVE_SNAPSHOT_GONE` (opened read-only), `VARVE_CORRUPT` with the place, `VARVE_IO`.
+   * Writes a consistent copy of one batch while commits go on: a closed store with the same ids and
+   * embedded header, the values live and not archived at `batch`, `checkpoint` equal to it, and an
+   * empty commit log. It is `<path>.partial` until it is complete and durable. Rejects with
+   * `VARVE_EXISTS`, `VARVE_LOCKED` (by a writer or another backup), `VARVE_INVALID_ARGUMENT` (the
+   * store's own path, a `fileSystem` without `rename`), `VARVE_SNAPSHOT_GONE` (opened read-only),
+   * `VARVE_CORRUPT` with the place, `VARVE_IO`.
    */
   async backupTo(path: string, options: BackupOptions = {}): Promise<BackupReport> {
     this.#core.checkOpen();
@@ -364,30 +337,29 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Moves values and structures from the end of the file into free space nearer its start, batch by
-   * batch, and cuts the file. GrainIds do not change, commits and reads go on. Resolves when moving
-   * gains nothing more. Rejects with `VARVE_READ_ONLY`, `VARVE_POISONED`, `VARVE_IO`, `VARVE_CLOSED`,
-   * or `VARVE_BUSY` if a compaction is running.
+   * Moves data from the end of the file into free space nearer its start, batch by batch, and cuts
+   * the file. GrainIds do not change, commits and reads go on. Resolves when moving gains nothing
+   * more. Rejects with `VARVE_READ_ONLY`, `VARVE_POISONED`, `VARVE_IO`, `VARVE_CLOSED`, or
+   * `VARVE_BUSY` if a compaction is running.
    */
   async compact(options: LongOperation = {}): Promise<CompactReport> {
     return await this.#compactor.compact(options);
   }
 
   /**
-   * Ids of live values in grain maps of which at most `fill` (0 to 1, default 0.5) has values, the
-   * emptiest map first. Push these again and archive the old ids: the next compaction then returns
-   * the space. As of the first step; without archived values and the newest map of each stratum. Maps
-   * that it names take no new values until the next `compact` ends or the store closes. Throws
-   * `VARVE_INVALID_ARGUMENT`, `VARVE_READ_ONLY`, `VARVE_CLOSED`, `VARVE_POISONED`.
+   * Ids of live values in grain maps of which values take at most `fill` (0 to 1, default 0.5), the
+   * emptiest map first: push these again and archive the old ids, and the next compaction returns
+   * the space. As of the first step; without archived values and the newest map of each stratum.
+   * The maps take no new values until the next `compact` ends. Throws `VARVE_INVALID_ARGUMENT`,
+   * `VARVE_READ_ONLY`, `VARVE_CLOSED`, `VARVE_POISONED`.
    */
   thinValues(options: { fill?: number | undefined } = {}): AsyncIterable<GrainId> {
     return this.#compactor.thinValues(options);
   }
 
   /**
-   * Returns free pages within the file to the file system, and moves nothing. Resolves to 0 bytes if
-   * the platform cannot make holes, or without the optional addon. Rejects with `VARVE_READ_ONLY`,
-   * `VARVE_POISONED`, `VARVE_IO`, `VARVE_CLOSED`.
+   * Returns free pages to the file system as holes, and moves nothing; 0 bytes if the platform
+   * cannot, or without the optional addon. Rejects as `compact`, but not with `VARVE_BUSY`.
    */
   async trim(options: LongOperation = {}): Promise<TrimReport> {
     return await this.#compactor.trim(options);
@@ -407,18 +379,16 @@ export class Store implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const core = this.#core;
+    this.#openedCore.closed = true;
     core.closed = true;
     this.#reader?.close();
-    this.#openSessions.abandonAll();
+    this.#writes.abandonAll();
     core.guards.releaseAll();
     core.wake();
     this.#compactor.close();
-    const stopped = this.#operations.stopAll(core.closedError());
     try {
-      await stopped;
-      await this.#puts.settled();
-      await this.#committer.drained();
-      if (!core.readOnly && !core.poisoned) await this.#committer.settleAll();
+      await this.#operations.stopAll(core.closedError());
+      await this.#writes.ended();
     } finally {
       await core.closeFile();
     }

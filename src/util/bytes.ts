@@ -76,6 +76,20 @@ export function compareBytes(one: Uint8Array, other: Uint8Array): number {
   return one.length - other.length;
 }
 
+interface WithBuffer {
+  readonly Buffer?: { allocUnsafeSlow(length: number): Uint8Array<ArrayBuffer> };
+}
+
+/**
+ * New memory with any content: the caller writes all of it before anyone can read it. Clearing a
+ * long array takes a third of the time in which the file fills it.
+ */
+export function unclearedBytes(length: number): Uint8Array<ArrayBuffer> {
+  const { Buffer } = globalThis as WithBuffer;
+  if (Buffer === undefined) return new Uint8Array(length);
+  return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+}
+
 const slabBytes = 16 * 1024;
 /** Results up to this length share a slab: that takes a quarter of the time of separate arrays. */
 const slabResultMax = 1024;

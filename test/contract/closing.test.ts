@@ -5,7 +5,7 @@
 
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { type GrainId, type Session, Store } from '../../src/index.ts';
+import { type GrainId, memoryFileSystem, type Session, Store } from '../../src/index.ts';
 import { patternOf } from '../support/bytes.ts';
 import {
   bytesOf,
@@ -54,6 +54,7 @@ const rejecting: Readonly<Record<string, (held: Held) => Promise<unknown>>> = {
   updateEmbeddedHeader: ({ store, id }) => store.updateEmbeddedHeader(() => id),
   commitLog: async ({ store }) => listOf(store.commitLog()),
   verify: async ({ store }) => listOf(store.verify()),
+  backupTo: ({ store }) => store.backupTo('copy', { fileSystem: memoryFileSystem() }),
   'session.commit': ({ session }) => session.commit(),
 };
 

@@ -5,7 +5,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { type GrainId, type Session, Store } from '../../src/index.ts';
-import { patternOf } from '../support/bytes.ts';
+import { inChunks, patternOf } from '../support/bytes.ts';
 import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
 import { SmallDisk } from '../support/disks/small-disk.ts';
 import type { Random } from '../support/random.ts';
@@ -86,6 +86,59 @@ describe('sessions that commit in one turn on a full disk', () => {
     await store.checkpointTo(store.currentBatch);
     await finish(life, bytes);
   });
+});
+
+describe('streams on a full disk', () => {
+  it.each(['length', 'sparse'] as const)(
+    'are refused and leave nothing, and find room once there is some: by %s',
+    async (kind) => {
+      const length = 700_000;
+      const lengthOf = (): number => 60_000;
+      const { life, bytes } = await filledLife({ seed: 34, kind, pages: 600, step: 4, lengthOf });
+      const { store } = life;
+      const session = store.session();
+      const sources = [length, length + 1, 2 * length];
+      const refused = await Promise.allSettled([
+        ...sources.map((one) => session.pushStream(inChunks(patternOf(one)), { length: one })),
+        session.pushAsync(patternOf(2 * length)),
+      ]);
+      for (const one of refused) {
+        if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'VARVE_IO' });
+      }
+      expect(refused.map(({ status }) => status)).toContain('rejected');
+      // The session goes on: what it deletes is durable.
+      for (const one of refused) if (one.status === 'fulfilled') session.archive(one.value);
+      const [gone] = life.live.keys();
+      if (gone === undefined) throw new Error('the store is empty');
+      session.archive(gone);
+      await session.commit();
+      life.live.delete(gone);
+      await life.check(true);
+      // All values are in one map: as long as one is left, no page is free.
+      await makeRoom(life, life.live.size);
+      await store.checkpointTo(store.currentBatch);
+      let id: GrainId | undefined;
+      // Each refusal shows where a sparse file has no room.
+      for (let tries = 0; id === undefined && tries < 6; tries++) {
+        const again = store.session();
+        const pushing = again.pushStream(inChunks(patternOf(length, 5)), { length });
+        const committing = pushing.then(async (pushed) => {
+          await again.commit();
+          return pushed;
+        });
+        id = await committing.catch((error: { code: string }) => {
+          expect(error.code).toBe('VARVE_IO');
+          again.abandon();
+          return undefined;
+        });
+      }
+      if (id === undefined) throw new Error('the disk has room, and no value finds it');
+      life.live.set(id, { length, seed: 5 });
+      await life.check(true);
+      await life.reopen();
+      await finish(life, bytes);
+    },
+  );
 });
 
 describe('a checkpoint in steps', () => {

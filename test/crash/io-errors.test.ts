@@ -20,7 +20,7 @@ import {
   type FailingCall,
   failOnce,
 } from '../support/lives/disk-aftermath.ts';
-import { type Workload, workloads } from '../support/lives/disk-workload.ts';
+import { workloads as ofValues, type Workload } from '../support/lives/disk-workload.ts';
 import {
   allButZeros,
   failEveryWrite,
@@ -29,6 +29,9 @@ import {
   twice,
 } from '../support/lives/failed-writes.ts';
 import { histories, randomHistory } from '../support/lives/histories.ts';
+import { streamedWorkload } from '../support/lives/streamed-workload.ts';
+
+const workloads = [...ofValues, streamedWorkload];
 
 const strides = new Map([
   ['roll-over of the commit log', 7],

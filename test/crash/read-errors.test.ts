@@ -24,8 +24,10 @@ import {
   type FailingCall,
   failOnce,
 } from '../support/lives/disk-aftermath.ts';
-import { workloads } from '../support/lives/disk-workload.ts';
+import { workloads as ofValues } from '../support/lives/disk-workload.ts';
+import { streamedWorkload } from '../support/lives/streamed-workload.ts';
 
+const workloads = [...ofValues, streamedWorkload];
 const counts = { failed: 0, short: 0, lengths: 0 };
 const stores = storesOfTest();
 

@@ -12,7 +12,8 @@ import type { GrainId } from '../../src/index.ts';
 import { powerCut } from '../support/disks/disk-state.ts';
 import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
 import { headedLimits } from '../support/fixtures/core-lab.ts';
-import { type Draft, Life } from '../support/lives/life.ts';
+import type { Draft } from '../support/lives/draft.ts';
+import { Life } from '../support/lives/life.ts';
 import type { LifeSettings } from '../support/lives/life-settings.ts';
 import type { ExpectedContent } from '../support/oracles/expected-content.ts';
 

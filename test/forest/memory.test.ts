@@ -5,7 +5,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { codecs, Forest, type Snapshot, type Tree } from '../../src/forest/index.ts';
-import { type GrainId, memoryFileSystem, type Store } from '../../src/index.ts';
+import { type GrainId, memoryFileSystem, Store } from '../../src/index.ts';
 import { Random } from '../support/random.ts';
 
 const mebibyte = 1024 ** 2;
@@ -179,6 +179,82 @@ describe('a reader beside a writer', () => {
     expect(watch.most).toBeGreaterThan(budgetBytes * 0.9);
     expect(watch.most).toBeLessThan(budgetBytes * 1.1);
     for (const snapshot of snapshots) snapshot.release();
+    await reader.close();
+    await writer.close();
+  });
+});
+
+describe('a forest that is closed', () => {
+  it('leaves its memory to the store and to later forests, also while its handle is kept', async () => {
+    const store = await Store.inMemory({ cacheBytes: 4 * mebibyte });
+    const kept: Forest[] = [];
+    for (let round = 0; round < 3; round++) {
+      const forest = await Forest.on(store);
+      await load(forest, new Watch(store), scattered);
+      expect(store.memory.statistics().nodeBytes).toBeGreaterThan(mebibyte);
+      await forest.close();
+      kept.push(forest);
+      expect(store.memory.statistics().nodeBytes).toBe(0);
+    }
+    expect(kept.map(({ store: one }) => one)).toEqual([store, store, store]);
+    await store.close();
+  });
+});
+
+describe('the figures of the memory', () => {
+  it('are whole bytes after each commit, also of a journal that counts by means', async () => {
+    const forest = await Forest.inMemory();
+    await load(forest, new Watch(forest.store), sorted);
+    for (let at = 0; at < 40; at++) {
+      await forest.transaction((tx) => {
+        const writing = tx.tree(treeOf(forest));
+        for (let one = 0; one < 3; one++) writing.put(keyOf(at * 700 + one * 97), value);
+      });
+      const { memory } = forest.statistics();
+      expect(Object.values(memory).every(Number.isSafeInteger)).toBe(true);
+    }
+    await forest.close();
+  });
+});
+
+describe('a reader that moves on again and again', () => {
+  const budgetBytes = 8 * mebibyte;
+
+  async function pair(): Promise<{ writer: Forest; reader: Forest }> {
+    const fileSystem = memoryFileSystem();
+    const writer = await Forest.open('forest', { fileSystem });
+    await load(writer, new Watch(writer.store), sorted);
+    for (let at = 0; at < 100; at++) await treeOf(writer).put(keyOf(at * 300), value);
+    const options = { fileSystem, readOnly: true, cacheBytes: budgetBytes };
+    return { writer, reader: await Forest.open('forest', options) };
+  }
+
+  it('does not count the states that it has left, whose journals cannot be evicted', async () => {
+    const { writer, reader } = await pair();
+    const watch = new Watch(reader.store);
+    for (let round = 0; round < 30; round++) {
+      await treeOf(writer).put(keyOf(round), value);
+      await reader.refresh();
+      expect(treeOf(reader).get(keyOf(round))).toEqual(value);
+      watch.look();
+    }
+    expect(reader.statistics().journalBytes).toBeGreaterThan(0);
+    expect(watch.most).toBeLessThan(budgetBytes);
+    await reader.close();
+    await writer.close();
+  });
+
+  it('counts a state that a snapshot holds until that is released', async () => {
+    const { writer, reader } = await pair();
+    const snapshot = reader.snapshot();
+    const nodeBytes = (): number => reader.statistics().memory.nodeBytes;
+    const one = nodeBytes();
+    await treeOf(writer).put(keyOf(1), value.slice(1));
+    await reader.refresh();
+    expect(nodeBytes()).toBeGreaterThan(one * 1.5);
+    expect(snapshot.tree(treeOf(reader)).get(keyOf(1))).toEqual(value);
+    snapshot.release();
+    expect(nodeBytes()).toBeLessThan(one * 1.2);
     await reader.close();
     await writer.close();
   });

@@ -196,6 +196,21 @@ describe('the locks of a writer, all or none', () => {
     expect(await isByteFree(path)).toBe(true);
   });
 
+  it('have no pid while their holder has the byte and not yet the sockets', async () => {
+    const path = newFile();
+    const addon = await loadNativeExtensions();
+    const { fd } = openTarget(path);
+    expect(addon?.tryLock(fd, 2 ** 52, 1)).toBe(true);
+    await expect(here.file(openTarget(path))).rejects.toMatchObject({
+      code: 'VARVE_LOCKED',
+      pid: undefined,
+      message: expect.stringContaining('by another writer, which is just opening or closing it'),
+    });
+    addon?.unlock(fd, 2 ** 52, 1);
+    const lock = await here.file(openTarget(path));
+    await lock.release();
+  });
+
   it('are none if the last is taken', async () => {
     const path = newFile();
     const holder = holderOf('fallback', path);

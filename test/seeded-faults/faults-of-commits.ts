@@ -10,7 +10,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'the sync of a commit is left out',
     file: 'store/commit/durable-writer.ts',
-    find: lines('    const target = yield* this.#log(plan);', '    yield* this.#sync();'),
+    find: lines('    const target = yield* this.#log(plan);', '    yield* this.sync();'),
     replace: lines(
       '    const target = yield* this.#log(plan);',
       '    this.#core.housekeeping.synced();',
@@ -22,13 +22,13 @@ export const faultsOfCommits: readonly SeededFault[] = [
     file: 'store/commit/durable-writer.ts',
     find: lines(
       '    const target = yield* this.#log(plan);',
-      '    yield* this.#sync();',
+      '    yield* this.sync();',
       '    yield* this.#publish(plan, target);',
     ),
     replace: lines(
       '    const target = yield* this.#log(plan);',
       '    yield* this.#publish(plan, target);',
-      '    yield* this.#sync();',
+      '    yield* this.sync();',
     ),
     caughtBy: {
       file: 'test/contract/faults.test.ts',
@@ -38,14 +38,14 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'sessions that share a batch resolve before its sync',
     file: 'store/commit/committer.ts',
-    find: '    yield* this.#writer.commit({ ...batch, moves: own.moves, carries });',
+    find: '    yield* this.#writer.commit({ ...batch, carries });',
     replace: lines(
       '    for (const one of left) {',
       '      one.batch = core.published.currentBatch + 1;',
       '      one.durable();',
       '    }',
       '    left.clear();',
-      '    yield* this.#writer.commit({ ...batch, moves: own.moves, carries });',
+      '    yield* this.#writer.commit({ ...batch, carries });',
     ),
     caughtBy: {
       file: 'test/contract/faults.test.ts',
@@ -116,7 +116,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   },
   {
     name: 'a poisoned store is settled on close',
-    file: 'store/store.ts',
+    file: 'store/store-writes.ts',
     find: '!core.readOnly && !core.poisoned',
     replace: '!core.readOnly',
     caughtBy: {
@@ -127,8 +127,8 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'the writing of a large value continues after a failed sync',
     file: 'store/commit/value-writer.ts',
-    find: '    core.checkSound();',
-    replace: '',
+    find: lines('    core.checkSound();', '    try {'),
+    replace: '    try {',
     caughtBy: {
       file: 'test/contract/faults.test.ts',
       test: 'a failed sync stops the writing of large data',
@@ -150,7 +150,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     find: lines(
       '      throw this.#core.poison(new AggregateError([cause, error], message));',
       '    }',
-      '    yield* this.#sync();',
+      '    yield* this.sync();',
     ),
     replace: lines(
       '      throw this.#core.poison(new AggregateError([cause, error], message));',
@@ -283,7 +283,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     find: lines(
       '      throw failure;',
       '    }',
-      '    yield* this.#sync();',
+      '    yield* this.sync();',
       '    yield* this.#publish(plan, target);',
     ),
     replace: lines(
@@ -294,7 +294,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
       '      for (const run of values) this.#core.atlas.stratum(run.basin, run.stratum)?.freeValue(run);',
       '      freed.set(work, { values: [], logBytes });',
       '    }',
-      '    yield* this.#sync();',
+      '    yield* this.sync();',
       '    yield* this.#publish({ ...plan, freed }, target);',
     ),
     caughtBy: {
@@ -378,8 +378,8 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a read that began during a publish misses values that are freed after it',
     file: 'store/commit/publish.ts',
-    find: '      core.freeings += 1;',
-    replace: '      if (run === freed.values[0]) core.freeings += 1;',
+    find: '      core.watches.freed(run);',
+    replace: '      if (run === freed.values[0]) core.watches.freed(run);',
     caughtBy: {
       file: 'test/store/commit/turns-in-commits.test.ts',
       test: 'values are archived and freed beside pushes that take their grains again',

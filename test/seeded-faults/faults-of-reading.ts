@@ -8,9 +8,9 @@ import { lines, type SeededFault } from './seeded-fault.ts';
 export const faultsOfReading: readonly SeededFault[] = [
   {
     name: 'the checksum of a value is not checked',
-    file: 'store/values/value-reader.ts',
-    find: '    if (expected === actual) return;',
-    replace: '    if (expected === actual || place.capacity > 0) return;',
+    file: 'store/values/value-place.ts',
+    find: '  if (expected === actual) return;',
+    replace: '  if (expected === actual || place.capacity > 0) return;',
     caughtBy: {
       file: 'test/store/values/value-reader.test.ts',
       test: 'a value reader with a cache refuses a value whose bytes, length, id or place are not those stored',
@@ -28,9 +28,9 @@ export const faultsOfReading: readonly SeededFault[] = [
   },
   {
     name: 'a value that is longer than its grains is read beyond them',
-    file: 'store/values/value-reader.ts',
-    find: '    if (length + valuePrefixBytes <= place.capacity) return length;',
-    replace: '    if (length >= 0) return length;',
+    file: 'store/values/value-place.ts',
+    find: '  if (length + valuePrefixBytes <= place.capacity) return length;',
+    replace: '  if (length >= 0) return length;',
     caughtBy: {
       file: 'test/store/values/value-reader.test.ts',
       test: 'a value reader with a cache refuses a length that its grains cannot hold, before it makes room for it',
@@ -169,19 +169,19 @@ export const faultsOfReading: readonly SeededFault[] = [
   },
   {
     name: 'a value that was freed while it was read is returned',
-    file: 'store/state/core.ts',
-    find: '        if (freeings === this.freeings) return bytes;',
-    replace: '        if (freeings <= this.freeings) return bytes;',
+    file: 'store/readers/present-reads.ts',
+    find: '      if (watch.isFreed) return undefined;',
+    replace: '      if (watch.isFreed && failure !== undefined) return undefined;',
     caughtBy: {
       file: 'test/contract/values.test.ts',
       test: 'a value that is archived, then freed gives undefined to a getAsync in flight when it is only freed',
     },
   },
   {
-    name: 'a read that finds damage while values are freed is not tried again',
-    file: 'store/state/core.ts',
-    find: "!isVarveError(error, 'VARVE_CORRUPT') || freeings === this.freeings",
-    replace: 'freeings <= this.freeings',
+    name: 'a read of a value that is freed meanwhile finds damage in another value',
+    file: 'store/readers/present-reads.ts',
+    find: '      if (watch.isFreed) return undefined;',
+    replace: '',
     caughtBy: {
       file: 'test/contract/values.test.ts',
       test: 'a value that is archived, then freed gives undefined to a getAsync in flight when its grains have another value',

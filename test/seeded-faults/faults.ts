@@ -3,13 +3,13 @@
  * VARVE_SEEDED_FAULT takes.
  */
 
+import { faultsOfBackups } from './faults-of-backups.ts';
 import { faultsOfCarrying } from './faults-of-carrying.ts';
 import { faultsOfCommits } from './faults-of-commits.ts';
 import { faultsOfCompacting } from './faults-of-compacting.ts';
-import { faultsOfCounts } from './faults-of-counts.ts';
+import { faultsOfCounts, faultsOfInvariants } from './faults-of-counts.ts';
 import { faultsOfForest } from './faults-of-forest.ts';
 import { faultsOfHeldStates } from './faults-of-held-states.ts';
-import { faultsOfInvariants } from './faults-of-invariants.ts';
 import { faultsOfJournals } from './faults-of-journals.ts';
 import { faultsOfMemory } from './faults-of-memory.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
@@ -17,7 +17,7 @@ import { faultsOfReaders } from './faults-of-readers.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
 import { faultsOfSettling } from './faults-of-settling.ts';
 import { faultsOfSpace } from './faults-of-space.ts';
-import { faultsOfVaults } from './faults-of-vaults.ts';
+import { faultsOfStreams } from './faults-of-streams.ts';
 import { faultsOfWatching } from './faults-of-watching.ts';
 import type { SeededFault } from './seeded-fault.ts';
 
@@ -31,11 +31,12 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfForest,
   ...faultsOfJournals,
   ...faultsOfHeldStates,
-  ...faultsOfVaults,
   ...faultsOfReaders,
   ...faultsOfCounts,
   ...faultsOfInvariants,
   ...faultsOfMemory,
+  ...faultsOfStreams,
   ...faultsOfWatching,
   ...faultsOfCompacting,
+  ...faultsOfBackups,
 ];

@@ -17,7 +17,8 @@ import {
   hasEnded,
   SimulatedDisk,
 } from '../support/disks/simulated-disk.ts';
-import { type Draft, Life, LifeOver } from '../support/lives/life.ts';
+import type { Draft } from '../support/lives/draft.ts';
+import { Life, LifeOver } from '../support/lives/life.ts';
 import { acknowledgedBefore, commitMore, reopened } from '../support/lives/trial.ts';
 import { compareStore } from '../support/oracles/compare-store.ts';
 import { ExpectedContent, type Work } from '../support/oracles/expected-content.ts';
@@ -388,10 +389,8 @@ export class Simulation {
       do: 'commit',
       sessions: [{ push: [33, 444], archive: [0, 0], end: 'commit' }],
     };
-    return {
-      settings,
-      steps: [...steps.slice(0, step), cut, ...steps.slice(step, step + 1), more],
-    };
+    const before = steps.slice(0, step);
+    return { settings, steps: [...before, cut, ...steps.slice(step, step + 1), more] };
   }
 }
 

@@ -15,6 +15,7 @@ const documents = [
   'ARCHITECTURE.md',
   'CONTRIBUTING.md',
   'CHANGELOG.md',
+  'docs/operating.md',
   'spec/format.md',
   'spec/forest.md',
   'test/README.md',

@@ -41,13 +41,14 @@ const filesInRoomMax = 14;
 /** The door of a unit: the files directly in its folder, which may import every room. */
 const door = 'the door';
 /** The rooms on which the door of the store stands, each with those that it may import. */
-const openStore = ['file', 'marks', 'grains', 'log', 'values', 'settle', 'state'];
+const openStore = ['file', 'marks', 'grains', 'moves', 'log', 'values', 'settle', 'state'];
 const committedForest = ['contract.ts', 'nodes', 'trees', 'reads', 'journal'];
 const rooms: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   store: {
     file: [],
     marks: [],
     grains: ['file', 'marks'],
+    moves: ['file', 'marks', 'grains'],
     log: ['file'],
     values: ['file', 'grains'],
     settle: ['file', 'grains', 'log', 'values'],
@@ -56,12 +57,15 @@ const rooms: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     commit: [...openStore, 'watch'],
     open: [...openStore, 'watch'],
     verify: openStore,
-    readers: [...openStore, 'open', 'verify'],
+    streams: [...openStore, 'commit'],
+    readers: [...openStore, 'open', 'verify', 'streams'],
     operations: [],
+    compact: [...openStore, 'commit', 'open', 'operations'],
     backup: [...openStore, 'open', 'readers', 'operations'],
     [door]: [
       ...openStore,
-      ...['watch', 'commit', 'open', 'verify', 'readers', 'operations', 'backup'],
+      ...['watch', 'commit', 'open', 'verify', 'streams', 'readers', 'operations'],
+      ...['compact', 'backup'],
     ],
   },
   forest: {

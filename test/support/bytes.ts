@@ -13,6 +13,11 @@ export function patternOf(length: number, seed = 1): Uint8Array {
   return bytes;
 }
 
+/** The bytes as a source of a stream. */
+export async function* inChunks(bytes: Uint8Array, length = 100_000): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += length) yield bytes.subarray(at, at + length);
+}
+
 export function expectSameBytes(found: Uint8Array, expected: Uint8Array): void {
   expect(found.length).toBe(expected.length);
   const same = Buffer.compare(found, expected) === 0;

@@ -46,6 +46,7 @@ export function fileSystemSuite(name: string, make: () => Promise<FileSystemUnde
     describeLocking(open, () => tested);
     describeFileContents(open);
     describeClosing(open);
+    describeNames(open, () => tested);
 
     it('behaves as one array of bytes through any sequence of operations', async () => {
       let runCount = 0;
@@ -233,6 +234,76 @@ function describeClosing(open: Open): void {
       expectSameBytes(target, patternOf(10, 9));
       const again = await open('under way');
       expectSameBytes(contentOf(again).subarray(0, bytes.length), bytes);
+    });
+  });
+}
+
+/** Of a file system that has these calls: a backup needs them. */
+function describeNames(open: Open, tested: () => FileSystemUnderTest): void {
+  const rename = async (from: string, to: string, overwrite: boolean): Promise<void> => {
+    const { fileSystem, path } = tested();
+    await fileSystem.rename?.(path(from), path(to), { overwrite });
+  };
+  const isSame = async (one: string, other: string): Promise<boolean | undefined> => {
+    const { fileSystem, path } = tested();
+    return await fileSystem.isSame?.(path(one), path(other));
+  };
+
+  describe('names', () => {
+    it('gives a file another name, also while it is open and locked', async ({ skip }) => {
+      if (tested().fileSystem.rename === undefined) skip();
+      const file = await open('from');
+      file.writeSync([patternOf(10)], 0);
+      await rename('from', 'to', false);
+      await expect(open('from', { create: false })).rejects.toMatchObject({ code: 'ENOENT' });
+      await expect(open('to')).rejects.toMatchObject({ code: 'VARVE_LOCKED' });
+      await file.close();
+      expectSameBytes(contentOf(await open('to', { create: false })), patternOf(10));
+    });
+
+    it('replaces a file only with overwrite; otherwise EEXIST, and both stay', async ({ skip }) => {
+      if (tested().fileSystem.rename === undefined) skip();
+      const [one, other] = [await open('one'), await open('other')];
+      one.writeSync([patternOf(10, 1)], 0);
+      other.writeSync([patternOf(20, 2)], 0);
+      await expect(rename('one', 'other', false)).rejects.toMatchObject({ code: 'EEXIST' });
+      expectSameBytes(contentOf(await open('other', reading)), patternOf(20, 2));
+      expectSameBytes(contentOf(await open('one', reading)), patternOf(10, 1));
+      await rename('one', 'other', true);
+      expectSameBytes(contentOf(await open('other', reading)), patternOf(10, 1));
+      await expect(open('one', { create: false })).rejects.toMatchObject({ code: 'ENOENT' });
+      expectSameBytes(contentOf(other), patternOf(20, 2));
+    });
+
+    it('refuses to rename or remove what is not there with ENOENT', async ({ skip }) => {
+      const { fileSystem, path } = tested();
+      if (fileSystem.rename === undefined || fileSystem.remove === undefined) skip();
+      await expect(rename('missing', 'to', false)).rejects.toMatchObject({ code: 'ENOENT' });
+      await expect(rename('missing', 'to', true)).rejects.toMatchObject({ code: 'ENOENT' });
+      await expect(fileSystem.remove?.(path('missing'))).rejects.toMatchObject({ code: 'ENOENT' });
+    });
+
+    it('removes a file; the one that is open goes on, and a new one is another', async ({
+      skip,
+    }) => {
+      const { fileSystem, path } = tested();
+      if (fileSystem.remove === undefined) skip();
+      const file = await open('gone');
+      file.writeSync([patternOf(10)], 0);
+      await fileSystem.remove?.(path('gone'));
+      const next = await open('gone');
+      expect(next.length()).toBe(0);
+      expectSameBytes(contentOf(file), patternOf(10));
+    });
+
+    it('knows whether two paths lead to the same file', async ({ skip }) => {
+      if (tested().fileSystem.isSame === undefined) skip();
+      await open('one');
+      await open('other');
+      expect(await isSame('one', 'one')).toBe(true);
+      expect(await isSame('one', 'other')).toBe(false);
+      expect(await isSame('one', 'missing')).toBe(false);
+      expect(await isSame('missing', 'missing')).toBe(false);
     });
   });
 }

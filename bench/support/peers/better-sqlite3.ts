@@ -26,6 +26,7 @@ interface Database {
   transaction<Arguments extends unknown[]>(
     work: (...values: Arguments) => void,
   ): (...values: Arguments) => void;
+  backup(path: string): Promise<unknown>;
   close(): unknown;
 }
 
@@ -61,6 +62,7 @@ function open(loaded: unknown, folder: string): Peer {
     putSync: put,
     remove: (keys) => eraseAll(keys),
     get: (key) => read.get(key) as Uint8Array | undefined,
+    backup: (path) => database.backup(path),
     close: () => void database.close(),
   };
 }

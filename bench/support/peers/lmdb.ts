@@ -17,6 +17,7 @@ interface Database<Key> {
   batch(work: () => void): Promise<boolean>;
   transactionSync(work: () => void): void;
   getBinaryFast(key: Key): Uint8Array | undefined;
+  backup(path: string, compact: boolean): Promise<void>;
   getRange(range: { start: Key; limit: number }): Iterable<{ key: Key; value: Uint8Array }>;
   close(): Promise<void>;
 }
@@ -57,6 +58,7 @@ function open(loaded: unknown, folder: string): Peer {
       });
     },
     get: (key) => database.getBinaryFast(key),
+    backup: (path) => database.backup(path, true),
     close: () => database.close(),
   };
 }

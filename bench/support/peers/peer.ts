@@ -17,6 +17,8 @@ export interface Peer {
   remove(keys: readonly number[]): void | Promise<void>;
   /** The value as its quickest synchronous read gives it: good until the next. */
   get?(key: number): Uint8Array | undefined;
+  /** A consistent copy in another file, durable or not as the peer makes it. */
+  backup?(path: string): Promise<unknown>;
   close(): void | Promise<void>;
 }
 

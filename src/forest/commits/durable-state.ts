@@ -105,9 +105,11 @@ export class DurableState {
     const { store, limits, handles } = this.#context;
     if (this.#version.batch === store.currentBatch) return;
     const read = this.#read(store, limits, handles);
+    const { nodes: before } = this.#context;
     this.#context = read.context;
     this.#version = read.version;
     this.#journal = read.journal;
+    before.retire();
     this.#reserveMemory();
   }
 
@@ -162,11 +164,20 @@ export class DurableState {
     this.#reserveMemory();
   }
 
+  /** Gives all memory back: the forest is closed. */
+  end(): void {
+    const { nodes, limits } = this.#context;
+    limits.memory.clear();
+    nodes.cache.clear();
+  }
+
   /** Reserves cache memory for changes, for the journal's nodes and logs, and for `NodeMemory`. */
   #reserveMemory(): void {
     const { nodes, limits } = this.#context;
     const { keptBytes } = limits.memory;
-    nodes.cache.reserve(this.#journal.memoryBytes + keptBytes + this.#changedBytes);
+    // Whole bytes: the journal counts nodes by means of their sizes.
+    const bytes = Math.ceil(this.#journal.memoryBytes + this.#changedBytes);
+    nodes.cache.reserve(bytes + keptBytes);
   }
 }
 

@@ -120,6 +120,23 @@ export class NodeCache implements MemoryUser {
     this.#hold();
   }
 
+  /** Drops all nodes and reserves nothing: its forest is closed, or its reader has moved on. */
+  clear(): void {
+    for (const ref of this.#refs) {
+      ref.isListed = false;
+      if (ref.cachedBytes === 0) continue;
+      ref.cachedBytes = 0;
+      ref.node = undefined;
+    }
+    this.#refs.length = 0;
+    this.#bytes = 0;
+    this.#reserved = 0;
+    this.#hand = 0;
+    this.#dropped = 0;
+    this.#newest = undefined;
+    this.#hold();
+  }
+
   #sweep(): void {
     let kept = 0;
     for (const ref of this.#refs) {

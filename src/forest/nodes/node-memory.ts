@@ -58,4 +58,10 @@ export class NodeMemory {
     else alike.push(piece);
     this.#keptBytes += length;
   }
+
+  /** Keeps nothing any more: its forest is closed. */
+  clear(): void {
+    this.#pieces.length = 0;
+    this.#keptBytes = 0;
+  }
 }

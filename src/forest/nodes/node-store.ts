@@ -32,6 +32,7 @@ export class NodeStore {
    * memory.
    */
   #holds = 0;
+  #isRetired = false;
   #reads = 0;
   readonly #writer = new NodeWriter();
 
@@ -62,7 +63,17 @@ export class NodeStore {
     return () => {
       this.#holds -= 1;
       assert(this.#holds >= 0, 'a hold of nodes is released once');
+      if (this.#isRetired) this.retire();
     };
+  }
+
+  /**
+   * A reader has moved on to a later state: as soon as nothing holds one of these states, the cache
+   * gives its memory back. Until a garbage collection it would count otherwise.
+   */
+  retire(): void {
+    this.#isRetired = true;
+    if (this.#holds === 0) this.cache.clear();
   }
 
   /**

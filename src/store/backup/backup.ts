@@ -29,17 +29,18 @@ export interface BackupReport {
   readonly values: number;
 }
 
-/** Rejects as `Store.backupTo`. */
+/** Rejects as `Store.backupTo`. `marksMax`: mark pages in memory; tests lower it. */
 export async function backUp(
   request: TargetRequest,
   source: BackupSource,
   operation: RunningOperation,
+  marksMax?: number,
 ): Promise<BackupReport> {
   operation.report({ phase: 'marks', done: 0, total: undefined, unit: 'bytes' });
   try {
     const target = await TargetFile.create(request, source.core);
     try {
-      const report = await copyTo(target, source, operation);
+      const report = await copyTo(target, source, operation, marksMax);
       await target.complete();
       return report;
     } catch (error) {
@@ -55,11 +56,12 @@ async function copyTo(
   target: TargetFile,
   source: BackupSource,
   operation: RunningOperation,
+  marksMax: number | undefined,
 ): Promise<BackupReport> {
   const state = await source.begin(operation);
   const salt = globalThis.crypto.getRandomValues(new Uint8Array(saltBytes));
   const layout = new CopyLayout(state, salt);
-  const marks = new MarksKept(target, salt);
+  const marks = new MarksKept(target, salt, marksMax);
   await placeMaps(state, { source, layout, marks, operation });
   source.marksRead();
   const copier = new ValueCopier({ source, target, layout, marks, operation });

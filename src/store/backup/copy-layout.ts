@@ -35,9 +35,9 @@ import type { FileWrite } from '../file/effects.ts';
 import { laneRange } from '../log/commit-log.ts';
 import { runLengthMax } from '../marks/length-buckets.ts';
 import { measureMarks } from '../marks/packed-marks.ts';
+import type { CutMap } from '../moves/map-cuts.ts';
 import { HeaderCopies } from '../settle/header-copies.ts';
 import type { SourceState, SourceStratum } from './backup-source.ts';
-import type { CutMap } from './map-cuts.ts';
 
 /** Every structure is in the slot of its first generation; the other slot has zeros. */
 const generation = 1;

@@ -11,10 +11,10 @@ import { markPageCount } from '../../format/grain-map.ts';
 import { present } from '../../util/assert.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { Stratum } from '../grains/stratum.ts';
+import { type CutMap, MapCuts } from '../moves/map-cuts.ts';
 import type { RunningOperation } from '../operations/running-operation.ts';
 import type { BackupSource, SourceStratum } from './backup-source.ts';
-import { marksOf, type PageMarks, visitLive } from './live-marks.ts';
-import { type CutMap, MapCuts } from './map-cuts.ts';
+import { MarksReader, type PageMarks, visitLive } from './live-marks.ts';
 
 /** Maps that are complete, and the mark pages that were read for them. */
 export interface CutStep {
@@ -54,27 +54,33 @@ export class LiveMaps {
       cuts = [];
       return step;
     };
-    for (const map of this.#maps) {
-      cutter.begin(map);
-      const reading = marksOf(core.reader, this.#home, map);
-      for (;;) {
-        // A batch that is published in part has changed some of its marks.
-        while (operation.isTurnDue || !source.isReady) await operation.turn();
-        operation.check();
-        const pages: PageMarks[] = [];
-        try {
-          takeUpTo(source.pagesAhead, reading, pages);
-        } catch (error) {
-          const reason = await source.explained(error, 'marks');
-          if (!changes.isDropped(basin, number, map.firstIndex)) throw reason;
-        }
-        if (pages.length === 0) break;
-        const confirmed = source.confirm();
-        if (confirmed !== undefined) await confirmed;
-        const since = changes.of(basin, number);
-        for (const page of pages) visitLive(page, since, (at, count) => cutter.add(at, count));
-        yield taken(pages.length);
+    const reading = new MarksReader(core.reader, this.#home, this.stratum.endIndex);
+    let current: GrainMap | undefined;
+    for (;;) {
+      await operation.breathe();
+      // A batch that is published in part has changed some of its marks.
+      while (!source.isReady) await operation.turn();
+      const pages: PageMarks[] = [];
+      let error: unknown;
+      try {
+        takeUpTo(source.pagesAhead, reading, pages);
+      } catch (caught) {
+        error = await source.explained(caught, 'marks');
+        const { map } = reading;
+        // The place of a dropped map may have something else by now.
+        if (map === undefined || !changes.isDropped(basin, number, map.firstIndex)) throw error;
+        reading.skipMap();
       }
+      if (pages.length === 0 && error === undefined) break;
+      const confirmed = source.confirm();
+      if (confirmed !== undefined) await confirmed;
+      const since = changes.of(basin, number);
+      for (const page of pages) {
+        if (page.map !== current) cutter.begin(page.map);
+        current = page.map;
+        visitLive(page, since, (at, count) => cutter.add(at, count));
+      }
+      yield taken(pages.length);
     }
     cutter.end();
     changes.forget(basin, number);
@@ -82,10 +88,10 @@ export class LiveMaps {
   }
 }
 
-function takeUpTo(count: number, reading: Iterator<PageMarks>, pages: PageMarks[]): void {
+function takeUpTo(count: number, reading: MarksReader, pages: PageMarks[]): void {
   while (pages.length < count) {
     const next = reading.next();
-    if (next.done === true) return;
-    pages.push(next.value);
+    if (next === undefined) return;
+    pages.push(next);
   }
 }

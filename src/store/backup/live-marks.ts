@@ -26,31 +26,79 @@ import { type StratumChanges, wasLive } from './changes-since.ts';
 
 /** The marks of one page. */
 export interface PageMarks {
+  readonly map: GrainMap;
   readonly firstIndex: number;
   readonly grains: number;
+  /** Index of the first grain that was not read before. */
+  readonly from: number;
   /** Undefined: all of its grains are free. Valid until the next turn of the event loop. */
   readonly marks: Uint8Array | undefined;
 }
 
 /**
- * The mark pages of a map, each read when it is its turn; others may run in between. Ends if the
- * map is dropped meanwhile. Throws `VARVE_CORRUPT`, `VARVE_IO`.
+ * Reads the mark pages of a stratum in the order of their grains. Maps may be dropped, and replaced
+ * by others with the same grains, between two reads: it goes on by index.
  */
-export function* marksOf(
-  reader: FileReader,
-  stratum: Stratum,
-  map: GrainMap,
-): Generator<PageMarks, void, undefined> {
-  let names: readonly MarkPageName[] | undefined;
-  for (let ordinal = 0; ordinal < markPageCount(map.grains); ordinal++) {
-    const start = ordinal * grainsPerMarkPage;
-    const firstIndex = map.firstIndex + start;
-    const grains = Math.min(grainsPerMarkPage, map.grains - start);
-    if (stratum.mapWith(firstIndex) !== map) return;
-    if (!map.opened) names ??= namesOf(reader, stratum, map);
-    const marks = marksOfPage(reader, map, { ordinal, grains, name: names?.[ordinal] });
-    yield { firstIndex, grains, marks: marks ?? stratum.find(firstIndex)?.page.marks };
+export class MarksReader {
+  readonly #reader: FileReader;
+  readonly #stratum: Stratum;
+  readonly #endIndex: number;
+  /** Grains before this one have been read. */
+  #next = 0;
+  #map: GrainMap | undefined;
+  /** The names of the pages of `#map`, if it is not opened. */
+  #names: readonly MarkPageName[] | undefined;
+
+  /** Maps from `endIndex` on are left out. */
+  constructor(reader: FileReader, stratum: Stratum, endIndex: number) {
+    this.#reader = reader;
+    this.#stratum = stratum;
+    this.#endIndex = endIndex;
   }
+
+  /** The map that was read last. */
+  get map(): GrainMap | undefined {
+    return this.#map;
+  }
+
+  /** Leaves out the rest of that map. */
+  skipMap(): void {
+    if (this.#map !== undefined) this.#next = this.#map.firstIndex + this.#map.grains;
+  }
+
+  /**
+   * The next page, as of now; undefined after the last one. Throws `VARVE_CORRUPT`, `VARVE_IO`.
+   */
+  next(): PageMarks | undefined {
+    const from = this.#next;
+    const map = firstMapAfter(this.#stratum.maps, from);
+    if (map === undefined || !map.durable || map.firstIndex >= this.#endIndex) return undefined;
+    if (map !== this.#map) this.#names = undefined;
+    this.#map = map;
+    const within = Math.max(0, from - map.firstIndex);
+    const ordinal = Math.floor(within / grainsPerMarkPage);
+    const firstIndex = map.firstIndex + ordinal * grainsPerMarkPage;
+    const grains = Math.min(grainsPerMarkPage, map.firstIndex + map.grains - firstIndex);
+    if (!map.opened) this.#names ??= namesOf(this.#reader, this.#stratum, map);
+    const at = { ordinal, grains, name: this.#names?.[ordinal] };
+    const read = marksOfPage(this.#reader, map, at);
+    const marks = read ?? this.#stratum.find(firstIndex)?.page.marks;
+    this.#next = firstIndex + grains;
+    return { map, firstIndex, grains, from: Math.max(from, firstIndex), marks };
+  }
+}
+
+/** The first map with a grain at or after this index. */
+function firstMapAfter(maps: readonly GrainMap[], index: number): GrainMap | undefined {
+  let low = 0;
+  let high = maps.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const { firstIndex, grains } = maps[middle] as GrainMap;
+    if (firstIndex + grains <= index) low = middle + 1;
+    else high = middle;
+  }
+  return maps[low];
 }
 
 /** The names of a map's pages; undefined if it had to be opened, because its head is damaged. */
@@ -108,7 +156,7 @@ function unlessDamaged<Result>(read: () => Result): Result | undefined {
 
 /** Calls `visit` for each value of the page that was live as of the batch of the changes. */
 export function visitLive(
-  { firstIndex, grains, marks }: PageMarks,
+  { firstIndex, grains, from, marks }: PageMarks,
   changes: StratumChanges | undefined,
   visit: (index: number, count: number) => void,
 ): void {
@@ -116,6 +164,6 @@ export function visitLive(
   const scan = new MarkScan(marks, grains);
   while (scan.next()) {
     const index = firstIndex + scan.at;
-    if (wasLive(scan.mark, changes, index)) visit(index, scan.count);
+    if (index >= from && wasLive(scan.mark, changes, index)) visit(index, scan.count);
   }
 }

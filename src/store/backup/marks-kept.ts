@@ -21,7 +21,7 @@ export class MarksKept {
   readonly #kept = new Map<PlacedMap, readonly Uint8Array[]>();
   #pages = 0;
 
-  /** `pagesMax`: pages in memory; tests lower it. */
+  /** `pagesMax`: pages in memory. */
   constructor(target: TargetFile, salt: Uint8Array, pagesMax = keptPagesMax) {
     this.#target = target;
     this.#salt = salt;

@@ -2,7 +2,7 @@
  * Reads values of the source as they are in the file, with those that records carry laid over them.
  *
  * Invariant: `copyAlone` gives the bytes of the value that the id names, verified at their end, or
- * rejects. The source says what a failed checksum means. It holds two buffers at a time.
+ * rejects. The source says what a failed checksum means.
  */
 
 import { corrupt, isVarveError, type VarveError } from '../../errors.ts';
@@ -13,9 +13,10 @@ import { assert } from '../../util/assert.ts';
 import { crc32 } from '../../util/crc.ts';
 import { getU32 } from '../../util/little-endian.ts';
 import { type FilePart, partsWithin } from '../file/file-parts.ts';
+import type { GrainMap } from '../grains/grain-map.ts';
 import type { StoreCore } from '../state/core.ts';
 import { layOver } from '../values/carried-values.ts';
-import { type ValuePlace, valuePlace } from '../values/value-reader.ts';
+import { type ValuePlace, valuePlace } from '../values/value-place.ts';
 import type { BackupSource, SourceStratum } from './backup-source.ts';
 
 /** A live value of the source. */
@@ -25,18 +26,29 @@ export interface SourceValue {
   readonly count: number;
 }
 
+/** Two buffers: one is filled while the other one is taken. */
+export type PieceBuffers = readonly [Uint8Array, Uint8Array];
+
 /** Takes a piece of a value's grains; the buffer must not change until it settles. */
 export type TakePiece = (piece: Uint8Array, at: number) => Promise<void>;
 
-/** The present place of a value. Requires: it is live. */
-export function placeOf({ atlas }: StoreCore, { stratum, index, count }: SourceValue): ValuePlace {
-  const { basin, number } = stratum;
+/** The map that has the grain now. Requires: it belongs to a live value. */
+export function mapOf(
+  { atlas }: StoreCore,
+  { basin, number }: SourceStratum,
+  index: number,
+): GrainMap {
   const map = atlas.stratum(basin, number)?.mapWith(index);
   assert(map !== undefined, 'a live value has a map');
-  return valuePlace({ basin, stratum: number, index }, map, count);
+  return map;
 }
 
-export function partsOf({ parts, offset, capacity }: ValuePlace): readonly FilePart[] {
+function placeOf(core: StoreCore, { stratum, index, count }: SourceValue): ValuePlace {
+  const map = mapOf(core, stratum, index);
+  return valuePlace({ basin: stratum.basin, stratum: stratum.number, index }, map, count);
+}
+
+function partsOf({ parts, offset, capacity }: ValuePlace): readonly FilePart[] {
   return parts ?? [{ offset, bytes: capacity }];
 }
 
@@ -57,20 +69,20 @@ export async function readSource(
 }
 
 /**
- * Reads a value in pieces of up to `pieceBytes`, and verifies it. Bytes after its end are zero.
- * Resolves to its length. A value that fails is read again from its place as of then. Rejects with
- * `VARVE_CORRUPT` if it fails there too, and as `take`.
+ * Reads a value in pieces of up to the length of a buffer, and verifies it. Bytes after its end are
+ * zero. Resolves to its length. A value that fails is read again from its place as of then. Rejects
+ * with `VARVE_CORRUPT` if it fails there too, and as `take`.
  */
 export async function copyAlone(
   source: BackupSource,
   value: SourceValue,
-  pieceBytes: number,
+  buffers: PieceBuffers,
   take: TakePiece,
 ): Promise<number> {
   for (let failedAt = -1; ; ) {
     const place = placeOf(source.core, value);
     try {
-      return await readInPieces(source.core, place, pieceBytes, take);
+      return await readInPieces(source.core, place, buffers, take);
     } catch (error) {
       const reason = await source.explained(error, 'value');
       if (!isVarveError(reason, 'VARVE_CORRUPT') || failedAt === place.offset) throw reason;
@@ -82,14 +94,13 @@ export async function copyAlone(
 async function readInPieces(
   core: StoreCore,
   place: ValuePlace,
-  pieceBytes: number,
+  buffers: PieceBuffers,
   take: TakePiece,
 ): Promise<number> {
   if (!core.values.isTrusted(place.offset)) {
     throw damaged(place, 'a value is not the one that its batch wrote');
   }
   const { id, capacity } = place;
-  const buffers = [0, 1].map(() => new Uint8Array(Math.min(pieceBytes, capacity)));
   let taking: Promise<void> = Promise.resolve();
   let [length, stored, crc] = [0, 0, 0];
   try {
@@ -108,6 +119,8 @@ async function readInPieces(
       piece.fill(0, Math.max(from, end));
       await taking;
       taking = take(piece, at);
+      // It is awaited after the next read; until then its error is no unhandled one.
+      void Promise.allSettled([taking]);
       at += piece.length;
     }
   } finally {

@@ -65,6 +65,7 @@ export class TargetFile {
         throw invalidArgument('path', "another file than the store's own", path);
       }
     }
+    await dropSecondName(request);
     const replaced = await openReplaced(request);
     try {
       return new TargetFile(request, rename, { file: await openPartial(request), replaced });
@@ -139,6 +140,20 @@ async function isSameFile(one: StoreFile, other: StoreFile): Promise<boolean> {
     return (await one.fileSystem.isSame?.(one.path, other.path)) ?? false;
   } catch (error) {
     throw ioError('looking for the file', one.path, error);
+  }
+}
+
+/**
+ * If the power was cut during the rename of an earlier backup, its complete copy may have both
+ * names: removes the other one, which would lock the file twice.
+ */
+async function dropSecondName({ fileSystem, path, overwrite }: TargetRequest): Promise<void> {
+  const partial = partialPath(path);
+  if (!overwrite || fileSystem.isSame === undefined) return;
+  try {
+    if (await fileSystem.isSame(path, partial)) await fileSystem.remove?.(partial);
+  } catch (error) {
+    throw ioError('removing', partial, error);
   }
 }
 

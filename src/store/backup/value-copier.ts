@@ -4,8 +4,8 @@
  * Invariants:
  * - A value counts as copied only after its checksum was verified. One that fails in a chunk is
  *   read again by itself: its map may have moved, or a record carried it until it was written.
- * - Some chunks are read, checked and written at a time, each with few large calls. A long value
- *   goes through two buffers. So memory does not depend on the store.
+ * - Three chunks, or long values, are read, checked and written at a time, each with few large
+ *   calls. A long value goes through the memory of a chunk. So memory does not depend on the store.
  *
  * It decides nothing about places.
  */
@@ -15,15 +15,23 @@ import { grainsPerMarkPage, marksOffset, pageBytes } from '../../format/layout.t
 import { MarkScan } from '../marks/mark-scan.ts';
 import type { RunningOperation } from '../operations/running-operation.ts';
 import type { BackupSource, SourceStratum } from './backup-source.ts';
-import { type ChunkValue, CopyChunk } from './copy-chunk.ts';
+import { CopyChunk } from './copy-chunk.ts';
 import { type CopyLayout, firstMapPage, type PlacedMap } from './copy-layout.ts';
 import type { MarksKept } from './marks-kept.ts';
-import { copyAlone, partsOf, placeOf, readSource, type SourceValue } from './source-values.ts';
+import {
+  copyAlone,
+  mapOf,
+  type PieceBuffers,
+  readSource,
+  type SourceValue,
+} from './source-values.ts';
 import type { TargetFile } from './target-file.ts';
 
 /** Bytes of a chunk, and the number of chunks. */
 const chunkBounds = { min: 64 * 1024, max: 1024 * 1024 };
 const chunkCount = 3;
+/** Values between two looks at the clock: some microseconds of work. */
+const valuesPerStep = 64;
 
 export interface CopyParts {
   readonly source: BackupSource;
@@ -81,18 +89,24 @@ export class ValueCopier {
     const { layout, marks, operation } = this.#parts;
     const pages = await marks.take(map);
     const { stratum, firstIndex, grains } = map;
+    const grainBytes = 2 ** stratum.grainExp;
     await this.#put(layout.overhead(map, pages), map.page * pageBytes);
     const grainsFrom = (map.page + mapOverheadPages(grains)) * pageBytes;
     for (let ordinal = 0; ordinal < markPageCount(grains); ordinal++) {
       const start = ordinal * grainsPerMarkPage;
       const inPage = Math.min(grainsPerMarkPage, grains - start);
       const scan = new MarkScan((pages[ordinal] as Uint8Array).subarray(marksOffset), inPage);
-      while (scan.next()) {
+      for (let step = 1; scan.next(); step++) {
         const at = start + scan.at;
-        const value = { stratum, index: firstIndex + at, count: scan.count };
-        const offset = grainsFrom + at * 2 ** stratum.grainExp;
-        if (!this.#add(value, offset)) await this.#addElsewhere(value, offset);
-        if (operation.isTurnDue) await operation.turn();
+        const offset = grainsFrom + at * grainBytes;
+        const chunk = this.#chunk;
+        if (chunk.hasRoom(offset + scan.count * grainBytes)) {
+          chunk.add(stratum, firstIndex + at, scan.count, offset);
+        } else {
+          const value = { stratum, index: firstIndex + at, count: scan.count };
+          await this.#addElsewhere(value, offset);
+        }
+        if (step % valuesPerStep === 0) await operation.breathe();
       }
     }
   }
@@ -107,22 +121,23 @@ export class ValueCopier {
     }
   }
 
-  /** False if the chunk has no room for the value. */
-  #add(value: SourceValue, offset: number): boolean {
-    const chunk = this.#chunk;
-    if (!chunk.hasRoom(offset + bytesOf(value))) return false;
-    chunk.add(value, offset);
-    return true;
-  }
-
   /** Adds a value to the next chunk, or copies it by itself if it is longer than one. */
   async #addElsewhere(value: SourceValue, offset: number): Promise<void> {
     const bytes = bytesOf(value);
     await this.#next(offset, Math.min(bytes, this.#chunkBytes));
-    if (this.#add(value, offset)) return;
-    await this.#copyAlone(value, offset);
-    this.#report(bytes);
+    const { stratum, index, count } = value;
+    if (this.#chunk.hasRoom(offset + bytes)) {
+      this.#chunk.add(stratum, index, count, offset);
+      return;
+    }
+    const slot = this.#slots[this.#slot] as Slot;
+    await this.#start(slot, this.#copyLong(value, offset, slot.chunk.halves));
     this.#chunk.begin(offset + bytes);
+  }
+
+  async #copyLong(value: SourceValue, offset: number, buffers: PieceBuffers): Promise<void> {
+    await this.#copyAlone(value, offset, buffers);
+    this.#report(bytesOf(value));
   }
 
   /**
@@ -141,53 +156,68 @@ export class ValueCopier {
     const { operation } = this.#parts;
     if (slot.chunk.bytes.length === 0) return;
     await operation.spend(2 * slot.chunk.bytes.length);
-    slot.copying = this.#copyChunk(slot.chunk);
+    await this.#start(slot, this.#copyChunk(slot.chunk));
+  }
+
+  /** The copying of a slot has begun: goes to the next one, when that is free. */
+  async #start(slot: Slot, copying: Promise<void>): Promise<void> {
+    slot.copying = copying;
     // `copy` awaits it, and reports its error; until then it is no unhandled one.
-    void Promise.allSettled([slot.copying]);
+    void Promise.allSettled([copying]);
     this.#slot = (this.#slot + 1) % chunkCount;
     await (this.#slots[this.#slot] as Slot).copying;
-    operation.check();
+    this.#parts.operation.check();
   }
 
   async #copyChunk(chunk: CopyChunk): Promise<void> {
-    const { source, target, operation } = this.#parts;
+    const { source, target } = this.#parts;
     const { core } = source;
-    const again: ChunkValue[] = [];
-    chunk.plan((value) => {
-      const place = placeOf(core, value);
-      if (core.values.isTrusted(place.offset)) return partsOf(place);
-      again.push(value);
-      return [];
-    });
+    const again = chunk.plan(
+      (stratum, index) => mapOf(core, stratum, index),
+      (offset) => core.values.isTrusted(offset),
+    );
     const reads = chunk.reads.map((read) => readSource(core, chunk.targetOf(read), read.offset));
     for (const read of await Promise.allSettled(reads)) {
       if (read.status === 'rejected') throw await source.explained(read.reason, 'value');
     }
     chunk.wasRead();
-    const untrusted = new Set(again);
-    for (const [at, value] of chunk.values.entries()) {
-      if (operation.isTurnDue) await operation.turn();
-      const length = untrusted.has(value) ? -1 : chunk.check(at);
-      if (length >= 0) this.#count(value, length);
-      else if (!untrusted.has(value)) again.push(value);
-    }
+    await this.#check(chunk, again);
     await target.write([chunk.bytes], chunk.offset);
-    for (const value of again) await this.#copyAlone(value, chunk.offset + value.at);
+    for (const position of again) {
+      const buffers: PieceBuffers = [rereadBuffer(), rereadBuffer()];
+      await this.#copyAlone(chunk.valueAt(position), chunk.offsetOf(position), buffers);
+    }
     this.#report(chunk.bytes.length);
   }
 
-  async #copyAlone(value: SourceValue, offset: number): Promise<void> {
+  /** Checks all values but those in `again`, and adds those that fail. */
+  async #check(chunk: CopyChunk, again: number[]): Promise<void> {
+    const untrusted = new Set(again);
+    for (const { stratum, from, end } of chunk.strata()) {
+      let bytes = 0;
+      for (let position = from; position < end; position++) {
+        if (position % valuesPerStep === 0) await this.#parts.operation.breathe();
+        if (untrusted.has(position)) continue;
+        const length = chunk.check(position, stratum);
+        if (length < 0) again.push(position);
+        else bytes += length;
+      }
+      this.#count(stratum, bytes);
+    }
+  }
+
+  async #copyAlone(value: SourceValue, offset: number, buffers: PieceBuffers): Promise<void> {
     const { source, target, operation } = this.#parts;
     const take = async (piece: Uint8Array, at: number): Promise<void> => {
       await operation.spend(2 * piece.length);
       await target.write([piece], offset + at);
       this.#report();
     };
-    this.#count(value, await copyAlone(source, value, this.#chunkBytes, take));
+    this.#count(value.stratum, await copyAlone(source, value, buffers, take));
   }
 
-  #count({ stratum }: SourceValue, length: number): void {
-    this.valueBytes.set(stratum, (this.valueBytes.get(stratum) ?? 0) + length);
+  #count(stratum: SourceStratum, bytes: number): void {
+    this.valueBytes.set(stratum, (this.valueBytes.get(stratum) ?? 0) + bytes);
   }
 
   /** `bytes` more have been written. */
@@ -197,6 +227,11 @@ export class ValueCopier {
     const total = (layout.endPage - firstMapPage) * pageBytes;
     operation.report({ phase: 'values', done: Math.min(this.#done, total), total, unit: 'bytes' });
   }
+}
+
+/** For a value that is read again, which is rare. */
+function rereadBuffer(): Uint8Array {
+  return new Uint8Array(chunkBounds.min);
 }
 
 function bytesOf({ stratum, count }: SourceValue): number {

@@ -12,7 +12,7 @@
 
 import { isVarveError, VarveError } from '../../errors.ts';
 import { joinGrainId } from '../../format/grain-id.ts';
-import { pause, type Steps } from '../file/effects.ts';
+import type { Steps } from '../file/effects.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { Freed } from '../state/recent-archives.ts';
 import { StoreWatch } from '../watch/store-watch.ts';
@@ -22,7 +22,7 @@ import { CommitQueue, Waiting } from './commit-queue.ts';
 import { type Batch, DurableWriter, isPoisoned } from './durable-writer.ts';
 import { FullDisk, freedWithoutBody } from './full-disk.ts';
 import { GivenBackMaps } from './given-back-maps.ts';
-import { type OwnBatch, type OwnWork, type Rider, WaitingOwn } from './own-batches.ts';
+import { type OwnBatch, OwnBatches, type OwnWork, type Rider } from './own-batches.ts';
 import type { SessionWork } from './session-work.ts';
 import { SmallRecords } from './small-record.ts';
 import { recordCarries, writeValues } from './value-writer.ts';
@@ -30,7 +30,7 @@ import { recordCarries, writeValues } from './value-writer.ts';
 const nothingFreed = new Map<SessionWork, Freed>();
 const nothingOwn: OwnBatch = {};
 
-/** What a batch of sessions does for the store itself. */
+/** The share of the store itself in a batch of sessions. */
 interface DecidedOwn {
   readonly moves: readonly MapMove[];
   readonly drops: boolean;
@@ -48,7 +48,7 @@ export class Committer {
   /** Automatic compaction, if the store has it. */
   #rider: Rider | undefined;
   readonly #queue = new CommitQueue();
-  readonly #own: WaitingOwn[] = [];
+  readonly #own: OwnBatches;
   #running: Promise<void> | undefined;
   /** Sessions of the batch in flight that have nothing to do. */
   readonly #idle: Waiting[] = [];
@@ -62,6 +62,7 @@ export class Committer {
     this.#givenBack = new GivenBackMaps(core);
     this.#small = new SmallRecords(core);
     this.#fullDisk = new FullDisk(core, this.#writer, this.#givenBack);
+    this.#own = new OwnBatches(core, this.#watch, this.#writer, this.#givenBack);
   }
 
   get watch(): StoreWatch {
@@ -75,7 +76,7 @@ export class Committer {
 
   /** A commit is queued or in flight. */
   get busy(): boolean {
-    return this.#core.committing || !this.#queue.isEmpty || this.#own.length > 0;
+    return this.#core.committing || !this.#queue.isEmpty || !this.#own.isEmpty;
   }
 
   /** Commits the work in the next batch, with all others that wait; resolves to the batch. */
@@ -112,10 +113,18 @@ export class Committer {
 
   async #doOwn(work: OwnWork): Promise<boolean> {
     if (!this.busy) return this.#core.writer.performSync(this.#ownSteps(work));
-    return await new Promise((resolve, reject) => {
-      this.#own.push(new WaitingOwn(work, resolve, reject));
-      this.#running ??= this.#run();
-    });
+    const done = this.#own.queue(work);
+    this.#running ??= this.#run();
+    return await done;
+  }
+
+  *#ownSteps(work: OwnWork): Steps<boolean> {
+    this.#core.committing = true;
+    try {
+      return yield* this.#own.steps(work);
+    } finally {
+      this.#over();
+    }
   }
 
   /**
@@ -125,6 +134,8 @@ export class Committer {
    * Throws: `VARVE_IO`, `VARVE_POISONED`.
    */
   async settleAll(): Promise<void> {
+    // Maps made for values that were never committed keep the file long.
+    this.#core.atlas.dropUnused();
     await this.#core.writer.perform(this.#writer.settleAll());
   }
 
@@ -137,7 +148,7 @@ export class Committer {
     // Sessions that commit in the same turn, or when the last batch resolves, share this batch.
     for (let hop = 0; hop < 3; hop++) await undefined;
     while (this.busy) {
-      const own = this.#own.shift();
+      const own = this.#own.take();
       if (own !== undefined) await own.settle(this.#core.writer.perform(this.#ownSteps(own.work)));
       const waiting = this.#queue.take();
       if (waiting.length > 0) await this.#core.writer.perform(this.#batch(waiting));
@@ -165,7 +176,7 @@ export class Committer {
       if (!(isPlain && (yield* this.#commitSmall(waiting)))) {
         const all = new Set(waiting);
         left = all;
-        const moves = canMove ? yield* this.#movable(own.moves ?? []) : [];
+        const moves = canMove ? yield* this.#own.movable(own.moves ?? []) : [];
         yield* this.#makeDurable(all, { moves, drops: own.drops === true });
       }
       if (core.published.currentBatch > currentBatch) this.#rider?.committed(canMove);
@@ -183,52 +194,6 @@ export class Committer {
       for (const one of left) one.failed(error);
     }
     core.checkpointUnderWay = core.published.checkpoint;
-  }
-
-  /** Returns false if the maps of a batch could not move. */
-  *#ownSteps(work: OwnWork): Steps<boolean> {
-    const core = this.#core;
-    core.committing = true;
-    try {
-      core.checkSound();
-      if (work !== 'sync of copies') return yield* this.#ownBatch(work);
-      yield* this.#writer.syncCopies();
-      return true;
-    } finally {
-      this.#over();
-    }
-  }
-
-  *#ownBatch({ moves = [], drops = false, settles = false }: OwnBatch): Steps<boolean> {
-    this.#writer.batchBegins();
-    this.#watch.batchBegins([]);
-    const { atlas, housekeeping, published } = this.#core;
-    const canMove = housekeeping.canMove;
-    const dropped = drops ? this.#givenBack.retire(atlas.emptyMaps()) : [];
-    if (settles && housekeeping.canSettle) housekeeping.beginSettle();
-    yield* this.#writer.commit({
-      works: [],
-      freed: nothingFreed,
-      checkpoint: published.checkpoint,
-      dropped,
-      moves: canMove ? yield* this.#movable(moves) : [],
-    });
-    if (dropped.length > 0) this.#givenBack.becameDurable();
-    return canMove;
-  }
-
-  /** The maps that can still move, with their marks in memory until the batch is over. */
-  *#movable(moves: readonly MapMove[]): Steps<MapMove[]> {
-    const { loadedPages } = this.#core.atlas;
-    const movable: MapMove[] = [];
-    for (const move of moves) {
-      const { stratum, map } = move;
-      if (map.vacated || !stratum.maps.includes(map)) continue;
-      for (const page of stratum.pagesOf(map)) loadedPages.pin(page);
-      movable.push(move);
-      yield pause;
-    }
-    return movable;
   }
 
   /**
@@ -328,7 +293,7 @@ export class Committer {
     if (core.space.tight) yield* this.#fullDisk.checkpointInSteps(worksOf(left), freedMax);
     const batch = yield* this.#decide(left, own);
     if (left.size === 0) return;
-    yield* this.#writer.commit({ ...batch, moves: own.moves, carries });
+    yield* this.#writer.commit({ ...batch, carries });
     core.counters.sessionsCommitted += left.size;
     for (const one of left) one.batch = core.published.currentBatch;
   }
@@ -356,7 +321,7 @@ export class Committer {
    * Rejects the sessions that cannot be committed, and finds what the others free. A value that
    * becomes the embedded header exists when its session's part of the batch begins.
    */
-  *#decide(left: Set<Waiting>, { moves, drops }: DecidedOwn): Steps<Batch> {
+  *#decide(left: Set<Waiting>, own: DecidedOwn): Steps<Batch> {
     const core = this.#core;
     const { published } = core;
     let freed = nothingFreed;
@@ -385,11 +350,13 @@ export class Committer {
     }
     core.checkpointUnderWay = checkpoint;
     const works = worksOf(left);
-    // A settle does not begin with a batch that moves maps.
+    // Steps of a checkpoint may have begun a settle: then the maps move with a later batch.
+    const moves = core.housekeeping.canMove ? own.moves : [];
+    // And none begins with a batch that moves maps.
     const settles = works.length > 0 && moves.length === 0;
-    const empty = drops ? this.#givenBack.retire(core.atlas.emptyMaps()) : undefined;
+    const empty = own.drops ? this.#givenBack.retire(core.atlas.emptyMaps()) : undefined;
     const dropped = empty ?? (settles ? this.#givenBack.beginSettle() : []);
-    return { works, freed, checkpoint, dropped };
+    return { works, freed, checkpoint, dropped, moves };
   }
 }
 

@@ -82,7 +82,7 @@ export class DurableWriter {
     const small = this.#smallRecordOf(plan);
     if (small !== undefined) return yield* this.commitSmall(small);
     const target = yield* this.#log(plan);
-    yield* this.#sync();
+    yield* this.sync();
     yield* this.#publish(plan, target);
   }
 
@@ -119,7 +119,7 @@ export class DurableWriter {
       yield* this.#blank(target.sector, failure);
       throw failure;
     }
-    yield* this.#sync();
+    yield* this.sync();
     yield* this.#publish(plan, target);
   }
 
@@ -169,7 +169,7 @@ export class DurableWriter {
   }
 
   /** Syncs. If the sync fails, the content of the disk is unknown: this poisons the store. */
-  *#sync(): Steps<void> {
+  *sync(): Steps<void> {
     try {
       yield* this.#core.writer.sync();
     } catch (error) {
@@ -177,11 +177,6 @@ export class DurableWriter {
     }
     const settle = this.#core.housekeeping.synced();
     if (settle !== undefined) this.#watch.settled(settle);
-  }
-
-  /** Syncs copies of maps, which were written outside of a batch. Requires: no batch in flight. */
-  syncCopies(): Steps<void> {
-    return this.#sync();
   }
 
   /**
@@ -227,7 +222,7 @@ export class DurableWriter {
       if (refused !== undefined && housekeeping.canSettle) {
         throw ioError('making room in the commit log', this.#core.path, refused);
       }
-      yield* this.#sync();
+      yield* this.sync();
     }
     if (refused !== undefined) {
       throw ioError('making room in the commit log', this.#core.path, refused);
@@ -321,11 +316,11 @@ export class DurableWriter {
       yield* this.#write('blanking a record', sector * sectorBytes, new Uint8Array(sectorBytes));
     } catch (error) {
       // A full disk takes neither write: file systems that copy on write need space for both.
-      if (this.#isBlank(sector)) return yield* this.#sync();
+      if (this.#isBlank(sector)) return yield* this.sync();
       const message = 'a record could be neither written nor blanked';
       throw this.#core.poison(new AggregateError([cause, error], message));
     }
-    yield* this.#sync();
+    yield* this.sync();
   }
 
   #isBlank(sector: number): boolean {
@@ -381,7 +376,7 @@ export class DurableWriter {
 
   *#settleRound(): Steps<void> {
     yield* this.#houseKeep({ urgent: true, room: false, fill: false });
-    yield* this.#sync();
+    yield* this.sync();
   }
 
   /**
@@ -400,6 +395,6 @@ export class DurableWriter {
     } catch (error) {
       throw ioError('shrinking', path, error);
     }
-    yield* this.#sync();
+    yield* this.sync();
   }
 }

@@ -7,7 +7,24 @@
  * here until the turn ends; only if it is still open then, it is watched.
  */
 
+import { VarveError } from '../../errors.ts';
+import type { StoreCore } from '../state/core.ts';
 import type { SessionWork } from './session-work.ts';
+
+/**
+ * The error of a call after the end of a session: it has ended, or the store was closed before it
+ * did.
+ */
+export function sessionEnded({ closedWithStore }: SessionWork, core: StoreCore): VarveError {
+  if (closedWithStore) return core.closedError();
+  return new VarveError('VARVE_SESSION_ENDED', 'the session has ended');
+}
+
+/** Throws if the session cannot change: it has ended, or the store takes no writes. */
+export function checkSession(work: SessionWork, core: StoreCore): void {
+  if (!work.isOpen) throw sessionEnded(work, core);
+  core.checkWritable();
+}
 
 export class OpenSessions {
   /** Sessions made in earlier turns: watched. */

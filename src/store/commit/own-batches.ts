@@ -2,15 +2,19 @@
  * Batches of the store's own: they move maps and push a settle on, and no session is in them.
  *
  * Invariants:
- * - If no commit is in flight, such a batch is made on the calling thread, so that `commitSync` never
- *   finds it in flight. Otherwise it waits for the batch in flight. Its large writes have been made
- *   before.
- * - The sync of copies takes its turn as a batch does: of two syncs at once, one may get the error of
- *   the other's writes.
+ * - If no commit is in flight, such a batch is made on the calling thread, so that `commitSync`
+ *   never finds it in flight. Otherwise it waits for the batch in flight. Its large writes have
+ *   been made before.
+ * - The sync of copies takes its turn as a batch does: of two syncs at once, one may get the error
+ *   of the other's writes.
  */
 
-import type { Steps } from '../file/effects.ts';
+import { pause, type Steps } from '../file/effects.ts';
+import type { StoreCore } from '../state/core.ts';
+import type { StoreWatch } from '../watch/store-watch.ts';
 import type { MapMove } from './commit-plan.ts';
+import type { DurableWriter } from './durable-writer.ts';
+import type { GivenBackMaps } from './given-back-maps.ts';
 
 /** The content of a batch of the store's own. */
 export interface OwnBatch {
@@ -33,7 +37,7 @@ export interface Rider {
 export type OwnWork = OwnBatch | 'sync of copies';
 
 /** Own work that waits for the batch in flight. */
-export class WaitingOwn {
+class WaitingOwn {
   readonly work: OwnWork;
   readonly #resolve: (isDone: boolean) => void;
   readonly #reject: (error: unknown) => void;
@@ -50,5 +54,75 @@ export class WaitingOwn {
     } catch (error) {
       this.#reject(error);
     }
+  }
+}
+
+export class OwnBatches {
+  readonly #core: StoreCore;
+  readonly #watch: StoreWatch;
+  readonly #writer: DurableWriter;
+  readonly #givenBack: GivenBackMaps;
+  readonly #waiting: WaitingOwn[] = [];
+
+  constructor(core: StoreCore, watch: StoreWatch, writer: DurableWriter, givenBack: GivenBackMaps) {
+    this.#core = core;
+    this.#watch = watch;
+    this.#writer = writer;
+    this.#givenBack = givenBack;
+  }
+
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0;
+  }
+
+  /** The work waits for its turn; resolves and rejects as `steps`. */
+  queue(work: OwnWork): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push(new WaitingOwn(work, resolve, reject));
+    });
+  }
+
+  take(): WaitingOwn | undefined {
+    return this.#waiting.shift();
+  }
+
+  /** Returns false if the maps of a batch could not move. Throws `VARVE_IO`, `VARVE_POISONED`. */
+  *steps(work: OwnWork): Steps<boolean> {
+    this.#core.checkSound();
+    if (work !== 'sync of copies') return yield* this.#batch(work);
+    yield* this.#writer.sync();
+    return true;
+  }
+
+  *#batch({ moves = [], drops = false, settles = false }: OwnBatch): Steps<boolean> {
+    this.#writer.batchBegins();
+    this.#watch.batchBegins([]);
+    const { atlas, housekeeping, published } = this.#core;
+    const { canMove } = housekeeping;
+    const dropped = drops ? this.#givenBack.retire(atlas.emptyMaps()) : [];
+    if (settles && housekeeping.canSettle) housekeeping.beginSettle();
+    yield* this.#writer.commit({
+      works: [],
+      freed: new Map(),
+      checkpoint: published.checkpoint,
+      dropped,
+      moves: canMove ? yield* this.movable(moves) : [],
+    });
+    if (dropped.length > 0) this.#givenBack.becameDurable();
+    return canMove;
+  }
+
+  /** The maps that can still move, with their marks in memory until the batch is over. */
+  *movable(moves: readonly MapMove[]): Steps<MapMove[]> {
+    const { loadedPages } = this.#core.atlas;
+    const movable: MapMove[] = [];
+    for (const move of moves) {
+      const { stratum, map } = move;
+      if (map.vacated || !stratum.maps.includes(map)) continue;
+      for (const page of stratum.pagesOf(map)) loadedPages.pin(page);
+      movable.push(move);
+      yield pause;
+    }
+    return movable;
   }
 }

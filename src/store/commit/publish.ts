@@ -6,6 +6,7 @@
  *   before others, but their ids are not known to any caller yet.
  * - Batch number, embedded header, checkpoint, log and statistics change in one go, at the end.
  * - Freed grains can be reserved only from here on: the sync that covers their release is complete.
+ *   The watches of a freed value learn of it before.
  * - The cache returns a freed value only after a check of its marks.
  */
 
@@ -13,8 +14,8 @@ import { pageBytes } from '../../format/layout.ts';
 import type { GrainRun } from '../../format/log-record.ts';
 import { assert, present } from '../../util/assert.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
-import { replaceMap } from '../grains/map-moves.ts';
 import { type RecordTarget, recordBytes } from '../log/commit-log.ts';
+import { replaceMap } from '../moves/map-moves.ts';
 import type { StoreCore } from '../state/core.ts';
 import { statisticsOf } from '../state/statistics.ts';
 import type { StoreStatistics } from '../state/store-statistics.ts';
@@ -76,7 +77,7 @@ function* applyBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): St
     logBytes += freed.logBytes;
     for (const run of freed.values) {
       if (++entries % stepsPerPause === 0) yield pause;
-      core.freeings += 1;
+      core.watches.freed(run);
       const stratum = present(
         atlas.stratum(run.basin, run.stratum),
         'the stratum of a freed value',
@@ -95,8 +96,10 @@ function* applyBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): St
   for (const move of plan.moves) {
     replaceMap(core, move.stratum, move.map, move.parts);
     move.isPublished = true;
-    // An asynchronous read of one of its values may find other bytes at the old place.
-    core.freeings += 1;
+    // A read that takes several turns may find other bytes at the old place.
+    const { basin, number } = move.stratum;
+    const { firstIndex: index, grains } = move.map;
+    core.watches.moved({ basin, stratum: number, index }, grains);
   }
   log.accept(target, plan.after.currentBatch, plan.entries, archived.length);
   log.passed(plan.after.checkpoint, logBytes);

@@ -7,6 +7,7 @@
  *   up.
  * - When 1 MiB is staged, the bytes are written ahead to their grains, and their memory is reused.
  * - It is open, then committing, then ended; if it is given up, it may end without committing.
+ * - It is not committed while a push is in flight. A push owns its grains until it adds its value.
  *
  * It asks for no sync and publishes nothing.
  */
@@ -19,24 +20,27 @@ import { assert } from '../../util/assert.ts';
 import { type FileWrite, inOneGo, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import type { Reservation } from '../grains/atlas.ts';
 import type { Stratum } from '../grains/stratum.ts';
-import { StagingMemory, type StagingSlab } from '../values/staging-memory.ts';
-import { MergedWrites } from './merged-writes.ts';
+import { MergedWrites } from '../values/merged-writes.ts';
+import { type StagedBatch, type StagedBytes, StagedValues } from '../values/staged-values.ts';
+import { StagingMemory } from '../values/staging-memory.ts';
 
 /** A value pushed by this session. */
-export interface StagedValue extends GrainRun {
+export interface StagedValue extends StagedBytes {
   readonly operation: 'allocate';
   readonly id: GrainId;
-  readonly home: Stratum;
   readonly crc: number;
-  /** Prefix, bytes and padding to the end of its grains; undefined once they are in the file. */
-  bytes: Uint8Array | undefined;
-  withdrawn: boolean;
 }
 
 /** A committed value that this session archives. */
 export interface ClaimedValue extends GrainRun {
   readonly operation: 'archive';
   readonly home: Stratum;
+}
+
+/** A push that has not settled. */
+export interface PushInFlight {
+  /** The session has ended: the push gives its grains back and rejects. */
+  end(): void;
 }
 
 export class SessionWork {
@@ -56,16 +60,15 @@ export class SessionWork {
   #state: 'open' | 'committing' | 'ended' = 'open';
   #failure: unknown;
   #closedWithStore = false;
-  #staged: StagedValue[] = [];
-  #stagedBytes = 0;
   /** Bytes of the grains of every value pushed, in memory or in the file. */
   #pushedBytes = 0;
-  readonly #memory: StagingMemory;
-  readonly #slabs: StagingSlab[] = [];
+  readonly #staged: StagedValues<StagedValue>;
+  /** Pushes that have not settled; made with the first. */
+  #pushes: Set<PushInFlight> | undefined;
   #byId: Map<bigint, StagedValue> | undefined;
 
   constructor(memory: StagingMemory = new StagingMemory()) {
-    this.#memory = memory;
+    this.#staged = new StagedValues(memory);
   }
 
   /** Its user can change it. */
@@ -87,8 +90,14 @@ export class SessionWork {
     return this.#closedWithStore;
   }
 
+  /** A push is in flight: the session cannot be committed. */
+  get isPushing(): boolean {
+    return this.#pushes !== undefined && this.#pushes.size > 0;
+  }
+
+  /** Bytes in memory, without those that are being written. */
   get stagedBytes(): number {
-    return this.#stagedBytes;
+    return this.#staged.bytes;
   }
 
   get pushedBytes(): number {
@@ -132,11 +141,10 @@ export class SessionWork {
     const { stratum, index, count } = place;
     const { length } = data;
     const crc = valueCrc({ basin: stratum.basin, stratum: stratum.number, index }, data);
-    const bytes = this.#memory.take(count * stratum.grainBytes, this.#slabs);
+    const bytes = this.#staged.take(count * stratum.grainBytes);
     encodeValue(bytes, data, crc);
     const value = this.add(place, length, crc, bytes);
-    this.#staged.push(value);
-    this.#stagedBytes += bytes.length;
+    this.#staged.add(value);
     return value;
   }
 
@@ -180,29 +188,25 @@ export class SessionWork {
 
   /** Takes back a value that this session pushed: its grains are free again. */
   withdraw(value: StagedValue): void {
-    value.withdrawn = true;
     this.#byId?.delete(value.id);
-    value.home.release(value.index, value.count);
     this.#pushedBytes -= value.count * value.home.grainBytes;
-    this.#stagedBytes -= value.bytes?.length ?? 0;
-    value.bytes = undefined;
+    this.#staged.withdraw(value);
     this.#withdrawn += 1;
     // Do not search the lists: filter them once half of the operations are withdrawn.
     if (this.#withdrawn * 2 > this.#operations.length) this.#leaveOut();
-    if (this.#stagedBytes === 0) this.forgetBytes();
   }
 
   /** Removes withdrawn values from the lists. */
   #leaveOut(): void {
     this.#operations = this.#operations.filter(isAsked);
-    this.#staged = this.#staged.filter(isAsked);
+    this.#staged.leaveOut();
     this.#withdrawn = 0;
   }
 
   /** The writes of all values still in memory, adjoining ones merged. */
   pendingWrites(): FileWrite[] {
     const merged = new MergedWrites();
-    for (const value of this.#staged) merged.add(value);
+    for (const value of this.#staged.values) merged.add(value);
     return merged.writes();
   }
 
@@ -211,10 +215,27 @@ export class SessionWork {
    * `commit` rejects. Requires: no write of them is in flight.
    */
   forgetBytes(): void {
-    for (const value of this.#staged) value.bytes = undefined;
-    this.#staged = [];
-    this.#stagedBytes = 0;
-    this.#memory.release(this.#slabs);
+    this.#staged.forget();
+  }
+
+  /** Takes all staged values, to be written without blocking; `endWriteAhead` ends that. */
+  beginWriteAhead(): StagedBatch<StagedValue> {
+    return this.#staged.beginBatch();
+  }
+
+  endWriteAhead(batch: StagedBatch<StagedValue>): void {
+    this.#staged.endBatch(batch);
+  }
+
+  /** Until `pushEnded` it cannot be committed; its end ends the push. */
+  pushBegins(push: PushInFlight): void {
+    assert(this.#state === 'open', 'an open session pushes');
+    this.#pushes ??= new Set();
+    this.#pushes.add(push);
+  }
+
+  pushEnded(push: PushInFlight): void {
+    this.#pushes?.delete(push);
   }
 
   /** Keeps the first error of a write ahead. */
@@ -243,6 +264,28 @@ export class SessionWork {
     this.#state = 'ended';
   }
 
+  /**
+   * Takes over all work of another open session, as if it were done now: the other ends, and gives
+   * nothing back. Requires: no push of the other session is in flight.
+   */
+  adopt(other: SessionWork): void {
+    assert(this.#state === 'open' && other.#state === 'open', 'work moves between open sessions');
+    assert(!other.isPushing, 'a session is adopted without pushes in flight');
+    for (const operation of other.operations) this.#operations.push(operation);
+    this.#staged.adopt(other.#staged);
+    this.#pushedBytes += other.#pushedBytes;
+    this.#byId = undefined;
+    this.writeError ??= other.writeError;
+    this.preferred ??= other.preferred;
+    if (other.embeddedHeader !== undefined) this.embeddedHeader = other.embeddedHeader;
+    if (other.checkpointTo !== undefined) {
+      this.checkpointTo = Math.max(this.checkpointTo ?? 0, other.checkpointTo);
+    }
+    other.#state = 'ended';
+    other.#operations = [];
+    other.#byId = undefined;
+  }
+
   /** From open to ended: gives everything back, since the store is closed. */
   closeWithStore(): void {
     this.#closedWithStore = true;
@@ -250,8 +293,8 @@ export class SessionWork {
   }
 
   /**
-   * From open or committing to ended: gives all reservations and claims back. Requires: no write to
-   * the grains is in flight.
+   * From open or committing to ended: gives all reservations and claims back, and ends pushes in
+   * flight. Grains that are being written are given back when the write has returned.
    */
   giveUp(): void {
     inOneGo(this.giveUpInSteps());
@@ -266,12 +309,14 @@ export class SessionWork {
     assert(this.#state !== 'ended', 'a session ends once');
     this.#state = 'ended';
     this.#failure = failure;
+    for (const push of this.#pushes ?? []) push.end();
     const operations = [...this.operations].reverse();
+    const left = this.#staged.leaveToBatches();
     let steps = 0;
     for (const value of operations) {
       if (++steps % stepsPerPause === 0) yield pause;
       if (value.operation === 'archive') value.home.unclaim(value.index);
-      else value.home.release(value.index, value.count);
+      else if (!left.has(value)) value.home.release(value.index, value.count);
     }
     this.#operations = [];
     this.forgetBytes();

@@ -1,7 +1,7 @@
 /**
  * Writes values to their grains: those of a batch before its record is written, those of an open
- * session ahead of its commit, and a single large one without blocking the event loop. It also says
- * which batches write none, since their record carries the values.
+ * session ahead of its commit, and single large ones piece by piece, without blocking the event
+ * loop. It also says which batches write none, since their record carries the values.
  *
  * Invariants:
  * - The grains are reserved. The bytes count only when a commit names them.
@@ -17,14 +17,15 @@ import type { GrainIdParts } from '../../format/grain-id.ts';
 import { pageBytes, valuePrefixBytes } from '../../format/layout.ts';
 import type { GrainRun } from '../../format/log-record.ts';
 import { encodeValuePrefix, valueCrc, valueCrcStart } from '../../format/value.ts';
+import { assert } from '../../util/assert.ts';
 import { crc32 } from '../../util/crc.ts';
 import { endOfWrites, type FileWrite, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { endOf, type FilePart, partsWithin, writesTo } from '../file/file-parts.ts';
 import type { Reservation } from '../grains/atlas.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { StoreCore } from '../state/core.ts';
+import { MergedWrites } from '../values/merged-writes.ts';
 import type { BatchPlan } from './commit-plan.ts';
-import { MergedWrites } from './merged-writes.ts';
 import type { SessionWork, StagedValue } from './session-work.ts';
 
 /**
@@ -144,15 +145,29 @@ function* writeAlone(
         yield* core.writer.write(write);
       } catch (error) {
         refused.set(work, ioError('writing a value', core.path, error));
-        if (core.space.tight) yield* writeByPage(core, write);
+        yield* learnPages(core, write);
       }
     }
   }
   return refused;
 }
 
-/** Repeats a refused write page by page, so that the space learns which pages the disk refuses. */
-function* writeByPage(core: StoreCore, write: FileWrite): Steps<void> {
+/** Writes; after a refusal the next value is placed where the disk has room, if it has any. */
+function* writeLarge(core: StoreCore, write: FileWrite): Steps<void> {
+  try {
+    yield* core.writer.write(write);
+  } catch (error) {
+    yield* learnPages(core, write);
+    throw error;
+  }
+}
+
+/**
+ * Repeats a refused write page by page on a full disk, so that the space learns which pages the
+ * disk refuses: the others stay free for values.
+ */
+function* learnPages(core: StoreCore, write: FileWrite): Steps<void> {
+  if (!core.space.tight) return;
   for (const piece of pagesOf(write)) {
     try {
       yield* core.writer.write(piece);
@@ -202,46 +217,131 @@ function writeNow(core: StoreCore, work: SessionWork, writes: readonly FileWrite
   if (work.writeError !== undefined) return;
   try {
     core.writer.performSync(core.writer.lengthen(endOfWrites(writes)));
-    for (const write of writes) core.writer.performSync(core.writer.write(write));
+    for (const write of writes) core.writer.performSync(writeLarge(core, write));
   } catch (error) {
     work.failed(core.path, error);
   }
 }
 
 /**
- * Writes `data` to the reserved grains, without blocking and without a copy, and gives its CRC.
- * Throws `VARVE_IO`, `VARVE_POISONED`.
+ * As `writeAhead`, without blocking. What is pushed meanwhile is staged anew. Requires: a push of
+ * the session is in flight until this resolves, so that nothing commits it.
+ */
+export async function writeAheadAsync(core: StoreCore, work: SessionWork): Promise<void> {
+  const batch = work.beginWriteAhead();
+  try {
+    if (work.writeError === undefined) await core.writer.perform(writeStaged(core, batch.values));
+  } catch (error) {
+    work.failed(core.path, error);
+  } finally {
+    work.endWriteAhead(batch);
+  }
+}
+
+function* writeStaged(core: StoreCore, values: Iterable<StagedValue>): Steps<void> {
+  const merged = new MergedWrites();
+  for (const value of values) merged.add(value);
+  const writes = yield* merged.writesInSteps();
+  yield* core.writer.lengthen(endOfWrites(writes));
+  for (const write of writes) {
+    yield pause;
+    core.checkSound();
+    yield* writeLarge(core, write);
+  }
+}
+
+// ── one large value ──
+
+/**
+ * Writes one value to its reserved grains, piece by piece, without blocking and without a copy. The
+ * prefix, with the CRC, is written last: until then the grains hold no whole value.
+ */
+export class PiecewiseValue {
+  readonly #core: StoreCore;
+  readonly #length: number;
+  readonly #parts: readonly FilePart[];
+  #crc: number;
+  #written = 0;
+  /** The piece that is being written, until its CRC is computed. */
+  #undigested: Uint8Array | undefined;
+
+  constructor(core: StoreCore, place: Reservation, length: number) {
+    this.#core = core;
+    this.#length = length;
+    this.#parts = partsOf(place, length);
+    this.#crc = valueCrcStart(idOf(place), length);
+    // The file grows once for the whole value, not with each piece of it.
+    core.writer.performSync(core.writer.lengthen(endOf(this.#parts)));
+  }
+
+  /**
+   * Writes the next bytes of the value. Requires: the piece before is written; these bytes do not
+   * change meanwhile. Rejects with `VARVE_IO`, `VARVE_POISONED`. Their CRC is computed by `digest`
+   * during the write, or after it.
+   */
+  async write(piece: Uint8Array): Promise<void> {
+    const core = this.#core;
+    const within = partsWithin(this.#parts, valuePrefixBytes + this.#written, piece.length);
+    const writing = core.writer.perform(writePart(core, piece, within));
+    this.#undigested = piece;
+    await writing;
+    this.digest();
+    this.#written += piece.length;
+  }
+
+  /** Computes the CRC of the piece that is being written, if that has not been done. */
+  digest(): void {
+    if (this.#undigested === undefined) return;
+    this.#crc = crc32(this.#undigested, this.#crc);
+    this.#undigested = undefined;
+  }
+
+  /** Writes the prefix, and returns the CRC. Throws `VARVE_IO`, `VARVE_POISONED`. */
+  end(): number {
+    const core = this.#core;
+    assert(this.#written === this.#length, 'the prefix is written after all bytes of the value');
+    const within = partsWithin(this.#parts, 0, valuePrefixBytes);
+    core.writer.performSync(writePart(core, prefixOf(this.#length, this.#crc), within));
+    return this.#crc;
+  }
+}
+
+/** The method that writes a large value, and its check before each piece. */
+export interface LargeWrite {
+  readonly method: string;
+  /** Throws if the value is no longer wanted. */
+  readonly check?: () => void;
+}
+
+/**
+ * Writes `data` to the reserved grains, and gives its CRC. Rejects with `VARVE_IO`,
+ * `VARVE_POISONED`, and `VARVE_INVALID_ARGUMENT` if the caller has transferred the bytes.
  */
 export async function writeLargeValue(
   core: StoreCore,
   place: Reservation,
   data: Uint8Array,
+  { method, check }: LargeWrite,
 ): Promise<number> {
   const { length } = data;
-  const parts = partsOf(place, length);
-  // The file grows once for the whole value, not with each piece of it.
-  core.writer.performSync(core.writer.lengthen(endOf(parts)));
-  let crc = valueCrcStart(idOf(place), length);
+  const value = new PiecewiseValue(core, place, length);
   for (let at = 0; at < length; at += pieceBytes) {
+    check?.();
     // The caller has transferred or shortened the buffer during a write.
-    if (data.length !== length)
-      throw invalidArgument('Store.put', 'bytes that stay in place during the put', data);
-    const piece = data.subarray(at, at + pieceBytes);
-    const within = partsWithin(parts, valuePrefixBytes + at, piece.length);
-    const writing = core.writer.perform(writePart(core, piece, within));
-    crc = crc32(piece, crc);
+    if (data.length !== length) throw invalidArgument(method, 'bytes that stay in place', data);
+    const writing = value.write(data.subarray(at, at + pieceBytes));
+    value.digest();
     await writing;
   }
-  const within = partsWithin(parts, 0, valuePrefixBytes);
-  core.writer.performSync(writePart(core, prefixOf(length, crc), within));
-  return crc;
+  check?.();
+  return value.end();
 }
 
 function* writePart(core: StoreCore, bytes: Uint8Array, parts: Iterable<FilePart>): Steps<void> {
   for (const write of writesTo([...parts], [bytes])) {
     core.checkSound();
     try {
-      yield* core.writer.write(write);
+      yield* writeLarge(core, write);
     } catch (error) {
       throw ioError('writing a value', core.path, error);
     }

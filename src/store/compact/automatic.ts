@@ -2,9 +2,9 @@
  * Automatic compaction: the steps of a compaction, carried out with the commits of sessions.
  *
  * Invariants:
- * - On average it writes at most as many bytes as commits write, in pieces of up to 64 KiB. It makes
- *   no sync and no batch of its own: the sync of a commit makes its copies durable, and the record of
- *   a later commit moves the maps.
+ * - On average it writes at most as many bytes as commits write, in pieces of up to 64 KiB. It
+ *   makes no sync and no batch of its own: the sync of a commit makes its copies durable, and the
+ *   record of a later commit moves the maps.
  * - It begins if more than a third of the file is free pages, and 1 MiB of it.
  * - A refused write ends it; it does not fail the commit.
  */
@@ -79,9 +79,9 @@ export class AutomaticCompaction {
     }
     for (let left = stepsMax; this.#waits !== undefined && left > 0; left--) {
       const step = this.#waits;
-      if (step.kind === 'batch') return step.batch;
-      if (step.kind === 'sync') return nothing;
-      if (step.kind === 'write' && !(yield* this.#write(step.piece))) return nothing;
+      if (step.do === 'batch') return step.batch;
+      if (step.do === 'sync') return nothing;
+      if (step.do === 'write' && !(yield* this.#write(step.piece))) return nothing;
       if (this.#waits === step) this.#resume(true);
     }
     return nothing;
@@ -105,8 +105,8 @@ export class AutomaticCompaction {
   /** The batch with what `ride` returned is durable. `moved`: its maps could move. */
   committed(moved: boolean): void {
     const step = this.#waits;
-    if (step?.kind === 'sync') this.#resume(true);
-    else if (step?.kind === 'batch') this.#resume(moved);
+    if (step?.do === 'sync') this.#resume(true);
+    else if (step?.do === 'batch') this.#resume(moved);
   }
 
   #resume(answer: boolean): void {

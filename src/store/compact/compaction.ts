@@ -43,21 +43,21 @@ const enough = 1.02;
 /** The log goes to another segment at most this often: the next one may be at the end too. */
 const logTurnsMax = 4;
 
-/** What a compaction waits for. */
+/** The next thing that a compaction needs done. */
 export type CompactionStep =
   /** The piece is to be written. */
-  | { readonly kind: 'write'; readonly piece: Piece }
+  | { readonly do: 'write'; readonly piece: Piece }
   /** A sync is to begin and end: the copies are durable then. */
-  | { readonly kind: 'sync' }
+  | { readonly do: 'sync' }
   /** A batch is to be made: the answer is false if its maps could not move yet. */
-  | { readonly kind: 'batch'; readonly batch: OwnBatch }
-  | { readonly kind: 'pause' };
+  | { readonly do: 'batch'; readonly batch: OwnBatch }
+  | { readonly do: 'pause' };
 
 /** A compaction as steps: who carries them out decides when. */
 export type CompactionSteps<T> = Generator<CompactionStep, T, boolean>;
 
-const pause: CompactionStep = { kind: 'pause' };
-const sync: CompactionStep = { kind: 'sync' };
+const pause: CompactionStep = { do: 'pause' };
+const sync: CompactionStep = { do: 'sync' };
 
 export class Compaction {
   readonly #core: StoreCore;
@@ -75,8 +75,8 @@ export class Compaction {
   }
 
   /**
-   * Ends when moving gains nothing more. If it is ended before, maps that are being copied stay where
-   * they are. Throws `VARVE_CORRUPT`, `VARVE_IO`.
+   * Ends when moving gains nothing more. If it is ended before, maps that are being copied stay
+   * where they are. Throws `VARVE_CORRUPT`, `VARVE_IO`.
    */
   *steps(): CompactionSteps<void> {
     const { space } = this.#core;
@@ -102,12 +102,12 @@ export class Compaction {
   /** Makes a whole settle, with those that are under way before it. */
   *#settle(): CompactionSteps<void> {
     yield* this.#finishSettle();
-    yield { kind: 'batch', batch: { settles: true } };
+    yield { do: 'batch', batch: { settles: true } };
     yield* this.#finishSettle();
   }
 
   *#finishSettle(): CompactionSteps<void> {
-    while (!this.#core.housekeeping.canSettle) yield { kind: 'batch', batch: {} };
+    while (!this.#core.housekeeping.canSettle) yield { do: 'batch', batch: {} };
   }
 
   *#giveBackEmptyMaps(): CompactionSteps<void> {
@@ -117,7 +117,7 @@ export class Compaction {
       // Damaged maps stay.
       if (length === 0 || length >= before) break;
       before = length;
-      yield { kind: 'batch', batch: { drops: true } };
+      yield { do: 'batch', batch: { drops: true } };
     }
     yield* this.#settle();
   }
@@ -169,13 +169,13 @@ export class Compaction {
   ): MapMove | undefined {
     const { space } = this.#core;
     const { stratum, map } = candidate;
-    if (stratum.mapWith(map.firstIndex) !== map || !stratum.keepStill(map)) return undefined;
+    if (stratum.mapWith(map.firstIndex) !== map || !stratum.moves.keepStill(map)) return undefined;
     let parts: MapPart[] | undefined;
     try {
       const ranges = rangesOf();
       parts = ranges && placeRanges(space, candidate, ranges);
     } finally {
-      if (parts === undefined) stratum.letGo(map);
+      if (parts === undefined) stratum.moves.letGo(map);
     }
     return parts && { stratum, map, parts, isPublished: false };
   }
@@ -183,7 +183,7 @@ export class Compaction {
   *#copy(move: MapMove): CompactionSteps<void> {
     const { values } = this.#core;
     for (const piece of piecesOf(values, move, this.#pieceBytes)) {
-      yield { kind: 'write', piece };
+      yield { do: 'write', piece };
       this.#groupBytes += piece.bytes.length;
     }
   }
@@ -192,7 +192,7 @@ export class Compaction {
   *#moveGroup(): CompactionSteps<void> {
     if (this.#group.length === 0) return;
     yield sync;
-    while (!(yield { kind: 'batch', batch: { moves: this.#group } }));
+    while (!(yield { do: 'batch', batch: { moves: this.#group } }));
     const group = this.#group.splice(0);
     this.#groupBytes = 0;
     for (const move of group) {
@@ -206,7 +206,7 @@ export class Compaction {
     const { stratum, map, parts } = move;
     // After a failed sync nothing is known, and nothing more is written.
     if (this.#core.poisoned || move.isPublished) return;
-    if (stratum.mapWith(map.firstIndex) === map) stratum.letGo(map);
+    if (stratum.mapWith(map.firstIndex) === map) stratum.moves.letGo(map);
     freeParts(this.#core.space, map, parts);
   }
 
@@ -223,7 +223,7 @@ export class Compaction {
     for (let turn = 0; turn < logTurnsMax && isBehind(); turn++) {
       const { current } = log;
       log.leaveCurrent();
-      while (log.current === current) yield { kind: 'batch', batch: {} };
+      while (log.current === current) yield { do: 'batch', batch: {} };
     }
     yield* this.#settle();
     yield* this.#moveSegments(end);
@@ -239,7 +239,7 @@ export class Compaction {
       if (to === undefined) continue;
       let isCopied = false;
       try {
-        for (const piece of piecesOfSegment(reader, segment, to)) yield { kind: 'write', piece };
+        for (const piece of piecesOfSegment(reader, segment, to)) yield { do: 'write', piece };
         // A settle in the meantime lists the old place, or has freed it.
         isCopied = housekeeping.canSettle && log.segments.includes(segment);
       } finally {

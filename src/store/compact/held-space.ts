@@ -1,7 +1,8 @@
 /**
  * Why a compacted file is not shorter: archived values, thin maps, the retained log.
  *
- * It reads the marks of all maps, and changes nothing.
+ * Invariant: the figures are of one moment only if nothing commits meanwhile, since the marks of
+ * all maps are read in turns. It changes nothing.
  */
 
 import { markArchived, markContinues, pageBytes } from '../../format/layout.ts';
@@ -14,11 +15,11 @@ import { thinMaps } from './thin-values.ts';
 export const thinFill = 0.5;
 
 export interface HeldSpace {
-  /** Of archived values that no checkpoint has freed: see `statistics().oldestGuard`. */
+  /** Bytes of archived values that no checkpoint has freed: see `statistics().oldestGuard`. */
   readonly heldByArchivedBytes: number;
-  /** Of free grains in maps of which values take at most half. */
+  /** Bytes of free grains in maps of which values take at most half. */
   readonly heldByThinMapsBytes: number;
-  /** Of the log after the checkpoint: it is not moved. */
+  /** Bytes of the log after the checkpoint: it is not moved. */
   readonly heldByLogBytes: number;
 }
 

@@ -6,15 +6,15 @@
  *   carry. Values that are freed meanwhile may be in them.
  * - Marks are not copied: the settle after the move writes them from memory.
  *
- * Requires: the map is kept still (`Stratum.keepStill`). It decides nothing.
+ * Requires: the map is kept still (`MapReplacements.keepStill`). It decides nothing.
  */
 
 import type { MapMove } from '../commit/commit-plan.ts';
 import { partsWithin } from '../file/file-parts.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
-import { contentOf, grainsOffsetOf, placesOf } from '../grains/map-moves.ts';
 import { nextClear, nextSet } from '../marks/bit-runs.ts';
 import type { MarkPage } from '../marks/mark-page.ts';
+import { contentOf, grainsOffsetOf, placesOf } from '../moves/map-moves.ts';
 
 /** Free grains up to this many bytes are copied with the values around them: it saves a write. */
 const gapBytesMax = 16 * 1024;

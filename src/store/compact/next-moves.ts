@@ -11,13 +11,13 @@
  */
 
 import { mapPages } from '../../format/grain-map.ts';
-import { MapCuts } from '../backup/map-cuts.ts';
 import type { Space } from '../file/space.ts';
 import type { Atlas } from '../grains/atlas.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { MapPart } from '../grains/map-parts.ts';
 import type { Stratum } from '../grains/stratum.ts';
 import { MarkScan } from '../marks/mark-scan.ts';
+import { MapCuts } from '../moves/map-cuts.ts';
 
 /** Maps of which at most this share has values may be cut. */
 const cutFillMax = 3 / 4;

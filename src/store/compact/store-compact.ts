@@ -1,6 +1,8 @@
 /**
- * `Store.compact`: its options and their check, and the steps of a compaction carried out beside
- * commits. One compaction at a time.
+ * `Store.compact`, `thinValues` and `trim`: their options and the check of these, and the steps of
+ * a compaction carried out beside commits.
+ *
+ * Invariant: one compaction runs at a time, and no automatic one beside it.
  */
 
 import { invalidArgument, ioError, VarveError } from '../../errors.ts';
@@ -23,7 +25,8 @@ import { thinValues } from './thin-values.ts';
 import { type TrimReport, trimFree } from './trim.ts';
 
 /** Bytes of one read and one write. */
-const pieceBounds = { min: 64 * 1024, max: 512 * 1024 };
+const kibibyte = 1024;
+const pieceBounds = { min: 64 * kibibyte, max: (kibibyte * kibibyte) / 2 };
 
 /** The result of a compaction, and why the file is not shorter. */
 export interface CompactReport extends HeldSpace {
@@ -76,7 +79,7 @@ export class Compactor {
     try {
       return await this.#operations.run(checked, (operation) => this.#run(operation));
     } finally {
-      for (const stratum of core.atlas.strata()) stratum.openClosed();
+      for (const stratum of core.atlas.strata()) stratum.moves.openClosed();
       this.#isRunning = false;
       goOn?.();
     }
@@ -118,7 +121,7 @@ export class Compactor {
       try {
         const since = performance.now();
         const answer = await this.#perform(step.value, operation, done);
-        if (step.value.kind === 'sync') compaction.syncTook(performance.now() - since);
+        if (step.value.do === 'sync') compaction.syncTook(performance.now() - since);
         report();
         await operation.breathe();
         step = steps.next(answer);
@@ -139,7 +142,7 @@ export class Compactor {
     done: { movedBytes: number; batches: number },
   ): Promise<boolean> {
     const { path, writer } = this.#core;
-    if (step.kind === 'write') {
+    if (step.do === 'write') {
       const { offset, bytes } = step.piece;
       await operation.spend(2 * bytes.length);
       try {
@@ -148,8 +151,8 @@ export class Compactor {
         throw ioError('compacting', path, error);
       }
       done.movedBytes += bytes.length;
-    } else if (step.kind === 'sync') await this.#committer.syncCopies();
-    else if (step.kind === 'batch') {
+    } else if (step.do === 'sync') await this.#committer.syncCopies();
+    else if (step.do === 'batch') {
       done.batches += 1;
       return await this.#committer.commitOwn(step.batch);
     }

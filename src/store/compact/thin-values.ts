@@ -1,8 +1,8 @@
 /**
- * The values that lie in thin grain maps: no move can make their maps shorter while their ids stand.
+ * The values that lie in thin grain maps: no move makes their maps shorter while their ids stand.
  *
- * Invariant: a map that is named takes no new values until its stratum opens it again
- * (`Stratum.openClosed`), so whoever pushes the values again and archives these ids empties it.
+ * Invariant: a map that is named takes no new values until it is opened again
+ * (`MapReplacements.openClosed`). So pushing its values again and archiving these ids empties it.
  */
 
 import { type GrainId, joinGrainId } from '../../format/grain-id.ts';
@@ -44,7 +44,7 @@ export async function* thinValues(
   fill: number,
 ): AsyncGenerator<GrainId, void, undefined> {
   const maps = thinMaps(core.atlas, fill);
-  for (const { stratum, map } of maps) stratum.closeToValues(map);
+  for (const { stratum, map } of maps) stratum.moves.closeToValues(map);
   const breather = new Breather();
   for (const { stratum, map } of maps) {
     const { basin, number } = stratum;

@@ -6,6 +6,8 @@
  * is a page of the file: pages from there on count as in use.
  */
 
+import { corrupt } from '../../errors.ts';
+import { pageBytes } from '../../format/layout.ts';
 import { assert } from '../../util/assert.ts';
 
 /** A stretch of pages. */
@@ -24,6 +26,25 @@ export class FreeStretches {
   readonly #classes: Set<number>[] = Array.from({ length: classCount }, () => new Set());
   /** Pages of all stretches. */
   pages = 0;
+
+  /**
+   * Makes all pages between the extents in use free; returns the page after the last of these.
+   * Throws `VARVE_CORRUPT` if two of them overlap, or if an offset is no safe integer.
+   */
+  fillBetween(used: readonly Extent[]): number {
+    const sorted = used.filter((extent) => extent.pages > 0).sort((a, b) => a.page - b.page);
+    let end = 0;
+    for (const { page, pages } of sorted) {
+      const offset = page * pageBytes;
+      if (page < end) throw corrupt('two structures share a page', { offset });
+      if (!Number.isSafeInteger(offset + pages * pageBytes)) {
+        throw corrupt('a structure lies beyond the longest possible file', { offset });
+      }
+      if (page > end) this.insert(end, page - end);
+      end = page + pages;
+    }
+    return end;
+  }
 
   /** A stretch begins with this page. */
   has(page: number): boolean {
@@ -128,6 +149,13 @@ export class FreeStretches {
     this.#starts.delete(page + pages);
     (this.#classes[classOf(pages)] as Set<number>).delete(page);
     this.pages -= pages;
+  }
+
+  /** Removes a stretch if it is there with exactly these pages. */
+  removeAt(page: number, pages: number): boolean {
+    if (this.#lengths.get(page) !== pages) return false;
+    this.remove(page, pages);
+    return true;
   }
 
   /** In no order. */

@@ -13,11 +13,11 @@
  *   tight: before that, a write at the end of the file shows whether the disk is full.
  */
 
-import { corrupt } from '../../errors.ts';
 import { pageBytes } from '../../format/layout.ts';
 import { assert, checks } from '../../util/assert.ts';
 import { type Extent, FreeStretches } from './free-stretches.ts';
 import { PageRanges } from './page-ranges.ts';
+import { Reserve } from './reserve.ts';
 import { growthBytes, growthProofFor, reserveExcess } from './space-shares.ts';
 
 export type { Extent } from './free-stretches.ts';
@@ -27,8 +27,7 @@ const anywhere = Number.POSITIVE_INFINITY;
 
 export class Space {
   readonly #free = new FreeStretches();
-  readonly #reserveFor: (endPage: number) => number;
-  #reserve: Extent | undefined;
+  readonly #reserve: Reserve;
   #end = 0;
   #frontier = 0;
   #backed = 0;
@@ -45,7 +44,7 @@ export class Space {
 
   /** `reserveFor`: pages to reserve in a file of `endPage` pages. */
   constructor(reserveFor: (endPage: number) => number = () => 0) {
-    this.#reserveFor = reserveFor;
+    this.#reserve = new Reserve(reserveFor);
   }
 
   /**
@@ -55,18 +54,7 @@ export class Space {
    */
   rebuild(used: readonly Extent[], fileBytes: number): void {
     assert(this.#end === 0, 'space is rebuilt once');
-    const sorted = used.filter((extent) => extent.pages > 0).sort((a, b) => a.page - b.page);
-    let end = 0;
-    for (const { page, pages } of sorted) {
-      const offset = page * pageBytes;
-      if (page < end) throw corrupt('two structures share a page', { offset });
-      if (!Number.isSafeInteger(offset + pages * pageBytes)) {
-        throw corrupt('a structure lies beyond the longest possible file', { offset });
-      }
-      if (page > end) this.#free.insert(end, page - end);
-      end = page + pages;
-    }
-    this.#end = end;
+    this.#end = this.#free.fillBetween(used);
     this.#frontier = Math.ceil(fileBytes / pageBytes);
     // The last page may be there in part only.
     this.#backed = Math.floor(fileBytes / pageBytes);
@@ -79,9 +67,7 @@ export class Space {
 
   /** First page after everything in use, without a reserve at the end. */
   get usedEndPage(): number {
-    const reserve = this.#reserve;
-    const isLast = reserve !== undefined && reserve.page + reserve.pages === this.#end;
-    return isLast ? reserve.page : this.#end;
+    return this.#reserve.endsAt(this.#end) ? this.#end - this.#reserve.pages : this.#end;
   }
 
   /** End of the part that was written successfully. */
@@ -95,7 +81,7 @@ export class Space {
 
   /** Free pages before `endPage`, those in reserve included. */
   get freePages(): number {
-    return this.#free.pages + this.#freeHoles.pages + (this.#reserve?.pages ?? 0);
+    return this.#free.pages + this.#freeHoles.pages + this.#reserve.pages;
   }
 
   /** Page up to which the file should be filled ahead, for the next commits. */
@@ -105,7 +91,7 @@ export class Space {
 
   /** True if neither the file nor the reserve needs zeros ahead now. */
   get isFilledAhead(): boolean {
-    if ((this.#reserve?.pages ?? 0) < this.#reserveFor(this.#end)) return false;
+    if (this.#reserve.pages < this.#reserve.pagesFor(this.#end)) return false;
     return this.#frontier - this.usedEndPage > (this.fillPage - this.#end) / 4;
   }
 
@@ -218,21 +204,21 @@ export class Space {
 
   #forStructure(pages: number, keep: number, from: 'start' | 'end'): number {
     if (this.#wall < anywhere) this.keepReserve();
-    if (this.#tight && Number.isFinite(keep) && (this.#reserve?.pages ?? 0) < keep) {
+    if (this.#tight && Number.isFinite(keep) && this.#reserve.pages < keep) {
       return this.#grow(pages);
     }
-    const solid = this.#holes.empty ? undefined : this.#takeReserve(pages, keep, from);
+    const solid = this.#holes.empty ? undefined : this.#reserve.take(pages, keep, from);
     const found = solid ?? this.#takeFree(pages);
     if (found !== undefined) return found;
     if (this.#end + pages <= this.#backed) return this.#grow(pages);
-    const reserved = this.#tight ? this.#takeReserve(pages, keep, from) : undefined;
+    const reserved = this.#tight ? this.#reserve.take(pages, keep, from) : undefined;
     return reserved ?? this.#grow(pages);
   }
 
   /** True if `allocate` would find `pages` backed pages. */
   hasBacked(pages: number, keep = 0): boolean {
     if (this.#end + pages <= this.#backed) return true;
-    if ((this.#reserve?.pages ?? 0) - pages >= keep) return true;
+    if (this.#reserve.pages - pages >= keep) return true;
     return this.hasFree(pages);
   }
 
@@ -241,23 +227,14 @@ export class Space {
     return this.#free.longest(pages, this.#wall) !== undefined;
   }
 
-  #takeReserve(pages: number, keep: number, from: 'start' | 'end'): number | undefined {
-    const reserve = this.#reserve;
-    if (reserve === undefined || reserve.pages - pages < keep) return undefined;
-    const rest = reserve.pages - pages;
-    const page = from === 'start' ? reserve.page + pages : reserve.page;
-    this.#reserve = rest === 0 ? undefined : { page, pages: rest };
-    return from === 'start' ? reserve.page : reserve.page + rest;
-  }
-
   /**
    * Fills up the reserve from free pages. Returns the number of pages at the end that must still be
    * backed to complete it.
    */
   topUpReserve(): number {
     this.keepReserve();
-    const wanted = this.#reserveFor(this.#end);
-    if ((this.#reserve?.pages ?? 0) >= wanted) return 0;
+    const wanted = this.#reserve.pagesFor(this.#end);
+    if (this.#reserve.pages >= wanted) return 0;
     return Math.max(0, Math.ceil(wanted * reserveExcess) - Math.max(0, this.#backed - this.#end));
   }
 
@@ -266,48 +243,30 @@ export class Space {
    * the file may be unable to grow, any longer reserve is taken, even an incomplete one.
    */
   keepReserve(): void {
-    const wanted = this.#reserveFor(this.#end);
-    const pages = this.#reserve?.pages ?? 0;
+    const wanted = this.#reserve.pagesFor(this.#end);
+    const pages = this.#reserve.pages;
     if (pages >= wanted) return;
-    const stretch = this.#stretchForReserve(wanted, this.#wall < anywhere ? pages + 1 : wanted);
+    const least = this.#wall < anywhere ? pages + 1 : wanted;
+    const limit = Math.min(this.#backed, this.#wall);
+    const stretch = this.#reserve.bestStretch(
+      this.#free,
+      { endPage: this.#end, limit },
+      wanted,
+      least,
+    );
     if (stretch === undefined) return;
     this.releaseReserve();
     const kept = Math.min(Math.ceil(wanted * reserveExcess), stretch.pages);
     if (stretch.page === this.#end) this.#grow(kept);
     else this.#free.takeFirst(stretch.page, kept);
-    this.#reserve = { page: stretch.page, pages: kept };
+    this.#reserve.set({ page: stretch.page, pages: kept });
     assert(stretch.page + kept <= this.#backed, 'the reserve has been written');
-  }
-
-  /**
-   * The best stretch of backed pages for a reserve of `wanted` pages; undefined if none has
-   * `least`. The old reserve counts as free: the place around it if that is long enough, then the
-   * longest free stretch, then the end of the file.
-   */
-  #stretchForReserve(wanted: number, least: number): Extent | undefined {
-    const end = Math.min(this.#backed, this.#wall);
-    const atEnd = { page: this.#end, pages: Math.max(0, end - this.#end) };
-    const old = this.#reserve;
-    let found: Extent | undefined;
-    if (old !== undefined) {
-      const { page, pages } = this.#free.around(old.page, old.pages);
-      const free = page + pages === this.#end ? pages + atEnd.pages : pages;
-      found = { page, pages: Math.min(free, end - page) };
-      if (found.pages >= wanted) return found;
-    }
-    const longest = this.#free.longest(least, end);
-    if (longest !== undefined && longest.pages > (found?.pages ?? 0)) found = longest;
-    const isShort = found === undefined || found.pages < Math.min(wanted, atEnd.pages);
-    const best = isShort ? atEnd : found;
-    return best !== undefined && best.pages >= least ? best : undefined;
   }
 
   /** Frees the reserve: the store closes, or a better one was found. */
   releaseReserve(): void {
-    const reserve = this.#reserve;
-    if (reserve === undefined) return;
-    this.#reserve = undefined;
-    this.free(reserve.page, reserve.pages);
+    const extent = this.#reserve.give();
+    if (extent !== undefined) this.free(extent.page, extent.pages);
   }
 
   // ── values ──
@@ -375,10 +334,7 @@ export class Space {
     return this.#leftFrom;
   }
 
-  /**
-   * The pages from `page` on are to become free: until it is infinite again, everything goes to the
-   * first free pages that fit.
-   */
+  /** Until `page` is infinite again, everything goes to the first free pages that fit. */
   leaveFrom(page: number): void {
     this.#leftFrom = page;
   }
@@ -389,11 +345,6 @@ export class Space {
     if (stretch === undefined) return undefined;
     this.#free.takeFrom(stretch, pages);
     return stretch.page;
-  }
-
-  /** True if `pages` free backed pages in a row are before page `limit`. */
-  hasBelow(pages: number, limit: number): boolean {
-    return this.#free.lowest(pages, Math.min(limit, this.#wall)) !== undefined;
   }
 
   /** The file has been cut: no page from `endPage` on is written. */
@@ -437,16 +388,13 @@ export class Space {
 
   /** Takes these pages if they are one free stretch still. */
   takeAt(page: number, pages: number): boolean {
-    const { pages: found } = this.#free.around(page, 0);
-    if (!this.#free.has(page) || found !== pages) return false;
-    this.#free.remove(page, pages);
-    return true;
+    return this.#free.removeAt(page, pages);
   }
 
   /** Free stretches in no order, including the reserve. */
   *stretches(): Generator<Extent> {
     yield* this.#free;
     yield* this.#freeHoles;
-    if (this.#reserve !== undefined) yield this.#reserve;
+    if (this.#reserve.extent !== undefined) yield this.#reserve.extent;
   }
 }

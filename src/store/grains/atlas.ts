@@ -343,9 +343,9 @@ export class Atlas {
     this.leave(map.extents);
   }
 
-  /** As `Stratum.replaceMap`. The old extents wait in `leaving`. */
+  /** As `MapReplacements.replace`. The old extents wait in `leaving`. */
   replaceMap(stratum: Stratum, map: GrainMap, parts: readonly MapPart[]): void {
-    stratum.replaceMap(map, parts);
+    stratum.moves.replace(map, parts);
     this.leave(map.extents);
   }
 

@@ -154,8 +154,8 @@ export class FreeGrains {
   // ── maps that are copied to another place ──
 
   /**
-   * Stops reservations in a map. Returns false if some of its grains are reserved, or if nothing can
-   * be reserved in it: it is damaged, or is given back. Throws `VARVE_IO`.
+   * Stops reservations in a map. Returns false if some of its grains are reserved, or if nothing
+   * can be reserved in it: it is damaged, or is given back. Throws `VARVE_IO`.
    */
   keepStill(map: GrainMap): boolean {
     return map.takenGrains === map.committedGrains && this.close(map);

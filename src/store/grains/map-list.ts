@@ -15,13 +15,20 @@ export class MapList {
   #lastFound: GrainMap | undefined;
   /** Index after the last grain that any map ever had. */
   endIndex: number;
+  #grains = 0;
 
   constructor(maps: readonly GrainMap[], endIndex: number) {
     this.#maps.push(...maps);
+    for (const { grains } of maps) this.#grains += grains;
     this.endIndex = endIndex;
     const last = maps.at(-1);
     assert(last === undefined || last.firstIndex + last.grains <= endIndex, 'maps end in time');
     this.#keepStarts(0);
+  }
+
+  /** Grains of all maps. */
+  get grains(): number {
+    return this.#grains;
   }
 
   get all(): readonly GrainMap[] {
@@ -83,6 +90,7 @@ export class MapList {
   add(map: GrainMap): void {
     assert(map.firstIndex >= this.endIndex, 'a grain map is added after the last');
     this.#maps.push(map);
+    this.#grains += map.grains;
     this.#keepStarts(this.#maps.length - 1);
     this.endIndex = map.firstIndex + map.grains;
   }
@@ -92,6 +100,7 @@ export class MapList {
     const found = this.#maps.findIndex((map) => map.firstIndex > firstIndex);
     const at = found < 0 ? this.#maps.length : found;
     this.#maps.splice(at, 0, ...maps);
+    for (const { grains } of maps) this.#grains += grains;
     this.#keepStarts(at);
     this.#lastFound = undefined;
   }
@@ -102,6 +111,7 @@ export class MapList {
     if (map?.firstIndex !== firstIndex) return undefined;
     const at = this.#maps.indexOf(map);
     this.#maps.splice(at, 1);
+    this.#grains -= map.grains;
     this.#keepStarts(at);
     this.#lastFound = undefined;
     return map;

@@ -71,6 +71,16 @@ export class StratumPages implements PageHome, MapOpener {
     this.#loaded.add(page, this);
   }
 
+  /** All pages of a map, each loaded when it is its turn. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
+  *of(map: GrainMap): Generator<MarkPage> {
+    this.open(map);
+    for (const page of map.pages) {
+      if (page.loaded) page.use();
+      else this.load(page);
+      yield page;
+    }
+  }
+
   /** The marks of a new map, which has no page in the file yet. Requires: the map is opened. */
   adopt(map: GrainMap, marks: readonly Uint8Array[], stamp: number): void {
     for (const page of map.pages) {

@@ -22,7 +22,7 @@ import type { MarkChange, MarkPage } from '../marks/mark-page.ts';
 import { type Doubts, FreeGrains } from './free-grains.ts';
 import { GrainMap, newMapEntry } from './grain-map.ts';
 import { MapList } from './map-list.ts';
-import { type MapPart, partOf } from './map-parts.ts';
+import { MapReplacements } from './map-replacements.ts';
 import { Recount } from './recount.ts';
 import type { SetAside } from './set-aside.ts';
 import { StratumPages } from './stratum-pages.ts';
@@ -58,18 +58,16 @@ export class Stratum {
   archivedValues: number;
   valueBytes: number;
   allocatedGrains: number;
-  totalGrains = 0;
   /** Indexes of values that open or committing sessions archive. Their marks stay loaded. */
   readonly #claims = new Set<number>();
   /** Its mark pages, loaded and not. */
   readonly pages: StratumPages;
+  /** Maps that others replace, and those that get no new values. */
+  readonly moves: MapReplacements;
   readonly #freeGrains: FreeGrains;
   readonly #maps: MapList;
   /** Maps that a record still to be replayed drops. Their pages may have other content by now. */
   readonly #doomed = new Set<GrainMap>();
-  /** Maps that others have replaced before the base, and those: known while it is replayed. */
-  readonly #replaced: GrainMap[] = [];
-  readonly #placed = new Set<GrainMap>();
   readonly #recount: Recount | undefined;
 
   constructor(
@@ -89,9 +87,10 @@ export class Stratum {
     this.pages = new StratumPages(this, { source, loaded }, () => this.#freeGrains);
     const maps = entry.maps.map((map) => new GrainMap(map, entry.grainExp, true));
     this.#maps = new MapList(maps, entry.endIndex);
-    for (const map of maps) this.totalGrains += map.grains;
     this.#freeGrains = new FreeGrains(this, this.pages, entry.allocatedGrains);
     this.#freeGrains.addUnopened(maps);
+    const parts = { maps: this.#maps, pages: this.pages, freeGrains: this.#freeGrains };
+    this.moves = new MapReplacements(parts, this.#claims);
     this.#recount = checks.strict ? new Recount(this) : undefined;
   }
 
@@ -103,6 +102,11 @@ export class Stratum {
   /** Grains that are neither committed nor reserved. */
   get freeGrains(): number {
     return this.#freeGrains.count;
+  }
+
+  /** Grains of all maps. */
+  get totalGrains(): number {
+    return this.#maps.grains;
   }
 
   get maps(): readonly GrainMap[] {
@@ -283,8 +287,8 @@ export class Stratum {
     const map = this.openedWith(run.index);
     // The map was dropped before its basin was written.
     if (map === undefined && !as.counted) return;
-    const replaced = map === undefined && this.#replaced.find((one) => one.has(run.index));
-    if (replaced) {
+    const replaced = map === undefined ? this.moves.replacedWith(run.index) : undefined;
+    if (replaced !== undefined) {
       this.#countReplayed(change, run, replaced);
       return;
     }
@@ -326,47 +330,6 @@ export class Stratum {
     }
   }
 
-  /**
-   * The maps `parts` replaced this one with `batch`, and a settle has written their marks: these are
-   * read from there. If the basin was healed, `countPlaced` must follow, after the replay up to the
-   * base.
-   */
-  placeParts(old: GrainMap, parts: readonly MapPart[], batch: number): void {
-    if (old.opened && old.pages.every(({ loaded }) => loaded)) {
-      // The log adds it, so all of its marks are in memory.
-      this.replaceMap(old, parts);
-      return;
-    }
-    const maps = parts.map(({ firstIndex, grains, page }) => {
-      return new GrainMap(
-        newMapEntry(firstIndex, { grains, page, further: [] }),
-        this.grainExp,
-        true,
-      );
-    });
-    this.#remove(old);
-    this.#maps.insert(old.firstIndex, maps);
-    for (const map of maps) this.totalGrains += map.grains;
-    this.#freeGrains.addUnopened(maps);
-    this.#replaced.push(old);
-    for (const map of maps) {
-      this.#placed.add(map);
-      this.pages.placed(map, batch);
-    }
-  }
-
-  /** Counts the grains of maps that `placeParts` has placed, by their marks. */
-  countPlaced(): void {
-    for (const map of this.#placed) {
-      let committed = 0;
-      for (const page of this.pagesOf(map)) committed += page.recount().committed;
-      map.countTaken(committed - map.takenGrains);
-      map.countCommitted(committed - map.committedGrains);
-    }
-    this.#placed.clear();
-    this.#replaced.length = 0;
-  }
-
   /** A record still to be replayed drops this map: its pages must not be read. */
   willDrop(firstIndex: number): void {
     const map = this.#maps.find(firstIndex);
@@ -378,7 +341,6 @@ export class Stratum {
     const entry = newMapEntry(at.firstIndex, at);
     const map = new GrainMap(entry, this.grainExp, durable);
     this.#maps.add(map);
-    this.totalGrains += map.grains;
     this.pages.open(map);
     return map;
   }
@@ -403,83 +365,13 @@ export class Stratum {
     this.#freeGrains.restore(map);
   }
 
-  /**
-   * Stops reservations in a map, which is to be copied to another place. Returns false if some of
-   * its grains are reserved, or if it is retired or damaged. Throws `VARVE_IO`.
-   */
-  keepStill(map: GrainMap): boolean {
-    if (map.vacated || map.isStill || !this.#freeGrains.keepStill(map)) return false;
-    map.keepStill(true);
-    return true;
-  }
-
-  /** No new value is stored in the map until `openClosed`. */
-  closeToValues(map: GrainMap): void {
-    if (this.#maps.find(map.firstIndex) !== map || map.vacated || map.isStill) return;
-    if (this.#freeGrains.close(map)) map.close(true);
-  }
-
-  /** New values may be stored again in maps that were closed to them. */
-  openClosed(): void {
-    for (const map of this.#maps.all) {
-      if (!map.isClosed) continue;
-      map.close(false);
-      if (!map.vacated && !map.isStill) this.#freeGrains.letGo(map);
-    }
-  }
-
-  /** The map is not copied any more. One that was emptied meanwhile is given back. */
-  letGo(map: GrainMap): void {
-    map.keepStill(false);
-    if (!map.vacated) this.#freeGrains.letGo(map);
-  }
-
-  /**
-   * Other maps have the values of this one from now on, each in one extent. The next settle writes
-   * all of their marks; until then they stay loaded. Requires: the marks of the map are loaded, and
-   * the others have all of its values, none in two mark pages.
-   */
-  replaceMap(old: GrainMap, parts: readonly MapPart[]): void {
-    const made = parts.map((part) => partOf(old, part));
-    this.#remove(old);
-    const maps = made.map(({ map }) => map);
-    this.#maps.insert(old.firstIndex, maps);
-    for (const { map, marks, stamp } of made) {
-      this.totalGrains += map.grains;
-      map.open(undefined);
-      this.pages.adopt(map, marks, stamp);
-      if (old.isClosed) map.close(true);
-      else for (const page of map.pages) this.#freeGrains.add(page, page.grains);
-    }
-    for (const index of this.#claims) {
-      const map = maps.find((one) => one.has(index));
-      map?.pageOf(index).claim();
-    }
-  }
-
-  /**
-   * Loads all marks of a map, before a logged replacement of it is replayed. Throws
-   * `VARVE_CORRUPT`, `VARVE_IO`.
-   */
-  loadAll(map: GrainMap): void {
-    // A page with changes is not evicted when the next one is loaded.
-    for (const page of this.pagesOf(map)) this.pages.changed(page, map);
-  }
-
   /** Removes an empty map. */
   dropMap(firstIndex: number): GrainMap | undefined {
     const map = this.#maps.find(firstIndex);
     if (map?.firstIndex !== firstIndex) return undefined;
     this.#doomed.delete(map);
-    this.#remove(map);
+    this.moves.remove(map);
     return map;
-  }
-
-  #remove(map: GrainMap): void {
-    this.#maps.remove(map.firstIndex);
-    this.#freeGrains.drop(map);
-    this.pages.drop(map);
-    this.totalGrains -= map.grains;
   }
 
   /** The pages that a settle must write. */

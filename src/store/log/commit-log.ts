@@ -357,9 +357,9 @@ export class CommitLog {
   }
 
   /**
-   * A segment is a copy of the old one in another place, with the same pages and the same records in
-   * the same order. Requires: the old one is not current, and no settle is under way. The caller
-   * frees it after the next settle.
+   * A segment is a copy of the old one in another place, with the same pages and records in the
+   * same order. Requires: the old one is not current, and no settle is under way. The caller frees
+   * it after the next settle.
    */
   replaceSegment(old: LogSegment, page: number): void {
     const at = this.#segments.indexOf(old);

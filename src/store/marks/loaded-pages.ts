@@ -7,7 +7,8 @@
  * - The page that is being added is not evicted. Any other may be, so a caller uses one page at a
  *   time, or pins.
  * - Pages that cannot go count too: the bounds may be exceeded by them alone.
- * - The budget leaves it 4 MiB: marks of ten million grains.
+ * - The budget leaves it 4 MiB: marks of ten million grains. A state that a reader has left keeps
+ *   none.
  *
  * The oldest page goes first; one that was used since it was last passed is passed once more
  * (second chance). A use only sets a flag. It reads and writes nothing.
@@ -36,7 +37,7 @@ export class LoadedPages implements MemoryUser {
   readonly pagesMax: number;
   readonly #budget: MemoryBudget;
   readonly #share: MemoryShare;
-  readonly #keptBytes: number;
+  #keptBytes: number;
   /** Oldest first. */
   readonly #pages = new Map<MarkPage, PageHome>();
   readonly #pinned = new Set<MarkPage>();
@@ -82,6 +83,13 @@ export class LoadedPages implements MemoryUser {
     const { bytes } = this;
     const reservedBytes = Math.min(bytes, this.#keptBytes);
     this.#share.hold(bytes - reservedBytes, { reservedBytes });
+  }
+
+  /** A reader has moved on to a later state: all pages can go from now on. */
+  retire(): void {
+    this.#keptBytes = 0;
+    this.#newest = undefined;
+    this.#hold();
   }
 
   /** The page is no part of the store any more, or has no marks. */

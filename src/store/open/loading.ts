@@ -187,7 +187,7 @@ function* catchUp(
       } else if (one.operation === 'replace-map' && batch > (atlas.basins[one.basin]?.stamp ?? 0)) {
         const found = replacedIn(atlas, one, batch);
         if (found === undefined) added.push({ batch, one });
-        else found.stratum.placeParts(found.map, one.parts, batch);
+        else found.stratum.moves.placeParts(found.map, one.parts, batch);
       }
     }
   }
@@ -203,9 +203,9 @@ function* catchUp(
   // Those that the records add.
   for (const { batch, one } of added) {
     const found = replacedIn(atlas, one, batch);
-    found?.stratum.placeParts(found.map, one.parts, batch);
+    found?.stratum.moves.placeParts(found.map, one.parts, batch);
   }
-  for (const stratum of atlas.strata()) stratum.countPlaced();
+  for (const stratum of atlas.strata()) stratum.moves.countPlaced();
 }
 
 // ── the log ──

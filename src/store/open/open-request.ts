@@ -21,14 +21,14 @@ export const carriedBytesMax = sectorBytes;
 export interface StoreLimits extends AtlasLimits {
   /** Bytes of grains of values that a record carries. Default: `carriedBytesMax`. */
   readonly carriedBytes?: number | undefined;
-  /** When automatic compaction begins. Default: `compactsFrom`. */
+  /** Free pages from which automatic compaction begins. Default: `compactsFrom`. */
   readonly compactsFrom?: FreePart | undefined;
 }
 
 /** A part of the file that is free pages. */
 export interface FreePart {
   readonly bytes: number;
-  /** Of the file, from 0 to 1. */
+  /** The share of the file, from 0 to 1. */
   readonly share: number;
 }
 
@@ -48,7 +48,7 @@ export interface OpenRequest {
   readonly settleBytes: number | undefined;
   /** 0: no wait. */
   readonly waitForLockMs: number;
-  /** When automatic compaction begins; undefined: never. */
+  /** Free pages from which automatic compaction begins; undefined: never. */
   readonly compactsFrom: FreePart | undefined;
   readonly limits: StoreLimits;
   readonly signal: AbortSignal | undefined;

@@ -31,11 +31,12 @@ import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { type FileReader, ReadAhead } from '../file/file-reader.ts';
 import type { Atlas } from '../grains/atlas.ts';
 import { GrainMap, newMapEntry } from '../grains/grain-map.ts';
-import { replaceMap } from '../grains/map-moves.ts';
 import type { Stratum } from '../grains/stratum.ts';
 import type { ScannedRecord } from '../log/log-scan.ts';
 import { decodedRecord, readBody, SectorReader } from '../log/record-reader.ts';
-import { type ValuePlace, type ValueReader, valuePlace } from '../values/value-reader.ts';
+import { replaceMap } from '../moves/map-moves.ts';
+import { type ValuePlace, valuePlace } from '../values/value-place.ts';
+import type { ValueReader } from '../values/value-reader.ts';
 
 /**
  * Longer padding of a carried value is not taken into memory: a record of a few bytes may name
@@ -292,7 +293,7 @@ function replayReplaced(parts: ReplayParts, replaced: ReplacedMap, batch: number
   const found = replacedIn(parts.atlas, replaced, batch);
   if (found === undefined) throw misfit(batch, 'a grain map');
   const { stratum, map } = found;
-  stratum.loadAll(map);
+  stratum.moves.loadAll(map);
   replaceMap(parts, stratum, map, replaced.parts);
 }
 

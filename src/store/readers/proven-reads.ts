@@ -14,43 +14,18 @@ import { type GrainIdParts, joinGrainId, partsOfGrainId } from '../../format/gra
 import { markValue } from '../../format/layout.ts';
 import { present } from '../../util/assert.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
-import { contentOf, grainsOffsetOf, placeParts, replaceMap } from '../grains/map-moves.ts';
 import type { LogTail } from '../log/log-tail.ts';
-import { replacedIn } from '../open/replay.ts';
 import type { StoreCore } from '../state/core.ts';
-import { type ValuePlace, valuePlace } from '../values/value-reader.ts';
-
-/** The grain that an id names, in the marks as read. */
-interface Spot {
-  readonly map: GrainMap;
-  /** The batch of the marks; the page may be evicted and found as of a later one. */
-  readonly stamp: number;
-  readonly mark: number;
-  /** Grains of the value that begins there; 0 if none does. */
-  readonly count: number;
-}
-
-/** The outcome of a read: `result` if there is a value, or the damage. */
-interface Attempt<Result> {
-  /** Undefined if the marks could not be read. */
-  readonly spot: Spot | undefined;
-  readonly result: Result | undefined;
-  readonly damage: VarveError | undefined;
-}
-
-/**
- * The result of a proof at the end of the log:
- * - `holds`: the read is of this batch;
- * - `absent`: there was no such value;
- * - `gone`: the writer has freed it, or may have;
- * - `replaced`: the writer has replaced the marks during the read.
- */
-type Verdict = 'holds' | 'absent' | 'gone' | 'replaced';
+import type { StreamedValue } from '../streams/value-stream.ts';
+import { type ByteRange, type ValuePlace, valuePlace } from '../values/value-place.ts';
+import { followMove } from './followed-moves.ts';
+import { type Attempt, damageOf, type Spot, type Verdict } from './proofs.ts';
+import type { ValueReads } from './value-reads.ts';
 
 /** Reads of marks that the writer keeps replacing, at most. */
 const triesMax = 4;
 
-export class ProvenReads {
+export class ProvenReads implements ValueReads {
   readonly core: StoreCore;
   readonly #tail: LogTail;
   readonly #era: number;
@@ -76,27 +51,9 @@ export class ProvenReads {
 
   /** Applies the replacements of maps that are known and not applied yet. */
   #followMoves(): void {
-    const { atlas, values } = this.core;
-    for (const { batch, map: replaced } of this.#tail.differences.replacedAfter(this.#movedUpTo)) {
-      this.#movedUpTo = batch;
-
-      const found = replacedIn(atlas, replaced, batch);
-      if (found === undefined) continue;
-      const { stratum, map } = found;
-      const { parts } = replaced;
-      try {
-        // Until the writer's next settle, the marks are where they were.
-        stratum.loadAll(map);
-        replaceMap({ atlas, values }, stratum, map, parts);
-      } catch (error) {
-        if (!isVarveError(error, 'VARVE_CORRUPT')) throw error;
-        placeParts(values, stratum, map, { parts, batch });
-      }
-      // Blocks there are of what was there before.
-      for (const part of parts) {
-        const { bytes } = contentOf(map, part);
-        values.forget(grainsOffsetOf(part), bytes);
-      }
+    for (const replaced of this.#tail.differences.replacedAfter(this.#movedUpTo)) {
+      this.#movedUpTo = replaced.batch;
+      followMove(this.core, replaced);
     }
   }
 
@@ -140,10 +97,57 @@ export class ProvenReads {
     this.checkOpen();
     const parts = partsOfGrainId(id);
     if (parts === undefined) return undefined;
+    return await this.#provenAsync(parts, (place) => this.core.values.readAsync(place));
+  }
+
+  readRange(id: bigint, range: ByteRange): Uint8Array<ArrayBuffer> | undefined {
+    this.checkOpen();
+    const parts = partsOfGrainId(id);
+    if (parts === undefined) return undefined;
+    return this.#known(
+      parts,
+      this.#proven(parts, (place) => this.core.values.readRange(place, range)),
+    );
+  }
+
+  async readRangeAsync(id: bigint, range: ByteRange): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    this.checkOpen();
+    const parts = partsOfGrainId(id);
+    if (parts === undefined) return undefined;
+    const read = (place: ValuePlace) => this.core.values.readRangeAsync(place, range);
+    return this.#known(parts, await this.#provenAsync(parts, read));
+  }
+
+  streamed(id: bigint): StreamedValue | undefined {
+    const parts = partsOfGrainId(id);
+    if (!this.has(id) || parts === undefined) return undefined;
+    return {
+      read: async (read) => {
+        this.checkOpen();
+        const result = this.#known(parts, await this.#provenAsync(parts, read));
+        if (result === undefined) throw this.gone(parts);
+        return result;
+      },
+      // Nothing holds the writer back.
+      release: () => undefined,
+    };
+  }
+
+  /** Bytes without a checksum: without the differences, the value may have moved. */
+  #known<Result>(parts: GrainIdParts, result: Result): Result {
+    if (this.isComplete) return result;
+    throw this.gone(parts);
+  }
+
+  /** As `#proven`, without blocking. */
+  async #provenAsync<Result>(
+    parts: GrainIdParts,
+    read: (place: ValuePlace) => Promise<Result>,
+  ): Promise<Result | undefined> {
     for (let tries = 1; ; tries++) {
       if (this.#isAbsent(parts)) return undefined;
       const marks = this.#attempt(parts, (place) => place);
-      const attempt = await this.#readAsync(marks);
+      const attempt = await this.#readAsync(marks, read);
       this.checkOpen();
       // Follow after the read: other reads may have followed the log before these bytes were read.
       const reached = await this.#tail.followAsync();
@@ -154,12 +158,13 @@ export class ProvenReads {
     }
   }
 
-  async #readAsync(marks: Attempt<ValuePlace>): Promise<Attempt<Uint8Array<ArrayBuffer>>> {
-    const { spot, damage, result: place } = marks;
+  async #readAsync<Result>(
+    { spot, damage, result: place }: Attempt<ValuePlace>,
+    read: (place: ValuePlace) => Promise<Result>,
+  ): Promise<Attempt<Result>> {
     if (place === undefined) return { spot, damage, result: undefined };
     try {
-      const { bytes } = await this.core.values.readAsync(place);
-      return { spot, damage, result: bytes };
+      return { spot, damage, result: await read(place) };
     } catch (error) {
       // A file that is closed during the read may fail it.
       this.checkOpen();
@@ -376,9 +381,4 @@ export class ProvenReads {
   #uncheck({ index }: GrainIdParts, { map }: Spot): void {
     this.core.values.uncheck(map.grainOffset(index));
   }
-}
-
-function damageOf(error: unknown): VarveError {
-  if (isVarveError(error, 'VARVE_CORRUPT')) return error;
-  throw error;
 }

@@ -1,18 +1,52 @@
 /**
- * The commit log of a store that was opened read-only: up to the batch that it sees; a follower
- * continues after each `refresh`. Reads only.
+ * The commit log as its user asks for it. Of a store that was opened read-only: up to the batch
+ * that it sees; a follower continues after each `refresh`. Reads only.
  *
  * Invariant: an entry is returned only if its record is whole and names its batch, so it is never
  * of another batch. Entries that the writer has freed meanwhile are `VARVE_LOG_TRUNCATED`.
  */
 
 import { isVarveError, VarveError } from '../../errors.ts';
-import type { LogSource, LogState } from './log-entries.ts';
+import { checkFlag, checkNames, checkSignal } from '../../util/options.ts';
+import { type BatchId, checkBatch } from '../state/batch-id.ts';
+import type { StoreCore } from '../state/core.ts';
+import {
+  type CommitLogEntry,
+  followedEntries,
+  type LogSource,
+  type LogState,
+  logEntries,
+} from './log-entries.ts';
 import type { ProvenReads } from './proven-reads.ts';
 import type { StoreReader } from './store-reader.ts';
 
+export interface CommitLogOptions {
+  after?: BatchId | undefined;
+  follow?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * `Store.commitLog` of a store with this state, and with this reader if it was opened read-only.
+ * Throws `VARVE_INVALID_ARGUMENT`.
+ */
+export function commitLogOf(
+  core: StoreCore,
+  reader: StoreReader | undefined,
+  options: CommitLogOptions,
+): AsyncIterable<CommitLogEntry> {
+  checkNames('Store.commitLog', options, { after: true, follow: true, signal: true });
+  const { currentBatch, checkpoint } = core.published;
+  const { after = checkpoint } = options;
+  checkBatch('after', after, currentBatch);
+  const follow = checkFlag('follow', options.follow, false);
+  const signal = checkSignal(options.signal);
+  const range = { after, until: follow ? undefined : currentBatch, signal };
+  return reader === undefined ? logEntries(core, range) : followedEntries(readerLog(reader), range);
+}
+
 /** The reader's states and refreshes, for `followedEntries`. */
-export function readerLog(reader: StoreReader): LogSource {
+function readerLog(reader: StoreReader): LogSource {
   return {
     get now() {
       return new ReaderLogState(reader, reader.current);

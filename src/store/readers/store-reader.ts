@@ -11,9 +11,9 @@ import type { StorageFile } from '../../io/file-system.ts';
 import { Breather } from '../../util/breather.ts';
 import { inTurns, pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { FileReader } from '../file/file-reader.ts';
-import { grainsOffsetOf } from '../grains/map-moves.ts';
 import type { MapPart } from '../grains/map-parts.ts';
 import { LogTail, type TailStart } from '../log/log-tail.ts';
+import { grainsOffsetOf } from '../moves/map-moves.ts';
 import type { LoadedStore } from '../open/loading.ts';
 import type { OpenRequest } from '../open/open-request.ts';
 import type { OpenedCore } from '../open/opening.ts';
@@ -99,6 +99,7 @@ export class StoreReader {
     const after = await this.#newerState(before, breather);
     if (after === undefined) return before.batch;
     this.#current = after;
+    before.core.atlas.loadedPages.retire();
     for (const resume of [...this.#waiters]) resume();
     await inTurns(this.#forgetStates(after), breather);
     return after.batch;
@@ -116,7 +117,10 @@ export class StoreReader {
       const { currentBatch } = loaded.opened.published;
       const isOfSameBatch = currentBatch === before.batch;
       const isNewer = currentBatch > before.batch || (isOfSameBatch && !before.isNewest);
-      if (!isNewer && !before.isLost) return undefined;
+      if (!isNewer && !before.isLost) {
+        loaded.opened.atlas.loadedPages.retire();
+        return undefined;
+      }
       await tail.followAsync(breather);
       before.checkOpen();
       const { generation } = loaded.choice.header;
@@ -124,6 +128,7 @@ export class StoreReader {
       if (tries === 1) await inTurns(keepCache(before, after, tail), breather);
       before.checkOpen();
       if (!after.isLost || tries === statesMax) return after;
+      loaded.opened.atlas.loadedPages.retire();
     }
   }
 

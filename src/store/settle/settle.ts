@@ -311,11 +311,15 @@ export class Settle {
     const needed = Math.ceil(bytes.length / pageBytes);
     const generation = old.generation + 1;
     const isRefused = this.#refusedPages.has(slotPage(page, capacityPages, generation));
-    const leaves = page >= space.leftFrom && space.hasBelow(2 * capacityPages, page);
-    if (needed > capacityPages || isRefused || leaves) {
+    const fits = needed <= capacityPages && !isRefused;
+    const capacity = needed === 1 ? 1 : Math.ceil(needed * 1.5);
+    // Compaction wants the pages where it is.
+    const leaves = fits && page >= space.leftFrom;
+    const lower = leaves ? space.takeBelow(2 * capacity, page) : undefined;
+    if (!fits || lower !== undefined) {
       if (capacityPages > 0) this.#left.push({ page, pages: 2 * capacityPages });
-      capacityPages = needed === 1 ? 1 : Math.ceil(needed * 1.5);
-      page = space.allocate(2 * capacityPages, 0, 'end');
+      capacityPages = capacity;
+      page = lower ?? space.allocate(2 * capacityPages, 0, 'end');
       this.#given.push({ page, pages: 2 * capacityPages });
     }
     const name = sealDocument(bytes, { page, capacityPages, generation, ...as }, reader.salt);

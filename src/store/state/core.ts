@@ -7,7 +7,7 @@
  * caller knows its ids yet. This file has no protocol of its own.
  */
 
-import { ioError, isVarveError, VarveError } from '../../errors.ts';
+import { ioError, VarveError } from '../../errors.ts';
 import { type GrainIdParts, split, splitGrainId } from '../../format/grain-id.ts';
 import type { FileSystem } from '../../io/file-system.ts';
 import { assert } from '../../util/assert.ts';
@@ -22,9 +22,11 @@ import type { HeaderCopies } from '../settle/header-copies.ts';
 import { Housekeeping } from '../settle/housekeeping.ts';
 import type { Published } from '../settle/settle.ts';
 import { StagingMemory } from '../values/staging-memory.ts';
-import { type ValuePlace, type ValueReader, valuePlace } from '../values/value-reader.ts';
+import { type ValuePlace, valuePlace } from '../values/value-place.ts';
+import type { ValueReader } from '../values/value-reader.ts';
 import type { BatchId } from './batch-id.ts';
 import { ChangeFollowers } from './change-followers.ts';
+import { FreedWatches } from './freed-watches.ts';
 import { Guards } from './guards.ts';
 import { RecentArchives } from './recent-archives.ts';
 import type { StoreStatistics } from './store-statistics.ts';
@@ -85,13 +87,12 @@ export class StoreCore {
   readonly budget: MemoryBudget;
   readonly guards = new Guards();
   readonly followers = new ChangeFollowers();
+  readonly watches = new FreedWatches();
   readonly staging = new StagingMemory();
   readonly archives = new RecentArchives();
   readonly counters = { commits: 0, sessionsCommitted: 0 };
   /** The checkpoint of the batch in flight. */
   checkpointUnderWay = 0;
-  /** Counts freed values: an asynchronous read compares it before and after. */
-  freeings = 0;
   committing = false;
   /** The statistics before the batch that is being published, if publishing takes several turns. */
   statisticsBefore: StoreStatistics | undefined;
@@ -217,31 +218,6 @@ export class StoreCore {
       if (found !== undefined) return found;
     }
     return this.values.read(valuePlace({ basin, stratum: number, index }, map, count));
-  }
-
-  /**
-   * As `read`, without blocking and without the cache; undefined also for a value that is freed
-   * meanwhile. Rejects with `VARVE_CLOSED` too.
-   */
-  async readAsync(id: bigint): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    for (;;) {
-      this.checkOpen();
-      const place = this.place(id);
-      if (place === undefined) return undefined;
-      const { freeings } = this;
-      try {
-        const { bytes, crc } = await this.values.readAsync(place);
-        if (freeings === this.freeings) return bytes;
-        // Freed grains may have another value by now.
-        this.checkOpen();
-        const now = this.place(id);
-        if (now === undefined) return undefined;
-        if (now.capacity === place.capacity && this.values.storedCrc(now) === crc) return bytes;
-      } catch (error) {
-        this.checkOpen();
-        if (!isVarveError(error, 'VARVE_CORRUPT') || freeings === this.freeings) throw error;
-      }
-    }
   }
 
   /** The place of the committed value with this id; undefined if there is none. */

@@ -44,6 +44,15 @@ export class StagingMemory {
     return slab.bytes.subarray(from, slab.used);
   }
 
+  /** Moves the slabs of one holder to the list of another. */
+  join(slabs: StagingSlab[], others: StagingSlab[]): void {
+    for (const slab of others) {
+      if (slabs.includes(slab)) slab.holders -= 1;
+      else slabs.push(slab);
+    }
+    others.length = 0;
+  }
+
   /**
    * Releases all that the holder of `slabs` took. Requires: no write of these bytes is in flight.
    */

@@ -7,8 +7,7 @@
  * read. The Atlas decides whether a value exists.
  */
 
-import { corrupt, type VarveError, type VarveErrorFacts } from '../../errors.ts';
-import { type GrainIdParts, joinGrainId } from '../../format/grain-id.ts';
+import type { GrainIdParts } from '../../format/grain-id.ts';
 import { valuePrefixBytes } from '../../format/layout.ts';
 import { valueCrcStart } from '../../format/value.ts';
 import type { StorageFile } from '../../io/file-system.ts';
@@ -26,24 +25,27 @@ import {
 } from '../file/file-parts.ts';
 import type { FileReader, ReadAhead } from '../file/file-reader.ts';
 import type { WriteObserver } from '../file/file-writer.ts';
-import type { GrainMap } from '../grains/grain-map.ts';
 import { BlockCache, blockBytes } from './block-cache.ts';
 import { CarriedValues, layOver } from './carried-values.ts';
+import {
+  type ByteRange,
+  checkCrc,
+  checkStoredLength,
+  damaged,
+  partsOf,
+  rangeBytes,
+  type ValuePlace,
+} from './value-place.ts';
 
 /** Values up to this length, with prefix and padding, are read through the cache. */
 const cachedBytesMax = 64 * 1024;
 /** Bytes of one read, and of one step of the CRC, while a large value is read without blocking. */
 const pieceBytes = 2 * 1024 * 1024;
 
-/** The place of a value. */
-export interface ValuePlace {
-  readonly id: GrainIdParts;
-  /** Byte offset of its prefix. */
-  readonly offset: number;
-  /** Bytes of its grains. */
-  readonly capacity: number;
-  /** The parts of the file with its grains, if there are several. */
-  readonly parts: readonly FilePart[] | undefined;
+/** Length and CRC in a value's prefix. */
+export interface ValuePrefix {
+  readonly length: number;
+  readonly crc: number;
 }
 
 /** Length and CRC in a value's prefix, and the CRC computed from its bytes. */
@@ -51,17 +53,6 @@ export interface MeasuredValue {
   readonly length: number;
   readonly stored: number;
   readonly computed: number;
-}
-
-/** The place of the `count` grains that begin with the id's grain. */
-export function valuePlace(
-  { basin, stratum, index }: GrainIdParts,
-  map: GrainMap,
-  count: number,
-): ValuePlace {
-  const capacity = count * (1 << map.grainExp);
-  const id = { basin, stratum, index };
-  return { id, offset: map.grainOffset(index), capacity, parts: map.parts(index, capacity) };
 }
 
 export class ValueReader implements WriteObserver {
@@ -200,13 +191,7 @@ export class ValueReader implements WriteObserver {
   /** Length in the value's prefix. Throws `VARVE_CORRUPT` if it does not fit the value's grains. */
   length(place: ValuePlace): number {
     this.#fill(this.#prefix, place, 0);
-    return this.#checkLength(place, getU32(this.#prefix, 0));
-  }
-
-  #checkLength(place: ValuePlace, length: number): number {
-    if (length + valuePrefixBytes <= place.capacity) return length;
-    const expected = place.capacity - valuePrefixBytes;
-    throw damaged(place, 'a value is longer than its grains', { expected, actual: length });
+    return checkStoredLength(place, getU32(this.#prefix, 0));
   }
 
   /** Checks the file's length before memory for a long value is allocated. */
@@ -264,14 +249,23 @@ export class ValueReader implements WriteObserver {
     this.#checkWithin(place, length);
     const result = this.#memory.take(length);
     this.#fill(result, place, valuePrefixBytes);
-    this.#checkCrc(place, expected, crc32(result, valueCrcStart(place.id, length)));
+    checkCrc(place, expected, crc32(result, valueCrcStart(place.id, length)));
     return result;
   }
 
-  /** The CRC in the value's prefix. */
-  storedCrc(place: ValuePlace): number {
-    this.length(place);
-    return getU32(this.#prefix, 4);
+  /**
+   * Bytes of the value, clipped to its length. They are checked only if they are all of it. Throws
+   * as `read`.
+   */
+  readRange(place: ValuePlace, { start, end }: ByteRange): Uint8Array<ArrayBuffer> {
+    this.#checkTrusted(place);
+    const length = this.length(place);
+    if (start === 0 && end >= length) return this.read(place);
+    const bytes = rangeBytes({ start, end }, length);
+    if (bytes > 0) this.#checkWithin(place, start + bytes);
+    const result = this.#memory.take(bytes);
+    if (bytes > 0) this.#fill(result, place, valuePrefixBytes + start);
+    return result;
   }
 
   /** Length and CRC in the value's prefix, in the file or as carried, without the cache. */
@@ -281,21 +275,51 @@ export class ValueReader implements WriteObserver {
   }
 
   /** As `read`, in pieces, without blocking and without the cache. */
-  async readAsync(place: ValuePlace): Promise<{ bytes: Uint8Array<ArrayBuffer>; crc: number }> {
+  async readAsync(place: ValuePlace): Promise<Uint8Array<ArrayBuffer>> {
+    const prefix = await this.prefixAsync(place);
+    const bytes = new Uint8Array(prefix.length);
+    const started = valueCrcStart(place.id, prefix.length);
+    const crc = await this.fillAsync(bytes, place, { from: 0, crc: started });
+    checkCrc(place, prefix.crc, crc);
+    return bytes;
+  }
+
+  /** As `readRange`, without blocking and without the cache. */
+  async readRangeAsync(place: ValuePlace, range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    const { length } = await this.prefixAsync(place);
+    const { start, end } = range;
+    if (start === 0 && end >= length) return await this.readAsync(place);
+    const result = new Uint8Array(rangeBytes(range, length));
+    if (result.length > 0) await this.#fillAsync(result, place, valuePrefixBytes + start);
+    return result;
+  }
+
+  /** The value's prefix, if the file has all of the value. Throws `VARVE_CORRUPT`, `VARVE_IO`. */
+  async prefixAsync(place: ValuePlace): Promise<ValuePrefix> {
     this.#checkTrusted(place);
     const prefix = new Uint8Array(valuePrefixBytes);
     await this.#fillAsync(prefix, place, 0);
-    const length = this.#checkLength(place, getU32(prefix, 0));
+    const length = checkStoredLength(place, getU32(prefix, 0));
     this.#checkWithin(place, length);
-    const result = new Uint8Array(length);
-    let crc = valueCrcStart(place.id, length);
-    for (let at = 0; at < length; at += pieceBytes) {
-      const piece = result.subarray(at, Math.min(at + pieceBytes, length));
-      await this.#fillAsync(piece, place, valuePrefixBytes + at);
+    return { length, crc: getU32(prefix, 4) };
+  }
+
+  /**
+   * Fills `target` with the value's bytes from `from` on, in pieces, without the cache. Resolves to
+   * the CRC of the value up to there; `crc` is that of what comes before.
+   */
+  async fillAsync(
+    target: Uint8Array,
+    place: ValuePlace,
+    before: { readonly from: number; readonly crc: number },
+  ): Promise<number> {
+    let { crc } = before;
+    for (let at = 0; at < target.length; at += pieceBytes) {
+      const piece = target.subarray(at, at + pieceBytes);
+      await this.#fillAsync(piece, place, valuePrefixBytes + before.from + at);
       crc = crc32(piece, crc);
     }
-    this.#checkCrc(place, getU32(prefix, 4), crc);
-    return { bytes: result, crc };
+    return crc;
   }
 
   async #fillAsync(target: Uint8Array, place: ValuePlace, at: number): Promise<void> {
@@ -338,16 +362,6 @@ export class ValueReader implements WriteObserver {
     }
     return { length, stored, computed: crc };
   }
-
-  #checkCrc(place: ValuePlace, expected: number, actual: number): void {
-    if (expected === actual) return;
-    throw damaged(place, 'a value fails its checksum', { expected, actual });
-  }
-}
-
-function damaged({ id, offset }: ValuePlace, message: string, facts?: VarveErrorFacts): VarveError {
-  const grainId = joinGrainId(id.basin, id.stratum, id.index);
-  return corrupt(message, { offset, grainId, ...facts });
 }
 
 /** `bytes`: the value's grains, fewer at the end of the file. */
@@ -359,8 +373,4 @@ function measureIn(bytes: Uint8Array, place: ValuePlace): MeasuredValue | undefi
   const value = bytes.subarray(valuePrefixBytes, end);
   const computed = crc32(value, valueCrcStart(place.id, length));
   return { length, stored: getU32(bytes, 4), computed };
-}
-
-function partsOf(place: ValuePlace): readonly FilePart[] {
-  return place.parts ?? [{ offset: place.offset, bytes: place.capacity }];
 }

@@ -20,7 +20,7 @@ import { recordBytes } from '../log/commit-log.ts';
 import { LogReader } from '../log/log-reader.ts';
 import type { MarkPage } from '../marks/mark-page.ts';
 import type { StoreCore } from '../state/core.ts';
-import { valuePlace } from '../values/value-reader.ts';
+import { valuePlace } from '../values/value-place.ts';
 import { collector, type Finding, guarded, type Report } from './finding.ts';
 import { verifyDisk, verifyLoaded } from './verify-disk.ts';
 import { verifySpace } from './verify-space.ts';

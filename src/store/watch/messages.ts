@@ -27,7 +27,9 @@ export interface CommitMessage {
    * those of this batch (values, record, housekeeping), and all others in that time (sessions that
    * write ahead, failed commits, settles). The first message counts from the opening, or from the
    * beginning of its batch if there was no subscriber then. Failed writes, and those of creation
-   * and recovery, do not count: the sum of `bytesWritten` is `StoreStatistics.bytesWritten`.
+   * and recovery, do not count: at each message, the sum of `bytesWritten` so far is
+   * `StoreStatistics.bytesWritten`. Writes after the last message, like those of closing, are in
+   * none.
    */
   readonly writes: number;
   readonly bytesWritten: number;

@@ -28,6 +28,7 @@ export interface ContractStoreOptions {
   cacheBytes?: number | undefined;
   settleBytes?: number | undefined;
   waitForLockMs?: number | undefined;
+  compaction?: 'automatic' | 'manual' | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -49,6 +50,12 @@ export interface ContractStore extends AsyncDisposable {
   readonly getAsync: (id: GrainId) => Promise<Bytes | undefined>;
   readonly has: (id: GrainId) => boolean;
   readonly lengthOf: (id: GrainId) => number | undefined;
+  readonly readRange: (id: GrainId, start: number, end: number) => Bytes | undefined;
+  readonly readRangeAsync: (id: GrainId, start: number, end: number) => Promise<Bytes | undefined>;
+  readonly createReadStream: (
+    id: GrainId,
+    options?: ContractReadStreamOptions,
+  ) => ReadableStream<Bytes> | undefined;
   readonly put: (data: Uint8Array) => Promise<{ id: GrainId; batch: BatchId }>;
   readonly checkpointTo: (batch: BatchId) => Promise<BatchId>;
   readonly guard: (batch?: BatchId) => ContractCheckpointGuard;
@@ -63,8 +70,46 @@ export interface ContractStore extends AsyncDisposable {
     deep?: boolean | undefined;
     signal?: AbortSignal | undefined;
   }) => AsyncIterable<ContractFinding>;
+  readonly backupTo: (
+    path: string,
+    options?: ContractBackupOptions,
+  ) => Promise<{
+    batch: BatchId;
+    bytes: number;
+    values: number;
+  }>;
   readonly close: () => Promise<void>;
   readonly [Symbol.asyncDispose]: () => Promise<void>;
+}
+
+export interface ContractLongOperation {
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: ContractProgress) => void) | undefined;
+  bytesPerSecond?: number | undefined;
+}
+
+export interface ContractProgress {
+  readonly phase: string;
+  readonly done: number;
+  readonly total: number | undefined;
+  readonly unit: 'bytes' | 'values' | 'nodes';
+}
+
+export type ContractBackupOptions = ContractLongOperation & {
+  overwrite?: boolean | undefined;
+  fileSystem?: ContractFileSystem | undefined;
+};
+
+export interface ContractReadStreamOptions {
+  start?: number | undefined;
+  end?: number | undefined;
+  chunkBytes?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export interface ContractPushStreamOptions {
+  length: number;
+  signal?: AbortSignal | undefined;
 }
 
 export type ContractUpdate = (
@@ -74,6 +119,13 @@ export type ContractUpdate = (
 
 export interface ContractSession extends Disposable {
   readonly push: (data: Uint8Array) => GrainId;
+  readonly pushAsync: (data: Uint8Array) => Promise<GrainId>;
+  readonly pushStream: (
+    source: AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>,
+    options: ContractPushStreamOptions,
+  ) => Promise<GrainId>;
+  /** Only sessions that a store has made: types.test.ts says so. */
+  readonly adopt: (other: never) => void;
   readonly archive: (id: GrainId) => void;
   readonly checkpointTo: (batch: BatchId) => void;
   readonly setEmbeddedHeader: (id: GrainId | null) => void;
@@ -120,6 +172,11 @@ export interface ContractMessages {
     readonly path: string;
     readonly batch: BatchId;
     readonly pages: number;
+  };
+  readonly 'varve:compact': {
+    readonly path: string;
+    readonly movedBytes: number;
+    readonly fileBytes: number;
   };
   readonly 'varve:recovery': {
     readonly path: string;
@@ -222,6 +279,9 @@ export interface ContractFileSystem {
     path: string,
     options: { create: boolean; exclusive: boolean; readOnly: boolean },
   ): Promise<ContractStorageFile>;
+  rename?(from: string, to: string, options: { overwrite: boolean }): Promise<void>;
+  remove?(path: string): Promise<void>;
+  isSame?(path: string, other: string): Promise<boolean>;
 }
 
 export interface ContractStorageFile {

@@ -30,6 +30,7 @@ describe('the exports', () => {
       expect.arrayContaining([
         ...['path', 'readOnly', 'recovery', 'currentBatch', 'checkpoint', 'committing'],
         ...['embeddedHeader', 'session', 'get', 'getAsync', 'has', 'lengthOf', 'put'],
+        ...['readRange', 'readRangeAsync', 'createReadStream'],
         ...['checkpointTo', 'guard', 'commitLog', 'updateEmbeddedHeader', 'statistics'],
         ...['verify', 'close'],
       ]),
@@ -37,7 +38,7 @@ describe('the exports', () => {
     expect(members(varve.Session.prototype)).toEqual(
       expect.arrayContaining([
         ...['push', 'archive', 'checkpointTo', 'setEmbeddedHeader', 'get', 'commit'],
-        ...['commitSync', 'abandon'],
+        ...['commitSync', 'abandon', 'pushAsync', 'pushStream', 'adopt'],
       ]),
     );
     expect(Object.keys(varve.GrainId).sort()).toEqual(['format', 'from', 'of', 'parse', 'parts']);
@@ -50,12 +51,16 @@ describe('the exports', () => {
     holds<Same<varve.VarveErrorCode, contract.ContractErrorCode>>();
     holds<Same<varve.RecoveryReport, contract.ContractRecoveryReport>>();
     holds<Same<varve.StoreMessages, contract.ContractMessages>>();
+    holds<Same<varve.ReadStreamOptions, contract.ContractReadStreamOptions>>();
+    holds<Same<varve.PushStreamOptions, contract.ContractPushStreamOptions>>();
     holds<Same<varve.CommitLogEntry, contract.ContractCommitLogEntry>>();
     holds<Same<varve.GrainChange, contract.ContractGrainChange>>();
     holds<Same<varve.Finding, contract.ContractFinding>>();
     holds<Same<varve.StoreStatistics, contract.ContractStoreStatistics>>();
     holds<Same<varve.CheckpointGuard, contract.ContractCheckpointGuard>>();
     holds<Same<varve.FileSystem, contract.ContractFileSystem>>();
+    holds<Same<varve.LongOperation, contract.ContractLongOperation>>();
+    holds<Same<varve.Progress, contract.ContractProgress>>();
     holds<Same<varve.StorageFile, contract.ContractStorageFile>>();
     expect(varve.nodeFileSystem.open).toBeTypeOf('function');
   });
@@ -69,6 +74,7 @@ describe('the exports', () => {
     holds<typeof varve.Store extends contract.ContractStoreClass ? true : false>();
     holds<varve.Session extends contract.ContractSession ? true : false>();
     holds<varve.Store extends contract.ContractStore ? true : false>();
+    holds<Same<Parameters<varve.Session['adopt']>, [varve.Session]>>();
     holds<ReturnType<varve.Store['session']> extends varve.Session ? true : false>();
     holds<varve.Store extends AsyncDisposable ? true : false>();
     holds<varve.Session extends Disposable ? true : false>();
@@ -89,6 +95,8 @@ describe('the exports', () => {
     compiled((_, session) => session.setEmbeddedHeader(undefined));
     // @ts-expect-error: text is to be encoded first
     compiled((_, session) => session.push('text'));
+    // @ts-expect-error: the length of a stream is to be said
+    compiled((_, session) => session.pushStream(new ReadableStream<Uint8Array>(), {}));
     compiled((store) => {
       // @ts-expect-error: what the store says of itself is not to be set
       store.currentBatch = 1;
@@ -100,6 +108,8 @@ describe('the exports', () => {
     const options: varve.StoreOptions = { create: undefined, signal: undefined };
     const range: Parameters<varve.Store['commitLog']>[0] = { after: undefined, follow: undefined };
     const how: Parameters<varve.Store['verify']>[0] = { deep: undefined, signal: undefined };
-    expect([options, range, how]).toHaveLength(3);
+    const read: varve.ReadStreamOptions = { start: undefined, end: undefined, signal: undefined };
+    const push: varve.PushStreamOptions = { length: 1, signal: undefined };
+    expect([options, range, how, read, push]).toHaveLength(5);
   });
 });

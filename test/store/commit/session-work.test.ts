@@ -7,11 +7,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { GrainId } from '../../../src/format/grain-id.ts';
 import { valueCrc } from '../../../src/format/value.ts';
-import { MergedWrites } from '../../../src/store/commit/merged-writes.ts';
 import { SessionWork, type StagedValue } from '../../../src/store/commit/session-work.ts';
 import { inOneGo, writeBytes } from '../../../src/store/file/effects.ts';
 import { Space } from '../../../src/store/file/space.ts';
 import { Atlas, defaultLimits } from '../../../src/store/grains/atlas.ts';
+import { MergedWrites } from '../../../src/store/values/merged-writes.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
 import { PagedMemory } from '../../support/disks/paged-memory.ts';
 

@@ -44,7 +44,7 @@ describe('a count', () => {
     'finds that the %s of a stratum are wrong',
     (counter) => {
       const stratum = stratumWithValues();
-      stratum[counter] += 1;
+      Object.defineProperty(stratum, counter, { value: stratum[counter] + 1 });
       expect(() => new Recount(stratum).now()).toThrow('are counted');
     },
   );

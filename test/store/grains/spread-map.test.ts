@@ -43,7 +43,7 @@ async function expectAll(lab: CoreLab, values: Values): Promise<void> {
     const place = lab.core.place(id);
     if (place === undefined) throw new Error('the value is there');
     expectSameBytes(lab.core.values.read(place), patternOf(length, length));
-    const { bytes } = await lab.core.values.readAsync(place);
+    const bytes = await lab.core.values.readAsync(place);
     expectSameBytes(bytes, patternOf(length, length));
   }
   expect(await lab.findings()).toEqual([]);

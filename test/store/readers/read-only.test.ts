@@ -1,6 +1,7 @@
 /**
  * A store open read-only beside a live writer: it keeps seeing the batch that it opened at while the
- * writer settles again and again over the structures that it has not read yet. It writes nothing.
+ * writer settles again and again over the structures that it has not read yet. It writes nothing,
+ * and the marks of states that it has left are evicted.
  */
 
 import { expect, it } from 'vitest';
@@ -58,5 +59,33 @@ it('recovers an unclosed store in memory, and leaves the file unchanged', async 
   expect(() => reader.session()).toThrow(expect.objectContaining({ code: 'VARVE_READ_ONLY' }));
   await reader.close();
   expect(Buffer.compare(before, await bytesNow())).toBe(0);
+  await writer.close();
+});
+
+it('evicts the marks of states that it has left', async () => {
+  const fileSystem = memoryFileSystem();
+  let writer = await Store.open(path, { fileSystem });
+  const ids: GrainId[] = [];
+  // Most are in strata of their own.
+  for (const length of [20, 5000, 20_000, 100_000, 500_000]) {
+    ids.push((await writer.put(new Uint8Array(length))).id);
+  }
+  await writer.close();
+  writer = await Store.open(path, { fileSystem });
+  const reader = await Store.open(path, { fileSystem, readOnly: true, cacheBytes: 0 });
+  const view = reader.view();
+  const markBytes = (): number => {
+    for (const id of ids) expect(reader.get(id)).toBeDefined();
+    return reader.memory.statistics().markBytes;
+  };
+  const ofOne = markBytes();
+  for (let round = 0; round < 20; round++) {
+    await writer.put(new Uint8Array(20));
+    await reader.refresh();
+    // Of each state one page stays, which the log has changed.
+    expect(markBytes()).toBeLessThan(ofOne * 8);
+  }
+  for (const id of ids) expect(view.get(id)).toEqual(reader.get(id));
+  await reader.close();
   await writer.close();
 });

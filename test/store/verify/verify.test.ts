@@ -136,7 +136,7 @@ describe('a counter that is wrong is found', () => {
     ['totalGrains', /^grains of/],
     ['valueBytes', /^bytes of/],
   ] as const)('of the %s of a stratum', async (counter, message) => {
-    stratum[counter] += 1;
+    Object.defineProperty(stratum, counter, { value: stratum[counter] + 1 });
     await expectFound(message);
   });
 

@@ -9,7 +9,16 @@
 
 import type { FileSystem, OpenFileOptions, StorageFile } from '../../../src/index.ts';
 
-export type FileOperation = 'open' | 'read' | 'write' | 'truncate' | 'datasync' | 'trim' | 'close';
+export type FileOperation =
+  | 'open'
+  | 'read'
+  | 'write'
+  | 'truncate'
+  | 'datasync'
+  | 'trim'
+  | 'close'
+  | 'rename'
+  | 'remove';
 
 /** One call, as the store made it. */
 export interface FileCall {
@@ -132,6 +141,20 @@ export class WrappedFileSystem implements FileSystem {
   async open(path: string, options: OpenFileOptions): Promise<StorageFile> {
     await this.pass({ operation: 'open', path, position: 0, bytes: 0, sync: false });
     return new WrappedStorageFile(this, path, await this.inner.open(path, options));
+  }
+
+  async rename(from: string, to: string, options: { readonly overwrite: boolean }): Promise<void> {
+    await this.pass({ operation: 'rename', path: from, position: 0, bytes: 0, sync: false });
+    await this.inner.rename?.(from, to, options);
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.pass({ operation: 'remove', path, position: 0, bytes: 0, sync: false });
+    await this.inner.remove?.(path);
+  }
+
+  async isSame(path: string, other: string): Promise<boolean> {
+    return (await this.inner.isSame?.(path, other)) ?? path === other;
   }
 
   keepDurable(): void {

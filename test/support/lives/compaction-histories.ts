@@ -8,8 +8,9 @@
 
 import type { DiskOperation } from '../disks/simulated-disk.ts';
 import { headedLimits } from '../fixtures/core-lab.ts';
+import type { Draft } from './draft.ts';
 import type { History } from './histories.ts';
-import type { Draft, Life } from './life.ts';
+import type { Life } from './life.ts';
 
 const kibibyte = 1024;
 const narrow = { grainsPerStratum: 256, mapsPerStratum: 3, strataPerBasin: 3 };

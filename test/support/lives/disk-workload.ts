@@ -14,7 +14,8 @@ import type { DiskState } from '../disks/disk-state.ts';
 import { SimulatedDisk } from '../disks/simulated-disk.ts';
 import { headedLimits } from '../fixtures/core-lab.ts';
 import type { Work } from '../oracles/expected-content.ts';
-import { type Draft, Life } from './life.ts';
+import type { Draft } from './draft.ts';
+import { Life } from './life.ts';
 import type { LifeSettings } from './life-settings.ts';
 
 const kibibyte = 1024;
@@ -88,6 +89,11 @@ export class FaultyLife extends Life {
       this.refused(work, error);
       return undefined;
     }
+  }
+
+  /** The push is made again, and says what is wrong. */
+  override pushRefused(error: unknown): void {
+    throw error;
   }
 
   override refused(work: Work, error: unknown): void {

@@ -8,7 +8,8 @@
 
 import { headedLimits } from '../fixtures/core-lab.ts';
 import { Random } from '../random.ts';
-import type { Draft, Life } from './life.ts';
+import type { Draft } from './draft.ts';
+import type { Life } from './life.ts';
 import type { LifeSettings } from './life-settings.ts';
 
 export interface History {
@@ -175,6 +176,31 @@ export const histories: readonly History[] = [
       await life.reopen();
       await life.push(20);
       await life.reopen();
+    },
+  },
+  {
+    name: 'values from streams',
+    settings: { settleBytes: 2 * kibibyte },
+    async run(life) {
+      await from(life, () => life.push(100));
+      const kept = life.draft();
+      const given = life.draft();
+      const streamed = Promise.all([
+        kept.pushStream(mebibyte + 9000),
+        kept.pushStream(600_000, 50_000),
+        given.pushStream(700_000),
+      ]);
+      await life.push(50);
+      await streamed;
+      given.abandon();
+      await kept.commit();
+      await life.commit((draft) => draft.archive(...life.live.slice(2)));
+      await life.checkpoint();
+      const again = life.draft();
+      await again.pushStream(900_000);
+      await again.commit();
+      await life.reopen();
+      await life.push(20);
     },
   },
   {

@@ -9,11 +9,12 @@
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { isVarveError } from '../../../src/errors.ts';
-import type { CompactReport, GrainId, LongOperation, Session, Store } from '../../../src/index.ts';
+import type { CompactReport, GrainId, LongOperation, Store } from '../../../src/index.ts';
 import { patternOf } from '../bytes.ts';
 import { hasEnded, type SimulatedDisk } from '../disks/simulated-disk.ts';
 import { ExpectedContent, type Work } from '../oracles/expected-content.ts';
 import { Answers, type Asked } from './answers.ts';
+import { Draft } from './draft.ts';
 import { type LifeSettings, openOn } from './life-settings.ts';
 
 /** The message of a batch that has been published. */
@@ -301,6 +302,12 @@ export class Life {
     throw new LifeOver('poisoned', { cause: error });
   }
 
+  pushRefused(error: unknown): void {
+    if (this.#isRefusal(error)) return;
+    if (!this.tolerant || !isVarveError(error, 'VARVE_POISONED')) throw error;
+    throw new LifeOver('poisoned', { cause: error });
+  }
+
   /** Nobody will commit it. */
   givenUp(work: Work): void {
     this.#release(work);
@@ -364,77 +371,6 @@ export class Life {
     } catch (error) {
       // A session of the next batch, under way, checkpoints this one.
       if (!isVarveError(error, 'VARVE_LOG_TRUNCATED')) throw error;
-    }
-  }
-}
-
-/** One session, and what it asked for. */
-export class Draft {
-  readonly #life: Life;
-  readonly #session: Session;
-  readonly work: Work = { operations: [] };
-
-  constructor(life: Life, session: Session) {
-    this.#life = life;
-    this.#session = session;
-  }
-
-  push(length: number): GrainId {
-    return this.pushBytes(this.#life.bytes(length));
-  }
-
-  pushBytes(bytes: Uint8Array): GrainId {
-    const id = this.#session.push(bytes);
-    this.work.operations.push({ operation: 'allocate', id, bytes });
-    return id;
-  }
-
-  archive(...ids: GrainId[]): void {
-    for (const id of ids) {
-      this.#session.archive(id);
-      this.#life.claim(id);
-      this.work.operations.push({ operation: 'archive', id });
-    }
-  }
-
-  checkpointTo(batch: number): void {
-    this.#session.checkpointTo(batch);
-    this.work.checkpointTo = batch;
-  }
-
-  setHeader(id: GrainId | null): void {
-    this.#session.setEmbeddedHeader(id);
-    this.work.header = id;
-  }
-
-  commit(): Promise<number | undefined> {
-    const settled = this.#life.settled(this.work, () => this.#session.commit());
-    // A history that ends before it waits for this has heard of it from another commit.
-    settled.catch(() => undefined);
-    return settled;
-  }
-
-  abandon(): void {
-    this.#session.abandon();
-    this.#life.givenUp(this.work);
-  }
-
-  /** As `commit`, on the calling thread, unless another commit is under way. */
-  commitSync(): Promise<number | undefined> | undefined {
-    if (this.#life.isStamping) return this.commit();
-    const asked = this.#life.ask(this.work);
-    try {
-      const batch = this.#session.commitSync();
-      asked.until = this.#life.disk.operations.length;
-      // The batch before was durable when this commit began, even if its sessions hear of it later.
-      this.#life.acknowledged.push({ batch: batch - 1, operation: asked.from });
-      this.#life.accept(batch, this.work);
-      return undefined;
-    } catch (error) {
-      asked.until = this.#life.disk.operations.length;
-      if (isVarveError(error, 'VARVE_BUSY')) return this.commit();
-      this.#life.refused(this.work, error);
-      return undefined;
     }
   }
 }

@@ -1,5 +1,6 @@
 /**
- * Decides the grain maps of a copy: which stretches of a stratum's grains each of them covers.
+ * Decides the grain maps of a copy, or of one map that is cut: which stretches of a stratum's
+ * grains each of them covers.
  *
  * Invariants:
  * - Every live value is in one map, under its index, and within one mark page.
@@ -69,6 +70,7 @@ interface OpenMap {
 
 export class MapCuts {
   readonly #stratum: StratumToCut;
+  readonly #grainBytes: number;
   readonly #emit: (map: CutMap) => void;
   /** Maps of the copy have one mark page and begin at a value. */
   readonly #isFine: boolean;
@@ -85,6 +87,7 @@ export class MapCuts {
   /** Calls `emit` for each map of the copy, in order. */
   constructor(stratum: StratumToCut, emit: (map: CutMap) => void) {
     this.#stratum = stratum;
+    this.#grainBytes = 2 ** stratum.grainExp;
     this.#emit = emit;
     this.#totalGrains = stratum.maps.reduce((sum, { grains }) => sum + grains, 0);
     const most = Math.floor((stratum.mapsMax * 3) / 4);
@@ -136,7 +139,7 @@ export class MapCuts {
     const gap = index - end;
     if (this.#isFine) {
       if (index + count - firstIndex > grainsPerMarkPage) return false;
-      const bytes = gap * 2 ** this.#stratum.grainExp;
+      const bytes = gap * this.#grainBytes;
       return bytes <= mapCostPages * pageBytes || !this.#takeCut();
     }
     const lastPage = Math.floor((end - 1 - firstIndex) / grainsPerMarkPage);

@@ -10,10 +10,10 @@ import { mapOverheadPages } from '../../format/grain-map.ts';
 import { pageBytes } from '../../format/layout.ts';
 import type { FilePart, MovedBytes } from '../file/file-parts.ts';
 import { partsWithin } from '../file/file-parts.ts';
-import type { Atlas } from './atlas.ts';
-import type { GrainMap } from './grain-map.ts';
-import type { MapPart } from './map-parts.ts';
-import type { Stratum } from './stratum.ts';
+import type { Atlas } from '../grains/atlas.ts';
+import type { GrainMap } from '../grains/grain-map.ts';
+import type { MapPart } from '../grains/map-parts.ts';
+import type { Stratum } from '../grains/stratum.ts';
 
 /** Knows values by their offsets in the file. */
 export interface MoveObserver {
@@ -47,7 +47,7 @@ export function placeParts(
   map: GrainMap,
   { parts, batch }: { readonly parts: readonly MapPart[]; readonly batch: number },
 ): void {
-  stratum.placeParts(map, parts, batch);
+  stratum.moves.placeParts(map, parts, batch);
   values.moved(movesOf(map, parts), placesOf(map));
 }
 
@@ -62,7 +62,7 @@ export function placesOf(map: GrainMap): FilePart[] {
   });
 }
 
-/** Where the grains of the part are in the content of the old map, in bytes. */
+/** The range of the part's grains in the content of the old map, in bytes. */
 export function contentOf(old: GrainMap, part: MapPart): { from: number; bytes: number } {
   const grainBytes = 2 ** old.grainExp;
   const from = old.overheadPages * pageBytes + (part.firstIndex - old.firstIndex) * grainBytes;
