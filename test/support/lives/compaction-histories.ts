@@ -271,14 +271,18 @@ export const compactions: readonly History[] = [
         for (let at = 0; at < 6; at++) await life.push(30_000 + at, ...lengths(6, 300));
         await remove(life, (at, of) => at < of / 2);
       });
-      // Reservations and claims are older than the moves, and committed after them.
-      const [pushing, archiving, other] = [life.draft(), life.draft(), life.draft()];
-      for (const length of [300, 350, 30_010]) pushing.push(length);
+      // Claims and reservations are older than the moves, and committed after them.
+      const [archiving, other] = [life.draft(), life.draft()];
       archiving.archive(...life.live.slice(0, 3), ...life.live.slice(-3));
-      other.archive(...life.live.slice(0, 2));
+      other.archive(...life.live.slice(4, 6));
       await life.compact();
       other.abandon();
-      await Promise.all([pushing.commit(), archiving.commit()]);
+      const pushing = life.draft();
+      for (const length of [300, 350, 30_010]) pushing.push(length);
+      await archiving.commit();
+      await life.checkpoint();
+      await life.compact();
+      await pushing.commit();
       await life.checkpoint();
       await life.compact();
       await goOn(life);
