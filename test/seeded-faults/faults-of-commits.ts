@@ -38,14 +38,14 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'sessions that share a batch resolve before its sync',
     file: 'store/commit/committer.ts',
-    find: '    yield* this.#writer.commit({ ...batch, carries });',
+    find: '    yield* this.#writer.commit({ ...batch, moves: own.moves, carries });',
     replace: lines(
       '    for (const one of left) {',
       '      one.batch = core.published.currentBatch + 1;',
       '      one.durable();',
       '    }',
       '    left.clear();',
-      '    yield* this.#writer.commit({ ...batch, carries });',
+      '    yield* this.#writer.commit({ ...batch, moves: own.moves, carries });',
     ),
     caughtBy: {
       file: 'test/contract/faults.test.ts',
@@ -72,12 +72,12 @@ export const faultsOfCommits: readonly SeededFault[] = [
       '    if (!carries) yield* this.#writeValues(left);',
       '    for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {',
       '      try {',
-      '        return yield* this.#logTogether(left, { carries });',
+      '        return yield* this.#logTogether(left, { carries, own });',
     ),
     replace: lines(
       '    for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {',
       '      try {',
-      '        yield* this.#logTogether(left, { carries });',
+      '        yield* this.#logTogether(left, { carries, own });',
       '        return yield* this.#writeValues(left);',
     ),
     caughtBy: {

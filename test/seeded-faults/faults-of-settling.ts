@@ -160,7 +160,7 @@ export const faultsOfSettling: readonly SeededFault[] = [
   {
     name: 'the head of a map is not written with its mark pages',
     file: 'store/settle/settle.ts',
-    find: '    for (const map of maps) if (map.hasHead) yield this.#mapHead(map);',
+    find: '    for (const [map, stratum] of maps) if (map.hasHead) yield this.#mapHead(stratum, map);',
     replace: '    void maps;',
     caughtBy: {
       file: 'test/store/settle/healing.test.ts',

@@ -99,8 +99,11 @@ export const faultsOfSpace: readonly SeededFault[] = [
   {
     name: 'a map that is given back goes on taking values until then',
     file: 'store/grains/free-grains.ts',
-    find: '    for (const page of map.pages) this.#allocator.remove(page);',
-    replace: '',
+    find: lines(
+      '    if (map.pages.some(({ listed }) => listed < 0)) return false;',
+      '    for (const page of map.pages) this.#allocator.remove(page);',
+    ),
+    replace: '    if (map.pages.some(({ listed }) => listed < 0)) return false;',
     caughtBy: {
       file: 'test/store/grains/stratum.test.ts',
       test: 'a stratum gives no grains of a map that one value had to itself until it was freed',
@@ -122,10 +125,11 @@ export const faultsOfSpace: readonly SeededFault[] = [
   {
     name: 'the indexes of a map that was given back are used for the next map',
     file: 'store/grains/map-list.ts',
-    find: '    this.#lastFound = undefined;',
+    find: lines('    this.#lastFound = undefined;', '    return map;'),
     replace: lines(
       '    this.#lastFound = undefined;',
       '    if (map.firstIndex + map.grains === this.endIndex) this.endIndex = map.firstIndex;',
+      '    return map;',
     ),
     caughtBy: {
       file: 'test/store/grains/map-list.test.ts',
@@ -206,8 +210,8 @@ export const faultsOfSpace: readonly SeededFault[] = [
     name: 'a reopened store gives its reserve to values before it knows whether the file can grow',
     file: 'store/file/space.ts',
     find: `    if (this.#wall < anywhere) this.keepReserve();
-    const found = this.#free.take(pages, this.#wall);`,
-    replace: '    const found = this.#free.take(pages, this.#wall);',
+    const found = this.#takeFree(pages);`,
+    replace: '    const found = this.#takeFree(pages);',
     caughtBy: {
       file: 'test/store/file/reserve.test.ts',
       test: 'values do not take the reserve before it is known whether the file can grow',

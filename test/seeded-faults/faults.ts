@@ -6,6 +6,7 @@
 import { faultsOfBackups } from './faults-of-backups.ts';
 import { faultsOfCarrying } from './faults-of-carrying.ts';
 import { faultsOfCommits } from './faults-of-commits.ts';
+import { faultsOfCompacting } from './faults-of-compacting.ts';
 import { faultsOfCounts, faultsOfInvariants } from './faults-of-counts.ts';
 import { faultsOfForest } from './faults-of-forest.ts';
 import { faultsOfHeldStates } from './faults-of-held-states.ts';
@@ -37,4 +38,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfStreams,
   ...faultsOfWatching,
   ...faultsOfBackups,
+  ...faultsOfCompacting,
 ];

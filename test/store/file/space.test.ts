@@ -305,3 +305,10 @@ it('a refused length within the file makes no hole', () => {
   ranges.add(5, 5);
   expect(ranges.empty).toBe(true);
 });
+
+it('nothing is written behind the end of a file that was cut', () => {
+  const space = new Space(() => 0);
+  space.rebuild([{ page: 0, pages: 10 }], 40 * pageBytes);
+  space.cut(10);
+  expect([space.endPage, space.frontierPage]).toEqual([10, 10]);
+});

@@ -228,6 +228,28 @@ export const compactions: readonly History[] = [
       await goOn(life);
     },
   },
+  {
+    name: 'compaction beside a settle in chunks',
+    // 16 grains make a stratum of four such values, and a map of its own for each.
+    settings: { settleBytes: 3 * kibibyte, limits: { grainsPerStratum: 16 } },
+    async run(life) {
+      await from(life, async () => {
+        await life.push(...Array(640).fill(100));
+        await remove(life, (at) => at < 320);
+      });
+      const compacting = life.compact();
+      compacting.catch(() => undefined);
+      for (let round = 0; round < 6; round++) {
+        await life.commit((draft) => {
+          const { live } = life;
+          draft.archive(...live.filter((_, at) => at % 6 === round % 4).slice(0, 45));
+          draft.push(100);
+        });
+      }
+      await compacting;
+      await life.push(100);
+    },
+  },
   ...(['datasync', 'write'] as const).map((kind) => ({
     name: `compaction beside commits that begin in each ${kind}`,
     settings: { settleBytes: 3 * kibibyte, limits: smallMaps, intrudes: true },
@@ -251,7 +273,7 @@ export const compactions: readonly History[] = [
       });
       // Reservations and claims are older than the moves, and committed after them.
       const [pushing, archiving, other] = [life.draft(), life.draft(), life.draft()];
-      pushing.push(350);
+      for (const length of [300, 350, 30_010]) pushing.push(length);
       archiving.archive(...life.live.slice(0, 3), ...life.live.slice(-3));
       other.archive(...life.live.slice(0, 2));
       await life.compact();

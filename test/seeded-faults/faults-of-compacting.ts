@@ -1,0 +1,176 @@
+/**
+ * Faults in compaction: what is copied, when a map may move, what follows it to its new place, and
+ * when its old place is free.
+ */
+
+import { lines, type SeededFault } from './seeded-fault.ts';
+
+const cuts = 'test/crash/compaction-cuts.test.ts';
+const histories = 'test/support/lives/compaction-histories.test.ts';
+const beside = 'test/store/compact/beside-commits.test.ts';
+const stops = 'test/store/compact/stops.test.ts';
+
+export const faultsOfCompacting: readonly SeededFault[] = [
+  {
+    name: 'maps move before their copies are synced',
+    file: 'store/compact/compaction.ts',
+    find: '    yield sync;\n',
+    replace: '',
+    caughtBy: { file: cuts, test: 'compaction after the oldest values are gone' },
+  },
+  {
+    name: 'copies are synced beside a batch',
+    file: 'store/commit/committer.ts',
+    find: "    await this.#doOwn('sync of copies');",
+    replace: '    await this.#core.writer.perform(this.#writer.syncCopies());',
+    caughtBy: { file: beside, test: 'no two syncs are in flight at once' },
+  },
+  {
+    name: 'a map is copied while some of its grains are reserved',
+    file: 'store/grains/free-grains.ts',
+    find: '    return map.takenGrains === map.committedGrains && this.close(map);',
+    replace: '    return this.close(map);',
+    caughtBy: { file: histories, test: 'compaction beside sessions that hold values' },
+  },
+  {
+    name: 'a map that is being copied takes values',
+    file: 'store/grains/free-grains.ts',
+    find: lines(
+      '    this.takeBackSetAside();',
+      '    for (const page of map.pages) this.#allocator.remove(page);',
+    ),
+    replace: '    this.takeBackSetAside();',
+    caughtBy: { file: histories, test: 'compaction beside commits' },
+  },
+  {
+    name: 'maps move while a settle writes structures',
+    file: 'store/settle/housekeeping.ts',
+    find: '    return this.#settle?.isWriting !== true;',
+    replace: '    return true;',
+    caughtBy: { file: cuts, test: 'compaction beside a settle in chunks' },
+  },
+  {
+    name: 'the old place of a map is free when its move is published',
+    file: 'store/grains/atlas.ts',
+    find: lines('    stratum.replaceMap(map, parts);', '    this.leave(map.extents);'),
+    replace: lines(
+      '    stratum.replaceMap(map, parts);',
+      '    for (const { page, pages } of map.extents) this.#space.free(page, pages);',
+    ),
+    caughtBy: { file: cuts, test: 'two compactions, one after another' },
+  },
+  {
+    name: 'a move forgets which values sessions are about to archive',
+    file: 'store/grains/stratum.ts',
+    find: '      map?.pageOf(index).claim();\n',
+    replace: '',
+    caughtBy: { file: histories, test: 'compaction beside sessions that hold values' },
+  },
+  {
+    name: 'a value that is not to be trusted is trusted at its new place',
+    file: 'store/values/value-reader.ts',
+    find: '      this.#distrusted.add(to);\n',
+    replace: '',
+    caughtBy: {
+      file: 'test/store/compact/moved-values.test.ts',
+      test: 'a value that is not the one',
+    },
+  },
+  {
+    name: 'an asynchronous read does not look whether its map has moved',
+    file: 'store/commit/publish.ts',
+    find: lines(
+      '    // An asynchronous read of one of its values may find other bytes at the old place.',
+      '    core.freeings += 1;',
+    ),
+    replace: '',
+    caughtBy: { file: 'test/store/compact/moved-values.test.ts', test: 'a read under way' },
+  },
+  {
+    name: 'the parts of a map that is cut lack the last grain of each',
+    file: 'store/compact/next-moves.ts',
+    find: '      ranges.push({ firstIndex, grains });',
+    replace: '      ranges.push({ firstIndex, grains: grains - 1 });',
+    caughtBy: { file: histories, test: 'compaction that cuts maps into parts' },
+  },
+  {
+    name: 'the old place of a copied log segment is free at once',
+    file: 'store/compact/compaction.ts',
+    find: '      atlas.leave([{ page, pages }]);',
+    replace: '      space.free(page, pages);',
+    caughtBy: { file: cuts, test: 'compaction of documents and of the log' },
+  },
+  {
+    name: 'the sectors of a copied log segment name their old places',
+    file: 'store/compact/log-copy.ts',
+    find: '      renumberSector(one, { from, to }, reader.salt);',
+    replace: '      void [one, from, to, renumberSector];',
+    caughtBy: { file: histories, test: 'compaction of documents and of the log' },
+  },
+  {
+    name: 'a file that was cut counts as written behind its end',
+    file: 'store/file/space.ts',
+    find: '    this.#frontier = Math.min(this.#frontier, endPage);\n    this.#backed = Math.min(this.#backed, endPage);',
+    replace: '    this.#backed = Math.min(this.#backed, endPage);',
+    caughtBy: {
+      file: 'test/store/file/space.test.ts',
+      test: 'nothing is written behind the end of a file that was cut',
+    },
+  },
+  {
+    name: 'zeros count as written behind the end of a file that was cut',
+    file: 'store/file/file-writer.ts',
+    find: '    this.zeroed.cut(endPage);\n',
+    replace: '',
+    caughtBy: { file: cuts, test: 'compaction' },
+  },
+  {
+    name: 'a map whose copy was given up takes no values again',
+    file: 'store/compact/compaction.ts',
+    find: '    if (stratum.mapWith(map.firstIndex) === map) stratum.letGo(map);\n    freeParts',
+    replace: '    freeParts',
+    caughtBy: { file: stops, test: 'a call of the disk fails during a compaction' },
+  },
+  {
+    name: 'the place of a copy that was given up stays taken',
+    file: 'store/compact/compaction.ts',
+    find: '    freeParts(this.#core.space, map, parts);\n',
+    replace: '',
+    caughtBy: { file: stops, test: 'a call of the disk fails during a compaction' },
+  },
+  {
+    name: 'the pages of a map that has moved are freed when it was dropped',
+    file: 'store/commit/publish.ts',
+    find: '    move.isPublished = true;\n',
+    replace: '',
+    caughtBy: { file: 'test/store/compact/moved-and-dropped.test.ts' },
+  },
+  {
+    name: 'a healed basin names maps that were replaced since',
+    file: 'store/open/loading.ts',
+    find: '        else found.stratum.placeParts(',
+    replace: '        else void ((..._: unknown[]) => undefined)(',
+    caughtBy: { file: 'test/damage/twins.test.ts' },
+  },
+  {
+    name: 'the grains of maps that a healed basin did not name are not counted',
+    file: 'store/grains/stratum.ts',
+    find: '      map.countCommitted(committed - map.committedGrains);\n    }',
+    replace: '    }',
+    caughtBy: { file: 'test/damage/twins.test.ts' },
+  },
+  {
+    name: 'replay moves a map again whose basin has it at its new place',
+    file: 'store/open/replay.ts',
+    find: '        if (batch > parts.rootStamp) replayReplaced(parts, operation, batch);',
+    replace: '        replayReplaced(parts, operation, batch);',
+    caughtBy: { file: cuts, test: 'compaction' },
+  },
+  {
+    name: 'replay leaves maps where they were before the base',
+    file: 'store/open/replay.ts',
+    find: '        if (batch > parts.rootStamp) replayReplaced(parts, operation, batch);',
+    replace: '        void [parts.rootStamp, replayReplaced];',
+    caughtBy: { file: cuts, test: 'compaction' },
+  },
+];
