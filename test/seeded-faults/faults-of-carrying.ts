@@ -15,7 +15,7 @@ export const faultsOfCarrying: readonly SeededFault[] = [
     find: lines(
       '      throw failure;',
       '    }',
-      '    yield* this.#sync();',
+      '    yield* this.sync();',
       '    yield* this.#publish(plan, target);',
     ),
     replace: lines(
@@ -32,14 +32,14 @@ export const faultsOfCarrying: readonly SeededFault[] = [
     find: lines(
       '      throw failure;',
       '    }',
-      '    yield* this.#sync();',
+      '    yield* this.sync();',
       '    yield* this.#publish(plan, target);',
     ),
     replace: lines(
       '      throw failure;',
       '    }',
       '    yield* this.#publish(plan, target);',
-      '    yield* this.#sync();',
+      '    yield* this.sync();',
     ),
     caughtBy: {
       file: 'test/contract/faults.test.ts',

@@ -10,7 +10,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'the sync of a commit is left out',
     file: 'store/commit/durable-writer.ts',
-    find: lines('    const target = yield* this.#log(plan);', '    yield* this.#sync();'),
+    find: lines('    const target = yield* this.#log(plan);', '    yield* this.sync();'),
     replace: lines(
       '    const target = yield* this.#log(plan);',
       '    this.#core.housekeeping.synced();',
@@ -22,13 +22,13 @@ export const faultsOfCommits: readonly SeededFault[] = [
     file: 'store/commit/durable-writer.ts',
     find: lines(
       '    const target = yield* this.#log(plan);',
-      '    yield* this.#sync();',
+      '    yield* this.sync();',
       '    yield* this.#publish(plan, target);',
     ),
     replace: lines(
       '    const target = yield* this.#log(plan);',
       '    yield* this.#publish(plan, target);',
-      '    yield* this.#sync();',
+      '    yield* this.sync();',
     ),
     caughtBy: {
       file: 'test/contract/faults.test.ts',
@@ -38,14 +38,14 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'sessions that share a batch resolve before its sync',
     file: 'store/commit/committer.ts',
-    find: '    yield* this.#writer.commit({ ...batch, moves: own.moves, carries });',
+    find: '    yield* this.#writer.commit({ ...batch, carries });',
     replace: lines(
       '    for (const one of left) {',
       '      one.batch = core.published.currentBatch + 1;',
       '      one.durable();',
       '    }',
       '    left.clear();',
-      '    yield* this.#writer.commit({ ...batch, moves: own.moves, carries });',
+      '    yield* this.#writer.commit({ ...batch, carries });',
     ),
     caughtBy: {
       file: 'test/contract/faults.test.ts',
@@ -150,7 +150,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     find: lines(
       '      throw this.#core.poison(new AggregateError([cause, error], message));',
       '    }',
-      '    yield* this.#sync();',
+      '    yield* this.sync();',
     ),
     replace: lines(
       '      throw this.#core.poison(new AggregateError([cause, error], message));',
@@ -283,7 +283,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
     find: lines(
       '      throw failure;',
       '    }',
-      '    yield* this.#sync();',
+      '    yield* this.sync();',
       '    yield* this.#publish(plan, target);',
     ),
     replace: lines(
@@ -294,7 +294,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
       '      for (const run of values) this.#core.atlas.stratum(run.basin, run.stratum)?.freeValue(run);',
       '      freed.set(work, { values: [], logBytes });',
       '    }',
-      '    yield* this.#sync();',
+      '    yield* this.sync();',
       '    yield* this.#publish({ ...plan, freed }, target);',
     ),
     caughtBy: {

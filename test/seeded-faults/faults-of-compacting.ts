@@ -22,7 +22,7 @@ export const faultsOfCompacting: readonly SeededFault[] = [
     name: 'copies are synced beside a batch',
     file: 'store/commit/committer.ts',
     find: "    await this.#doOwn('sync of copies');",
-    replace: '    await this.#core.writer.perform(this.#writer.syncCopies());',
+    replace: '    await this.#core.writer.perform(this.#writer.sync());',
     caughtBy: { file: beside, test: 'no two syncs are in flight at once' },
   },
   {
@@ -52,16 +52,16 @@ export const faultsOfCompacting: readonly SeededFault[] = [
   {
     name: 'the old place of a map is free when its move is published',
     file: 'store/grains/atlas.ts',
-    find: lines('    stratum.replaceMap(map, parts);', '    this.leave(map.extents);'),
+    find: lines('    stratum.moves.replace(map, parts);', '    this.leave(map.extents);'),
     replace: lines(
-      '    stratum.replaceMap(map, parts);',
+      '    stratum.moves.replace(map, parts);',
       '    for (const { page, pages } of map.extents) this.#space.free(page, pages);',
     ),
     caughtBy: { file: cuts, test: 'two compactions, one after another' },
   },
   {
     name: 'a move forgets which values sessions are about to archive',
-    file: 'store/grains/stratum.ts',
+    file: 'store/grains/map-replacements.ts',
     find: '      map?.pageOf(index).claim();\n',
     replace: '',
     caughtBy: { file: histories, test: 'compaction beside sessions that hold values' },
@@ -79,10 +79,7 @@ export const faultsOfCompacting: readonly SeededFault[] = [
   {
     name: 'an asynchronous read does not look whether its map has moved',
     file: 'store/commit/publish.ts',
-    find: lines(
-      '    // An asynchronous read of one of its values may find other bytes at the old place.',
-      '    core.freeings += 1;',
-    ),
+    find: '    core.watches.moved({ basin, stratum: number, index }, grains);\n',
     replace: '',
     caughtBy: { file: 'test/store/compact/moved-values.test.ts', test: 'a read under way' },
   },
@@ -127,7 +124,7 @@ export const faultsOfCompacting: readonly SeededFault[] = [
   {
     name: 'a map whose copy was given up takes no values again',
     file: 'store/compact/compaction.ts',
-    find: '    if (stratum.mapWith(map.firstIndex) === map) stratum.letGo(map);\n    freeParts',
+    find: '    if (stratum.mapWith(map.firstIndex) === map) stratum.moves.letGo(map);\n    freeParts',
     replace: '    freeParts',
     caughtBy: { file: stops, test: 'a call of the disk fails during a compaction' },
   },
@@ -148,13 +145,13 @@ export const faultsOfCompacting: readonly SeededFault[] = [
   {
     name: 'a healed basin names maps that were replaced since',
     file: 'store/open/loading.ts',
-    find: '        else found.stratum.placeParts(',
+    find: '        else found.stratum.moves.placeParts(',
     replace: '        else void ((..._: unknown[]) => undefined)(',
     caughtBy: { file: 'test/damage/twins.test.ts' },
   },
   {
     name: 'the grains of maps that a healed basin did not name are not counted',
-    file: 'store/grains/stratum.ts',
+    file: 'store/grains/map-replacements.ts',
     find: '      map.countCommitted(committed - map.committedGrains);\n    }',
     replace: '    }',
     caughtBy: { file: 'test/damage/twins.test.ts' },

@@ -126,9 +126,9 @@ export const faultsOfInvariants: readonly SeededFault[] = [
   },
   {
     name: 'the reserve stays in reserve after it was freed',
-    file: 'store/file/space.ts',
-    find: lines('    this.#reserve = undefined;', '    this.free(reserve.page, reserve.pages);'),
-    replace: '    this.free(reserve.page, reserve.pages);',
+    file: 'store/file/reserve.ts',
+    find: lines('    this.#extent = undefined;', '    return extent;'),
+    replace: '    return extent;',
     caughtBy: { file: 'test/store/file/space.test.ts', assertion: 'a stretch is freed once' },
   },
 ];

@@ -219,9 +219,9 @@ export const faultsOfSpace: readonly SeededFault[] = [
   },
   {
     name: 'documents cut the start off the reserve',
-    file: 'store/file/space.ts',
-    find: "    const page = from === 'start' ? reserve.page + pages : reserve.page;",
-    replace: "    from = 'start';\n    const page = reserve.page + pages;",
+    file: 'store/file/reserve.ts',
+    find: "    const page = from === 'start' ? extent.page + pages : extent.page;",
+    replace: "    from = 'start';\n    const page = extent.page + pages;",
     caughtBy: {
       file: 'test/store/file/reserve.test.ts',
       test: 'a log segment fits into the reserve again after a body and documents have taken of it',
