@@ -42,7 +42,8 @@ function readOperation(
 ): { name: string; text: string; end: number } {
   const byte = bytes.uint(at, 1);
   const code = byte & 7;
-  const name = names[code] ?? '';
+  const isReplaced = code === 7 && (byte & 8) !== 0;
+  const name = isReplaced ? 'replace map' : (names[code] ?? '');
   if (code >= 1 && code <= 3) return { name, ...readRun(bytes, at, runs) };
   if (code === 0) runs.next = 0;
   const wanted: [string, number][] = [['basin', 1]];
@@ -50,6 +51,7 @@ function readOperation(
   if (code === 5) wanted.push(['grain exponent', 1]);
   if (code >= 6) wanted.push(['first index', 6]);
   if (code === 6) wanted.push(['grains', 4], ['page', 6], ['further extents', 1]);
+  if (isReplaced) wanted.push(['parts', 2]);
   let next = at + 1;
   const said: string[] = [];
   for (const [field, size] of wanted) {
@@ -60,6 +62,16 @@ function readOperation(
   for (let extent = 0; extent < further; extent++) {
     said.push(`page ${bytes.uint(next, 6)} with ${bytes.uint(next + 6, 4)} pages`);
     next += 10;
+  }
+  const parts = isReplaced ? bytes.uint(next - 2, 2) : 0;
+  for (let part = 0; part < parts; part++) {
+    const [first, grains, page] = [
+      bytes.uint(next, 6),
+      bytes.uint(next + 6, 4),
+      bytes.uint(next + 10, 6),
+    ];
+    said.push(`first index ${first} with ${grains} grains, page ${page}`);
+    next += 16;
   }
   return { name, text: said.join(', '), end: next };
 }

@@ -611,7 +611,7 @@ types:
             'operation_code::add_basin': op_add_basin(framed)
             'operation_code::add_stratum': op_add_stratum(framed)
             'operation_code::add_map': op_add_map(framed)
-            'operation_code::drop_map': op_drop_map(framed)
+            'operation_code::drop_map': op_drop_map(framed, is_adjacent)
     instances:
       operation:
         value: code.value & 7
@@ -700,8 +700,11 @@ types:
         repeat: expr
         repeat-expr: num_further_extents.value
   op_drop_map:
+    doc: With is_replaced, the parts have the values of the map from this batch on.
     params:
       - id: framed
+        type: bool
+      - id: is_replaced
         type: bool
     seq:
       - id: basin
@@ -709,6 +712,31 @@ types:
       - id: stratum
         type: body_u1(framed)
       - id: first_index
+        type: body_u48(framed)
+      - id: num_parts_low
+        type: body_u1(framed)
+        if: is_replaced
+      - id: num_parts_high
+        type: body_u1(framed)
+        if: is_replaced
+      - id: parts
+        type: map_part(framed)
+        repeat: expr
+        repeat-expr: num_parts
+        if: is_replaced
+    instances:
+      num_parts:
+        value: 'is_replaced ? num_parts_low.value + num_parts_high.value * 256 : 0'
+  map_part:
+    params:
+      - id: framed
+        type: bool
+    seq:
+      - id: first_index
+        type: body_u48(framed)
+      - id: num_grains
+        type: body_u32(framed)
+      - id: page
         type: body_u48(framed)
 
   # ── fields of a body, byte by byte, since each may be the last of its sector ──

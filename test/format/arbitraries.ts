@@ -239,6 +239,12 @@ const structure: fc.Arbitrary<LogOperation> = fc.oneof(
     further: extents,
   }),
   fc.record({ operation: fc.constant('drop-map' as const), ...place, firstIndex: u48 }),
+  fc.record({
+    operation: fc.constant('replace-map' as const),
+    ...place,
+    firstIndex: u48,
+    parts: fc.array(fc.record({ firstIndex: u48, grains: u32, page: u48 }), { maxLength: 5 }),
+  }),
 );
 
 /** An allocation of which the record has the bytes, and so the CRC too. */

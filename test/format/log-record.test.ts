@@ -64,6 +64,9 @@ function writeWith(writer: LogRecordWriter, list: readonly LogOperation[]): Uint
       case 'drop-map':
         writer.dropMap(one);
         break;
+      case 'replace-map':
+        writer.replaceMap(one);
+        break;
     }
   }
   return writer.finish();

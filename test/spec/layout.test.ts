@@ -95,6 +95,7 @@ describe('the numbers in the spec', () => {
       'log sector': layout.sectorBytes,
       'record head': layout.recordHeadBytes,
       'record body': 32,
+      'map part': 16,
     });
   });
 

@@ -88,7 +88,12 @@ describe('the operations in the spec', () => {
     page: 0x0b0c_0d0e_0f10,
     crc: 0x1112_1314,
     'further extent count': 2,
+    'part count': 2,
   };
+  const parts = [
+    { firstIndex: 0x0102_0304_0506, grains: 0x4142_4344, page: 0x4546_4748_494a },
+    { firstIndex: 0x0202_0304_0506, grains: 0x5152_5354, page: 0x5556_5758_595a },
+  ];
   const further = [
     { page: 0x2122_2324_2526, pages: 0x2728_292a },
     { page: 0x3132_3334_3536, pages: 0x3738_393a },
@@ -117,14 +122,25 @@ describe('the operations in the spec', () => {
     return [...bytes];
   });
 
+  /** By the table of a map part. */
+  const partBytes = parts.flatMap(({ firstIndex, grains, page }) => {
+    const bytes = Buffer.alloc(16);
+    bytes.writeUIntLE(firstIndex, 0, 6);
+    bytes.writeUInt32LE(grains, 6);
+    bytes.writeUIntLE(page, 10, 6);
+    expect(readWhole('map part', bytes)).toEqual({ 'first index': firstIndex, grains, page });
+    return [...bytes];
+  });
+
   /** The bytes of an operation by the row of its table. */
   function bytesOf(name: string, flags = 0, ofRun = runBytes): number[] {
     const [code, , follows = ''] = rows.find((row) => row[1] === name) ?? [];
-    const bytes = [Number(code) | flags];
+    const bytes = [Number.parseInt(code ?? '', 10) | flags];
     for (const field of follows.split(', ')) {
       const [, what = '', bits] = /^(.*) u(\d+)$/.exec(field) ?? [];
       if (field === 'run') bytes.push(...ofRun);
       if (field === 'further extents') bytes.push(...extentBytes);
+      if (field === 'parts') bytes.push(...partBytes);
       for (let place = 0; place < Number(bits ?? 0) / 8; place++) {
         bytes.push(Math.floor((numbers[what] ?? 0) / 256 ** place) % 256);
       }
@@ -150,6 +166,12 @@ describe('the operations in the spec', () => {
     ['drop map', (writer) => writer.dropMap(place)],
   ])('have %s as it is written', (name, add) => {
     expect(written(add)).toEqual(bytesOf(name));
+  });
+
+  it('have replace map as it is written: a drop map that is replaced', () => {
+    const replaced = 0x08;
+    const found = written((writer) => writer.replaceMap({ ...place, parts }));
+    expect(found).toEqual(bytesOf('replace map', replaced));
   });
 
   it.each<[string, (writer: LogRecordWriter) => void]>([
@@ -196,6 +218,9 @@ describe('the operations in the spec', () => {
   });
 
   it('are all operations of the format', () => {
-    expect(rows.map(([code]) => Number(code))).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(rows.map(([code]) => code)).toEqual([
+      ...['0', '1', '2', '3', '4', '5', '6', '7'],
+      '7, *replaced*',
+    ]);
   });
 });
