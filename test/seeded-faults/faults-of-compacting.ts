@@ -22,7 +22,7 @@ export const faultsOfCompacting: readonly SeededFault[] = [
     name: 'copies are synced beside a batch',
     file: 'store/commit/committer.ts',
     find: "    await this.#doOwn('sync of copies');",
-    replace: '    await this.#core.writer.perform(this.#writer.syncCopies());',
+    replace: '    await this.#core.writer.perform(this.#writer.sync());',
     caughtBy: { file: beside, test: 'no two syncs are in flight at once' },
   },
   {
@@ -79,8 +79,8 @@ export const faultsOfCompacting: readonly SeededFault[] = [
   {
     name: 'an asynchronous read does not look whether its map has moved',
     file: 'store/commit/publish.ts',
-    find: '    core.watches.moved({ basin, stratum: number, index }, grains);',
-    replace: '    void [basin, number, index, grains];',
+    find: '    core.watches.moved({ basin, stratum: number, index }, grains);\n',
+    replace: '',
     caughtBy: { file: 'test/store/compact/moved-values.test.ts', test: 'a read under way' },
   },
   {

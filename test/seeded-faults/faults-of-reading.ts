@@ -170,8 +170,8 @@ export const faultsOfReading: readonly SeededFault[] = [
   {
     name: 'a value that was freed while it was read is returned',
     file: 'store/readers/present-reads.ts',
-    find: '      if (watch.isFreed) return undefined;',
-    replace: '      if (watch.isFreed && failure !== undefined) return undefined;',
+    find: '      if (watch.isFreed) return undefined;\n      if (watch.moves',
+    replace: '      if (watch.moves',
     caughtBy: {
       file: 'test/contract/values.test.ts',
       test: 'a value that is archived, then freed gives undefined to a getAsync in flight when it is only freed',

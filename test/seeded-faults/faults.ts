@@ -9,8 +9,7 @@ import { faultsOfCommits } from './faults-of-commits.ts';
 import { faultsOfCompacting } from './faults-of-compacting.ts';
 import { faultsOfCounts, faultsOfInvariants } from './faults-of-counts.ts';
 import { faultsOfForest } from './faults-of-forest.ts';
-import { faultsOfHeldStates } from './faults-of-held-states.ts';
-import { faultsOfJournals } from './faults-of-journals.ts';
+import { faultsOfHeldStates, faultsOfJournals } from './faults-of-journals.ts';
 import { faultsOfMemory } from './faults-of-memory.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
 import { faultsOfReaders } from './faults-of-readers.ts';
@@ -37,6 +36,6 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfMemory,
   ...faultsOfStreams,
   ...faultsOfWatching,
-  ...faultsOfCompacting,
   ...faultsOfBackups,
+  ...faultsOfCompacting,
 ];

@@ -237,7 +237,7 @@ function expectSound(node: TreeNode, bytes: Uint8Array, shape: TreeShape): void 
   for (let index = 1; index < keys.count; index++) {
     expect(compareBytes(keys.key(index - 1), keys.key(index))).toBeLessThan(0);
   }
-  expect(node.memoryBytes).toBeLessThan(bytes.length * 100 + 1000);
+  expect(node.memoryBytes).toBeLessThan(bytes.length * 100 + 2000);
   expect(node.total).toBeGreaterThan(0);
   if (!node.leaf) {
     expect(keys.count).toBe(node.refs.length - 1);
