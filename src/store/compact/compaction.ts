@@ -14,7 +14,7 @@
  */
 
 import { ioError } from '../../errors.ts';
-import { pageBytes } from '../../format/layout.ts';
+import { pageBytes, segmentPagesMin } from '../../format/layout.ts';
 import type { MapMove } from '../commit/commit-plan.ts';
 import type { OwnBatch } from '../commit/own-batches.ts';
 import type { MapPart } from '../grains/map-parts.ts';
@@ -220,7 +220,14 @@ export class Compaction {
     for (const basin of atlas.basins) if (basin.name.page >= end) basin.touched();
     yield* this.#settle();
     const isBehind = (): boolean => log.current.page >= end || (log.next?.page ?? 0) >= end;
-    for (let turn = 0; turn < logTurnsMax && isBehind(); turn++) {
+    // Without room for a segment before `end` the log would only take more of the file.
+    const hasRoom = (): boolean => {
+      if ((log.next?.page ?? end) < end) return true;
+      const page = space.takeBelow(segmentPagesMin, end);
+      if (page !== undefined) space.free(page, segmentPagesMin);
+      return page !== undefined;
+    };
+    for (let turn = 0; turn < logTurnsMax && isBehind() && hasRoom(); turn++) {
       const { current } = log;
       log.leaveCurrent();
       while (log.current === current) yield { do: 'batch', batch: {} };

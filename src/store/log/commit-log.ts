@@ -88,6 +88,12 @@ function placeForSegment(space: Space, keep: number, before: number): Extent {
   let pages = segmentPagesMin;
   while (pages * 2 <= wanted && pages < segmentPagesMax) pages *= 2;
   while (space.tight && pages > segmentPagesShort && !space.hasBacked(pages, keep)) pages /= 2;
+  // During a compaction a short one that fits is better than a long one at the end of the file.
+  const { leftFrom } = space;
+  for (let fits = pages; Number.isFinite(leftFrom) && fits >= segmentPagesMin; fits /= 2) {
+    const page = space.takeBelow(fits, leftFrom);
+    if (page !== undefined) return { page, pages: fits };
+  }
   return { page: space.allocate(pages, keep), pages };
 }
 
