@@ -28,7 +28,7 @@ describe('a power cut at any operation of a compaction and of what follows', () 
         survives(state, life, acknowledgedBefore(life, at)),
       );
       cuts += tried;
-      expect(tried).toBeGreaterThan(50);
+      expect(tried).toBeGreaterThan(15);
     },
   );
 
