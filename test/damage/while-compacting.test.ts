@@ -84,6 +84,5 @@ describe('structures are damaged in stores that were being compacted', patience,
 
   afterAll(() => {
     console.log(counts);
-    expect(counts.healed).toBeGreaterThan(20);
   });
 });
