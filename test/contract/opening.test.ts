@@ -105,8 +105,8 @@ describe('a file that is no store', () => {
 
 describe('a store that this version cannot read', () => {
   const unknown: readonly (readonly [string, number, number])[] = [
-    ['a later version', versionOffset, 3],
-    ['the version before', versionOffset, 1],
+    ['a later version', versionOffset, 4],
+    ['the version before', versionOffset, 2],
     ['version 0', versionOffset, 0],
     ['a version far off', versionOffset, 0xffff_ffff],
     ['an unknown flag', flagsOffset, 1],

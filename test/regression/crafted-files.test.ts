@@ -164,7 +164,7 @@ it('impossible marks are refused the second time too', async () => {
   const page = structuresOf(image).find(({ kind }) => kind === 'mark page');
   const bytes = page?.bytes(image) as Uint8Array;
   // The first grain goes on with a value that begins nowhere.
-  bytes[24] = 1;
+  bytes[40] = 1;
   page?.replace(image, bytes);
   const again = await openImage(new GivenFile(image));
   for (let time = 0; time < 2; time++) expect(() => again.get(id)).toThrow(corrupt);

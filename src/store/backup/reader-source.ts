@@ -109,6 +109,8 @@ export class ReaderSource implements BackupSource {
   async explained(error: unknown, what: 'marks' | 'value'): Promise<unknown> {
     if (!isVarveError(error, 'VARVE_CORRUPT')) return error;
     await this.#follow();
+    // A value whose map has moved is read again where it is.
+    this.#state.followMoves();
     const isReplaced = what === 'marks' && (await this.#state.hasMovedOn());
     return isReplaced ? this.#state.gone() : error;
   }

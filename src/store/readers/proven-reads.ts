@@ -50,7 +50,7 @@ export class ProvenReads implements ValueReads {
   }
 
   /** Applies the replacements of maps that are known and not applied yet. */
-  #followMoves(): void {
+  followMoves(): void {
     for (const replaced of this.#tail.differences.replacedAfter(this.#movedUpTo)) {
       this.#movedUpTo = replaced.batch;
       followMove(this.core, replaced);
@@ -283,7 +283,7 @@ export class ProvenReads implements ValueReads {
    */
   #isAbsent(parts: GrainIdParts): boolean {
     if (this.isLost) throw this.gone(parts);
-    this.#followMoves();
+    this.followMoves();
     if (this.isComplete) {
       const change = this.#change(parts);
       if (change === 'free') throw this.gone(parts);
@@ -339,7 +339,7 @@ export class ProvenReads implements ValueReads {
 
   #verdict(parts: GrainIdParts, spot: Spot | undefined): Verdict {
     if (this.isLost) return 'gone';
-    this.#followMoves();
+    this.followMoves();
     const { basin, stratum, index } = parts;
     const map = this.core.atlas.stratum(basin, stratum)?.mapWith(index);
     const hasMoved = spot !== undefined && spot.map !== map;

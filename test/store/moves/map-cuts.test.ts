@@ -152,7 +152,7 @@ describe('the maps of a copy', () => {
     const maps = [0, 1].map((at) => {
       const firstIndex = at * 9 * grainsPerMarkPage;
       const values = [1, 2, 7].map((page) => {
-        return { index: firstIndex + page * grainsPerMarkPage + 16_000, count: 200 };
+        return { index: firstIndex + page * grainsPerMarkPage + 15_900, count: 200 };
       });
       return { firstIndex, grains: 9 * grainsPerMarkPage, values };
     });
