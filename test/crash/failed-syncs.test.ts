@@ -8,7 +8,12 @@
  */
 
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import { sectorBytes } from '../../src/format/layout.ts';
+import {
+  firstSegmentPage,
+  pageBytes,
+  sectorBytes,
+  segmentPagesMin,
+} from '../../src/format/layout.ts';
 import { crashScale, ticking } from '../support/crash-scale.ts';
 import { type DiskState, powerCut, restarted, type Unsynced } from '../support/disks/disk-state.ts';
 import { type FateBounds, fatesOf } from '../support/disks/fates.ts';
@@ -73,7 +78,14 @@ async function failSync(
   }
   expect(new Set(life.rejections)).toEqual(new Set(['VARVE_POISONED']));
   await life.abandonStore();
-  expect(disk.operations.length).toBe(disk.begunAtFailure);
+  // A write of a large value may begin in the turn in which the store hears of the failure. Nothing
+  // names the grains that it goes to.
+  const late = disk.operations.slice(disk.begunAtFailure);
+  expect(late.length).toBeLessThanOrEqual(1);
+  for (const { kind, position } of late) {
+    expect(kind).toBe('write');
+    expect(position).toBeGreaterThanOrEqual((firstSegmentPage + segmentPagesMin) * pageBytes);
+  }
   const next = await succeed(disk.state, life, number);
   const opened = next.disk.operations.length;
   await cutRecovery(next, life);
