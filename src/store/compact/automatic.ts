@@ -26,15 +26,19 @@ const nothing: OwnBatch = {};
 export class AutomaticCompaction {
   readonly #core: StoreCore;
   readonly #from: FreePart;
+  readonly #ended: (movedBytes: number) => void;
+  #movedBytes = 0;
   #steps: CompactionSteps<void> | undefined;
   #waits: CompactionStep | undefined;
   /** `bytesWritten` of the store up to which the copies of pieces are paid for. */
   #paid = 0;
   #paused = 0;
 
-  constructor(core: StoreCore, from: FreePart) {
+  /** `ended` is told the bytes that a compaction has copied, when it has no more to move. */
+  constructor(core: StoreCore, from: FreePart, ended: (movedBytes: number) => void) {
     this.#core = core;
     this.#from = from;
+    this.#ended = ended;
     this.#paid = core.writer.bytesWritten;
   }
 
@@ -74,6 +78,7 @@ export class AutomaticCompaction {
     if (this.#steps === undefined) {
       if (!this.#isDue) return nothing;
       this.#paid = this.#core.writer.bytesWritten;
+      this.#movedBytes = 0;
       this.#steps = new Compaction(this.#core, pieceBytes).steps();
       this.#resume(true);
     }
@@ -96,6 +101,7 @@ export class AutomaticCompaction {
       yield* writer.write({ offset, chunks: [bytes] });
       // The copy itself counts as written too.
       this.#paid += 2 * bytes.length;
+      this.#movedBytes += bytes.length;
     } catch (error) {
       this.#stopWith(error);
     }
@@ -113,6 +119,7 @@ export class AutomaticCompaction {
     try {
       const next = this.#steps?.next(answer);
       this.#waits = next?.done === true ? undefined : next?.value;
+      if (next?.done === true) this.#ended(this.#movedBytes);
     } catch (error) {
       if (!isVarveError(error)) throw error;
       this.#waits = undefined;

@@ -55,7 +55,9 @@ export class Compactor {
     this.#core = core;
     this.#committer = committer;
     if (compactsFrom === undefined || core.readOnly) return;
-    this.#automatic = new AutomaticCompaction(core, compactsFrom);
+    this.#automatic = new AutomaticCompaction(core, compactsFrom, (movedBytes) => {
+      this.#report(movedBytes);
+    });
     committer.takeAlong(this.#automatic);
   }
 
@@ -131,9 +133,12 @@ export class Compactor {
     }
     const held = await heldSpace(this.#core, operation);
     const fileBytesAfter = reader.length();
-    const { movedBytes } = done;
-    this.#committer.watch.compacted(movedBytes, fileBytesAfter);
+    this.#report(done.movedBytes);
     return { fileBytesBefore, fileBytesAfter, ...done, ...held };
+  }
+
+  #report(movedBytes: number): void {
+    this.#committer.watch.compacted(movedBytes, () => this.#core.reader.length());
   }
 
   async #perform(

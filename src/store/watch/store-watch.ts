@@ -104,9 +104,10 @@ export class StoreWatch {
   }
 
   /** A compaction has ended. */
-  compacted(movedBytes: number, fileBytes: number): void {
+  compacted(movedBytes: number, fileBytes: () => number): void {
     const { compact } = this.#channels;
-    if (compact.hasSubscribers) send(compact, { path: this.#core.path, movedBytes, fileBytes });
+    if (!compact.hasSubscribers) return;
+    send(compact, { path: this.#core.path, movedBytes, fileBytes: fileBytes() });
   }
 
   *#sendCommit({ after, works }: PublishedPlan): Steps<void> {

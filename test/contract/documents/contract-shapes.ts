@@ -78,8 +78,21 @@ export interface ContractStore extends AsyncDisposable {
     bytes: number;
     values: number;
   }>;
+  readonly compact: (options?: ContractLongOperation) => Promise<ContractCompactReport>;
+  readonly trim: (options?: ContractLongOperation) => Promise<{ readonly trimmedBytes: number }>;
+  readonly thinValues: (options?: { fill?: number | undefined }) => AsyncIterable<GrainId>;
   readonly close: () => Promise<void>;
   readonly [Symbol.asyncDispose]: () => Promise<void>;
+}
+
+export interface ContractCompactReport {
+  readonly fileBytesBefore: number;
+  readonly fileBytesAfter: number;
+  readonly movedBytes: number;
+  readonly batches: number;
+  readonly heldByArchivedBytes: number;
+  readonly heldByThinMapsBytes: number;
+  readonly heldByLogBytes: number;
 }
 
 export interface ContractLongOperation {

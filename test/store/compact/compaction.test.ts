@@ -5,6 +5,7 @@ import { type GrainId, memoryFileSystem, Store } from '../../../src/index.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
 import { WrappedFileSystem } from '../../support/disks/wrapped-file-system.ts';
 import { check } from '../../support/fixtures/store-checks.ts';
+import { RecordedMessages } from '../watch/recorded-messages.ts';
 
 const path = 'store';
 
@@ -55,7 +56,11 @@ it('a store without its oldest nine tenths is about as short as one with the res
   const values = await fill(store, 4000);
   const kept = values.slice(3600);
   await remove(store, values.slice(0, 3600));
+  const messages = new RecordedMessages();
   const report = await store.compact();
+  const { movedBytes, fileBytesAfter } = report;
+  expect(messages.of('varve:compact')).toEqual([{ path, movedBytes, fileBytes: fileBytesAfter }]);
+  messages.end();
   expectValues(store, kept);
   await check.sound(store);
   const { fileBytes } = store.statistics();
@@ -86,6 +91,7 @@ it('compacts with the commits of sessions, and writes at most as much as they do
   await remove(store, values.slice(0, 3600));
   const from = store.statistics();
   const news: Value[] = [];
+  const messages = new RecordedMessages();
   for (let round = 0; store.statistics().fileBytes > from.fileBytes / 3; round++) {
     expect(round).toBeLessThan(400);
     const session = store.session();
@@ -97,6 +103,8 @@ it('compacts with the commits of sessions, and writes at most as much as they do
     else await session.commit();
     if (round % 20 === 0) expectValues(store, kept);
   }
+  expect(messages.of('varve:compact').length).toBeGreaterThan(0);
+  messages.end();
   const { bytesWritten } = store.statistics();
   expect(bytesWritten - from.bytesWritten).toBeGreaterThan(2_000_000);
   expectValues(store, [...kept, ...news]);

@@ -12,6 +12,7 @@ export const channelNames = [
   'varve:checkpoint',
   'varve:settle',
   'varve:recovery',
+  'varve:compact',
   'varve:poisoned',
 ] as const satisfies readonly (keyof StoreMessages)[];
 

@@ -46,17 +46,24 @@ export class Draft {
     return id;
   }
 
-  async pushStream(length: number, chunk = 200_000): Promise<void> {
+  pushStream(length: number, chunk = 200_000): Promise<void> {
     const bytes = this.#life.bytes(length);
-    await this.#pushed(bytes, this.#session.pushStream(inChunks(bytes, chunk), { length }));
+    return this.#pushed(bytes, this.#session.pushStream(inChunks(bytes, chunk), { length }));
   }
 
-  async pushAsync(length: number): Promise<void> {
+  pushAsync(length: number): Promise<void> {
     const bytes = this.#life.bytes(length);
-    await this.#pushed(bytes, this.#session.pushAsync(bytes));
+    return this.#pushed(bytes, this.#session.pushAsync(bytes));
   }
 
-  async #pushed(bytes: Uint8Array, pushing: Promise<GrainId>): Promise<void> {
+  #pushed(bytes: Uint8Array, pushing: Promise<GrainId>): Promise<void> {
+    const pushed = this.#enter(bytes, pushing);
+    // A history that ends before it waits for this has heard of it from a commit.
+    pushed.catch(() => undefined);
+    return pushed;
+  }
+
+  async #enter(bytes: Uint8Array, pushing: Promise<GrainId>): Promise<void> {
     try {
       this.work.operations.push({ operation: 'allocate', id: await pushing, bytes });
     } catch (error) {
