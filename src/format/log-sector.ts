@@ -19,6 +19,9 @@ import {
   sectorBytes,
 } from './layout.ts';
 
+/** Offset of the first page of the body's extent in the head of a record. */
+const bodyPageOffset = 12;
+
 /** The head of a record, in its first sector. */
 export interface RecordHead {
   readonly bodyBytes: number;
@@ -54,7 +57,7 @@ export function encodeRecordSectors(
   const payload = new Uint8Array(recordHeadBytes + (extent === undefined ? body.length : 0));
   setRecordHead(payload, 0, body, sectors);
   payload[10] = extent === undefined ? 0 : 1;
-  setU48(payload, 12, extent?.page ?? 0);
+  setU48(payload, bodyPageOffset, extent?.page ?? 0);
   setU32(payload, 18, extent?.pages ?? 0);
   if (extent === undefined) payload.set(body, recordHeadBytes);
   const bytes = new Uint8Array(sectors * sectorBytes);
@@ -164,20 +167,35 @@ export function decodeRecordHead(payload: Uint8Array): RecordHead | undefined {
   const reserved = [payload[11], payload[22], payload[23]];
   if ((payload[10] as number) > 1 || reserved.some((byte) => byte !== 0)) return undefined;
   if (sectors !== (outside ? 1 : inlineSectors(bodyBytes))) return undefined;
-  const extent = outside ? { page: getU48(payload, 12), pages: getU32(payload, 18) } : undefined;
+  const extent = outside
+    ? { page: getU48(payload, bodyPageOffset), pages: getU32(payload, 18) }
+    : undefined;
   return { bodyBytes, bodyCrc: getU32(payload, 4), sectors, extent };
 }
 
 /**
  * Makes the sector number `from` the sector number `to`, if it is whole. Any other stays as it is:
- * in both places it is blank or rotten.
+ * in both places it is blank or rotten. `bodyPage` gives the new first page of a record's body from
+ * the old one.
  */
-export function renumberSector(
+export function relocateSector(
   bytes: Uint8Array,
-  { from, to }: { readonly from: number; readonly to: number },
+  { from, to, bodyPage }: SectorMove,
   salt: Uint8Array,
 ): void {
-  if (typeof decodeLogSector(bytes, from, salt) === 'string') return;
+  const sector = decodeLogSector(bytes, from, salt);
+  if (typeof sector === 'string') return;
+  const head = sector.ordinal === 0 ? decodeRecordHead(sector.payload) : undefined;
+  if (head?.extent !== undefined) {
+    setU48(bytes, logSectorHeadBytes + bodyPageOffset, bodyPage(head.extent.page));
+  }
   setU48(bytes, 24, to);
   setU32(bytes, 0, crc32(bytes.subarray(4, sectorBytes)));
+}
+
+/** The numbers of a sector that moves. */
+export interface SectorMove {
+  readonly from: number;
+  readonly to: number;
+  readonly bodyPage: (page: number) => number;
 }

@@ -19,7 +19,7 @@ import type { MapMove } from '../commit/commit-plan.ts';
 import type { OwnBatch } from '../commit/own-batches.ts';
 import type { MapPart } from '../grains/map-parts.ts';
 import type { StoreCore } from '../state/core.ts';
-import { piecesOfSegment } from './log-copy.ts';
+import { piecesOfSegment, placesBelow } from './log-copy.ts';
 import { type Piece, piecesOf } from './map-copy.ts';
 import {
   type Candidate,
@@ -219,11 +219,16 @@ export class Compaction {
     space.leaveFrom(end);
     for (const basin of atlas.basins) if (basin.name.page >= end) basin.touched();
     yield* this.#settle();
-    const isBehind = (): boolean => log.current.page >= end || (log.next?.page ?? 0) >= end;
-    // Without room for a segment before `end` the log would only take more of the file.
+    const isBehind = (): boolean => {
+      const { current, next } = log;
+      if (current.page >= end || (next?.page ?? 0) >= end) return true;
+      return log.bodies.some(({ page, batch }) => page >= end && batch >= current.firstBatch);
+    };
+    // Without room for a segment before the current one the log would only take more of the file.
     const hasRoom = (): boolean => {
-      if ((log.next?.page ?? end) < end) return true;
-      const page = space.takeBelow(segmentPagesMin, end);
+      const { current, next } = log;
+      if (next !== undefined && next.page < current.page) return true;
+      const page = space.takeBelow(segmentPagesMin, Math.max(current.page, next?.page ?? 0));
       if (page !== undefined) space.free(page, segmentPagesMin);
       return page !== undefined;
     };
@@ -241,20 +246,24 @@ export class Compaction {
   *#moveSegments(end: number): CompactionSteps<void> {
     const { atlas, housekeeping, log, reader, space } = this.#core;
     for (const segment of housekeeping.settledSegments) {
-      const { page, pages } = segment;
-      const to = page < end ? undefined : space.takeBelow(pages, page);
-      if (to === undefined) continue;
+      const bodies = log.bodiesOf(segment);
+      if (segment.page < end && bodies.every(({ page }) => page < end)) continue;
+      const extents = [segment, ...bodies];
+      const places = placesBelow(space, extents, Math.max(...extents.map(({ page }) => page)));
+      if (places === undefined) continue;
       let isCopied = false;
       try {
-        for (const piece of piecesOfSegment(reader, segment, to)) yield { do: 'write', piece };
-        // A settle in the meantime lists the old place, or has freed it.
+        for (const piece of piecesOfSegment(reader, { segment, bodies }, places)) {
+          yield { do: 'write', piece };
+        }
+        // A settle in the meantime lists the old places, or has freed them.
         isCopied = housekeeping.canSettle && log.segments.includes(segment);
       } finally {
-        if (!isCopied) space.free(to, pages);
+        if (!isCopied) for (const { page, pages } of places.values()) space.free(page, pages);
       }
       if (!isCopied) continue;
-      log.replaceSegment(segment, to);
-      atlas.leave([{ page, pages }]);
+      log.replaceSegment({ segment, bodies }, places);
+      atlas.leave([segment, ...bodies].map(({ page, pages }) => ({ page, pages })));
     }
   }
 

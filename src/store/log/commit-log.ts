@@ -17,14 +17,12 @@ import {
   pageBytes,
   sectorBytes,
   sectorsPerPage,
-  segmentPagesMax,
-  segmentPagesMin,
-  segmentPagesShort,
 } from '../../format/layout.ts';
 import { inlineSectors } from '../../format/log-sector.ts';
 import type { BodyEntry, SegmentEntry } from '../../format/root.ts';
 import { assert, present } from '../../util/assert.ts';
 import type { Extent, Space } from '../file/space.ts';
+import { overlap, placeForSegment } from './segment-places.ts';
 
 /** One segment. Segments are compared by identity. */
 export interface LogSegment extends SegmentExtent {
@@ -70,35 +68,6 @@ export function laneRange(segment: SegmentExtent, lane: number): { from: number;
   const sectors = (segment.pages * sectorsPerPage) / lanesPerSegment;
   const from = segment.page * sectorsPerPage + lane * sectors;
   return { from, to: from + sectors };
-}
-
-/** A segment's share of the file: two or three exist at a time. */
-const segmentShare = 256;
-
-/** Segments become twice as long as the one before, up to this length. */
-const segmentPagesUsual = 32;
-
-/**
- * A place for the segment after one of `before` pages: twice as long, or as long as the size of the
- * file asks; shorter on a full disk. A new segment takes two headers, each with a commit.
- */
-function placeForSegment(space: Space, keep: number, before: number): Extent {
-  const longer = space.tight ? segmentPagesMin : Math.min(2 * before, segmentPagesUsual);
-  const wanted = Math.max(longer, space.endPage / segmentShare);
-  let pages = segmentPagesMin;
-  while (pages * 2 <= wanted && pages < segmentPagesMax) pages *= 2;
-  while (space.tight && pages > segmentPagesShort && !space.hasBacked(pages, keep)) pages /= 2;
-  // During a compaction a short one that fits is better than a long one at the end of the file.
-  const { leftFrom } = space;
-  for (let fits = pages; Number.isFinite(leftFrom) && fits >= segmentPagesMin; fits /= 2) {
-    const page = space.takeBelow(fits, leftFrom);
-    if (page !== undefined) return { page, pages: fits };
-  }
-  return { page: space.allocate(pages, keep), pages };
-}
-
-function overlap(one: Extent, other: Extent): boolean {
-  return one.page < other.page + other.pages && other.page < one.page + one.pages;
 }
 
 export class CommitLog {
@@ -367,10 +336,23 @@ export class CommitLog {
    * same order. Requires: the old one is not current, and no settle is under way. The caller frees
    * it after the next settle.
    */
-  replaceSegment(old: LogSegment, page: number): void {
+  replaceSegment(
+    { segment: old, bodies }: { segment: LogSegment; bodies: readonly BodyEntry[] },
+    places: ReadonlyMap<number, Extent>,
+  ): void {
     const at = this.#segments.indexOf(old);
     assert(at >= 0 && old !== this.current, 'only a segment without further records is replaced');
-    this.#segments[at] = { ...old, page };
+    this.#segments[at] = { ...old, ...places.get(old.page) };
+    const moved = (body: BodyEntry): BodyEntry =>
+      bodies.includes(body) ? { ...body, ...places.get(body.page) } : body;
+    this.#bodies = this.#bodies.map(moved);
+  }
+
+  /** The extents of bodies of records in the segment. */
+  bodiesOf(segment: LogSegment): BodyEntry[] {
+    const next = this.#segments[this.#segments.indexOf(segment) + 1];
+    const end = next === undefined ? Number.POSITIVE_INFINITY : next.firstBatch;
+    return this.#bodies.filter(({ batch }) => batch >= segment.firstBatch && batch < end);
   }
 
   /** Pages that a settle would free, with this checkpoint. */
