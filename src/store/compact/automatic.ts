@@ -34,7 +34,7 @@ export class AutomaticCompaction {
   #paid = 0;
   #paused = 0;
 
-  /** `ended` is told the bytes that a compaction has copied, when it has no more to move. */
+  /** Calls `ended` with the bytes that a compaction has copied, when it has no more to move. */
   constructor(core: StoreCore, from: FreePart, ended: (movedBytes: number) => void) {
     this.#core = core;
     this.#from = from;
