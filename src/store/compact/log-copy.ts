@@ -3,8 +3,8 @@
  * to other places.
  *
  * Invariant: each whole sector of the copy names its own place, and the place of the body of its
- * record. It is otherwise the same. The records of the segment are all settled, so opening looks for
- * none of them: only the root names the segment and the bodies.
+ * record. It is otherwise the same. The records of the segment are all settled, so opening looks
+ * for none of them: only the root names the segment and the bodies.
  */
 
 import { pageBytes, sectorBytes, sectorsPerPage } from '../../format/layout.ts';
