@@ -14,6 +14,7 @@
  */
 
 import { ioError } from '../../errors.ts';
+import { mapPages } from '../../format/grain-map.ts';
 import { pageBytes, segmentPagesMin } from '../../format/layout.ts';
 import type { MapMove } from '../commit/commit-plan.ts';
 import type { OwnBatch } from '../commit/own-batches.ts';
@@ -177,7 +178,11 @@ export class Compaction {
     } finally {
       if (parts === undefined) stratum.moves.letGo(map);
     }
-    return parts && { stratum, map, parts, isPublished: false };
+    if (parts === undefined) return undefined;
+    for (const { page, grains } of parts) {
+      this.#core.borrowed.set(page, mapPages(grains, map.grainExp));
+    }
+    return { stratum, map, parts, isPublished: false };
   }
 
   *#copy(move: MapMove): CompactionSteps<void> {
@@ -207,6 +212,7 @@ export class Compaction {
     // After a failed sync nothing is known, and nothing more is written.
     if (this.#core.poisoned || move.isPublished) return;
     if (stratum.mapWith(map.firstIndex) === map) stratum.moves.letGo(map);
+    for (const { page } of parts) this.#core.borrowed.delete(page);
     freeParts(this.#core.space, map, parts);
   }
 
@@ -239,17 +245,19 @@ export class Compaction {
 
   /** Copies the retained segments behind `end` that have no records after the settled base. */
   *#moveSegments(end: number): CompactionSteps<void> {
-    const { atlas, housekeeping, log, reader, space } = this.#core;
+    const { atlas, borrowed, housekeeping, log, reader, space } = this.#core;
     for (const segment of housekeeping.settledSegments) {
       const { page, pages } = segment;
       const to = page < end ? undefined : space.takeBelow(pages, page);
       if (to === undefined) continue;
       let isCopied = false;
+      borrowed.set(to, pages);
       try {
         for (const piece of piecesOfSegment(reader, segment, to)) yield { do: 'write', piece };
         // A settle in the meantime lists the old place, or has freed it.
         isCopied = housekeeping.canSettle && log.segments.includes(segment);
       } finally {
+        borrowed.delete(to);
         if (!isCopied) space.free(to, pages);
       }
       if (!isCopied) continue;
