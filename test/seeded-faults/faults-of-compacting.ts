@@ -136,6 +136,13 @@ export const faultsOfCompacting: readonly SeededFault[] = [
     caughtBy: { file: stops, test: 'a call of the disk fails during a compaction' },
   },
   {
+    name: 'an automatic compaction that ends frees the new places of maps that a batch in flight moves',
+    file: 'store/compact/automatic.ts',
+    find: 'if (!this.#isMoving) this.#end();',
+    replace: 'this.#end();',
+    caughtBy: { file: 'test/store/compact/automatic.test.ts', test: 'in flight' },
+  },
+  {
     name: 'the pages of a map that has moved are freed when it was dropped',
     file: 'store/commit/publish.ts',
     find: '    move.isPublished = true;\n',

@@ -1,8 +1,9 @@
 /**
- * Automatic compaction beside what else a store does: verification after every commit.
+ * Automatic compaction beside what else a store does: a compaction that is called, the close and
+ * verification, at every sync and after every commit.
  */
 
-import { it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { GrainId, Store } from '../../../src/index.ts';
 import { defaultLimits } from '../../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../../src/store/open/store-options.ts';
@@ -62,6 +63,67 @@ class Compacted {
     await check.sound(this.store);
   }
 }
+
+/** Calls `act` while the sync with that number is in flight; false if there is none. */
+async function duringSync(
+  { disk }: Compacted,
+  number: number,
+  act: () => Promise<unknown>,
+  goOn: () => Promise<unknown>,
+): Promise<boolean> {
+  let syncs = 0;
+  let acting: Promise<unknown> | undefined;
+  disk.faultOf = ({ kind }) => {
+    if (kind === 'datasync' && syncs++ === number) {
+      queueMicrotask(() => {
+        acting = act();
+      });
+    }
+    return undefined;
+  };
+  await goOn();
+  disk.faultOf = undefined;
+  await acting;
+  return acting !== undefined;
+}
+
+it('a compaction that is called while its batch is in flight, at each sync', async () => {
+  for (let number = 0; ; number++) {
+    const compacted = await Compacted.thinned();
+    const compact = (): Promise<unknown> => compacted.store.compact();
+    const isCalled = await duringSync(compacted, number, compact, async () => {
+      for (let at = 0; at < rounds; at++) await compacted.round(at);
+    });
+    await compacted.expectSound();
+    await compacted.store.close();
+    await compacted.open();
+    await compacted.expectSound();
+    await compacted.store.close();
+    if (!isCalled) break;
+    expect(number).toBeLessThan(1000);
+  }
+});
+
+it('the close while its batch is in flight, at each sync', async () => {
+  for (let number = 0; ; number++) {
+    const compacted = await Compacted.thinned();
+    const close = (): Promise<unknown> => compacted.store.close();
+    const isCalled = await duringSync(compacted, number, close, async () => {
+      let at = 0;
+      await (async () => {
+        for (; at < rounds; at++) await compacted.round(at);
+      })().catch((error: unknown) => expect(error).toMatchObject({ code: 'VARVE_CLOSED' }));
+    });
+    await compacted.store.close();
+    await compacted.open();
+    await compacted.expectSound();
+    for (let at = 0; at < 5; at++) await compacted.round(at);
+    await compacted.expectSound();
+    await compacted.store.close();
+    if (!isCalled) break;
+    expect(number).toBeLessThan(1000);
+  }
+});
 
 it('verification finds nothing wrong while maps are being copied', async () => {
   const compacted = await Compacted.thinned();
