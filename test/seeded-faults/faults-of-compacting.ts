@@ -124,8 +124,8 @@ export const faultsOfCompacting: readonly SeededFault[] = [
   {
     name: 'a map whose copy was given up takes no values again',
     file: 'store/compact/compaction.ts',
-    find: '    if (stratum.mapWith(map.firstIndex) === map) stratum.moves.letGo(map);\n    freeParts',
-    replace: '    freeParts',
+    find: '    if (stratum.mapWith(map.firstIndex) === map) stratum.moves.letGo(map);\n',
+    replace: '',
     caughtBy: { file: stops, test: 'a call of the disk fails during a compaction' },
   },
   {
@@ -134,6 +134,13 @@ export const faultsOfCompacting: readonly SeededFault[] = [
     find: '    freeParts(this.#core.space, map, parts);\n',
     replace: '',
     caughtBy: { file: stops, test: 'a call of the disk fails during a compaction' },
+  },
+  {
+    name: 'an automatic compaction that ends frees the new places of maps that a batch in flight moves',
+    file: 'store/compact/automatic.ts',
+    find: 'if (!this.#isMoving) this.#end();',
+    replace: 'this.#end();',
+    caughtBy: { file: 'test/store/compact/automatic.test.ts', test: 'in flight' },
   },
   {
     name: 'the pages of a map that has moved are freed when it was dropped',

@@ -231,6 +231,7 @@ export class Committer {
    */
   #over(): void {
     this.#core.committing = false;
+    this.#rider?.over();
     this.#core.atlas.loadedPages.unpinAll();
     this.#core.wake();
     this.#tellIdle();

@@ -31,6 +31,8 @@ export interface Rider {
   ride(): Steps<OwnBatch>;
   /** A batch with that is durable. `moved`: its maps could move. */
   committed(moved: boolean): void;
+  /** The batch that began last has ended, durable or not. */
+  over(): void;
 }
 
 /** Work of the store's own: a batch, or the sync of copies before it. */

@@ -33,6 +33,8 @@ export class AutomaticCompaction {
   /** `bytesWritten` of the store up to which the copies of pieces are paid for. */
   #paid = 0;
   #paused = 0;
+  /** The batch in flight moves maps: their new places are in its record. */
+  #isMoving = false;
 
   /** Calls `ended` with the bytes that a compaction has copied, when it has no more to move. */
   constructor(core: StoreCore, from: FreePart, ended: (movedBytes: number) => void) {
@@ -42,17 +44,26 @@ export class AutomaticCompaction {
     this.#paid = core.writer.bytesWritten;
   }
 
-  /** Ends what is under way, and begins nothing until the returned function is called. */
+  /**
+   * Ends what is under way, and begins nothing until the returned function is called. A batch in
+   * flight that moves maps is over first: its record may be durable.
+   */
   pause(): () => void {
     this.#paused += 1;
-    this.end();
+    if (!this.#isMoving) this.#end();
     return () => {
       this.#paused -= 1;
     };
   }
 
+  /** The batch in flight has ended, durable or not. */
+  over(): void {
+    this.#isMoving = false;
+    if (this.#paused > 0) this.#end();
+  }
+
   /** Maps that are being copied stay where they are. */
-  end(): void {
+  #end(): void {
     this.#steps?.return();
     this.#forget();
   }
@@ -71,7 +82,7 @@ export class AutomaticCompaction {
 
   /**
    * A batch begins: writes what it may. Returns what the batch does besides: call `committed` when
-   * it is durable. If the batch fails, this is called again with the next one.
+   * it is durable, and `over` in any case. If it fails, this is called again with the next one.
    */
   *ride(): Steps<OwnBatch> {
     if (this.#paused > 0) return nothing;
@@ -84,7 +95,10 @@ export class AutomaticCompaction {
     }
     for (let left = stepsMax; this.#waits !== undefined && left > 0; left--) {
       const step = this.#waits;
-      if (step.do === 'batch') return step.batch;
+      if (step.do === 'batch') {
+        this.#isMoving = step.batch.moves !== undefined;
+        return step.batch;
+      }
       if (step.do === 'sync') return nothing;
       if (step.do === 'write' && !(yield* this.#write(step.piece))) return nothing;
       if (this.#waits === step) this.#resume(true);

@@ -14,6 +14,7 @@
  */
 
 import { ioError } from '../../errors.ts';
+import { mapPages } from '../../format/grain-map.ts';
 import { pageBytes, segmentPagesMin } from '../../format/layout.ts';
 import type { MapMove } from '../commit/commit-plan.ts';
 import type { OwnBatch } from '../commit/own-batches.ts';
@@ -177,7 +178,11 @@ export class Compaction {
     } finally {
       if (parts === undefined) stratum.moves.letGo(map);
     }
-    return parts && { stratum, map, parts, isPublished: false };
+    if (parts === undefined) return undefined;
+    for (const { page, grains } of parts) {
+      this.#core.borrowed.set(page, mapPages(grains, map.grainExp));
+    }
+    return { stratum, map, parts, isPublished: false };
   }
 
   *#copy(move: MapMove): CompactionSteps<void> {
@@ -207,6 +212,7 @@ export class Compaction {
     // After a failed sync nothing is known, and nothing more is written.
     if (this.#core.poisoned || move.isPublished) return;
     if (stratum.mapWith(map.firstIndex) === map) stratum.moves.letGo(map);
+    for (const { page } of parts) this.#core.borrowed.delete(page);
     freeParts(this.#core.space, map, parts);
   }
 
@@ -244,7 +250,7 @@ export class Compaction {
 
   /** Copies the retained segments behind `end` that have no records after the settled base. */
   *#moveSegments(end: number): CompactionSteps<void> {
-    const { atlas, housekeeping, log, reader, space } = this.#core;
+    const { atlas, borrowed, housekeeping, log, reader, space } = this.#core;
     for (const segment of housekeeping.settledSegments) {
       const bodies = log.bodiesOf(segment);
       if (segment.page < end && bodies.every(({ page }) => page < end)) continue;
@@ -252,6 +258,7 @@ export class Compaction {
       const places = placesBelow(space, extents, Math.max(...extents.map(({ page }) => page)));
       if (places === undefined) continue;
       let isCopied = false;
+      for (const { page, pages } of places.values()) borrowed.set(page, pages);
       try {
         for (const piece of piecesOfSegment(reader, { segment, bodies }, places)) {
           yield { do: 'write', piece };
@@ -259,7 +266,10 @@ export class Compaction {
         // A settle in the meantime lists the old places, or has freed them.
         isCopied = housekeeping.canSettle && log.segments.includes(segment);
       } finally {
-        if (!isCopied) for (const { page, pages } of places.values()) space.free(page, pages);
+        for (const { page, pages } of places.values()) {
+          borrowed.delete(page);
+          if (!isCopied) space.free(page, pages);
+        }
       }
       if (!isCopied) continue;
       log.replaceSegment({ segment, bodies }, places);

@@ -22,7 +22,7 @@ export interface TrimReport {
 
 /** Rejects with `VARVE_IO`, and if it is stopped. */
 export async function trimFree(core: StoreCore, operation: RunningOperation): Promise<TrimReport> {
-  const { path, reader, space, writer } = core;
+  const { borrowed, path, reader, space, writer } = core;
   const { file } = reader;
   let trimmedBytes = 0;
   const report = (): void => {
@@ -32,6 +32,7 @@ export async function trimFree(core: StoreCore, operation: RunningOperation): Pr
   if (file.trim === undefined) return { trimmedBytes };
   for (const { page, pages } of [...space.freeStretches()]) {
     if (!space.takeAt(page, pages)) continue;
+    borrowed.set(page, pages);
     try {
       const end = Math.min((page + pages) * pageBytes, reader.length());
       for (let at = page * pageBytes; at < end; at += pieceBytes) {
@@ -47,6 +48,7 @@ export async function trimFree(core: StoreCore, operation: RunningOperation): Pr
       if (unsupported.has(systemCode(error) ?? '')) return { trimmedBytes };
       throw isStop(operation, error) ? error : ioError('trimming', path, error);
     } finally {
+      borrowed.delete(page);
       space.free(page, pages);
     }
   }

@@ -90,6 +90,8 @@ export class StoreCore {
   readonly watches = new FreedWatches();
   readonly staging = new StagingMemory();
   readonly archives = new RecentArchives();
+  /** Extents that are taken and that no structure owns yet: the pages of each, by its first. */
+  readonly borrowed = new Map<number, number>();
   readonly counters = { commits: 0, sessionsCommitted: 0 };
   /** The checkpoint of the batch in flight. */
   checkpointUnderWay = 0;

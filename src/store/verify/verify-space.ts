@@ -11,9 +11,9 @@ import { usedExtents } from '../state/extents.ts';
 import type { Report } from './finding.ts';
 
 export function* verifySpace(core: StoreCore, report: Report): Generator<void> {
-  const used = usedExtents(core.headers.content.settled.root, core.atlas, core.log).map(
-    (extent) => ({ ...extent, free: false }),
-  );
+  const owned = usedExtents(core.headers.content.settled.root, core.atlas, core.log);
+  const borrowed = Array.from(core.borrowed, ([page, pages]) => ({ page, pages }));
+  const used = [...owned, ...borrowed].map((extent) => ({ ...extent, free: false }));
   const free = [...core.space.stretches()].map((extent) => ({ ...extent, free: true }));
   const all = [...used, ...free].sort((one, other) => one.page - other.page);
   // Taken in one turn: a session that pushes later may make the space longer.

@@ -1,0 +1,135 @@
+/**
+ * Automatic compaction beside what else a store does: a compaction that is called, the close and
+ * verification, at every sync and after every commit.
+ */
+
+import { expect, it } from 'vitest';
+import type { GrainId, Store } from '../../../src/index.ts';
+import { defaultLimits } from '../../../src/store/grains/atlas.ts';
+import { checkOptions } from '../../../src/store/open/store-options.ts';
+import { openStore } from '../../../src/store/store.ts';
+import { expectSameBytes, patternOf } from '../../support/bytes.ts';
+import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import { check } from '../../support/fixtures/store-checks.ts';
+
+const rounds = 30;
+
+class Compacted {
+  readonly disk = new SimulatedDisk({ records: false });
+  readonly values: { readonly id: GrainId; readonly bytes: Uint8Array }[] = [];
+  store!: Store;
+  #seed = 0;
+
+  /** Opens it again, or for the first time. */
+  async open(): Promise<void> {
+    const compactsFrom = { bytes: 0, share: 0.05 };
+    const limits = { ...defaultLimits, mapBytesMin: 16_384, compactsFrom };
+    const compaction = 'automatic' as const;
+    const options = { fileSystem: this.disk, settleBytes: 4096, compaction };
+    this.store = await openStore(checkOptions('store', options, limits));
+  }
+
+  async push(length: number): Promise<void> {
+    const bytes = patternOf(length, this.#seed++);
+    const session = this.store.session();
+    const id = session.push(bytes);
+    await session.commit();
+    this.values.push({ id, bytes });
+  }
+
+  async remove(from: number, count: number): Promise<void> {
+    const session = this.store.session();
+    for (const { id } of this.values.splice(from, count)) session.archive(id);
+    await this.store.checkpointTo(await session.commit());
+  }
+
+  /** A store with free space. */
+  static async thinned(): Promise<Compacted> {
+    const compacted = new Compacted();
+    await compacted.open();
+    for (let at = 0; at < 30; at++) await compacted.push(20_000 + at);
+    await compacted.remove(0, 18);
+    return compacted;
+  }
+
+  async round(at: number): Promise<void> {
+    await this.push(15_000 + at);
+    await this.remove((at * 7) % this.values.length, 1);
+  }
+
+  async expectSound(): Promise<void> {
+    for (const { id, bytes } of this.values)
+      expectSameBytes(this.store.get(id) as Uint8Array, bytes);
+    await check.sound(this.store);
+  }
+}
+
+/** Calls `act` while the sync with that number is in flight; false if there is none. */
+async function duringSync(
+  { disk }: Compacted,
+  number: number,
+  act: () => Promise<unknown>,
+  goOn: () => Promise<unknown>,
+): Promise<boolean> {
+  let syncs = 0;
+  let acting: Promise<unknown> | undefined;
+  disk.faultOf = ({ kind }) => {
+    if (kind === 'datasync' && syncs++ === number) {
+      queueMicrotask(() => {
+        acting = act();
+      });
+    }
+    return undefined;
+  };
+  await goOn();
+  disk.faultOf = undefined;
+  await acting;
+  return acting !== undefined;
+}
+
+it('a compaction that is called while its batch is in flight, at each sync', async () => {
+  for (let number = 0; ; number++) {
+    const compacted = await Compacted.thinned();
+    const compact = (): Promise<unknown> => compacted.store.compact();
+    const isCalled = await duringSync(compacted, number, compact, async () => {
+      for (let at = 0; at < rounds; at++) await compacted.round(at);
+    });
+    await compacted.expectSound();
+    await compacted.store.close();
+    await compacted.open();
+    await compacted.expectSound();
+    await compacted.store.close();
+    if (!isCalled) break;
+    expect(number).toBeLessThan(1000);
+  }
+});
+
+it('the close while its batch is in flight, at each sync', async () => {
+  for (let number = 0; ; number++) {
+    const compacted = await Compacted.thinned();
+    const close = (): Promise<unknown> => compacted.store.close();
+    const isCalled = await duringSync(compacted, number, close, async () => {
+      let at = 0;
+      await (async () => {
+        for (; at < rounds; at++) await compacted.round(at);
+      })().catch((error: unknown) => expect(error).toMatchObject({ code: 'VARVE_CLOSED' }));
+    });
+    await compacted.store.close();
+    await compacted.open();
+    await compacted.expectSound();
+    for (let at = 0; at < 5; at++) await compacted.round(at);
+    await compacted.expectSound();
+    await compacted.store.close();
+    if (!isCalled) break;
+    expect(number).toBeLessThan(1000);
+  }
+});
+
+it('verification finds nothing wrong while maps are being copied', async () => {
+  const compacted = await Compacted.thinned();
+  for (let at = 0; at < rounds; at++) {
+    await compacted.round(at);
+    await check.sound(compacted.store);
+  }
+  await compacted.store.close();
+});
