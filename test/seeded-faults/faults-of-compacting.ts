@@ -95,7 +95,7 @@ export const faultsOfCompacting: readonly SeededFault[] = [
     file: 'store/compact/compaction.ts',
     find: '      atlas.leave([segment, ...bodies].map(({ page, pages }) => ({ page, pages })));',
     replace: '      for (const { page, pages } of [segment, ...bodies]) space.free(page, pages);',
-    caughtBy: { file: cuts, test: 'compaction of documents and of the log' },
+    caughtBy: { file: 'test/store/compact/log.test.ts', test: 'until a settle' },
   },
   {
     name: 'the sectors of a copied log segment name their old places',

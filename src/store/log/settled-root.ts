@@ -31,7 +31,7 @@ function readDocument(reader: FileReader, kind: number, name: DocumentName): Loa
 /** The root; empty if the store was never settled. */
 export function readRoot(
   reader: FileReader,
-  { root: name, base }: FileHeader,
+  { root: name, base }: Pick<FileHeader, 'root' | 'base'>,
 ): { root: Root; stamp: number } {
   const isNew = name.generation === 0;
   const found = isNew ? undefined : readDocument(reader, kindRoot, name);

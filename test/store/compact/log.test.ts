@@ -5,7 +5,10 @@
 
 import { expect, it } from 'vitest';
 import { type GrainId, memoryFileSystem, Store } from '../../../src/index.ts';
+import { readRoot } from '../../../src/store/log/settled-root.ts';
 import { patternOf } from '../../support/bytes.ts';
+import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import { openLab } from '../../support/fixtures/core-lab.ts';
 import { check, listOf } from '../../support/fixtures/store-checks.ts';
 
 const path = 'store';
@@ -59,4 +62,45 @@ it('moves with its records, which say the same', async () => {
   const next = await Store.open(path, { fileSystem });
   expect(await listOf(next.commitLog())).toEqual(after);
   await next.close();
+});
+
+it('keeps the old places of its segments until a settle names the new ones', async () => {
+  const disk = new SimulatedDisk({ records: false });
+  const lab = await openLab({ fileSystem: disk, settleBytes: 2048 });
+  const { core } = lab;
+  const push = async (length: number): Promise<GrainId> => {
+    const session = lab.session();
+    const id = session.push(patternOf(length, length));
+    await session.commit();
+    return id;
+  };
+  const large = [await push(200_000), await push(150_000)];
+  for (let batch = 0; batch < 140; batch++) await push(20 + (batch % 7));
+  const session = lab.session();
+  for (const id of large) session.archive(id);
+  await session.commit();
+  const checkpoint = lab.session();
+  checkpoint.checkpointTo(core.published.currentBatch);
+  await checkpoint.commit();
+  const settledPages = (): number[] =>
+    readRoot(core.reader, core.headers.content.settled).root.segments.map(({ page }) => page);
+  const places = new Set<number>();
+  const lost: number[] = [];
+  disk.faultOf = () => {
+    const { endPage } = core.space;
+    const free = [...core.space.freeStretches()];
+    for (const page of settledPages()) {
+      places.add(page);
+      const isFree = free.some((one) => one.page <= page && page < one.page + one.pages);
+      if (isFree || page >= endPage) lost.push(page);
+    }
+    return undefined;
+  };
+  const before = settledPages();
+  await lab.compact();
+  disk.faultOf = undefined;
+  expect(lost).toEqual([]);
+  expect(settledPages()).not.toEqual(before);
+  expect(places.size).toBeGreaterThan(before.length);
+  await lab.close();
 });
