@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { type GrainId, memoryFileSystem, Store } from '../../../src/index.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
 import { WrappedFileSystem } from '../../support/disks/wrapped-file-system.ts';
-import { check } from '../../support/fixtures/store-checks.ts';
+import { check, findingsOf } from '../../support/fixtures/store-checks.ts';
 import { RecordedMessages } from '../watch/recorded-messages.ts';
 
 const path = 'store';
@@ -102,6 +102,7 @@ it('compacts with the commits of sessions, and writes at most as much as they do
     if (round % 2 === 0) session.commitSync();
     else await session.commit();
     if (round % 20 === 0) expectValues(store, kept);
+    if (round % 5 === 0) expect(await findingsOf(store, false)).toEqual([]);
   }
   expect(messages.of('varve:compact').length).toBeGreaterThan(0);
   messages.end();
@@ -110,4 +111,23 @@ it('compacts with the commits of sessions, and writes at most as much as they do
   expectValues(store, [...kept, ...news]);
   await check.sound(store);
   await store.close();
+});
+
+it('does not begin again with every commit if the file cannot be shorter', async () => {
+  const written: number[] = [];
+  for (const compaction of ['manual', 'automatic'] as const) {
+    const store = await Store.open(path, { fileSystem: memoryFileSystem(), compaction });
+    const { id } = await store.put(patternOf(2_000_000));
+    // Longer than the free pages before it.
+    await store.put(patternOf(2_500_000));
+    const session = store.session();
+    session.archive(id);
+    await store.checkpointTo(await session.commit());
+    const { bytesWritten } = store.statistics();
+    for (let at = 0; at < 1000; at++) await store.put(patternOf(100));
+    written.push(store.statistics().bytesWritten - bytesWritten);
+    await store.close();
+  }
+  const [manual, automatic] = written as [number, number];
+  expect(automatic).toBeLessThan(2 * manual);
 });
