@@ -6,7 +6,7 @@
  *   makes no sync and no batch of its own: the sync of a commit makes its copies durable, and the
  *   record of a later commit moves the maps.
  * - It begins if more than a third of the file is free pages, and 1 MiB of it.
- * - A refused write ends it; it does not fail the commit.
+ * - A refused write ends it, and so do marks that cannot be read. Neither fails the commit.
  */
 
 import { isVarveError } from '../../errors.ts';
