@@ -176,7 +176,7 @@ export class Committer {
       if (!(isPlain && (yield* this.#commitSmall(waiting)))) {
         const all = new Set(waiting);
         left = all;
-        const moves = canMove ? yield* this.#own.movable(own.moves ?? []) : [];
+        const moves = canMove ? yield* this.#own.movableBesides(own.moves ?? []) : [];
         yield* this.#makeDurable(all, { moves, drops: own.drops === true });
       }
       if (core.published.currentBatch > currentBatch) this.#rider?.committed(canMove);

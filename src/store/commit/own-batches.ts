@@ -9,6 +9,7 @@
  *   of the other's writes.
  */
 
+import { isVarveError } from '../../errors.ts';
 import { pause, type Steps } from '../file/effects.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { StoreWatch } from '../watch/store-watch.ts';
@@ -114,7 +115,20 @@ export class OwnBatches {
     return canMove;
   }
 
-  /** The maps that can still move, with their marks in memory until the batch is over. */
+  /** As `movable`, in a batch of sessions: none if marks cannot be read, and the sessions go on. */
+  *movableBesides(moves: readonly MapMove[]): Steps<MapMove[]> {
+    try {
+      return yield* this.movable(moves);
+    } catch (error) {
+      if (!isVarveError(error)) throw error;
+      return [];
+    }
+  }
+
+  /**
+   * The maps that can still move, with their marks in memory until the batch is over. Throws
+   * `VARVE_CORRUPT`, `VARVE_IO`.
+   */
   *movable(moves: readonly MapMove[]): Steps<MapMove[]> {
     const { loadedPages } = this.#core.atlas;
     const movable: MapMove[] = [];

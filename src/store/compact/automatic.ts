@@ -8,7 +8,7 @@
  * - It begins if more than a third of the file is free pages, and 1 MiB of it. One that ends or
  *   fails may leave that much free: a map may be too long for every free stretch. The next one
  *   begins when a quarter more is free, or when the store has written as many bytes as are free.
- * - A refused write ends it; it does not fail the commit.
+ * - A refused write ends it, and so do marks that cannot be read. Neither fails the commit.
  */
 
 import { isVarveError } from '../../errors.ts';

@@ -1,10 +1,11 @@
 /**
  * Automatic compaction beside what else a store does: a compaction that is called, the close and
- * verification, at every sync and after every commit.
+ * verification, at every sync and after every commit; and marks that cannot be read.
  */
 
 import { expect, it } from 'vitest';
 import type { GrainId, Store } from '../../../src/index.ts';
+import { OwnBatches } from '../../../src/store/commit/own-batches.ts';
 import { defaultLimits } from '../../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../../src/store/open/store-options.ts';
 import { openStore } from '../../../src/store/store.ts';
@@ -12,7 +13,7 @@ import { expectSameBytes, patternOf } from '../../support/bytes.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
 import { check } from '../../support/fixtures/store-checks.ts';
 
-const rounds = 30;
+const rounds = 40;
 
 class Compacted {
   readonly disk = new SimulatedDisk({ records: false });
@@ -20,10 +21,10 @@ class Compacted {
   store!: Store;
   #seed = 0;
 
-  /** Opens it again, or for the first time. */
-  async open(): Promise<void> {
+  /** Opens it again, or for the first time; `markBytes`: memory for marks. */
+  async open(markBytes?: number): Promise<void> {
     const compactsFrom = { bytes: 0, share: 0.05 };
-    const limits = { ...defaultLimits, mapBytesMin: 16_384, compactsFrom };
+    const limits = { ...defaultLimits, mapBytesMin: 16_384, compactsFrom, markBytes };
     const compaction = 'automatic' as const;
     const options = { fileSystem: this.disk, settleBytes: 4096, compaction };
     this.store = await openStore(checkOptions('store', options, limits));
@@ -44,9 +45,9 @@ class Compacted {
   }
 
   /** A store with free space. */
-  static async thinned(): Promise<Compacted> {
+  static async thinned(markBytes?: number): Promise<Compacted> {
     const compacted = new Compacted();
-    await compacted.open();
+    await compacted.open(markBytes);
     for (let at = 0; at < 30; at++) await compacted.push(20_000 + at);
     await compacted.remove(0, 18);
     return compacted;
@@ -131,5 +132,40 @@ it('verification finds nothing wrong while maps are being copied', async () => {
     await compacted.round(at);
     await check.sound(compacted.store);
   }
+  await compacted.store.close();
+});
+
+it('commits go on if the marks of a map that is to move cannot be read', async () => {
+  const compacted = await Compacted.thinned(0);
+  const { disk } = compacted;
+  let isMoving = false;
+  let failures = 0;
+  const { movable } = OwnBatches.prototype;
+  OwnBatches.prototype.movable = function* (moves) {
+    isMoving = true;
+    try {
+      return yield* movable.call(this, moves);
+    } finally {
+      isMoving = false;
+    }
+  };
+  disk.readFaultOf = () => {
+    if (!isMoving) return undefined;
+    failures += 1;
+    return { kind: 'error', code: 'EIO' };
+  };
+  try {
+    for (let at = 0; at < 3 * rounds; at++) {
+      await compacted.round(at);
+      await compacted.push(100 + at);
+      await compacted.push(100_000 + at);
+      if (at % 3 === 2) await compacted.remove(0, 6);
+    }
+  } finally {
+    OwnBatches.prototype.movable = movable;
+    disk.readFaultOf = undefined;
+  }
+  expect(failures).toBeGreaterThan(0);
+  await compacted.expectSound();
   await compacted.store.close();
 });
