@@ -82,8 +82,8 @@ export class Atlas {
   readonly basins: BasinState[] = [];
   /**
    * Extents of maps that were dropped or replaced, and of log segments that were copied, after the
-   * settled base. A replay from the
-   * base still reads them, so they are free only when both header copies are past that.
+   * settled base. A replay from the base still reads them, so they are free only when both header
+   * copies are past that.
    */
   readonly leaving = new Set<Extent>();
   /** Pages of `leaving`. */
@@ -343,8 +343,13 @@ export class Atlas {
     this.leave(map.extents);
   }
 
-  /** As `MapReplacements.replace`. The old extents wait in `leaving`. */
+  /**
+   * As `MapReplacements.replace`. The old extents wait in `leaving`. If the same batch has freed
+   * the only value of the map, it is not dropped later: a part has its first grain, and takes
+   * values.
+   */
   replaceMap(stratum: Stratum, map: GrainMap, parts: readonly MapPart[]): void {
+    this.vacated.delete(map);
     stratum.moves.replace(map, parts);
     this.leave(map.extents);
   }
