@@ -5,7 +5,9 @@
  * - On average it writes at most as many bytes as commits write, in pieces of up to 64 KiB. It
  *   makes no sync and no batch of its own: the sync of a commit makes its copies durable, and the
  *   record of a later commit moves the maps.
- * - It begins if more than a third of the file is free pages, and 1 MiB of it.
+ * - It begins if more than a third of the file is free pages, and 1 MiB of it. One that ends or
+ *   fails may leave that much free: a map may be too long for every free stretch. The next one
+ *   begins when a quarter more is free, or when the store has written as many bytes as are free.
  * - A refused write ends it; it does not fail the commit.
  */
 
@@ -20,6 +22,8 @@ import { Compaction, type CompactionStep, type CompactionSteps } from './compact
 const pieceBytes = 64 * 1024;
 /** Steps without writes that ride on one commit. */
 const stepsMax = 16;
+/** Free pages for the next compaction, by those that the last one left. */
+const moreFree = 5 / 4;
 
 const nothing: OwnBatch = {};
 
@@ -33,6 +37,10 @@ export class AutomaticCompaction {
   /** `bytesWritten` of the store up to which the copies of pieces are paid for. */
   #paid = 0;
   #paused = 0;
+  /** Free pages when the last compaction ended. */
+  #leftFree = 0;
+  /** `bytesWritten` of the store when it ended. */
+  #endedAt = 0;
 
   /** Calls `ended` with the bytes that a compaction has copied, when it has no more to move. */
   constructor(core: StoreCore, from: FreePart, ended: (movedBytes: number) => void) {
@@ -63,10 +71,12 @@ export class AutomaticCompaction {
   }
 
   get #isDue(): boolean {
-    const { space } = this.#core;
+    const { space, writer } = this.#core;
     const { bytes, share } = this.#from;
     const free = space.freePages;
-    return free * pageBytes > bytes && free > space.endPage * share;
+    if (free * pageBytes <= bytes || free <= space.endPage * share) return false;
+    const left = this.#leftFree;
+    return free > left * moreFree || writer.bytesWritten - this.#endedAt > left * pageBytes;
   }
 
   /**
@@ -124,7 +134,7 @@ export class AutomaticCompaction {
       if (!isVarveError(error)) throw error;
       this.#waits = undefined;
     }
-    if (this.#waits === undefined) this.#steps = undefined;
+    if (this.#waits === undefined) this.#hasEnded();
   }
 
   #stopWith(error: unknown): void {
@@ -133,6 +143,12 @@ export class AutomaticCompaction {
     } catch {
       // Compaction ends with this error: the commit does not need it.
     }
+    this.#hasEnded();
+  }
+
+  #hasEnded(): void {
     this.#forget();
+    this.#leftFree = this.#core.space.freePages;
+    this.#endedAt = this.#core.writer.bytesWritten;
   }
 }

@@ -111,3 +111,22 @@ it('compacts with the commits of sessions, and writes at most as much as they do
   await check.sound(store);
   await store.close();
 });
+
+it('does not begin again with every commit if the file cannot be shorter', async () => {
+  const written: number[] = [];
+  for (const compaction of ['manual', 'automatic'] as const) {
+    const store = await Store.open(path, { fileSystem: memoryFileSystem(), compaction });
+    const { id } = await store.put(patternOf(2_000_000));
+    // Longer than the free pages before it.
+    await store.put(patternOf(2_500_000));
+    const session = store.session();
+    session.archive(id);
+    await store.checkpointTo(await session.commit());
+    const { bytesWritten } = store.statistics();
+    for (let at = 0; at < 1000; at++) await store.put(patternOf(100));
+    written.push(store.statistics().bytesWritten - bytesWritten);
+    await store.close();
+  }
+  const [manual, automatic] = written as [number, number];
+  expect(automatic).toBeLessThan(2 * manual);
+});
