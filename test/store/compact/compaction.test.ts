@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { type GrainId, memoryFileSystem, Store } from '../../../src/index.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
 import { WrappedFileSystem } from '../../support/disks/wrapped-file-system.ts';
-import { check } from '../../support/fixtures/store-checks.ts';
+import { check, findingsOf } from '../../support/fixtures/store-checks.ts';
 import { RecordedMessages } from '../watch/recorded-messages.ts';
 
 const path = 'store';
@@ -102,6 +102,7 @@ it('compacts with the commits of sessions, and writes at most as much as they do
     if (round % 2 === 0) session.commitSync();
     else await session.commit();
     if (round % 20 === 0) expectValues(store, kept);
+    if (round % 5 === 0) expect(await findingsOf(store, false)).toEqual([]);
   }
   expect(messages.of('varve:compact').length).toBeGreaterThan(0);
   messages.end();
