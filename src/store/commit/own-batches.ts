@@ -9,6 +9,7 @@
  *   of the other's writes.
  */
 
+import { isVarveError } from '../../errors.ts';
 import { pause, type Steps } from '../file/effects.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { StoreWatch } from '../watch/store-watch.ts';
@@ -112,14 +113,22 @@ export class OwnBatches {
     return canMove;
   }
 
-  /** The maps that can still move, with their marks in memory until the batch is over. */
+  /**
+   * The maps that can still move, with their marks in memory until the batch is over. A map whose
+   * marks cannot be read any more stays: a batch of sessions does not fail for it.
+   */
   *movable(moves: readonly MapMove[]): Steps<MapMove[]> {
     const { loadedPages } = this.#core.atlas;
     const movable: MapMove[] = [];
     for (const move of moves) {
       const { stratum, map } = move;
       if (map.vacated || !stratum.maps.includes(map)) continue;
-      for (const page of stratum.pagesOf(map)) loadedPages.pin(page);
+      try {
+        for (const page of stratum.pagesOf(map)) loadedPages.pin(page);
+      } catch (error) {
+        if (!isVarveError(error)) throw error;
+        continue;
+      }
       movable.push(move);
       yield pause;
     }

@@ -1,7 +1,11 @@
 /** Compaction: what it leaves of a store that was emptied in part, and how long its file is. */
 
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { type GrainId, memoryFileSystem, Store } from '../../../src/index.ts';
+import { OwnBatches } from '../../../src/store/commit/own-batches.ts';
+import { defaultLimits } from '../../../src/store/grains/atlas.ts';
+import { checkOptions } from '../../../src/store/open/store-options.ts';
+import { openStore } from '../../../src/store/store.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
 import { WrappedFileSystem } from '../../support/disks/wrapped-file-system.ts';
 import { check, findingsOf } from '../../support/fixtures/store-checks.ts';
@@ -130,4 +134,32 @@ it('does not begin again with every commit if the file cannot be shorter', async
   }
   const [manual, automatic] = written as [number, number];
   expect(automatic).toBeLessThan(2 * manual);
+});
+
+it('does not fail commits if the marks of a map that is to move cannot be read', async () => {
+  const disk = new WrappedFileSystem(memoryFileSystem());
+  const limits = { ...defaultLimits, markBytes: 0 };
+  const options = { fileSystem: disk, compaction: 'automatic', cacheBytes: 0 } as const;
+  const store = await openStore(checkOptions(path, options, limits));
+  const values = await fill(store, 4000);
+  const kept = values.slice(3600);
+  await remove(store, values.slice(0, 3600));
+  const { movable } = OwnBatches.prototype;
+  let isLoading = false;
+  const spy = vi.spyOn(OwnBatches.prototype, 'movable').mockImplementation(function* (
+    this: OwnBatches,
+    moves,
+  ) {
+    isLoading = moves.length > 0;
+    const found = yield* movable.call(this, moves);
+    isLoading = false;
+    return found;
+  });
+  const fault = disk.fail('read', 'EIO', { when: () => isLoading });
+  for (let round = 0; round < 60; round++) await store.put(patternOf(40_000 + round, round));
+  expect(fault.count).toBeGreaterThan(0);
+  spy.mockRestore();
+  fault.stop();
+  expectValues(store, kept);
+  await store.close();
 });
