@@ -349,6 +349,7 @@ export class Atlas {
    * values.
    */
   replaceMap(stratum: Stratum, map: GrainMap, parts: readonly MapPart[]): void {
+    this.vacated.delete(map);
     stratum.moves.replace(map, parts);
     this.vacated.delete(map);
     this.leave(map.extents);

@@ -14,6 +14,7 @@ import { type GrainIdParts, joinGrainId, partsOfGrainId } from '../../format/gra
 import { markValue } from '../../format/layout.ts';
 import { present } from '../../util/assert.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
+import type { ReplacedAfter } from '../log/differences.ts';
 import type { LogTail } from '../log/log-tail.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { StreamedValue } from '../streams/value-stream.ts';
@@ -36,6 +37,8 @@ export class ProvenReads implements ValueReads {
 
   /** Replacements of maps up to this batch are in the Atlas. */
   #movedUpTo: number;
+  /** Replacements of later batches that are in the Atlas too. */
+  readonly #moved = new Set<ReplacedAfter>();
   /** Generation of the file header that the structures were loaded from. */
   readonly #generation: number;
 
@@ -49,12 +52,21 @@ export class ProvenReads implements ValueReads {
     this.#base = present(core.reader.newerThan, 'the base of a state beside a writer');
   }
 
-  /** Applies the replacements of maps that are known and not applied yet. */
+  /**
+   * Applies the replacements of maps that are known and not applied yet. Throws `VARVE_IO`: then
+   * the next call applies the rest.
+   */
   followMoves(): void {
-    for (const replaced of this.#tail.differences.replacedAfter(this.#movedUpTo)) {
-      this.#movedUpTo = replaced.batch;
+    let upTo = this.#movedUpTo;
+    for (const replaced of this.#tail.differences.replacedAfter(upTo)) {
+      upTo = replaced.batch;
+      if (this.#moved.has(replaced)) continue;
       followMove(this.core, replaced);
+      this.#moved.add(replaced);
     }
+    if (upTo === this.#movedUpTo) return;
+    this.#movedUpTo = upTo;
+    this.#moved.clear();
   }
 
   get batch(): number {
@@ -216,7 +228,7 @@ export class ProvenReads implements ValueReads {
 
   /** The writer is known to have moved maps since. */
   get hasMoves(): boolean {
-    return this.#movedUpTo > this.batch;
+    return this.#movedUpTo > this.batch || this.#moved.size > 0;
   }
 
   /** Throws `VARVE_CLOSED`. */

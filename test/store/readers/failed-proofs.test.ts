@@ -3,8 +3,11 @@
  * it read does not count as proven afterwards.
  */
 
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
+import { ioError } from '../../../src/errors.ts';
 import { type GrainId, memoryFileSystem, Store } from '../../../src/index.ts';
+import { MapReplacements } from '../../../src/store/grains/map-replacements.ts';
+import { expectSameBytes, patternOf } from '../../support/bytes.ts';
 import { WrappedFileSystem } from '../../support/disks/wrapped-file-system.ts';
 
 const path = 'store';
@@ -60,4 +63,49 @@ it('an asynchronous read that the closing file fails is refused as of a closed s
   await read;
   await closing;
   await writer.close();
+});
+
+it('a reader whose read fails while it follows a moved map follows it with the next read', async () => {
+  let failed = 0;
+  for (let number = 0; number < 4; number++) {
+    const inner = memoryFileSystem();
+    let writer = await Store.open(path, { fileSystem: inner });
+    const ids: GrainId[] = [];
+    // Each has a map to itself.
+    for (let at = 0; at < 8; at++) ids.push((await writer.put(patternOf(90_000, at))).id);
+    const session = writer.session();
+    for (const id of ids.slice(0, 4)) session.archive(id);
+    await writer.checkpointTo(await session.commit());
+    // All is settled: a reader loads no marks when it opens.
+    await writer.close();
+    writer = await Store.open(path, { fileSystem: inner });
+    const reader = await Store.open(path, { fileSystem: inner, readOnly: true, cacheBytes: 0 });
+    await writer.compact();
+    // The old places have other bytes.
+    for (let at = 0; at < 8; at++) await writer.put(patternOf(90_000, 100 + at));
+    const { loadAll } = MapReplacements.prototype;
+    let loads = 0;
+    const spy = vi.spyOn(MapReplacements.prototype, 'loadAll').mockImplementation(function (
+      this: MapReplacements,
+      map,
+    ) {
+      if (loads++ === number) throw ioError('reading marks', path, new Error('made for the test'));
+      loadAll.call(this, map);
+    });
+    for (const at of [6, 7, 6]) {
+      let bytes: Uint8Array | undefined;
+      try {
+        bytes = reader.readRange(ids[at] as GrainId, 1000, 2000);
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'VARVE_IO' });
+        failed += 1;
+        continue;
+      }
+      expectSameBytes(bytes as Uint8Array, patternOf(90_000, at).subarray(1000, 2000));
+    }
+    spy.mockRestore();
+    await reader.close();
+    await writer.close();
+  }
+  expect(failed).toBeGreaterThan(2);
 });
