@@ -93,15 +93,15 @@ export const faultsOfCompacting: readonly SeededFault[] = [
   {
     name: 'the old place of a copied log segment is free at once',
     file: 'store/compact/compaction.ts',
-    find: '      atlas.leave([{ page, pages }]);',
-    replace: '      space.free(page, pages);',
+    find: '      atlas.leave([segment, ...bodies].map(({ page, pages }) => ({ page, pages })));',
+    replace: '      for (const { page, pages } of [segment, ...bodies]) space.free(page, pages);',
     caughtBy: { file: cuts, test: 'compaction of documents and of the log' },
   },
   {
     name: 'the sectors of a copied log segment name their old places',
     file: 'store/compact/log-copy.ts',
-    find: '      renumberSector(one, { from, to }, reader.salt);',
-    replace: '      void [one, from, to, renumberSector];',
+    find: '        relocateSector(one, { from, to, bodyPage }, reader.salt);',
+    replace: '        void [one, from, to, bodyPage, relocateSector];',
     caughtBy: { file: histories, test: 'compaction of documents and of the log' },
   },
   {
