@@ -263,8 +263,9 @@ export class Compaction {
         for (const piece of piecesOfSegment(reader, { segment, bodies }, places)) {
           yield { do: 'write', piece };
         }
-        // A settle in the meantime lists the old places, or has freed them.
-        isCopied = housekeeping.canSettle && log.segments.includes(segment);
+        // A settle in the meantime lists the old places, or has freed some of them.
+        const isThere = bodies.every((body) => log.bodies.includes(body));
+        isCopied = housekeeping.canSettle && log.segments.includes(segment) && isThere;
       } finally {
         for (const { page, pages } of places.values()) {
           borrowed.delete(page);

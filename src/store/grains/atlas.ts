@@ -350,8 +350,8 @@ export class Atlas {
    */
   replaceMap(stratum: Stratum, map: GrainMap, parts: readonly MapPart[]): void {
     this.vacated.delete(map);
-    stratum.moves.replace(map, parts);
     this.vacated.delete(map);
+    stratum.moves.replace(map, parts);
     this.leave(map.extents);
   }
 
