@@ -12,7 +12,8 @@ import { Life } from '../support/lives/life.ts';
 import { acknowledgedBefore, survives } from '../support/lives/trial.ts';
 
 const bounds = { singles: 2 * crashScale, randoms: 2 * crashScale };
-const stride = Math.ceil(10 / crashScale);
+const stride = Math.ceil(4 / crashScale);
+const timeout = 300_000;
 let cuts = 0;
 
 describe('a power cut at any operation of a compaction and of what follows', () => {
@@ -30,6 +31,7 @@ describe('a power cut at any operation of a compaction and of what follows', () 
       cuts += tried;
       expect(tried).toBeGreaterThan(15);
     },
+    timeout,
   );
 
   afterAll(() => {

@@ -69,6 +69,8 @@ async function failSync(
   });
   const life = new Life(disk, history.settings);
   const poisoned = await runWithFaults(life, history);
+  // Streams write at other times in each run: this operation may be another one now.
+  if (disk.operations[number]?.kind !== 'datasync') return;
   counts.syncs += 1;
   if (!poisoned) {
     // It was a sync of an opening, which was repeated.

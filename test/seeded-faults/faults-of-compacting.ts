@@ -16,7 +16,7 @@ export const faultsOfCompacting: readonly SeededFault[] = [
     file: 'store/compact/compaction.ts',
     find: '    yield sync;\n',
     replace: '',
-    caughtBy: { file: cuts, test: 'compaction after the oldest values are gone' },
+    caughtBy: { file: cuts, test: 'compaction of' },
   },
   {
     name: 'copies are synced beside a batch',

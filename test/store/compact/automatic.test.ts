@@ -16,10 +16,14 @@ import { check } from '../../support/fixtures/store-checks.ts';
 const rounds = 40;
 
 class Compacted {
-  readonly disk = new SimulatedDisk({ records: false });
+  readonly disk: SimulatedDisk;
   readonly values: { readonly id: GrainId; readonly bytes: Uint8Array }[] = [];
   store!: Store;
   #seed = 0;
+
+  constructor(disk = new SimulatedDisk({ records: false })) {
+    this.disk = disk;
+  }
 
   /** Opens it again, or for the first time; `markBytes`: memory for marks. */
   async open(markBytes?: number): Promise<void> {
@@ -124,6 +128,20 @@ it('the close while its batch is in flight, at each sync', async () => {
     if (!isCalled) break;
     expect(number).toBeLessThan(1000);
   }
+});
+
+it('a store that is killed after any commit has its maps where they were moved', async () => {
+  const compacted = await Compacted.thinned();
+  const { disk } = compacted;
+  for (let at = 0; at < rounds; at++) {
+    await compacted.round(at);
+    const killed = new Compacted(new SimulatedDisk({ state: disk.state, records: false }));
+    killed.values.push(...compacted.values);
+    await killed.open();
+    await killed.expectSound();
+    await killed.store.close();
+  }
+  await compacted.store.close();
 });
 
 it('verification finds nothing wrong while maps are being copied', async () => {
