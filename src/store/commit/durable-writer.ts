@@ -103,8 +103,8 @@ export class DurableWriter {
   }
 
   /**
-   * As `commit`, for a record that is encoded and fits into the current segment: its batch adds and
-   * drops no structure. Throws as `commit`.
+   * As `commit`, for a record that is encoded and fits into the current segment: its batch adds
+   * and drops no structure, but it may move maps. Throws as `commit`.
    */
   *commitSmall({ plan, target, bytes }: SmallRecord): Steps<void> {
     this.#recordRefused = false;

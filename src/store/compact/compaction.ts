@@ -230,7 +230,7 @@ export class Compaction {
       if (current.page >= end || (next?.page ?? 0) >= end) return true;
       return log.bodies.some(({ page, batch }) => page >= end && batch >= current.firstBatch);
     };
-    // Without room for a segment before the current one the log would only take more of the file.
+    // Without room before the last of its segments the log would only take more of the file.
     const hasRoom = (): boolean => {
       const { current, next } = log;
       if (next !== undefined && next.page < current.page) return true;

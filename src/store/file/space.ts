@@ -339,7 +339,7 @@ export class Space {
     this.#leftFrom = page;
   }
 
-  /** Takes the first `pages` free backed pages in a row before page `limit`; returns the first. */
+  /** Takes the first `pages` free pages in a row before `limit` and the wall; returns the first. */
   takeBelow(pages: number, limit: number): number | undefined {
     const stretch = this.#free.lowest(pages, Math.min(limit, this.#wall));
     if (stretch === undefined) return undefined;

@@ -200,7 +200,7 @@ function* catchUp(
     }
   }
   for (const record of records) yield* applyRecord(parts, record);
-  // Those that the records add.
+  // Then the moves of maps that these records add.
   for (const { batch, one } of added) {
     const found = replacedIn(atlas, one, batch);
     found?.stratum.moves.placeParts(found.map, one.parts, batch);
