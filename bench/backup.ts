@@ -8,35 +8,26 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { closeSync, fdatasyncSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { Store } from '../src/index.ts';
+import type { Store } from '../src/index.ts';
+import { commitsUntil, fillPeer, storeWith, syncFile, type Values } from './support/beside.ts';
 import { bytesText, tableText, timeText } from './support/figures.ts';
 import { folderBytes } from './support/folder-bytes.ts';
 import { LoopWatch } from './support/loop-watch.ts';
-import { Payload } from './support/payload.ts';
 import { installedPeers } from './support/peers/installed-peers.ts';
 import { ask, type FreeResult } from './support/question.ts';
 
 const title = 'a backup of the open store';
 const plainCopy = 'cp + fdatasync';
 const backup = 'varve backupTo';
-const together = 1000;
 
-interface Size {
+interface Size extends Values {
   readonly name: string;
-  readonly bytes: number;
-  readonly values: number;
 }
 
 /** Makes a copy at the path. */
 type Copy = (path: string) => Promise<unknown> | unknown;
-
-function syncFile(path: string): void {
-  const file = openSync(path, 'r+');
-  fdatasyncSync(file);
-  closeSync(file);
-}
 
 /** The shortest time of the rounds, milliseconds. */
 async function best(rounds: number, path: string, copy: Copy): Promise<number> {
@@ -50,45 +41,12 @@ async function best(rounds: number, path: string, copy: Copy): Promise<number> {
   return shortest;
 }
 
-async function loaded(path: string, { bytes, values }: Size): Promise<Store> {
-  const payload = new Payload();
-  const store = await Store.open(path);
-  for (let at = 0; at < values; ) {
-    const session = store.session();
-    for (const end = Math.min(values, at + together); at < end; at++) {
-      session.push(payload.next(bytes));
-    }
-    await session.commit();
-  }
-  await store.close();
-  return await Store.open(path);
-}
-
-function p99(times: number[]): number {
-  times.sort((one, other) => one - other);
-  return times[Math.floor(times.length * 0.99)] ?? Number.NaN;
-}
-
-/** Commits one after the other until `isOver`; the p99 of their times. */
-async function commits(store: Store, isOver: () => boolean): Promise<number> {
-  const payload = new Payload();
-  const times: number[] = [];
-  while (!isOver()) {
-    const session = store.session();
-    session.push(payload.next(100));
-    const began = performance.now();
-    await session.commit();
-    times.push(performance.now() - began);
-  }
-  return p99(times);
-}
-
 /** The p99 of commits beside backups, for each p99 without. */
 async function slowdown(store: Store, folder: string, rounds: number): Promise<number> {
   let count = 0;
-  const alone = await commits(store, () => ++count > 500);
+  const alone = await commitsUntil(store, () => ++count > 500);
   let isOver = false;
-  const beside = commits(store, () => isOver);
+  const beside = commitsUntil(store, () => isOver);
   await best(rounds, join(folder, 'beside'), (path) => store.backupTo(path));
   isOver = true;
   return (await beside) / alone;
@@ -97,7 +55,7 @@ async function slowdown(store: Store, folder: string, rounds: number): Promise<n
 async function measureSize(folder: string, size: Size, rounds: number) {
   const file = join(folder, 'bench.varve');
   const copy = join(folder, 'copy');
-  const store = await loaded(file, size);
+  const store = await storeWith(file, size);
   const plain = await best(rounds, copy, (path) => {
     execFileSync('cp', [file, path]);
     syncFile(path);
@@ -117,15 +75,8 @@ async function measureSize(folder: string, size: Size, rounds: number) {
     const home = join(folder, name);
     mkdirSync(home);
     const peer = await open(home);
-    const payload = new Payload();
-    for (let at = 0; at < size.values && peer.backup !== undefined; at += together) {
-      const count = Math.min(together, size.values - at);
-      await peer.put(
-        at,
-        Array.from({ length: count }, () => payload.next(size.bytes)),
-      );
-    }
     if (peer.backup !== undefined) {
+      await fillPeer(peer, size);
       const time = await best(rounds, copy, async (path) => {
         await peer.backup?.(path);
         if (statSync(path).isFile()) syncFile(path);

@@ -1,7 +1,7 @@
 /**
  * The questions that `npm run bench` asks, in this order, and the time that each may take.
  *
- * Invariant: the budgets add up to less than 18 minutes, and to less than 90 seconds for
+ * Invariant: the budgets add up to less than 19 minutes, and to less than 90 seconds for
  * those that are in a quick run; a test holds them to that. A question that takes longer is told of, not stopped.
  */
 
@@ -24,6 +24,7 @@ export const schedule: readonly Scheduled[] = [
   { name: 'atlas', seconds: 47, quickSeconds: 8 },
   { name: 'file-size', seconds: 38, quickSeconds: 3 },
   { name: 'backup', seconds: 28, quickSeconds: 6, notInQuick: true },
+  { name: 'compact', seconds: 40, quickSeconds: 8, notInQuick: true },
   { name: 'open', seconds: 77, quickSeconds: 11 },
   { name: 'import', seconds: 50, quickSeconds: 15, notInQuick: true },
   { name: 'memory', seconds: 41, quickSeconds: 3 },
@@ -40,7 +41,7 @@ export const schedule: readonly Scheduled[] = [
   { name: 'forest-scaling', seconds: 24, quickSeconds: 2, notInQuick: true },
 ];
 
-export const budgetSeconds = { full: 1080, quick: 90 } as const;
+export const budgetSeconds = { full: 1140, quick: 90 } as const;
 
 /** The questions of a run in which none is asked for by name. */
 export function questionsOf(quick: boolean): readonly Scheduled[] {

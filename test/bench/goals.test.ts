@@ -71,6 +71,6 @@ describe('the schedule', () => {
       questionsOf(part === 'quickSeconds').reduce((total, one) => total + one[part], 0);
     expect(sum('seconds')).toBeLessThan(budgetSeconds.full);
     expect(sum('quickSeconds')).toBeLessThan(budgetSeconds.quick);
-    expect(budgetSeconds).toEqual({ full: 1080, quick: 90 });
+    expect(budgetSeconds).toEqual({ full: 1140, quick: 90 });
   });
 });

@@ -63,6 +63,10 @@ function open(loaded: unknown, folder: string): Peer {
     remove: (keys) => eraseAll(keys),
     get: (key) => read.get(key) as Uint8Array | undefined,
     backup: (path) => database.backup(path),
+    shrink() {
+      database.exec('VACUUM');
+      database.pragma('wal_checkpoint(TRUNCATE)');
+    },
     close: () => void database.close(),
   };
 }

@@ -7,7 +7,7 @@
 
 import { join } from 'node:path';
 import type { OrderedPeer } from './ordered-peer.ts';
-import { keyBytes, type Peer, type PeerKind } from './peer.ts';
+import { allKeys, keyBytes, type Peer, type PeerKind } from './peer.ts';
 
 type Operation =
   | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
@@ -24,6 +24,7 @@ interface Database {
   batch(operations: readonly Operation[], options: { sync: boolean }): Promise<void>;
   getSync(key: Uint8Array): Uint8Array | undefined;
   iterator(range: { gte: Uint8Array; limit: number }): Iterator;
+  compactRange(from: Uint8Array, to: Uint8Array, options: { keyEncoding: string }): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -60,6 +61,7 @@ async function open(loaded: unknown, folder: string): Promise<Peer> {
       return database.batch(operations, durable);
     },
     get: (key) => database.getSync(keyBytes(key)),
+    shrink: () => database.compactRange(...allKeys, { keyEncoding: 'buffer' }),
     close: () => database.close(),
   };
 }

@@ -19,6 +19,8 @@ export interface Peer {
   get?(key: number): Uint8Array | undefined;
   /** A consistent copy in another file, durable or not as the peer makes it. */
   backup?(path: string): Promise<unknown>;
+  /** Gives back what deleted values have left, in place. */
+  shrink?(): unknown;
   close(): void | Promise<void>;
 }
 
@@ -37,6 +39,9 @@ export function keyBytes(key: number): Buffer {
   bytes.writeUInt32BE(key);
   return bytes;
 }
+
+/** The first and the last key there can be. */
+export const allKeys: readonly [Buffer, Buffer] = [keyBytes(0), keyBytes(0xffff_ffff)];
 
 /** The same memory as a Buffer, for peers that take nothing else. */
 export function bufferOf(value: Uint8Array): Buffer {

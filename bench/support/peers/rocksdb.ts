@@ -7,7 +7,7 @@
 
 import { join } from 'node:path';
 import type { OrderedPeer } from './ordered-peer.ts';
-import { bufferOf, keyBytes, type Peer, type PeerKind } from './peer.ts';
+import { allKeys, bufferOf, keyBytes, type Peer, type PeerKind } from './peer.ts';
 
 type Operation =
   | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
@@ -19,6 +19,7 @@ interface Database {
   open(options: Record<string, unknown>, done: Done): void;
   put(key: Buffer, value: Buffer, options: { sync: boolean }, done: Done): void;
   batch(operations: readonly Operation[], options: { sync: boolean }, done: Done): void;
+  compactRange(from: Buffer, to: Buffer, done: Done): void;
   close(done: Done): void;
 }
 
@@ -59,6 +60,7 @@ async function open(loaded: unknown, folder: string): Promise<Peer> {
       const operations = keys.map((key): Operation => ({ type: 'del', key: keyBytes(key) }));
       return promised((done) => database.batch(operations, durable, done));
     },
+    shrink: () => promised((done) => database.compactRange(...allKeys, done)),
     close: () => promised((done) => database.close(done)),
   };
 }
