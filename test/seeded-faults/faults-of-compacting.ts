@@ -43,13 +43,6 @@ export const faultsOfCompacting: readonly SeededFault[] = [
     caughtBy: { file: histories, test: 'compaction beside commits' },
   },
   {
-    name: 'maps move while a settle writes structures',
-    file: 'store/settle/housekeeping.ts',
-    find: '    return this.#settle?.isWriting !== true;',
-    replace: '    return true;',
-    caughtBy: { file: cuts, test: 'compaction beside a settle in chunks' },
-  },
-  {
     name: 'the old place of a map is free when its move is published',
     file: 'store/grains/atlas.ts',
     find: lines('    stratum.moves.replace(map, parts);', '    this.leave(map.extents);'),
@@ -115,13 +108,6 @@ export const faultsOfCompacting: readonly SeededFault[] = [
     },
   },
   {
-    name: 'zeros count as written behind the end of a file that was cut',
-    file: 'store/file/file-writer.ts',
-    find: '    this.zeroed.cut(endPage);\n',
-    replace: '',
-    caughtBy: { file: cuts, test: 'compaction' },
-  },
-  {
     name: 'a map whose copy was given up takes no values again',
     file: 'store/compact/compaction.ts',
     find: '    if (stratum.mapWith(map.firstIndex) === map) stratum.moves.letGo(map);\n',
@@ -162,19 +148,5 @@ export const faultsOfCompacting: readonly SeededFault[] = [
     find: '      map.countCommitted(committed - map.committedGrains);\n    }',
     replace: '    }',
     caughtBy: { file: 'test/damage/twins.test.ts' },
-  },
-  {
-    name: 'replay moves a map again whose basin has it at its new place',
-    file: 'store/open/replay.ts',
-    find: '        if (batch > parts.rootStamp) replayReplaced(parts, operation, batch);',
-    replace: '        replayReplaced(parts, operation, batch);',
-    caughtBy: { file: cuts, test: 'compaction' },
-  },
-  {
-    name: 'replay leaves maps where they were before the base',
-    file: 'store/open/replay.ts',
-    find: '        if (batch > parts.rootStamp) replayReplaced(parts, operation, batch);',
-    replace: '        void [parts.rootStamp, replayReplaced];',
-    caughtBy: { file: cuts, test: 'compaction' },
   },
 ];

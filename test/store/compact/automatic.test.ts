@@ -26,11 +26,11 @@ class Compacted {
   }
 
   /** Opens it again, or for the first time; `markBytes`: memory for marks. */
-  async open(markBytes?: number): Promise<void> {
+  async open(markBytes?: number, settleBytes = 4096): Promise<void> {
     const compactsFrom = { bytes: 0, share: 0.05 };
     const limits = { ...defaultLimits, mapBytesMin: 16_384, compactsFrom, markBytes };
     const compaction = 'automatic' as const;
-    const options = { fileSystem: this.disk, settleBytes: 4096, compaction };
+    const options = { fileSystem: this.disk, settleBytes, compaction };
     this.store = await openStore(checkOptions('store', options, limits));
   }
 
@@ -49,9 +49,9 @@ class Compacted {
   }
 
   /** A store with free space. */
-  static async thinned(markBytes?: number): Promise<Compacted> {
+  static async thinned(markBytes?: number, settleBytes?: number): Promise<Compacted> {
     const compacted = new Compacted();
-    await compacted.open(markBytes);
+    await compacted.open(markBytes, settleBytes);
     for (let at = 0; at < 30; at++) await compacted.push(20_000 + at);
     await compacted.remove(0, 18);
     return compacted;
@@ -130,19 +130,24 @@ it('the close while its batch is in flight, at each sync', async () => {
   }
 });
 
-it('a store that is killed after any commit has its maps where they were moved', async () => {
-  const compacted = await Compacted.thinned();
-  const { disk } = compacted;
-  for (let at = 0; at < rounds; at++) {
-    await compacted.round(at);
-    const killed = new Compacted(new SimulatedDisk({ state: disk.state, records: false }));
-    killed.values.push(...compacted.values);
-    await killed.open();
-    await killed.expectSound();
-    await killed.store.close();
-  }
-  await compacted.store.close();
-});
+it.each([2048, 16_384, 2 ** 20])(
+  'a store that is killed after any commit has its maps where they were moved, settled every %i bytes',
+  async (settleBytes) => {
+    const compacted = await Compacted.thinned(undefined, settleBytes);
+    const { disk } = compacted;
+    for (let at = 0; at < rounds; at++) {
+      await compacted.round(at);
+      const killed = new Compacted(new SimulatedDisk({ state: disk.state, records: false }));
+      killed.values.push(...compacted.values);
+      await killed.open();
+      await killed.expectSound();
+      await killed.push(3000);
+      await killed.expectSound();
+      await killed.store.close();
+    }
+    await compacted.store.close();
+  },
+);
 
 it('verification finds nothing wrong while maps are being copied', async () => {
   const compacted = await Compacted.thinned();
