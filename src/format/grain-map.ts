@@ -44,6 +44,14 @@ export interface MapOwner {
   readonly grainExp: number;
 }
 
+/** The fields of a map of the stratum in its head and its mark pages. */
+export function mapOwner(
+  { basin, number: stratum }: { readonly basin: number; readonly number: number },
+  { firstIndex, grains, grainExp }: Pick<MapOwner, 'firstIndex' | 'grains' | 'grainExp'>,
+): MapOwner {
+  return { basin, stratum, firstIndex, grains, grainExp };
+}
+
 export interface MapHead {
   readonly owner: MapOwner;
   readonly pages: readonly MarkPageName[];

@@ -14,10 +14,10 @@ import {
   encodeMapHead,
   encodeMarkPage,
   hasHead,
-  type MapOwner,
   type MarkPageName,
   mapHeadPage,
   mapOverheadPages,
+  mapOwner,
   mapPages,
   markPagePage,
   type SealedPage,
@@ -90,12 +90,13 @@ export class CopyLayout {
   place(stratum: SourceStratum, cut: CutMap): SealedMap {
     const { firstIndex, grains, values, liveGrains } = cut;
     const page = this.#endPage;
+    const owner = mapOwner(stratum, { firstIndex, grains, grainExp: stratum.grainExp });
     const names: MarkPageName[] = [];
     const pages: Uint8Array[] = [];
     for (const [ordinal, marks] of cut.marks.entries()) {
       const at = markPagePage({ page, grains }, ordinal, generation);
       const place = { page: at, generation, stamp: this.#state.batch };
-      const content = { owner: ownerOf(stratum, cut), ordinal, marks };
+      const content = { owner, ordinal, marks };
       const { bytes, crc } = encodeMarkPage(content, place, this.salt);
       const inPage = Math.min(grainsPerMarkPage, grains - ordinal * grainsPerMarkPage);
       names.push({ generation, crc, ...measureMarks(marks, inPage) });
@@ -112,7 +113,7 @@ export class CopyLayout {
   /** The page with the head of a map that has one. */
   #head({ stratum, firstIndex, grains, page, names }: MapOfPages): SealedPage {
     const place = { page: mapHeadPage(page, generation), generation, stamp: this.#state.batch };
-    const owner = ownerOf(stratum, { firstIndex, grains });
+    const owner = mapOwner(stratum, { firstIndex, grains, grainExp: stratum.grainExp });
     return encodeMapHead({ owner, pages: names }, place, this.salt);
   }
 
@@ -218,11 +219,4 @@ export function markPageOffset(map: PlacedMap, ordinal: number): number {
 function emptyEntry({ grainExp, endIndex }: SourceStratum): StratumEntry {
   const none = { values: 0, archivedValues: 0, valueBytes: 0, allocatedGrains: 0 };
   return { grainExp, ...none, endIndex, maps: [] };
-}
-
-function ownerOf(
-  { basin, number: stratum, grainExp }: SourceStratum,
-  { firstIndex, grains }: Pick<MapOwner, 'firstIndex' | 'grains'>,
-): MapOwner {
-  return { basin, stratum, firstIndex, grains, grainExp };
 }

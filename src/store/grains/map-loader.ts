@@ -12,9 +12,9 @@ import { corrupt, isVarveError } from '../../errors.ts';
 import {
   decodeMapHead,
   isOwnedBy,
-  type MapOwner,
   type MarkPageName,
   mapHeadPage,
+  mapOwner,
   markPageCount,
   markPagePage,
   openMarkPage,
@@ -126,7 +126,7 @@ export class MapLoader {
       parentStamp: this.#twinStamps.get(map),
       pageOf: (generation) => mapHeadPage(map.page, generation),
       read: (page) => this.#source.readPage(page),
-      isOwn: (bytes) => isOwnedBy(bytes, this.#ownerOf(map), markPageCount(map.grains)),
+      isOwn: (bytes) => isOwnedBy(bytes, mapOwner(this.#stratum, map), markPageCount(map.grains)),
       open: (bytes, name) => this.#openHead(map, bytes, name),
     };
   }
@@ -137,14 +137,9 @@ export class MapLoader {
     return { content: pages, stamp };
   }
 
-  #ownerOf({ firstIndex, grains, grainExp }: GrainMap): MapOwner {
-    const { basin, number: stratum } = this.#stratum;
-    return { basin, stratum, firstIndex, grains, grainExp };
-  }
-
   /** `part`: in a head the number of mark pages, in a mark page its ordinal. */
   #checkOwner(map: GrainMap, bytes: Uint8Array, page: number, part: number): void {
-    if (isOwnedBy(bytes, this.#ownerOf(map), part)) return;
+    if (isOwnedBy(bytes, mapOwner(this.#stratum, map), part)) return;
     const offset = page * pageBytes;
     throw corrupt('a page of a grain map is of another map than its basin says', { offset });
   }
@@ -197,7 +192,7 @@ export class MapLoader {
       reached: this.#source.newerThan === undefined ? page.stamp : 0,
       pageOf: (generation) => markPagePage(map, page.ordinal, generation),
       read: (at) => this.#source.readPage(at),
-      isOwn: (bytes) => isOwnedBy(bytes, this.#ownerOf(map), page.ordinal),
+      isOwn: (bytes) => isOwnedBy(bytes, mapOwner(this.#stratum, map), page.ordinal),
       open: (bytes, name) => {
         const { marks, stamp } = openMarkPage(bytes, name, this.#source.salt);
         this.#checkOwner(map, bytes, name.page, page.ordinal);

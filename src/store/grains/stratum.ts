@@ -10,7 +10,7 @@
 
 import { corrupt, isVarveError } from '../../errors.ts';
 import type { StratumEntry } from '../../format/basin.ts';
-import type { MapOwner, MapPlacement } from '../../format/grain-map.ts';
+import type { MapPlacement } from '../../format/grain-map.ts';
 import { markArchived } from '../../format/layout.ts';
 import type { GrainRun } from '../../format/log-record.ts';
 import { assert, checks } from '../../util/assert.ts';
@@ -116,11 +116,6 @@ export class Stratum {
   /** Index of the next map's first grain. */
   get endIndex(): number {
     return this.#maps.endIndex;
-  }
-
-  /** The fields of a map in its head and its mark pages. */
-  ownerOf({ firstIndex, grains }: GrainMap): MapOwner {
-    return { basin: this.basin, stratum: this.number, firstIndex, grains, grainExp: this.grainExp };
   }
 
   /** `endIndex` without the maps that only this process knows. */

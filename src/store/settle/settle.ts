@@ -20,6 +20,7 @@ import {
   encodeMapHead,
   encodeMarkPage,
   mapHeadPage,
+  mapOwner,
   markPagePage,
 } from '../../format/grain-map.ts';
 import { kindBasin, kindRoot, pageBytes } from '../../format/layout.ts';
@@ -270,7 +271,7 @@ export class Settle {
     const stamp = this.#stamp;
     const place = { page: at, generation, stamp };
     if (checks.strict) page.check(at * pageBytes);
-    const content = { owner: stratum.ownerOf(map), ordinal: page.ordinal, marks: page.marks };
+    const content = { owner: mapOwner(stratum, map), ordinal: page.ordinal, marks: page.marks };
     const { bytes, crc } = encodeMarkPage(content, place, this.#parts.reader.salt);
     page.sealedAs({ generation, crc }, stamp);
     if (!map.hasHead) map.sealedAs({ generation, crc });
@@ -288,7 +289,7 @@ export class Settle {
       pages.some((name) => name.generation > 0),
       'a head is written with or after a page of its map',
     );
-    const head = { owner: stratum.ownerOf(map), pages };
+    const head = { owner: mapOwner(stratum, map), pages };
     const { salt } = this.#parts.reader;
     const { bytes, crc } = encodeMapHead(head, place, salt);
     if (checks.strict) decodeMapHead(bytes, { page, generation, crc }, salt);

@@ -13,6 +13,7 @@ import {
   encodeMarkPage,
   hasHead,
   mapHeadPage,
+  mapOwner,
   markPagePage,
 } from '../../../src/format/grain-map.ts';
 import { pageBytes } from '../../../src/format/layout.ts';
@@ -42,7 +43,7 @@ export class PagedMemory implements PageSource {
     for (const { map, page } of stratum.dirtyPages()) {
       const generation = page.nextGeneration;
       const at = markPagePage(map, page.ordinal, generation);
-      const content = { owner: stratum.ownerOf(map), ordinal: page.ordinal, marks: page.marks };
+      const content = { owner: mapOwner(stratum, map), ordinal: page.ordinal, marks: page.marks };
       const { bytes, crc } = encodeMarkPage(content, { page: at, generation, stamp }, this.salt);
       this.pages.set(at, bytes);
       page.sealedAs({ generation, crc }, stamp);
@@ -56,7 +57,7 @@ export class PagedMemory implements PageSource {
       const page = mapHeadPage(map.page, generation);
       const pages = map.pages.map(({ name }) => name);
       const head = encodeMapHead(
-        { owner: stratum.ownerOf(map), pages },
+        { owner: mapOwner(stratum, map), pages },
         { page, generation, stamp },
         this.salt,
       );
