@@ -16,7 +16,6 @@ export type { BackupOptions } from './store/backup/store-backup.ts';
 export type { CompactReport } from './store/compact/store-compact.ts';
 export type { TrimReport } from './store/compact/trim.ts';
 export type { StoreOptions } from './store/open/store-options.ts';
-export type { LongOperation, Progress } from './store/operations/long-operation.ts';
 export type { CommitLogEntry, GrainChange } from './store/readers/log-entries.ts';
 export { Session } from './store/session.ts';
 export type { BatchId } from './store/state/batch-id.ts';
@@ -37,3 +36,4 @@ export type {
   StoreMessages,
 } from './store/watch/messages.ts';
 export type { MemoryBudget, MemoryStatistics } from './util/memory-budget.ts';
+export type { LongOperation, Progress } from './util/operations/long-operation.ts';

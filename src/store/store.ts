@@ -9,6 +9,8 @@
 import type { GrainId } from '../format/grain-id.ts';
 import { memoryFileSystem } from '../io/memory-file-system.ts';
 import type { MemoryBudget } from '../util/memory-budget.ts';
+import type { LongOperation } from '../util/operations/long-operation.ts';
+import { Operations } from '../util/operations/operations.ts';
 import { checkNames } from '../util/options.ts';
 import type { BackupReport } from './backup/backup.ts';
 import { type BackupOptions, backUpStore } from './backup/store-backup.ts';
@@ -18,8 +20,6 @@ import type { HeaderUpdate } from './header-updates.ts';
 import type { OpenRequest } from './open/open-request.ts';
 import { openCore } from './open/opening.ts';
 import { checkOptions, type StoreOptions } from './open/store-options.ts';
-import type { LongOperation } from './operations/long-operation.ts';
-import { Operations } from './operations/operations.ts';
 import { type CommitLogEntry, holdLog } from './readers/log-entries.ts';
 import { PresentReads } from './readers/present-reads.ts';
 import { type CommitLogOptions, commitLogOf } from './readers/reader-log.ts';

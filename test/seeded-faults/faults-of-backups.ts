@@ -15,7 +15,7 @@ const cuts = 'test/store/backup/backup-cuts.test.ts';
 const besideWriter = 'test/store/backup/backup-beside-writer.test.ts';
 const sizes = 'test/store/backup/backup-size.test.ts';
 const contract = 'test/store/backup/backup-contract.test.ts';
-const operations = 'test/store/operations.test.ts';
+const operations = 'test/util/operations.test.ts';
 
 export const faultsOfBackups: readonly SeededFault[] = [
   {
@@ -136,14 +136,14 @@ export const faultsOfBackups: readonly SeededFault[] = [
   },
   {
     name: 'closing does not stop long operations',
-    file: 'store/operations/operations.ts',
+    file: 'util/operations/operations.ts',
     find: '    for (const operation of this.#running.keys()) operation.stop(error);',
     replace: '',
     caughtBy: { file: failures, test: 'by closing at any call rejects with VARVE_CLOSED' },
   },
   {
     name: 'bandwidth that was not used adds up',
-    file: 'store/operations/running-operation.ts',
+    file: 'util/operations/running-operation.ts',
     find: '    const from = Math.max(this.#clock.now(), this.#paidAt);',
     replace: '    const from = Math.max(0, this.#paidAt);',
     caughtBy: { file: operations, test: 'does not add up while nothing is spent' },

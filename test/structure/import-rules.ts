@@ -59,13 +59,11 @@ const rooms: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     verify: openStore,
     streams: [...openStore, 'commit'],
     readers: [...openStore, 'open', 'verify', 'streams'],
-    operations: [],
-    compact: [...openStore, 'commit', 'open', 'operations'],
-    backup: [...openStore, 'open', 'readers', 'operations'],
+    compact: [...openStore, 'commit', 'open'],
+    backup: [...openStore, 'open', 'readers'],
     [door]: [
       ...openStore,
-      ...['watch', 'commit', 'open', 'verify', 'streams', 'readers', 'operations'],
-      ...['compact', 'backup'],
+      ...['watch', 'commit', 'open', 'verify', 'streams', 'readers', 'compact', 'backup'],
     ],
   },
   forest: {

@@ -7,7 +7,7 @@
  * a guard holds the values. `reader-source.ts` is that of one opened read-only.
  */
 
-import type { RunningOperation } from '../operations/running-operation.ts';
+import type { RunningOperation } from '../../util/operations/running-operation.ts';
 import { holdLog } from '../readers/log-entries.ts';
 import type { StoreCore } from '../state/core.ts';
 import type { CheckpointGuard } from '../state/guards.ts';

@@ -12,7 +12,7 @@
 
 import { corrupt } from '../../errors.ts';
 import { pageBytes, saltBytes } from '../../format/layout.ts';
-import type { RunningOperation } from '../operations/running-operation.ts';
+import type { RunningOperation } from '../../util/operations/running-operation.ts';
 import type { BatchId } from '../state/batch-id.ts';
 import type { BackupSource, SourceState } from './backup-source.ts';
 import { CopyLayout } from './copy-layout.ts';

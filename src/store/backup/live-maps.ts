@@ -9,10 +9,10 @@
 
 import { markPageCount } from '../../format/grain-map.ts';
 import { present } from '../../util/assert.ts';
+import type { RunningOperation } from '../../util/operations/running-operation.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { Stratum } from '../grains/stratum.ts';
 import { type CutMap, MapCuts } from '../moves/map-cuts.ts';
-import type { RunningOperation } from '../operations/running-operation.ts';
 import type { BackupSource, SourceStratum } from './backup-source.ts';
 import { MarksReader, type PageMarks, visitLive } from './live-marks.ts';
 

@@ -10,10 +10,10 @@
 
 import { isVarveError } from '../../errors.ts';
 import type { LogRecord } from '../../format/log-record.ts';
+import type { RunningOperation } from '../../util/operations/running-operation.ts';
 import { pause, type Steps, stepsPerPause } from '../file/effects.ts';
 import { LogReader } from '../log/log-reader.ts';
 import type { LoadedStore } from '../open/loading.ts';
-import type { RunningOperation } from '../operations/running-operation.ts';
 import type { ProvenReads } from '../readers/proven-reads.ts';
 import type { StoreReader } from '../readers/store-reader.ts';
 import type { StoreCore } from '../state/core.ts';

@@ -6,14 +6,14 @@
  */
 
 import type { FileSystem } from '../../io/file-system.ts';
-import { checkFlag, checkNames } from '../../util/options.ts';
-import { checkPath, fileSystemOf } from '../open/store-options.ts';
 import {
   checkOperation,
   type LongOperation,
   longOperationNames,
-} from '../operations/long-operation.ts';
-import type { Operations } from '../operations/operations.ts';
+} from '../../util/operations/long-operation.ts';
+import type { Operations } from '../../util/operations/operations.ts';
+import { checkFlag, checkNames } from '../../util/options.ts';
+import { checkPath, fileSystemOf } from '../open/store-options.ts';
 import type { StoreReader } from '../readers/store-reader.ts';
 import type { StoreCore } from '../state/core.ts';
 import { type BackupReport, backUp } from './backup.ts';

@@ -12,8 +12,8 @@
 
 import { mapOverheadPages, markPageCount } from '../../format/grain-map.ts';
 import { grainsPerMarkPage, marksOffset, pageBytes } from '../../format/layout.ts';
+import type { RunningOperation } from '../../util/operations/running-operation.ts';
 import { MarkScan } from '../marks/mark-scan.ts';
-import type { RunningOperation } from '../operations/running-operation.ts';
 import type { BackupSource, SourceStratum } from './backup-source.ts';
 import { CopyChunk } from './copy-chunk.ts';
 import { type CopyLayout, firstMapPage, type PlacedMap } from './copy-layout.ts';

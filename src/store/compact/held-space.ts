@@ -6,8 +6,8 @@
  */
 
 import { markArchived, markContinues, pageBytes } from '../../format/layout.ts';
+import type { RunningOperation } from '../../util/operations/running-operation.ts';
 import type { MarkPage } from '../marks/mark-page.ts';
-import type { RunningOperation } from '../operations/running-operation.ts';
 import type { StoreCore } from '../state/core.ts';
 import { thinMaps } from './thin-values.ts';
 

@@ -7,16 +7,16 @@
 
 import { invalidArgument, ioError, VarveError } from '../../errors.ts';
 import type { GrainId } from '../../format/grain-id.ts';
-import { checkNames } from '../../util/options.ts';
-import type { Committer } from '../commit/committer.ts';
-import type { OpenRequest } from '../open/open-request.ts';
 import {
   checkOperation,
   type LongOperation,
   longOperationNames,
-} from '../operations/long-operation.ts';
-import type { Operations } from '../operations/operations.ts';
-import type { RunningOperation } from '../operations/running-operation.ts';
+} from '../../util/operations/long-operation.ts';
+import type { Operations } from '../../util/operations/operations.ts';
+import type { RunningOperation } from '../../util/operations/running-operation.ts';
+import { checkNames } from '../../util/options.ts';
+import type { Committer } from '../commit/committer.ts';
+import type { OpenRequest } from '../open/open-request.ts';
 import type { StoreCore } from '../state/core.ts';
 import { AutomaticCompaction } from './automatic.ts';
 import { Compaction, type CompactionStep } from './compaction.ts';

@@ -8,7 +8,7 @@
 
 import { ioError, systemCode } from '../../errors.ts';
 import { pageBytes } from '../../format/layout.ts';
-import type { RunningOperation } from '../operations/running-operation.ts';
+import type { RunningOperation } from '../../util/operations/running-operation.ts';
 import type { StoreCore } from '../state/core.ts';
 
 /** Bytes of one call: others can be read and written between two. */

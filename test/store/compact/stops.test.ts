@@ -6,7 +6,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { type GrainId, Store, VarveError } from '../../../src/index.ts';
-import type { LongOperation } from '../../../src/store/operations/long-operation.ts';
+import type { LongOperation } from '../../../src/util/operations/long-operation.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
 import { crashScale } from '../../support/crash-scale.ts';
 import type { DiskState } from '../../support/disks/disk-state.ts';

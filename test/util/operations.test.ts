@@ -8,9 +8,9 @@ import {
   checkOperation,
   type LongOperation,
   type Progress,
-} from '../../src/store/operations/long-operation.ts';
-import { Operations } from '../../src/store/operations/operations.ts';
-import { type Clock, RunningOperation } from '../../src/store/operations/running-operation.ts';
+} from '../../src/util/operations/long-operation.ts';
+import { Operations } from '../../src/util/operations/operations.ts';
+import { type Clock, RunningOperation } from '../../src/util/operations/running-operation.ts';
 
 /** A clock that stands still until it is moved; timers fire when it passes them. */
 class FakeClock implements Clock {

@@ -6,7 +6,7 @@
  */
 
 import { invalidArgument } from '../../errors.ts';
-import { checkSignal, type NamesOf } from '../../util/options.ts';
+import { checkSignal, type NamesOf } from '../options.ts';
 
 /** How far a long operation is. */
 export interface Progress {

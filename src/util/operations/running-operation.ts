@@ -11,7 +11,7 @@
  * It does no work of its own, and undoes nothing: the operation cleans up when it gets the reason.
  */
 
-import { Breather } from '../../util/breather.ts';
+import { Breather } from '../breather.ts';
 import type { CheckedOperation, Progress } from './long-operation.ts';
 
 /** The time, and waiting; tests pass their own. */

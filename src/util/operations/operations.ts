@@ -6,7 +6,7 @@
  * decides nothing about the work of an operation.
  */
 
-import { onAbort } from '../../util/abort-listeners.ts';
+import { onAbort } from '../abort-listeners.ts';
 import type { CheckedOperation } from './long-operation.ts';
 import { type Clock, RunningOperation, systemClock } from './running-operation.ts';
 
