@@ -143,6 +143,18 @@ export class Session implements Disposable {
   }
 
   /**
+   * As `pushStream`, for bytes that depend on their own id, such as frames sealed for it. Reserves
+   * the grains first, and stores what the source yields that `make` returns for the id. If `make`
+   * throws, nothing is reserved and the promise rejects with the error.
+   */
+  pushStreamWith(
+    make: (id: GrainId) => AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>,
+    options: PushStreamOptions,
+  ): Promise<GrainId> {
+    return this.#home.pushes.streamWith(this.#work, make, options);
+  }
+
+  /**
    * Moves all work of another open session of the same store into this one; `other` ends. An
    * embedded header that it has set replaces this session's. Throws `VARVE_BUSY` while a push of
    * `other` is in flight, `VARVE_SESSION_ENDED`, `VARVE_INVALID_ARGUMENT` for a session of another

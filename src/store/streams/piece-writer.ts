@@ -15,6 +15,12 @@ import type { Reservation } from '../grains/atlas.ts';
 import { type PieceMemory, pieceBytes } from './piece-memory.ts';
 import type { RunningPush } from './running-push.ts';
 
+/** A value of `length` bytes, and its grains if they are reserved already. */
+export interface PlannedValue {
+  readonly length: number;
+  readonly place: Reservation | undefined;
+}
+
 export class PieceWriter {
   readonly #push: RunningPush;
   readonly #memory: PieceMemory;
@@ -27,16 +33,24 @@ export class PieceWriter {
   #writing: Promise<void> | undefined;
   #received = 0;
 
-  /** For a value of `length` bytes. Its grains are reserved when a piece is full. */
-  constructor(push: RunningPush, memory: PieceMemory, length: number) {
+  /** It owns a given place. Without one, grains are reserved when a piece is full. */
+  constructor(push: RunningPush, memory: PieceMemory, { length, place }: PlannedValue) {
     this.#push = push;
     this.#memory = memory;
     this.#length = length;
+    this.#place = place;
   }
 
   /** The value is longer than a piece. */
   get isLong(): boolean {
     return this.#length > pieceBytes;
+  }
+
+  /** The grains of a value that is one piece: the caller's from now on. */
+  takePlace(): Reservation {
+    const place = this.#place ?? this.#push.reserve(this.#length);
+    this.#place = undefined;
+    return place;
   }
 
   /** All bytes of a value that is one piece. */

@@ -1,5 +1,6 @@
 /**
- * The pushes of a store that take several turns: `Session.pushAsync` and `Session.pushStream`.
+ * The pushes of a store that take several turns: `Session.pushAsync`, `Session.pushStream` and
+ * `Session.pushStreamWith`.
  *
  * Invariants:
  * - A push that fails, for any reason, leaves nothing: its grains are free again when its writes
@@ -9,9 +10,11 @@
  * - Closing the store waits for all of them (`settled`): they write to the file.
  */
 
-import type { GrainId } from '../../format/grain-id.ts';
+import { invalidArgument } from '../../errors.ts';
+import { type GrainId, joinGrainId } from '../../format/grain-id.ts';
 import { onAbort } from '../../util/abort-listeners.ts';
 import { checkNames, checkSignal, type NamesOf } from '../../util/options.ts';
+import { type ByteSource, readSource } from '../../util/streams/byte-source.ts';
 import { checkSession } from '../commit/open-sessions.ts';
 import type { SessionWork } from '../commit/session-work.ts';
 import { writeAheadAsync, writeLargeValue } from '../commit/value-writer.ts';
@@ -19,13 +22,10 @@ import type { Reservation } from '../grains/atlas.ts';
 import type { StoreCore } from '../state/core.ts';
 import { stagedBytesMax } from '../values/staging-memory.ts';
 import { checkData, checkLength } from '../values/value-arguments.ts';
-import { readSource } from './byte-source.ts';
 import { PieceMemory } from './piece-memory.ts';
 import { PieceWriter } from './piece-writer.ts';
 import { Receiver } from './receiver.ts';
 import { RunningPush } from './running-push.ts';
-
-const method = 'Session.pushStream';
 
 export interface PushStreamOptions {
   /** Bytes of the value: the source must yield as many. */
@@ -35,6 +35,17 @@ export interface PushStreamOptions {
 }
 
 const names: NamesOf<PushStreamOptions> = { length: true, signal: true };
+
+/** Checked options, and the method that was called. */
+interface StreamPlan extends PushStreamOptions {
+  readonly method: string;
+}
+
+/** A push whose source is being read, and its grains if it has them from the beginning. */
+interface Begun {
+  readonly source: ByteSource;
+  readonly place: Reservation | undefined;
+}
 
 export class Pushes {
   readonly #core: StoreCore;
@@ -79,20 +90,56 @@ export class Pushes {
 
   /** `Session.pushStream`. */
   async stream(work: SessionWork, given: unknown, options: PushStreamOptions): Promise<GrainId> {
+    const method = 'Session.pushStream';
+    const plan = this.#check(method, work, options);
+    const source = readSource(method, given);
+    return await this.#receive(work, plan, () => ({ source, place: undefined }));
+  }
+
+  /** `Session.pushStreamWith`. */
+  async streamWith(
+    work: SessionWork,
+    make: (id: GrainId) => unknown,
+    options: PushStreamOptions,
+  ): Promise<GrainId> {
+    const method = 'Session.pushStreamWith';
+    const plan = this.#check(method, work, options);
+    if (typeof make !== 'function') throw invalidArgument(method, 'a function', make);
+    return await this.#receive(work, plan, (push) => {
+      const place = push.reserve(plan.length);
+      const { stratum, index } = place;
+      try {
+        const id = joinGrainId(stratum.basin, stratum.number, index);
+        return { source: readSource(method, make(id)), place };
+      } catch (error) {
+        push.giveBack(place);
+        throw error;
+      }
+    });
+  }
+
+  #check(method: string, work: SessionWork, options: PushStreamOptions): StreamPlan {
     checkSession(work, this.#core);
     checkNames(method, options, names);
     const { length } = options;
     checkLength(method, length);
-    const signal = checkSignal(options.signal);
-    const source = readSource(method, given);
+    return { method, length, signal: checkSignal(options.signal) };
+  }
+
+  async #receive(
+    work: SessionWork,
+    { method, length, signal }: StreamPlan,
+    begin: (push: RunningPush) => Begun,
+  ): Promise<GrainId> {
     const push = new RunningPush(this.#core, work);
     return await this.#run(push, async () => {
+      const { source, place: reserved } = begin(push);
       const stopAborts = signal && onAbort(signal, () => push.fail(signal.reason));
       if (signal?.aborted) push.fail(signal.reason);
-      const writer = new PieceWriter(push, this.#memory, length);
+      const writer = new PieceWriter(push, this.#memory, { length, place: reserved });
       try {
-        await new Receiver(push, source).receive(writer, length);
-        if (!writer.isLong) return await staged(push, push.reserve(length), writer.only);
+        await new Receiver(push, source, method).receive(writer, length);
+        if (!writer.isLong) return await staged(push, writer.takePlace(), writer.only);
         const { place, crc } = await writer.end();
         return work.add(place, length, crc).id;
       } finally {

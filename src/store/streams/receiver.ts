@@ -10,21 +10,22 @@
 import { invalidArgument } from '../../errors.ts';
 import { Breather } from '../../util/breather.ts';
 import { isBytes } from '../../util/bytes.ts';
-import type { ByteSource } from './byte-source.ts';
+import type { ByteSource } from '../../util/streams/byte-source.ts';
 import type { PieceWriter } from './piece-writer.ts';
 import type { RunningPush } from './running-push.ts';
-
-const method = 'Session.pushStream';
 
 export class Receiver {
   readonly #push: RunningPush;
   readonly #source: ByteSource;
+  /** The method that was called. */
+  readonly #method: string;
   /** The source has ended or failed. */
   #isOver = false;
 
-  constructor(push: RunningPush, source: ByteSource) {
+  constructor(push: RunningPush, source: ByteSource, method: string) {
     this.#push = push;
     this.#source = source;
+    this.#method = method;
   }
 
   /**
@@ -39,11 +40,11 @@ export class Receiver {
         const chunk = await this.#next(writer);
         if (chunk === undefined) break;
         received += chunk.length;
-        if (received > length) throw wrongLength(length, received);
+        if (received > length) throw this.#wrongLength(length, received);
         await writer.add(chunk);
         if (breather.due) await this.#push.wait(() => breather.turn());
       }
-      if (received < length) throw wrongLength(length, received);
+      if (received < length) throw this.#wrongLength(length, received);
     } catch (error) {
       if (!this.#isOver) this.#source.cancel(error);
       throw error;
@@ -63,7 +64,7 @@ export class Receiver {
       return undefined;
     }
     const { value } = result;
-    if (!isBytes(value)) throw invalidArgument(method, 'chunks that are Uint8Arrays', value);
+    if (!isBytes(value)) throw invalidArgument(this.#method, 'chunks that are Uint8Arrays', value);
     return value;
   }
 
@@ -76,10 +77,11 @@ export class Receiver {
       this.#isOver = true;
       throw error;
     }
-    throw invalidArgument(method, 'a source that gives objects with done and value', undefined);
+    const expected = 'a source that gives objects with done and value';
+    throw invalidArgument(this.#method, expected, undefined);
   }
-}
 
-function wrongLength(expected: number, actual: number): Error {
-  return invalidArgument(method, `a source of ${expected} bytes`, actual);
+  #wrongLength(expected: number, actual: number): Error {
+    return invalidArgument(this.#method, `a source of ${expected} bytes`, actual);
+  }
 }

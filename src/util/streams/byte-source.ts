@@ -8,7 +8,7 @@
  */
 
 import { invalidArgument } from '../../errors.ts';
-import { abandon, isThenable } from '../../util/thenable.ts';
+import { abandon, isThenable } from '../thenable.ts';
 
 /** A source that is being read. */
 export interface ByteSource {
