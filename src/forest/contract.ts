@@ -6,7 +6,7 @@
  * `VARVE_INVALID_ARGUMENT` for a wrong key or range. Methods name the other errors that they throw.
  */
 
-import type { BatchId, GrainId } from '../index.ts';
+import type { BatchId, GrainId, PushStreamOptions } from '../index.ts';
 
 /**
  * A bound that is present must have a value: undefined, and properties that are not listed here,
@@ -130,6 +130,64 @@ export interface Transaction {
    * them.
    */
   archive(id: GrainId): void;
+  /**
+   * Makes everything done in a session of `Forest.session` a part of this transaction; the session
+   * ends. Its values can be read and archived here like those of `push`. If the transaction fails,
+   * now or later, the session is abandoned with it. If a write of the session's `push` has failed,
+   * the commit rejects with `VARVE_IO`.
+   *
+   * Throws, and leaves the session as it was:
+   * - `VARVE_BUSY` while a push of the session is in flight;
+   * - `VARVE_SESSION_ENDED` for one that was abandoned or adopted before;
+   * - `VARVE_INVALID_ARGUMENT` for a session of another forest, or of a store.
+   */
+  adopt(session: ForestSession): void;
+}
+
+/**
+ * Values that belong to a later transaction: pushed now, through the vault, while no transaction
+ * waits for them, and committed by `Transaction.adopt` or not at all. A session that is never
+ * adopted is abandoned when it is garbage-collected or when the forest closes.
+ *
+ * After its end everything but `abandon` throws or rejects with `VARVE_SESSION_ENDED`, or with
+ * `VARVE_CLOSED` if closing ended it.
+ */
+export interface ForestSession extends Disposable {
+  /** As `Transaction.push`, and as `Session.push` of a store. Throws `VARVE_VAULT`. */
+  push(data: Uint8Array): GrainId;
+  /** As `push`, without blocking, and as `Session.pushAsync` of a store. */
+  pushAsync(data: Uint8Array): Promise<GrainId>;
+  /**
+   * As `Session.pushStream` of a store. With a vault the bytes are sealed in frames of 64 KiB.
+   * Rejects with `VARVE_INVALID_ARGUMENT` if the vault has no `overheadBytes`, and with
+   * `VARVE_VAULT`.
+   */
+  pushStream(
+    source: AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>,
+    options: PushStreamOptions,
+  ): Promise<GrainId>;
+  /**
+   * Archives a durable pushed value when the session is adopted; until then no other session or
+   * transaction can archive it. Withdraws a value of this session: its grains are free again.
+   * Throws as `Transaction.archive`, and `VARVE_NOT_FOUND` for a value of a transaction that is not
+   * durable yet.
+   */
+  archive(id: GrainId): void;
+  /** A value of this session; otherwise as `Forest.get`. */
+  get(id: GrainId): Uint8Array<ArrayBuffer> | undefined;
+  /**
+   * Moves all work of another session of the same forest into this one; `other` ends. Throws as
+   * `Transaction.adopt`.
+   */
+  adopt(other: ForestSession): void;
+  /** Rejects with `VARVE_INVALID_ARGUMENT`: a transaction commits it (`Transaction.adopt`). */
+  commit(): Promise<BatchId>;
+  /** Throws `VARVE_INVALID_ARGUMENT`, as do the next two. */
+  commitSync(): BatchId;
+  setEmbeddedHeader(id: GrainId | null): void;
+  checkpointTo(batch: BatchId): void;
+  /** Frees the grains of its values. Pushes in flight end with `VARVE_SESSION_ENDED`. */
+  abandon(): void;
 }
 
 /** The whole forest as of one durable commit, until it is released or collected. */

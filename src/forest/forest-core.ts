@@ -8,13 +8,26 @@
 
 import type { Vault } from '../codecs/vault.ts';
 import { VarveError } from '../errors.ts';
-import type { BatchId, Store } from '../index.ts';
+import type { BatchId, MemoryStatistics, Store } from '../index.ts';
 import { DurableState } from './commits/durable-state.ts';
 import type { ForestVersion } from './commits/forest-version.ts';
 import type { Retention } from './commits/retention.ts';
 import { NodeMemory } from './nodes/node-memory.ts';
 import { runOutside } from './transactions/body-context.ts';
 import { TreeHandles } from './trees/tree-handles.ts';
+
+export interface ForestStatistics {
+  /** Nodes that were not in memory and were read from the store since the forest was opened. */
+  readonly nodesRead: number;
+  /** Bytes of decoded nodes in the cache. */
+  readonly cachedBytes: number;
+  /** The memory that the forest and its store share: `cacheBytes`. */
+  readonly memory: MemoryStatistics;
+  /** Bytes of durable changes that no stored node has. */
+  readonly journalBytes: number;
+  /** Trees whose roots are in memory: a bounded number beside the trees of the journal. */
+  readonly treesInMemory: number;
+}
 
 interface Commit {
   batch: BatchId;
@@ -57,6 +70,18 @@ export class ForestCore {
   /** The state that reads see. */
   get durable(): ForestVersion {
     return this.state.version;
+  }
+
+  statistics(): ForestStatistics {
+    const { journal, version } = this.state;
+    const { nodes } = version;
+    return {
+      nodesRead: nodes.reads,
+      cachedBytes: nodes.cache.bytes,
+      memory: this.store.memory.statistics(),
+      journalBytes: journal.allBytes,
+      treesInMemory: version.treesInMemory,
+    };
   }
 
   /** Throws `VARVE_CLOSED`. */

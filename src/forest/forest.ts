@@ -6,22 +6,29 @@
  * only wires the parts together.
  */
 
-import { invalidArgument, isVarveError } from '../errors.ts';
+import { invalidArgument, VarveError } from '../errors.ts';
 import {
   type BackupOptions,
   type BackupReport,
   type BatchId,
   type GrainId,
+  type ReadStreamOptions,
   Store,
   type StoreOptions,
 } from '../index.ts';
-import { Breather } from '../util/breather.ts';
-import type { MemoryStatistics } from '../util/memory-budget.ts';
+import { checkOperation } from '../util/operations/long-operation.ts';
+import { Operations } from '../util/operations/operations.ts';
 import { ForestWriter } from './commits/forest-writer.ts';
 import { Freeing } from './commits/freeing.ts';
 import { isRefusal } from './commits/group-commits.ts';
-import type { Snapshot, Transaction, Tree } from './contract.ts';
-import { ForestCore } from './forest-core.ts';
+import type { ForestSession, Snapshot, Transaction, Tree } from './contract.ts';
+import {
+  checkMeasure,
+  type DescribeOptions,
+  describeForest,
+  type ForestDescription,
+} from './describe/describe-forest.ts';
+import { ForestCore, type ForestStatistics } from './forest-core.ts';
 import {
   checkForestOptions,
   coreOptions,
@@ -29,27 +36,25 @@ import {
   forestNames,
   storeNames,
 } from './forest-options.ts';
+import { atNewest } from './newest-state.ts';
 import { openValue } from './nodes/pushed-value.ts';
+import {
+  type PushedSource,
+  pushedStream,
+  readPushedRange,
+  readPushedRangeAsync,
+} from './reads/pushed-reads.ts';
+import type { Hold } from './reads/range-iterators.ts';
+import { OwnForestSession } from './sessions/forest-session.ts';
+import { OpenForestSessions } from './sessions/open-sessions.ts';
+import { ForestSessionWork } from './sessions/session-work.ts';
 import { ForestSnapshot } from './snapshot.ts';
 import { ForestTree } from './tree.ts';
 import { nameKey } from './trees/catalog.ts';
 import type { AnySchema } from './trees/tree-handles.ts';
 import { treeOf } from './trees/tree-record.ts';
 import { checkConfig, type TreeOptions, TreeSchema } from './trees/tree-schema.ts';
-import { checkedOptions, type VerifyOptions, verifyForest } from './verify-forest.ts';
-
-export interface ForestStatistics {
-  /** Nodes that were not in memory and were read from the store since the forest was opened. */
-  readonly nodesRead: number;
-  /** Bytes of decoded nodes in the cache. */
-  readonly cachedBytes: number;
-  /** The memory that the forest and its store share: `cacheBytes`. */
-  readonly memory: MemoryStatistics;
-  /** Bytes of durable changes that no stored node has. */
-  readonly journalBytes: number;
-  /** Trees whose roots are in memory: a bounded number beside the trees of the journal. */
-  readonly treesInMemory: number;
-}
+import { checkedOptions, type VerifyOptions, verifyAll } from './verify-forest.ts';
 
 interface StoreUse {
   /** Gives up the claim on the store's embedded header. */
@@ -69,6 +74,8 @@ export class Forest implements AsyncDisposable {
   readonly #writer: ForestWriter;
   readonly #freeing: Freeing;
   readonly #storeUse: StoreUse;
+  readonly #sessions = new OpenForestSessions();
+  readonly #operations = new Operations();
   #closing: Promise<void> | undefined;
 
   private constructor(core: ForestCore, freeing: Freeing, storeUse: StoreUse) {
@@ -161,6 +168,43 @@ export class Forest implements AsyncDisposable {
     return openValue(nodes, id, await nodes.source.getAsync(id));
   }
 
+  /**
+   * As `Store.readRange`, of a pushed value, through the vault: a value that came as a stream is
+   * opened frame by frame, any other as a whole. Throws `VARVE_VAULT` as `get`.
+   */
+  readRange(id: GrainId, start: number, end: number): Uint8Array<ArrayBuffer> | undefined {
+    return readPushedRange(this.#pushedSource(), id, { start, end });
+  }
+
+  /** As `readRange`, without blocking the event loop on the disk. */
+  async readRangeAsync(
+    id: GrainId,
+    start: number,
+    end: number,
+  ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    return await readPushedRangeAsync(this.#pushedSource(), id, { start, end });
+  }
+
+  /**
+   * As `Store.createReadStream`, of a pushed value, through the vault. A value that came as a
+   * stream is read with bounded memory; one that was pushed in one piece is opened as a whole.
+   * Throws and errors with `VARVE_VAULT` as `get`.
+   */
+  createReadStream(
+    id: GrainId,
+    options?: ReadStreamOptions,
+  ): ReadableStream<Uint8Array<ArrayBuffer>> | undefined {
+    return pushedStream(this.#pushedSource(), id, options);
+  }
+
+  #pushedSource(): PushedSource {
+    const core = this.#core;
+    core.checkOpen();
+    const version = core.durable;
+    const hold = (): Hold => version.hold(() => core.checkOpen());
+    return { store: this.store, nodes: version.nodes, hold };
+  }
+
   /** Names of the trees that a commit has made and none has dropped. */
   names(): string[] {
     this.#core.checkOpen();
@@ -214,17 +258,21 @@ export class Forest implements AsyncDisposable {
     return this.#writer.runSync(body);
   }
 
+  /**
+   * A session for values that belong to a later transaction: push or stream them now, while no
+   * transaction waits; `Transaction.adopt` commits them with the entries that name them. Throws
+   * `VARVE_CLOSED`, `VARVE_READ_ONLY`, `VARVE_POISONED`.
+   */
+  session(): ForestSession {
+    this.#core.checkWritable();
+    const work = new ForestSessionWork(this.store.session(), this.#core.state.context.nodes);
+    const isArchived = (id: GrainId): boolean => this.#writer.isArchived(id);
+    return new OwnForestSession({ open: this.#sessions, isArchived }, work);
+  }
+
   /** Figures of the node cache, of the journal and of the trees in memory. */
   statistics(): ForestStatistics {
-    const { journal, version } = this.#core.state;
-    const { nodes } = version;
-    return {
-      nodesRead: nodes.reads,
-      cachedBytes: nodes.cache.bytes,
-      memory: this.store.memory.statistics(),
-      journalBytes: journal.allBytes,
-      treesInMemory: version.treesInMemory,
-    };
+    return this.#core.statistics();
   }
 
   /**
@@ -259,6 +307,20 @@ export class Forest implements AsyncDisposable {
   }
 
   /**
+   * Describes each tree of the last durable commit, without its codecs. With `measure` it walks the
+   * nodes, while transactions go on, and counts their bytes in the file. Closing stops it with
+   * `VARVE_CLOSED`. Rejects as reads; beside a writer with `VARVE_SNAPSHOT_GONE`.
+   */
+  async describe(options: DescribeOptions = {}): Promise<ForestDescription> {
+    this.#core.checkOpen();
+    const isMeasured = checkMeasure(options);
+    const { state } = this.#core;
+    return await this.#operations.run(checkOperation(options), (operation) =>
+      describeForest(state, isMeasured, operation),
+    );
+  }
+
+  /**
    * Calls `listener` after each durable commit that changed a tree, with the names of those trees.
    * Returns a function that stops it. An error of the listener becomes an uncaught exception of the
    * program: the commit is durable, and the other listeners are called.
@@ -286,10 +348,11 @@ export class Forest implements AsyncDisposable {
   }
 
   /**
-   * Waits for all transactions, writes the nodes that are in memory only, and frees what no
-   * snapshot holds (unless `checkpoint` is 'manual'). Closes the store if this forest opened it. If
-   * the disk refuses the nodes, the next open replays their changes. Idempotent. Rejects with
-   * `VARVE_BUSY`, and closes nothing, within the body of a transaction.
+   * Waits for all transactions, abandons the sessions that none adopted, writes the nodes that are
+   * in memory only, and frees what no snapshot holds (unless `checkpoint` is 'manual'). Closes the
+   * store if this forest opened it. If the disk refuses the nodes, the next open replays their
+   * changes. Idempotent. Rejects with `VARVE_BUSY`, and closes nothing, within the body of a
+   * transaction.
    */
   async close(): Promise<void> {
     if (this.#closing === undefined) this.#writer.checkOutside();
@@ -300,7 +363,9 @@ export class Forest implements AsyncDisposable {
   async #close(): Promise<void> {
     this.#core.beginClose();
     try {
+      await this.#operations.stopAll(new VarveError('VARVE_CLOSED', 'the forest is closed'));
       await this.#writer.settled();
+      await this.#sessions.close();
       await this.#writer.clear();
     } finally {
       this.#core.endClose();
@@ -325,33 +390,3 @@ export class Forest implements AsyncDisposable {
     await this.close();
   }
 }
-
-async function* verifyAll(
-  core: ForestCore,
-  options: VerifyOptions,
-): AsyncGenerator<{ readonly message: string }> {
-  core.checkOpen();
-  yield* verifyForest(core, options);
-  const { deep, signal } = options;
-  yield* core.store.verify({ deep, signal });
-}
-
-/**
- * Runs `read` on the newest state. Beside a writer the state may be gone before all of it was read:
- * then refreshes and tries again.
- */
-async function atNewest<T>(store: Store, read: () => T): Promise<T> {
-  for (let stuck = 0; ; ) {
-    try {
-      return read();
-    } catch (error) {
-      if (!isVarveError(error, 'VARVE_SNAPSHOT_GONE') || stuck === stuckMax) throw error;
-    }
-    const before = store.currentBatch;
-    await new Breather().turn();
-    stuck = (await store.refresh()) === before ? stuck + 1 : 0;
-  }
-}
-
-/** Tries without a newer batch before the error is thrown: then the writer is not its cause. */
-const stuckMax = 20;

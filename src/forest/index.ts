@@ -11,6 +11,7 @@ export { codecs } from '../codecs/codecs.ts';
 export { reducers } from '../codecs/reducers.ts';
 export type { Vault } from '../codecs/vault.ts';
 export type {
+  ForestSession,
   Range,
   ReadableTree,
   Snapshot,
@@ -19,6 +20,12 @@ export type {
   TreeChange,
   WritableTree,
 } from './contract.ts';
-export { Forest, type ForestStatistics } from './forest.ts';
+export type {
+  DescribeOptions,
+  ForestDescription,
+  TreeDescription,
+} from './describe/describe-forest.ts';
+export { Forest } from './forest.ts';
+export type { ForestStatistics } from './forest-core.ts';
 export type { ForestOptions } from './forest-options.ts';
 export type { TreeOptions } from './trees/tree-schema.ts';

@@ -66,10 +66,18 @@ interface Expected {
   readonly high: Uint8Array | undefined;
 }
 
-export async function* verifyForest(
+/** The findings in the trees, then those in the store. */
+export async function* verifyAll(
   core: ForestCore,
   options: VerifyOptions,
 ): AsyncGenerator<Finding> {
+  core.checkOpen();
+  yield* verifyForest(core, options);
+  const { deep, signal } = options;
+  yield* core.store.verify({ deep, signal });
+}
+
+async function* verifyForest(core: ForestCore, options: VerifyOptions): AsyncGenerator<Finding> {
   const version = core.durable;
   // Values that stay until the nodes are written.
   const { waitingValues } = core.state.journal;

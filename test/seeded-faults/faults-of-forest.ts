@@ -241,14 +241,14 @@ export const faultsOfForest: readonly SeededFault[] = [
   },
   {
     name: 'a pushed value is not held against the id that it is asked for by',
-    file: 'forest/nodes/pushed-value.ts',
+    file: 'forest/nodes/pushed-head.ts',
     find: '  if (!isOf) throw notPushed(id);',
     replace: '',
     caughtBy: { file: pushed, test: 'is refused in the place of another' },
   },
   {
     name: 'the tags of pushed values are sealed under one number',
-    file: 'forest/nodes/pushed-value.ts',
+    file: 'forest/nodes/pushed-head.ts',
     find: 'const tagNumber = nodes.takeSeal();',
     replace: 'const tagNumber = 1;',
     caughtBy: { file: vault, test: 'never seals two values equally' },

@@ -66,7 +66,7 @@ export const faultsOfStreams: readonly SeededFault[] = [
   {
     name: 'a source that yields too little is accepted',
     file: 'store/streams/receiver.ts',
-    find: '      if (received < length) throw wrongLength(length, received);',
+    find: '      if (received < length) throw this.#wrongLength(length, received);',
     replace: '',
     caughtBy: {
       file: 'test/contract/pushes-in-flight.test.ts',
@@ -197,5 +197,118 @@ export const faultsOfStreams: readonly SeededFault[] = [
       file: 'test/contract/ranges-and-streams.test.ts',
       test: 'createReadStream beside a writer is of its batch, and VARVE_SNAPSHOT_GONE once that is freed',
     },
+  },
+];
+
+const sessions = 'test/forest/sessions/sessions.test.ts';
+const frames = 'test/forest/sessions/frames.test.ts';
+const described = 'test/forest/describe/describe.test.ts';
+
+/** Uploads into a forest, and the description of what takes its space. */
+export const faultsOfUploads: readonly SeededFault[] = [
+  {
+    name: 'a body that fails leaves the sessions that it has adopted reserved',
+    file: 'forest/transactions/transaction.ts',
+    find: '    for (const work of this.adopted) work.giveUp();',
+    replace: '',
+    caughtBy: { file: sessions, test: 'is abandoned with the transaction that adopted it' },
+  },
+  {
+    name: 'a commit does not take the sessions that its transactions adopted',
+    file: 'forest/commits/commit-preparation.ts',
+    find: '    group.takeAdopted();',
+    replace: '',
+    caughtBy: { file: sessions, test: 'works with transactionSync' },
+  },
+  {
+    name: 'a commit that is prepared in one step forgets adopted sessions',
+    file: 'forest/commits/commit-preparation.ts',
+    find: 'if (hasAdopted || archives.size',
+    replace: 'if (archives.size',
+    caughtBy: { file: 'test/forest/sessions/uploads-fuzz.test.ts', test: 'seed 1' },
+  },
+  {
+    name: 'a transaction that only adopts a session is taken for empty',
+    file: 'forest/commits/group.ts',
+    find: ' || this.needsNodes || this.hasAdopted) return false;',
+    replace: ' || this.needsNodes) return false;',
+    caughtBy: { file: sessions, test: 'is refused, and left as it was, by adopt' },
+  },
+  {
+    name: 'a session of another forest can be adopted',
+    file: 'forest/sessions/forest-session.ts',
+    find: 'if (found === undefined || found.work.nodes !== nodes) {',
+    replace: 'if (found === undefined) {',
+    caughtBy: { file: sessions, test: 'is refused, and left as it was, by adopt' },
+  },
+  {
+    name: 'a session archives what a running transaction archives already',
+    file: 'forest/commits/forest-writer.ts',
+    find: 'this.#state.isArchived(id) || this.running?.archives.has(id) === true;',
+    replace: 'this.#state.isArchived(id);',
+    caughtBy: { file: sessions, test: 'what a running transaction pushed and archives' },
+  },
+  {
+    name: 'values of an adopted session cannot be read before their commit is prepared',
+    file: 'forest/commits/group.ts',
+    find: 'adoptedValue(this.#adopted, id) ?? this.#session?.get(id)',
+    replace: 'this.#session?.get(id)',
+    caughtBy: { file: sessions, test: 'that its transaction and later ones read and archive' },
+  },
+  {
+    name: 'frames of a value are sealed without their index',
+    file: 'codecs/vault.ts',
+    find: '  setU32(context, frameIndexOffset, index);',
+    replace: '',
+    caughtBy: { file: frames, test: 'or if frames have changed places' },
+  },
+  {
+    name: 'two streams are sealed under one number',
+    file: 'forest/sessions/sealed-stream.ts',
+    find: 'number: nodes.takeSeal(), frames',
+    replace: 'number: 1, frames',
+    caughtBy: { file: frames, test: 'seals each frame under a context of its own' },
+  },
+  {
+    name: 'a stream that cannot be made for its id leaves its grains reserved',
+    file: 'store/streams/pushes.ts',
+    find: '        push.giveBack(place);\n        throw error;\n      }\n    });\n  }\n\n  #check',
+    replace: '        throw error;\n      }\n    });\n  }\n\n  #check',
+    caughtBy: { file: 'test/store/streams/made-streams.test.ts', test: 'leaves nothing reserved' },
+  },
+  {
+    name: 'a long value counts in the entries and in the history of its tree',
+    file: 'forest/describe/measurement.ts',
+    find: "      if (counted === 'again') return undefined;",
+    replace: '',
+    caughtBy: { file: described, test: 'has the bytes of a plain count' },
+  },
+  {
+    name: 'only the roots of what forks share count as shared',
+    file: 'forest/describe/measurement.ts',
+    find: '    return { ...path, isShared, isFirst };',
+    replace: '    return { ...path, isFirst };',
+    caughtBy: { file: described, test: 'has the bytes of a plain count' },
+  },
+  {
+    name: 'nodes that are stored during a measurement count in it',
+    file: 'forest/describe/held-state.ts',
+    find: 'nodes.isDurable(ref) && !storedLater.has(ref.id)',
+    replace: 'nodes.isDurable(ref)',
+    caughtBy: { file: described, test: 'that writes states bit by bit' },
+  },
+  {
+    name: 'a long value is shared only if the first way to it is',
+    file: 'forest/describe/measurement.ts',
+    find: '      for (const long of longRefs(node)) this.#shares.giveToMany(this.#shares.find(long));',
+    replace: '',
+    caughtBy: { file: described, test: 'has the bytes of a plain count' },
+  },
+  {
+    name: 'values that wait to be archived count as pushed',
+    file: 'forest/describe/describe-forest.ts',
+    find: 'if (this.#held.isStored(ref)) bytes += sizes.of(ref.id);',
+    replace: '',
+    caughtBy: { file: described, test: 'that writes states bit by bit' },
   },
 ];

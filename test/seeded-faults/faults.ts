@@ -16,7 +16,7 @@ import { faultsOfReaders } from './faults-of-readers.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
 import { faultsOfSettling } from './faults-of-settling.ts';
 import { faultsOfSpace } from './faults-of-space.ts';
-import { faultsOfStreams } from './faults-of-streams.ts';
+import { faultsOfStreams, faultsOfUploads } from './faults-of-streams.ts';
 import { faultsOfWatching } from './faults-of-watching.ts';
 import type { SeededFault } from './seeded-fault.ts';
 
@@ -35,6 +35,7 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfInvariants,
   ...faultsOfMemory,
   ...faultsOfStreams,
+  ...faultsOfUploads,
   ...faultsOfWatching,
   ...faultsOfBackups,
   ...faultsOfCompacting,

@@ -72,9 +72,11 @@ const rooms: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     trees: ['nodes'],
     reads: ['contract.ts', 'nodes', 'trees'],
     journal: ['nodes', 'trees'],
-    transactions: committedForest,
-    commits: [...committedForest, 'transactions'],
-    [door]: [...committedForest, 'transactions', 'commits'],
+    sessions: ['contract.ts', 'nodes'],
+    transactions: [...committedForest, 'sessions'],
+    commits: [...committedForest, 'sessions', 'transactions'],
+    describe: [...committedForest, 'commits'],
+    [door]: [...committedForest, 'sessions', 'transactions', 'commits', 'describe'],
   },
 };
 

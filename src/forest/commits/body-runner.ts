@@ -93,7 +93,7 @@ export class BodyRunner {
 
   /** Fails the transaction: drops its changes and withdraws its pushes. */
   #giveUp(tx: TransactionScope, waiting: WaitingBody, error: unknown): void {
-    tx.claim?.abandon();
+    tx.giveUp();
     this.#end(tx);
     if (this.#failed.has(tx)) {
       waiting.reject(tx.broken);

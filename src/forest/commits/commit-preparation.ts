@@ -56,11 +56,11 @@ export class CommitPreparation {
    */
   inOneStep(): PreparedCommit | undefined {
     const { isLogged, frozen, part } = this.#plan;
-    const { archives, claims, stored } = this.#group;
+    const { archives, claims, stored, hasAdopted } = this.#group;
     const { leftOver, shares, pending } = this.#left;
     const { journal } = this.#durable;
     if (!isLogged || journal.hasUnreached || frozen?.isAt(part) === false) return undefined;
-    if (archives.size + claims.length + leftOver.length > 0) return undefined;
+    if (hasAdopted || archives.size + claims.length + leftOver.length > 0) return undefined;
     assert(stored.size === 0, 'a group that pushed nodes writes all');
     const before = journal.stored;
     this.#pushRoot(before, undefined, none);
@@ -194,6 +194,7 @@ export class CommitPreparation {
     const group = this.#group;
     // Without a step in between: no other session may claim a user's value before it is archived.
     for (const claim of group.claims) claim.abandon();
+    group.takeAdopted();
     for (const id of [...group.archives]) this.#archiveUsers(id);
     const { context, journal } = this.#durable;
     for (const id of this.#left.leftOver) if (context.store.has(id)) group.archive(id);

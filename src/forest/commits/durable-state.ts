@@ -59,6 +59,7 @@ export class DurableState {
   #journal: Journal;
   readonly #options: StateOptions;
   #changedBytes = 0;
+  readonly #followers = new Set<(stored: ReadonlySet<NodeRef>) => void>();
 
   /**
    * Reads the root of the forest. Throws `VARVE_NOT_A_FOREST`, `VARVE_UNSUPPORTED_VERSION`,
@@ -98,6 +99,15 @@ export class DurableState {
   /** Changes of the durable state that no stored node has. */
   get journal(): Journal {
     return this.#journal;
+  }
+
+  /**
+   * Calls `follow` with the nodes that each later commit has stored, when it is durable, until the
+   * returned function is called.
+   */
+  followStored(follow: (stored: ReadonlySet<NodeRef>) => void): () => void {
+    this.#followers.add(follow);
+    return () => this.#followers.delete(follow);
   }
 
   /** Moves a reader to the batch that its store has refreshed to. Throws as the constructor. */
@@ -146,7 +156,11 @@ export class DurableState {
 
   #advanceNodes({ stored, garbage }: Group, frozen: FrozenState | undefined, share?: Share): void {
     const { nodes } = this.#context;
-    for (const ref of stored) nodes.cache.add(ref);
+    for (const follow of this.#followers) follow(stored);
+    for (const ref of stored) {
+      nodes.becameDurable(ref);
+      nodes.cache.add(ref);
+    }
     for (const ref of garbage.nodes) {
       if (frozen?.awaits(ref) === true) frozen.replaced(ref);
       else nodes.forget(ref);

@@ -7,7 +7,7 @@
  */
 
 import { invalidArgument, VarveError } from '../../errors.ts';
-import type { BatchId } from '../../index.ts';
+import type { BatchId, GrainId } from '../../index.ts';
 import { present } from '../../util/assert.ts';
 import { Breather } from '../../util/breather.ts';
 import type { Transaction } from '../contract.ts';
@@ -168,6 +168,11 @@ export class ForestWriter implements CommitsOwner {
   idle(): void {
     this.#idle?.();
     this.#idle = undefined;
+  }
+
+  /** A transaction archives the value, and is running or not durable yet. */
+  isArchived(id: GrainId): boolean {
+    return this.#state.isArchived(id) || this.running?.archives.has(id) === true;
   }
 
   // ── at once ──

@@ -17,6 +17,7 @@ import type { ChangeLog } from '../journal/change-log.ts';
 import type { RootLink, TreeChanges } from '../journal/forest-root.ts';
 import type { JournalEntry } from '../journal/journal.ts';
 import type { NodeRef } from '../nodes/node.ts';
+import { adoptedValue, type ForestSessionWork } from '../sessions/session-work.ts';
 import type { TransactionScope } from '../transactions/transaction.ts';
 import { Garbage } from '../trees/garbage.ts';
 import type { TreeRecord } from '../trees/tree-record.ts';
@@ -45,8 +46,10 @@ export class Group implements JournalEntry {
   /** User values that it archives, and the sessions that claim them until then. */
   readonly archives = new Set<GrainId>();
   readonly claims: Session[] = [];
-  /** User values that it pushes. */
+  /** User values that it pushes or has adopted. */
   readonly pushed = new Set<GrainId>();
+  /** Sessions that its transactions adopted and that its own session has yet to take. */
+  readonly #adopted: ForestSessionWork[] = [];
   /** Values that a running transaction had pushed when the commit was prepared. */
   readonly taken = new Set<GrainId>();
   /** Nodes that it has pushed. */
@@ -69,7 +72,7 @@ export class Group implements JournalEntry {
 
   /** Nothing of it needs a commit. */
   get isEmpty(): boolean {
-    if (this.#session !== undefined || this.needsNodes) return false;
+    if (this.#session !== undefined || this.needsNodes || this.hasAdopted) return false;
     return this.changed.size === 0 && this.archives.size === 0;
   }
 
@@ -88,6 +91,25 @@ export class Group implements JournalEntry {
     if (tx.archives.size > 0) for (const id of tx.archives) this.archives.add(id);
     if (tx.pushed.size > 0) for (const id of tx.pushed) this.pushed.add(id);
     if (tx.claim !== undefined) this.claims.push(tx.claim);
+    for (const work of tx.adopted) {
+      if (work.isEmpty) work.giveUp();
+      else this.#adopted.push(work);
+    }
+  }
+
+  /** Sessions wait for `takeAdopted`. */
+  get hasAdopted(): boolean {
+    return this.#adopted.length > 0;
+  }
+
+  /** Moves the work of adopted sessions into its own: the commit makes it durable. */
+  takeAdopted(): void {
+    for (let work = this.#adopted[0]; work !== undefined; work = this.#adopted[0]) {
+      // If it throws, the commit fails and `abandon` gives up all that are left.
+      this.session.adopt(work.session);
+      this.#archived += work.archived;
+      this.#adopted.shift();
+    }
   }
 
   #change(tree: string, record: TreeRecord | undefined, { bytes, count }: ChangeLog): void {
@@ -107,7 +129,7 @@ export class Group implements JournalEntry {
    */
   get(id: GrainId): Uint8Array<ArrayBuffer> | undefined {
     try {
-      return this.#session?.get(id);
+      return adoptedValue(this.#adopted, id) ?? this.#session?.get(id);
     } catch (error) {
       if (!isVarveError(error, 'VARVE_SESSION_ENDED')) throw error;
       this.#checkNotLost();
@@ -169,5 +191,6 @@ export class Group implements JournalEntry {
     for (const ref of this.stored) ref.unstore();
     this.#session?.abandon();
     for (const claim of this.claims) claim.abandon();
+    for (const work of this.#adopted) work.giveUp();
   }
 }

@@ -74,6 +74,12 @@ export interface StoredRoots {
   readonly shares: TreeRoot;
 }
 
+/** Stored things that no tree of the current state reaches and that are not archived yet. */
+export interface WaitingThings {
+  readonly nodes: readonly NodeRef[];
+  readonly values: readonly GrainId[];
+}
+
 const none: readonly GrainId[] = [];
 
 type Lengths = Pick<NodeSource, 'lengthOf'>;
@@ -212,7 +218,7 @@ export class Journal {
   /** Its logs have all of its changes, and they are much smaller than its nodes. */
   #isOpenTo({ needsNodes, logBytes, garbage }: JournalEntry): boolean {
     const { length } = this.#roots;
-    if (needsNodes || length === 0 || length >= rootsMax || !this.#isHeader) return false;
+    if (needsNodes || length === 0 || length >= rootsMax || !this.isHeader) return false;
     const bounds = this.#bounds;
     if (bounds.limits.logBytes === 0 || !bounds.measure(this.#unreached.length)) return false;
     // With ascending keys few nodes are replaced: writing them costs hardly more than the log.
@@ -232,7 +238,7 @@ export class Journal {
   }
 
   /** The store's embedded header still names the newest root: no other user has replaced it. */
-  get #isHeader(): boolean {
+  get isHeader(): boolean {
     return this.#roots.at(-1)?.id === this.#store.embeddedHeader;
   }
 
@@ -263,7 +269,7 @@ export class Journal {
   /** The roots that a commit that writes all nodes archives. */
   get replacedRoots(): readonly GrainId[] {
     const ids = this.#roots.map(({ id }) => id);
-    if (this.#isHeader) return ids;
+    if (this.isHeader) return ids;
     // Another user replaced the newest root in the embedded header and archived it: archive that
     // user's value instead.
     const { embeddedHeader } = this.#store;
@@ -314,6 +320,17 @@ export class Journal {
       count += values.length;
     }
     return count;
+  }
+
+  /** The same values, and its own root. Some nodes may never have been stored. */
+  get waiting(): WaitingThings {
+    const nodes = this.garbage.flatMap((garbage) => garbage.nodes);
+    const values = [
+      ...this.#roots.map(({ id }) => id),
+      ...this.#unreached,
+      ...this.garbage.flatMap((garbage) => garbage.values),
+    ];
+    return { nodes, values };
   }
 
   // ── durable commits ──

@@ -5,7 +5,13 @@
  * `VARVE_CORRUPT`. It commits and archives nothing.
  */
 
-import { contextOf, type SealedKind, type Vault } from '../../codecs/vault.ts';
+import {
+  contextOf,
+  type FrameName,
+  frameContext,
+  type SealedKind,
+  type Vault,
+} from '../../codecs/vault.ts';
 import { corrupt, isVarveError, VarveError } from '../../errors.ts';
 import type { GrainId, Session, Store } from '../../index.ts';
 import { assert, present } from '../../util/assert.ts';
@@ -35,6 +41,8 @@ export class NodeStore {
   #isRetired = false;
   #reads = 0;
   readonly #writer = new NodeWriter();
+  /** Nodes that are pushed and not durable. */
+  readonly #undurable = new WeakSet<NodeRef>();
 
   constructor(source: NodeSource, vault: Vault | undefined, cache: NodeCache) {
     this.source = source;
@@ -146,6 +154,17 @@ export class NodeStore {
     const bytes = this.#writer.write(present(ref.node, 'a node to be pushed'), shape);
     ref.seal = this.takeSeal();
     ref.id = session.push(this.seal('node', ref.seal, bytes));
+    this.#undurable.add(ref);
+  }
+
+  /** The commit that pushed the node is durable, and its state is the current one. */
+  becameDurable(ref: NodeRef): void {
+    this.#undurable.delete(ref);
+  }
+
+  /** The node is stored by a commit whose state is, or was, the current one. */
+  isDurable(ref: NodeRef): boolean {
+    return ref.stored && !this.#undurable.has(ref);
   }
 
   /** Pushes a long value; returns the 16 bytes that its leaf has instead. */
@@ -187,6 +206,16 @@ export class NodeStore {
   open(kind: SealedKind, number: number, sealed: Uint8Array): Uint8Array {
     if (this.vault === undefined) return sealed;
     return vaulted(this.vault, 'open', (vault) => vault.open(sealed, contextOf(kind, number)));
+  }
+
+  sealFrame(frame: FrameName, plain: Uint8Array): Uint8Array {
+    if (this.vault === undefined) return plain;
+    return vaulted(this.vault, 'seal', (vault) => vault.seal(plain, frameContext(frame)));
+  }
+
+  openFrame(frame: FrameName, sealed: Uint8Array): Uint8Array {
+    if (this.vault === undefined) return sealed;
+    return vaulted(this.vault, 'open', (vault) => vault.open(sealed, frameContext(frame)));
   }
 }
 

@@ -8,9 +8,11 @@
 
 import { VarveError } from '../../errors.ts';
 import type { GrainId, Session } from '../../index.ts';
-import type { Transaction, Tree, WritableTree } from '../contract.ts';
+import type { ForestSession, Transaction, Tree, WritableTree } from '../contract.ts';
 import { openValue } from '../nodes/pushed-value.ts';
 import type { Hold } from '../reads/range-iterators.ts';
+import { takeSession } from '../sessions/forest-session.ts';
+import { adoptedValue, type ForestSessionWork } from '../sessions/session-work.ts';
 import { nameKey } from '../trees/catalog.ts';
 import { Edit, type EditStart } from '../trees/edit.ts';
 import type { ForestContext } from '../trees/forest-context.ts';
@@ -34,8 +36,10 @@ export interface StartingState extends EditStart {
 export class TransactionScope implements Transaction, WritingScope {
   readonly edit: Edit;
   readonly archives = new Set<GrainId>();
-  /** User values that it pushed. */
+  /** User values that it pushed or adopted. */
   readonly pushed = new Set<GrainId>();
+  /** Sessions that it adopted. Their values are in no group's session until the commit. */
+  readonly adopted: ForestSessionWork[] = [];
   /** Claims the user values that this transaction archives. */
   claim: Session | undefined;
   /** Identifies the running body. */
@@ -176,7 +180,8 @@ export class TransactionScope implements Transaction, WritingScope {
     if (stored !== undefined) return openValue(nodes, id, stored);
     // A value that it has pushed and archived is withdrawn, as in a session of the store.
     const isWithdrawn = this.archives.has(id) && this.pushed.has(id);
-    return isWithdrawn ? undefined : openValue(nodes, id, nodes.pushed(id));
+    if (isWithdrawn) return undefined;
+    return openValue(nodes, id, adoptedValue(this.adopted, id) ?? nodes.pushed(id));
   }
 
   archive(id: GrainId): void {
@@ -191,6 +196,19 @@ export class TransactionScope implements Transaction, WritingScope {
       this.claim.archive(id);
     }
     this.archives.add(id);
+  }
+
+  adopt(session: ForestSession): void {
+    this.check();
+    const work = takeSession('Transaction.adopt', session, this.edit.nodes);
+    this.adopted.push(work);
+    for (const id of work.pushed) this.pushed.add(id);
+  }
+
+  /** Its body or its commit has failed: nothing of it happens. */
+  giveUp(): void {
+    this.claim?.abandon();
+    for (const work of this.adopted) work.giveUp();
   }
 
   /** The trees that it has changed, in their final state; a dropped one has no record. */

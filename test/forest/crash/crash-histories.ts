@@ -19,7 +19,14 @@ export type ForestChange =
       readonly key: number;
       readonly value: number;
     }
-  | { readonly do: 'unblob'; readonly tree: 'blobs'; readonly key: number };
+  | { readonly do: 'unblob'; readonly tree: 'blobs'; readonly key: number }
+  /** As `blob`, streamed before the transaction by a session that it adopts. */
+  | {
+      readonly do: 'upload';
+      readonly tree: 'blobs';
+      readonly key: number;
+      readonly value: number;
+    };
 
 type Changes = readonly ForestChange[];
 
@@ -40,6 +47,8 @@ export type ForestStep =
   | { readonly step: 'sync'; readonly changes: Changes }
   | { readonly step: 'thrown'; readonly changes: Changes }
   | UnderWay
+  /** A session that no transaction adopts; `isOpen`: nothing abandons it either. */
+  | { readonly step: 'left upload'; readonly value: number; readonly isOpen: boolean }
   | { readonly step: 'snapshot' }
   | { readonly step: 'release' }
   | { readonly step: 'reopen' };
@@ -49,7 +58,9 @@ export interface ForestHistory {
   readonly steps: readonly ForestStep[];
 }
 
+/** A few are written to their grains while they are pushed. */
 export function blobLength(seed: number): number {
+  if (seed >= 1000) return 530_000 + seed;
   return 20 + ((seed * 97) % 2300);
 }
 
@@ -67,6 +78,12 @@ const fork = (tree: string, to: string): ForestChange => ({ do: 'fork', tree, to
 const drop = (tree: string): ForestChange => ({ do: 'drop', tree });
 const blob = (key: number, value: number): ForestChange => {
   return { do: 'blob', tree: 'blobs', key, value };
+};
+const upload = (key: number, value: number): ForestChange => {
+  return { do: 'upload', tree: 'blobs', key, value };
+};
+const leftUpload = (value: number, isOpen: boolean): ForestStep => {
+  return { step: 'left upload', value, isOpen };
 };
 const unblob = (key: number): ForestChange => ({ do: 'unblob', tree: 'blobs', key });
 const together = (...parts: Changes[]): ForestStep => ({ step: 'together', parts });
@@ -256,6 +273,31 @@ export const forestHistories: readonly ForestHistory[] = [
     ],
   },
   {
+    name: 'uploads before their transactions, and some that none adopts',
+    steps: [
+      one(puts('rag', 0, 20), blob(9, 9)),
+      one(upload(1, 5), put('rag', 3, 3)),
+      leftUpload(21, true),
+      together([upload(2, 12)], [upload(1, 8), blob(3, 4)], [unblob(2)]),
+      { step: 'thrown', changes: [upload(4, 9), upload(9, 2), put('rag', 5, long)] },
+      leftUpload(14, false),
+      one(upload(9, 30)),
+    ],
+  },
+  {
+    name: 'a long upload',
+    steps: [one(put('rag', 1, 1)), one(upload(1, 1000)), leftUpload(1001, true), one(upload(1, 7))],
+  },
+  {
+    name: 'a transaction under way that has adopted an upload',
+    steps: [
+      lead,
+      underWay({ ...beside, first: [upload(2, 20), ...beside.first.slice(1)] }),
+      underWay({ ...beside, first: [upload(5, 17), put('rag', 3, 9)], ends: 'throws' }),
+      underWay({ before: [[put('rag', 1, 1)]], first: [upload(6, 9)], waits: false }),
+    ],
+  },
+  {
     name: 'on the calling thread',
     steps: [
       { step: 'sync', changes: [puts('rag', 0, 40), blob(1, 30)] },
@@ -270,7 +312,7 @@ export const forestHistories: readonly ForestHistory[] = [
 export const furtherWork: readonly ForestStep[] = [
   one(put('rag', 41, 8), put('fix', 2, 7), put('ver', 3, long)),
   together(
-    [puts('rag', 40, 6), put('log', 5, long), blob(1, 11), unblob(9)],
+    [puts('rag', 40, 6), put('log', 5, long), blob(1, 11), unblob(9), upload(7, 3)],
     [fork('rag', 'rag9'), remove('rag', 47), put('sum', 3, 9)],
   ),
 ];
@@ -280,7 +322,7 @@ const names = ['rag', 'rag2', 'log', 'ver', 'sum', 'ver2'];
 function randomChange(random: Random): ForestChange {
   const tree = names[random.below(names.length)] as string;
   const key = random.below(500);
-  switch (random.below(12)) {
+  switch (random.below(14)) {
     case 0:
     case 1:
       return puts(tree, key, random.below(40), random.chance(0.5) ? 1 : 13);
@@ -301,6 +343,8 @@ function randomChange(random: Random): ForestChange {
       return { do: 'trim', tree: random.chance(0.5) ? 'log' : 'log2', share: random.below(11) };
     case 9:
       return unblob(random.below(4));
+    case 10:
+      return upload(random.below(4), random.below(60));
     default:
       return blob(random.below(4), random.below(60));
   }
@@ -320,7 +364,9 @@ function randomParts(random: Random, most: number): ForestChange[][] {
 }
 
 function randomStep(random: Random): ForestStep {
-  switch (random.below(9)) {
+  switch (random.below(10)) {
+    case 7:
+      return leftUpload(random.below(60), random.chance(0.5));
     case 0:
       return { step: 'sync', changes: randomChanges(random) };
     case 1:

@@ -38,6 +38,7 @@ import {
   type ForestStep,
   type UnderWay,
 } from './crash-histories.ts';
+import { Uploads } from './crash-uploads.ts';
 
 const settings = {
   nodeBytes: 512,
@@ -90,6 +91,8 @@ export class ForestLife {
   #count: number;
   #forest: Forest | undefined;
   readonly #snapshots: { readonly snapshot: Snapshot; readonly index: number }[] = [];
+
+  readonly #uploads = new Uploads();
 
   constructor(disk: SimulatedDisk, before?: ForestLife) {
     this.disk = disk;
@@ -154,12 +157,16 @@ export class ForestLife {
   }
 
   async step(step: ForestStep): Promise<void> {
+    if (!(await this.#pushing(() => this.#uploads.push(this.forest, step)))) return;
     switch (step.step) {
       case 'together':
         await Promise.all(step.parts.map((changes) => this.#write((apply) => apply(changes))));
         return;
       case 'sync':
         this.#writeSync(step.changes);
+        return;
+      case 'left upload':
+        await this.#pushing(() => this.#uploads.leave(this.forest, step));
         return;
       case 'thrown':
         await this.#write((apply) => {
@@ -200,6 +207,18 @@ export class ForestLife {
     });
     const later = after.map((changes) => this.#write((apply) => apply(changes)));
     await Promise.all([...earlier, mine, ...later]);
+  }
+
+  /** False if the disk refused the pushes. */
+  async #pushing(push: () => Promise<void>): Promise<boolean> {
+    try {
+      await push();
+      return true;
+    } catch (error) {
+      this.#mayRefuse(error);
+      this.refused.push({ index: this.#next(), error });
+      return false;
+    }
   }
 
   // ── transactions ──
@@ -258,18 +277,19 @@ export class ForestLife {
   }
 
   #changeModel(model: Model, change: ForestChange): unknown {
-    if (change.do === 'blob') return applyToModel(model, { ...change, do: 'put' });
+    if (change.do === 'blob' || change.do === 'upload')
+      return applyToModel(model, { ...change, do: 'put' });
     if (change.do === 'unblob') return applyToModel(model, { ...change, do: 'delete' });
     return applyToModel(model, change);
   }
 
   #change(tx: Transaction, change: ForestChange, model: Model): unknown {
-    if (change.do === 'blob' || change.do === 'unblob') {
+    if (change.do === 'blob' || change.do === 'upload' || change.do === 'unblob') {
       const blobs = tx.tree(this.blobs);
       const old = blobs.get(change.key);
       if (old !== undefined) tx.archive(old as GrainId);
       if (change.do === 'unblob') return blobs.delete(change.key);
-      blobs.put(change.key, tx.push(patternOf(blobLength(change.value), change.value)));
+      blobs.put(change.key, this.#pushed(tx, change));
       return undefined;
     }
     if (change.do === 'fork') {
@@ -281,6 +301,13 @@ export class ForestLife {
       }
     }
     return this.#changeTree(tx, change, model.get(change.tree));
+  }
+
+  #pushed(tx: Transaction, change: ForestChange & { do: 'blob' | 'upload' }): GrainId {
+    if (change.do === 'blob') return tx.push(patternOf(blobLength(change.value), change.value));
+    const { session, id } = this.#uploads.take(change);
+    tx.adopt(session);
+    return id;
   }
 
   #changeTree(tx: Transaction, change: Change, model: ModelTree | undefined): unknown {

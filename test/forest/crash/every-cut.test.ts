@@ -87,7 +87,7 @@ async function cut(
 
 /** What is sealed is read back through the vault, values of the user's own by their ids. */
 const sealedHistories = forestHistories.filter(({ name }) =>
-  /^values of the user's own|under way that/.test(name),
+  /^values of the user's own|under way that|^uploads/.test(name),
 );
 
 /** Histories that take long to look through: not every fate of each is tried. */
