@@ -6,6 +6,7 @@
  * VARVE_QUICK leaves out the campaigns: cuts, faults, damage, processes, models, fuzzers, histories.
  * VARVE_SEEDED_FAULT puts one fault into the engine (test/seeded-faults/README.md).
  */
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { seededFaultPlugins } from './test/seeded-faults/fault-plugin.ts';
 
@@ -28,7 +29,16 @@ const slow = [
   'test/store/settle/{either-header,housekeeping,settle-cuts,write-order}*',
 ];
 
+const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
 export default defineConfig({
+  // Examples import the package by its name. Tests that import examples get the source.
+  resolve: {
+    alias: [
+      { find: /^varve$/, replacement: source('src/index.ts') },
+      { find: /^varve\/forest$/, replacement: source('src/forest/index.ts') },
+    ],
+  },
   plugins: seededFaultPlugins(import.meta.url),
   test: {
     include: ['test/**/*.test.ts'],

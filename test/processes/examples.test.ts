@@ -1,8 +1,10 @@
 /**
- * The programs in examples/ run against the package as it is built, and do what they say.
+ * The programs in examples/ run against the package as it is built, and print what they show. Their
+ * classes have tests in test/examples.
  */
 
 import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
@@ -10,6 +12,60 @@ function run(path: string): string {
   const script = fileURLToPath(new URL(path, import.meta.url));
   return execFileSync(process.execPath, [script], { encoding: 'utf8' });
 }
+
+/** Each example and its lines. */
+const printed: readonly (readonly [string, readonly string[]])[] = [
+  [
+    'blob-cache.mjs',
+    [
+      'the same blob twice is one: true, 3000 bytes',
+      'after a fourth blob: 3000 bytes',
+      'the third is gone: true',
+      'after a restart: 3000 bytes, in the same order: true',
+    ],
+  ],
+  [
+    'job-queue.mjs',
+    [
+      'taken, and never finished: {"to":"ada"}',
+      'ada: attempt 2',
+      'bob: attempt 2',
+      'eve: attempt 1',
+      'left: 0',
+    ],
+  ],
+  [
+    'document-store.mjs',
+    [
+      'born before 1850: mary, ada',
+      'physics: emmy, mary',
+      "'bob' has the key 'ada@example.org' of 'ada' in 'mail'",
+      'added: ada, emmy; changed: ; removed: ',
+      'added: david; changed: ; removed: ',
+      'added: ; changed: ada; removed: ',
+      'added: ; changed: ; removed: emmy',
+      'the live query has ended: true',
+    ],
+  ],
+  [
+    'small-b-tree.mjs',
+    [
+      'the square of 12: 144',
+      'read while others write: [["n0012",144],["n0013",169],["n0014",196]]',
+      'after a restart: [["n0012","replaced"],["n0014",196]]',
+    ],
+  ],
+];
+
+it.each(printed)('examples/%s prints what it shows', (name, lines) => {
+  expect(run(`../../examples/${name}`).split('\n')).toEqual([...lines, '']);
+});
+
+it('every example is run', () => {
+  const folder = fileURLToPath(new URL('../../examples/', import.meta.url));
+  const names = [...printed.map(([name]) => name), 'metrics.mjs'];
+  expect(readdirSync(folder).sort()).toEqual(names.sort());
+});
 
 describe('examples/metrics.mjs', () => {
   it('prints the figures of its store as text for Prometheus', () => {
