@@ -217,6 +217,23 @@ describe('examples/job-queue.mjs', () => {
     expect(await cutPower(trial, history, { bounds, stride: 1 })).toBeGreaterThan(40);
   });
 
+  it('gives a job to nobody but its holder, also if it is due again when the first lease ended', async () => {
+    const forest = await Forest.inMemory();
+    let now = 0;
+    const queue = new JobQueue(forest, { leaseMs, backoffMs: () => 0, now: () => now });
+    await queue.add(1);
+    const first = (await queue.take()) as Job;
+    now = first.leaseEnd;
+    const second = (await queue.take()) as Job;
+    expect(await queue.retry(second, 'no')).toBe(true);
+    expect(queue.waiting()).toMatchObject([{ id: 1, runAt: first.leaseEnd }]);
+    expect(await queue.finish(first)).toBe(false);
+    expect(await queue.retry(first, 'no')).toBe(false);
+    expect(await queue.extend(first)).toBe(undefined);
+    expect(queue.waiting()).toMatchObject([{ id: 1, attempts: 2 }]);
+    await endSound(forest);
+  });
+
   it.each([
     { kind: 'error', code: 'ENOSPC', done: 'nothing' } as const,
     { kind: 'error', code: 'EIO' } as const,
