@@ -69,6 +69,15 @@ interface KaitaiAddMap {
   readonly page: U48;
   readonly furtherExtents: readonly { readonly page: U48; readonly pages: U48 }[];
 }
+interface KaitaiDropMap {
+  readonly basin: U48;
+  readonly stratum: U48;
+  readonly firstIndex: U48;
+  readonly isReplaced: boolean;
+  readonly parts:
+    | readonly { readonly firstIndex: U48; readonly numGrains: U48; readonly page: U48 }[]
+    | undefined;
+}
 interface KaitaiOperation {
   readonly operation: number;
   readonly isRun: boolean;
@@ -255,12 +264,14 @@ export class KaitaiReader {
     return changes;
   }
 
-  /** The first index of each map that the record drops. */
-  droppedMaps(record: KaitaiRecord): number[] {
+  /** The first index of each map that the record drops, or replaces by parts. */
+  droppedMaps(record: KaitaiRecord, replaced = false): number[] {
     const { DROP_MAP } = this.#classes.OperationCode;
     return (record.body.operations ?? [])
       .filter(({ operation }) => operation === DROP_MAP)
-      .map(({ structure }) => (structure as KaitaiAddMap).firstIndex.value);
+      .map(({ structure }) => structure as KaitaiDropMap)
+      .filter(({ isReplaced }) => isReplaced === replaced)
+      .map(({ firstIndex }) => firstIndex.value);
   }
 
   /** Every value as of the last record: the settled ones, with the log since applied. */
@@ -272,6 +283,10 @@ export class KaitaiReader {
       for (const operation of record.body.operations ?? []) {
         if (operation.operation === codes.ADD_STRATUM) places.addStratum(operation.structure);
         if (operation.operation === codes.ADD_MAP) places.addMap(operation.structure);
+        if (operation.operation === codes.DROP_MAP) {
+          places.dropMap(operation.structure as KaitaiDropMap);
+          this.#move(found, places, operation.structure as KaitaiDropMap);
+        }
         if (!operation.isRun) continue;
         const { basin, stratum, index } = operation;
         const id = `${basin}-${stratum}-${index}`;
@@ -283,6 +298,20 @@ export class KaitaiReader {
       }
     }
     return found;
+  }
+
+  /** Reads the values of a replaced map in its parts, which have all of them. */
+  #move(found: Map<string, FoundValue>, places: Places, map: KaitaiDropMap): void {
+    for (const part of map.parts ?? []) {
+      for (const [id, value] of found) {
+        const [basin, stratum, index = 0] = id.split('-').map(Number);
+        const from = part.firstIndex.value;
+        if (basin !== map.basin.value || stratum !== map.stratum.value) continue;
+        if (index < from || index >= from + part.numGrains.value) continue;
+        const { crc, data } = this.#gather(places.of(basin, stratum, index));
+        found.set(id, { ...value, crc, data });
+      }
+    }
   }
 
   /** The value that an operation allocates: a carried one is that of the record. */
@@ -351,6 +380,17 @@ class Places {
   addStratum(structure: unknown): void {
     const { basin, stratum, grainExp } = structure as Record<string, U48>;
     if (basin && stratum && grainExp) this.add(basin.value, stratum.value, grainExp.value);
+  }
+
+  /** Takes a map out of its stratum, and puts its parts there. */
+  dropMap({ basin, stratum, firstIndex, parts }: KaitaiDropMap): void {
+    const { stretches = [] } = this.#strata.get(`${basin.value}-${stratum.value}`) ?? {};
+    const at = stretches.findIndex(({ from }) => from === firstIndex.value);
+    if (at < 0) throw new Error(`no grain map begins with ${firstIndex.value}`);
+    stretches.splice(at, 1);
+    for (const part of parts ?? []) {
+      this.addMap({ ...part, basin, stratum, furtherExtents: [] });
+    }
   }
 
   addMap(structure: unknown): void {

@@ -12,6 +12,7 @@ import { defaultLimits } from '../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
 import { expectSameBytes, patternOf } from '../support/bytes.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
 import { addMapTo, headedGrains, labPath, openLab } from '../support/fixtures/core-lab.ts';
 import { check, contentOf, logOf, storePath } from '../support/fixtures/store-checks.ts';
 import { compileKsy, type FoundValue, KaitaiReader } from './kaitai-reader.ts';
@@ -262,6 +263,44 @@ describe('a store that was not closed', () => {
     await check.sound(store);
     await store.close();
   });
+
+  it.each([4096, 100_000_000])(
+    'is being compacted, settled every %i bytes, and has its values where its log has moved them',
+    async (settleBytes) => {
+      const disk = new SimulatedDisk();
+      const store = await Store.open(storePath, { fileSystem: disk, settleBytes });
+      const expected: Expected = new Map();
+      await pushAll(store, expected, [300_000, 200_000]);
+      for (let round = 0; round < 4; round++) {
+        await pushAll(store, expected, Array<number>(50).fill(400));
+      }
+      const session = store.session();
+      for (const [at, [id, value]] of [...expected].entries()) {
+        if (at > 1 && at % 5 > 0) continue;
+        session.archive(id);
+        value.archived = true;
+      }
+      await session.commit();
+      await checkpoint(store, expected);
+      const first = disk.operations.length;
+      await store.compact();
+      let replaced = 0;
+      // What a process leaves that is killed before one of the compaction's syncs.
+      for (const { number, kind } of disk.operations.slice(first)) {
+        const state = disk.before[number];
+        if (kind !== 'datasync' || state === undefined) continue;
+        const killed = new SimulatedDisk({ state, records: false });
+        const reader = new KaitaiReader(compiled, await contentOf(killed));
+        const records = reader.unsettledRecords();
+        replaced += records.flatMap((record) => reader.droppedMaps(record, true)).length;
+        expectSameValues(store, reader.values(), expected);
+      }
+      expect(replaced).toBeGreaterThan(0);
+      expectSameValues(store, new KaitaiReader(compiled, await contentOf(disk)).values(), expected);
+      await check.sound(store);
+      await store.close();
+    },
+  );
 
   it('has, when it is new, a header and a blank log', async () => {
     const fileSystem = memoryFileSystem();
