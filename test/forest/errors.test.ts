@@ -226,11 +226,11 @@ describe('a forest', () => {
     await store.close();
   });
 
-  it('of a later version is refused', async () => {
+  it.each([3, 5])('of another version, %i, is refused', async (version) => {
     const store = await Store.inMemory();
     const root = new Uint8Array(40);
     root.set(new TextEncoder().encode('varve forest\n'));
-    root[13] = 5;
+    root[13] = version;
     await store.updateEmbeddedHeader((session) => session.push(root));
     await expect(Forest.on(store)).rejects.toEqual(code('UNSUPPORTED_VERSION'));
     await store.close();

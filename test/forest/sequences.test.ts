@@ -7,7 +7,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { codecs, Forest, type Tree } from '../../src/forest/index.ts';
-import { memoryFileSystem, Store } from '../../src/index.ts';
+import { memoryFileSystem } from '../../src/index.ts';
 import { code, endSound, findingsOf } from '../support/fixtures/forest-checks.ts';
 
 const numbers = { key: codecs.uint, value: codecs.uint };
@@ -154,31 +154,5 @@ describe('in one transaction', () => {
     await expect(failed).rejects.toThrow('no');
     expect(sequences(tree)).toEqual([4]);
     await endSound(forest);
-  });
-});
-
-describe('a forest of version 2', () => {
-  it('is read, and has version 4 after its next commit', async () => {
-    const store = await Store.inMemory();
-    let forest = await Forest.on(store, { journalBytes: 0 });
-    await put(forest.tree('t', versioned), 3);
-    await forest.close();
-    const versionAt = 'varve forest\n'.length;
-    const root = (): Uint8Array => store.get(store.embeddedHeader as never) as Uint8Array;
-    expect(root()[versionAt]).toBe(4);
-    // It ends with the number of written nodes, which version 2 lacks, and the depth: both are 0.
-    const older = root().slice(0, -1);
-    older[versionAt] = 2;
-    await store.updateEmbeddedHeader((session, current) => {
-      session.archive(current as never);
-      return session.push(older);
-    });
-    forest = await Forest.on(store);
-    const tree: Numbers = forest.tree('t', versioned);
-    expect(sequences(tree)).toEqual([1, 2, 3]);
-    await put(tree, 1);
-    expect(root()[versionAt]).toBe(4);
-    await endSound(forest);
-    await store.close();
   });
 });

@@ -165,15 +165,18 @@ it.runIf(makes)('makes the golden files of the current versions', async () => {
   await make(`forest-${formatVersion}-${forestVersion}`, fillForest);
 });
 
-it('a file of an older version is refused', async () => {
-  const versions = readdirSync(fileOf('.')).flatMap((name) => {
-    const [, version] = /^store-(\d+)\.gz$/.exec(name) ?? [];
-    return version === undefined ? [] : [Number(version)];
+it('a file of an older version is refused, of a store and of a forest', async () => {
+  const files = readdirSync(fileOf('.')).flatMap((file) => {
+    const [, name = '', version] = /^((?:store|forest)-(\d+).*)\.gz$/.exec(file) ?? [];
+    return name === '' ? [] : [{ name, version: Number(version) }];
   });
-  expect(versions).toContain(formatVersion);
-  for (const version of versions.filter((one) => one < formatVersion)) {
-    const fileSystem = await golden(`store-${version}`);
+  const older = files.filter(({ version }) => version !== formatVersion);
+  expect(files.length - older.length).toBe(4);
+  expect(older.length).toBeGreaterThan(4);
+  for (const { name } of older) {
+    const fileSystem = await golden(name);
     await check.rejects('VARVE_UNSUPPORTED_VERSION', () => Store.open(path, { fileSystem }));
+    await check.rejects('VARVE_UNSUPPORTED_VERSION', () => Forest.open(path, { fileSystem }));
   }
 });
 

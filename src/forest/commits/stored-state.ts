@@ -113,11 +113,11 @@ export class StoredState {
   /**
    * Throws `VARVE_CORRUPT`; with a vault `VARVE_VAULT`, which may not notice that its key is wrong.
    */
-  #openRoot({ version, seal, body }: SealedRoot): ForestRoot {
+  #openRoot({ seal, body }: SealedRoot): ForestRoot {
     const bytes = this.#nodes.open('forest', seal, body);
     const { vault } = this.#nodes;
     try {
-      return decodeForestRoot(bytes, version);
+      return decodeForestRoot(bytes);
     } catch (cause) {
       if (vault === undefined || !isVarveError(cause, 'VARVE_CORRUPT')) throw cause;
       throw wrongKey(vault.name, cause);

@@ -63,7 +63,6 @@ export interface ForestRoot extends StoredPart {
 
 /** A root as it stands in the store. */
 export interface SealedRoot {
-  readonly version: number;
   readonly vault: string;
   readonly seal: number;
   readonly body: Uint8Array;
@@ -71,13 +70,10 @@ export interface SealedRoot {
 
 /** Bytes that no other program is likely to begin its root with. */
 const magic = new TextEncoder().encode('varve forest\n');
+/** Roots of earlier versions are only in files of earlier formats, which the store refuses. */
 const rootVersion = 4;
-/** Older roots list no written nodes. */
-const rootVersionWithWritten = 4;
-/** It has records of the kinds 0 and 1 only. */
-const rootVersionOldest = 2;
 
-export function encodeSealedRoot({ vault, seal, body }: Omit<SealedRoot, 'version'>): Uint8Array {
+export function encodeSealedRoot({ vault, seal, body }: SealedRoot): Uint8Array {
   const writer = new ByteWriter();
   writeHead(writer, vault, seal);
   writer.bytes(body);
@@ -98,15 +94,14 @@ export function decodeSealedRoot(bytes: Uint8Array): SealedRoot | undefined {
   for (const [at, byte] of magic.entries()) if (bytes[at] !== byte) return undefined;
   const reader = new ByteReader(bytes, "the forest's root", undefined, magic.length);
   const version = reader.u8();
-  if (version < rootVersionOldest || version > rootVersion) {
-    const known = `${rootVersionOldest} to ${rootVersion}`;
-    const message = `the forest is of version ${version}; this varve knows ${known}`;
+  if (version !== rootVersion) {
+    const message = `the forest is of version ${version}; this varve knows ${rootVersion}`;
     const facts = { expected: rootVersion, actual: version };
     throw new VarveError('VARVE_UNSUPPORTED_VERSION', message, facts);
   }
   const vault = readText(reader);
   const seal = reader.varint();
-  return { version, vault, seal, body: bytes.subarray(reader.at) };
+  return { vault, seal, body: bytes.subarray(reader.at) };
 }
 
 export function encodeForestRoot(root: ForestRoot): Uint8Array {
@@ -148,17 +143,16 @@ function writeChanging(writer: ByteWriter, root: ForestRoot): void {
   }
 }
 
-export function decodeForestRoot(bytes: Uint8Array, version = rootVersion): ForestRoot {
+export function decodeForestRoot(bytes: Uint8Array): ForestRoot {
   const reader = new ByteReader(bytes, "the forest's root");
-  const hasWritten = version >= rootVersionWithWritten;
   const catalog = readTreeRoot(reader);
   const shares = readTreeRoot(reader);
   const nextSeal = reader.varint();
   const pending = readIds(reader, 'pending values');
-  const written = hasWritten ? readIds(reader, 'written nodes') : [];
+  const written = readIds(reader, 'written nodes');
   const depth = reader.varint();
   const earlier = depth === 0 ? undefined : readLink(reader);
-  const listed = hasWritten && depth > 0 ? reader.varint() : 0;
+  const listed = depth === 0 ? 0 : reader.varint();
   if (listed > depth) reader.fail('more earlier roots list written nodes than are needed');
   const changes: TreeChanges[] = [];
   while (reader.remaining > 0) {

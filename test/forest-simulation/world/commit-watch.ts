@@ -66,7 +66,7 @@ export class CommitWatch {
     const sealed = stored === undefined ? undefined : decodeSealedRoot(stored);
     chaos.pause(false);
     if (sealed === undefined || sealed.vault !== '') return;
-    const { depth, written } = decodeForestRoot(sealed.body, sealed.version);
+    const { depth, written } = decodeForestRoot(sealed.body);
     if (written.length > 0) this.#reached.note('share of an earlier state written');
     if (depth < rootsMany && this.#depth >= rootsMany) this.#reached.note('450 roots crossed');
     this.#depth = depth;

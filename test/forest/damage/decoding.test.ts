@@ -372,7 +372,7 @@ describe('a record of a tree, and the root of a forest', () => {
         expect(encodeRecord(decodeRecord(bytes))).toEqual(bytes);
         const body = encodeForestRoot(forest).slice();
         expect(encodeForestRoot(decodeForestRoot(body))).toEqual(body);
-        const sealed = { version: 4, vault: name, seal: forest.nextSeal, body };
+        const sealed = { vault: name, seal: forest.nextSeal, body };
         expect(decodeSealedRoot(encodeSealedRoot(sealed))).toEqual(sealed);
       }),
       { numRuns: numRuns / 10 },
