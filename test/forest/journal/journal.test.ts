@@ -10,8 +10,9 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { isVarveError } from '../../../src/errors.ts';
 import { codecs, Forest, reducers } from '../../../src/forest/index.ts';
 import { ChangeLog, replayChanges } from '../../../src/forest/journal/change-log.ts';
-import { type GrainId, Session, Store } from '../../../src/index.ts';
+import { type GrainId, memoryFileSystem, Session, Store } from '../../../src/index.ts';
 import { aesGcm } from '../../../src/vault/index.ts';
+import { WrappedFileSystem } from '../../support/disks/wrapped-file-system.ts';
 import { code, endSound, findingsOf } from '../../support/fixtures/forest-checks.ts';
 import { numbers, planted, words } from '../../support/fixtures/planted-forest.ts';
 
@@ -234,19 +235,24 @@ describe('logged changes', () => {
   });
 
   it('are not committed with others if a fork of their tree that joins them fails', async () => {
-    const { forest, tree, crash } = await planted(500);
+    const disk = new WrappedFileSystem(memoryFileSystem());
+    const { forest, tree, crash } = await planted(500, { fileSystem: disk });
     await tree.put(5, 5);
     const before = valuesOf(forest);
     const stop = new Error('stop');
     const other = forest.tree('other', numbers);
+    const syncs = disk.hold('datasync');
     const first = other.put(6, 6);
-    while (!forest.store.committing) await undefined;
+    await syncs.reached();
+    expect(forest.store.committing).toBe(true);
     const put = other.put(7, 7);
     const fork = forest.transaction((tx) => {
       tx.tree(tree).put(6, 6);
       tx.fork('t', 'u');
       throw stop;
     });
+    await expect(fork).rejects.toBe(stop);
+    syncs.open();
     const outcomes = await Promise.allSettled([first, put, fork]);
     const statuses = outcomes.map(({ status }) => status);
     expect(statuses).toEqual(['fulfilled', 'fulfilled', 'rejected']);
