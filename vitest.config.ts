@@ -37,6 +37,7 @@ export default defineConfig({
     alias: [
       { find: /^varve$/, replacement: source('src/index.ts') },
       { find: /^varve\/forest$/, replacement: source('src/forest/index.ts') },
+      { find: /^varve\/vault$/, replacement: source('src/vault/index.ts') },
     ],
   },
   plugins: seededFaultPlugins(import.meta.url),

@@ -80,9 +80,10 @@ export class DocumentStore {
     /** @type {import('varve/forest').Codec<Document>} */
     const value = codecs.json();
     this.#documents = forest.tree(name, { key: codecs.utf8, value });
-    for (const [of, config] of Object.entries(indexes)) {
+    for (const [indexName, config] of Object.entries(indexes)) {
       const key = codecs.tuple(config.key, codecs.utf8);
-      this.#indexes.set(of, { config, tree: forest.tree(`${name}/by/${of}`, { key }) });
+      const tree = forest.tree(`${name}/by/${indexName}`, { key });
+      this.#indexes.set(indexName, { config, tree });
     }
   }
 
@@ -98,20 +99,20 @@ export class DocumentStore {
     const built = forest.tree(`${name}/indexes`, { key: codecs.utf8 });
     await forest.transaction((tx) => {
       const names = tx.tree(built);
-      for (const of of names.keys()) {
-        if (store.#indexes.has(of)) continue;
-        tx.drop(`${name}/by/${of}`);
-        names.delete(of);
+      for (const indexName of names.keys()) {
+        if (store.#indexes.has(indexName)) continue;
+        tx.drop(`${name}/by/${indexName}`);
+        names.delete(indexName);
       }
       const documents = tx.tree(store.#documents);
-      for (const of of store.#indexes.keys()) {
-        if (names.has(of)) continue;
+      for (const [indexName, { config, tree }] of store.#indexes) {
+        if (names.has(indexName)) continue;
         for (const [id, document] of documents.range()) {
-          const keys = store.#keysOf(of, document);
-          store.#check(tx, of, id, keys);
-          for (const key of keys) tx.tree(store.#index(of).tree).put([key, id], new Uint8Array());
+          const keys = config.keys(document);
+          store.#check(tx, indexName, id, keys);
+          for (const key of keys) tx.tree(tree).put([key, id], new Uint8Array());
         }
-        names.put(of, new Uint8Array());
+        names.put(indexName, new Uint8Array());
       }
     });
     return store;
@@ -171,17 +172,16 @@ export class DocumentStore {
     const names = [...this.#indexes.keys()];
     const documents = tx.tree(this.#documents);
     const before = documents.get(id);
-    const oldKeys = names.map((of) => this.#keysOf(of, before));
-    const after = change(before);
-    const newKeys = names.map((of) => this.#keysOf(of, after));
+    // Read again: `change` may change the document that it is given.
+    const after = change(documents.get(id));
     // Everything that may be refused comes before the first write to an index.
-    for (const [at, of] of names.entries()) this.#check(tx, of, id, newKeys[at] ?? []);
+    for (const name of names) this.#check(tx, name, id, this.#keysOf(name, after));
     if (after === undefined) documents.delete(id);
     else documents.put(id, after);
-    for (const [at, of] of names.entries()) {
-      const index = tx.tree(this.#index(of).tree);
-      for (const key of oldKeys[at] ?? []) index.delete([key, id]);
-      for (const key of newKeys[at] ?? []) index.put([key, id], new Uint8Array());
+    for (const name of names) {
+      const index = tx.tree(this.#index(name).tree);
+      for (const key of this.#keysOf(name, before)) index.delete([key, id]);
+      for (const key of this.#keysOf(name, after)) index.put([key, id], new Uint8Array());
     }
   }
 
@@ -189,35 +189,33 @@ export class DocumentStore {
    * Throws if the codec of the index refuses a key, or another document has it in a unique index.
    *
    * @param {Transaction} tx
-   * @param {string} of
+   * @param {string} name
    * @param {string} id
    * @param {readonly any[]} keys
    */
-  #check(tx, of, id, keys) {
-    const { config, tree } = this.#index(of);
+  #check(tx, name, id, keys) {
+    const { config, tree } = this.#index(name);
+    const index = tx.tree(tree);
     for (const key of keys) {
-      for (const [, other] of tx
-        .tree(tree)
-        .keys({ ...rangeOf({ gte: key, lte: key }), limit: 1 })) {
-        if (!config.unique || other === id) continue;
-        throw new DuplicateKeyError(`'${id}' has the key '${key}' of '${other}' in '${of}'`);
-      }
+      const [entry] = index.keys(rangeOf({ gte: key, lte: key, limit: 1 }));
+      if (!config.unique || entry === undefined || entry[1] === id) continue;
+      throw new DuplicateKeyError(`'${id}' has the key '${key}' of '${entry[1]}' in '${name}'`);
     }
   }
 
   /**
-   * @param {string} of
+   * @param {string} name
    * @param {Document | undefined} document
    * @returns {readonly any[]}
    */
-  #keysOf(of, document) {
-    return document === undefined ? [] : this.#index(of).config.keys(document);
+  #keysOf(name, document) {
+    return document === undefined ? [] : this.#index(name).config.keys(document);
   }
 
-  /** @param {string} of */
-  #index(of) {
-    const index = this.#indexes.get(of);
-    if (index === undefined) throw new RangeError(`there is no index '${of}'`);
+  /** @param {string} name */
+  #index(name) {
+    const index = this.#indexes.get(name);
+    if (index === undefined) throw new RangeError(`there is no index '${name}'`);
     return index;
   }
 
@@ -225,15 +223,15 @@ export class DocumentStore {
    * Documents by the keys of an index, in its order: `find('age', { gte: 18, lt: 65 })`. One with
    * several keys in the range comes several times. All are of the last commit before the first step.
    *
-   * @param {string} of
+   * @param {string} index
    * @param {Keys} keys
    * @returns {Generator<[id: string, document: Document]>}
    */
-  *find(of, keys = {}) {
+  *find(index, keys = {}) {
     const snapshot = this.#forest.snapshot();
     try {
       const documents = snapshot.tree(this.#documents);
-      for (const [, id] of snapshot.tree(this.#index(of).tree).keys(rangeOf(keys))) {
+      for (const [, id] of snapshot.tree(this.#index(index).tree).keys(rangeOf(keys))) {
         yield [id, /** @type {Document} */ (documents.get(id))];
       }
     } finally {
@@ -244,14 +242,15 @@ export class DocumentStore {
   /**
    * The result of `find` as it changes, until `signal` aborts: first all of it, as added; then the
    * differences after each commit that makes some. If commits come faster than the differences are
-   * asked for, those of several come as one. Each look reads the whole result again.
+   * asked for, those of several come as one. Each look reads the whole result again. Abort it before
+   * you close the forest: a live query that waits would go on waiting.
    *
-   * @param {string} of
+   * @param {string} index
    * @param {Keys} keys
    * @param {AbortSignal} signal
    * @returns {AsyncGenerator<Change>}
    */
-  async *watch(of, keys, signal) {
+  async *watch(index, keys, signal) {
     let wake = () => {};
     let isStale = true;
     const stop = this.#forest.onCommit(({ trees }) => {
@@ -266,7 +265,7 @@ export class DocumentStore {
       let before = new Map();
       for (let isFirst = true; !signal.aborted; isFirst = false) {
         isStale = false;
-        const after = new Map(this.find(of, keys));
+        const after = new Map(this.find(index, keys));
         const change = difference(before, after);
         before = after;
         const { added, changed, removed } = change;
@@ -316,8 +315,8 @@ async function main() {
     await people.put('emmy', { born: 1882, fields: ['algebra', 'physics'] });
     await people.put('mary', { born: 1780, fields: ['physics', 'astronomy'] });
 
-    const ids = (/** @type {string} */ of, /** @type {Keys} */ keys) =>
-      [...people.find(of, keys)].map(([id]) => id).join(', ');
+    const ids = (/** @type {string} */ index, /** @type {Keys} */ keys) =>
+      [...people.find(index, keys)].map(([id]) => id).join(', ');
     console.log(`born before 1850: ${ids('born', { lt: 1850 })}`);
     console.log(`physics: ${ids('field', { gte: 'physics', lte: 'physics' })}`);
     await people

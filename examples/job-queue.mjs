@@ -57,15 +57,17 @@ export class JobQueue {
    * @param {(attempts: number) => number} [options.backoffMs] how long a job waits after a failure
    * @param {() => number} [options.now] the time, in milliseconds
    */
-  constructor(forest, options = {}) {
-    const { name = 'queue' } = options;
-    this.#options = {
-      leaseMs: 30_000,
-      attemptsMax: 5,
-      backoffMs: (/** @type {number} */ attempts) => 1000 * 2 ** (attempts - 1),
-      now: Date.now,
-      ...options,
-    };
+  constructor(
+    forest,
+    {
+      name = 'queue',
+      leaseMs = 30_000,
+      attemptsMax = 5,
+      backoffMs = (attempts) => 1000 * 2 ** (attempts - 1),
+      now = Date.now,
+    } = {},
+  ) {
+    this.#options = { leaseMs, attemptsMax, backoffMs, now };
     this.#forest = forest;
     /** @type {import('varve/forest').Codec<Entry>} */
     const value = codecs.json();
@@ -203,7 +205,8 @@ export class JobQueue {
 
   /**
    * Works on jobs, one at a time, until `signal` aborts; call it several times for several consumers.
-   * A handler that throws has failed. It may return a function: the effect of `finish`.
+   * A handler that throws has failed. It may return a function: the effect of `finish`. Rejects if the
+   * queue cannot be read or written. Abort it, and wait for it, before you close the forest.
    *
    * @param {Handler} handler
    * @param {AbortSignal} signal
@@ -256,13 +259,14 @@ async function main() {
   const folder = await mkdtemp(join(tmpdir(), 'varve-jobs-'));
   try {
     const forest = await Forest.open(join(folder, 'jobs.varve'));
-    const options = { leaseMs: 20, backoffMs: () => 1 };
-    const queue = new JobQueue(forest, options);
+    let time = 0; // a clock of its own, so that nobody waits
+    const queue = new JobQueue(forest, { now: () => time, backoffMs: () => 0 });
     const sent = forest.tree('sent', { key: codecs.utf8, value: codecs.uint });
 
     await queue.add({ to: 'ada' });
-    const lost = await queue.take(); // by a consumer that dies: its lease ends, and the job is back
+    const lost = await queue.take(); // by a consumer that dies
     console.log(`taken, and never finished: ${JSON.stringify(lost?.payload)}`);
+    time = lost?.leaseEnd ?? 0; // the job is due again
 
     const done = new AbortController();
     forest.onCommit(() => {

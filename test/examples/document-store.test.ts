@@ -236,6 +236,20 @@ describe('examples/document-store.mjs', () => {
     await endSound(forest);
   });
 
+  it('lets a change work on the document that it is given', async () => {
+    const forest = await Forest.inMemory();
+    const people = await DocumentStore.open(forest, 'people', indexes);
+    await people.put('a', { age: 1, tags: ['x', 'y'] });
+    await people.update('a', (document) => {
+      document?.['tags'].shift();
+      return document;
+    });
+    const { documents, entries } = storedIn(forest);
+    expect(documents).toEqual([['a', { age: 1, tags: ['y'] }]]);
+    expect(entries).toEqual(entriesOf(documents));
+    await endSound(forest);
+  });
+
   it('builds an index that is new, and drops one that is not listed any more', async () => {
     const forest = await Forest.inMemory();
     const { age = indexes['age'] as Index, tag = indexes['tag'] as Index } = indexes;
