@@ -259,7 +259,7 @@ async function main() {
   const folder = await mkdtemp(join(tmpdir(), 'varve-jobs-'));
   try {
     const forest = await Forest.open(join(folder, 'jobs.varve'));
-    let time = 0; // a clock of its own, so that nobody waits
+    let time = 0; // a clock of its own, so that the program does not wait
     const queue = new JobQueue(forest, { now: () => time, backoffMs: () => 0 });
     const sent = forest.tree('sent', { key: codecs.utf8, value: codecs.uint });
 
