@@ -72,6 +72,8 @@ export function exportToOpenTelemetry(meter = metrics.getMeter('varve')) {
   const freedValues = counter('varve.freed', 'Values freed', '{value}');
   const freedBytes = counter('varve.freed.bytes', 'Bytes of these values', 'By');
   const settledPages = counter('varve.settled', 'Pages written by settles', '{page}');
+  const moved = counter('varve.moved.bytes', 'Bytes that compactions have moved', 'By');
+  const fileBytes = gauge('varve.file', 'Bytes of the file after its last compaction');
   const opening = seconds('varve.opening', 'Time of openings, recovery included');
   const poisoned = counter('varve.poisoned', 'Stores that must be opened again', '{store}');
 
@@ -95,6 +97,11 @@ export function exportToOpenTelemetry(meter = metrics.getMeter('varve')) {
       checkpoint.record(message.checkpoint, of);
     }),
     listen('varve:settle', ({ path, pages }) => settledPages.add(pages, { 'varve.path': path })),
+    listen('varve:compact', (message) => {
+      const of = { 'varve.path': message.path };
+      moved.add(message.movedBytes, of);
+      fileBytes.record(message.fileBytes, of);
+    }),
     listen('varve:recovery', ({ path, report, milliseconds }) => {
       const of = { 'varve.path': path, 'varve.clean': report.clean };
       opening.record(milliseconds / 1000, of);
@@ -153,6 +160,8 @@ class Figures {
     varve_freed_bytes_total: 0,
     varve_settles_total: 0,
     varve_settled_pages_total: 0,
+    varve_compactions_total: 0,
+    varve_moved_bytes_total: 0,
     varve_openings_total: 0,
     varve_unclean_openings_total: 0,
     varve_poisoned_total: 0,
@@ -161,7 +170,7 @@ class Figures {
    * Undefined, and left out of the text, until the first message has said it.
    * @type {Record<string, number | undefined>}
    */
-  gauges = { varve_batch: undefined, varve_checkpoint: undefined };
+  gauges = { varve_batch: undefined, varve_checkpoint: undefined, varve_file_bytes: undefined };
   histograms = {
     varve_commit_write_seconds: new Histogram(),
     varve_commit_sync_seconds: new Histogram(),
@@ -205,6 +214,11 @@ export class PrometheusText {
     }),
     listen('varve:settle', ({ path, pages }) => {
       this.#of(path).count({ varve_settles_total: 1, varve_settled_pages_total: pages });
+    }),
+    listen('varve:compact', ({ path, movedBytes, fileBytes }) => {
+      const figures = this.#of(path);
+      figures.count({ varve_compactions_total: 1, varve_moved_bytes_total: movedBytes });
+      figures.gauges['varve_file_bytes'] = fileBytes;
     }),
     listen('varve:recovery', ({ path, report, milliseconds }) => {
       const figures = this.#of(path);
@@ -273,6 +287,7 @@ async function run() {
     const session = store.session();
     session.archive(id);
     await store.checkpointTo(await session.commit());
+    await store.compact();
     await store.close();
     process.stdout.write(prometheus.text());
   } finally {

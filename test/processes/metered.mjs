@@ -48,12 +48,16 @@ metrics.setGlobalMeterProvider(/** @type {any} */ (provider));
 const end = exportToOpenTelemetry();
 const inMemory = memoryFileSystem();
 const store = await Store.open('watched', { fileSystem: inMemory });
-const { id } = await store.put(new Uint8Array(100));
+const { id } = await store.put(new Uint8Array(300_000));
+// It is moved into the space that the first one leaves.
+await store.put(new Uint8Array(5000));
 const session = store.session();
 session.archive(id);
 await store.checkpointTo(await session.commit());
+const { movedBytes, fileBytesAfter } = await store.compact();
 const { bytesWritten } = store.statistics();
 await store.close();
 end();
 await (await Store.open('unwatched', { fileSystem: inMemory })).close();
-console.log(JSON.stringify({ sums, counts, gauges, paths: [...paths], bytesWritten }));
+const figures = { bytesWritten, movedBytes, fileBytesAfter };
+console.log(JSON.stringify({ sums, counts, gauges, paths: [...paths], ...figures }));
