@@ -54,7 +54,7 @@ await store.close();
 `;
 const operating = examplesOf('docs/operating.md').map((text) => `${before}${text}${behind}`);
 /** Numbers are left out. */
-const printedByOperating = ['', '# #\n', 'values have other ids\n', ''];
+const printedByOperating = ['', '# #\n', 'values have other ids\n', 't # # #\n# #\n', ''];
 
 let folder: string;
 beforeEach(() => {
