@@ -2,11 +2,12 @@
  * A cache of blobs that are named by what is in them, with a limit of bytes, on a forest.
  *
  * - The name of a blob is its SHA-256. Whoever puts the same bytes twice stores one blob.
- * - A blob and its entry are stored in one transaction (`tx.push`): no power cut leaves an entry
- *   without its bytes, or bytes that no entry names.
+ * - A blob and its entry are stored in one transaction: no power cut leaves an entry without its
+ *   bytes, or bytes that no entry names. Small blobs are pushed in it (`tx.push`). Large ones are
+ *   streamed before it (`forest.session`), while no other transaction waits, and it adopts them.
  * - A blob that makes the cache too large is stored in the same transaction that removes others, the
  *   least recently used first. So the limit holds after every commit, and after every kill.
- * - `get` writes nothing. It notes the use in memory, and the next `put` or `flush` stores it. A
+ * - A read writes nothing. It notes the use in memory, and the next `put` or `flush` stores it. A
  *   kill forgets such uses, and nothing else.
  *
  * Two trees say all there is to know, so opening the forest is all that a restart needs:
@@ -36,7 +37,7 @@ export class BlobCache {
   #blobs;
   #recency;
   /**
-   * Names that `get` has found since the last write, the last one used last.
+   * Names that reads have found since the last write, the last one used last.
    * @type {Set<string>}
    */
   #uses = new Set();
@@ -75,12 +76,39 @@ export class BlobCache {
    * @param {Uint8Array} data
    */
   async put(data) {
-    const name = createHash('sha256').update(data).digest('hex');
     this.#checkSize(data.length);
+    const name = createHash('sha256').update(data).digest('hex');
     await this.#forest.transaction((tx) => {
       this.#add(tx, name, data.length, () => tx.push(data));
     });
     return name;
+  }
+
+  /**
+   * As `put`, for a blob of any size, with bounded memory. The name is known only at its end: a blob
+   * that the cache has already is streamed, and given up.
+   *
+   * @param {AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>} source
+   * @param {number} length its bytes: other than these are refused
+   */
+  async putStream(source, length) {
+    this.#checkSize(length);
+    const hash = createHash('sha256');
+    const session = this.#forest.session();
+    try {
+      const id = await session.pushStream(hashed(source, hash), { length });
+      const name = hash.digest('hex');
+      await this.#forest.transaction((tx) => {
+        this.#add(tx, name, length, () => {
+          tx.adopt(session);
+          return id;
+        });
+      });
+      return name;
+    } finally {
+      // If no transaction has adopted it, its space is free again. Otherwise this does nothing.
+      session.abandon();
+    }
   }
 
   /**
@@ -89,17 +117,38 @@ export class BlobCache {
    * @param {string} name
    */
   async get(name) {
+    const id = this.#find(name);
+    // Nothing is awaited between the two reads: the id still names this blob. A value that is freed
+    // during `getAsync` gives undefined, never other bytes, although ids are used again.
+    return id && (await this.#forest.getAsync(id));
+  }
+
+  /**
+   * As `get`, for a blob of any size, with bounded memory. The stream comes to its end, also if the
+   * blob is removed meanwhile.
+   *
+   * @param {string} name
+   */
+  stream(name) {
+    const id = this.#find(name);
+    return id && this.#forest.createReadStream(id);
+  }
+
+  /**
+   * The id of a blob, whose use it notes.
+   *
+   * @param {string} name
+   */
+  #find(name) {
     const blob = this.#blobs.get(name);
     if (blob === undefined) return undefined;
     this.#uses.delete(name);
     this.#uses.add(name);
-    // Nothing is awaited between the two reads: the id still names this blob. A value that is freed
-    // during `getAsync` gives undefined, never other bytes, although ids are used again.
-    return await this.#forest.getAsync(GrainId.from(blob[0]));
+    return GrainId.from(blob[0]);
   }
 
   /**
-   * Stores the uses that `get` has noted. Call it before you close the forest, and after opening a
+   * Stores the uses that reads have noted. Call it before you close the forest, and after opening a
    * cache with a smaller limit than before.
    */
   async flush() {
@@ -182,6 +231,19 @@ export class BlobCache {
   }
 }
 
+/**
+ * The chunks of a source, all of which go into the hash.
+ *
+ * @param {AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>} source
+ * @param {import('node:crypto').Hash} hash
+ */
+async function* hashed(source, hash) {
+  for await (const chunk of source) {
+    hash.update(chunk);
+    yield chunk;
+  }
+}
+
 // ── a program that uses it ──
 
 async function main() {
@@ -199,12 +261,17 @@ async function main() {
     const four = await cache.put(blob(4));
     console.log(`after a fourth blob: ${cache.bytes} bytes`);
     console.log(`the third is gone: ${(await cache.get(`${three}`)) === undefined}`);
+    const large = new Blob([new Uint8Array(1500)]); // or a file, or the body of a request
+    const five = await cache.putStream(large.stream(), large.size);
+    let streamed = 0;
+    for await (const chunk of cache.stream(five) ?? []) streamed += chunk.length;
+    console.log(`after a stream: ${cache.bytes} bytes, and back: ${streamed} bytes`);
     await cache.flush();
     await forest.close();
 
     forest = await Forest.open(path);
     cache = new BlobCache(forest, { bytesMax: 3000 });
-    const order = [two, one, four].join() === cache.names().join();
+    const order = [four, five].join() === cache.names().join();
     console.log(`after a restart: ${cache.bytes} bytes, in the same order: ${order}`);
     await forest.close();
   } finally {

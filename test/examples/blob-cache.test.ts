@@ -9,13 +9,15 @@ import { describe, expect, it } from 'vitest';
 import { BlobCache } from '../../examples/blob-cache.mjs';
 import { Forest } from '../../src/forest/index.ts';
 import type { FileSystem } from '../../src/index.ts';
-import { patternOf } from '../support/bytes.ts';
-import { expectNoLeak, findingsOf } from '../support/fixtures/forest-checks.ts';
+import { expectSameBytes, inChunks, patternOf } from '../support/bytes.ts';
+import { powerCut, restarted } from '../support/disks/disk-state.ts';
+import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { code, expectNoLeak, findingsOf } from '../support/fixtures/forest-checks.ts';
 import { compareWithModel, cutPower, failCalls, type Model, type Trial } from './trials.ts';
 
-/** `put` is after reads of blobs, whose uses it stores with the blob. */
+/** Both ways of putting are after reads of blobs, whose uses they store with the blob. */
 type Change =
-  | { readonly do: 'put'; readonly blob: number; readonly read?: readonly number[] }
+  | { readonly do: 'put' | 'stream'; readonly blob: number; readonly read?: readonly number[] }
   | { readonly do: 'flush'; readonly read: readonly number[] };
 
 const bytesMax = 2000;
@@ -79,7 +81,10 @@ const trial: Trial<Change> = {
     return {
       async run(change) {
         for (const blob of change.read ?? []) await cache.get(nameOf(blob));
-        return change.do === 'put' ? await cache.put(dataOf(change.blob)) : await cache.flush();
+        if (change.do === 'flush') return await cache.flush();
+        const data = dataOf(change.blob);
+        if (change.do === 'put') return await cache.put(data);
+        return await cache.putStream(inChunks(data, 100), data.length);
       },
       state: () => ({ names: cache.names(), bytes: cache.bytes }),
       async check() {
@@ -96,10 +101,13 @@ const blob = fc.nat(11);
 const putOnly: fc.Arbitrary<Change> = fc.record({ do: fc.constant('put' as const), blob });
 const read = fc.array(blob, { maxLength: 4 });
 const any: fc.Arbitrary<Change> = fc.oneof(
-  fc.record({ do: fc.constant('put' as const), blob, read }),
+  fc.record({ do: fc.constantFrom('put' as const, 'stream' as const), blob, read }),
   fc.record({ do: fc.constant('flush' as const), read }),
 );
-/** Reads see what is durable: in a group of several changes there are only puts. */
+/**
+ * Reads see what is durable, and streams end in any order: in a group of several changes there are
+ * only puts.
+ */
 const group = fc.oneof(
   any.map((change): Change[] => [change]),
   fc.array(putOnly, { minLength: 2, maxLength: 8 }),
@@ -108,7 +116,7 @@ const group = fc.oneof(
 /** Fills the cache, and again with other blobs, after uses that change the order. */
 const history: Change[][] = [
   [1, 2, 3].map((number) => ({ do: 'put', blob: number })),
-  [{ do: 'put', blob: 4, read: [1, 2] }],
+  [{ do: 'stream', blob: 4, read: [1, 2] }],
   [
     { do: 'put', blob: 5 },
     { do: 'put', blob: 5 },
@@ -117,6 +125,7 @@ const history: Change[][] = [
   ],
   [{ do: 'flush', read: [5, 6, 9, 5] }],
   [{ do: 'put', blob: 7 }],
+  [{ do: 'stream', blob: 7 }],
   [{ do: 'put', blob: 10, read: [1] }],
 ];
 
@@ -159,7 +168,9 @@ describe('examples/blob-cache.mjs', () => {
         const read = (at * 5) % 12;
         const data = await cache.get(nameOf(read));
         if (data !== undefined) expect(Buffer.compare(data, dataOf(read))).toBe(0);
-        await cache.put(dataOf((at * 11) % 12));
+        const last = dataOf((at * 11) % 12);
+        if (at % 2 === 0) await cache.put(last);
+        else await cache.putStream(inChunks(last, 300), last.length);
       }
     };
     await Promise.all(Array.from({ length: 12 }, (_, number) => client(number)));
@@ -168,6 +179,62 @@ describe('examples/blob-cache.mjs', () => {
     expect(Math.max(...sizes)).toBeGreaterThan(bytesMax / 2);
     await expectWhole(cache, all);
     await expectNoLeak(forest, cache.names().length);
+    await forest.close();
+  });
+
+  it('streams large blobs, and leaves nothing of one when the power is cut before its commit', async () => {
+    const disk = new SimulatedDisk();
+    const open = async (fileSystem: FileSystem) => {
+      const forest = await Forest.open('cache', { ...settings, fileSystem });
+      return { forest, cache: new BlobCache(forest, { bytesMax: 2_000_000 }) };
+    };
+    const { forest, cache } = await open(disk);
+    const small = await cache.put(dataOf(1));
+    const first = disk.operations.length;
+    const data = patternOf(900_000);
+    const large = await cache.putStream(inChunks(data, 70_000), data.length);
+    const again = await cache.putStream(inChunks(data, 50_000), data.length);
+    expect(again).toBe(large);
+    const found = [];
+    for await (const chunk of cache.stream(large) ?? []) found.push(chunk);
+    expectSameBytes(Buffer.concat(found), data);
+    expect(cache.names()).toEqual([small, large]);
+    await expectNoLeak(forest, 2);
+    await forest.close();
+
+    const lengths = new Set<number>();
+    for (const state of [...disk.before.slice(first), disk.state]) {
+      const cut = powerCut(state, (unit) => unit % 2 === 0);
+      const killed = await open(new SimulatedDisk({ state: restarted(cut), records: false }));
+      const names = killed.cache.names();
+      lengths.add(names.length);
+      expect(names).toEqual([small, large].slice(0, names.length));
+      if (names.length > 1) expectSameBytes((await killed.cache.get(large)) ?? data.slice(1), data);
+      expect(await findingsOf(killed.forest)).toEqual([]);
+      await expectNoLeak(killed.forest, names.length);
+      await killed.forest.close();
+    }
+    expect([...lengths]).toEqual([1, 2]);
+  });
+
+  it('leaves nothing of a stream that fails, is too short or too long', async () => {
+    const forest = await Forest.inMemory();
+    const cache = new BlobCache(forest, { bytesMax: 2_000_000 });
+    await cache.put(dataOf(1));
+    const failing = async function* () {
+      yield new Uint8Array(700_000);
+      throw new Error('the line is down');
+    };
+    await expect(cache.putStream(failing(), 800_000)).rejects.toThrow('the line is down');
+    const data = patternOf(700_000);
+    for (const length of [data.length - 1, data.length + 1]) {
+      await expect(cache.putStream(inChunks(data), length)).rejects.toEqual(
+        code('INVALID_ARGUMENT'),
+      );
+    }
+    await expect(cache.putStream(inChunks(data), 2_000_001)).rejects.toThrow(RangeError);
+    expect(cache.names()).toEqual([nameOf(1)]);
+    await expectNoLeak(forest, 1);
     await forest.close();
   });
 

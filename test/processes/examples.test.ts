@@ -21,7 +21,8 @@ const printed: readonly (readonly [string, readonly string[]])[] = [
       'the same blob twice is one: true, 3000 bytes',
       'after a fourth blob: 3000 bytes',
       'the third is gone: true',
-      'after a restart: 3000 bytes, in the same order: true',
+      'after a stream: 2500 bytes, and back: 1500 bytes',
+      'after a restart: 2500 bytes, in the same order: true',
     ],
   ],
   [
