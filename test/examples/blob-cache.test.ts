@@ -238,6 +238,23 @@ describe('examples/blob-cache.mjs', () => {
     await forest.close();
   });
 
+  it('gives the space of a stream back that it does not keep', async () => {
+    const forest = await Forest.inMemory();
+    const cache = new BlobCache(forest, { bytesMax: 2_000_000 });
+    const data = patternOf(900_000);
+    const put = async (length = data.length) => await cache.putStream(inChunks(data), length);
+    const name = await put();
+    expect(await put()).toBe(name);
+    const { fileBytes } = forest.store.statistics();
+    for (let time = 0; time < 5; time += 1) {
+      expect(await put()).toBe(name);
+      await expect(put(data.length + 1)).rejects.toEqual(code('INVALID_ARGUMENT'));
+    }
+    expect(forest.store.statistics().fileBytes).toBe(fileBytes);
+    await expectNoLeak(forest, 1);
+    await forest.close();
+  });
+
   it('refuses a blob that is larger than the whole cache, and keeps the others', async () => {
     const forest = await Forest.inMemory();
     const cache = new BlobCache(forest, { bytesMax: 10 });
