@@ -18,6 +18,7 @@ import {
   contentOf,
   listOf,
   present,
+  settled,
   storesOfTest,
   textOf,
   turns,
@@ -32,14 +33,18 @@ const kibibyte = 1024;
 const mebibyte = kibibyte * kibibyte;
 const long = 3 * mebibyte + 333;
 
-/** A source that gives one chunk and then nothing, and says that it was cancelled. */
-function stalled(first = patternOf(mebibyte)): { stream: ReadableStream; reasons: unknown[] } {
+/** A source that gives one chunk and then nothing, until it fails; it says that it was cancelled. */
+function stalled(first = patternOf(mebibyte)) {
   const reasons: unknown[] = [];
+  let fail = (): void => undefined;
   const stream = new ReadableStream({
-    start: (controller) => controller.enqueue(first),
+    start(controller) {
+      controller.enqueue(first);
+      fail = () => controller.error(new Error('the source has failed'));
+    },
     cancel: (reason) => void reasons.push(reason),
   });
-  return { stream, reasons };
+  return { stream, reasons, fail };
 }
 
 describe('pushStream', () => {
@@ -138,13 +143,14 @@ describe('pushStream', () => {
       const session = store.session();
       const abort = new AbortController();
       if (aborted) abort.abort(reason);
-      const { stream, reasons } = stalled();
+      const { stream, reasons, fail } = stalled();
       const options = { length: long, signal: abort.signal };
       const pushing = watch(session.pushStream(stream, options));
       await turns();
       expect(pushing.state).toBe(aborted ? 'rejected' : 'pending');
       abort.abort(reason);
-      await expect(pushing.promise).rejects.toBe(reason);
+      // A push that goes on waiting must not keep the store from closing.
+      await expect(settled(pushing.promise).finally(fail)).rejects.toBe(reason);
       expect(reasons).toEqual([reason]);
       expect(await session.commit()).toBe(store.currentBatch);
     }

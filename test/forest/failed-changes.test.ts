@@ -10,6 +10,7 @@ import { codecs, Forest } from '../../src/forest/index.ts';
 import { memoryFileSystem, Store } from '../../src/index.ts';
 import { WrappedFileSystem } from '../support/disks/wrapped-file-system.ts';
 import { code, endSound, findingsOf } from '../support/fixtures/forest-checks.ts';
+import { settled } from '../support/fixtures/store-checks.ts';
 
 const numbers = { key: codecs.u32, value: codecs.u32 };
 
@@ -140,7 +141,7 @@ describe('a transaction that has pushed and fails when the store accepts no more
         disk.fail('datasync', 'EIO');
         await expect(store.put(pushed)).rejects.toThrow(code('POISONED'));
       }
-      const [one, two] = await told;
+      const [one, two] = await settled(told);
       expect(one).toMatchObject({ reason: { message: 'the body throws' } });
       expect(two).toMatchObject({ reason: { code: `VARVE_${how.toUpperCase()}` } });
       await forest.close();

@@ -7,6 +7,7 @@ import { lines, type SeededFault } from './seeded-fault.ts';
 
 const cuts = 'test/crash/compaction-cuts.test.ts';
 const histories = 'test/support/lives/compaction-histories.test.ts';
+const lone = 'test/store/compact/lone-moves.test.ts';
 const beside = 'test/store/compact/beside-commits.test.ts';
 const stops = 'test/store/compact/stops.test.ts';
 
@@ -148,5 +149,33 @@ export const faultsOfCompacting: readonly SeededFault[] = [
     find: '      map.countCommitted(committed - map.committedGrains);\n    }',
     replace: '    }',
     caughtBy: { file: 'test/damage/twins.test.ts' },
+  },
+  {
+    name: 'maps move while a settle writes structures',
+    file: 'store/settle/housekeeping.ts',
+    find: '    return this.#settle?.isWriting !== true;',
+    replace: '    return true;',
+    caughtBy: { file: lone, test: 'a map moves only when a settle has written all' },
+  },
+  {
+    name: 'zeros count as written behind the end of a file that was cut',
+    file: 'store/file/file-writer.ts',
+    find: '    this.zeroed.cut(endPage);\n',
+    replace: '',
+    caughtBy: { file: 'test/store/compact/written-segments.test.ts' },
+  },
+  {
+    name: 'replay moves a map again whose basin was healed',
+    file: 'store/open/replay.ts',
+    find: '        if (batch > parts.rootStamp) replayReplaced(parts, operation, batch);',
+    replace: '        replayReplaced(parts, operation, batch);',
+    caughtBy: { file: lone, test: 'a map that moves in parts' },
+  },
+  {
+    name: 'replay leaves maps where they were',
+    file: 'store/open/replay.ts',
+    find: '        if (batch > parts.rootStamp) replayReplaced(parts, operation, batch);',
+    replace: '        void [parts.rootStamp, replayReplaced];',
+    caughtBy: { file: lone, test: 'values that are written to a map that has moved' },
   },
 ];

@@ -10,6 +10,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { codecs, Forest } from '../../../src/forest/index.ts';
 import { WaitingBodies } from '../../../src/forest/transactions/waiting-bodies.ts';
 import { code, endSound } from '../../support/fixtures/forest-checks.ts';
+import { settled } from '../../support/fixtures/store-checks.ts';
 
 const numbers = { key: codecs.u32, value: codecs.u32 };
 
@@ -49,7 +50,7 @@ describe('a write of the same forest within a body', () => {
       tree.update(1, () => 2),
       forest.transaction(() => undefined),
     ];
-    await forest.transaction(async (tx) => {
+    const outer = forest.transaction(async (tx) => {
       tx.tree(tree).put(7, 7);
       for (const one of write()) await one.catch(note);
       await turn();
@@ -58,6 +59,8 @@ describe('a write of the same forest within a body', () => {
       expect(() => forest.transactionSync(() => undefined)).toThrow(code('BUSY'));
       await turn();
     });
+    // A write that is not refused waits for the body, which waits for it.
+    await settled(outer);
     expect(codes).toEqual(Array.from({ length: 12 }, () => 'VARVE_BUSY'));
     expect([...tree.keys()]).toEqual([7]);
     await endSound(forest);

@@ -43,6 +43,8 @@ function writtenOf(forest: Forest): number {
 }
 
 const count = 2000;
+/** More than a generation has. */
+const putsMax = 1000;
 const settings: ForestOptions = { journalBytes: 3000 };
 
 /** Puts entries all over the tree, one a commit. */
@@ -57,10 +59,18 @@ class Putter {
     this.model.set(key, this.#turn);
   }
 
+  /** Puts while `goesOn` says so: not many times, if commits write states bit by bit. */
+  async putWhile(tree: Numbers, goesOn: () => boolean): Promise<void> {
+    for (let puts = 0; goesOn(); puts++) {
+      expect(puts, 'puts that change nothing').toBeLessThan(putsMax);
+      await this.put(tree);
+    }
+  }
+
   /** Puts until a commit has written some nodes of an earlier state, and not all. */
   async untilMidway(forest: Forest, tree: Numbers, least = 10): Promise<void> {
-    do await this.put(tree);
-    while (writtenOf(forest) < least);
+    await this.put(tree);
+    await this.putWhile(tree, () => writtenOf(forest) < least);
   }
 
   check(forest: Forest, name = 't'): void {
@@ -105,10 +115,12 @@ describe('commits that write an earlier state', () => {
     const { forest, tree, putter, crash } = await midway();
     const { catalog, depth } = newestRoot(forest);
     const roots: ForestRoot[] = [];
-    while (newestRoot(forest).catalog.ref?.id === catalog.ref?.id) {
-      roots.push(newestRoot(forest));
-      await putter.put(tree);
-    }
+    await putter.putWhile(tree, () => {
+      const root = newestRoot(forest);
+      if (root.catalog.ref?.id !== catalog.ref?.id) return false;
+      roots.push(root);
+      return true;
+    });
     const last = roots.at(-1) as ForestRoot;
     const named = newestRoot(forest);
     expect(last.depth).toBeGreaterThanOrEqual(depth);
@@ -164,7 +176,7 @@ describe('in the middle of an earlier state', () => {
     // Roots that name a state list what it replaces; those after it list the rest.
     const listed: number[] = [];
     const { catalog } = newestRoot(forest);
-    while (newestRoot(forest).catalog.ref?.id === catalog.ref?.id) await putter.put(tree);
+    await putter.putWhile(tree, () => newestRoot(forest).catalog.ref?.id === catalog.ref?.id);
     while (newestRoot(forest).pending.length > 0) {
       listed.push(newestRoot(forest).pending.length);
       if (listed.length === 2) break;

@@ -9,7 +9,13 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { Forest } from '../../../src/forest/index.ts';
 import { memoryFileSystem, Store, type StoreOptions } from '../../../src/index.ts';
 import { WrappedFileSystem } from '../../support/disks/wrapped-file-system.ts';
-import { check, storePath, storesOfTest, watch } from '../../support/fixtures/store-checks.ts';
+import {
+  check,
+  settled,
+  storePath,
+  storesOfTest,
+  watch,
+} from '../../support/fixtures/store-checks.ts';
 
 const stores = storesOfTest();
 let disk: WrappedFileSystem;
@@ -90,7 +96,7 @@ it('the signal ends a wait at once, and leaves no timer, no listener and no lock
   await vi.advanceTimersByTimeAsync(600_000);
   expect(open.state).toBe('pending');
   controller.abort(reason);
-  await expect(open.promise).rejects.toBe(reason);
+  await expect(settled(open.promise)).rejects.toBe(reason);
   expect(vi.getTimerCount()).toBe(0);
   expect(removed.mock.calls.length).toBeGreaterThan(0);
   const before = tries();
