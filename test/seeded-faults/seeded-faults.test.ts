@@ -13,9 +13,9 @@ import { Semaphore } from 'async-mutex';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../support/random.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
-import { processMilliseconds, runTestOf } from './child-run.ts';
 import { faults } from './faults.ts';
-import type { Outcome } from './outcome.ts';
+import { processMilliseconds, runTestOf } from './runs/child-run.ts';
+import type { Outcome } from './runs/outcome.ts';
 import { type SeededFault, seeded } from './seeded-fault.ts';
 
 const repository = new URL('../../', import.meta.url);

@@ -5,7 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../../support/temporary-folder.ts';
 import { environment, runTests } from './child-run.ts';
 import type { Outcome } from './outcome.ts';
 

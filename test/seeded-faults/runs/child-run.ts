@@ -11,10 +11,10 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { SeededFault } from '../seeded-fault.ts';
 import { type Outcome, outcomeOf, type Report } from './outcome.ts';
-import type { SeededFault } from './seeded-fault.ts';
 
-const repository = fileURLToPath(new URL('../../', import.meta.url));
+const repository = fileURLToPath(new URL('../../../', import.meta.url));
 const vitest = dirname(createRequire(import.meta.url).resolve('vitest/package.json'));
 const reporter = fileURLToPath(new URL('child-reporter.ts', import.meta.url));
 /** For one test, and for one hook: it only ends what hangs, which is a fault that is not caught. */
