@@ -14,7 +14,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../support/random.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../support/temporary-folder.ts';
 import { faults } from './faults.ts';
-import { processMilliseconds, runTestOf } from './runs/child-run.ts';
+import { processMilliseconds, runWithFault } from './runs/child-run.ts';
 import type { Outcome } from './runs/outcome.ts';
 import { type SeededFault, seeded } from './seeded-fault.ts';
 
@@ -112,7 +112,7 @@ function runAll(folder: string): ReadonlyMap<number, Promise<Outcome>> {
   const outcomes = new Map<number, Promise<Outcome>>();
   const turns = new Semaphore(Math.min(childrenMax, availableParallelism()));
   for (const { number, fault } of tried) {
-    const outcome = turns.runExclusive(() => runTestOf(fault, number, folder));
+    const outcome = turns.runExclusive(() => runWithFault(number, fault.caughtBy, folder));
     // It is looked at when the turn of its own test comes.
     outcome.catch(() => undefined);
     outcomes.set(number, outcome);

@@ -11,7 +11,6 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { SeededFault } from '../seeded-fault.ts';
 import { type Outcome, outcomeOf, type Report } from './outcome.ts';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
@@ -36,13 +35,24 @@ export interface ChildRun {
   readonly processMilliseconds: number;
 }
 
-/** Runs the test of `fault`, whose number is `number`. */
-export function runTestOf(fault: SeededFault, number: number, folder: string): Promise<Outcome> {
-  const { caughtBy } = fault;
+/** The test that is to catch a fault. */
+export interface CatchingTest {
+  readonly file: string;
+  readonly test?: string;
+  readonly assertion?: string;
+}
+
+/** Runs the test with the fault that has this number. */
+export function runWithFault(
+  number: number,
+  { file, test, assertion }: CatchingTest,
+  folder: string,
+): Promise<Outcome> {
   const report = join(folder, `report-${number}.json`);
   const env = { ...environment(), VARVE_SEEDED_FAULT: String(number) };
   const limits = { testMilliseconds, processMilliseconds };
-  return runTests({ root: repository, ...caughtBy, env, report, ...limits }, caughtBy.assertion);
+  const named = { file, ...(test === undefined ? {} : { test }) };
+  return runTests({ root: repository, ...named, env, report, ...limits }, assertion);
 }
 
 /** `assertion`: words that the message of the failure must have. */
