@@ -118,7 +118,7 @@ export const faultsOfCompacting: readonly SeededFault[] = [
   {
     name: 'the place of a copy that was given up stays taken',
     file: 'store/compact/compaction.ts',
-    find: '    freeParts(this.#core.space, map, parts);\n',
+    find: '    loan.giveBack();\n',
     replace: '',
     caughtBy: { file: stops, test: 'a call of the disk fails during a compaction' },
   },
@@ -131,9 +131,9 @@ export const faultsOfCompacting: readonly SeededFault[] = [
   },
   {
     name: 'the pages of a map that has moved are freed when it was dropped',
-    file: 'store/commit/publish.ts',
-    find: '    move.isPublished = true;\n',
-    replace: '',
+    file: 'store/compact/compaction.ts',
+    find: 'if (this.#core.poisoned || loan.isOwned) return;',
+    replace: 'if (this.#core.poisoned) return;',
     caughtBy: { file: 'test/store/compact/moved-and-dropped.test.ts' },
   },
   {

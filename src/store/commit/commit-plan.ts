@@ -17,6 +17,7 @@ import type { GrainMap } from '../grains/grain-map.ts';
 import type { MapPart } from '../grains/map-parts.ts';
 import type { Stratum } from '../grains/stratum.ts';
 import type { Published } from '../settle/settle.ts';
+import type { Loan } from '../state/lent-pages.ts';
 import type { Freed } from '../state/recent-archives.ts';
 import type { SessionWork, StagedValue } from './session-work.ts';
 
@@ -54,8 +55,8 @@ export interface MapMove {
   readonly stratum: Stratum;
   readonly map: GrainMap;
   readonly parts: readonly MapPart[];
-  /** The batch is published: the pages of the parts belong to the Atlas, which may drop them. */
-  isPublished: boolean;
+  /** The pages of the parts: the Atlas owns them, and may drop them, when the batch is published. */
+  readonly loan: Loan;
 }
 
 /** The inputs of a plan. */

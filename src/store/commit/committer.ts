@@ -30,13 +30,10 @@ import { recordCarries, writeValues } from './value-writer.ts';
 const nothingFreed = new Map<SessionWork, Freed>();
 const nothingOwn: OwnBatch = {};
 
-/** The share of the store itself in a batch of sessions. */
-interface DecidedOwn {
-  readonly moves: readonly MapMove[];
-  readonly drops: boolean;
+/** `moves` is undefined if all of them have to wait. */
+interface DecidedBatch extends Omit<Batch, 'moves'> {
+  readonly moves: readonly MapMove[] | undefined;
 }
-
-const ownLater: DecidedOwn = { moves: [], drops: false };
 
 export class Committer {
   readonly #core: StoreCore;
@@ -170,16 +167,15 @@ export class Committer {
       core.checkSound();
       const own = this.#rider === undefined ? nothingOwn : yield* this.#rider.ride();
       const { currentBatch } = core.published;
-      const canMove = core.housekeeping.canMove;
+      let moved = false;
       if (own.settles === true && core.housekeeping.canSettle) core.housekeeping.beginSettle();
       const isPlain = own.moves === undefined && own.drops !== true;
       if (!(isPlain && (yield* this.#commitSmall(waiting)))) {
         const all = new Set(waiting);
         left = all;
-        const moves = canMove ? yield* this.#own.movableBesides(own.moves ?? []) : [];
-        yield* this.#makeDurable(all, { moves, drops: own.drops === true });
+        moved = yield* this.#makeDurable(all, own);
       }
-      if (core.published.currentBatch > currentBatch) this.#rider?.committed(canMove);
+      if (core.published.currentBatch > currentBatch) this.#rider?.committed(moved);
       if (core.space.tight) yield* this.#fullDisk.reclaim(this.#rejected.length > 0);
       this.#over();
       for (const one of left) one.durable();
@@ -241,9 +237,10 @@ export class Committer {
   /**
    * Makes the sessions of `left` durable; removes those that it rejects or queues again. A refused
    * record may be the first sign of a full disk. Then it logs the batch again in the full disk's
-   * way: from the reserve, with the checkpoint in steps and a sorted record.
+   * way: from the reserve, with the checkpoint in steps and a sorted record. Returns true if the
+   * maps of `own` could move with it.
    */
-  *#makeDurable(left: Set<Waiting>, own: DecidedOwn): Steps<void> {
+  *#makeDurable(left: Set<Waiting>, own: OwnBatch): Steps<boolean> {
     let carries = recordCarries(this.#core, worksOf(left));
     if (!carries) yield* this.#writeValues(left);
     for (let tries = this.#core.space.tight ? 1 : 2; tries > 0; tries--) {
@@ -256,10 +253,14 @@ export class Committer {
       if (carries) yield* this.#writeValues(left);
       carries = false;
     }
-    if (left.size > 1) return this.#takeApart(left);
+    if (left.size > 1) {
+      this.#takeApart(left);
+      return false;
+    }
     yield* this.#fullDisk.reclaim(true);
     this.#core.checkSound();
-    yield* this.#logTogether(left, { carries, own: ownLater, freedMax: freedWithoutBody });
+    yield* this.#logTogether(left, { carries, own: nothingOwn, freedMax: freedWithoutBody });
+    return false;
   }
 
   /** Writes all values; rejects only the sessions whose values the disk refuses. */
@@ -284,19 +285,21 @@ export class Committer {
 
   /**
    * Logs the sessions of `left` in one batch; on a full disk, steps of a checkpoint before it free
-   * `freedMax` values each. Requires: their values are written, or the record `carries` them.
+   * `freedMax` values each. Returns true if the maps of `own` could move with it. Requires: their
+   * values are written, or the record `carries` them.
    */
   *#logTogether(
     left: Set<Waiting>,
-    { carries, own, freedMax }: { carries: boolean; own: DecidedOwn; freedMax?: number },
-  ): Steps<void> {
+    { carries, own, freedMax }: { carries: boolean; own: OwnBatch; freedMax?: number },
+  ): Steps<boolean> {
     const core = this.#core;
     if (core.space.tight) yield* this.#fullDisk.checkpointInSteps(worksOf(left), freedMax);
     const batch = yield* this.#decide(left, own);
-    if (left.size === 0) return;
-    yield* this.#writer.commit({ ...batch, carries });
+    if (left.size === 0) return false;
+    yield* this.#writer.commit({ ...batch, moves: batch.moves ?? [], carries });
     core.counters.sessionsCommitted += left.size;
     for (const one of left) one.batch = core.published.currentBatch;
+    return batch.moves !== undefined;
   }
 
   *#reject(left: Set<Waiting>, one: Waiting, error: unknown): Steps<void> {
@@ -322,7 +325,7 @@ export class Committer {
    * Rejects the sessions that cannot be committed, and finds what the others free. A value that
    * becomes the embedded header exists when its session's part of the batch begins.
    */
-  *#decide(left: Set<Waiting>, own: DecidedOwn): Steps<Batch> {
+  *#decide(left: Set<Waiting>, { moves = [], drops = false }: OwnBatch): Steps<DecidedBatch> {
     const core = this.#core;
     const { published } = core;
     let freed = nothingFreed;
@@ -351,13 +354,14 @@ export class Committer {
     }
     core.checkpointUnderWay = checkpoint;
     const works = worksOf(left);
-    // Steps of a checkpoint may have begun a settle: then the maps move with a later batch.
-    const moves = core.housekeeping.canMove ? own.moves : [];
-    // And none begins with a batch that moves maps.
-    const settles = works.length > 0 && moves.length === 0;
-    const empty = own.drops ? this.#givenBack.retire(core.atlas.emptyMaps()) : undefined;
+    // There is no batch, so nothing else may be decided for it.
+    if (works.length === 0) return { works, freed, checkpoint, dropped: [], moves: undefined };
+    const movable = yield* this.#own.movableBesides(moves);
+    // No settle begins with a batch that moves maps.
+    const settles = (movable ?? []).length === 0;
+    const empty = drops ? this.#givenBack.retire(core.atlas.emptyMaps()) : undefined;
     const dropped = empty ?? (settles ? this.#givenBack.beginSettle() : []);
-    return { works, freed, checkpoint, dropped, moves };
+    return { works, freed, checkpoint, dropped, moves: movable };
   }
 }
 

@@ -101,22 +101,22 @@ export class OwnBatches {
     this.#writer.batchBegins();
     this.#watch.batchBegins([]);
     const { atlas, housekeeping, published } = this.#core;
-    const { canMove } = housekeeping;
     const dropped = drops ? this.#givenBack.retire(atlas.emptyMaps()) : [];
+    const movable = yield* this.movable(moves);
     if (settles && housekeeping.canSettle) housekeeping.beginSettle();
     yield* this.#writer.commit({
       works: [],
       freed: new Map(),
       checkpoint: published.checkpoint,
       dropped,
-      moves: canMove ? yield* this.movable(moves) : [],
+      moves: movable ?? [],
     });
     if (dropped.length > 0) this.#givenBack.becameDurable();
-    return canMove;
+    return movable !== undefined;
   }
 
   /** As `movable`, in a batch of sessions: none if marks cannot be read, and the sessions go on. */
-  *movableBesides(moves: readonly MapMove[]): Steps<MapMove[]> {
+  *movableBesides(moves: readonly MapMove[]): Steps<readonly MapMove[] | undefined> {
     try {
       return yield* this.movable(moves);
     } catch (error) {
@@ -126,11 +126,15 @@ export class OwnBatches {
   }
 
   /**
-   * The maps that can still move, with their marks in memory until the batch is over. Throws
-   * `VARVE_CORRUPT`, `VARVE_IO`.
+   * Decides which maps move with a batch that is about to be planned: those that can still move,
+   * with their marks in memory until the batch is over. Undefined if all of them have to wait, since
+   * a settle writes structures. Requires: no settle begins before the batch is durable, if there are
+   * any. Throws `VARVE_CORRUPT`, `VARVE_IO`.
    */
-  *movable(moves: readonly MapMove[]): Steps<MapMove[]> {
-    const { loadedPages } = this.#core.atlas;
+  *movable(moves: readonly MapMove[]): Steps<readonly MapMove[] | undefined> {
+    const { atlas, housekeeping } = this.#core;
+    if (!housekeeping.canMove) return undefined;
+    const { loadedPages } = atlas;
     const movable: MapMove[] = [];
     for (const move of moves) {
       const { stratum, map } = move;

@@ -95,8 +95,7 @@ function* applyBatch(core: StoreCore, plan: BatchPlan, target: RecordTarget): St
   }
   for (const move of plan.moves) {
     replaceMap(core, move.stratum, move.map, move.parts);
-    move.isPublished = true;
-    for (const { page } of move.parts) core.borrowed.delete(page);
+    move.loan.own();
     // A read that takes several turns may find other bytes at the old place.
     const { basin, number } = move.stratum;
     const { firstIndex: index, grains } = move.map;

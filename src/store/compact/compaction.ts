@@ -14,7 +14,6 @@
  */
 
 import { ioError } from '../../errors.ts';
-import { mapPages } from '../../format/grain-map.ts';
 import { pageBytes, segmentPagesMin } from '../../format/layout.ts';
 import type { MapMove } from '../commit/commit-plan.ts';
 import type { OwnBatch } from '../commit/own-batches.ts';
@@ -25,7 +24,7 @@ import { type Piece, piecesOf } from './map-copy.ts';
 import {
   type Candidate,
   cutsOf,
-  freeParts,
+  extentsOf,
   type GrainRange,
   idealEnd,
   mapsBehind,
@@ -179,10 +178,7 @@ export class Compaction {
       if (parts === undefined) stratum.moves.letGo(map);
     }
     if (parts === undefined) return undefined;
-    for (const { page, grains } of parts) {
-      this.#core.borrowed.set(page, mapPages(grains, map.grainExp));
-    }
-    return { stratum, map, parts, isPublished: false };
+    return { stratum, map, parts, loan: this.#core.lent.lend(extentsOf(map, parts)) };
   }
 
   *#copy(move: MapMove): CompactionSteps<void> {
@@ -201,19 +197,18 @@ export class Compaction {
     const group = this.#group.splice(0);
     this.#groupBytes = 0;
     for (const move of group) {
-      if (move.isPublished) this.#moved += 1;
+      if (move.loan.isOwned) this.#moved += 1;
       else this.#giveUp(move);
     }
   }
 
   /** The map stays where it is. */
   #giveUp(move: MapMove): void {
-    const { stratum, map, parts } = move;
+    const { stratum, map, loan } = move;
     // After a failed sync nothing is known, and nothing more is written.
-    if (this.#core.poisoned || move.isPublished) return;
+    if (this.#core.poisoned || loan.isOwned) return;
     if (stratum.mapWith(map.firstIndex) === map) stratum.moves.letGo(map);
-    for (const { page } of parts) this.#core.borrowed.delete(page);
-    freeParts(this.#core.space, map, parts);
+    loan.giveBack();
   }
 
   // ── the rest ──
@@ -250,7 +245,7 @@ export class Compaction {
 
   /** Copies the retained segments behind `end` that have no records after the settled base. */
   *#moveSegments(end: number): CompactionSteps<void> {
-    const { atlas, borrowed, housekeeping, log, reader, space } = this.#core;
+    const { atlas, lent, housekeeping, log, reader, space } = this.#core;
     for (const segment of housekeeping.settledSegments) {
       const bodies = log.bodiesOf(segment);
       if (segment.page < end && bodies.every(({ page }) => page < end)) continue;
@@ -258,7 +253,7 @@ export class Compaction {
       const places = placesBelow(space, extents, Math.max(...extents.map(({ page }) => page)));
       if (places === undefined) continue;
       let isCopied = false;
-      for (const { page, pages } of places.values()) borrowed.set(page, pages);
+      const loan = lent.lend([...places.values()]);
       try {
         for (const piece of piecesOfSegment(reader, { segment, bodies }, places)) {
           yield { do: 'write', piece };
@@ -267,10 +262,8 @@ export class Compaction {
         const isThere = bodies.every((body) => log.bodies.includes(body));
         isCopied = housekeeping.canSettle && log.segments.includes(segment) && isThere;
       } finally {
-        for (const { page, pages } of places.values()) {
-          borrowed.delete(page);
-          if (!isCopied) space.free(page, pages);
-        }
+        if (isCopied) loan.own();
+        else loan.giveBack();
       }
       if (!isCopied) continue;
       log.replaceSegment({ segment, bodies }, places);

@@ -11,7 +11,7 @@
  */
 
 import { mapPages } from '../../format/grain-map.ts';
-import type { Space } from '../file/space.ts';
+import type { Extent, Space } from '../file/space.ts';
 import type { Atlas } from '../grains/atlas.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
 import type { MapPart } from '../grains/map-parts.ts';
@@ -107,7 +107,7 @@ export function placeRanges(
     const pages = mapPages(grains, map.grainExp);
     const page = space.takeBelow(pages, endPage - pages);
     if (page === undefined) {
-      freeParts(space, map, parts);
+      for (const taken of extentsOf(map, parts)) space.free(taken.page, taken.pages);
       return undefined;
     }
     parts.push({ firstIndex, grains, page });
@@ -115,7 +115,7 @@ export function placeRanges(
   return parts;
 }
 
-/** Frees the pages that `placeRanges` took. */
-export function freeParts(space: Space, { grainExp }: GrainMap, parts: readonly MapPart[]): void {
-  for (const { page, grains } of parts) space.free(page, mapPages(grains, grainExp));
+/** The places of maps that are to replace the map. */
+export function extentsOf({ grainExp }: GrainMap, parts: readonly MapPart[]): Extent[] {
+  return parts.map(({ page, grains }) => ({ page, pages: mapPages(grains, grainExp) }));
 }

@@ -22,7 +22,7 @@ export interface TrimReport {
 
 /** Rejects with `VARVE_IO`, and if it is stopped. */
 export async function trimFree(core: StoreCore, operation: RunningOperation): Promise<TrimReport> {
-  const { borrowed, path, reader, space, writer } = core;
+  const { lent, path, reader, space, writer } = core;
   const { file } = reader;
   let trimmedBytes = 0;
   const report = (): void => {
@@ -32,7 +32,7 @@ export async function trimFree(core: StoreCore, operation: RunningOperation): Pr
   if (file.trim === undefined) return { trimmedBytes };
   for (const { page, pages } of [...space.freeStretches()]) {
     if (!space.takeAt(page, pages)) continue;
-    borrowed.set(page, pages);
+    const loan = lent.lend([{ page, pages }]);
     try {
       const end = Math.min((page + pages) * pageBytes, reader.length());
       for (let at = page * pageBytes; at < end; at += pieceBytes) {
@@ -48,8 +48,7 @@ export async function trimFree(core: StoreCore, operation: RunningOperation): Pr
       if (unsupported.has(systemCode(error) ?? '')) return { trimmedBytes };
       throw isStop(operation, error) ? error : ioError('trimming', path, error);
     } finally {
-      borrowed.delete(page);
-      space.free(page, pages);
+      loan.giveBack();
     }
   }
   return { trimmedBytes };

@@ -350,7 +350,6 @@ export class Atlas {
    */
   replaceMap(stratum: Stratum, map: GrainMap, parts: readonly MapPart[]): void {
     this.vacated.delete(map);
-    this.vacated.delete(map);
     stratum.moves.replace(map, parts);
     this.leave(map.extents);
   }

@@ -157,9 +157,10 @@ export class Stratum {
 
   /**
    * The mark pages of a map, each loaded when it is its turn: it may be evicted when another page
-   * is loaded. Ends if the map is dropped meanwhile.
+   * is loaded. Ends if the map is dropped meanwhile, and has none if it is not there.
    */
   *pagesOf(map: GrainMap): Generator<MarkPage> {
+    if (this.#maps.find(map.firstIndex) !== map) return;
     this.pages.open(map);
     for (const { firstIndex } of map.pages) {
       if (this.#maps.find(firstIndex) !== map) return;

@@ -28,6 +28,7 @@ import type { BatchId } from './batch-id.ts';
 import { ChangeFollowers } from './change-followers.ts';
 import { FreedWatches } from './freed-watches.ts';
 import { Guards } from './guards.ts';
+import { LentPages } from './lent-pages.ts';
 import { RecentArchives } from './recent-archives.ts';
 import type { StoreStatistics } from './store-statistics.ts';
 
@@ -90,8 +91,7 @@ export class StoreCore {
   readonly watches = new FreedWatches();
   readonly staging = new StagingMemory();
   readonly archives = new RecentArchives();
-  /** Extents that are taken and that no structure owns yet: the pages of each, by its first. */
-  readonly borrowed = new Map<number, number>();
+  readonly lent: LentPages;
   readonly counters = { commits: 0, sessionsCommitted: 0 };
   /** The checkpoint of the batch in flight. */
   checkpointUnderWay = 0;
@@ -115,6 +115,7 @@ export class StoreCore {
     this.values = opened.values;
     this.atlas = opened.atlas;
     this.space = opened.space;
+    this.lent = new LentPages(opened.space);
     this.log = opened.log;
     this.headers = opened.headers;
     this.budget = opened.budget;

@@ -12,14 +12,12 @@ import type { Report } from './finding.ts';
 
 export function* verifySpace(core: StoreCore, report: Report): Generator<void> {
   const owned = usedExtents(core.headers.content.settled.root, core.atlas, core.log);
-  const borrowed = Array.from(core.borrowed, ([page, pages]) => ({ page, pages }));
-  const used = [...owned, ...borrowed].map((extent) => ({ ...extent, free: false }));
+  const used = [...owned, ...core.lent.extents].map((extent) => ({ ...extent, free: false }));
   const free = [...core.space.stretches()].map((extent) => ({ ...extent, free: true }));
   const all = [...used, ...free].sort((one, other) => one.page - other.page);
   // Taken in one turn: a session that pushes later may make the space longer.
   const { endPage } = core.space;
-  // A compaction has taken pages for its copies that no structure owns yet.
-  const atRest = isAtRest(core) && core.space.leftFrom === Number.POSITIVE_INFINITY;
+  const atRest = isAtRest(core);
   yield;
   let end = 0;
   for (const extent of all) {

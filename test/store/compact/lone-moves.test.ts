@@ -9,7 +9,7 @@ import { sectorBytes, sectorsPerPage } from '../../../src/format/layout.ts';
 import { GrainId } from '../../../src/index.ts';
 import type { MapMove } from '../../../src/store/commit/commit-plan.ts';
 import { piecesOf } from '../../../src/store/compact/map-copy.ts';
-import { type GrainRange, placeRanges } from '../../../src/store/compact/next-moves.ts';
+import { extentsOf, type GrainRange, placeRanges } from '../../../src/store/compact/next-moves.ts';
 import type { BasinState } from '../../../src/store/grains/basin-state.ts';
 import type { GrainMap } from '../../../src/store/grains/grain-map.ts';
 import type { Stratum } from '../../../src/store/grains/stratum.ts';
@@ -92,7 +92,8 @@ class Moved {
     const candidate = { stratum, map, endPage: core.space.endPage };
     const parts = placeRanges(core.space, candidate, rangesOf?.(map) ?? [map]);
     if (parts === undefined) throw new Error('no pages are free');
-    const move = { stratum, map, parts, isPublished: false };
+    const loan = core.lent.lend(extentsOf(map, parts));
+    const move = { stratum, map, parts, loan };
     for (const { offset, bytes } of piecesOf(core.values, move, 65_536)) {
       await core.writer.perform(core.writer.write({ offset, chunks: [bytes] }));
     }
