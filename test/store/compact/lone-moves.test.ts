@@ -8,6 +8,7 @@ import { slotPage } from '../../../src/format/document.ts';
 import { sectorBytes, sectorsPerPage } from '../../../src/format/layout.ts';
 import { GrainId } from '../../../src/index.ts';
 import type { MapMove } from '../../../src/store/commit/commit-plan.ts';
+import { Compaction } from '../../../src/store/compact/compaction.ts';
 import { piecesOf } from '../../../src/store/compact/map-copy.ts';
 import { extentsOf, type GrainRange, placeRanges } from '../../../src/store/compact/next-moves.ts';
 import type { BasinState } from '../../../src/store/grains/basin-state.ts';
@@ -198,3 +199,34 @@ it.each(['as it is', 'in parts'])(
     await moved.lab.close();
   },
 );
+
+it('a compaction that stops when its batch is durable leaves the maps where they have moved', async () => {
+  const moved = await Moved.open({ settleBytes: 2 ** 20 });
+  const large = await moved.push(100_000, 100_001);
+  await moved.push(...Array<number>(100).fill(400));
+  await moved.remove(large);
+  const { committer, core } = moved.lab;
+  const steps = new Compaction(core, 65_536).steps();
+  const stop = new Error('enough');
+  let moves = 0;
+  for (let step = steps.next(true); step.done !== true && moves === 0; ) {
+    const one = step.value;
+    let answer = true;
+    if (one.do === 'write') {
+      const { offset, bytes } = one.piece;
+      await core.writer.perform(core.writer.write({ offset, chunks: [bytes] }));
+    } else if (one.do === 'sync') await committer.syncCopies();
+    else if (one.do === 'batch') {
+      answer = await committer.commitOwn(one.batch);
+      moves += one.batch.moves?.length ?? 0;
+    }
+    if (moves === 0) step = steps.next(answer);
+  }
+  expect(moves).toBeGreaterThan(0);
+  expect(() => steps.throw(stop)).toThrow(stop);
+  expect(await moved.lab.findings()).toEqual([]);
+  await moved.push(30_000);
+  await moved.expectFound();
+  expect(await moved.lab.findings()).toEqual([]);
+  await moved.lab.close();
+});
