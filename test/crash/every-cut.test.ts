@@ -10,9 +10,11 @@ import { afterAll, describe, expect, it, vi } from 'vitest';
 import { crashScale, ticking } from '../support/crash-scale.ts';
 import type { FateBounds } from '../support/disks/fates.ts';
 import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { automaticCompactions, randomCompacted } from '../support/lives/automatic-histories.ts';
 import { cutEverywhere } from '../support/lives/cuts.ts';
 import { type History, histories, randomHistory } from '../support/lives/histories.ts';
 import { Life } from '../support/lives/life.ts';
+import { movedBytes } from '../support/lives/moved-bytes.ts';
 import { acknowledgedBefore, survives } from '../support/lives/trial.ts';
 
 const bounds: FateBounds = { singles: 2 * crashScale, randoms: 2 * crashScale };
@@ -53,6 +55,26 @@ describe('a power cut at any operation, with any fate of the unsynced writes', (
     const stride = Math.ceil(randomStride / crashScale);
     expect(await cut(randomHistory(seed), stride)).toBeGreaterThan(20);
   });
+
+  const moved = movedBytes();
+
+  it.each(automaticCompactions.map((history) => [history.name, history] as const))(
+    '%s',
+    async (_, history) => {
+      const before = moved();
+      expect(await cut(history, Math.ceil(8 / crashScale))).toBeGreaterThan(20);
+      expect(moved()).toBeGreaterThan(before);
+    },
+  );
+
+  it.each(Array.from({ length: 3 * crashScale }, (_, at) => at + 1))(
+    'seed %i, with automatic compaction',
+    async (seed) => {
+      expect(
+        await cut(randomCompacted(seed, 60), Math.ceil(randomStride / crashScale)),
+      ).toBeGreaterThan(20);
+    },
+  );
 
   afterAll(() => {
     console.log(`power cuts tried: ${cuts}`);

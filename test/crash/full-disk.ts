@@ -9,12 +9,14 @@
 import { isVarveError } from '../../src/errors.ts';
 import { pageBytes } from '../../src/format/layout.ts';
 import type { GrainId, Session, Store } from '../../src/index.ts';
+import { defaultLimits } from '../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../src/store/open/store-options.ts';
 import { openStore } from '../../src/store/store.ts';
 import { patternOf } from '../support/bytes.ts';
 import { powerCut, restarted } from '../support/disks/disk-state.ts';
 import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
 import { type Capacity, SmallDisk } from '../support/disks/small-disk.ts';
+import { compactsEarly } from '../support/lives/life-settings.ts';
 import { Random } from '../support/random.ts';
 
 interface Live {
@@ -30,6 +32,8 @@ export interface FullDiskSettings {
   /** Values of one commit at most. */
   readonly step: number;
   readonly settleBytes?: number;
+  /** With automatic compaction. */
+  readonly compacts?: boolean;
 }
 
 export class FullDiskLife {
@@ -82,9 +86,11 @@ export class FullDiskLife {
   }
 
   async open(): Promise<void> {
-    const { settleBytes } = this.#settings;
-    const options = { fileSystem: this.disk, cacheBytes: 0, settleBytes };
-    this.#store = await openStore(checkOptions('store', options));
+    const { settleBytes, compacts = false } = this.#settings;
+    const compaction = compacts ? 'automatic' : 'manual';
+    const options = { fileSystem: this.disk, cacheBytes: 0, settleBytes, compaction } as const;
+    const limits = { ...defaultLimits, compactsFrom: compactsEarly };
+    this.#store = await openStore(checkOptions('store', options, limits));
   }
 
   async close(): Promise<void> {

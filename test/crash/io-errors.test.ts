@@ -9,11 +9,12 @@
  * reopening; what was acknowledged is; the store goes on working.
  */
 
-import { afterAll, describe, it, vi } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { Store } from '../../src/index.ts';
 import { crashScale, ticking } from '../support/crash-scale.ts';
 import { type Fault, SimulatedDisk } from '../support/disks/simulated-disk.ts';
 import { check } from '../support/fixtures/store-checks.ts';
+import { automaticCompactions, randomCompacted } from '../support/lives/automatic-histories.ts';
 import {
   type Calls,
   callsOf,
@@ -29,6 +30,7 @@ import {
   twice,
 } from '../support/lives/failed-writes.ts';
 import { histories, randomHistory } from '../support/lives/histories.ts';
+import { movedBytes } from '../support/lives/moved-bytes.ts';
 import { streamedWorkload } from '../support/lives/streamed-workload.ts';
 
 const workloads = [...ofValues, streamedWorkload];
@@ -59,6 +61,23 @@ describe.each([
 
   it.each(seeds)('seed %i', async (seed) => {
     await failEveryWrite(randomHistory(seed, 16), Math.ceil(9 / crashScale), failing);
+  });
+});
+
+describe('a write of a store with automatic compaction fails', () => {
+  ticking(vi);
+  const moved = movedBytes();
+
+  it.each(automaticCompactions.map((history) => [history.name, history] as const))(
+    '%s',
+    async (_, history) => {
+      await failEveryWrite(history, Math.ceil(13 / crashScale), once);
+      expect(moved()).toBeGreaterThan(0);
+    },
+  );
+
+  it.each(seeds)('seed %i', async (seed) => {
+    await failEveryWrite(randomCompacted(seed, 16), Math.ceil(9 / crashScale), once);
   });
 });
 

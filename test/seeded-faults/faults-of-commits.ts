@@ -38,14 +38,14 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'sessions that share a batch resolve before its sync',
     file: 'store/commit/committer.ts',
-    find: '    yield* this.#writer.commit({ ...batch, carries });',
+    find: '    yield* this.#writer.commit({ ...batch, moves: batch.moves ?? [], carries });',
     replace: lines(
       '    for (const one of left) {',
       '      one.batch = core.published.currentBatch + 1;',
       '      one.durable();',
       '    }',
       '    left.clear();',
-      '    yield* this.#writer.commit({ ...batch, carries });',
+      '    yield* this.#writer.commit({ ...batch, moves: batch.moves ?? [], carries });',
     ),
     caughtBy: {
       file: 'test/contract/faults.test.ts',
@@ -269,7 +269,7 @@ export const faultsOfCommits: readonly SeededFault[] = [
   {
     name: 'a deletion is refused with the values beside it',
     file: 'store/commit/committer.ts',
-    find: '    if (left.size > 1) return this.#takeApart(left);',
+    find: lines('      this.#takeApart(left);', '      return false;'),
     replace: '',
     caughtBy: {
       file: 'test/crash/full-disk-sessions.test.ts',

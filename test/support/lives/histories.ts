@@ -307,7 +307,7 @@ export function randomHistory(seed: number, batches = 30): History {
     settings: { settleBytes: (1 + random.below(8)) * kibibyte, ...(narrow ? { limits } : {}) },
     async run(life) {
       const choices = new Random(seed + 1);
-      await life.open();
+      if (!life.isOpen) await life.open();
       for (let round = 0; round < batches; round++) await randomRound(life, choices);
     },
   };
