@@ -36,6 +36,7 @@ function settingsOf(seed: number, kind: Capacity): FullDiskSettings {
     pages,
     step,
     lengthOf,
+    compacts: seed % 2 === 0,
     ...(random.chance(0.5) ? {} : { settleBytes: 3000 }),
   };
 }

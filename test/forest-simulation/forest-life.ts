@@ -10,6 +10,7 @@
 
 import { Forest, type ForestOptions, type Transaction } from '../../src/forest/index.ts';
 import type { GrainId, StoreOptions } from '../../src/index.ts';
+import { openCompacting } from '../support/fixtures/compacting-forest.ts';
 import { Random } from '../support/random.ts';
 import { BodyError } from './body.ts';
 import { type Entry, Ledger } from './model/ledger.ts';
@@ -168,7 +169,7 @@ export class ForestLife {
 
   /** Where the trees cannot be read the forest is closed again. */
   async #openOnce(): Promise<void> {
-    const forest = await Forest.open(path, this.#options);
+    const forest = await this.#opened(this.#options);
     try {
       this.handles = this.handlesOf(forest);
     } catch (error) {
@@ -184,9 +185,14 @@ export class ForestLife {
     return { forest, trees, dialects: this.#dialects };
   }
 
+  #opened(options: ForestOptions & StoreOptions): Promise<Forest> {
+    const { compacts = false } = this.plan.settings;
+    return compacts ? openCompacting(path, options) : Forest.open(path, options);
+  }
+
   /** Opens the same forest on another disk. */
   async openOn(fileSystem: StoreOptions['fileSystem']): Promise<Handles> {
-    return this.handlesOf(await Forest.open(path, { ...this.#options, fileSystem }));
+    return this.handlesOf(await this.#opened({ ...this.#options, fileSystem }));
   }
 
   // ── what may fail ──

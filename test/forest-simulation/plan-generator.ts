@@ -121,8 +121,11 @@ function settingsOf(random: Random, { leaveOut, isCold }: Omit<Habits, 'versione
     const value = pick(random, all);
     return value === undefined ? {} : { [key]: value };
   };
+  const seed = random.below(2 ** 31);
   return {
-    seed: random.below(2 ** 31),
+    seed,
+    // Drawn apart: the other settings stay as they were.
+    ...(new Random(seed).chance(0.3) ? { compacts: true } : {}),
     dialects: [random.below(dialectCount), random.below(dialectCount)],
     ...given('nodeBytes', [512, 512, 512, 1000, undefined]),
     ...given('cacheBytes', isCold ? [0] : [0, 8192, 65_536, undefined, undefined]),

@@ -139,7 +139,14 @@ async function simplifySettings(best: () => Plan, tryPlan: Fails): Promise<void>
     if (JSON.stringify(now[key as keyof PlanSettings]) === JSON.stringify(value)) continue;
     await takes({ ...now, [key]: value });
   }
-  for (const key of ['settleBytes', 'nodeCacheBytes', 'cacheBytes', 'journalBytes', 'nodeBytes']) {
+  for (const key of [
+    'compacts',
+    'settleBytes',
+    'nodeCacheBytes',
+    'cacheBytes',
+    'journalBytes',
+    'nodeBytes',
+  ]) {
     if (key in best().settings) await takes(without(best().settings, key));
   }
 }

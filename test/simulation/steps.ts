@@ -94,6 +94,7 @@ export function planOf(seed: number): SimulationPlan {
   const random = new Random(seed);
   // Drawn apart: the other lives stay as they were.
   const intrudes = new Random(seed + 1).chance(0.2);
+  const compacts = new Random(seed + 5).chance(0.25);
   const carriedBytes = [0, 64, 512, 512, 4096][new Random(seed + 2).below(5)] ?? 0;
   const drawn = settingsOf(random);
   const settings = {
@@ -101,6 +102,7 @@ export function planOf(seed: number): SimulationPlan {
     limits: { ...drawn.limits, carriedBytes, ...boundOf(new Random(seed + 3)) },
     ...(random.chance(0.3) ? { sameBytes: true } : {}),
     ...(intrudes ? { intrudes } : {}),
+    ...(compacts ? { compacts } : {}),
   };
   const steps: Step[] = [];
   const faulty = random.chance(0.6);

@@ -171,6 +171,8 @@ export interface PlanSettings {
   readonly nodeCacheBytes?: number;
   readonly journalBytes?: number;
   readonly settleBytes?: number;
+  /** The store has automatic compaction, from little free space on. */
+  readonly compacts?: boolean;
   readonly checkpoint: 'automatic' | 'manual';
   readonly vault: VaultKind;
   /** Turns of the event loop that a file operation takes at most. */

@@ -8,7 +8,7 @@
  */
 
 import type { Change } from '../../support/oracles/forest-model.ts';
-import type { Random } from '../../support/random.ts';
+import { Random } from '../../support/random.ts';
 
 /** Beside what a model can do: values of the user's own, each named by the tree `blobs`. */
 export type ForestChange =
@@ -58,10 +58,14 @@ export interface ForestHistory {
   readonly steps: readonly ForestStep[];
 }
 
+/** Blobs of this seed or a larger one have a map of the store to themselves. */
+const longBlobs = 1000;
 /** A few are written to their grains while they are pushed. */
+const longUploads = 5000;
+
 export function blobLength(seed: number): number {
-  if (seed >= 1000) return 530_000 + seed;
-  return 20 + ((seed * 97) % 2300);
+  if (seed >= longUploads) return 530_000 + seed;
+  return seed < longBlobs ? 20 + ((seed * 97) % 2300) : seed * 97;
 }
 
 const put = (tree: string, key: number, value: number): ForestChange => {
@@ -286,7 +290,12 @@ export const forestHistories: readonly ForestHistory[] = [
   },
   {
     name: 'a long upload',
-    steps: [one(put('rag', 1, 1)), one(upload(1, 1000)), leftUpload(1001, true), one(upload(1, 7))],
+    steps: [
+      one(put('rag', 1, 1)),
+      one(upload(1, longUploads)),
+      leftUpload(longUploads + 1, true),
+      one(upload(1, 7)),
+    ],
   },
   {
     name: 'a transaction under way that has adopted an upload',
@@ -307,6 +316,19 @@ export const forestHistories: readonly ForestHistory[] = [
     ],
   },
 ];
+
+/** Much of the file becomes free, and commits go on for as long as a compaction takes. */
+export function compactedHistory(seed: number): readonly ForestStep[] {
+  const random = new Random(seed);
+  return [
+    one(blob(10, longBlobs), puts('rag', 0, 20)),
+    one(blob(11, longBlobs + 100)),
+    one(puts('rag', 1000, 200), blob(1, 60), put('ver', 1, long)),
+    one(unblob(10)),
+    one(unblob(11)),
+    ...Array.from({ length: 70 }, () => one(...randomChanges(random))),
+  ];
+}
 
 /** What goes on after a crash: it touches old nodes, shared ones and the user's own values. */
 export const furtherWork: readonly ForestStep[] = [

@@ -20,6 +20,7 @@ import {
 import type { GrainId, VarveErrorCode } from '../../../src/index.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
 import type { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
+import { openCompacting } from '../../support/fixtures/compacting-forest.ts';
 import {
   applyToModel,
   type Change,
@@ -88,6 +89,8 @@ export class ForestLife {
   journalBytes: number | undefined;
   /** Everything is sealed by it. */
   vault: Vault | undefined;
+  /** Its store has automatic compaction. */
+  compacts = false;
   #count: number;
   #forest: Forest | undefined;
   readonly #snapshots: { readonly snapshot: Snapshot; readonly index: number }[] = [];
@@ -98,6 +101,7 @@ export class ForestLife {
     this.disk = disk;
     this.journalBytes = before?.journalBytes;
     this.vault = before?.vault;
+    this.compacts = before?.compacts ?? false;
     this.models = new Map(before?.models ?? [[0, new Model()]]);
     this.#count = before?.count ?? 0;
   }
@@ -122,7 +126,8 @@ export class ForestLife {
       try {
         const { disk: fileSystem, journalBytes, vault } = this;
         const options = { ...settings, journalBytes, vault, fileSystem };
-        this.#forest = await Forest.open('forest', options);
+        const open = this.compacts ? openCompacting : Forest.open;
+        this.#forest = await open('forest', options);
       } catch (error) {
         this.#mayRefuse(error);
       }

@@ -17,9 +17,11 @@ import type { FateBounds } from '../../support/disks/fates.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
 import { expectNoLeak, findingsOf } from '../../support/fixtures/forest-checks.ts';
 import { cutEverywhere } from '../../support/lives/cuts.ts';
+import { movedBytes } from '../../support/lives/moved-bytes.ts';
 import { journals } from '../../support/oracles/forest-model.ts';
 import { Random } from '../../support/random.ts';
 import {
+  compactedHistory,
   type ForestHistory,
   type ForestStep,
   forestHistories,
@@ -71,11 +73,16 @@ async function survives(state: DiskState, life: ForestLife, at: number): Promise
 async function cut(
   steps: readonly ForestStep[],
   stride: number,
-  { journalBytes, vault }: { journalBytes?: number | undefined; vault?: Vault },
+  {
+    journalBytes,
+    vault,
+    compacts = false,
+  }: { journalBytes?: number | undefined; vault?: Vault; compacts?: boolean },
 ): Promise<number> {
   const life = new ForestLife(new SimulatedDisk());
   life.journalBytes = journalBytes;
   life.vault = vault;
+  life.compacts = compacts;
   await life.run(steps);
   await life.close();
   const tried = await cutEverywhere(life, { bounds, stride, name: 'a forest' }, (state, at) =>
@@ -114,6 +121,31 @@ describe.each(journals)('a power cut, with journalBytes %s', (journalBytes) => {
     const { cuts, beyond } = counts;
     console.log(`power cuts tried: ${cuts}; ${beyond} kept a commit that nobody was told of`);
   });
+});
+
+describe('a power cut of a store with automatic compaction', () => {
+  const moved = movedBytes();
+
+  it.each(forestHistories.map((history): [string, ForestHistory] => [history.name, history]))(
+    '%s',
+    async (name, { steps }) => {
+      const one = Math.ceil((4 * stride * (strides.get(name) ?? 1)) / crashScale);
+      expect(await cut(steps, one, { journalBytes: 0, compacts: true })).toBeGreaterThan(2);
+    },
+  );
+
+  it.each(seeds.slice(0, 2))(
+    'while it moves what is left of large trees, seed %i',
+    async (seed) => {
+      const before = moved();
+      const journalBytes = journals[seed % journals.length];
+      const one = Math.ceil(40 / crashScale);
+      expect(
+        await cut(compactedHistory(seed), one, { journalBytes, compacts: true }),
+      ).toBeGreaterThan(10);
+      expect(moved()).toBeGreaterThan(before);
+    },
+  );
 });
 
 describe('a power cut in a vault', () => {

@@ -19,8 +19,10 @@ import {
   SimulatedDisk,
 } from '../../support/disks/simulated-disk.ts';
 import { expectNoLeak, findingsOf } from '../../support/fixtures/forest-checks.ts';
+import { movedBytes } from '../../support/lives/moved-bytes.ts';
 import { Random } from '../../support/random.ts';
 import {
+  compactedHistory,
   type ForestHistory,
   type ForestStep,
   forestHistories,
@@ -35,6 +37,8 @@ const counts = { writes: 0, syncs: 0, reads: 0, refused: 0, poisoned: 0 };
 interface Faults {
   readonly faultOf?: (operation: DiskOperation) => Fault | undefined;
   readonly readFaultOf?: (read: DiskRead) => ReadFault | undefined;
+  /** The store has automatic compaction. */
+  readonly compacts?: boolean;
 }
 
 /** It is in that state, sound, and goes on. */
@@ -60,10 +64,11 @@ async function expectGoodHeir(state: DiskState, life: ForestLife): Promise<void>
 async function runWithFault(
   steps: readonly ForestStep[],
   seed: number,
-  faults: Faults,
+  { compacts = false, ...faults }: Faults,
 ): Promise<boolean> {
   const disk = new SimulatedDisk({ seed, records: false, ...faults });
   const life = new ForestLife(disk);
+  life.compacts = compacts;
   life.tolerates = refusals;
   await life.run(steps);
   counts.refused += life.refused.length;
@@ -98,8 +103,13 @@ function faultsFor({ kind, number }: DiskOperation): readonly Fault[] {
   return [{ kind: 'sync', cache: number % 4 < 2 ? 'dropped' : 'kept', code }];
 }
 
-async function failEverywhere(steps: readonly ForestStep[], stride: number): Promise<number> {
+async function failEverywhere(
+  steps: readonly ForestStep[],
+  stride: number,
+  compacts = false,
+): Promise<number> {
   const life = new ForestLife(new SimulatedDisk({ records: false }));
+  life.compacts = compacts;
   await life.run(steps);
   await life.close();
   let heard = 0;
@@ -110,7 +120,7 @@ async function failEverywhere(steps: readonly ForestStep[], stride: number): Pro
       counts[kind === 'datasync' ? 'syncs' : 'writes'] += 1;
       const faultOf = (at: DiskOperation) => (at.number === number ? fault : undefined);
       try {
-        heard += (await runWithFault(steps, number, { faultOf })) ? 1 : 0;
+        heard += (await runWithFault(steps, number, { faultOf, compacts })) ? 1 : 0;
       } catch (error) {
         throw new Error(`${kind}, operation ${number}, fails: ${error}`, { cause: error });
       }
@@ -150,6 +160,16 @@ describe('each write, truncate and datasync of a history fails once', () => {
   it.each(seeds)('seed %i', async (seed) => {
     const steps = randomForestHistory(new Random(seed), 8);
     expect(await failEverywhere(steps, Math.ceil(2 / crashScale))).toBeGreaterThan(0);
+  });
+});
+
+describe('each write, truncate and datasync of a store with automatic compaction fails once', () => {
+  const moved = movedBytes();
+
+  it.each(seeds.slice(0, 2))('seed %i', async (seed) => {
+    const steps = compactedHistory(seed);
+    expect(await failEverywhere(steps, Math.ceil(29 / crashScale), true)).toBeGreaterThan(0);
+    expect(moved()).toBeGreaterThan(0);
   });
 });
 
