@@ -62,6 +62,8 @@ export interface SimulationSettings {
   readonly sameBytes?: boolean;
   /** One more session pushes and commits whenever operations of the disk are under way. */
   readonly intrudes?: boolean;
+  /** The store has automatic compaction, from little free space on. */
+  readonly compacts?: boolean;
   readonly limits?: {
     readonly grainsPerStratum?: number;
     readonly mapsPerStratum?: number;
