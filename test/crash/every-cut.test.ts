@@ -10,11 +10,11 @@ import { afterAll, describe, expect, it, vi } from 'vitest';
 import { crashScale, ticking } from '../support/crash-scale.ts';
 import type { FateBounds } from '../support/disks/fates.ts';
 import { SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { movedBytes } from '../support/fixtures/moved-bytes.ts';
 import { automaticCompactions, randomCompacted } from '../support/lives/automatic-histories.ts';
 import { cutEverywhere } from '../support/lives/cuts.ts';
 import { type History, histories, randomHistory } from '../support/lives/histories.ts';
 import { Life } from '../support/lives/life.ts';
-import { movedBytes } from '../support/lives/moved-bytes.ts';
 import { acknowledgedBefore, survives } from '../support/lives/trial.ts';
 
 const bounds: FateBounds = { singles: 2 * crashScale, randoms: 2 * crashScale };

@@ -13,6 +13,7 @@ import { afterAll, describe, expect, it, vi } from 'vitest';
 import { Store } from '../../src/index.ts';
 import { crashScale, ticking } from '../support/crash-scale.ts';
 import { type Fault, SimulatedDisk } from '../support/disks/simulated-disk.ts';
+import { movedBytes } from '../support/fixtures/moved-bytes.ts';
 import { check } from '../support/fixtures/store-checks.ts';
 import { automaticCompactions, randomCompacted } from '../support/lives/automatic-histories.ts';
 import {
@@ -30,7 +31,6 @@ import {
   twice,
 } from '../support/lives/failed-writes.ts';
 import { histories, randomHistory } from '../support/lives/histories.ts';
-import { movedBytes } from '../support/lives/moved-bytes.ts';
 import { streamedWorkload } from '../support/lives/streamed-workload.ts';
 
 const workloads = [...ofValues, streamedWorkload];

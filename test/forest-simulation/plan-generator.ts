@@ -39,7 +39,8 @@ interface Habits {
 export function planOf(seed: number, leaveOut: readonly LeftOut[] = []): Plan {
   const random = new Random(seed);
   const manners = { leaveOut, forks: random.chance(0.6), isCold: random.chance(0.35) };
-  const settings = settingsOf(random, manners);
+  const drawn = settingsOf(random, manners);
+  const settings = { ...drawn, compacts: new Random(drawn.seed).chance(0.3) };
   const versioned = [...treeNames.keys()].filter((tree) => {
     return isVersioned(settings.dialects[tree < familySize ? 0 : 1]);
   });
@@ -121,11 +122,8 @@ function settingsOf(random: Random, { leaveOut, isCold }: Omit<Habits, 'versione
     const value = pick(random, all);
     return value === undefined ? {} : { [key]: value };
   };
-  const seed = random.below(2 ** 31);
   return {
-    seed,
-    // Drawn apart: the other settings stay as they were.
-    ...(new Random(seed).chance(0.3) ? { compacts: true } : {}),
+    seed: random.below(2 ** 31),
     dialects: [random.below(dialectCount), random.below(dialectCount)],
     ...given('nodeBytes', [512, 512, 512, 1000, undefined]),
     ...given('cacheBytes', isCold ? [0] : [0, 8192, 65_536, undefined, undefined]),

@@ -55,7 +55,7 @@ export interface MapMove {
   readonly stratum: Stratum;
   readonly map: GrainMap;
   readonly parts: readonly MapPart[];
-  /** The pages of the parts: the Atlas owns them, and may drop them, when the batch is published. */
+  /** The pages of the parts: the Atlas owns them, and may drop them, from publishing on. */
   readonly loan: Loan;
 }
 

@@ -127,9 +127,9 @@ export class OwnBatches {
 
   /**
    * Decides which maps move with a batch that is about to be planned: those that can still move,
-   * with their marks in memory until the batch is over. Undefined if all of them have to wait, since
-   * a settle writes structures. Requires: no settle begins before the batch is durable, if there are
-   * any. Throws `VARVE_CORRUPT`, `VARVE_IO`.
+   * with their marks in memory until the batch is over. Undefined if all of them have to wait,
+   * since a settle writes structures. Requires: if there are any, no settle begins before the batch
+   * is durable. Throws `VARVE_CORRUPT`, `VARVE_IO`.
    */
   *movable(moves: readonly MapMove[]): Steps<readonly MapMove[] | undefined> {
     const { atlas, housekeeping } = this.#core;

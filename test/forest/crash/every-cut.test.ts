@@ -16,8 +16,8 @@ import { type DiskState, powerCut, restarted } from '../../support/disks/disk-st
 import type { FateBounds } from '../../support/disks/fates.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
 import { expectNoLeak, findingsOf } from '../../support/fixtures/forest-checks.ts';
+import { movedBytes } from '../../support/fixtures/moved-bytes.ts';
 import { cutEverywhere } from '../../support/lives/cuts.ts';
-import { movedBytes } from '../../support/lives/moved-bytes.ts';
 import { journals } from '../../support/oracles/forest-model.ts';
 import { Random } from '../../support/random.ts';
 import {

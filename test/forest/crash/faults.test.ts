@@ -19,7 +19,7 @@ import {
   SimulatedDisk,
 } from '../../support/disks/simulated-disk.ts';
 import { expectNoLeak, findingsOf } from '../../support/fixtures/forest-checks.ts';
-import { movedBytes } from '../../support/lives/moved-bytes.ts';
+import { movedBytes } from '../../support/fixtures/moved-bytes.ts';
 import { Random } from '../../support/random.ts';
 import {
   compactedHistory,

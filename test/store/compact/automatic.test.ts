@@ -3,9 +3,10 @@
  * verification, at every sync and after every commit; and marks that cannot be read.
  */
 
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import type { GrainId, Store } from '../../../src/index.ts';
 import { OwnBatches } from '../../../src/store/commit/own-batches.ts';
+import { Space } from '../../../src/store/file/space.ts';
 import { defaultLimits } from '../../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../../src/store/open/store-options.ts';
 import { openStore } from '../../../src/store/store.ts';
@@ -107,6 +108,39 @@ it('a compaction that is called while its batch is in flight, at each sync', asy
     if (!isCalled) break;
     expect(number).toBeLessThan(1000);
   }
+});
+
+it('a compaction that is called while its batch is in flight keeps its own bound of placement', async () => {
+  const { leaveFrom } = Space.prototype;
+  let inFlight = 0;
+  for (let number = 0; ; number += 5) {
+    const compacted = await Compacted.thinned();
+    const bounds: number[] = [];
+    const compact = async (): Promise<void> => {
+      const calls = vi.spyOn(Space.prototype, 'leaveFrom').mockImplementation(function (
+        this: Space,
+        page,
+      ) {
+        bounds.push(page);
+        leaveFrom.call(this, page);
+      });
+      await compacted.store.compact();
+      calls.mockRestore();
+    };
+    const isCalled = await duringSync(compacted, number, compact, async () => {
+      for (let at = 0; at < rounds; at++) await compacted.round(at);
+    });
+    await compacted.store.close();
+    if (!isCalled) break;
+    // The automatic one lifts its bound, before the other one sets one and in the end lifts it.
+    const own = bounds.findIndex((page) => Number.isFinite(page));
+    inFlight += Math.min(own, 1);
+    expect(own).toBeGreaterThanOrEqual(0);
+    expect(bounds.slice(own, -1).every((page) => Number.isFinite(page))).toBe(true);
+    expect(bounds.at(-1)).toBe(Number.POSITIVE_INFINITY);
+    expect(number).toBeLessThan(1000);
+  }
+  expect(inFlight).toBeGreaterThan(0);
 });
 
 it('the close while its batch is in flight, at each sync', async () => {

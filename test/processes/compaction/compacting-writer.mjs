@@ -5,7 +5,7 @@
  *
  * Argument: the path. Its orders are one line on stdin (`Orders`). Runs the built library.
  *
- * @typedef {import('../../src/index.ts').GrainId} GrainId
+ * @typedef {import('../../../src/index.ts').GrainId} GrainId
  *
  * @typedef {object} Pushed
  * @property {string} id
@@ -32,7 +32,7 @@ import { subscribe } from 'node:diagnostics_channel';
 import fs from 'node:fs';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
-import { randomFrom, valueBytes } from './seeded.mjs';
+import { randomFrom, valueBytes } from '../seeded.mjs';
 
 const [path = ''] = process.argv.slice(2);
 const stdout = 1;
@@ -105,7 +105,7 @@ async function run({ seed, compaction, live: before, nextNumber }) {
   tell({ step: 'idle' });
 }
 
-const library = import(new URL('../../dist/index.js', import.meta.url).href);
+const library = import(new URL('../../../dist/index.js', import.meta.url).href);
 await library;
 createInterface({ input: process.stdin })
   .once('line', (line) => {
