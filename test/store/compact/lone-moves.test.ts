@@ -15,10 +15,12 @@ import type { BasinState } from '../../../src/store/grains/basin-state.ts';
 import type { GrainMap } from '../../../src/store/grains/grain-map.ts';
 import type { Stratum } from '../../../src/store/grains/stratum.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
+import { crashScale } from '../../support/crash-scale.ts';
 import { damaged } from '../../support/disks/disk-damage.ts';
 import type { DiskState } from '../../support/disks/disk-state.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
 import { type CoreLab, type LabOptions, openLab } from '../../support/fixtures/core-lab.ts';
+import { Random } from '../../support/random.ts';
 
 /** A store on a disk of its own, and what it should have. */
 class Moved {
@@ -230,3 +232,51 @@ it('a compaction that stops when its batch is durable leaves the maps where they
   expect(await moved.lab.findings()).toEqual([]);
   await moved.lab.close();
 });
+
+/** One step of a made-up history: a map moves, or something that may come before or after that. */
+async function randomStep(moved: Moved, random: Random): Promise<void> {
+  const { committer, core } = moved.lab;
+  const ids = [...moved.values.keys()];
+  const one = ids[random.below(ids.length)] as GrainId;
+  const kind = random.below(10);
+  if (kind < 3) {
+    const isNarrow = moved.options.limits?.grainsPerStratum !== undefined;
+    const lengths = isNarrow ? [30, 100] : [30, 400, 3000, 40_000];
+    const length = lengths[random.below(lengths.length)] as number;
+    await moved.push(...Array<number>(1 + random.below(4)).fill(length));
+  } else if (kind === 3) await moved.remove(ids.filter(() => random.chance(0.2)));
+  else if (kind === 4) await moved.giveBack();
+  else if (kind < 7) await committer.commitOwn({ settles: random.chance(0.5) });
+  else {
+    const { stratum, map } = moved.homeOf(one);
+    const pages = map.extents.reduce((sum, extent) => sum + extent.pages, 0);
+    const page = core.space.takeBelow(pages, map.page);
+    if (page === undefined) return;
+    core.space.free(page, pages);
+    if (!map.durable) return;
+    const move = await moved.copy(one);
+    for (let turn = 0; !(await committer.commitOwn({ moves: [move] })); turn++) {
+      expect(turn).toBeLessThan(20);
+    }
+    expect(stratum.mapWith(map.firstIndex)?.page).toBe(move.parts[0]?.page);
+  }
+}
+
+it.each(Array.from({ length: 10 * crashScale }, (_, at) => at + 1))(
+  'a process that ends after any step of made-up moves leaves everything, seed %i',
+  async (seed) => {
+    const random = new Random(seed);
+    const settleBytes = [1024, 8192, 2 ** 20][random.below(3)] as number;
+    const carriedBytes = [0, 512][random.below(2)] as number;
+    const grainsPerStratum = random.chance(0.5) ? { grainsPerStratum: 16 } : {};
+    const limits = { carriedBytes, mapBytesMin: 16_384, ...grainsPerStratum };
+    const moved = await Moved.open({ settleBytes, limits });
+    await moved.push(...Array<number>(120).fill(100));
+    for (let step = 0; step < 30; step++) {
+      await randomStep(moved, random);
+      await moved.expectFound();
+    }
+    expect(await moved.lab.findings()).toEqual([]);
+    await moved.lab.close();
+  },
+);
