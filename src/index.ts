@@ -14,6 +14,7 @@ export { nodeFileSystem } from './io/node.ts';
 export type { BackupReport } from './store/backup/backup.ts';
 export type { BackupOptions } from './store/backup/store-backup.ts';
 export type { CompactReport } from './store/compact/store-compact.ts';
+export type { ThinValuesOptions } from './store/compact/thin-values.ts';
 export type { TrimReport } from './store/compact/trim.ts';
 export type { StoreOptions } from './store/open/store-options.ts';
 export type { CommitLogEntry, GrainChange } from './store/readers/log-entries.ts';

@@ -7,7 +7,7 @@
  */
 
 import type { Vault } from '../codecs/vault.ts';
-import { VarveError } from '../errors.ts';
+import { invalidArgument, VarveError } from '../errors.ts';
 import type { BatchId, MemoryStatistics, Store } from '../index.ts';
 import { DurableState } from './commits/durable-state.ts';
 import type { ForestVersion } from './commits/forest-version.ts';
@@ -48,7 +48,7 @@ export class ForestCore {
   readonly store: Store;
   readonly state: DurableState;
   readonly handles = new TreeHandles();
-  readonly listeners = new Set<Listener>();
+  readonly #listeners = new Set<Listener>();
   #life: 'open' | 'closing' | 'closed' = 'open';
   /** Commits that some listeners have not been called for. */
   readonly #unannounced: Commit[] = [];
@@ -99,6 +99,19 @@ export class ForestCore {
     }
   }
 
+  /** As `Forest.onCommit`. */
+  listen(listener: Listener): () => void {
+    if (typeof listener !== 'function') {
+      throw invalidArgument('Forest.onCommit', 'a function', listener);
+    }
+    // A new function: the same listener may be added twice.
+    const own: Listener = (commit) => listener(commit);
+    this.#listeners.add(own);
+    return () => {
+      this.#listeners.delete(own);
+    };
+  }
+
   /** From now on it takes no more transactions. */
   beginClose(): void {
     this.#life = 'closing';
@@ -106,18 +119,18 @@ export class ForestCore {
 
   endClose(): void {
     this.#life = 'closed';
-    this.listeners.clear();
+    this.#listeners.clear();
   }
 
   /** `changed`: the trees that the commit changed. */
-  announce(batch: BatchId, changed: ReadonlyMap<string, unknown>): void {
-    if (changed.size === 0 || this.listeners.size === 0) return;
-    this.#unannounced.push({ batch, trees: [...changed.keys()] });
+  announce(batch: BatchId, changed: ReadonlySet<string>): void {
+    if (changed.size === 0 || this.#listeners.size === 0) return;
+    this.#unannounced.push({ batch, trees: [...changed] });
     // A listener may commit. That commit is announced after all listeners know of this one.
     if (this.#unannounced.length > 1) return;
     const queue = this.#unannounced;
     for (let commit = queue[0]; commit !== undefined; commit = queue[0]) {
-      for (const listener of this.listeners) runOutside(() => call(listener, commit));
+      for (const listener of this.#listeners) runOutside(() => call(listener, commit));
       queue.shift();
     }
   }

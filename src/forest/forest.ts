@@ -11,19 +11,19 @@ import {
   type BackupOptions,
   type BackupReport,
   type BatchId,
+  type CompactReport,
   type GrainId,
   type ReadStreamOptions,
   Store,
   type StoreOptions,
 } from '../index.ts';
-import { checkOperation } from '../util/operations/long-operation.ts';
 import { Operations } from '../util/operations/operations.ts';
 import { ForestWriter } from './commits/forest-writer.ts';
 import { Freeing } from './commits/freeing.ts';
 import { isRefusal } from './commits/group-commits.ts';
+import { type ForestCompactOptions, ForestCompactor } from './compact/forest-compact.ts';
 import type { ForestSession, Snapshot, Transaction, Tree } from './contract.ts';
 import {
-  checkMeasure,
   type DescribeOptions,
   describeForest,
   type ForestDescription,
@@ -73,6 +73,7 @@ export class Forest implements AsyncDisposable {
   readonly #core: ForestCore;
   readonly #writer: ForestWriter;
   readonly #freeing: Freeing;
+  readonly #compactor: ForestCompactor;
   readonly #storeUse: StoreUse;
   readonly #sessions = new OpenForestSessions();
   readonly #operations = new Operations();
@@ -83,6 +84,7 @@ export class Forest implements AsyncDisposable {
     this.#core = core;
     this.#freeing = freeing;
     this.#writer = new ForestWriter(core, core.state, freeing);
+    this.#compactor = new ForestCompactor(core, this.#writer, freeing, this.#operations);
     this.#storeUse = storeUse;
   }
 
@@ -313,11 +315,22 @@ export class Forest implements AsyncDisposable {
    */
   async describe(options: DescribeOptions = {}): Promise<ForestDescription> {
     this.#core.checkOpen();
-    const isMeasured = checkMeasure(options);
-    const { state } = this.#core;
-    return await this.#operations.run(checkOperation(options), (operation) =>
-      describeForest(state, isMeasured, operation),
-    );
+    return await describeForest(this.#core.state, this.#operations, options);
+  }
+
+  /**
+   * Packs leaves that are not full, stores the nodes and long values that lie in thin grain maps
+   * anew, and compacts the store. Transactions, reads and snapshots go on; forks share what they
+   * shared. `onCommit` does not report it. Values of `Transaction.push` keep their ids, unless
+   * `movePushed` renames them. Leaves of a tree with a reducer are packed only if the program has
+   * opened the tree with it. What open snapshots hold is returned by a later compaction.
+   *
+   * Rejects as `Store.compact`, with `VARVE_CORRUPT` and `VARVE_VAULT` if a node cannot be read,
+   * and with the error of `movePushed`.
+   */
+  async compact(options: ForestCompactOptions = {}): Promise<CompactReport> {
+    this.#core.checkOpen();
+    return await this.#compactor.compact(options);
   }
 
   /**
@@ -327,15 +340,7 @@ export class Forest implements AsyncDisposable {
    */
   onCommit(listener: (commit: { batch: BatchId; trees: readonly string[] }) => void): () => void {
     this.#core.checkOpen();
-    if (typeof listener !== 'function') {
-      throw invalidArgument('Forest.onCommit', 'a function', listener);
-    }
-    // A new function: the same listener may be added twice.
-    const own: typeof listener = (commit) => listener(commit);
-    this.#core.listeners.add(own);
-    return () => {
-      this.#core.listeners.delete(own);
-    };
+    return this.#core.listen(listener);
   }
 
   /**
@@ -362,8 +367,10 @@ export class Forest implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#core.beginClose();
+    const closed = new VarveError('VARVE_CLOSED', 'the forest is closed');
+    this.#compactor.stop(closed);
     try {
-      await this.#operations.stopAll(new VarveError('VARVE_CLOSED', 'the forest is closed'));
+      await this.#operations.stopAll(closed);
       await this.#writer.settled();
       await this.#sessions.close();
       await this.#writer.clear();

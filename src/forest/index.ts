@@ -10,6 +10,7 @@ export type { Codec, KeyCodec, Reducer } from '../codecs/codec.ts';
 export { codecs } from '../codecs/codecs.ts';
 export { reducers } from '../codecs/reducers.ts';
 export type { Vault } from '../codecs/vault.ts';
+export type { ForestCompactOptions } from './compact/forest-compact.ts';
 export type {
   ForestSession,
   Range,

@@ -15,6 +15,7 @@ import { checkNames } from '../util/options.ts';
 import type { BackupReport } from './backup/backup.ts';
 import { type BackupOptions, backUpStore } from './backup/store-backup.ts';
 import { Compactor, type CompactReport } from './compact/store-compact.ts';
+import type { ThinValuesOptions } from './compact/thin-values.ts';
 import type { TrimReport } from './compact/trim.ts';
 import type { HeaderUpdate } from './header-updates.ts';
 import type { OpenRequest } from './open/open-request.ts';
@@ -347,13 +348,12 @@ export class Store implements AsyncDisposable {
   }
 
   /**
-   * Ids of live values in grain maps of which values take at most `fill` (0 to 1, default 0.5), the
-   * emptiest map first: push these again and archive the old ids, and the next compaction returns
-   * the space. As of the first step; without archived values and the newest map of each stratum.
-   * The maps take no new values until the next `compact` ends. Throws `VARVE_INVALID_ARGUMENT`,
-   * `VARVE_READ_ONLY`, `VARVE_CLOSED`, `VARVE_POISONED`.
+   * Ids of live values in grain maps of which values take at most `fill`, the emptiest map first:
+   * push these again and archive the old ids, and the next compaction returns the space. As of the
+   * first step; without archived values and the newest map of each stratum. The maps take no new
+   * values until the next `compact` ends. Throws as `compact`, and `VARVE_INVALID_ARGUMENT`.
    */
-  thinValues(options: { fill?: number | undefined } = {}): AsyncIterable<GrainId> {
+  thinValues(options: ThinValuesOptions = {}): AsyncIterable<GrainId> {
     return this.#compactor.thinValues(options);
   }
 

@@ -17,7 +17,6 @@ import { findingsOf, LifeSteps } from './life-steps.ts';
 import type { State } from './model/model-state.ts';
 import type { Fate, Plan, Step } from './model/plan.ts';
 import { difference, namesDiffer, pushedDiffer, readAll, readPushed } from './observation.ts';
-import { fateOf } from './plan-generator.ts';
 import type { CallCounts } from './world/chaos.ts';
 import { withClock } from './world/clock.ts';
 import { SimulationFailure, unexpected } from './world/failure.ts';
@@ -184,6 +183,14 @@ async function cutBeside(
       throw error;
     }
   }
+}
+
+/** Shares of the unsynced sectors that survive a power cut. */
+const survivingShares = [0, 0.1, 0.5, 0.9, 1];
+
+function fateOf(random: Random): Fate {
+  const share = survivingShares[random.below(survivingShares.length)] as number;
+  return { share, seed: random.below(2 ** 31) };
 }
 
 /** The plan with one more step before another. */

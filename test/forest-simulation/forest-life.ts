@@ -82,6 +82,7 @@ export class ForestLife {
   #calmAt = 0;
   #firedAtOpening = 0;
   isClosing = false;
+  isCompacting = false;
   #failure: SimulationFailure | undefined;
   #seeds = 0;
   #listenerWrites: number;

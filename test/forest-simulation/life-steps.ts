@@ -16,6 +16,7 @@ import {
   HeldSnapshot,
   type HeldView,
 } from './held-views.ts';
+import { compactIn } from './life-compactions.ts';
 import { LifeWrites } from './life-writes.ts';
 import { bytesOf, type State } from './model/model-state.ts';
 import type { Step } from './model/plan.ts';
@@ -113,6 +114,9 @@ export class LifeSteps {
         return;
       case 'checkpoint':
         life.followCommit('checkpointTo', store.checkpointTo(store.currentBatch), () => undefined);
+        return;
+      case 'compact':
+        compactIn(life, step);
         return;
       case 'verify':
         life.attemptLater(

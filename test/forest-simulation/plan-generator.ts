@@ -1,14 +1,12 @@
 /**
  * The program that a seed stands for.
  *
- * Invariant: the same seed gives the same program on every machine. The proportions are chosen so
- * that forks, drops and failures meet held views and full strata often; nothing here knows why that
- * is dangerous.
+ * Invariant: the same seed gives the same program on every machine. Forks, drops and failures meet
+ * held views and full strata often; nothing here knows why that is dangerous.
  */
 
 import { Random } from '../support/random.ts';
 import {
-  type Fate,
   familySize,
   type IteratorKind,
   keysMax,
@@ -20,6 +18,7 @@ import {
   type Step,
   treeNames,
 } from './model/plan.ts';
+import { compacts, withCompactions } from './plan-compactions.ts';
 import { dialectCount, isVersioned, loggedDialects, longFactor } from './world/dialects.ts';
 
 /**
@@ -56,7 +55,8 @@ export function planOf(seed: number, leaveOut: readonly LeftOut[] = []): Plan {
   }
   steps.push(...lately);
   if (random.chance(0.2)) return withShares(random, habits, { settings, steps });
-  return random.chance(0.015) ? withManyRoots({ settings, steps }) : { settings, steps };
+  if (random.chance(0.015)) return withManyRoots({ settings, steps });
+  return compacts(seed) ? withCompactions(seed, { settings, steps }) : { settings, steps };
 }
 
 /** The plan, with so many commits in between that an earlier state is written for its roots. */
@@ -108,9 +108,11 @@ function withShares(random: Random, habits: Habits, { settings, steps }: Plan): 
 /** A body that stores nodes of earlier transactions, waits, and fails. */
 function forkThatFails(from: number, op: Op): Step {
   const to = from - (from % familySize) + familySize - 1;
-  const fork: Op[] = [op, { do: 'drop', tree: to }, { do: 'fork', from, to }, { do: 'throw' }];
-  fork.splice(3, 0, { do: 'wait', turns: 3 });
-  return { do: 'transaction', ops: fork };
+  const fork: Op[] = [
+    { do: 'drop', tree: to },
+    { do: 'fork', from, to },
+  ];
+  return { do: 'transaction', ops: [op, ...fork, { do: 'wait', turns: 3 }, { do: 'throw' }] };
 }
 
 function pick<T>(random: Random, all: readonly T[]): T {
@@ -393,8 +395,4 @@ function rangeOf(random: Random): PlanRange {
     ...(random.chance(0.4) ? { reverse: true } : {}),
     ...(random.chance(0.15) ? { limit: random.below(9) } : {}),
   };
-}
-
-export function fateOf(random: Random): Fate {
-  return { share: pick(random, [0, 0.1, 0.5, 0.9, 1]), seed: random.below(2 ** 31) };
 }

@@ -9,6 +9,7 @@ import { faultsOfCommits } from './faults-of-commits.ts';
 import { faultsOfCompacting } from './faults-of-compacting.ts';
 import { faultsOfCounts, faultsOfInvariants } from './faults-of-counts.ts';
 import { faultsOfForest } from './faults-of-forest.ts';
+import { faultsOfForestCompacting } from './faults-of-forest-compacting.ts';
 import { faultsOfHeldStates, faultsOfJournals } from './faults-of-journals.ts';
 import { faultsOfMemory } from './faults-of-memory.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
@@ -39,4 +40,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfWatching,
   ...faultsOfBackups,
   ...faultsOfCompacting,
+  ...faultsOfForestCompacting,
 ];

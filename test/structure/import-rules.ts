@@ -76,7 +76,8 @@ const rooms: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     transactions: [...committedForest, 'sessions'],
     commits: [...committedForest, 'sessions', 'transactions'],
     describe: [...committedForest, 'commits'],
-    [door]: [...committedForest, 'sessions', 'transactions', 'commits', 'describe'],
+    compact: [...committedForest, 'transactions', 'commits'],
+    [door]: [...committedForest, 'sessions', 'transactions', 'commits', 'describe', 'compact'],
   },
 };
 

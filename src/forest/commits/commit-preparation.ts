@@ -151,7 +151,17 @@ export class CommitPreparation {
         catalog.put(key, value, value.length * 2);
       }
     }
-    return catalog.root;
+    const { root } = catalog;
+    const { nodes, catalogShape: shape } = context;
+    return (
+      this.#group.catalogRewrite?.({
+        nodes,
+        shape,
+        root,
+        owner: edit,
+        summarize: () => undefined,
+      }) ?? root
+    );
   }
 
   /** The values that nothing reaches and that later commits archive. */

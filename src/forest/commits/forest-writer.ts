@@ -27,7 +27,7 @@ export interface WriterOwner {
   /** Throws if the forest takes no transactions. */
   checkWritable(): void;
   /** Called after all promises that waited for a commit have resolved. */
-  announce(batch: BatchId, changed: ReadonlyMap<string, unknown>): void;
+  announce(batch: BatchId, changed: ReadonlySet<string>): void;
 }
 
 /** The result of a body, and the batch that made its changes durable. */
@@ -161,7 +161,7 @@ export class ForestWriter implements CommitsOwner {
     this.#bodies.fail(error);
   }
 
-  announce(batch: BatchId, changed: ReadonlyMap<string, unknown>): void {
+  announce(batch: BatchId, changed: ReadonlySet<string>): void {
     this.#owner.announce(batch, changed);
   }
 

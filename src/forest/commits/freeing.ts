@@ -104,10 +104,15 @@ export class Freeing {
     }
   }
 
-  /** Frees all archived values that nothing holds: the forest is closing. Rejects as a commit. */
+  /** Frees all archived values that nothing holds. Rejects as a commit. */
   async freeAll(): Promise<void> {
+    if (this.#store.statistics().archivedValues > 0) await this.forgetAll();
+  }
+
+  /** As `freeAll`, and forgets the commit log, also if nothing is archived. */
+  async forgetAll(): Promise<void> {
     const store = this.#store;
-    if (!this.#automatic || store.readOnly || store.statistics().archivedValues === 0) return;
+    if (!this.#automatic || store.readOnly) return;
     await store.checkpointTo(this.#retention.limit(store.currentBatch));
   }
 

@@ -34,7 +34,7 @@ export interface CommitsOwner {
   /** Fails the running transaction: the state that it started from is gone. */
   failAll(error: unknown): void;
   /** Called after all promises that waited for a commit have resolved. */
-  announce(batch: BatchId, changed: ReadonlyMap<string, unknown>): void;
+  announce(batch: BatchId, changed: ReadonlySet<string>): void;
   /** Called when nothing is in flight and nothing waits. */
   idle(): void;
 }
@@ -225,7 +225,7 @@ export class GroupCommits {
       (waiter) => waiter.resolve(batch),
       () => {
         for (const { reject, error } of group.doubtful) reject(error);
-        this.#owner.announce(batch, group.changed);
+        this.#owner.announce(batch, group.named);
         this.#owner.idle();
       },
     );

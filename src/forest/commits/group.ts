@@ -20,6 +20,7 @@ import type { NodeRef } from '../nodes/node.ts';
 import { adoptedValue, type ForestSessionWork } from '../sessions/session-work.ts';
 import type { TransactionScope } from '../transactions/transaction.ts';
 import { Garbage } from '../trees/garbage.ts';
+import type { Rewrite } from '../trees/tree-editor.ts';
 import type { TreeRecord } from '../trees/tree-record.ts';
 
 /** A caller that waits for the commit. */
@@ -37,7 +38,11 @@ export class Group implements JournalEntry {
   readonly doubtful: { readonly reject: Waiter['reject']; readonly error: unknown }[] = [];
   /** The records that the group leaves in the trees it changes; undefined if it removes one. */
   readonly changed = new Map<string, TreeRecord | undefined>();
+  /** The trees whose entries it changes: listeners hear of these alone. */
+  readonly named = new Set<string>();
   readonly garbage = new Garbage();
+  /** Stores nodes of the catalog anew. */
+  catalogRewrite: Rewrite | undefined;
   /** The logs of its transactions, tree by tree. */
   readonly logs: TreeChanges[] = [];
   logBytes = 0;
@@ -86,7 +91,12 @@ export class Group implements JournalEntry {
 
   /** Takes in a successful transaction. If a reducer throws, nothing has changed. */
   join(tx: TransactionScope): void {
-    for (const { name, left, log } of tx.changed()) this.#change(name, left, log);
+    for (const { name, left, log, changed } of tx.changed()) {
+      this.#change(name, left, log);
+      if (changed) this.named.add(name);
+    }
+    if (tx.needsNodes) this.requireNodes();
+    this.catalogRewrite = tx.catalogRewrite ?? this.catalogRewrite;
     this.garbage.add(tx.edit.garbage);
     if (tx.archives.size > 0) for (const id of tx.archives) this.archives.add(id);
     if (tx.pushed.size > 0) for (const id of tx.pushed) this.pushed.add(id);

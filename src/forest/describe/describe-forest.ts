@@ -11,7 +11,12 @@
  */
 
 import { isVarveError, VarveError } from '../../errors.ts';
-import { type LongOperation, longOperationNames } from '../../util/operations/long-operation.ts';
+import {
+  checkOperation,
+  type LongOperation,
+  longOperationNames,
+} from '../../util/operations/long-operation.ts';
+import type { Operations } from '../../util/operations/operations.ts';
 import type { RunningOperation } from '../../util/operations/running-operation.ts';
 import { checkFlag, checkNames, type NamesOf } from '../../util/options.ts';
 import type { DurableState } from '../commits/durable-state.ts';
@@ -60,14 +65,20 @@ export interface ForestDescription {
 
 const describeNames: NamesOf<DescribeOptions> = { ...longOperationNames, measure: true };
 
-/** Throws `VARVE_INVALID_ARGUMENT`. */
-export function checkMeasure(options: DescribeOptions): boolean {
+/** Rejects as `Forest.describe`. */
+export async function describeForest(
+  state: DurableState,
+  operations: Operations,
+  options: DescribeOptions,
+): Promise<ForestDescription> {
   checkNames('Forest.describe', options, describeNames);
-  return checkFlag('measure', options.measure, false);
+  const isMeasured = checkFlag('measure', options.measure, false);
+  return await operations.run(checkOperation(options), (operation) =>
+    describe(state, isMeasured, operation),
+  );
 }
 
-/** Rejects as reads, and with the reason of the operation's stop. */
-export async function describeForest(
+async function describe(
   state: DurableState,
   isMeasured: boolean,
   operation: RunningOperation,

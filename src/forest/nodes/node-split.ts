@@ -8,7 +8,7 @@
 import { assert } from '../../util/assert.ts';
 import { compareBytes } from '../../util/bytes.ts';
 import { concatEntries, type NodeEntries } from './entries.ts';
-import { type Branch, Leaf, type TreeNode, type TreeShape } from './node.ts';
+import { type Branch, Leaf, nodeHeadBytes, type TreeNode, type TreeShape } from './node.ts';
 
 export interface Split {
   readonly left: TreeNode;
@@ -53,8 +53,29 @@ export function splitNode(node: TreeNode, shape: TreeShape, run: number): Split 
 }
 
 function splitLeaf(leaf: Leaf, shape: TreeShape, run: number): Split {
+  const split = splitLeafAt(leaf, shape, splitPoint(leaf, run));
+  if (run >= runsMin) (split.right as Leaf).run = run;
+  if (run <= -runsMin) (split.left as Leaf).run = run;
+  return split;
+}
+
+/** Splits a leaf so that the left one has as many entries as fit in this number of bytes. */
+export function fillLeaf(leaf: Leaf, shape: TreeShape, bytesMax: number): Split {
+  const { entries } = leaf;
+  const whole = leaf.size(shape);
+  const each = (whole - nodeHeadBytes - entries.live) / entries.count;
+  let bytes = nodeHeadBytes;
+  let at = 0;
+  for (; at < entries.count; at++) {
+    bytes += entries.entryBytes(at) + each;
+    if (bytes > bytesMax) break;
+  }
+  return splitLeafAt(leaf, shape, Math.min(Math.max(at, 1), entries.count - 1));
+}
+
+/** `at`: the first entry of the right leaf. */
+function splitLeafAt(leaf: Leaf, shape: TreeShape, at: number): Split {
   const { entries, owner } = leaf;
-  const at = splitPoint(leaf, run);
   const left = new Leaf(owner, entries.slice(0, at));
   const right = new Leaf(owner, entries.slice(at));
   if (leaf.longs > 0) {
@@ -63,8 +84,6 @@ function splitLeaf(leaf: Leaf, shape: TreeShape, run: number): Split {
   }
   assert(left.total + right.total === leaf.total, 'a split keeps all entries');
   assert(left.longs + right.longs === leaf.longs, 'a split keeps all long values');
-  if (run >= runsMin) right.run = run;
-  if (run <= -runsMin) left.run = run;
   const separator = shape.keyBytes < 0 ? shortest(entries, at) : entries.key(at).slice();
   assert(compareBytes(entries.key(at - 1), separator) < 0, 'a separator is above the left node');
   assert(compareBytes(separator, entries.key(at)) <= 0, 'a separator is not above the right node');

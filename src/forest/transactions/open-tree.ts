@@ -6,13 +6,13 @@
  */
 
 import { corrupt } from '../../errors.ts';
-import { assert } from '../../util/assert.ts';
+import { assert, present } from '../../util/assert.ts';
 import { ChangeLog, replayChanges } from '../journal/change-log.ts';
-import { emptyRoot, longBit, longRefBytes, type TreeRoot } from '../nodes/node.ts';
+import { emptyRoot, longBit, longRefBytes, type NodeRef, type TreeRoot } from '../nodes/node.ts';
 import { Summaries } from '../reads/summaries.ts';
 import type { Edit } from '../trees/edit.ts';
 import { historyDelete, historyKey, historyPut } from '../trees/history-key.ts';
-import { TreeEditor } from '../trees/tree-editor.ts';
+import { type Rewrite, TreeEditor } from '../trees/tree-editor.ts';
 import {
   droppedRecord,
   type ForestLimits,
@@ -23,11 +23,16 @@ import {
 } from '../trees/tree-record.ts';
 import { checkConfig, type TreeSchema } from '../trees/tree-schema.ts';
 
+/** The entries of a tree, or the changes of a versioned one. */
+export type TreePart = 'main' | 'history';
+
 const noValue = new Uint8Array(0);
 
 export class OpenTree {
   readonly name: string;
   changed = false;
+  /** Nodes have been stored anew, and its entries are as they were. */
+  isRewritten = false;
   /** The changes to the tree; closed once there was one that a log cannot express. */
   readonly log: ChangeLog;
   readonly #edit: Edit;
@@ -104,6 +109,35 @@ export class OpenTree {
     const sequence = versioned ? Math.max(record.sequence, this.#sequence) : this.#sequence;
     this.#take({ ...record, sequence });
     this.changed = true;
+    this.log.close();
+  }
+
+  /**
+   * Stores nodes anew. `schema`: the tree's, if the program has opened it; packed leaves of a tree
+   * with a reducer need it.
+   */
+  rewrite(
+    part: TreePart,
+    rewrite: Rewrite,
+    schema: TreeSchema<unknown, unknown, unknown> | undefined,
+  ): void {
+    const config = present(this.#config, 'the layout of a tree that is rewritten');
+    const shape =
+      part === 'main' ? shapeOf(config, this.#limits) : historyShapeOf(config, this.#limits);
+    const { main, history } = this.record as TreeRecord;
+    const root = part === 'main' ? main : history;
+    const { nodes } = this.#edit;
+    const owner = this.#edit.of(shape);
+    if (part === 'main' && schema?.config.reducer === config.reducer) this.#schema = schema;
+    const summarize = (ref: NodeRef): void => {
+      if (part === 'main') this.#summarizeFrom(ref);
+    };
+    const after = rewrite({ nodes, shape, root, owner, summarize });
+    if (after.ref === root.ref) return;
+    const editor = new TreeEditor(nodes, shape, after, owner);
+    if (part === 'main') this.#main = editor;
+    else this.#history = editor;
+    this.isRewritten = true;
     this.log.close();
   }
 
@@ -219,8 +253,12 @@ export class OpenTree {
 
   /** Computes the reducer's values of the nodes that have changed. */
   summarize(): void {
+    this.#summarizeFrom(this.#main?.root.ref);
+  }
+
+  #summarizeFrom(ref: NodeRef | undefined): void {
     const schema = this.#schema;
     if (schema?.reducer === undefined) return;
-    new Summaries(this.#edit.nodes, schema, schema.reducer).complete(this.#main?.root.ref);
+    new Summaries(this.#edit.nodes, schema, schema.reducer).complete(ref);
   }
 }

@@ -16,10 +16,11 @@ import { adoptedValue, type ForestSessionWork } from '../sessions/session-work.t
 import { nameKey } from '../trees/catalog.ts';
 import { Edit, type EditStart } from '../trees/edit.ts';
 import type { ForestContext } from '../trees/forest-context.ts';
+import type { Rewrite } from '../trees/tree-editor.ts';
 import { historyShapeOf, shapeOf, type TreeRecord } from '../trees/tree-record.ts';
 import type { TreeSchema } from '../trees/tree-schema.ts';
 import { endBody, type RunningBody } from './body-context.ts';
-import { OpenTree } from './open-tree.ts';
+import { OpenTree, type TreePart } from './open-tree.ts';
 import { type WritingScope, WritingTree } from './writing-tree.ts';
 
 /** The state that a transaction starts from. */
@@ -36,6 +37,9 @@ export interface StartingState extends EditStart {
 export class TransactionScope implements Transaction, WritingScope {
   readonly edit: Edit;
   readonly archives = new Set<GrainId>();
+  /** The commit writes all nodes, and archives all that older ones have replaced. */
+  needsNodes = false;
+  catalogRewrite: Rewrite | undefined;
   /** User values that it pushed or adopted. */
   readonly pushed = new Set<GrainId>();
   /** Sessions that it adopted. Their values are in no group's session until the commit. */
@@ -165,6 +169,40 @@ export class TransactionScope implements Transaction, WritingScope {
     this.change(() => open.drop());
   }
 
+  // ── compaction ──
+
+  /** The tree as it is now; undefined if there is none. */
+  recordOf(name: string): TreeRecord | undefined {
+    return this.#open(name).record;
+  }
+
+  /** Stores nodes of a tree anew; see `OpenTree.rewrite`. */
+  rewrite(name: string, part: TreePart, rewrite: Rewrite): void {
+    // Nodes that trees share are pushed at once.
+    if (this.edit.sharesRoot.count > 0) this.#start.beforeStoring();
+    const asked = this.#context.handles.askedFor(name);
+    this.change(() => this.#open(name).rewrite(part, rewrite, asked));
+  }
+
+  /** Stores nodes of the shares anew. */
+  rewriteShares(rewrite: Rewrite): void {
+    const { ref } = this.edit.sharesRoot;
+    this.change(() => this.edit.shares.rewrite(rewrite));
+    if (this.edit.sharesRoot.ref !== ref) this.needsNodes = true;
+  }
+
+  /** The commit stores nodes of the catalog anew. */
+  rewriteCatalog(rewrite: Rewrite): void {
+    this.catalogRewrite = rewrite;
+    this.needsNodes = true;
+  }
+
+  /** Reducer values of changed nodes can be computed, or there are none. */
+  knowsReducer(name: string): boolean {
+    const reducer = this.#start.record(name)?.config.reducer ?? '';
+    return reducer === '' || this.#context.handles.askedFor(name)?.config.reducer === reducer;
+  }
+
   push(data: Uint8Array): GrainId {
     this.check();
     const id = this.edit.push(data);
@@ -215,7 +253,7 @@ export class TransactionScope implements Transaction, WritingScope {
   changed(): readonly OpenTree[] {
     const changed: OpenTree[] = [];
     for (const open of this.#trees.values()) {
-      if (!open.changed) continue;
+      if (!open.changed && !open.isRewritten) continue;
       open.summarize();
       changed.push(open);
     }

@@ -7,10 +7,10 @@
 
 import { codecs } from '../../codecs/codecs.ts';
 import { corrupt, invalidArgument } from '../../errors.ts';
-import type { TreeRoot, TreeShape } from '../nodes/node.ts';
+import type { Leaf, TreeRoot, TreeShape } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 import { decodeRecord, type TreeRecord } from './tree-record.ts';
-import { findEntry, TreeCursor } from './tree-search.ts';
+import { findEntry, positionOf, TreeCursor } from './tree-search.ts';
 
 /** The name as the catalog's key. Throws `VARVE_INVALID_ARGUMENT`. */
 export function nameKey(name: string): Uint8Array {
@@ -29,6 +29,28 @@ export function findRecord(
   return found === undefined ? undefined : decodeRecord(found.leaf.entries.value(found.index));
 }
 
+/** The name of the first tree of a catalog after this one; of the first tree without a name. */
+export function nameAfter(
+  nodes: NodeStore,
+  shape: TreeShape,
+  root: TreeRoot,
+  name: string | undefined,
+): string | undefined {
+  const tree = { nodes, shape, root };
+  const at = name === undefined ? 0 : positionOf(tree, { key: nameKey(name), including: true });
+  if (at >= root.count) return undefined;
+  const { leaf, index } = new TreeCursor(tree, at);
+  return nameOf(leaf, index);
+}
+
+function nameOf(leaf: Leaf, index: number): string {
+  try {
+    return codecs.utf8.decode(leaf.entries.key(index));
+  } catch (cause) {
+    throw corrupt('the name of a tree is not UTF-8', { cause });
+  }
+}
+
 /** All records of a catalog, ordered by name. */
 export function* catalogEntries(
   nodes: NodeStore,
@@ -39,13 +61,7 @@ export function* catalogEntries(
   const cursor = new TreeCursor({ nodes, shape, root }, 0);
   for (let left = root.count; left > 0; left--) {
     const { leaf, index } = cursor;
-    let name: string;
-    try {
-      name = codecs.utf8.decode(leaf.entries.key(index));
-    } catch (cause) {
-      throw corrupt('the name of a tree is not UTF-8', { cause });
-    }
-    yield { name, record: decodeRecord(leaf.entries.value(index)) };
+    yield { name: nameOf(leaf, index), record: decodeRecord(leaf.entries.value(index)) };
     if (left > 1) cursor.forward();
   }
 }

@@ -18,7 +18,7 @@ import { Garbage } from './garbage.ts';
 import { Shares } from './shares.ts';
 import { type EditOwner, unsharedEdit } from './tree-editor.ts';
 
-type EditContext = Pick<ForestContext, 'nodes' | 'sharesShape' | 'nextOwner'>;
+type EditContext = Pick<ForestContext, 'nodes' | 'sharesShape' | 'nextOwner' | 'losses'>;
 
 /** The state that an edit starts from, and the destination of its pushes. */
 export interface EditStart {
@@ -66,10 +66,23 @@ export class Edit {
     return this.#shares?.root ?? this.#sharesBefore;
   }
 
+  /** Referents of a stored node or long value, beyond the first. */
+  extra(id: GrainId): number {
+    return this.#hasShares ? this.shares.extra(id) : 0;
+  }
+
+  /** Adds a referent to a stored node or long value. */
+  share(id: GrainId): void {
+    this.shares.add(id);
+  }
+
+  get #hasShares(): boolean {
+    return this.#shares !== undefined || this.#sharesBefore.count > 0;
+  }
+
   /** Removes a referent. False if it was the only one. */
   #unshare(id: GrainId): boolean {
-    if (this.#shares === undefined && this.#sharesBefore.count === 0) return false;
-    return this.shares.take(id);
+    return this.#hasShares && this.shares.take(id);
   }
 
   get nodes(): NodeStore {
@@ -139,6 +152,7 @@ export class Edit {
 
   /** No tree refers to the node any more. */
   #lose(ref: NodeRef): void {
+    this.#context.losses.ofNode(ref);
     if (ref.stored || !this.#made(ref)) this.garbage.addNode(ref);
   }
 
@@ -149,7 +163,9 @@ export class Edit {
 
   releaseLong(bytes: Uint8Array): void {
     const id = longId(bytes, 0);
-    if (!this.#unshare(id)) this.garbage.addValue(id);
+    if (this.#unshare(id)) return;
+    this.#context.losses.ofValue(id);
+    this.garbage.addValue(id);
   }
 
   /** The edit as the editor of one tree needs it. */

@@ -8,6 +8,7 @@
 import type { Store } from '../../index.ts';
 import type { TreeShape } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
+import { Losses } from './garbage.ts';
 import type { TreeHandles } from './tree-handles.ts';
 import { catalogConfig, type ForestLimits, shapeOf, sharesConfig } from './tree-record.ts';
 
@@ -18,6 +19,7 @@ export class ForestContext {
   readonly handles: TreeHandles;
   readonly catalogShape: TreeShape;
   readonly sharesShape: TreeShape;
+  readonly losses = new Losses();
   #owners = 0;
 
   constructor(store: Store, nodes: NodeStore, limits: ForestLimits, handles: TreeHandles) {

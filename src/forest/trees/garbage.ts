@@ -7,7 +7,30 @@
  */
 
 import type { GrainId } from '../../index.ts';
+import { assert } from '../../util/assert.ts';
 import type { NodeRef } from '../nodes/node.ts';
+
+/** Tells a listener of each stored node and long value that an edit drops, even if it fails. */
+export class Losses {
+  #listener: ((id: GrainId) => void) | undefined;
+
+  /** One listens at a time. The result ends it. */
+  listen(listener: (id: GrainId) => void): () => void {
+    assert(this.#listener === undefined, 'one listens to losses at a time');
+    this.#listener = listener;
+    return () => {
+      this.#listener = undefined;
+    };
+  }
+
+  ofNode(ref: NodeRef): void {
+    if (this.#listener !== undefined && ref.stored) this.#listener(ref.id);
+  }
+
+  ofValue(id: GrainId): void {
+    this.#listener?.(id);
+  }
+}
 
 export class Garbage {
   /** Some may never have been stored. */

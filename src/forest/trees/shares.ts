@@ -12,7 +12,7 @@ import { setU32BigEndian } from '../../util/big-endian.ts';
 import { getU32, setU32 } from '../../util/little-endian.ts';
 import { NodeRef, type TreeRoot, type TreeShape } from '../nodes/node.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
-import { type EditOwner, TreeEditor } from './tree-editor.ts';
+import { type EditOwner, type Rewrite, TreeEditor } from './tree-editor.ts';
 import { findEntry } from './tree-search.ts';
 
 const countBytes = 8;
@@ -21,7 +21,8 @@ const wordOfCount = countBytes * 2;
 export class Shares {
   readonly #nodes: NodeStore;
   readonly #shape: TreeShape;
-  readonly #editor: TreeEditor;
+  #editor: TreeEditor;
+  readonly #edit: EditOwner;
   readonly #key = new Uint8Array(countBytes);
   readonly #count = new Uint8Array(countBytes);
 
@@ -29,6 +30,7 @@ export class Shares {
   constructor(nodes: NodeStore, shape: TreeShape, root: TreeRoot, edit: EditOwner) {
     this.#nodes = nodes;
     this.#shape = shape;
+    this.#edit = edit;
     this.#editor = new TreeEditor(nodes, shape, root, edit);
   }
 
@@ -51,6 +53,13 @@ export class Shares {
     setU32BigEndian(this.#key, 0, ref.high >>> 0);
     setU32BigEndian(this.#key, 4, ref.low >>> 0);
     return this.#key;
+  }
+
+  /** Stores nodes of their own tree anew. */
+  rewrite(rewrite: Rewrite): void {
+    const [nodes, shape, owner] = [this.#nodes, this.#shape, this.#edit];
+    const tree = { nodes, shape, root: this.root, owner, summarize: () => undefined };
+    this.#editor = new TreeEditor(nodes, shape, rewrite(tree), owner);
   }
 
   /** Adds a referent. */

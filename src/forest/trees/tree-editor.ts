@@ -41,6 +41,19 @@ export interface EditOwner {
   releasedLong(bytes: Uint8Array): void;
 }
 
+/** A tree in an edit. */
+export interface EditedTree {
+  readonly nodes: NodeStore;
+  readonly shape: TreeShape;
+  readonly root: TreeRoot;
+  readonly owner: EditOwner;
+  /** Computes the reducer values that a node and those below it must be stored with. */
+  summarize(ref: NodeRef): void;
+}
+
+/** Stores nodes of a tree anew; returns its root. The entries stay as they are. */
+export type Rewrite = (tree: EditedTree) => TreeRoot;
+
 /** The edit of a tree whose nodes no other tree has; `lose` receives the nodes it drops. */
 export function unsharedEdit(
   edit: { readonly owner: number },

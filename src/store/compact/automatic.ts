@@ -100,7 +100,7 @@ export class AutomaticCompaction {
       if (!this.#isDue) return nothing;
       this.#paid = this.#core.writer.bytesWritten;
       this.#movedBytes = 0;
-      this.#steps = new Compaction(this.#core, pieceBytes).steps();
+      this.#steps = new Compaction(this.#core, pieceBytes, 0).steps();
       this.#resume(true);
     }
     for (let left = stepsMax; this.#waits !== undefined && left > 0; left--) {

@@ -4,7 +4,8 @@
  *
  * 1. Give back the empty maps, and settle: their pages are free.
  * 2. Copy a map to free pages while nothing is reserved in it, and sync. A batch then says where it
- *    is. Its old pages are free after the next settle, which writes its marks at the new place.
+ *    is. Its old pages are free after the next settle, which writes its marks at the new place. If
+ *    no free stretch takes a map, one that lies in the way goes to the end of the file first.
  * 3. Settle with documents that leave the end of the file. Go on with the log elsewhere, and copy
  *    its settled segments.
  * 4. Cut the file.
@@ -13,7 +14,7 @@
  * that a header copy leads to is overwritten.
  */
 
-import { ioError } from '../../errors.ts';
+import { ioError, isVarveError } from '../../errors.ts';
 import { pageBytes, segmentPagesMin } from '../../format/layout.ts';
 import type { MapMove } from '../commit/commit-plan.ts';
 import type { OwnBatch } from '../commit/own-batches.ts';
@@ -27,6 +28,7 @@ import {
   extentsOf,
   type GrainRange,
   idealEnd,
+  mapInTheWay,
   mapsBehind,
   mayBeCut,
   placeRanges,
@@ -40,6 +42,10 @@ const syncMsMax = 5;
 const groupMapsMax = 64;
 /** The file is short enough if it is no longer than the ideal by this share. */
 const enough = 1.02;
+/** A map is moved out of the way if the file is longer than the ideal by this share … */
+const worthRoom = 1.05;
+/** … and if the free pages before it are this share of the ideal. */
+const roomShareMin = 1 / 64;
 /** The log goes to another segment at most this often: the next one may be at the end too. */
 const logTurnsMax = 4;
 
@@ -67,11 +73,16 @@ export class Compaction {
   #groupBytes = 0;
   #groupBytesMax = groupBounds.min;
   #moved = 0;
+  #roomsLeft: number;
 
-  /** `pieceBytes`: of one read and one write, at most. */
-  constructor(core: StoreCore, pieceBytes: number) {
+  /**
+   * `pieceBytes`: of one read and one write, at most. `roomsMax`: maps that may be moved to the end
+   * of the file, so that later ones find room.
+   */
+  constructor(core: StoreCore, pieceBytes: number, roomsMax: number) {
     this.#core = core;
     this.#pieceBytes = pieceBytes;
+    this.#roomsLeft = roomsMax;
   }
 
   /**
@@ -144,17 +155,47 @@ export class Compaction {
       }
       yield* this.#moveGroup();
       yield* this.#settle();
-      const isShort = space.usedEndPage <= idealEnd(space) * enough;
-      if (isShort || (this.#moved === before && from === 0)) return;
+      if (space.usedEndPage <= idealEnd(space) * enough) return;
+      if (this.#moved > before || from > 0) continue;
+      if (!(yield* this.#makeRoom())) return;
     }
+  }
+
+  /**
+   * No free stretch has room for a map behind it: moves one map out of the way, to the end of the
+   * file. True if it did.
+   */
+  *#makeRoom(): CompactionSteps<boolean> {
+    const { atlas, space } = this.#core;
+    const ideal = idealEnd(space);
+    if (this.#roomsLeft === 0 || space.tight || space.usedEndPage <= ideal * worthRoom)
+      return false;
+    this.#roomsLeft -= 1;
+    const pagesMin = Math.ceil(ideal * roomShareMin);
+    const candidate = mapInTheWay(space.freeStretches(), pagesMin, mapsBehind(atlas, 0));
+    if (candidate === undefined) return false;
+    const before = this.#moved;
+    const { firstIndex, grains } = candidate.map;
+    try {
+      yield* this.#add(candidate, () => [{ firstIndex, grains }], 'anywhere');
+    } catch (error) {
+      // The disk has no room for it: the file stays as long as it is.
+      if (this.#core.poisoned || !isVarveError(error, 'VARVE_IO')) throw error;
+      for (const move of this.#group.splice(0)) this.#giveUp(move);
+      return false;
+    }
+    yield* this.#moveGroup();
+    yield* this.#settle();
+    return this.#moved > before;
   }
 
   /** Copies a map if it can move; a group of copies moves with one batch. */
   *#add(
     candidate: Candidate,
     rangesOf: () => readonly GrainRange[] | undefined,
+    place: 'before' | 'anywhere' = 'before',
   ): CompactionSteps<void> {
-    const move = this.#begin(candidate, rangesOf);
+    const move = this.#begin(candidate, rangesOf, place);
     if (move === undefined) return;
     this.#group.push(move);
     yield* this.#copy(move);
@@ -166,6 +207,7 @@ export class Compaction {
   #begin(
     candidate: Candidate,
     rangesOf: () => readonly GrainRange[] | undefined,
+    place: 'before' | 'anywhere',
   ): MapMove | undefined {
     const { space } = this.#core;
     const { stratum, map } = candidate;
@@ -173,7 +215,7 @@ export class Compaction {
     let parts: MapPart[] | undefined;
     try {
       const ranges = rangesOf();
-      parts = ranges && placeRanges(space, candidate, ranges);
+      parts = ranges && placeRanges(space, candidate, ranges, place);
     } finally {
       if (parts === undefined) stratum.moves.letGo(map);
     }

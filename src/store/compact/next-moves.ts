@@ -94,18 +94,48 @@ export function cutsOf({ stratum, map }: Candidate): readonly GrainRange[] | und
 }
 
 /**
- * Takes free pages before the end of the map for each range: the first that have room. Undefined if
- * there are none for one of them.
+ * The map behind the longest free stretch, of those without which a later map would have room.
+ * `maps`: all, as `mapsBehind` gives them.
+ */
+export function mapInTheWay(
+  free: Iterable<Extent>,
+  pagesMin: number,
+  maps: readonly Candidate[],
+): Candidate | undefined {
+  const stretches = [...free];
+  const freeAt = (page: number): number => stretches.find((one) => one.page === page)?.pages ?? 0;
+  let found: { readonly candidate: Candidate; readonly pages: number } | undefined;
+  for (const { page, pages } of stretches) {
+    if (pages < Math.max(pagesMin, found?.pages ?? 0)) continue;
+    const candidate = maps.find(({ map: { extents } }) => {
+      return extents.length === 1 && extents[0]?.page === page + pages;
+    });
+    if (candidate === undefined) continue;
+    const room = candidate.endPage - page + freeAt(candidate.endPage);
+    const isLater = ({ map, endPage }: Candidate): boolean =>
+      endPage > candidate.endPage && mapPages(map.grains, map.grainExp) <= room;
+    if (maps.some(isLater)) found = { candidate, pages };
+  }
+  return found?.candidate;
+}
+
+/**
+ * Takes free pages for each range: the first before the end of the map that have room, or any. The
+ * file may grow for these only. Undefined if there are none for one of the ranges.
  */
 export function placeRanges(
   space: Space,
   { map, endPage }: Candidate,
   ranges: readonly GrainRange[],
+  place: 'before' | 'anywhere',
 ): MapPart[] | undefined {
   const parts: MapPart[] = [];
   for (const { firstIndex, grains } of ranges) {
     const pages = mapPages(grains, map.grainExp);
-    const page = space.takeBelow(pages, endPage - pages);
+    const page =
+      place === 'before'
+        ? space.takeBelow(pages, endPage - pages)
+        : space.allocateForValues(pages, false);
     if (page === undefined) {
       for (const taken of extentsOf(map, parts)) space.free(taken.page, taken.pages);
       return undefined;

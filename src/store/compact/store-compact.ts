@@ -21,12 +21,15 @@ import type { StoreCore } from '../state/core.ts';
 import { AutomaticCompaction } from './automatic.ts';
 import { Compaction, type CompactionStep } from './compaction.ts';
 import { type HeldSpace, heldSpace, thinFill } from './held-space.ts';
-import { thinValues } from './thin-values.ts';
+import { type ThinValuesOptions, thinValues } from './thin-values.ts';
 import { type TrimReport, trimFree } from './trim.ts';
 
 /** Bytes of one read and one write. */
 const kibibyte = 1024;
 const pieceBounds = { min: 64 * kibibyte, max: (kibibyte * kibibyte) / 2 };
+
+/** Maps that are moved out of the way of others, at most. */
+const roomsMax = 8;
 
 /** The result of a compaction, and why the file is not shorter. */
 export interface CompactReport extends HeldSpace {
@@ -88,14 +91,15 @@ export class Compactor {
   }
 
   /** As `Store.thinValues`. */
-  thinValues(options: { fill?: number | undefined }): AsyncIterable<GrainId> {
-    checkNames('Store.thinValues', options, { fill: true });
-    const { fill = thinFill } = options;
+  thinValues(options: ThinValuesOptions): AsyncIterable<GrainId> {
+    checkNames('Store.thinValues', options, { fill: true, gradual: true });
+    const { fill = thinFill, gradual = false } = options;
     if (typeof fill !== 'number' || !(fill >= 0 && fill <= 1)) {
       throw invalidArgument('fill', 'a number from 0 to 1', fill);
     }
+    if (typeof gradual !== 'boolean') throw invalidArgument('gradual', 'a boolean', gradual);
     this.#core.checkWritable();
-    return thinValues(this.#core, fill);
+    return thinValues(this.#core, fill, gradual);
   }
 
   /** Rejects as `Store.trim`. */
@@ -116,7 +120,7 @@ export class Compactor {
       operation.report({ phase: 'moving', done: movedBytes, total: undefined, unit: 'bytes' });
     };
     report();
-    const compaction = new Compaction(this.#core, operation.pieceBytes(pieceBounds));
+    const compaction = new Compaction(this.#core, operation.pieceBytes(pieceBounds), roomsMax);
     const steps = compaction.steps();
     let step = steps.next(true);
     while (step.done !== true) {

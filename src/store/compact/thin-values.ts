@@ -20,19 +20,34 @@ interface ThinMap {
   readonly fill: number;
 }
 
+export interface ThinValuesOptions {
+  /** From 0 to 1: a map is thin if values take at most this part of it. Default 0.5. */
+  fill?: number | undefined;
+  /**
+   * Closes each map to new values only when it comes to it, not all at the first step. What the
+   * caller pushes again meanwhile may then go to maps further on, which are left out if they are no
+   * longer thin: the file need not grow. Default false.
+   */
+  gradual?: boolean | undefined;
+}
+
 /** The maps of which at most `fill` (0 to 1) has values, the emptiest first. */
 export function thinMaps(atlas: Atlas, fill: number): ThinMap[] {
   const found: ThinMap[] = [];
   for (const stratum of atlas.strata()) {
     const newest = stratum.maps.at(-1);
     for (const map of stratum.maps) {
-      const own = map.committedGrains / map.grains;
+      const own = fillOf(map);
       if (map !== newest && map.durable && own > 0 && own <= fill) {
         found.push({ stratum, map, fill: own });
       }
     }
   }
   return found.sort((one, other) => one.fill - other.fill);
+}
+
+function fillOf({ committedGrains, grains }: GrainMap): number {
+  return committedGrains / grains;
 }
 
 /**
@@ -42,11 +57,16 @@ export function thinMaps(atlas: Atlas, fill: number): ThinMap[] {
 export async function* thinValues(
   core: StoreCore,
   fill: number,
+  gradual: boolean,
 ): AsyncGenerator<GrainId, void, undefined> {
   const maps = thinMaps(core.atlas, fill);
-  for (const { stratum, map } of maps) stratum.moves.closeToValues(map);
+  if (!gradual) for (const { stratum, map } of maps) stratum.moves.closeToValues(map);
   const breather = new Breather();
   for (const { stratum, map } of maps) {
+    if (gradual) {
+      if (fillOf(map) > fill) continue;
+      stratum.moves.closeToValues(map);
+    }
     const { basin, number } = stratum;
     for (const { firstIndex, marks, grains } of stratum.pagesOf(map)) {
       const ids: GrainId[] = [];

@@ -24,7 +24,7 @@ const printed = ['hello\n', '29\n', '', 'ada { born: 1815 }\n', '28\n'];
 
 /** In front of each example for operators: a store of which most values were freed, at random. */
 const before = `
-import { Forest } from 'varve/forest';
+import { codecs, Forest } from 'varve/forest';
 import { Store } from 'varve';
 const forest = await Forest.on(await Store.open('data/app.varve'));
 const store = forest.store;
@@ -42,6 +42,8 @@ for (let round = 0; round < 20; round++) {
 }
 await store.checkpointTo(store.currentBatch);
 await forest.tree('t').put(new Uint8Array(1), new Uint8Array(1));
+const blobs = forest.tree('blobs', { key: codecs.u32, value: codecs.u64 });
+const keysById = forest.tree('keys by id', { key: codecs.u64, value: codecs.u32 });
 {
 `;
 /** Behind it: everything is sound. Only values that the example has pushed again have other ids. */
@@ -54,7 +56,15 @@ await store.close();
 `;
 const operating = examplesOf('docs/operating.md').map((text) => `${before}${text}${behind}`);
 /** Numbers are left out. */
-const printedByOperating = ['', '# #\n', 'values have other ids\n', 't # # #\n# #\n', ''];
+const printedByOperating = [
+  '',
+  '# #\n',
+  'values have other ids\n',
+  '# #\n',
+  '',
+  't # # #\n# #\n',
+  '',
+];
 
 let folder: string;
 beforeEach(() => {

@@ -132,6 +132,16 @@ type Action =
   /** Other values take all but so many of the free grains of the stratum for this length. */
   | { readonly do: 'fill'; readonly length: number; readonly leave: number }
   | { readonly do: 'checkpoint' }
+  /**
+   * Compacts the forest. `thin`: as if this share of all values lay in thin maps. `keeps`: it asks
+   * whether pushed values may move, and is told no. `abort`: it is aborted after so many turns.
+   */
+  | {
+      readonly do: 'compact';
+      readonly thin?: number;
+      readonly keeps?: boolean;
+      readonly abort?: number;
+    }
   | { readonly do: 'verify' }
   | { readonly do: 'getAsync'; readonly tree: number; readonly key: number }
   /** Every gate opens, and everything in flight settles. */

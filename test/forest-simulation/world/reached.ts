@@ -24,6 +24,7 @@ const steps = Object.keys({
   session: true,
   fill: true,
   checkpoint: true,
+  compact: true,
   verify: true,
   getAsync: true,
   settle: true,
@@ -83,6 +84,12 @@ const families: readonly (readonly [string, readonly (string | number)[]])[] = [
 
 const others = [
   'power cut',
+  'compacted',
+  'compacted beside transactions',
+  'compacted beside a view',
+  'compaction stored nodes anew',
+  'compaction aborted',
+  'transactions while compacting',
   'three transactions in flight',
   'both sides of a fork written',
   'grains given again',

@@ -33,12 +33,7 @@ import {
   putsOf,
   trimPoint,
 } from '../../support/oracles/forest-model.ts';
-import {
-  blobLength,
-  type ForestChange,
-  type ForestStep,
-  type UnderWay,
-} from './crash-histories.ts';
+import { blobLength, type ForestChange, type ForestStep, type UnderWay } from './crash-steps.ts';
 import { Uploads } from './crash-uploads.ts';
 
 const settings = {

@@ -9,7 +9,7 @@
 import type { Forest, ForestSession } from '../../../src/forest/index.ts';
 import type { GrainId } from '../../../src/index.ts';
 import { inChunks, patternOf } from '../../support/bytes.ts';
-import { blobLength, type ForestChange, type ForestStep } from './crash-histories.ts';
+import { blobLength, type ForestChange, type ForestStep } from './crash-steps.ts';
 
 /** A value that a transaction will adopt. */
 interface Upload {

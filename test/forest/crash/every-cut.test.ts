@@ -22,13 +22,12 @@ import { journals } from '../../support/oracles/forest-model.ts';
 import { Random } from '../../support/random.ts';
 import {
   compactedHistory,
-  type ForestHistory,
-  type ForestStep,
   forestHistories,
   furtherWork,
   randomForestHistory,
 } from './crash-histories.ts';
 import { ForestLife } from './crash-life.ts';
+import type { ForestHistory, ForestStep } from './crash-steps.ts';
 
 const bounds: FateBounds = { singles: crashScale, randoms: crashScale };
 const counts = { cuts: 0, beyond: 0 };

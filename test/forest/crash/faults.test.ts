@@ -23,13 +23,12 @@ import { movedBytes } from '../../support/fixtures/moved-bytes.ts';
 import { Random } from '../../support/random.ts';
 import {
   compactedHistory,
-  type ForestHistory,
-  type ForestStep,
   forestHistories,
   furtherWork,
   randomForestHistory,
 } from './crash-histories.ts';
 import { ForestLife } from './crash-life.ts';
+import type { ForestHistory, ForestStep } from './crash-steps.ts';
 
 const refusals = ['VARVE_IO', 'VARVE_POISONED'] as const;
 const counts = { writes: 0, syncs: 0, reads: 0, refused: 0, poisoned: 0 };

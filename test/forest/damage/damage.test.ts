@@ -15,8 +15,9 @@ import type { DiskState } from '../../support/disks/disk-state.ts';
 import { SimulatedDisk } from '../../support/disks/simulated-disk.ts';
 import { expectNoLeak, findingsOf } from '../../support/fixtures/forest-checks.ts';
 import { check } from '../../support/fixtures/store-checks.ts';
-import { type ForestStep, forestHistories, furtherWork } from '../crash/crash-histories.ts';
+import { forestHistories, furtherWork } from '../crash/crash-histories.ts';
 import { ForestLife } from '../crash/crash-life.ts';
+import type { ForestStep } from '../crash/crash-steps.ts';
 
 const counts = { values: 0, reads: 0, lost: 0, refused: 0 };
 

@@ -70,7 +70,7 @@ async function compactBy(
   { core, committer }: CoreLab,
   before: (step: CompactionStep, number: number) => Promise<void>,
 ): Promise<void> {
-  const steps = new Compaction(core, 16_384).steps();
+  const steps = new Compaction(core, 16_384, 0).steps();
   let step = steps.next(true);
   for (let number = 0; step.done !== true; number++) {
     const one = step.value;

@@ -93,7 +93,7 @@ class Moved {
     const { stratum, map } = this.homeOf(id);
     expect(stratum.moves.keepStill(map)).toBe(true);
     const candidate = { stratum, map, endPage: core.space.endPage };
-    const parts = placeRanges(core.space, candidate, rangesOf?.(map) ?? [map]);
+    const parts = placeRanges(core.space, candidate, rangesOf?.(map) ?? [map], 'before');
     if (parts === undefined) throw new Error('no pages are free');
     const loan = core.lent.lend(extentsOf(map, parts));
     const move = { stratum, map, parts, loan };
@@ -208,7 +208,7 @@ it('a compaction that stops when its batch is durable leaves the maps where they
   await moved.push(...Array<number>(100).fill(400));
   await moved.remove(large);
   const { committer, core } = moved.lab;
-  const steps = new Compaction(core, 65_536).steps();
+  const steps = new Compaction(core, 65_536, 0).steps();
   const stop = new Error('enough');
   let moves = 0;
   for (let step = steps.next(true); step.done !== true && moves === 0; ) {

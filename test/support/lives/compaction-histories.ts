@@ -121,6 +121,22 @@ export const compactions: readonly History[] = [
     },
   },
   {
+    name: 'compaction that moves a map out of the way',
+    settings: { settleBytes: 2 * kibibyte },
+    async run(life) {
+      await from(life, async () => {
+        // Each has a map of its own. The reserve goes to the place of the first, and no later one
+        // fits in that of the third.
+        for (const length of [120_000, 70_000, 150_000, 400_000, 170_000, 180_000, 190_000]) {
+          await life.push(length);
+        }
+        await remove(life, (at) => at === 0 || at === 2);
+      });
+      await life.compact();
+      await goOn(life, 160_000);
+    },
+  },
+  {
     name: 'two compactions, one after another',
     settings: { settleBytes: 2 * kibibyte },
     async run(life) {
