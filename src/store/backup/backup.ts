@@ -18,6 +18,7 @@ import type { BackupSource, SourceState } from './backup-source.ts';
 import { CopyLayout } from './copy-layout.ts';
 import { LiveMaps } from './live-maps.ts';
 import { MarksKept } from './marks-kept.ts';
+import { StoreValues } from './source-values.ts';
 import { TargetFile, type TargetRequest } from './target-file.ts';
 import { ValueCopier } from './value-copier.ts';
 
@@ -64,7 +65,8 @@ async function copyTo(
   const marks = new MarksKept(target, salt, marksMax);
   await placeMaps(state, { source, layout, marks, operation });
   source.marksRead();
-  const copier = new ValueCopier({ source, target, layout, marks, operation });
+  const values = new StoreValues(source);
+  const copier = new ValueCopier({ values, target, layout, marks, operation });
   await copier.copy();
   const { writes, pages } = layout.documents(copier.valueBytes);
   for (const { chunks, offset } of writes) await target.write(chunks, offset);
@@ -73,8 +75,8 @@ async function copyTo(
   await target.sync(bytes);
   await source.prove();
   operation.check();
-  const values = layout.maps.reduce((sum, map) => sum + map.values, 0);
-  return { batch: state.batch, bytes, values };
+  const count = layout.maps.reduce((sum, map) => sum + map.values, 0);
+  return { batch: state.batch, bytes, values: count };
 }
 
 /** Reads all marks and places a map for each stretch with live values. */

@@ -1,5 +1,6 @@
 /**
- * Reads values of the source as they are in the file, with those that records carry laid over them.
+ * The values of a copy's source: where they are, and their bytes. Those of an open store are read
+ * from the file, with those that records carry laid over them.
  *
  * Invariant: `copyAlone` gives the bytes of the value that the id names, verified at their end, or
  * rejects. The source says what a failed checksum means.
@@ -12,11 +13,10 @@ import { valueCrcStart } from '../../format/value.ts';
 import { assert } from '../../util/assert.ts';
 import { crc32 } from '../../util/crc.ts';
 import { getU32 } from '../../util/little-endian.ts';
-import { type FilePart, partsWithin } from '../file/file-parts.ts';
+import { partsWithin } from '../file/file-parts.ts';
 import type { GrainMap } from '../grains/grain-map.ts';
-import type { StoreCore } from '../state/core.ts';
 import { layOver } from '../values/carried-values.ts';
-import { type ValuePlace, valuePlace } from '../values/value-place.ts';
+import { partsOf, type ValuePlace, valuePlace } from '../values/value-place.ts';
 import type { BackupSource, SourceStratum } from './backup-source.ts';
 
 /** A live value of the source. */
@@ -32,74 +32,85 @@ export type PieceBuffers = readonly [Uint8Array, Uint8Array];
 /** Takes a piece of a value's grains; the buffer must not change until it settles. */
 export type TakePiece = (piece: Uint8Array, at: number) => Promise<void>;
 
-/** The map that has the grain now. Requires: it belongs to a live value. */
-export function mapOf(
-  { atlas }: StoreCore,
-  { basin, number }: SourceStratum,
-  index: number,
-): GrainMap {
-  const map = atlas.stratum(basin, number)?.mapWith(index);
-  assert(map !== undefined, 'a live value has a map');
-  return map;
+/** What a copier reads: the values of a store that is open, or of a damaged file. */
+export interface ValuesToCopy {
+  /** The map that has the grain now. Requires: it belongs to a value that is copied. */
+  mapOf(stratum: SourceStratum, index: number): GrainMap;
+  /** False if the value with its prefix here is not to be read with others, but by itself. */
+  isTrusted(offset: number): boolean;
+  /** Fills `target` from byte `offset` of the file, without blocking; zeros after its end. */
+  read(target: Uint8Array, offset: number): Promise<void>;
+  /**
+   * Reads a value in pieces of up to the length of a buffer, and verifies it. Bytes after its end
+   * are zero. Resolves to its length. Rejects with `VARVE_CORRUPT`, and as `take`.
+   */
+  copyAlone(value: SourceValue, buffers: PieceBuffers, take: TakePiece): Promise<number>;
+  /** The error to report for one of reading values. */
+  explained(error: unknown): Promise<unknown>;
 }
 
-function placeOf(core: StoreCore, { stratum, index, count }: SourceValue): ValuePlace {
-  const map = mapOf(core, stratum, index);
-  return valuePlace({ basin: stratum.basin, stratum: stratum.number, index }, map, count);
-}
+/** The values of a store that is open. */
+export class StoreValues implements ValuesToCopy {
+  readonly #source: BackupSource;
 
-function partsOf({ parts, offset, capacity }: ValuePlace): readonly FilePart[] {
-  return parts ?? [{ offset, bytes: capacity }];
-}
+  constructor(source: BackupSource) {
+    this.#source = source;
+  }
 
-/**
- * Fills `target` from byte `offset` of the file, without blocking. The file may end before the end
- * of a value's padding: then the rest is zeros.
- */
-export async function readSource(
-  { reader, values }: StoreCore,
-  target: Uint8Array,
-  offset: number,
-): Promise<void> {
-  // A value may be written to its grains, and leave, during the read.
-  const carried = values.carried.within(offset, target.length);
-  await reader.fillAsync(target, offset, Number.MAX_SAFE_INTEGER);
-  layOver(target, offset, carried);
-  values.carried.overlay(target, offset);
-}
+  mapOf({ basin, number }: SourceStratum, index: number): GrainMap {
+    const map = this.#source.core.atlas.stratum(basin, number)?.mapWith(index);
+    assert(map !== undefined, 'a live value has a map');
+    return map;
+  }
 
-/**
- * Reads a value in pieces of up to the length of a buffer, and verifies it. Bytes after its end are
- * zero. Resolves to its length. A value that fails is read again from its place as of then. Rejects
- * with `VARVE_CORRUPT` if it fails there too, and as `take`.
- */
-export async function copyAlone(
-  source: BackupSource,
-  value: SourceValue,
-  buffers: PieceBuffers,
-  take: TakePiece,
-): Promise<number> {
-  for (let failedAt = -1; ; ) {
-    const place = placeOf(source.core, value);
-    try {
-      return await readInPieces(source.core, place, buffers, take);
-    } catch (error) {
-      const reason = await source.explained(error, 'value');
-      if (!isVarveError(reason, 'VARVE_CORRUPT') || failedAt === place.offset) throw reason;
-      failedAt = place.offset;
+  isTrusted(offset: number): boolean {
+    return this.#source.core.values.isTrusted(offset);
+  }
+
+  /** The file may end before the end of a value's padding: then the rest is zeros. */
+  async read(target: Uint8Array, offset: number): Promise<void> {
+    const { reader, values } = this.#source.core;
+    // A value may be written to its grains, and leave, during the read.
+    const carried = values.carried.within(offset, target.length);
+    await reader.fillAsync(target, offset, Number.MAX_SAFE_INTEGER);
+    layOver(target, offset, carried);
+    values.carried.overlay(target, offset);
+  }
+
+  /** A value that fails is read again from its place as of then. */
+  async copyAlone(value: SourceValue, buffers: PieceBuffers, take: TakePiece): Promise<number> {
+    for (let failedAt = -1; ; ) {
+      const place = placeOf(this.mapOf(value.stratum, value.index), value);
+      try {
+        if (!this.isTrusted(place.offset)) {
+          throw damaged(place, 'a value is not the one that its batch wrote');
+        }
+        return await readInPieces(this, place, buffers, take);
+      } catch (error) {
+        const reason = await this.explained(error);
+        if (!isVarveError(reason, 'VARVE_CORRUPT') || failedAt === place.offset) throw reason;
+        failedAt = place.offset;
+      }
     }
+  }
+
+  async explained(error: unknown): Promise<unknown> {
+    return await this.#source.explained(error, 'value');
   }
 }
 
-async function readInPieces(
-  core: StoreCore,
+/** The place of a value in its map. */
+export function placeOf(map: GrainMap, { stratum, index, count }: SourceValue): ValuePlace {
+  return valuePlace({ basin: stratum.basin, stratum: stratum.number, index }, map, count);
+}
+
+/** As `ValuesToCopy.copyAlone`, for a value at this place. */
+export async function readInPieces(
+  values: Pick<ValuesToCopy, 'read'>,
   place: ValuePlace,
   buffers: PieceBuffers,
   take: TakePiece,
 ): Promise<number> {
-  if (!core.values.isTrusted(place.offset)) {
-    throw damaged(place, 'a value is not the one that its batch wrote');
-  }
   const { id, capacity } = place;
   let taking: Promise<void> = Promise.resolve();
   let [length, stored, crc] = [0, 0, 0];
@@ -107,7 +118,7 @@ async function readInPieces(
     for (let at = 0, turn = 0; at < capacity; turn++) {
       const buffer = buffers[turn % 2] as Uint8Array;
       const piece = buffer.subarray(0, Math.min(buffer.length, capacity - at));
-      await readPiece(core, place, piece, at);
+      await readPiece(values, place, piece, at);
       if (at === 0) {
         length = lengthIn(place, piece);
         stored = getU32(piece, 4);
@@ -132,14 +143,14 @@ async function readInPieces(
 }
 
 async function readPiece(
-  core: StoreCore,
+  values: Pick<ValuesToCopy, 'read'>,
   place: ValuePlace,
   piece: Uint8Array,
   at: number,
 ): Promise<void> {
   let filled = 0;
   for (const { offset, bytes } of partsWithin(partsOf(place), at, piece.length)) {
-    await readSource(core, piece.subarray(filled, filled + bytes), offset);
+    await values.read(piece.subarray(filled, filled + bytes), offset);
     filled += bytes;
   }
 }

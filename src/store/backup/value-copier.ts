@@ -14,17 +14,11 @@ import { mapOverheadPages, markPageCount } from '../../format/grain-map.ts';
 import { grainsPerMarkPage, marksOffset, pageBytes } from '../../format/layout.ts';
 import type { RunningOperation } from '../../util/operations/running-operation.ts';
 import { MarkScan } from '../marks/mark-scan.ts';
-import type { BackupSource, SourceStratum } from './backup-source.ts';
+import type { SourceStratum } from './backup-source.ts';
 import { CopyChunk } from './copy-chunk.ts';
 import { type CopyLayout, firstMapPage, type PlacedMap } from './copy-layout.ts';
 import type { MarksKept } from './marks-kept.ts';
-import {
-  copyAlone,
-  mapOf,
-  type PieceBuffers,
-  readSource,
-  type SourceValue,
-} from './source-values.ts';
+import type { PieceBuffers, SourceValue, ValuesToCopy } from './source-values.ts';
 import type { TargetFile } from './target-file.ts';
 
 /** Bytes of a chunk, and the number of chunks. */
@@ -34,7 +28,7 @@ const chunkCount = 3;
 const valuesPerStep = 64;
 
 export interface CopyParts {
-  readonly source: BackupSource;
+  readonly values: ValuesToCopy;
   readonly target: TargetFile;
   readonly layout: CopyLayout;
   readonly marks: MarksKept;
@@ -170,23 +164,19 @@ export class ValueCopier {
   }
 
   async #copyChunk(chunk: CopyChunk): Promise<void> {
-    const { source, target } = this.#parts;
-    const { core } = source;
+    const { values, target } = this.#parts;
     const again = chunk.plan(
-      (stratum, index) => mapOf(core, stratum, index),
-      (offset) => core.values.isTrusted(offset),
+      (stratum, index) => values.mapOf(stratum, index),
+      (offset) => values.isTrusted(offset),
     );
-    const reads = chunk.reads.map((read) => readSource(core, chunk.targetOf(read), read.offset));
+    const reads = chunk.reads.map((read) => values.read(chunk.targetOf(read), read.offset));
     for (const read of await Promise.allSettled(reads)) {
-      if (read.status === 'rejected') throw await source.explained(read.reason, 'value');
+      if (read.status === 'rejected') throw await values.explained(read.reason);
     }
     chunk.wasRead();
     await this.#check(chunk, again);
     await target.write([chunk.bytes], chunk.offset);
-    for (const position of again) {
-      const buffers: PieceBuffers = [rereadBuffer(), rereadBuffer()];
-      await this.#copyAlone(chunk.valueAt(position), chunk.offsetOf(position), buffers);
-    }
+    if (again.length > 0) await this.#copyEach(chunk, again);
     this.#report(chunk.bytes.length);
   }
 
@@ -206,14 +196,22 @@ export class ValueCopier {
     }
   }
 
+  /** Copies values of the chunk by themselves. */
+  async #copyEach(chunk: CopyChunk, positions: readonly number[]): Promise<void> {
+    const buffers = rereadBuffers();
+    for (const position of positions) {
+      await this.#copyAlone(chunk.valueAt(position), chunk.offsetOf(position), buffers);
+    }
+  }
+
   async #copyAlone(value: SourceValue, offset: number, buffers: PieceBuffers): Promise<void> {
-    const { source, target, operation } = this.#parts;
+    const { values, target, operation } = this.#parts;
     const take = async (piece: Uint8Array, at: number): Promise<void> => {
       await operation.spend(2 * piece.length);
       await target.write([piece], offset + at);
       this.#report();
     };
-    this.#count(value.stratum, await copyAlone(source, value, buffers, take));
+    this.#count(value.stratum, await values.copyAlone(value, buffers, take));
   }
 
   #count(stratum: SourceStratum, bytes: number): void {
@@ -229,9 +227,9 @@ export class ValueCopier {
   }
 }
 
-/** For a value that is read again, which is rare. */
-function rereadBuffer(): Uint8Array {
-  return new Uint8Array(chunkBounds.min);
+/** For values that are read by themselves, one after the other. */
+function rereadBuffers(): PieceBuffers {
+  return [new Uint8Array(chunkBounds.min), new Uint8Array(chunkBounds.min)];
 }
 
 function bytesOf({ stratum, count }: SourceValue): number {
