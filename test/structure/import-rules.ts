@@ -61,9 +61,10 @@ const rooms: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     readers: [...openStore, 'open', 'verify', 'streams'],
     compact: [...openStore, 'commit', 'open'],
     backup: [...openStore, 'open', 'readers'],
+    salvage: [...openStore, 'open', 'backup'],
     [door]: [
       ...openStore,
-      ...['watch', 'commit', 'open', 'verify', 'streams', 'readers', 'compact', 'backup'],
+      ...['watch', 'commit', 'open', 'verify', 'streams', 'readers', 'compact', 'backup', 'salvage'],
     ],
   },
   forest: {

@@ -133,7 +133,8 @@ function partialPath(path: string): string {
   return `${path}.partial`;
 }
 
-async function isSameFile(one: StoreFile, other: StoreFile): Promise<boolean> {
+/** True if both paths lead to one file. Rejects with `VARVE_IO`. */
+export async function isSameFile(one: StoreFile, other: StoreFile): Promise<boolean> {
   if (one.fileSystem !== other.fileSystem) return false;
   if (one.path === other.path) return true;
   try {
@@ -173,8 +174,9 @@ async function openReplaced(request: TargetRequest): Promise<StorageFile | undef
   throw existsError(path, undefined);
 }
 
-function existsError(path: string, cause: unknown): VarveError {
-  const message = `'${path}' exists already: choose another path, or set overwrite`;
+/** The error for a path that is taken. */
+export function existsError(path: string, cause: unknown): VarveError {
+  const message = `'${path}' exists already: choose another path, or remove the file`;
   return new VarveError('VARVE_EXISTS', message, { path, cause });
 }
 

@@ -129,6 +129,11 @@ export class MapCuts {
     open.liveGrains += count;
   }
 
+  /** No map is to have the grains from the last value to the next one, if the stratum has room. */
+  interrupt(): void {
+    if (this.#open !== undefined && this.#isFine && this.#takeCut()) this.#close();
+  }
+
   /** There are no more values. */
   end(): void {
     this.#close();
