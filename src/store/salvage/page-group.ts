@@ -98,7 +98,7 @@ export class PageGroup {
       for (const { map, life } of maps) {
         for (let ordinal = 0; ordinal < markPageCount(map.grains); ordinal++) {
           await operation.breathe();
-          const page = new WorkingPage(map, ordinal);
+          const page = new WorkingPage(map, ordinal, known.completeFrom);
           await group.#fill(page, group.#candidates(page, life, lives), salt);
           pages.push(page);
         }
@@ -146,7 +146,7 @@ export class PageGroup {
     const { listed } = life;
     const isNamed = listed?.isNamed || isComplete(listed?.stamp ?? -1) || !isEntry(life);
     if (named === 0 && isNamed && !lacksHead(life)) return { ...empty, stamp: 0 };
-    const isAdded = isOwn && since !== undefined && !life.isPart;
+    const isAdded = since !== undefined && !life.isPart;
     if (isAdded && isComplete(since - 1)) return { ...empty, stamp: since - 1 };
     return undefined;
   }

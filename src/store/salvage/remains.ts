@@ -6,7 +6,7 @@
  * its commit was never acknowledged.
  */
 
-import { decodeBasin } from '../../format/basin.ts';
+import { type Basin, decodeBasin } from '../../format/basin.ts';
 import { slotPage } from '../../format/document.ts';
 import { pageBytes, valuePrefixBytes } from '../../format/layout.ts';
 import type { LogRecord } from '../../format/log-record.ts';
@@ -133,16 +133,28 @@ async function readBasins(
       number = at;
       isNamed ||= root.isNamed;
     }
-    const maps = new Set(
-      basin.strata.flatMap(({ maps }) => maps.map((map) => `${map.firstIndex}-${map.page}`)),
-    );
-    for (const { owner, page: mapPage } of remains.structures.maps.values()) {
-      if (number !== undefined) break;
-      if (maps.has(`${owner.firstIndex}-${mapPage}`)) number = owner.basin;
-    }
+    number ??= numberByMaps(basin, remains);
     if (number !== undefined) basins.push({ number, dated: { basin, stamp, isNamed } });
   }
   return basins;
+}
+
+/** The number of a basin that no root names: most of its maps that were found say it. */
+function numberByMaps({ strata }: Basin, { structures }: Remains): number | undefined {
+  const votes = new Map<number, number>();
+  const maps = new Set<string>();
+  for (const [stratum, { maps: entries }] of strata.entries()) {
+    for (const { firstIndex, grains, page } of entries) {
+      maps.add(`${stratum}-${firstIndex}-${grains}-${page}`);
+    }
+  }
+  for (const { owner, page } of structures.maps.values()) {
+    const { basin, stratum, firstIndex, grains } = owner;
+    if (!maps.has(`${stratum}-${firstIndex}-${grains}-${page}`)) continue;
+    votes.set(basin, (votes.get(basin) ?? 0) + 1);
+  }
+  const [most] = [...votes].sort(([, one], [, other]) => other - one);
+  return most?.[0];
 }
 
 function inOrder(documents: readonly FoundDocument[]): FoundDocument[] {

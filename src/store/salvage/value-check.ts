@@ -106,7 +106,7 @@ export class ValueCheck {
     if (prefix !== undefined) {
       const [length, crc] = [getU32(prefix, 0), getU32(prefix, 4)];
       const isOther = isLater && (found.length !== length || found.crc !== crc);
-      if (length + valuePrefixBytes > capacity) reason = 'is longer than its grains';
+      if (grainCount(length, map.grainExp) !== count) reason = 'is not as long as its grains';
       else if (isOther) reason = 'is not the one that its batch wrote';
       else if ((await this.#crc(stratum, map, index, length)) === crc) return undefined;
       else reason = 'fails its checksum';

@@ -5,8 +5,8 @@
  * - The marks are those of the newest page that was found, for each range of grains, with the
  *   records after its stamp applied. Records may be missing, so an operation need not fit: a newer
  *   value takes the place of whatever it overlaps.
- * - Where no page is left that is known to be the newest, only what records say is known. The other
- *   grains are unlisted.
+ * - Where no page is left that is known to be the newest, only what the last records say is known,
+ *   those that no missing one follows. The other grains are unlisted.
  */
 
 import {
@@ -49,13 +49,16 @@ export class WorkingPage {
   readonly marks = new Uint8Array(marksBytes);
   /** By the first grain, counted from the start of the page. */
   readonly logged = new Map<number, LoggedValue>();
+  /** Records from this batch on are all there. */
+  readonly #completeFrom: number;
   #segments: Segment[];
   /** A byte for each grain that the log has spoken of; only if some are not known. */
   #spoken: Uint8Array | undefined;
 
-  constructor(map: GrainMap, ordinal: number) {
+  constructor(map: GrainMap, ordinal: number, completeFrom: number) {
     const start = ordinal * grainsPerMarkPage;
     this.map = map;
+    this.#completeFrom = completeFrom;
     this.firstIndex = map.firstIndex + start;
     this.grains = Math.min(grainsPerMarkPage, map.grains - start);
     this.#segments = [{ from: 0, to: this.grains, stamp: 0, isKnown: false }];
@@ -140,7 +143,10 @@ export class WorkingPage {
   #changes(from: number, to: number, batch: number): boolean {
     if (from < 0 || to > this.grains) return false;
     const segment = this.#segments.find((one) => from < one.to);
-    if (segment === undefined || (segment.isKnown && batch <= segment.stamp)) return false;
+    if (segment === undefined) return false;
+    // Without marks, an earlier record says nothing: one that is missing may have used the grains.
+    const since = segment.isKnown ? segment.stamp + 1 : this.#completeFrom;
+    if (batch < since) return false;
     this.#spoken?.fill(1, from, to);
     return true;
   }

@@ -7,14 +7,14 @@
  */
 
 import {
+  type FileSystem,
   GrainId,
   memoryFileSystem,
   type SalvageReport,
-  type FileSystem,
 } from '../../../src/index.ts';
-import { type SalvageLimits, salvageFile } from '../../../src/store/salvage/salvage.ts';
 import { defaultLimits } from '../../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../../src/store/open/store-options.ts';
+import { type SalvageLimits, salvageFile } from '../../../src/store/salvage/salvage.ts';
 import { openStore } from '../../../src/store/store.ts';
 import { checkOperation } from '../../../src/util/operations/long-operation.ts';
 import { RunningOperation } from '../../../src/util/operations/running-operation.ts';
@@ -26,10 +26,12 @@ export const targetPath = 'target';
 export interface Specimen {
   readonly bytes: Uint8Array;
   readonly live: ReadonlyMap<GrainId, Uint8Array>;
+  /** As of the batch before the last one. */
+  readonly before: ReadonlyMap<GrainId, Uint8Array>;
   readonly header: GrainId | undefined;
   /** Everything that each id has ever held. */
   readonly history: ReadonlyMap<GrainId, readonly Uint8Array[]>;
-  readonly settings: GroundSettings;
+  readonly settings: LifeSettings;
 }
 
 export interface LifeSettings extends GroundSettings {
@@ -56,7 +58,9 @@ export async function specimenOf(settings: LifeSettings): Promise<Specimen> {
   }
   if (settings.end === 'closed') await ground.store.close();
   const bytes = await bytesOf(ground.disk, sourcePath);
-  const { live, header } = ground.contents.at(-1) as (typeof ground.contents)[number];
+  const known = ground.contents.filter((content) => content !== undefined);
+  const { live, header } = known.at(-1) as (typeof known)[number];
+  const before = known.at(-2)?.live ?? new Map();
   const history = new Map<GrainId, Uint8Array[]>();
   for (const content of ground.contents) {
     for (const [id, value] of content?.live ?? []) {
@@ -64,7 +68,7 @@ export async function specimenOf(settings: LifeSettings): Promise<Specimen> {
       if (!held.includes(value)) history.set(id, [...held, value]);
     }
   }
-  return { bytes, live, header, history, settings };
+  return { bytes, live, before, header, history, settings };
 }
 
 export async function bytesOf(fileSystem: FileSystem, path: string): Promise<Uint8Array> {
@@ -129,12 +133,13 @@ export async function salvageBytes(
 export function expectTrueBytes({ history }: Specimen, { values }: Salvaged): void {
   for (const [id, bytes] of values) {
     const isTrue = history.get(id)?.some((held) => Buffer.compare(held, bytes) === 0);
-    if (!isTrue) throw new Error(`${GrainId.format(id)} has ${bytes.length} bytes that it never had`);
+    if (!isTrue)
+      throw new Error(`${GrainId.format(id)} has ${bytes.length} bytes that it never had`);
   }
 }
 
 /** Where the salvage differs from what was live. */
-export function differences({ live }: Specimen, { values }: Salvaged) {
+export function differences({ live }: Pick<Specimen, 'live'>, { values }: Salvaged) {
   const missing: GrainId[] = [];
   const other: GrainId[] = [];
   const extra = [...values.keys()].filter((id) => !live.has(id));

@@ -12,7 +12,7 @@ const mixed = [...small, 1500, 5000, 40_000];
 const large = [10, 300, 70_000, 140_000, 600_000, 1_500_000];
 
 type Life = Omit<LifeSettings, 'seed' | 'end'>;
-export const lives: Readonly<Record<string, Life>> = {
+const lives: Readonly<Record<string, Life>> = {
   'small values, carried by records': { lengths: small, settleBytes: 1_000_000, commits: 40 },
   'values of many lengths, settled often': { lengths: mixed, settleBytes: 600, commits: 40 },
   'large values': { lengths: large, commits: 15 },
