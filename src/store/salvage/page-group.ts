@@ -11,7 +11,7 @@
 
 import { markPageCount, openMarkPage } from '../../format/grain-map.ts';
 import { grainsPerMarkPage, marksBytes, pageBytes } from '../../format/layout.ts';
-import type { LogRecord } from '../../format/log-record.ts';
+import type { LogOperation } from '../../format/log-record.ts';
 import type { RunningOperation } from '../../util/operations/running-operation.ts';
 import { type DamagedFile, unlessCorrupt } from './damaged-file.ts';
 import type { RecordBodies, RecordPlace } from './found-records.ts';
@@ -183,33 +183,37 @@ export class PageGroup {
     for (const place of this.#known.records) {
       await operation.breathe();
       const record = await bodies.read(place, operation);
-      if (record !== undefined) this.#apply(record, place);
+      for (const one of record?.operations ?? []) {
+        if (operation.isTurnDue) await operation.breathe();
+        this.#apply(one, place);
+      }
     }
   }
 
-  #apply({ batch, operations }: LogRecord, place: RecordPlace): void {
-    for (const one of operations) {
-      if (one.operation !== 'allocate' && one.operation !== 'archive' && one.operation !== 'free') {
-        continue;
-      }
-      const page = this.#find(one.basin, one.stratum, one.index);
-      if (page === undefined) continue;
-      const at = one.index - page.firstIndex;
-      if (one.operation === 'archive') page.archive(one, batch);
-      else if (one.operation === 'free') {
-        page.logged.delete(at);
-        page.free(one, batch);
-      } else {
-        page.allocate(one, batch);
-        page.logged.delete(at);
-        const isCarried = one.bytes !== undefined;
-        const isLater = batch > this.#known.base;
-        if (!isLater && (!isCarried || this.#settledValues >= settledValuesMax)) continue;
-        if (!isLater) this.#settledValues += 1;
-        const { count, length, crc } = one;
-        page.logged.set(at, { place, count, length, crc, isCarried });
-      }
+  #apply(one: LogOperation, place: RecordPlace): void {
+    if (one.operation !== 'allocate' && one.operation !== 'archive' && one.operation !== 'free') {
+      return;
     }
+    const { batch } = place;
+    const page = this.#find(one.basin, one.stratum, one.index);
+    if (page === undefined) return;
+    if (one.operation === 'archive') {
+      page.archive(one, batch);
+      return;
+    }
+    const at = one.index - page.firstIndex;
+    page.logged.delete(at);
+    if (one.operation === 'free') {
+      page.free(one, batch);
+      return;
+    }
+    page.allocate(one, batch);
+    const isCarried = one.bytes !== undefined;
+    const isLater = batch > this.#known.base;
+    if (!isLater && (!isCarried || this.#settledValues >= settledValuesMax)) return;
+    if (!isLater) this.#settledValues += 1;
+    const { count, length, crc } = one;
+    page.logged.set(at, { place, count, length, crc, isCarried });
   }
 
   #find(basin: number, number: number, index: number): WorkingPage | undefined {

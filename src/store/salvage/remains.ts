@@ -58,8 +58,9 @@ export async function knownStore(found: Found): Promise<KnownStore> {
   const basins = await readBasins(found, roots);
   const bodies = new RecordBodies(found.file, records.salt);
   const base = header?.base ?? Math.max(0, ...roots.map(({ stamp }) => stamp));
-  let places = await wholeRecords(found, bodies, records.counted(header));
-  for (;;) {
+  const counted = records.counted(header);
+  let places = await wholeRecords(found, bodies, counted);
+  for (let tries = 1; ; tries++) {
     const strata = new KnownStrata();
     for (const map of structures.maps.values()) strata.addFound(map);
     for (const { number, dated } of basins) strata.addBasin(number, dated);
@@ -71,8 +72,10 @@ export async function knownStore(found: Found): Promise<KnownStore> {
       last = record;
     }
     strata.resolve();
-    const isConfirmed = header === undefined || (last?.batch ?? 0) <= header.confirmed;
-    if (!isConfirmed && last !== undefined && !(await isThere(found, strata, last))) {
+    // Only one commit can have been in flight: the last of which anything was found.
+    const isLast = tries === 1 && last?.batch === counted.at(-1)?.batch;
+    const mayBeTorn = isLast && header !== undefined && (last?.batch ?? 0) > header.confirmed;
+    if (mayBeTorn && last !== undefined && !(await isThere(found, strata, last))) {
       places = places.slice(0, -1);
       continue;
     }

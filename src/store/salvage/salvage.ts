@@ -10,6 +10,7 @@
  * Invariant: the damaged file is only read. The copy has its name when it is complete and durable.
  */
 
+import { invalidArgument } from '../../errors.ts';
 import { type GrainId, partsOfGrainId } from '../../format/grain-id.ts';
 import {
   grainExpMin,
@@ -113,6 +114,9 @@ export async function salvageFile(
   limits: SalvageLimits = {},
 ): Promise<SalvageReport> {
   const { fileSystem, from, to } = files;
+  if (fileSystem.rename === undefined) {
+    throw invalidArgument('fileSystem', 'a file system with rename', fileSystem);
+  }
   operation.report({ phase: 'scan', done: 0, total: undefined, unit: 'bytes' });
   const source = await openSource(fileSystem, from);
   try {
