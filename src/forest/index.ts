@@ -29,4 +29,11 @@ export type {
 export { Forest } from './forest.ts';
 export type { ForestStatistics } from './forest-core.ts';
 export type { ForestOptions } from './forest-options.ts';
+export type { RepairedTree, TreesByName } from './salvage/forest-repair.ts';
+export {
+  type SalvageForestOptions,
+  type SalvageForestReport,
+  salvageForest,
+} from './salvage/salvage-forest.ts';
+export type { KeyRange, LostKeys } from './salvage/tree-repair.ts';
 export type { TreeOptions } from './trees/tree-schema.ts';

@@ -64,7 +64,17 @@ const rooms: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     salvage: [...openStore, 'open', 'backup'],
     [door]: [
       ...openStore,
-      ...['watch', 'commit', 'open', 'verify', 'streams', 'readers', 'compact', 'backup', 'salvage'],
+      ...[
+        'watch',
+        'commit',
+        'open',
+        'verify',
+        'streams',
+        'readers',
+        'compact',
+        'backup',
+        'salvage',
+      ],
     ],
   },
   forest: {
@@ -78,7 +88,11 @@ const rooms: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     commits: [...committedForest, 'sessions', 'transactions'],
     describe: [...committedForest, 'commits'],
     compact: [...committedForest, 'transactions', 'commits'],
-    [door]: [...committedForest, 'sessions', 'transactions', 'commits', 'describe', 'compact'],
+    salvage: ['nodes', 'trees', 'reads', 'journal'],
+    [door]: [
+      ...committedForest,
+      ...['sessions', 'transactions', 'commits', 'describe', 'compact', 'salvage'],
+    ],
   },
 };
 

@@ -11,7 +11,7 @@
  */
 
 import { invalidArgument } from '../../errors.ts';
-import { type GrainId, partsOfGrainId } from '../../format/grain-id.ts';
+import { type GrainId, joinGrainId, partsOfGrainId } from '../../format/grain-id.ts';
 import {
   grainExpMin,
   grainIndexLimit,
@@ -55,6 +55,8 @@ import type { WorkingPage } from './working-page.ts';
 export interface SalvageOptions extends LongOperation {
   /** The file system of both files; it must have `rename`. Default: `nodeFileSystem`. */
   fileSystem?: FileSystem | undefined;
+  /** Called with the id of each value that is copied. If it throws, the salvage rejects with that. */
+  onValue?: ((id: GrainId) => void) | undefined;
 }
 
 /** What was salvaged, and what was not. */
@@ -76,12 +78,13 @@ export interface SalvageReport {
   readonly unreadable: readonly FileRange[];
 }
 
-/** Tests lower it: mark pages that are worked out at a time. */
-export interface SalvageLimits {
+/** `groupPagesMax`: mark pages that are worked out at a time; tests lower it. */
+export interface SalvageSettings {
   readonly groupPagesMax?: number;
+  readonly onValue?: ((id: GrainId) => void) | undefined;
 }
 
-const ownNames = { fileSystem: true } as const;
+const ownNames = { fileSystem: true, onValue: true } as const;
 
 /**
  * Copies everything that can still be read from the damaged file `from` into a new store `to`, with
@@ -101,9 +104,13 @@ export async function salvage(
 ): Promise<SalvageReport> {
   checkNames('salvage', options, { ...longOperationNames, ...ownNames });
   const fileSystem = fileSystemOf(options.fileSystem);
+  const { onValue } = options;
+  if (onValue !== undefined && typeof onValue !== 'function') {
+    throw invalidArgument('onValue', 'a function', onValue);
+  }
   const files = { fileSystem, from: checkPath(from), to: checkPath(to) };
   return await new Operations().run(checkOperation(options), (operation) =>
-    salvageFile(files, operation),
+    salvageFile(files, operation, { onValue }),
   );
 }
 
@@ -111,7 +118,7 @@ export async function salvage(
 export async function salvageFile(
   files: { readonly fileSystem: FileSystem; readonly from: string; readonly to: string },
   operation: RunningOperation,
-  limits: SalvageLimits = {},
+  settings: SalvageSettings = {},
 ): Promise<SalvageReport> {
   const { fileSystem, from, to } = files;
   if (fileSystem.rename === undefined) {
@@ -128,7 +135,7 @@ export async function salvageFile(
     const target = await TargetFile.create({ ...there, overwrite: false }, here);
     try {
       const file = new DamagedFile(source);
-      const report = await new Salvage(file, target, operation, limits).run(from);
+      const report = await new Salvage(file, target, operation, settings).run(from);
       await target.complete();
       return report;
     } catch (error) {
@@ -152,18 +159,18 @@ class Salvage {
   readonly #file: DamagedFile;
   readonly #target: TargetFile;
   readonly #operation: RunningOperation;
-  readonly #limits: SalvageLimits;
+  readonly #settings: SalvageSettings;
 
   constructor(
     file: DamagedFile,
     target: TargetFile,
     operation: RunningOperation,
-    limits: SalvageLimits,
+    settings: SalvageSettings,
   ) {
     this.#file = file;
     this.#target = target;
     this.#operation = operation;
-    this.#limits = limits;
+    this.#settings = settings;
   }
 
   async run(path: string): Promise<SalvageReport> {
@@ -180,10 +187,9 @@ class Salvage {
     const marks = new MarksKept(target, salt);
     let hasHeader = false;
     const header = partsOfGrainId(known.embeddedHeader);
-    const cutters = new Cutters(strata, async (stratum, cut) => {
-      await marks.add(layout.place(stratum, cut));
-    });
-    for (const parts of groupsOf(known.strata.all, this.#limits.groupPagesMax)) {
+    const place: Place = async (stratum, cut) => await marks.add(layout.place(stratum, cut));
+    const cutters = new Cutters(strata, place, this.#settings.onValue);
+    for (const parts of groupsOf(known.strata.all, this.#settings.groupPagesMax)) {
       const group = await PageGroup.load(file, known, remains.salt, { parts, operation });
       await group.replay(bodies, operation);
       for (const { stratum } of parts) {
@@ -256,14 +262,20 @@ type Place = (stratum: SourceStratum, cut: Parameters<CopyLayout['place']>[1]) =
 class Cutters {
   readonly #strata: ReadonlyMap<KnownStratum, SourceStratum>;
   readonly #place: Place;
+  readonly #onValue: SalvageSettings['onValue'];
   #stratum: KnownStratum | undefined;
   #cutter: MapCuts | undefined;
   #cuts: Parameters<CopyLayout['place']>[1][] = [];
   #map: WorkingPage['map'] | undefined;
 
-  constructor(strata: ReadonlyMap<KnownStratum, SourceStratum>, place: Place) {
+  constructor(
+    strata: ReadonlyMap<KnownStratum, SourceStratum>,
+    place: Place,
+    onValue: SalvageSettings['onValue'],
+  ) {
     this.#strata = strata;
     this.#place = place;
+    this.#onValue = onValue;
   }
 
   /** Requires: pages come in the order of their strata and grains, and are checked. */
@@ -282,7 +294,11 @@ class Cutters {
     while (scan.next()) {
       // The grains of a lost value stay without a map: its id is not given again.
       if (scan.mark === markArchived) cutter.interrupt();
-      else cutter.add(page.firstIndex + scan.at, scan.count);
+      else {
+        const index = page.firstIndex + scan.at;
+        cutter.add(index, scan.count);
+        this.#onValue?.(joinGrainId(stratum.basin, stratum.number, index));
+      }
       await operation.breathe();
     }
     await this.#placeAll();

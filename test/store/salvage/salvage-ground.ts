@@ -14,7 +14,7 @@ import {
 } from '../../../src/index.ts';
 import { defaultLimits } from '../../../src/store/grains/atlas.ts';
 import { checkOptions } from '../../../src/store/open/store-options.ts';
-import { type SalvageLimits, salvageFile } from '../../../src/store/salvage/salvage.ts';
+import { type SalvageSettings, salvageFile } from '../../../src/store/salvage/salvage.ts';
 import { openStore } from '../../../src/store/store.ts';
 import { checkOperation } from '../../../src/util/operations/long-operation.ts';
 import { RunningOperation } from '../../../src/util/operations/running-operation.ts';
@@ -103,7 +103,7 @@ export function runningOperation(): RunningOperation {
 export async function salvageBytes(
   bytes: Uint8Array,
   { history, settings }: Pick<Specimen, 'history' | 'settings'>,
-  limits: SalvageLimits = {},
+  limits: SalvageSettings = {},
 ): Promise<Salvaged> {
   const fileSystem = await diskWith(bytes);
   const files = { fileSystem, from: sourcePath, to: targetPath };
