@@ -55,8 +55,11 @@ export const faultsOfBackups: readonly SeededFault[] = [
   {
     name: 'a backup reads values from the file that only records have',
     file: 'store/backup/source-values.ts',
-    find: lines('  layOver(target, offset, carried);', '  values.carried.overlay(target, offset);'),
-    replace: '  if (carried.length < 0) layOver(target, offset, carried);',
+    find: lines(
+      '    layOver(target, offset, carried);',
+      '    values.carried.overlay(target, offset);',
+    ),
+    replace: '    if (carried.length < 0) layOver(target, offset, carried);',
     caughtBy: {
       file: histories,
       test: 'small values, carried by records are copied as of one batch',

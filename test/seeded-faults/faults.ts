@@ -15,6 +15,7 @@ import { faultsOfMemory } from './faults-of-memory.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
 import { faultsOfReaders } from './faults-of-readers.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
+import { faultsOfSalvage } from './faults-of-salvage.ts';
 import { faultsOfSettling } from './faults-of-settling.ts';
 import { faultsOfSpace } from './faults-of-space.ts';
 import { faultsOfStreams, faultsOfUploads } from './faults-of-streams.ts';
@@ -41,4 +42,5 @@ export const faults: readonly SeededFault[] = [
   ...faultsOfBackups,
   ...faultsOfCompacting,
   ...faultsOfForestCompacting,
+  ...faultsOfSalvage,
 ];

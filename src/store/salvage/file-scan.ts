@@ -173,7 +173,8 @@ class Scan {
     }
     let chosen: Life | undefined;
     for (const life of this.#lives.values()) {
-      if (weightOf(life) > (chosen === undefined ? 0 : weightOf(chosen))) chosen = life;
+      if (weightOf(life) === 0) continue;
+      if (chosen === undefined || weightOf(life) > weightOf(chosen)) chosen = life;
     }
     if (chosen !== undefined) {
       const salt = new Uint8Array(saltBytes);

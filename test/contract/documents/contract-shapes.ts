@@ -95,6 +95,26 @@ export interface ContractCompactReport {
   readonly heldByLogBytes: number;
 }
 
+export type ContractSalvage = (
+  from: string,
+  to: string,
+  options?: ContractLongOperation & { fileSystem?: ContractFileSystem | undefined },
+) => Promise<ContractSalvageReport>;
+
+export interface ContractSalvageReport {
+  readonly values: number;
+  readonly bytes: number;
+  readonly lostCount: number;
+  readonly unlistedCount: number;
+  readonly lost: readonly {
+    readonly id: GrainId;
+    readonly offset: number;
+    readonly reason: string;
+  }[];
+  readonly embeddedHeader: GrainId | undefined;
+  readonly unreadable: readonly { readonly offset: number; readonly length: number }[];
+}
+
 export interface ContractLongOperation {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: ContractProgress) => void) | undefined;

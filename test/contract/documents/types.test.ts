@@ -18,7 +18,7 @@ function compiled(_code: (store: varve.Store, session: varve.Session) => unknown
 
 describe('the exports', () => {
   it('are those of the contract, by name', () => {
-    const values = ['GrainId', 'Session', 'Store', 'VarveError'];
+    const values = ['GrainId', 'Session', 'Store', 'VarveError', 'salvage'];
     const fileSystems = ['memoryFileSystem', 'nodeFileSystem'];
     expect(Object.keys(varve).sort()).toEqual([...values, ...fileSystems].sort());
   });
@@ -72,6 +72,8 @@ describe('the exports', () => {
     expect([id, nodeFileSystem, memoryFileSystem]).not.toContain(undefined);
     holds<varve.VarveError extends contract.ContractVarveError ? true : false>();
     holds<typeof varve.Store extends contract.ContractStoreClass ? true : false>();
+    holds<Same<varve.SalvageReport, contract.ContractSalvageReport>>();
+    holds<typeof varve.salvage extends contract.ContractSalvage ? true : false>();
     holds<varve.Session extends contract.ContractSession ? true : false>();
     holds<varve.Store extends contract.ContractStore ? true : false>();
     holds<Same<Parameters<varve.Session['adopt']>, [varve.Session]>>();

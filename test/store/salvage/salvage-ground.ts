@@ -122,8 +122,13 @@ export async function salvageBytes(
   for await (const { message } of store.verify({ deep: true })) throw new Error(message);
   const { values: count, archivedValues } = store.statistics();
   if (count !== report.values || archivedValues > 0) throw new Error(`${count} values`);
-  const { id } = await store.put(new Uint8Array(50));
-  if (values.has(id)) throw new Error(`${GrainId.format(id)} was given twice`);
+  const lost = new Set(report.lost.map(({ id }) => id));
+  const session = store.session();
+  for (let length = 0; length < 600; length += 10) {
+    const id = session.push(new Uint8Array(length));
+    if (values.has(id) || lost.has(id)) throw new Error(`${GrainId.format(id)} was given twice`);
+  }
+  await session.commit();
   const header = store.embeddedHeader;
   await store.close();
   return { report, values, header };

@@ -23,6 +23,7 @@ const lives: Readonly<Record<string, Life>> = {
   },
   'maps that move': { lengths: mixed, moves: true, commits: 60 },
   'large values that move': { lengths: large, moves: true, commits: 30 },
+  'a log that was used again': { lengths: small, settleBytes: 2000, commits: 400 },
   'nothing freed': { lengths: mixed, checkpoints: false, moves: true, commits: 30 },
 };
 
