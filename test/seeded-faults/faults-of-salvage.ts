@@ -23,7 +23,7 @@ export const faultsOfSalvage: readonly SeededFault[] = [
     replace: '    const isOlder = other !== undefined && other.stamp < stamp;',
     caughtBy: {
       file: undamaged,
-      test: 'a log that was used again are salvaged from a closed store, seed 1',
+      test: 'a long log are salvaged from a closed store, seed 1',
     },
   },
   {

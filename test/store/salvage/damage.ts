@@ -96,7 +96,7 @@ export function damaged(bytes: Uint8Array, pages: Iterable<number>, random: Rand
 /** Other bits near the start, in a piece, and anywhere. */
 function flip(target: Uint8Array, random: Random): void {
   const at = random.below(target.length);
-  target.fill(0xa5, at, at + 1 + random.below(64));
+  target.fill(0xa5, at, Math.min(target.length, at + 1 + random.below(64)));
   const start = random.below(64);
   target[start] = (target[start] as number) ^ (1 << random.below(8));
 }
@@ -104,4 +104,20 @@ function flip(target: Uint8Array, random: Random): void {
 /** Zeros over both copies of the file header. */
 export function withoutHeaders(bytes: Uint8Array): Uint8Array {
   return bytes.slice().fill(0, 0, 2 * pageBytes);
+}
+
+/**
+ * Zeros over every sector of the log up to the base, as if other things had used its pages: what is
+ * left of it is no part of the store.
+ */
+export function withoutOldLog(bytes: Uint8Array): Uint8Array {
+  const copy = Uint8Array.from(bytes);
+  const file = Buffer.from(copy.buffer);
+  const newer = file.readUIntLE(24, 6) > file.readUIntLE(pageBytes + 24, 6) ? 0 : pageBytes;
+  const base = file.readUIntLE(newer + 36, 6);
+  for (let at = 2 * pageBytes; at + sectorBytes <= file.length; at += sectorBytes) {
+    const isOfLog = file.readUIntLE(at + 24, 6) === at / sectorBytes;
+    if (isOfLog && file.readUIntLE(at + 16, 6) <= base) file.fill(0, at, at + sectorBytes);
+  }
+  return copy;
 }
