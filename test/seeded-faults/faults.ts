@@ -3,7 +3,7 @@
  * VARVE_SEEDED_FAULT takes.
  */
 
-import { faultsOfBackups } from './faults-of-backups.ts';
+import { faultsOfBackups, faultsOfSalvage } from './faults-of-backups.ts';
 import { faultsOfCarrying } from './faults-of-carrying.ts';
 import { faultsOfCommits } from './faults-of-commits.ts';
 import { faultsOfCompacting } from './faults-of-compacting.ts';
@@ -15,7 +15,6 @@ import { faultsOfMemory } from './faults-of-memory.ts';
 import { faultsOfOpening } from './faults-of-opening.ts';
 import { faultsOfReaders } from './faults-of-readers.ts';
 import { faultsOfReading } from './faults-of-reading.ts';
-import { faultsOfSalvage } from './faults-of-salvage.ts';
 import { faultsOfSettling } from './faults-of-settling.ts';
 import { faultsOfSpace } from './faults-of-space.ts';
 import { faultsOfStreams, faultsOfUploads } from './faults-of-streams.ts';

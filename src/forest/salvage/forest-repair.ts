@@ -1,5 +1,5 @@
 /**
- * Repairs the forest in a store that was salvaged: catalog, trees, histories, shares, journal, root.
+ * Repairs the forest of a salvaged store: catalog, trees, histories, shares, journal, root.
  *
  * Invariants:
  * - It is one session of the store. Before its commit the store is as the salvage left it.

@@ -57,7 +57,7 @@ function rootAt(nodes: NodeStore, id: GrainId): RootLeft | undefined {
   if (sealed === undefined) return undefined;
   const asked = nodes.vault?.name ?? '';
   if (sealed.vault !== asked) {
-    const message = `the forest was made with the vault '${sealed.vault}', and '${asked}' was given`;
+    const message = `the forest was made with the vault '${sealed.vault}', not '${asked}'`;
     throw new VarveError('VARVE_VAULT', message, { expected: sealed.vault, actual: asked });
   }
   try {

@@ -1,8 +1,8 @@
 /**
  * The changes that roots log, made to fit trees that have lost entries or earlier changes.
  *
- * Invariant: what is left can be replayed. A deletion of a key that is not there is left out, as are
- * puts whose long value is missing, and changes of trees that are gone.
+ * Invariant: what is left can be replayed. Deletions of keys that are not there are left out, and
+ * so are puts whose long value is missing, and changes of trees that are gone.
  */
 
 import { ChangeLog, replayChanges } from '../journal/change-log.ts';

@@ -33,7 +33,7 @@ import { ForestRepair, type RepairReport, type TreesByName } from './forest-repa
 import { rootsLeft } from './forest-roots.ts';
 
 export interface SalvageForestOptions extends LongOperation {
-  /** The file system of both files; it must have `rename` and `remove`. Default: `nodeFileSystem`. */
+  /** The file system; it must have `rename` and `remove`. Default: `nodeFileSystem`. */
   fileSystem?: FileSystem | undefined;
   /** The vault that the forest was made with. */
   vault?: Vault | undefined;
@@ -45,7 +45,7 @@ export interface SalvageForestOptions extends LongOperation {
 }
 
 export interface SalvageForestReport extends RepairReport {
-  /** What the salvage of the file has found. Its `embeddedHeader` is the forest's earlier root. */
+  /** The salvage of the file. Its `embeddedHeader` is the forest's earlier root. */
   readonly store: SalvageReport;
   /** Roots that are lost, with the changes that they logged. */
   readonly lostRoots: number;

@@ -84,10 +84,10 @@ const fanout = 64;
 const noBytes = new Uint8Array(0);
 const owner = 0;
 
-/** What has become of a node that does not stay. */
+/** The nodes that a lost or damaged node has become. */
 export interface Remade {
   readonly children: readonly Child[];
-  /** What is lost of it. */
+  /** The keys of it that are lost. */
   readonly lost: readonly LostKeys[];
 }
 
@@ -97,7 +97,7 @@ type Outcome = readonly Child[] | undefined;
 export class TreeRepair {
   readonly #parts: RepairParts;
   readonly #shape: TreeShape;
-  /** What has become of nodes that are made again, also for other trees that share them. */
+  /** Nodes that are made again, also for other trees that share them. */
   readonly #made: Map<GrainId, Remade>;
   readonly lost: LostKeys[] = [];
 

@@ -32,7 +32,7 @@ export type PieceBuffers = readonly [Uint8Array, Uint8Array];
 /** Takes a piece of a value's grains; the buffer must not change until it settles. */
 export type TakePiece = (piece: Uint8Array, at: number) => Promise<void>;
 
-/** What a copier reads: the values of a store that is open, or of a damaged file. */
+/** The values that a copier reads: those of a store that is open, or of a damaged file. */
 export interface ValuesToCopy {
   /** The map that has the grain now. Requires: it belongs to a value that is copied. */
   mapOf(stratum: SourceStratum, index: number): GrainMap;

@@ -26,7 +26,7 @@ import {
 } from '../../format/layout.ts';
 import { decodeLogSector, decodeRecordHead } from '../../format/log-sector.ts';
 import { readSeal } from '../../format/seal.ts';
-import { getU16, getU32, getU48 } from '../../util/little-endian.ts';
+import { getU16, getU32, getU48, setU32 } from '../../util/little-endian.ts';
 import type { RunningOperation } from '../../util/operations/running-operation.ts';
 import { type DamagedFile, unlessCorrupt } from './damaged-file.ts';
 import { FoundRecords } from './found-records.ts';
@@ -35,11 +35,11 @@ import { FoundStructures } from './found-structures.ts';
 /** Bytes read at a time. */
 const pieceBounds = { min: 64 * 1024, max: 1024 * 1024 };
 /** Longest document that is read into memory: a basin of some 16 million maps. */
-const documentBytesMax = 512 * 1024 * 1024;
+const documentBytesMax = 2 ** 29;
 const documentKinds: ReadonlySet<number> = new Set([kindRoot, kindBasin]);
 const pageKinds: ReadonlySet<number> = new Set([kindMap, kindMarks]);
 
-/** What was found of the chosen life of the file. */
+/** Everything that was found of the chosen life of the file. */
 export interface Remains {
   /** The sound copy of the file header with the highest generation. */
   readonly header: FileHeader | undefined;
@@ -178,7 +178,7 @@ class Scan {
     }
     if (chosen !== undefined) {
       const salt = new Uint8Array(saltBytes);
-      new DataView(salt.buffer).setUint32(0, chosen.structures.saltStart, true);
+      setU32(salt, 0, chosen.structures.saltStart);
       return { header, ...chosen, salt };
     }
     const message = `nothing of a varve store was found in '${path}'`;

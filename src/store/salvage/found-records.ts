@@ -21,7 +21,7 @@ export interface RecordPlace {
   readonly epoch: number;
 }
 
-/** Where the log is known to end, and which epoch its last records have at least. */
+/** The batch up to which the log is confirmed, and the epoch of later records, at least. */
 export interface LogBounds {
   readonly confirmed: number;
   readonly epoch: number;

@@ -15,7 +15,6 @@ import {
   type MapExtent,
   type MapPlacement,
   mapExtents,
-  markPageCount,
   placementIsSound,
 } from '../../format/grain-map.ts';
 import {
@@ -53,7 +52,7 @@ export interface MapLife extends MapPlacement {
   /** That record has replaced another map by it. */
   isPart: boolean;
   /** The newest basin that lists it, and the generation that this names. */
-  listed: (DatedBasin & { readonly generation: number }) | undefined;
+  entered: (DatedBasin & { readonly generation: number }) | undefined;
   found: FoundMap | undefined;
 }
 
@@ -84,7 +83,7 @@ export class KnownStratum {
     this.#lives.set(firstIndex, lives);
     let life = lives.find((one) => one.grains === grains && one.page === page);
     if (life === undefined) {
-      const unknown = { since: undefined, isPart: false, listed: undefined, found: undefined };
+      const unknown = { since: undefined, isPart: false, entered: undefined, found: undefined };
       life = { firstIndex, grains, page, further, lastSeen: batch, goneAt: -1, ...unknown };
       lives.push(life);
     }
@@ -154,13 +153,13 @@ export class KnownStrata {
       stratum.endIndex = Math.max(stratum.endIndex, entry.endIndex);
       for (const map of entry.maps) {
         const life = stratum.seen(map.firstIndex, map, dated.stamp);
-        life.listed = { ...dated, generation: map.generation };
+        life.entered = { ...dated, generation: map.generation };
       }
     }
     this.basinCount = Math.max(this.basinCount, number + 1);
   }
 
-  /** What a record says about structures. Requires: in the order of the batches. */
+  /** Takes in what a record says about structures. Requires: in the order of the batches. */
   addOperation(one: LogOperation, batch: number): void {
     switch (one.operation) {
       case 'add-basin':
@@ -201,8 +200,8 @@ export class KnownStrata {
       const newest = this.#basins.get(stratum.basin);
       for (const life of stratum.lives) {
         if (life.goneAt >= life.lastSeen || !isPossible(life, grainExp)) continue;
-        const isUnlisted = life.listed?.basin !== newest?.basin;
-        if (newest !== undefined && isUnlisted && life.lastSeen <= newest.stamp) continue;
+        const isUnentered = life.entered?.basin !== newest?.basin;
+        if (newest !== undefined && isUnentered && life.lastSeen <= newest.stamp) continue;
         const map = new GrainMap(newMapEntry(life.firstIndex, life), grainExp, true);
         alive.push({ stratum, known: { map, life } });
       }
@@ -241,19 +240,14 @@ function isPossible(life: MapLife, grainExp: number): boolean {
  * The generation that a mark page of the map has at least, by the structures that name it;
  * undefined if none is left.
  */
-export function namedGeneration({ listed, found, grains }: MapLife, ordinal: number) {
-  if (listed?.generation === 0) return 0;
-  if (!hasHead(grains)) return listed?.generation;
+export function namedGeneration({ entered, found, grains }: MapLife, ordinal: number) {
+  if (entered?.generation === 0) return 0;
+  if (!hasHead(grains)) return entered?.generation;
   return found?.named?.[ordinal];
 }
 
 /** True if a newer head is named than any that was found. */
-export function lacksHead({ listed, found, grains }: MapLife): boolean {
-  if (!hasHead(grains) || listed === undefined) return false;
-  return (found?.head?.generation ?? 0) < listed.generation;
-}
-
-/** Mark pages of these maps. */
-export function markPagesOf(maps: readonly KnownMap[]): number {
-  return maps.reduce((sum, { map }) => sum + markPageCount(map.grains), 0);
+export function lacksHead({ entered, found, grains }: MapLife): boolean {
+  if (!hasHead(grains) || entered === undefined) return false;
+  return (found?.head?.generation ?? 0) < entered.generation;
 }

@@ -27,7 +27,7 @@ import type { KnownStore } from './remains.ts';
 import { WorkingPage } from './working-page.ts';
 
 /** Mark pages of a group, but for a map that has more. */
-const groupPagesMax = 4096;
+const groupPagesMax = 4000;
 /** Values of settled records that are remembered at most, in case their grains are damaged. */
 const settledValuesMax = 1_000_000;
 
@@ -128,7 +128,7 @@ export class PageGroup {
     return candidates.sort((one, other) => one.stamp - other.stamp);
   }
 
-  /** What is left of a mark page; undefined if nothing is. */
+  /** The newest state of a mark page that is left; undefined if nothing is. */
   #stateOf(life: MapLife, ordinal: number, isOwn: boolean) {
     const { base, completeFrom } = this.#known;
     const isComplete = (stamp: number): boolean => stamp + 1 >= completeFrom;
@@ -143,8 +143,8 @@ export class PageGroup {
       return { found, stamp, isKnown: (isOfNow && isNewest) || isComplete(stamp) };
     }
     const empty = { found: undefined, isKnown: true };
-    const { listed } = life;
-    const isNamed = listed?.isNamed || isComplete(listed?.stamp ?? -1) || !isEntry(life);
+    const { entered } = life;
+    const isNamed = entered?.isNamed || isComplete(entered?.stamp ?? -1) || !isEntry(life);
     if (named === 0 && isNamed && !lacksHead(life)) return { ...empty, stamp: 0 };
     const isAdded = since !== undefined && !life.isPart;
     if (isAdded && isComplete(since - 1)) return { ...empty, stamp: since - 1 };
@@ -244,8 +244,8 @@ function has({ firstIndex, grains }: WorkingPage, index: number): boolean {
 }
 
 /** True if its entry in the basin says that it was never written, and no head. */
-function isEntry({ listed }: MapLife): boolean {
-  return listed?.generation === 0;
+function isEntry({ entered }: MapLife): boolean {
+  return entered?.generation === 0;
 }
 
 /** The maps that ever had grains of a range. */

@@ -55,11 +55,11 @@ import type { WorkingPage } from './working-page.ts';
 export interface SalvageOptions extends LongOperation {
   /** The file system of both files; it must have `rename`. Default: `nodeFileSystem`. */
   fileSystem?: FileSystem | undefined;
-  /** Called with the id of each value that is copied. If it throws, the salvage rejects with that. */
+  /** Called with the id of each value that is copied. If it throws, the salvage rejects. */
   onValue?: ((id: GrainId) => void) | undefined;
 }
 
-/** What was salvaged, and what was not. */
+/** The outcome of a salvage: what was copied, and what was not. */
 export interface SalvageReport {
   /** Values that were copied, and their bytes. */
   readonly values: number;
@@ -74,7 +74,7 @@ export interface SalvageReport {
   readonly unlistedCount: number;
   /** Undefined if there was none, or if its value is lost. */
   readonly embeddedHeader: GrainId | undefined;
-  /** What the disk refused to read, in bytes: at most 10,000 ranges. */
+  /** Ranges that the disk refused to read, in bytes: at most 10,000. */
   readonly unreadable: readonly FileRange[];
 }
 
@@ -187,7 +187,7 @@ class Salvage {
     const marks = new MarksKept(target, salt);
     let hasHeader = false;
     const header = partsOfGrainId(known.embeddedHeader);
-    const place: Place = async (stratum, cut) => await marks.add(layout.place(stratum, cut));
+    const place: PlaceCut = async (stratum, cut) => await marks.add(layout.place(stratum, cut));
     const cutters = new Cutters(strata, place, this.#settings.onValue);
     for (const parts of groupsOf(known.strata.all, this.#settings.groupPagesMax)) {
       const group = await PageGroup.load(file, known, remains.salt, { parts, operation });
@@ -256,12 +256,12 @@ function stateOf(known: KnownStore): {
   return { state: { batch, embeddedHeader, basins }, strata };
 }
 
-type Place = (stratum: SourceStratum, cut: Parameters<CopyLayout['place']>[1]) => Promise<void>;
+type PlaceCut = (stratum: SourceStratum, cut: Parameters<CopyLayout['place']>[1]) => Promise<void>;
 
 /** Cuts the maps of the copy, stratum by stratum. */
 class Cutters {
   readonly #strata: ReadonlyMap<KnownStratum, SourceStratum>;
-  readonly #place: Place;
+  readonly #place: PlaceCut;
   readonly #onValue: SalvageSettings['onValue'];
   #stratum: KnownStratum | undefined;
   #cutter: MapCuts | undefined;
@@ -270,7 +270,7 @@ class Cutters {
 
   constructor(
     strata: ReadonlyMap<KnownStratum, SourceStratum>,
-    place: Place,
+    place: PlaceCut,
     onValue: SalvageSettings['onValue'],
   ) {
     this.#strata = strata;

@@ -1,7 +1,9 @@
 /**
- * The values of a damaged file for the copier: those that the check has found whole.
+ * The values of a damaged file for the copier: those that the check has found whole, in their
+ * grains or in a record of the log.
  *
- * Invariant: a value that has changed since it was checked is `VARVE_CORRUPT`, never copied.
+ * Invariant: a value that has changed since it was checked is `VARVE_CORRUPT`, never copied. It
+ * decides nothing about which values are copied.
  */
 
 import { corrupt } from '../../errors.ts';

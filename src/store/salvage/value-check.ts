@@ -34,7 +34,7 @@ import type { LoggedValue, WorkingPage } from './working-page.ts';
 /** A value that was listed, but cannot be read. */
 export interface LostValue {
   readonly id: GrainId;
-  /** Where its prefix is, or was. */
+  /** The place of its prefix. */
   readonly offset: number;
   readonly reason: string;
 }

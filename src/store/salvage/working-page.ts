@@ -22,7 +22,7 @@ import type { GrainMap } from '../grains/grain-map.ts';
 import { fillRun, markIn, setMark } from '../marks/packed-marks.ts';
 import type { RecordPlace } from './found-records.ts';
 
-/** What the newest record of a value says of it. */
+/** The newest record of a value, and what it says of it. */
 export interface LoggedValue {
   readonly place: RecordPlace;
   readonly count: number;
@@ -64,7 +64,7 @@ export class WorkingPage {
     this.#segments = [{ from: 0, to: this.grains, stamp: 0, isKnown: false }];
   }
 
-  /** Marks of `from` up to `to`, which begin with mark `at` of `marks`; they replace earlier ones. */
+  /** Takes marks for grains of the page: those of `marks` from mark `at` on. */
   take(segment: Segment, marks: Uint8Array, at: number): void {
     const { from, to } = segment;
     const others = this.#segments.flatMap((one) =>

@@ -95,7 +95,7 @@ export interface Salvaged {
   readonly header: GrainId | undefined;
 }
 
-export function runningOperation(): RunningOperation {
+function runningOperation(): RunningOperation {
   return new RunningOperation(checkOperation({}));
 }
 
