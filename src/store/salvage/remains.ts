@@ -66,6 +66,7 @@ export async function knownStore(found: Found): Promise<KnownStore> {
     for (const { number, dated } of basins) strata.addBasin(number, dated);
     let last: LogRecord | undefined;
     for (const place of places) {
+      await found.operation.breathe();
       const record = await bodies.read(place, found.operation);
       if (record === undefined) continue;
       for (const one of record.operations) strata.addOperation(one, record.batch);

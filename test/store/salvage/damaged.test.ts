@@ -7,6 +7,7 @@
 import { describe, expect, it } from 'vitest';
 import { isVarveError } from '../../../src/errors.ts';
 import { GrainId, memoryFileSystem, Store, salvage } from '../../../src/index.ts';
+import { headedLimits } from '../../support/fixtures/core-lab.ts';
 import { Random } from '../../support/random.ts';
 import { sourcePath } from '../backup/backup-ground.ts';
 import {
@@ -35,6 +36,7 @@ const life: Omit<LifeSettings, 'seed' | 'end'> = { lengths: mixed, settleBytes: 
 const lives = {
   'many lengths': life,
   'maps that move': { ...life, moves: true },
+  'maps with a head': { ...life, limits: headedLimits },
   'many strata': { ...life, limits: { grainsPerStratum: 512, strataPerBasin: 3 } },
 } as const;
 const names = Object.keys(lives) as (keyof typeof lives)[];
