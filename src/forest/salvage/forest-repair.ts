@@ -92,6 +92,7 @@ export class ForestRepair {
   readonly #ids: Iterable<GrainId>;
   readonly #trees: TreesByName;
   readonly #operation: RunningOperation;
+  #visited = 0;
 
   constructor(
     context: ForestContext,
@@ -101,7 +102,7 @@ export class ForestRepair {
       trees,
       operation,
     }: {
-      /** Every value of the store. */
+      /** Every value that the marks or the log of the file listed. */
       readonly ids: Iterable<GrainId>;
       readonly trees: TreesByName;
       readonly operation: RunningOperation;
@@ -173,6 +174,9 @@ export class ForestRepair {
         return leaves.get(hole.id) ?? [];
       },
       visit: (id) => {
+        this.#visited += 1;
+        const progress = { phase: 'trees', done: this.#visited, total: undefined };
+        this.#operation.report({ ...progress, unit: 'nodes' });
         if (!counts) return true;
         const before = visits.get(id) ?? 0;
         visits.set(id, before + 1);

@@ -27,7 +27,7 @@ export interface RootsLeft {
 /** Rejects with `VARVE_NOT_A_FOREST`, `VARVE_VAULT`. */
 export async function rootsLeft(
   nodes: NodeStore,
-  ids: Iterable<GrainId>,
+  ids: readonly Iterable<GrainId>[],
   operation: RunningOperation,
 ): Promise<RootsLeft> {
   const { embeddedHeader } = nodes.source;
@@ -71,17 +71,19 @@ function rootAt(nodes: NodeStore, id: GrainId): RootLeft | undefined {
 
 async function newestOf(
   nodes: NodeStore,
-  ids: Iterable<GrainId>,
+  ids: readonly Iterable<GrainId>[],
   operation: RunningOperation,
 ): Promise<RootLeft | undefined> {
   const roots: RootLeft[] = [];
   const linked = new Set<GrainId>();
-  for (const id of ids) {
-    await operation.breathe();
-    const found = rootAt(nodes, id);
-    if (found === undefined) continue;
-    roots.push(found);
-    if (found.root.earlier !== undefined) linked.add(found.root.earlier.id);
+  for (const list of ids) {
+    for (const id of list) {
+      await operation.breathe();
+      const found = rootAt(nodes, id);
+      if (found === undefined) continue;
+      roots.push(found);
+      if (found.root.earlier !== undefined) linked.add(found.root.earlier.id);
+    }
   }
   const last = roots.filter(({ id }) => !linked.has(id));
   const order = (one: RootLeft, other: RootLeft): number =>

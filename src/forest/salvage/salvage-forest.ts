@@ -78,19 +78,25 @@ export async function salvageForest(
   if (fileSystem.rename === undefined || fileSystem.remove === undefined) {
     throw invalidArgument('fileSystem', 'a file system with rename and remove', fileSystem);
   }
+  if (typeof trees !== 'object' || trees === null) {
+    throw invalidArgument('trees', 'the options of trees by name', trees);
+  }
   const path = pathOf(to);
   const checked = checkOperation(options);
   return await new Operations().run(checked, async (operation) => {
+    operation.report({ phase: 'scan', done: 0, total: undefined, unit: 'bytes' });
     const files = new Files(fileSystem, path);
     await files.begin(pathOf(from));
     try {
-      const { signal, onProgress, bytesPerSecond } = options;
+      const { signal, bytesPerSecond } = options;
       const ids = new IdList();
+      const unlisted = new IdList();
       const store = await salvage(from, files.work, {
-        ...{ fileSystem, signal, onProgress, bytesPerSecond },
-        onValue: (id) => ids.add(id),
+        ...{ fileSystem, signal, bytesPerSecond },
+        onProgress: (progress) => operation.report(progress),
+        onValue: (id, isListed) => (isListed ? ids : unlisted).add(id),
       });
-      const repaired = await repairIn(files, { ids, vault, trees, operation });
+      const repaired = await repairIn(files, { ids, unlisted, vault, trees, operation });
       await files.finish();
       return { store, ...repaired };
     } catch (error) {
@@ -104,11 +110,14 @@ async function repairIn(
   files: Files,
   {
     ids,
+    unlisted,
     vault,
     trees,
     operation,
   }: {
     ids: IdList;
+    /** Some may have been deleted: no leaf of them is put back. */
+    unlisted: IdList;
     vault: Vault | undefined;
     trees: TreesByName;
     operation: RunningOperation;
@@ -120,7 +129,7 @@ async function repairIn(
     const limits = { nodeBytes: undefined, sealed: vault !== undefined, memory, journalBytes: 0 };
     const nodes = new NodeStore(store, vault, new NodeCache(store.memory));
     const context = new ForestContext(store, nodes, limits, new TreeHandles());
-    const roots = await rootsLeft(nodes, ids, operation);
+    const roots = await rootsLeft(nodes, [ids, unlisted], operation);
     const nextSeal = Math.max(...roots.chain.map(({ root }) => root.nextSeal));
     nodes.sealFrom(nextSeal + (vault === undefined ? 0 : sealsSkipped));
     const report = await new ForestRepair(context, roots, { ids, trees, operation }).run();
@@ -191,7 +200,8 @@ class Files {
       return true;
     } catch (error) {
       if (!isVarveError(error) && systemCode(error) === 'ENOENT') return false;
-      throw error;
+      if (systemCode(error) === 'EISDIR') return true;
+      throw ioError('opening', path, error);
     }
   }
 

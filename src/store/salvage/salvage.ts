@@ -55,8 +55,11 @@ import type { WorkingPage } from './working-page.ts';
 export interface SalvageOptions extends LongOperation {
   /** The file system of both files; it must have `rename`. Default: `nodeFileSystem`. */
   fileSystem?: FileSystem | undefined;
-  /** Called with the id of each value that is copied. If it throws, the salvage rejects. */
-  onValue?: ((id: GrainId) => void) | undefined;
+  /**
+   * Called with the id of each value that is copied, and whether marks or log list it. If it
+   * throws, the salvage rejects.
+   */
+  onValue?: ((id: GrainId, isListed: boolean) => void) | undefined;
 }
 
 /** The outcome of a salvage: what was copied, and what was not. */
@@ -81,7 +84,7 @@ export interface SalvageReport {
 /** `groupPagesMax`: mark pages that are worked out at a time; tests lower it. */
 export interface SalvageSettings {
   readonly groupPagesMax?: number;
-  readonly onValue?: ((id: GrainId) => void) | undefined;
+  readonly onValue?: SalvageOptions['onValue'];
 }
 
 const ownNames = { fileSystem: true, onValue: true } as const;
@@ -297,7 +300,8 @@ class Cutters {
       else {
         const index = page.firstIndex + scan.at;
         cutter.add(index, scan.count);
-        this.#onValue?.(joinGrainId(stratum.basin, stratum.number, index));
+        const isListed = !page.isUnlisted(scan.at, 1);
+        this.#onValue?.(joinGrainId(stratum.basin, stratum.number, index), isListed);
       }
       await operation.breathe();
     }

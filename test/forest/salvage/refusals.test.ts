@@ -81,3 +81,21 @@ describe('a salvage of a forest rejects', () => {
     expect(stopped).toBeGreaterThan(2);
   });
 });
+
+describe('progress', () => {
+  it('begins before a file is opened, and its error leaves nothing', async () => {
+    const { fileSystem } = await grown({ closed: true });
+    const disk = new WrappedFileSystem(fileSystem);
+    const opened: number[] = [];
+    const onProgress = (): void => void opened.push(disk.count('open'));
+    await salvageForest(from, to, { fileSystem: disk, onProgress });
+    expect(opened[0]).toBe(0);
+    const wrong = new Error('no');
+    const fail = (): void => {
+      throw wrong;
+    };
+    const salvaging = salvageForest(from, 'other', { fileSystem: disk, onProgress: fail });
+    await expect(salvaging).rejects.toBe(wrong);
+    await expect(bytesOf(fileSystem, 'other.rebuilding')).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});

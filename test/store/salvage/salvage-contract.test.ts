@@ -4,7 +4,7 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { memoryFileSystem, Store, salvage } from '../../../src/index.ts';
+import { type GrainId, memoryFileSystem, Store, salvage } from '../../../src/index.ts';
 import { WrappedFileSystem } from '../../support/disks/wrapped-file-system.ts';
 import { pageBytes, pageKinds } from './damage.ts';
 import {
@@ -185,6 +185,32 @@ describe('stopping a salvage', () => {
       expect(await bytesOf(fileSystem.inner, from)).toEqual(bytes);
     },
   );
+});
+
+describe('onValue', () => {
+  it('is called with each value that is copied, and whether it is listed', async () => {
+    const one = await specimen();
+    for (const isWhole of [true, false]) {
+      const bytes = one.bytes.slice();
+      for (const [page, kind] of pageKinds(bytes).entries()) {
+        const isGone = !isWhole && (kind === 'mark' || kind === 'log');
+        if (isGone) bytes.fill(0, page * pageBytes, (page + 1) * pageBytes);
+      }
+      const listed = new Map<GrainId, boolean>();
+      const fileSystem = await disk(bytes);
+      const onValue = (id: GrainId, isListed: boolean): void => void listed.set(id, isListed);
+      const report = await salvage(from, targetPath, { fileSystem, onValue });
+      expect(listed.size).toBe(report.values);
+      for (const id of one.live.keys()) expect(listed.get(id)).toBe(isWhole);
+      expect(report.unlistedCount).toBe(isWhole ? 0 : report.values);
+    }
+    const fileSystem = await disk(one.bytes);
+    const wrong = new Error('no');
+    const onValue = (): void => {
+      throw wrong;
+    };
+    await expect(salvage(from, targetPath, { fileSystem, onValue })).rejects.toBe(wrong);
+  });
 });
 
 describe('progress', () => {
