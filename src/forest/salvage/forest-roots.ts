@@ -62,7 +62,7 @@ function rootAt(nodes: NodeStore, id: GrainId): RootLeft | undefined {
   }
   try {
     const body = nodes.open('forest', sealed.seal, sealed.body);
-    return { id, root: decodeForestRoot(body, sealed.version) };
+    return { id, root: decodeForestRoot(body) };
   } catch (error) {
     if (isVarveError(error, 'VARVE_CORRUPT')) return undefined;
     throw error;
