@@ -24,8 +24,8 @@ const printed = ['hello\n', '29\n', '', 'ada { born: 1815 }\n', '28\n'];
 
 /** In front of each example for operators: a store of which most values were freed, at random. */
 const before = `
-import { codecs, Forest } from 'varve/forest';
-import { Store } from 'varve';
+import { codecs, Forest, salvageForest } from 'varve/forest';
+import { salvage, Store } from 'varve';
 const forest = await Forest.on(await Store.open('data/app.varve'));
 const store = forest.store;
 const kept = [];
@@ -64,6 +64,8 @@ const printedByOperating = [
   '',
   't # # #\n# #\n',
   '',
+  '# #\n',
+  't # []\n',
 ];
 
 let folder: string;
