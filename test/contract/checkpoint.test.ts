@@ -331,10 +331,14 @@ describe('a guard', () => {
     const gate = disk.hold('datasync');
     const checkpointing = watch(store.checkpointTo(3));
     await gate.reached();
-    check.throws('VARVE_LOG_TRUNCATED', () => store.guard(2));
-    expect(store.guard(3).batch).toBe(3);
-    expect(store.guard().batch).toBe(4);
-    gate.open();
+    try {
+      check.throws('VARVE_LOG_TRUNCATED', () => store.guard(2));
+      expect(store.guard(3).batch).toBe(3);
+      expect(store.guard().batch).toBe(4);
+    } finally {
+      // Otherwise the store could not be closed.
+      gate.open();
+    }
     await checkpointing.promise;
     expect(store.checkpoint).toBe(3);
   });
