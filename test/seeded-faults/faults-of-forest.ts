@@ -48,7 +48,10 @@ export const faultsOfForest: readonly SeededFault[] = [
     file: 'forest/commits/group.ts',
     find: '    for (const ref of this.stored) ref.unstore();',
     replace: '',
-    caughtBy: { file: 'test/forest/crash/faults.test.ts' },
+    caughtBy: {
+      file: 'test/forest/crash/faults.test.ts',
+      test: 'of a history fails once small changes, told in roots, of several trees',
+    },
   },
   {
     name: 'a fork that fails leaves nodes of other trees in its group',
