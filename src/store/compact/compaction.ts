@@ -46,6 +46,8 @@ const enough = 1.02;
 const worthRoom = 1.05;
 /** … and if the free pages before it are this share of the ideal. */
 const roomShareMin = 1 / 64;
+/** Pages that are cut off at a time: on the calling thread, some milliseconds for 8 MiB. */
+const cutPagesMax = 2048;
 /** The log goes to another segment at most this often: the next one may be at the end too. */
 const logTurnsMax = 4;
 
@@ -96,7 +98,7 @@ export class Compaction {
       space.leaveFrom(idealEnd(space));
       yield* this.#moveMaps();
       yield* this.#lowerStructures();
-      this.#cut();
+      yield* this.#cut();
     } finally {
       space.leaveFrom(Number.POSITIVE_INFINITY);
       for (const move of this.#group.splice(0)) this.#giveUp(move);
@@ -313,17 +315,19 @@ export class Compaction {
     }
   }
 
-  #cut(): void {
+  *#cut(): CompactionSteps<void> {
     const { path, reader, space, writer } = this.#core;
     if (!space.tight) {
       space.releaseReserve();
       space.keepReserve();
     }
-    if (reader.length() <= space.endPage * pageBytes) return;
-    try {
-      writer.performSync(writer.cut());
-    } catch (error) {
-      throw ioError('shrinking', path, error);
+    while (reader.length() > space.endPage * pageBytes) {
+      try {
+        writer.performSync(writer.cut(cutPagesMax));
+      } catch (error) {
+        throw ioError('shrinking', path, error);
+      }
+      yield pause;
     }
   }
 }

@@ -181,9 +181,13 @@ export class FileWriter {
     }
   }
 
-  /** Cuts the file after the last page in use. A power cut may leave it as it was. */
-  *cut(): Steps<void> {
-    const { endPage } = this.#space;
+  /**
+   * Cuts the file after the last page in use, at most this number of pages. A power cut may leave
+   * it as it was.
+   */
+  *cut(pagesMax = Number.POSITIVE_INFINITY): Steps<void> {
+    const pages = Math.ceil(this.#reader.length() / pageBytes);
+    const endPage = Math.max(this.#space.endPage, pages - pagesMax);
     yield* this.truncate(endPage * pageBytes);
     this.#space.cut(endPage);
     this.zeroed.cut(endPage);
