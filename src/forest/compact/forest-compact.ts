@@ -27,9 +27,9 @@ import { Twins } from './twins.ts';
 export interface ForestCompactOptions extends LongOperation {
   /**
    * Called in a transaction for each value of `Transaction.push` that lies in a thin map, with a
-   * copy of it: names `to` wherever trees name `from` and returns true. If it returns false,
-   * nothing of the transaction happens and the value keeps its id. Without it pushed values keep
-   * theirs.
+   * copy of it: names `to` wherever trees name `from` and returns true. The transaction has
+   * archived `from` before the call. If it returns false, nothing of the transaction happens and
+   * the value keeps its id. Without it pushed values keep theirs.
    */
   movePushed?: MovePushed | undefined;
 }

@@ -1,8 +1,11 @@
 /**
  * Gives values of `Transaction.push` that lie in thin grain maps new ids, as the program allows.
  *
- * Invariant: only values that no tree reaches are moved, never nodes, long values or roots. Each is
- * moved in a transaction of its own: the program names the new id in it, or nothing happens.
+ * Invariants:
+ * - Only live values that no tree reaches are moved, never nodes, long values or roots.
+ * - Each is moved in a transaction of its own: the program names the new id in it, or nothing
+ *   happens.
+ * - When `move` settles, all of its transactions have: the program is asked about nothing more.
  */
 
 import { invalidArgument, isVarveError } from '../../errors.ts';
@@ -43,6 +46,7 @@ export class PushedMoves {
   readonly #writer: ForestWriter;
   readonly #operation: RunningOperation;
   readonly #movePushed: MovePushed;
+  #hasFailed = false;
 
   constructor(
     forest: MovedForest,
@@ -71,35 +75,54 @@ export class PushedMoves {
       group = [];
       bytes = 0;
     };
-    for (const id of ids) {
-      const length = this.#forest.store.lengthOf(id);
-      if (length === undefined) continue;
-      await this.#operation.spend(2 * length);
-      group.push(this.#moveOne(id));
-      bytes += length;
-      if (group.length === atOnceMax || bytes >= atOnceBytes) await end();
+    try {
+      for (const id of ids) {
+        const length = this.#forest.store.lengthOf(id);
+        if (length === undefined) continue;
+        await this.#operation.spend(2 * length);
+        group.push(this.#moveOne(id));
+        bytes += length;
+        if (group.length === atOnceMax || bytes >= atOnceBytes) await end();
+      }
+      await end();
+    } catch (error) {
+      this.#hasFailed = true;
+      await Promise.allSettled(group);
+      throw error;
     }
-    await end();
     return done;
   }
 
   /** Resolves to the bytes that it moved. */
   async #moveOne(id: GrainId): Promise<number> {
-    const { nodes } = this.#forest.state.context;
+    const value = await this.#read(id);
+    if (value === undefined || this.#hasFailed) return 0;
     try {
-      const value = openValue(nodes, id, await nodes.source.getAsync(id));
-      if (value === undefined) return 0;
       await this.#writer.runAtOnce((tx) => {
+        if (this.#hasFailed) throw new Kept();
+        // First: the program is not asked about a value that was archived meanwhile.
+        archiveLive(tx, id);
         const isMoved: unknown = this.#movePushed(tx, id, tx.push(value));
         if (typeof isMoved !== 'boolean') {
           throw invalidArgument('movePushed', 'a function that returns true or false', isMoved);
         }
         if (!isMoved) throw new Kept();
-        tx.archive(id);
       });
       return value.length;
     } catch (error) {
-      if (error instanceof Kept || isOfOthers(error, id)) return 0;
+      if (error instanceof Kept) return 0;
+      throw error;
+    }
+  }
+
+  /** Undefined if the value has gone, or belongs to another user of the store. */
+  async #read(id: GrainId): Promise<Uint8Array | undefined> {
+    const { nodes } = this.#forest.state.context;
+    const stored = await nodes.source.getAsync(id);
+    try {
+      return openValue(nodes, id, stored);
+    } catch (error) {
+      if (isVarveError(error, 'VARVE_VAULT') && error.grainId === id) return undefined;
       throw error;
     }
   }
@@ -165,8 +188,13 @@ export class PushedMoves {
   }
 }
 
-/** The value belongs to another user of the store, or was archived meanwhile. */
-function isOfOthers(error: unknown, id: GrainId): boolean {
-  if (!isVarveError(error) || error.grainId !== id) return false;
-  return ['VARVE_VAULT', 'VARVE_ALREADY_ARCHIVED', 'VARVE_NOT_FOUND'].includes(error.code);
+/** Throws `Kept` if the value has been archived. */
+function archiveLive(tx: Transaction, id: GrainId): void {
+  try {
+    tx.archive(id);
+  } catch (error) {
+    const hasGone =
+      isVarveError(error, 'VARVE_ALREADY_ARCHIVED') || isVarveError(error, 'VARVE_NOT_FOUND');
+    throw hasGone ? new Kept() : error;
+  }
 }

@@ -50,7 +50,7 @@ export interface GivenStream {
  * Pushes a stream in sealed frames. Requires: the vault says how many bytes it adds, and the length
  * is a whole number. Rejects as `Session.pushStream`, and with `VARVE_VAULT`.
  */
-export function pushFrames(
+export async function pushFrames(
   nodes: NodeStore,
   session: Session,
   { method, source, options }: GivenStream,
@@ -59,12 +59,16 @@ export function pushFrames(
   const frames = { length: options.length, frameBytes: frameBytesDefault, addedBytes };
   const value = { number: nodes.takeSeal(), frames };
   const room = plainTagBytes.framed + addedBytes;
-  const make = (id: GrainId): ReadableStream<Uint8Array> => {
-    const head = sealedHead(nodes, id, value);
-    return streamOf(head, new SealedFrames(nodes, readSource(method, source), value, method));
-  };
+  const sealed = new SealedFrames(nodes, readSource(method, source), value, method);
+  const make = (id: GrainId) => streamOf(sealedHead(nodes, id, value), sealed);
   const length = headBytes + room + framedBytes(frames);
-  return session.pushStreamWith(make, { length, signal: options.signal });
+  try {
+    return await session.pushStreamWith(make, { length, signal: options.signal });
+  } catch (error) {
+    // The store may have had no grains, or the vault no tag: then nothing has read the frames.
+    sealed.cancel(error);
+    throw error;
+  }
 }
 
 /** Head and tag. The tag has exactly its room, if the vault adds what it says. */

@@ -4,8 +4,9 @@
  * Invariants:
  * - A map of which few grains have values gives way to maps that leave out what is free, if that
  *   saves a quarter of its pages. Others move as they are.
- * - A map moves only to free pages that lie before it, so each move makes the sum of all places
- *   smaller, and compaction ends.
+ * - A map moves to free pages that lie before it, so each move makes the sum of all places smaller,
+ *   and compaction ends. Only a map that lies in the way of others may go further back; the caller
+ *   bounds how many do.
  *
  * It moves nothing.
  */
@@ -120,8 +121,9 @@ export function mapInTheWay(
 }
 
 /**
- * Takes free pages for each range: the first before the end of the map that have room, or any. The
- * file may grow for these only. Undefined if there are none for one of the ranges.
+ * Takes free pages for each range: the first with room that lie before the end of the map, or with
+ * 'anywhere' those that a new map would get, for which the file may grow. Undefined if there are
+ * none for one of the ranges.
  */
 export function placeRanges(
   space: Space,

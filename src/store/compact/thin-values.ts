@@ -51,8 +51,8 @@ function fillOf({ committedGrains, grains }: GrainMap): number {
 }
 
 /**
- * Ids of live values that are not archived, as of the first step; those that are archived meanwhile
- * may be left out. Throws `VARVE_CORRUPT`, `VARVE_IO`, `VARVE_CLOSED`.
+ * Ids of live values that are not archived, in the maps that are thin at the first step. Those that
+ * are archived meanwhile may be left out; those that become durable meanwhile may be among them. Throws `VARVE_CORRUPT`, `VARVE_IO`, `VARVE_CLOSED`.
  */
 export async function* thinValues(
   core: StoreCore,

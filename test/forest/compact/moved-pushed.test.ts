@@ -113,9 +113,11 @@ describe('a value that a compaction may move', () => {
         const own = Array.from({ length: 200 }, (_, at) => session.push(patternOf(300, at)));
         await session.commit();
         const asked = new Set<GrainId>();
+        const given = new Set([...blobs.model.values(), ...own]);
         const compacted = forest.compact({
           movePushed: (tx, from, to) => {
             asked.add(from);
+            given.add(to);
             return random.chance(0.7) && blobs.rename(tx, from, to);
           },
         });
@@ -134,9 +136,7 @@ describe('a value that a compaction may move', () => {
           } else await others.put(key, patternOf(random.below(1400), key));
         }
         await end;
-        const given = new Set([...blobs.model.values(), ...own]);
-        // Those that were moved have another id now.
-        for (const id of asked) expect(given.has(id) || !forest.store.has(id)).toBe(true);
+        for (const id of asked) expect(given.has(id)).toBe(true);
         blobs.look();
         for (const [at, id] of own.entries()) {
           expectSameBytes(forest.store.get(id) as Uint8Array, patternOf(300, at));
@@ -171,16 +171,21 @@ describe('a value that a compaction may move', () => {
   it('may have been archived meanwhile, by the program or in its answer', async () => {
     const blobs = await thinned(4);
     const gone = new Set<number>();
+    const archived = new Set<GrainId>();
     await blobs.forest.compact({
       movePushed: (tx, from, to) => {
+        expect(archived.has(from)).toBe(false);
         if (gone.size < 20) {
           // Another one goes before it is asked for.
-          const [number, id] = [...blobs.model].at(-1) as [number, GrainId];
-          if (id !== from) {
+          const later = [...blobs.model].filter(([, id]) => id > from);
+          const [number, id] = later.reduce((one, other) => (one[1] < other[1] ? one : other));
+          if (blobs.rename(tx, from, to)) {
             tx.archive(id);
             tx.tree(blobs.tree).delete(number);
             blobs.model.delete(number);
             gone.add(number);
+            archived.add(id);
+            return true;
           }
         }
         return blobs.rename(tx, from, to);
@@ -189,6 +194,27 @@ describe('a value that a compaction may move', () => {
     expect(gone.size).toBe(20);
     blobs.look();
     await expectNoLeak(blobs.forest, blobs.model.size);
+    await endSoundWith(blobs);
+  });
+
+  it('is moved before the compaction that is stopped ends, or not at all', async () => {
+    const blobs = await thinned(6);
+    const controller = new AbortController();
+    const reason = new Error('stopped');
+    let calls = 0;
+    const stopped = blobs.forest.compact({
+      signal: controller.signal,
+      movePushed: (tx, from, to) => {
+        calls += 1;
+        if (calls === 3) controller.abort(reason);
+        return blobs.rename(tx, from, to);
+      },
+    });
+    await expect(stopped).rejects.toBe(reason);
+    const callsBefore = calls;
+    blobs.look();
+    await blobs.forest.transaction(() => undefined);
+    expect(calls).toBe(callsBefore);
     await endSoundWith(blobs);
   });
 

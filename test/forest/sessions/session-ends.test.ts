@@ -217,8 +217,11 @@ describe('a session of a forest', () => {
     for (const lie of [0, 27, 29, 100]) {
       const forest = await forestOf({ vault: { ...aesGcm({ key }), overheadBytes: lie } });
       const session = forest.session();
-      const pushing = session.pushStream(inChunks(patternOf(70_000)), { length: 70_000 });
+      const source = new FedSource(patternOf(70_000));
+      source.feed(70_000);
+      const pushing = session.pushStream(source.iterable, { length: 70_000 });
       await expect(pushing).rejects.toEqual(code('VAULT'));
+      expect(source.cancelled.length).toBe(1);
       session.abandon();
       await expectNothingLeft(forest);
     }
