@@ -350,9 +350,8 @@ export class Store implements AsyncDisposable {
   /**
    * Ids of live values in grain maps of which values take at most `fill`, the emptiest map first:
    * push these again and archive the old ids, and the next compaction returns the space. As of the
-   * first step, or with `gradual` as of the step that comes to the map; without archived values and
-   * the newest map of each stratum. The maps take no new values until the next `compact` ends.
-   * Throws as `compact`, and `VARVE_INVALID_ARGUMENT`.
+   * first step (`gradual`: when it comes to the map), without archived values and each stratum's
+   * newest map. They take no new values until `compact` ends. Throws also `VARVE_INVALID_ARGUMENT`.
    */
   thinValues(options: ThinValuesOptions = {}): AsyncIterable<GrainId> {
     return this.#compactor.thinValues(options);

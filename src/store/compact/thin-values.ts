@@ -52,7 +52,8 @@ function fillOf({ committedGrains, grains }: GrainMap): number {
 
 /**
  * Ids of live values that are not archived, in the maps that are thin at the first step. Those that
- * are archived meanwhile may be left out; those that become durable meanwhile may be among them. Throws `VARVE_CORRUPT`, `VARVE_IO`, `VARVE_CLOSED`.
+ * are archived meanwhile may be left out; those that become durable meanwhile may be among them.
+ * Throws `VARVE_CORRUPT`, `VARVE_IO`, `VARVE_CLOSED`.
  */
 export async function* thinValues(
   core: StoreCore,
