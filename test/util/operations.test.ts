@@ -201,5 +201,7 @@ describe('the operations of a store', () => {
     await operations.stopAll(error);
     expect(cleaned).toBe(2);
     expect(await outcomes).toEqual([1, 2].map(() => ({ status: 'rejected', reason: error })));
+    const later = operations.run(checkOperation({}), async () => 'done');
+    await expect(later).rejects.toBe(error);
   });
 });

@@ -5,7 +5,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { codecs, Forest, reducers, type Vault } from '../../../src/forest/index.ts';
-import { memoryFileSystem, type Progress } from '../../../src/index.ts';
+import { memoryFileSystem, type Progress, Store } from '../../../src/index.ts';
 import { aesGcm } from '../../../src/vault/index.ts';
 import { patternOf } from '../../support/bytes.ts';
 import { code } from '../../support/fixtures/forest-checks.ts';
@@ -159,6 +159,27 @@ describe('the description of a forest', () => {
     await forest.close();
     await refused;
     await expect(forest.describe()).rejects.toEqual(code('CLOSED'));
+  });
+
+  it('does not begin while the forest closes', async () => {
+    const store = await Store.inMemory();
+    const forest = await Forest.on(store, { nodeBytes: 500 });
+    await filled(forest);
+    let go = (): void => undefined;
+    const goes = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    const running = forest.transaction(() => goes);
+    const closing = forest.close();
+    const describing = forest.describe({ measure: true, bytesPerSecond: 100 });
+    const refused = expect(describing).rejects.toEqual(code('CLOSED'));
+    go();
+    await running;
+    await closing;
+    // The store stays open: nothing of the forest may hold it.
+    expect(store.statistics().oldestGuard).toBe(undefined);
+    await refused;
+    await store.close();
   });
 
   it('refuses options that it does not know', async () => {
