@@ -145,7 +145,7 @@ export class Compaction {
       yield* this.#add(candidate, () => cutsOf(candidate));
     }
     yield* this.#moveGroup();
-    yield* this.#settle();
+    if (this.#moved > 0) yield* this.#settle();
     for (let from = idealEnd(space); ; from = 0) {
       const before = this.#moved;
       const maps = mapsBehind(atlas, from);
@@ -156,7 +156,7 @@ export class Compaction {
         yield* this.#add(candidate, () => [{ firstIndex, grains }]);
       }
       yield* this.#moveGroup();
-      yield* this.#settle();
+      if (this.#moved > before) yield* this.#settle();
       if (space.usedEndPage <= idealEnd(space) * enough) return;
       if (this.#moved > before || from > 0) continue;
       if (!(yield* this.#makeRoom())) return;
