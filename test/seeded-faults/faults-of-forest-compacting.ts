@@ -124,7 +124,7 @@ export const faultsOfForestCompacting: readonly SeededFault[] = [
   {
     name: 'a compaction fails where a disk has no room for a map out of the way',
     file: 'store/compact/compaction.ts',
-    find: "      if (this.#core.poisoned || !isVarveError(error, 'VARVE_IO')) throw error;",
+    find: '      if (this.#core.poisoned || error !== this.#refused) throw error;',
     replace: '      if (error !== undefined) throw error;',
     caughtBy: { file: 'test/store/compact/out-of-the-way.test.ts', test: 'without room on a disk' },
   },

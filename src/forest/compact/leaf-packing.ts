@@ -16,22 +16,28 @@ const filledTo = 15 / 16;
 /** Leaves are packed if at least this part of them goes. */
 const savedMin = 1 / 16;
 
+export interface PackedTree {
+  readonly shape: TreeShape;
+  readonly nodes: NodeStore;
+  readonly isAlone: (ref: NodeRef) => boolean;
+}
+
 /** Children of a branch, from `from` on and before `to`. */
 export interface Run {
   readonly from: number;
   readonly to: number;
 }
 
-/** The runs of leaves that are worth packing, in order. `isAlone`: the leaf may be replaced. */
-export function runsToPack(
-  branch: Branch,
-  shape: TreeShape,
-  nodes: NodeStore,
-  isAlone: (ref: NodeRef) => boolean,
-): Run[] {
-  const runs: Run[] = [];
-  const { refs } = branch;
-  for (let from = 0; from < refs.length; from++) {
+/**
+ * The first run of leaves, from the child `start` on, that is worth packing. `isAlone`: the leaf
+ * may be replaced.
+ */
+export function runToPack(
+  { refs }: Branch,
+  start: number,
+  { shape, nodes, isAlone }: PackedTree,
+): Run | undefined {
+  for (let from = start; from < refs.length; from++) {
     let bytes = 0;
     let to = from;
     for (; to < refs.length && isAlone(refs[to] as NodeRef); to++) {
@@ -39,10 +45,10 @@ export function runsToPack(
     }
     const count = to - from;
     const saved = count - Math.ceil(bytes / (shape.nodeBytes * filledTo));
-    if (saved >= 1 && saved >= count * savedMin) runs.push({ from, to });
+    if (saved >= 1 && saved >= count * savedMin) return { from, to };
     from = to;
   }
-  return runs;
+  return undefined;
 }
 
 /** Bytes of a leaf as stored, without what a vault adds. */
@@ -57,21 +63,24 @@ function sizeOf(ref: NodeRef, shape: TreeShape, nodes: NodeStore): number {
 }
 
 /**
- * Packs the leaves of a run. `own` returns a reference to a leaf that may be changed. Requires: the
- * branch may be changed.
+ * Packs the leaves of a run, for as long as nothing is due. Returns the child to go on from.
+ *
+ * Requires: the branch may be changed, and `own` returns a reference to a leaf that may be.
  */
 export function packLeaves(
   branch: Branch,
   { from, to }: Run,
   shape: TreeShape,
-  own: (ref: NodeRef) => NodeRef,
-): void {
+  { own, isDue }: { own: (ref: NodeRef) => NodeRef; isDue: () => boolean },
+): number {
   const { refs, separators } = branch;
   const bytesMax = shape.nodeBytes * filledTo;
   let at = from;
   let end = to;
   refs[at] = own(refs[at] as NodeRef);
   while (at + 1 < end) {
+    // The last leaf is not full yet: the next step goes on with it.
+    if (at > from && isDue()) return at;
     const left = refs[at] as NodeRef;
     const right = own(refs[at + 1] as NodeRef);
     refs[at + 1] = right;
@@ -93,6 +102,7 @@ export function packLeaves(
     at += 1;
   }
   assert(at < branch.refs.length, 'packed leaves are in their branch');
+  return at + 1;
 }
 
 const noValue = new Uint8Array(0);

@@ -27,7 +27,7 @@ import {
 import { checkNode } from '../nodes/node-check.ts';
 import { longId } from '../nodes/node-store.ts';
 import type { EditedTree } from '../trees/tree-editor.ts';
-import { packLeaves, runsToPack } from './leaf-packing.ts';
+import { packLeaves, runToPack } from './leaf-packing.ts';
 import type { PassedNode, Twins } from './twins.ts';
 
 /** An edit of trees that may share nodes and values. The forest's own trees share nothing. */
@@ -163,10 +163,12 @@ export class TreeRewriter {
   #visitChildren(branch: Branch, from: Uint8Array | undefined): void {
     const frame = this.#top;
     const start = from === undefined ? 0 : branch.childOf(from);
-    // Leaves are packed with all of their branch.
-    const packs = branch.level === 1 && this.#plan.packs;
+    if (branch.level === 1 && this.#plan.packs) {
+      this.#pack(start);
+      return;
+    }
     for (let at = start; at < branch.refs.length; at++) {
-      if (at > start && !packs && this.#plan.isDue()) {
+      if (at > start && this.#plan.isDue()) {
         this.#endBefore(at);
         return;
       }
@@ -175,7 +177,6 @@ export class TreeRewriter {
       this.#visit(now.refs[at] as NodeRef, at === start ? from : undefined, now.isLong(at));
       if (this.#end !== undefined) return;
     }
-    if (packs) this.#pack();
   }
 
   get #top(): Frame {
@@ -238,26 +239,42 @@ export class TreeRewriter {
     this.#tree.owner.released(ref, level, long);
   }
 
-  /** Packs the leaves of the last branch of the path that no other tree refers to. */
-  #pack(): void {
+  /**
+   * Packs the leaves of the last branch of the path, from this child on, that no other tree refers
+   * to. Those of a shared branch are packed in one go: a part of them is the twin of nothing.
+   */
+  #pack(start: number): void {
     const frame = this.#top;
-    if (frame.isShared && !this.#plan.packsShared) return;
+    const { isShared } = frame;
+    if (isShared && !this.#plan.packsShared) return;
     const { shape, nodes } = this.#tree;
-    const isOwn = frame.node.owner === this.#tree.owner.owner;
-    // The copy of a shared branch is one more referent of its leaves.
-    const ofCopy = isOwn && frame.isShared ? 1 : 0;
-    const isAlone = ({ stored, id }: NodeRef) => !stored || this.#extra(id) <= ofCopy;
-    const runs = runsToPack(frame.node as Branch, shape, nodes, isAlone);
-    if (runs.length === 0) return;
-    this.#ownPath();
-    const branch = frame.node as Branch;
-    const own = (ref: NodeRef) => this.#own(ref, this.#load(ref));
-    // The last one first: those before it keep their places.
-    for (const run of runs.reverse()) packLeaves(branch, run, shape, own);
+    const isAlone = ({ stored, id }: NodeRef): boolean => {
+      // The copy of a shared branch is one more referent of its leaves.
+      const isOwn = frame.node.owner === this.#tree.owner.owner;
+      return !stored || this.#extra(id) <= (isOwn && isShared ? 1 : 0);
+    };
+    const own = (ref: NodeRef): NodeRef => this.#own(ref, this.#load(ref));
+    const isDue = (): boolean => !isShared && this.#plan.isDue();
+    for (let at = start; ; ) {
+      const run = runToPack(frame.node as Branch, at, { shape, nodes, isAlone });
+      if (run === undefined) return;
+      this.#ownPath();
+      at = packLeaves(frame.node as Branch, run, shape, { own, isDue });
+      this.#packed(frame);
+      if (frame.node.leaf) return;
+      if (at < frame.node.refs.length && isDue()) {
+        this.#endBefore(at);
+        return;
+      }
+    }
+  }
+
+  /** Some leaves of the branch have been packed. */
+  #packed(frame: Frame): void {
     // The branches above keep theirs, so a summary of the tree would stop there.
     this.#tree.summarize(frame.ref);
-    if (checks.strict) checkNode(branch);
-    if (this.#path.length === 1 && branch.refs.length === 1) this.#lowerRoot(frame);
+    if (checks.strict) checkNode(frame.node);
+    if (this.#path.length === 1 && (frame.node as Branch).refs.length === 1) this.#lowerRoot(frame);
   }
 
   /** Replaces a root that has one child by that child. */

@@ -59,12 +59,15 @@ export type CompactionStep =
   | { readonly do: 'sync' }
   /** A batch is to be made: the answer is false if its maps could not move yet. */
   | { readonly do: 'batch'; readonly batch: OwnBatch }
-  | { readonly do: 'pause' };
+  | { readonly do: 'pause' }
+  /** The last step held the thread for some milliseconds: the event loop is to have a turn. */
+  | { readonly do: 'turn' };
 
 /** A compaction as steps: who carries them out decides when. */
 export type CompactionSteps<T> = Generator<CompactionStep, T, boolean>;
 
 const pause: CompactionStep = { do: 'pause' };
+const turn: CompactionStep = { do: 'turn' };
 const sync: CompactionStep = { do: 'sync' };
 
 export class Compaction {
@@ -76,6 +79,8 @@ export class Compaction {
   #groupBytesMax = groupBounds.min;
   #moved = 0;
   #roomsLeft: number;
+  /** The error of the last copy that the disk refused. */
+  #refused: Error | undefined;
 
   /**
    * `pieceBytes`: of one read and one write, at most. `roomsMax`: maps that may be moved to the end
@@ -182,7 +187,7 @@ export class Compaction {
       yield* this.#add(candidate, () => [{ firstIndex, grains }], 'anywhere');
     } catch (error) {
       // The disk has no room for it: the file stays as long as it is.
-      if (this.#core.poisoned || !isVarveError(error, 'VARVE_IO')) throw error;
+      if (this.#core.poisoned || error !== this.#refused) throw error;
       for (const move of this.#group.splice(0)) this.#giveUp(move);
       return false;
     }
@@ -228,7 +233,12 @@ export class Compaction {
   *#copy(move: MapMove): CompactionSteps<void> {
     const { values } = this.#core;
     for (const piece of piecesOf(values, move, this.#pieceBytes)) {
-      yield { do: 'write', piece };
+      try {
+        yield { do: 'write', piece };
+      } catch (error) {
+        if (isVarveError(error, 'VARVE_IO')) this.#refused = error;
+        throw error;
+      }
       this.#groupBytes += piece.bytes.length;
     }
   }
@@ -327,7 +337,7 @@ export class Compaction {
       } catch (error) {
         throw ioError('shrinking', path, error);
       }
-      yield pause;
+      yield turn;
     }
   }
 }
