@@ -261,17 +261,27 @@ class Reading {
     value.set(bytes, 8);
     const ranges: Range[] = [];
     for (let done = 0; done < value.length; ) {
-      // A further extent begins on a page, and has whole pages.
-      const wanted = value.subarray(done, done + (done === 0 ? 8 : page));
-      let from = this.#file.indexOf(wanted);
-      while (done > 0 && from % page !== 0) from = this.#file.indexOf(wanted, from + 1);
-      if (from < 0) throw new Error(`the value ${id.toString(16)} is not in the file`);
-      let same = 0;
-      while (done + same < value.length && this.#file[from + same] === value[done + same])
-        same += 1;
-      ranges.push({ from, to: from + same });
-      done += same;
+      const range = this.#longest(value.subarray(done), done > 0);
+      if (range === undefined) throw new Error(`the value ${id.toString(16)} is not in the file`);
+      ranges.push(range);
+      done += range.to - range.from;
     }
     return ranges;
+  }
+
+  /**
+   * The place with most of these bytes from the first on: where they lay before a move, others may
+   * have overwritten a part. A further extent begins on a page, and has whole pages.
+   */
+  #longest(bytes: Buffer, isFurther: boolean): Range | undefined {
+    const wanted = bytes.subarray(0, isFurther ? page : 8);
+    let found: Range | undefined;
+    for (let at = this.#file.indexOf(wanted); at >= 0; at = this.#file.indexOf(wanted, at + 1)) {
+      if (isFurther && at % page !== 0) continue;
+      let same = 0;
+      while (same < bytes.length && this.#file[at + same] === bytes[same]) same += 1;
+      if (found === undefined || same > found.to - found.from) found = { from: at, to: at + same };
+    }
+    return found;
   }
 }
