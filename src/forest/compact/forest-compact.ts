@@ -249,12 +249,20 @@ class ForestCompaction {
     // Not gradual: from here on no node is stored in these maps.
     const thin = forest.store.thinValues({ fill: thinFill });
     for await (const portion of portionsOf(thin, () => portionMax)) {
-      // Without a journal the forest's own values are those that the trees reach.
-      do await this.#writeAll();
-      while (!forest.state.journal.isEmpty);
-      const { bytes, batches } = await moves.move(portion);
-      this.#movedBytes += bytes;
-      this.#batches += batches;
+      // A program may compact the store meanwhile, which opens the maps: no id of a value that is
+      // freed must become one of a node.
+      const guard = forest.store.guard();
+      try {
+        await moves.withoutArchived(portion);
+        // Without a journal the forest's own values are those that the trees reach.
+        do await this.#writeAll();
+        while (!forest.state.journal.isEmpty);
+        const { bytes, batches } = await moves.move(portion);
+        this.#movedBytes += bytes;
+        this.#batches += batches;
+      } finally {
+        guard.release();
+      }
       this.#report('moving pushed values');
     }
   }

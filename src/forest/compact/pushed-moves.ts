@@ -2,14 +2,14 @@
  * Gives values of `Transaction.push` that lie in thin grain maps new ids, as the program allows.
  *
  * Invariants:
- * - Only live values that no tree reaches are moved, never nodes, long values or roots.
+ * - Only values that no tree reaches are moved, never nodes, long values or roots. An id is not
+ *   given again between the look at what trees reach and the move (`withoutArchived`).
  * - Each is moved in a transaction of its own: the program names the new id in it, or nothing
  *   happens.
- * - When `move` settles, all of its transactions have: the program is asked about nothing more.
  */
 
 import { invalidArgument, isVarveError } from '../../errors.ts';
-import type { GrainId, Store } from '../../index.ts';
+import type { GrainId, Session, Store } from '../../index.ts';
 import type { RunningOperation } from '../../util/operations/running-operation.ts';
 import type { DurableState } from '../commits/durable-state.ts';
 import type { ForestVersion } from '../commits/forest-version.ts';
@@ -38,6 +38,9 @@ interface MovedForest {
   readonly state: DurableState;
 }
 
+/** Ids that are looked at between two turns of the event loop. */
+const looksMax = 64;
+
 /** Ends a transaction whose value keeps its id. */
 class Kept extends Error {}
 
@@ -46,7 +49,6 @@ export class PushedMoves {
   readonly #writer: ForestWriter;
   readonly #operation: RunningOperation;
   readonly #movePushed: MovePushed;
-  #hasFailed = false;
 
   constructor(
     forest: MovedForest,
@@ -61,70 +63,92 @@ export class PushedMoves {
   }
 
   /**
-   * Moves those of these values that no tree reaches. Requires: the durable state has an empty
-   * journal, and every value of the forest's own among these is older than it.
+   * Takes out what is archived, or no value any more. Requires: the caller holds a guard of the
+   * store until these values have been moved. So the ids that are left name the same values then.
+   */
+  async withoutArchived(ids: Set<GrainId>): Promise<void> {
+    let chunk: GrainId[] = [];
+    const end = async (): Promise<void> => {
+      this.#dropArchived(ids, chunk);
+      chunk = [];
+      await this.#operation.breathe();
+    };
+    for (const id of ids) {
+      chunk.push(id);
+      if (chunk.length === looksMax) await end();
+    }
+    await end();
+  }
+
+  #dropArchived(ids: Set<GrainId>, some: readonly GrainId[]): void {
+    // It claims them, for as long as this takes: only a live value can be claimed.
+    const { store } = this.#forest;
+    const session = store.session();
+    try {
+      for (const id of some) {
+        if (id === store.embeddedHeader || !mayArchive(session, id)) ids.delete(id);
+      }
+    } finally {
+      session.abandon();
+    }
+  }
+
+  /**
+   * Moves those of these values that no tree reaches. Requires: `withoutArchived`; then the durable
+   * state had an empty journal once, so that trees reach every value of the forest's own among
+   * these, or a commit has archived it.
    */
   async move(ids: Set<GrainId>): Promise<{ bytes: number; batches: number }> {
     await this.#withoutReached(ids);
     const done = { bytes: 0, batches: 0 };
-    let group: Promise<number>[] = [];
-    let bytes = 0;
-    const end = async (): Promise<void> => {
-      for (const moved of await Promise.all(group)) done.bytes += moved;
-      if (group.length > 0) done.batches += 1;
-      group = [];
-      bytes = 0;
-    };
+    const group = new MovedGroup();
     try {
       for (const id of ids) {
         const length = this.#forest.store.lengthOf(id);
         if (length === undefined) continue;
         await this.#operation.spend(2 * length);
-        group.push(this.#moveOne(id));
-        bytes += length;
-        if (group.length === atOnceMax || bytes >= atOnceBytes) await end();
+        group.add(length, this.#moveOne(id, group));
+        if (!group.isFull) continue;
+        done.bytes += await group.end();
+        done.batches += 1;
       }
-      await end();
     } catch (error) {
-      this.#hasFailed = true;
-      await Promise.allSettled(group);
-      throw error;
+      // What has begun ends first: the program is not asked any more then.
+      group.fail(error);
     }
+    if (group.count > 0) done.batches += 1;
+    done.bytes += await group.end();
     return done;
   }
 
   /** Resolves to the bytes that it moved. */
-  async #moveOne(id: GrainId): Promise<number> {
-    const value = await this.#read(id);
-    if (value === undefined || this.#hasFailed) return 0;
+  async #moveOne(id: GrainId, group: MovedGroup): Promise<number> {
+    const { nodes } = this.#forest.state.context;
     try {
+      const value = openValue(nodes, id, await nodes.source.getAsync(id));
+      if (value === undefined) return 0;
       await this.#writer.runAtOnce((tx) => {
-        if (this.#hasFailed) throw new Kept();
-        // First: the program is not asked about a value that was archived meanwhile.
-        archiveLive(tx, id);
-        const isMoved: unknown = this.#movePushed(tx, id, tx.push(value));
-        if (typeof isMoved !== 'boolean') {
-          throw invalidArgument('movePushed', 'a function that returns true or false', isMoved);
+        this.#operation.check();
+        // One value of the group has failed: the compaction ends.
+        if (group.hasFailed || !mayArchive(tx, id)) throw new Kept();
+        try {
+          if (!this.#ask(tx, id, tx.push(value))) throw new Kept();
+        } catch (error) {
+          if (!(error instanceof Kept)) group.fail(error);
+          throw error;
         }
-        if (!isMoved) throw new Kept();
       });
       return value.length;
     } catch (error) {
-      if (error instanceof Kept) return 0;
+      if (error instanceof Kept || isOfOthers(error, id)) return 0;
       throw error;
     }
   }
 
-  /** Undefined if the value has gone, or belongs to another user of the store. */
-  async #read(id: GrainId): Promise<Uint8Array | undefined> {
-    const { nodes } = this.#forest.state.context;
-    const stored = await nodes.source.getAsync(id);
-    try {
-      return openValue(nodes, id, stored);
-    } catch (error) {
-      if (isVarveError(error, 'VARVE_VAULT') && error.grainId === id) return undefined;
-      throw error;
-    }
+  #ask(tx: Transaction, from: GrainId, to: GrainId): boolean {
+    const isMoved: unknown = this.#movePushed(tx, from, to);
+    if (typeof isMoved === 'boolean') return isMoved;
+    throw invalidArgument('movePushed', 'a function that returns true or false', isMoved);
   }
 
   // ── what trees reach ──
@@ -188,13 +212,62 @@ export class PushedMoves {
   }
 }
 
-/** Throws `Kept` if the value has been archived. */
-function archiveLive(tx: Transaction, id: GrainId): void {
-  try {
-    tx.archive(id);
-  } catch (error) {
-    const hasGone =
-      isVarveError(error, 'VARVE_ALREADY_ARCHIVED') || isVarveError(error, 'VARVE_NOT_FOUND');
-    throw hasGone ? new Kept() : error;
+/** Values that are moved at a time. */
+class MovedGroup {
+  readonly #moves: Promise<number>[] = [];
+  #bytes = 0;
+  #failure: { readonly error: unknown } | undefined;
+
+  get count(): number {
+    return this.#moves.length;
   }
+
+  get isFull(): boolean {
+    return this.#moves.length === atOnceMax || this.#bytes >= atOnceBytes;
+  }
+
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  add(bytes: number, moved: Promise<number>): void {
+    this.#bytes += bytes;
+    // A failure is noted at once: it may be long until `end`.
+    const noted = moved.catch((error: unknown) => {
+      this.fail(error);
+      return 0;
+    });
+    this.#moves.push(noted);
+  }
+
+  /** The first error counts. */
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+  }
+
+  /** Waits for all of them; resolves to the bytes that they moved. Rejects with the error. */
+  async end(): Promise<number> {
+    const moved = await Promise.all(this.#moves);
+    if (this.#failure !== undefined) throw this.#failure.error;
+    this.#moves.length = 0;
+    this.#bytes = 0;
+    return moved.reduce((sum, bytes) => sum + bytes, 0);
+  }
+}
+
+/** Archives the value. False, and nothing happens, if it is archived already or gone. */
+function mayArchive(claim: Pick<Session, 'archive'>, id: GrainId): boolean {
+  try {
+    claim.archive(id);
+    return true;
+  } catch (error) {
+    if (isVarveError(error, 'VARVE_ALREADY_ARCHIVED')) return false;
+    if (isVarveError(error, 'VARVE_NOT_FOUND')) return false;
+    throw error;
+  }
+}
+
+/** The value belongs to another user of the store: the vault did not seal it. */
+function isOfOthers(error: unknown, id: GrainId): boolean {
+  return isVarveError(error, 'VARVE_VAULT') && error.grainId === id;
 }
