@@ -29,7 +29,8 @@ export interface ForestCompactOptions extends LongOperation {
    * Called in a transaction for each value of `Transaction.push` that lies in a thin map, with a
    * copy of it: names `to` wherever trees name `from` and returns true. The transaction has
    * archived `from` before the call. If it returns false, nothing of the transaction happens and
-   * the value keeps its id. Without it pushed values keep theirs.
+   * the value keeps its id. Without it pushed values keep theirs. Without a vault it is also asked
+   * about values that others have stored in `Forest.store`.
    */
   movePushed?: MovePushed | undefined;
 }

@@ -9,7 +9,8 @@
  * - The path to a node is copied from the root down before anything below it changes, as in
  *   `TreeEditor`.
  *
- * It commits nothing, and ends at a key from which a later edit can go on.
+ * It commits nothing, and ends at a key from which a later edit can go on, also within a leaf: its
+ * long values may be large.
  */
 
 import type { GrainId } from '../../index.ts';
@@ -114,7 +115,7 @@ export class TreeRewriter {
     const node = this.#load(ref);
     this.#path.push(this.#frame(ref, node, passed));
     if (isThin) this.#ownPath();
-    if (node.leaf) this.#rewriteLongs();
+    if (node.leaf) this.#rewriteLongs(from);
     else this.#visitChildren(node, from);
     if (this.#end === undefined) this.#finish();
     this.#path.pop();
@@ -185,8 +186,12 @@ export class TreeRewriter {
 
   /** The walk ends before this child of the last branch of the path. */
   #endBefore(child: number): void {
-    const { separators } = this.#top.node as Branch;
-    this.#end = separators.key(child - 1).slice();
+    this.#endAt((this.#top.node as Branch).separators.key(child - 1));
+  }
+
+  /** The walk ends before this key, which lies below the last node of the path. */
+  #endAt(key: Uint8Array): void {
+    this.#end = key.slice();
     this.#twins.forgetPassed();
     for (const { node, first, isShared, twin } of this.#path) {
       this.#twins.setPassed(node.level, { first, isShared, twin });
@@ -284,25 +289,37 @@ export class TreeRewriter {
     this.#ref = root.ref;
   }
 
-  #rewriteLongs(): void {
-    const { node } = this.#top;
+  #rewriteLongs(from: Uint8Array | undefined): void {
+    const { node, isShared, twin } = this.#top;
     if (!node.leaf || node.longs === 0) return;
     const { count } = node.entries;
-    for (let index = 0; index < count; index++) this.#rewriteLong(index);
+    // Other trees take a shared leaf's twin as a whole, and leaves are packed as a whole.
+    const mayEnd = !isShared && twin === undefined && !this.#plan.packs;
+    const found = from === undefined ? 0 : node.entries.search(from);
+    let index = found < 0 ? ~found : found;
+    while (index < count) {
+      const isWork = this.#rewriteLong(index);
+      index += 1;
+      if (!isWork || !mayEnd || index === count || !this.#plan.isDue()) continue;
+      this.#endAt((this.#top.node as Leaf).entries.key(index));
+      return;
+    }
   }
 
-  #rewriteLong(index: number): void {
+  /** False if there was nothing to do. */
+  #rewriteLong(index: number): boolean {
     const { entries } = this.#top.node as Leaf;
     const word = entries.word(index);
-    if ((word & longBit) === 0) return;
+    if ((word & longBit) === 0) return false;
     const before = entries.value(index).slice();
     const id = longId(before, 0);
     const twin = this.#twins.long(id);
-    if (twin === undefined && !this.#plan.isThin(id)) return;
+    if (twin === undefined && !this.#plan.isThin(id)) return false;
     this.#ownPath();
     const named = twin === undefined ? this.#copyLong(before, id) : this.#shareLong(twin);
     (this.#top.node as Leaf).entries.replace(index, named, word);
     this.#tree.owner.releasedLong(before);
+    return true;
   }
 
   get #sharing(): SharingEdit {

@@ -196,6 +196,46 @@ describe('a walk of a compaction', () => {
     );
   });
 
+  it('pauses between the long values of one leaf', async () => {
+    const parts = await ForestParts.open({ nodeBytes: 4064 });
+    const tree = parts.tree('t', { key: codecs.u32 });
+    const value = (key: number): Uint8Array => new Uint8Array(5000).fill(key);
+    await parts.transaction((tx) => {
+      for (let key = 0; key < 60; key++) tx.tree(tree).put(key, value(key));
+    });
+    await parts.countValues();
+    const thin = new Set(parts.storedIds());
+    let bytes = 0;
+    let most = 0;
+    const plan: Plan = {
+      packs: false,
+      packsShared: false,
+      isThin: (id) => thin.has(id),
+      isDue: () => bytes > 0,
+      rewrote: (length) => {
+        bytes += length;
+      },
+    };
+    // No id is given again meanwhile.
+    const held = parts.snapshot();
+    let others = 0;
+    await parts.walk(plan, async () => {
+      most = Math.max(most, bytes);
+      bytes = 0;
+      // Others change the leaf before and after the place where the walk goes on.
+      const key = [0, 59, 30][others++ % 3] as number;
+      await parts.transaction((tx) => tx.tree(tree).put(key, value(key)));
+    });
+    held.release();
+    expect(most).toBeLessThan(2 * 5000 + 4064);
+    const expected = Array.from({ length: 60 }, (_, key) => [key, value(key)]);
+    expect([...tree.range()]).toEqual(expected);
+    await parts.countValues();
+    expect(parts.storedIds().filter((id) => thin.has(id))).toEqual([]);
+    expect(await parts.findings()).toEqual([]);
+    await parts.core.store.close();
+  });
+
   it('moves nodes of the shares and of the catalog that alone are thin', async () => {
     const parts = await ForestParts.open({ nodeBytes: 512 });
     const asked = { seed: 3, forks: 0, versioned: false, summed: false, writes: false };
