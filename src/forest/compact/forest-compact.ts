@@ -216,6 +216,7 @@ class ForestCompaction {
   async #walk(phase: string, packs: boolean, thin: ReadonlySet<GrainId>): Promise<void> {
     const { forest, writer, twins } = this.#parts;
     let bytes = 0;
+    let isTurnDue = false;
     this.#walked = 0;
     const plan: RewritePlan = {
       packs,
@@ -224,7 +225,10 @@ class ForestCompaction {
         this.#walked += 1;
         return thin.has(id);
       },
-      isDue: () => bytes >= bytesMax || this.#operation.isTurnDue,
+      isDue: () => {
+        isTurnDue ||= this.#operation.isTurnDue;
+        return isTurnDue || bytes >= bytesMax;
+      },
       rewrote: (length) => {
         bytes += length;
       },
@@ -239,7 +243,10 @@ class ForestCompaction {
       this.#movedBytes += bytes;
       this.#report(phase);
       await this.#operation.spend(2 * bytes);
-      await this.#operation.breathe();
+      // Asked again, it might say that no turn is due.
+      if (isTurnDue) await this.#operation.turn();
+      else await this.#operation.breathe();
+      isTurnDue = false;
     }
     twins.clear();
   }
