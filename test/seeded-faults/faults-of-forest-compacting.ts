@@ -58,8 +58,8 @@ export const faultsOfForestCompacting: readonly SeededFault[] = [
   {
     name: 'leaves that another tree shares are packed',
     file: 'forest/compact/tree-rewriter.ts',
-    find: '!stored || this.#extra(id) <= ofCopy;',
-    replace: '!stored || this.#extra(id) >= 0 || ofCopy > 0;',
+    find: '!stored || this.#extra(id) <= (isOwn && isShared ? 1 : 0);',
+    replace: '!stored || this.#extra(id) >= 0 || isOwn;',
     caughtBy: { file: walk, test: shared },
   },
   {
@@ -75,8 +75,11 @@ export const faultsOfForestCompacting: readonly SeededFault[] = [
   {
     name: 'a walk goes on before the key where it ended',
     file: 'forest/compact/tree-rewriter.ts',
-    find: '    this.#end = separators.key(child - 1).slice();',
-    replace: '    this.#end = separators.key(Math.min(child, separators.count - 1)).slice();',
+    find: '    this.#endAt((this.#top.node as Branch).separators.key(child - 1));',
+    replace: lines(
+      '    const { separators } = this.#top.node as Branch;',
+      '    this.#endAt(separators.key(Math.min(child, separators.count - 1)));',
+    ),
     caughtBy: { file: walk, test: shared },
   },
   {
@@ -105,14 +108,28 @@ export const faultsOfForestCompacting: readonly SeededFault[] = [
     file: 'forest/compact/pushed-moves.ts',
     find: '    if (ref.stored) ids.delete(ref.id);\n',
     replace: '',
-    caughtBy: { file: pushed, test: 'is never a node, a long value or a root' },
+    caughtBy: { file: pushed, test: 'is asked about alone if every value of the store is named' },
   },
   {
     name: 'a value keeps its id although the program has renamed it',
     file: 'forest/compact/pushed-moves.ts',
-    find: '        if (!isMoved) throw new Kept();\n',
-    replace: '        if (isMoved) throw new Kept();\n',
+    find: 'if (!this.#ask(tx, id, tx.push(value))) throw new Kept();',
+    replace: 'if (this.#ask(tx, id, tx.push(value))) throw new Kept();',
     caughtBy: { file: pushed, test: 'has another id and the same bytes' },
+  },
+  {
+    name: 'the program is asked on after a move has failed',
+    file: 'forest/compact/pushed-moves.ts',
+    find: 'if (group.hasFailed || !mayArchive(tx, id)) throw new Kept();',
+    replace: 'if (!mayArchive(tx, id)) throw new Kept();',
+    caughtBy: { file: pushed, test: 'ends the compaction if the program throws' },
+  },
+  {
+    name: 'all long values of a leaf are moved in one step',
+    file: 'forest/compact/tree-rewriter.ts',
+    find: 'if (!isWork || !mayEnd || index === count || !this.#plan.isDue()) continue;',
+    replace: 'if (!isWork || !mayEnd || index <= count || !this.#plan.isDue()) continue;',
+    caughtBy: { file: walk, test: 'pauses between the long values of one leaf' },
   },
   {
     name: 'no map goes out of the way of others',

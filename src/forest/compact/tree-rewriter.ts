@@ -251,15 +251,15 @@ export class TreeRewriter {
   #pack(start: number): void {
     const frame = this.#top;
     const { isShared } = frame;
-    if (isShared && !this.#plan.packsShared) return;
     const { shape, nodes } = this.#tree;
+    if (isShared && !this.#plan.packsShared) return;
     const isAlone = ({ stored, id }: NodeRef): boolean => {
       // The copy of a shared branch is one more referent of its leaves.
       const isOwn = frame.node.owner === this.#tree.owner.owner;
       return !stored || this.#extra(id) <= (isOwn && isShared ? 1 : 0);
     };
-    const own = (ref: NodeRef): NodeRef => this.#own(ref, this.#load(ref));
-    const isDue = (): boolean => !isShared && this.#plan.isDue();
+    const own = (ref: NodeRef) => this.#own(ref, this.#load(ref));
+    const isDue = () => !isShared && this.#plan.isDue();
     for (let at = start; ; ) {
       const run = runToPack(frame.node as Branch, at, { shape, nodes, isAlone });
       if (run === undefined) return;
@@ -279,14 +279,12 @@ export class TreeRewriter {
     // The branches above keep theirs, so a summary of the tree would stop there.
     this.#tree.summarize(frame.ref);
     if (checks.strict) checkNode(frame.node);
-    if (this.#path.length === 1 && (frame.node as Branch).refs.length === 1) this.#lowerRoot(frame);
-  }
-
-  /** Replaces a root that has one child by that child. */
-  #lowerRoot(root: Frame): void {
-    root.ref = (root.node as Branch).refs[0] as NodeRef;
-    root.node = this.#load(root.ref);
-    this.#ref = root.ref;
+    const [child, ...others] = (frame.node as Branch).refs;
+    if (this.#path.length > 1 || child === undefined || others.length > 0) return;
+    // A root that has one child is replaced by that child.
+    frame.ref = child;
+    frame.node = this.#load(child);
+    this.#ref = child;
   }
 
   #rewriteLongs(from: Uint8Array | undefined): void {

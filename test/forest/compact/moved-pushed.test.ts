@@ -5,12 +5,16 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { PushedMoves } from '../../../src/forest/compact/pushed-moves.ts';
 import { codecs, Forest, type Transaction, type Tree } from '../../../src/forest/index.ts';
 import type { GrainId } from '../../../src/index.ts';
+import { checkOperation } from '../../../src/util/operations/long-operation.ts';
+import { RunningOperation } from '../../../src/util/operations/running-operation.ts';
 import { aesGcm } from '../../../src/vault/index.ts';
 import { expectSameBytes, patternOf } from '../../support/bytes.ts';
 import { code, expectNoLeak, findingsOf } from '../../support/fixtures/forest-checks.ts';
 import { Random } from '../../support/random.ts';
+import { ForestParts } from './parts.ts';
 
 /** The id of each blob by its number. */
 type Blobs = Tree<number, bigint, undefined>;
@@ -186,6 +190,32 @@ describe('a value that a compaction may move', () => {
       blobs.look();
       await endSoundWith(blobs);
     }
+  });
+
+  it('is asked about alone if every value of the store is named', async () => {
+    const parts = await ForestParts.open({ nodeBytes: 512 });
+    const tree = parts.tree('tree', { key: codecs.u32, versioned: true });
+    const pushed = await parts.transaction((tx) => {
+      for (let key = 0; key < 200; key++) tx.tree(tree).put(key, patternOf(key * 5, key));
+      tx.fork('tree', 'fork');
+      return Array.from({ length: 20 }, (_, at) => tx.push(patternOf(50, at)));
+    });
+    await parts.countValues();
+    const asked: GrainId[] = [];
+    const { store, state } = parts.core;
+    const operation = new RunningOperation(checkOperation({}));
+    const moves = new PushedMoves({ store, state }, parts.writer, operation, (_tx, from) => {
+      asked.push(from);
+      return false;
+    });
+    const all = new Set(parts.storedIds());
+    expect(all.size).toBeGreaterThan(100);
+    const guard = store.guard();
+    await moves.withoutArchived(all);
+    await moves.move(all);
+    guard.release();
+    expect(asked.sort()).toEqual(pushed.sort());
+    await store.close();
   });
 
   it('stays, and nothing of the transaction happens, if the program says no', async () => {
