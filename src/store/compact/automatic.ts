@@ -110,10 +110,6 @@ export class AutomaticCompaction {
         return step.batch;
       }
       if (step.do === 'sync') return nothing;
-      if (step.do === 'turn') {
-        this.#resume(true);
-        return nothing;
-      }
       if (step.do === 'write' && !(yield* this.#write(step.piece))) return nothing;
       if (this.#waits === step) this.#resume(true);
     }

@@ -59,15 +59,12 @@ export type CompactionStep =
   | { readonly do: 'sync' }
   /** A batch is to be made: the answer is false if its maps could not move yet. */
   | { readonly do: 'batch'; readonly batch: OwnBatch }
-  | { readonly do: 'pause' }
-  /** The last step held the thread for some milliseconds: the event loop is to have a turn. */
-  | { readonly do: 'turn' };
+  | { readonly do: 'pause' };
 
 /** A compaction as steps: who carries them out decides when. */
 export type CompactionSteps<T> = Generator<CompactionStep, T, boolean>;
 
 const pause: CompactionStep = { do: 'pause' };
-const turn: CompactionStep = { do: 'turn' };
 const sync: CompactionStep = { do: 'sync' };
 
 export class Compaction {
@@ -150,7 +147,7 @@ export class Compaction {
       yield* this.#add(candidate, () => cutsOf(candidate));
     }
     yield* this.#moveGroup();
-    if (this.#moved > 0) yield* this.#settle();
+    yield* this.#settle();
     for (let from = idealEnd(space); ; from = 0) {
       const before = this.#moved;
       const maps = mapsBehind(atlas, from);
@@ -161,7 +158,7 @@ export class Compaction {
         yield* this.#add(candidate, () => [{ firstIndex, grains }]);
       }
       yield* this.#moveGroup();
-      if (this.#moved > before) yield* this.#settle();
+      yield* this.#settle();
       if (space.usedEndPage <= idealEnd(space) * enough) return;
       if (this.#moved > before || from > 0) continue;
       if (!(yield* this.#makeRoom())) return;
@@ -337,7 +334,7 @@ export class Compaction {
       } catch (error) {
         throw ioError('shrinking', path, error);
       }
-      yield turn;
+      yield pause;
     }
   }
 }
