@@ -46,8 +46,8 @@ const enough = 1.02;
 const worthRoom = 1.05;
 /** … and if the free pages before it are this share of the ideal. */
 const roomShareMin = 1 / 64;
-/** Pages that are cut off at a time: on the calling thread, up to some milliseconds for 2 MiB. */
-const cutPagesMax = 512;
+/** Pages that are cut off at a time, on the calling thread: 2 MiB take some milliseconds. */
+const cutPagesMax = (2 * 1024 * 1024) / pageBytes;
 /** The log goes to another segment at most this often: the next one may be at the end too. */
 const logTurnsMax = 4;
 
