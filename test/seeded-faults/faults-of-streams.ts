@@ -76,7 +76,7 @@ export const faultsOfStreams: readonly SeededFault[] = [
   {
     name: 'the source of a push that is ended is not cancelled',
     file: 'store/streams/receiver.ts',
-    find: '      if (!this.#isOver) this.#source.cancel(error);',
+    find: '      this.#chunks.cancel(error);',
     replace: '',
     caughtBy: {
       file: 'test/contract/pushes-in-flight.test.ts',

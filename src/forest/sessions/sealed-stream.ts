@@ -12,8 +12,7 @@
 
 import { invalidArgument } from '../../errors.ts';
 import type { GrainId, PushStreamOptions, Session } from '../../index.ts';
-import { isBytes } from '../../util/bytes.ts';
-import { type ByteSource, readSource } from '../../util/streams/byte-source.ts';
+import { type ByteSource, ChunkReader, readSource } from '../../util/streams/byte-source.ts';
 import {
   frameBytesDefault,
   frameCount,
@@ -105,7 +104,7 @@ function streamOf(head: Uint8Array, frames: SealedFrames): ReadableStream<Uint8A
 
 class SealedFrames {
   readonly #nodes: NodeStore;
-  readonly #source: ByteSource;
+  readonly #chunks: ChunkReader;
   readonly #value: FramedValue;
   readonly #method: string;
   /** The frame that fills. */
@@ -116,13 +115,11 @@ class SealedFrames {
   #rest: Uint8Array = nothing;
   #index = 0;
   #received = 0;
-  /** The source has ended, failed or been cancelled. */
-  #isOver = false;
 
   constructor(nodes: NodeStore, source: ByteSource, value: FramedValue, method: string) {
     const { frames } = value;
     this.#nodes = nodes;
-    this.#source = source;
+    this.#chunks = new ChunkReader(source, method);
     this.#value = value;
     this.#method = method;
     this.#plain = new Uint8Array(plainBytesOf(frames, 0));
@@ -168,41 +165,22 @@ class SealedFrames {
 
   /** Takes the next chunk; false at the end of the source. */
   async #ask(): Promise<boolean> {
-    const result = await this.#asked();
-    if (result.done === true) {
-      this.#isOver = true;
-      this.#source.ended();
+    const chunk = await this.#chunks.next();
+    if (chunk === undefined) {
+      this.#chunks.ended();
       return false;
     }
-    const { value } = result;
-    if (!isBytes(value)) throw this.#refused('chunks that are Uint8Arrays', value);
-    this.#rest = value;
-    this.#received += value.length;
+    this.#rest = chunk;
+    this.#received += chunk.length;
     return true;
   }
 
-  async #asked(): Promise<IteratorResult<unknown>> {
-    try {
-      const result = await this.#source.next();
-      if (typeof result === 'object' && result !== null) return result as IteratorResult<unknown>;
-    } catch (error) {
-      this.#isOver = true;
-      throw error;
-    }
-    throw this.#refused('a source that gives objects with done and value', undefined);
-  }
-
   cancel(reason: unknown): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#source.cancel(reason);
+    this.#chunks.cancel(reason);
   }
 
   #wrongLength(): Error {
-    return this.#refused(`a source of ${this.#value.frames.length} bytes`, this.#received);
-  }
-
-  #refused(expected: string, actual: unknown): Error {
-    return invalidArgument(this.#method, expected, actual);
+    const expected = `a source of ${this.#value.frames.length} bytes`;
+    return invalidArgument(this.#method, expected, this.#received);
   }
 }

@@ -9,22 +9,19 @@
 
 import { invalidArgument } from '../../errors.ts';
 import { Breather } from '../../util/breather.ts';
-import { isBytes } from '../../util/bytes.ts';
-import type { ByteSource } from '../../util/streams/byte-source.ts';
+import { type ByteSource, ChunkReader } from '../../util/streams/byte-source.ts';
 import type { PieceWriter } from './piece-writer.ts';
 import type { RunningPush } from './running-push.ts';
 
 export class Receiver {
   readonly #push: RunningPush;
-  readonly #source: ByteSource;
+  readonly #chunks: ChunkReader;
   /** The method that was called. */
   readonly #method: string;
-  /** The source has ended or failed. */
-  #isOver = false;
 
   constructor(push: RunningPush, source: ByteSource, method: string) {
     this.#push = push;
-    this.#source = source;
+    this.#chunks = new ChunkReader(source, method);
     this.#method = method;
   }
 
@@ -46,39 +43,19 @@ export class Receiver {
       }
       if (received < length) throw this.#wrongLength(length, received);
     } catch (error) {
-      if (!this.#isOver) this.#source.cancel(error);
+      this.#chunks.cancel(error);
       throw error;
     }
-    this.#source.ended();
+    this.#chunks.ended();
   }
 
   /** The next chunk; undefined at the end of the source. */
-  async #next(writer: PieceWriter): Promise<Uint8Array | undefined> {
-    const result = await this.#push.wait(() => {
-      const asked = this.#asked();
+  #next(writer: PieceWriter): Promise<Uint8Array | undefined> {
+    return this.#push.wait(() => {
+      const asked = this.#chunks.next();
       writer.digest();
       return asked;
     });
-    if (result.done === true) {
-      this.#isOver = true;
-      return undefined;
-    }
-    const { value } = result;
-    if (!isBytes(value)) throw invalidArgument(this.#method, 'chunks that are Uint8Arrays', value);
-    return value;
-  }
-
-  /** The answer of the source. Its failure is the end of the source. */
-  async #asked(): Promise<IteratorResult<unknown>> {
-    try {
-      const result = await this.#source.next();
-      if (typeof result === 'object' && result !== null) return result as IteratorResult<unknown>;
-    } catch (error) {
-      this.#isOver = true;
-      throw error;
-    }
-    const expected = 'a source that gives objects with done and value';
-    throw invalidArgument(this.#method, expected, undefined);
   }
 
   #wrongLength(expected: number, actual: number): Error {

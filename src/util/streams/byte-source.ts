@@ -4,10 +4,11 @@
  *
  * Rule: the source is code of the user's. Reading a property of it, or calling it, may throw, and
  * that error is the source's own. Its promises may stay pending for ever: nothing here waits for a
- * cancel. This file checks no chunk and counts no bytes.
+ * cancel. This file counts no bytes.
  */
 
 import { invalidArgument } from '../../errors.ts';
+import { isBytes } from '../bytes.ts';
 import { abandon, isThenable } from '../thenable.ts';
 
 /** A source that is being read. */
@@ -18,6 +19,59 @@ export interface ByteSource {
   cancel(reason: unknown): void;
   /** The source has ended by itself. Never throws. */
   ended(): void;
+}
+
+/** Reads the chunks of a source one after the other, and ends it once. */
+export class ChunkReader {
+  readonly #source: ByteSource;
+  /** The method that was called. */
+  readonly #method: string;
+  /** The source has ended, failed or been cancelled. */
+  #isOver = false;
+
+  constructor(source: ByteSource, method: string) {
+    this.#source = source;
+    this.#method = method;
+  }
+
+  /**
+   * The next chunk; undefined at the end of the source. Rejects with the source's own error, which
+   * is its end, and with `VARVE_INVALID_ARGUMENT` for what is no chunk.
+   */
+  async next(): Promise<Uint8Array | undefined> {
+    const result = await this.#asked();
+    if (result.done === true) {
+      this.#isOver = true;
+      return undefined;
+    }
+    const { value } = result;
+    if (!isBytes(value)) throw invalidArgument(this.#method, 'chunks that are Uint8Arrays', value);
+    return value;
+  }
+
+  async #asked(): Promise<IteratorResult<unknown>> {
+    try {
+      const result = await this.#source.next();
+      if (typeof result === 'object' && result !== null) return result as IteratorResult<unknown>;
+    } catch (error) {
+      this.#isOver = true;
+      throw error;
+    }
+    const expected = 'a source that gives objects with done and value';
+    throw invalidArgument(this.#method, expected, undefined);
+  }
+
+  /** Nothing more is wanted, for this reason: cancels a source that is not over. */
+  cancel(reason: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#source.cancel(reason);
+  }
+
+  /** The source has ended by itself, and what it gave was right. */
+  ended(): void {
+    this.#source.ended();
+  }
 }
 
 type Reader = ReadableStreamDefaultReader<Uint8Array>;
