@@ -147,3 +147,9 @@ export function ioError(action: string, path: string, cause: unknown): VarveErro
   const message = `${action} failed on ${shown(path)}: ${reason}`;
   return new VarveError('VARVE_IO', message, { path, cause });
 }
+
+/** The error for a path that is taken. */
+export function existsError(path: string, cause: unknown): VarveError {
+  const message = `'${path}' exists already: choose another path, or remove the file`;
+  return new VarveError('VARVE_EXISTS', message, { path, cause });
+}

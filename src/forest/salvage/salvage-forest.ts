@@ -6,7 +6,7 @@
  */
 
 import type { Vault } from '../../codecs/vault.ts';
-import { invalidArgument, ioError, isVarveError, systemCode, VarveError } from '../../errors.ts';
+import { existsError, invalidArgument, ioError, isVarveError, systemCode } from '../../errors.ts';
 import {
   type FileSystem,
   type GrainId,
@@ -173,7 +173,7 @@ class Files {
 
   /** Removes what an earlier salvage has left. Rejects with `VARVE_EXISTS`. */
   async begin(from: string): Promise<void> {
-    if (await this.#exists(this.#path)) throw this.#taken(undefined);
+    if (await this.#exists(this.#path)) throw existsError(this.#path, undefined);
     const isSame = (await this.fileSystem.isSame?.(from, this.work)) ?? from === this.work;
     if (isSame) throw invalidArgument('to', 'a path whose unfinished file is not `from`', from);
     if (await this.#exists(this.work)) await this.fileSystem.remove?.(this.work);
@@ -183,7 +183,7 @@ class Files {
     try {
       await this.fileSystem.rename?.(this.work, this.#path, { overwrite: false });
     } catch (error) {
-      if (systemCode(error) === 'EEXIST') throw this.#taken(error);
+      if (systemCode(error) === 'EEXIST') throw existsError(this.#path, error);
       throw ioError('renaming the repaired forest', this.work, error);
     }
   }
@@ -203,11 +203,6 @@ class Files {
       if (systemCode(error) === 'EISDIR') return true;
       throw ioError('opening', path, error);
     }
-  }
-
-  #taken(cause: unknown): VarveError {
-    const message = `'${this.#path}' exists already: choose another path, or remove the file`;
-    return new VarveError('VARVE_EXISTS', message, { path: this.#path, cause });
   }
 }
 

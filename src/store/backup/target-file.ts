@@ -10,7 +10,14 @@
  * It knows nothing of the content.
  */
 
-import { invalidArgument, ioError, isVarveError, systemCode, VarveError } from '../../errors.ts';
+import {
+  existsError,
+  invalidArgument,
+  ioError,
+  isVarveError,
+  systemCode,
+  VarveError,
+} from '../../errors.ts';
 import type { FileSystem, OpenFileOptions, StorageFile } from '../../io/file-system.ts';
 import { openError } from '../open/opening.ts';
 
@@ -172,12 +179,6 @@ async function openReplaced(request: TargetRequest): Promise<StorageFile | undef
   if (overwrite) return file;
   await Promise.allSettled([file.close()]);
   throw existsError(path, undefined);
-}
-
-/** The error for a path that is taken. */
-export function existsError(path: string, cause: unknown): VarveError {
-  const message = `'${path}' exists already: choose another path, or remove the file`;
-  return new VarveError('VARVE_EXISTS', message, { path, cause });
 }
 
 /**

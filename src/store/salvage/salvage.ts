@@ -10,7 +10,7 @@
  * Invariant: the damaged file is only read. The copy has its name when it is complete and durable.
  */
 
-import { invalidArgument } from '../../errors.ts';
+import { existsError, invalidArgument } from '../../errors.ts';
 import { type GrainId, joinGrainId, partsOfGrainId } from '../../format/grain-id.ts';
 import {
   grainExpMin,
@@ -34,7 +34,7 @@ import { checkNames } from '../../util/options.ts';
 import type { SourceState, SourceStratum } from '../backup/backup-source.ts';
 import { CopyLayout } from '../backup/copy-layout.ts';
 import { MarksKept } from '../backup/marks-kept.ts';
-import { existsError, isSameFile, TargetFile } from '../backup/target-file.ts';
+import { isSameFile, TargetFile } from '../backup/target-file.ts';
 import { ValueCopier } from '../backup/value-copier.ts';
 import { defaultLimits } from '../grains/atlas.ts';
 import { MarkScan } from '../marks/mark-scan.ts';
