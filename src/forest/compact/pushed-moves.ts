@@ -113,7 +113,7 @@ export class PushedMoves {
         done.batches += 1;
       }
     } catch (error) {
-      // What has begun ends first: the program is not asked any more then.
+      // Moves that have begun end first. From now on they do not ask the program.
       group.fail(error);
     }
     if (group.count > 0) done.batches += 1;
