@@ -19,7 +19,7 @@ import { CopyLayout } from './copy-layout.ts';
 import { LiveMaps } from './live-maps.ts';
 import { MarksKept } from './marks-kept.ts';
 import { StoreValues } from './source-values.ts';
-import { TargetFile, type TargetRequest } from './target-file.ts';
+import { type TargetFile, type TargetRequest, writeTarget } from './target-file.ts';
 import { ValueCopier } from './value-copier.ts';
 
 export interface BackupReport {
@@ -39,15 +39,9 @@ export async function backUp(
 ): Promise<BackupReport> {
   operation.report({ phase: 'marks', done: 0, total: undefined, unit: 'bytes' });
   try {
-    const target = await TargetFile.create(request, source.core);
-    try {
-      const report = await copyTo(target, source, operation, marksMax);
-      await target.complete();
-      return report;
-    } catch (error) {
-      await target.discard();
-      throw error;
-    }
+    return await writeTarget(request, source.core, (target) =>
+      copyTo(target, source, operation, marksMax),
+    );
   } finally {
     source.end();
   }

@@ -165,6 +165,26 @@ async function dropSecondName({ fileSystem, path, overwrite }: TargetRequest): P
   }
 }
 
+/**
+ * Has `write` fill the unfinished file, which gets its final name then. If anything fails, the file
+ * is removed.
+ */
+export async function writeTarget<Result>(
+  request: TargetRequest,
+  source: StoreFile,
+  write: (target: TargetFile) => Promise<Result>,
+): Promise<Result> {
+  const target = await TargetFile.create(request, source);
+  try {
+    const result = await write(target);
+    await target.complete();
+    return result;
+  } catch (error) {
+    await target.discard();
+    throw error;
+  }
+}
+
 /** The file with the final name, locked; undefined if there is none. */
 async function openReplaced(request: TargetRequest): Promise<StorageFile | undefined> {
   const { fileSystem, path, overwrite } = request;

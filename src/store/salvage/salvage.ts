@@ -34,7 +34,7 @@ import { checkNames } from '../../util/options.ts';
 import type { SourceState, SourceStratum } from '../backup/backup-source.ts';
 import { CopyLayout } from '../backup/copy-layout.ts';
 import { MarksKept } from '../backup/marks-kept.ts';
-import { isSameFile, TargetFile } from '../backup/target-file.ts';
+import { isSameFile, type TargetFile, writeTarget } from '../backup/target-file.ts';
 import { ValueCopier } from '../backup/value-copier.ts';
 import { defaultLimits } from '../grains/atlas.ts';
 import { MarkScan } from '../marks/mark-scan.ts';
@@ -135,16 +135,10 @@ export async function salvageFile(
       { fileSystem, path: to },
     ];
     if (await isSameFile(there, here)) throw existsError(to, undefined);
-    const target = await TargetFile.create({ ...there, overwrite: false }, here);
-    try {
+    return await writeTarget({ ...there, overwrite: false }, here, (target) => {
       const file = new DamagedFile(source);
-      const report = await new Salvage(file, target, operation, settings).run(from);
-      await target.complete();
-      return report;
-    } catch (error) {
-      await target.discard();
-      throw error;
-    }
+      return new Salvage(file, target, operation, settings).run(from);
+    });
   } finally {
     await Promise.allSettled([source.close()]);
   }
